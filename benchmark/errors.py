@@ -1,0 +1,69 @@
+"""What can go wrong, as exceptions that carry their exit code.
+
+    TestbedError                 1  anything below
+    ├── UsageError               2  the command line or a settings file is wrong
+    │   └── SettingsError        2  file, field, what was found, what is accepted
+    ├── InfrastructureError      3  a host, the network or the monitoring failed
+    │   ├── HostError            3  one or several named hosts
+    │   └── LockedError          3  another run holds the testbed
+    ├── SystemFailure            1  the system under test failed; carries its last log lines
+    └── Interrupted            130  Ctrl-C or SIGTERM
+
+Every message says what was found, what was expected and what to do next.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+
+class TestbedError(Exception):
+    """Base of every error this project raises on purpose."""
+
+    exit_code = 1
+    __test__ = False  # pytest would collect the name
+
+
+class UsageError(TestbedError):
+    """The user asked for something that cannot be done as written."""
+
+    exit_code = 2
+
+
+class SettingsError(UsageError):
+    """A settings file or a stack's configuration is wrong."""
+
+
+class InfrastructureError(TestbedError):
+    """The testbed, not the system under test, failed."""
+
+    exit_code = 3
+
+
+class HostError(InfrastructureError):
+    """One or several hosts failed; `hosts` maps each name to its reason."""
+
+    def __init__(self, message: str, hosts: Mapping[str, str]) -> None:
+        self.hosts = dict(hosts)
+        shown = [f"  {name}: {reason}" for name, reason in list(self.hosts.items())[:5]]
+        if len(self.hosts) > 5:
+            shown.append(f"  and {len(self.hosts) - 5} more")
+        super().__init__("\n".join([message, *shown]))
+
+
+class LockedError(InfrastructureError):
+    """Another run holds the testbed."""
+
+
+class SystemFailure(TestbedError):
+    """The system under test died, did not become ready or was not built."""
+
+    def __init__(self, message: str, log_tail: str = "") -> None:
+        self.log_tail = log_tail
+        super().__init__(f"{message}\n{log_tail}".rstrip() if log_tail else message)
+
+
+class Interrupted(TestbedError):
+    """The user or the machine asked the run to end."""
+
+    exit_code = 130
