@@ -30,7 +30,7 @@ def monitoring_files(scrape_interval: timedelta) -> dict[str, str]:
     files = {
         CONFIG_FILE: _yaml(_prometheus(scrape_interval)),
         # The folder has to exist before Prometheus starts, or it is looked at only once a refresh_interval.
-        f"{TARGETS_DIRECTORY}/README": "Scrape targets, written by the benchmark runner: file-based service discovery.\n",
+        f"{TARGETS_DIRECTORY}/README": "Scrape targets of the current run, written by the runner.\n",
         f"{_GRAFANA}/datasources/testbed.yaml": _yaml(_datasources(scrape_interval)),
         f"{_GRAFANA}/dashboards/testbed.yaml": _yaml(_DASHBOARD_PROVIDER),
     }
