@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -55,7 +55,7 @@ class Series:
     """The samples of one time series: `times` in Unix seconds and `values`, float64 of one length, by time."""
 
     metric: str
-    labels: Mapping[str, str]
+    labels: dict[str, str]
     times: NDArray[np.float64]
     values: NDArray[np.float64]
 
@@ -252,7 +252,7 @@ def write_samples(path: Path, series: Iterable[Series]) -> None:
     values = np.concatenate([one.values for one in kept]) if kept else np.empty(0)
     columns = {
         "metric": column([one.metric for one in kept]),
-        "labels": column([json.dumps(dict(one.labels), sort_keys=True) for one in kept]),
+        "labels": column([json.dumps(one.labels, sort_keys=True) for one in kept]),
         "time": pa.array(np.rint(times * 1000).astype(np.int64)).cast(pa.timestamp("ms", tz="UTC")),
         "value": pa.array(values, pa.float64()),
     }
@@ -267,8 +267,8 @@ def write_samples(path: Path, series: Iterable[Series]) -> None:
 def read_samples(path: Path) -> list[Series]:
     """Read the series that `write_samples` wrote, in their order; UsageError if the file is missing or is none."""
     import numpy as np
-    import pyarrow as pa  # type: ignore[import-untyped]
-    import pyarrow.parquet as pq  # type: ignore[import-untyped]
+    import pyarrow as pa
+    import pyarrow.parquet as pq
 
     try:
         table = pq.read_table(path, read_dictionary=["metric", "labels"]).unify_dictionaries().combine_chunks()
