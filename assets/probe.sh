@@ -1,0 +1,51 @@
+#!/usr/bin/env bash
+# Ends what an earlier run left on this host and prints facts about it, a line each: NAME VALUE.
+# usage: probe.sh WORKING_DIRECTORY CLEAN PACKAGES PEERS
+#   CLEAN: 1 ends processes and removes the run folder, 0 only counts them
+#   PACKAGES: names, separated by commas; PEERS: NAME=ADDRESS:PORT, separated by commas, to time TCP connects to
+set -u
+export LC_ALL=C
+working=$1 clean=$2 packages=${3//,/ } peers=${4//,/ }
+mkdir -p "$working" && cd "$working" || exit 1
+
+connect_ms() { # ADDRESS PORT: one round trip; the best of three that were begun together
+    local best
+    best=$(for _ in 1 2 3; do
+        (begin=${EPOCHREALTIME/./}
+        exec 3<>"/dev/tcp/$1/$2" && echo $((${EPOCHREALTIME/./} - begin))) 2>/dev/null &
+    done | sort -n | head -n 1)
+    [[ -n $best ]] && printf '%d.%03d' $((best / 1000)) $((best % 1000))
+}
+
+left=0
+for file in run/supervisor.pid run/*/pid; do
+    [[ -f $file ]] || continue
+    read -r pid start <"$file"
+    same() { local stat; read -r -a stat 2>/dev/null <"/proc/$pid/stat" && [[ ${stat[21]} == "$start" && ${stat[2]} != Z ]]; }
+    same || continue
+    left=$((left + 1))
+    ((clean)) || continue
+    kill -KILL -- "-$pid" 2>/dev/null
+    for ((i = 0; i < 500; i++)); do same || break; sleep 0.01; done
+done
+echo "left_over $left"
+((clean)) && rm -rf run
+
+for peer in $peers; do
+    target=${peer#*=}
+    { ms=$(connect_ms "${target%:*}" "${target##*:}") && echo "rtt_ms ${peer%%=*} $ms"; } &
+done
+echo "cpus $(nproc)"
+while read -r key value _; do
+    case $key in MemTotal:) echo "memory_mb $((value / 1024))" ;; MemAvailable:) echo "memory_free_mb $((value / 1024))" ;; esac
+done </proc/meminfo
+read -r _ _ _ free _ < <(df -Pk . | tail -n 1)
+echo "disk_free_mb $((free / 1024))"
+echo "kernel $(</proc/sys/kernel/osrelease)"
+read -r booted </proc/sys/kernel/random/boot_id && echo "boot_id $booted"
+while read -r _ _ _ address _; do echo "listening ${address##*:}"; done < <(ss -ltnH)
+for package in $packages; do
+    # shellcheck disable=SC2016 # dpkg-query's own variables
+    echo "package $package $(dpkg-query -W -f '${Version}' "$package" 2>/dev/null)"
+done
+wait

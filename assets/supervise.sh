@@ -1,0 +1,99 @@
+#!/usr/bin/env bash
+# Runs the processes of one host during one run. usage: supervise.sh RUN_DIRECTORY
+#
+# It is told what to do on standard input and says what happened on standard output, a line each:
+#   start NAME UNIX_TIME | tell NAME TEXT | ping | stop
+#   started NAME UNIX_TIME | ready NAME UNIX_TIME | exited NAME CODE | pong UNIX_TIME | stopped
+# When the input ends, because the operator's side is gone, everything that was started ends too.
+# Each process has a folder RUN_DIRECTORY/NAME with: command (a bash script that ends in exec), ready (how readiness is
+# seen: `tcp PORT`, `http PORT PATH` or `log PATTERN`), grace (seconds between SIGTERM and SIGKILL); it gets log, pid, stdin.
+set -u
+export LC_ALL=C
+cd "$1" || exit 1
+mkfifo -m 600 idle
+
+nap() { read -r -t "$1" _ <>"$idle"; }
+idle=$PWD/idle
+
+# A pid is only believed together with its start time (field 22 of stat), as pids are used again.
+identity() { local stat; read -r -a stat <"/proc/$1/stat" && echo "$1 ${stat[21]}"; }
+
+is_ready() { # KIND ARGUMENTS, in the process's folder
+    case $1 in
+    tcp) (exec 3<>"/dev/tcp/127.0.0.1/$2") ;;
+    http) (exec 3<>"/dev/tcp/127.0.0.1/$2" && printf 'GET %s HTTP/1.0\r\n\r\n' "$3" >&3 &&
+        read -r -t 5 _ status _ <&3 && [[ $status == 2* ]]) ;;
+    log) grep -qE -- "${*:2}" log ;;
+    esac 2>/dev/null
+}
+
+report_ready() { # NAME PID
+    local condition
+    read -r -a condition <ready
+    until is_ready "${condition[@]}"; do
+        kill -0 "$2" 2>/dev/null || return
+        nap 0.05
+    done
+    echo "ready $1 $EPOCHREALTIME"
+}
+
+launch() { # NAME UNIX_TIME
+    cd "$1" || return
+    mkfifo -m 600 stdin
+    # The launcher leads a session, and so a process group, of its own: the group is what is ended.
+    # shellcheck disable=SC2016 # expanded by the launcher
+    setsid bash -c '
+        read -r -a stat </proc/$$/stat
+        echo "$$ ${stat[21]}" >pid
+        wait_us=$((${2/./} - ${EPOCHREALTIME/./}))
+        if ((wait_us > 0)); then
+            printf -v seconds "%d.%06d" $((wait_us / 1000000)) $((wait_us % 1000000))
+            read -r -t "$seconds" _
+        fi
+        echo "started $1 $EPOCHREALTIME" >&8
+        exec 8>&-
+        . ./command' launcher "$1" "$2" 8>&1 >>log 2>&1 <>stdin &
+    local pid=$!
+    if [[ -s ready ]]; then report_ready "$1" "$pid" & fi
+    wait "$pid"
+    echo "exited $1 $?"
+}
+
+signal_all() { # SIGNAL, to the process group of every process that is still the one that was started
+    local file pid start
+    for file in */pid; do
+        [[ -f $file ]] && read -r pid start <"$file" && [[ $(identity "$pid" 2>/dev/null) == "$pid $start" ]] &&
+            kill -s "$1" -- "-$pid" 2>/dev/null
+    done
+}
+
+stop_all() {
+    trap '' TERM HUP INT
+    local grace=0 file seconds
+    for file in */grace; do
+        [[ -f $file ]] && read -r seconds <"$file" && ((seconds > grace)) && grace=$seconds
+    done
+    if ((grace > 0)); then
+        signal_all TERM
+        local deadline=$((SECONDS + grace))
+        while ((SECONDS < deadline)) && [[ -n $(jobs -rp) ]]; do nap 0.02; done
+    fi
+    signal_all KILL
+    wait
+    rm -f supervisor.pid
+    echo stopped
+    exit 0
+}
+
+identity $$ >supervisor.pid
+trap stop_all TERM HUP INT
+while read -r verb name rest; do
+    case $verb in
+    start) launch "$name" "$rest" & ;;
+    tell) echo "$rest" >"$name/stdin" ;;
+    ping) echo "pong $EPOCHREALTIME" ;;
+    stop) break ;;
+    *) echo "unknown $verb" ;;
+    esac
+done
+stop_all

@@ -1,0 +1,53 @@
+"""Which hosts carry nodes and which carry clients: round-robin over regions, stated before the run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import chain, zip_longest
+
+from benchmark.errors import UsageError
+from benchmark.inventory import Host, Inventory
+from benchmark.load import split
+from benchmark.protocols import Plan, Protocol
+
+
+def interleave(hosts: Sequence[Host]) -> tuple[Host, ...]:
+    """Order hosts so that every region gives one before any gives its second."""
+    by_region: dict[str, list[Host]] = {}
+    for host in hosts:
+        by_region.setdefault(host.region, []).append(host)
+    return tuple(host for host in chain(*zip_longest(*by_region.values())) if host is not None)
+
+
+def place(
+    inventory: Inventory, protocol: type[Protocol], load: int, committee: int | None = None, dedicated_clients: int = 0
+) -> Plan:
+    """Assign nodes, clients and the load's shares to the running instances.
+
+    Without `committee` all instances that are left carry a node, up to the size that the system's own documents advise.
+    With no dedicated clients each node's host also carries a client. Raises UsageError that does the sum.
+    """
+    hosts = interleave([host for host in inventory.instances if host.state != "stopped"])
+    left = len(hosts) - dedicated_clients
+    size = committee if committee is not None else min(left, protocol.most_nodes or left)
+    if size < protocol.minimum_nodes or size > left:
+        raise UsageError(_sum(inventory, protocol, max(size, protocol.minimum_nodes), dedicated_clients, len(hosts)))
+    if load < 1:
+        raise UsageError(f"a load of {load} tx/s cannot be offered; give at least 1")
+    nodes = hosts[:size]
+    carriers = hosts[size : size + dedicated_clients] if dedicated_clients else nodes
+    clients = carriers[: min(len(carriers), load)]
+    return Plan(nodes=nodes, clients=clients, load=load, shares=split(load, len(clients)))
+
+
+def _sum(inventory: Inventory, protocol: type[Protocol], nodes: int, clients: int, found: int) -> str:
+    monitoring = 1 if inventory.monitoring else 0
+    parts = [f"{nodes} nodes"] + [f"{clients} dedicated clients"] * bool(clients) + ["1 monitoring"] * monitoring
+    per_region = -(-(nodes + clients + monitoring) // len(inventory.regions))
+    smaller = found - clients
+    advice = [f"`--committee {smaller}` or less"] if smaller >= protocol.minimum_nodes else []
+    advice.append(f"`pulumi up -c instances={per_region}`")
+    return (
+        f"need {nodes + clients + monitoring} hosts ({' + '.join(parts)}), "
+        f"found {found + monitoring} running in testbed {inventory.testbed_id}; {' or '.join(advice)}"
+    )

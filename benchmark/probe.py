@@ -1,0 +1,90 @@
+"""What a host says of itself, and whether a run can take place on it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from shlex import quote
+
+from benchmark.errors import InfrastructureError
+from benchmark.inventory import Host
+
+_SCRIPT = Path(__file__).resolve().parent.parent / "assets" / "probe.sh"
+LEAST_DISK_MB = 1024
+
+
+@dataclass(frozen=True)
+class Facts:
+    """One host's facts; sizes in MiB, round trips in ms, package versions empty where not installed."""
+
+    left_over: int = 0
+    cpus: int = 0
+    memory_mb: int = 0
+    memory_free_mb: int = 0
+    disk_free_mb: int = 0
+    kernel: str = ""
+    boot_id: str = ""
+    listening: frozenset[int] = frozenset()
+    packages: Mapping[str, str] = field(default_factory=dict)
+    rtt_ms: Mapping[str, float] = field(default_factory=dict)
+
+
+def script() -> str:
+    """The bash script that prints the facts; it is sent on standard input of `command`."""
+    return _SCRIPT.read_text(encoding="utf-8")
+
+
+def command(
+    working_dir: str, *, clean: bool, packages: Sequence[str] = (), peers: Mapping[str, Host] | None = None
+) -> str:
+    """The command that runs the script: `clean` ends what an earlier run left, `peers` are timed by name."""
+    timed = ",".join(f"{name}={host.address}:{host.ssh_port}" for name, host in (peers or {}).items())
+    arguments = (working_dir, "1" if clean else "0", ",".join(packages), timed)
+    return "exec bash -s -- " + " ".join(map(quote, arguments))
+
+
+def parse(text: str) -> Facts:
+    """Read the script's output; InfrastructureError if it is not what the script prints."""
+    found: dict[str, str] = {}
+    listening: set[int] = set()
+    packages: dict[str, str] = {}
+    rtt: dict[str, float] = {}
+    try:
+        for line in text.splitlines():
+            key, _, value = line.partition(" ")
+            if key == "listening":
+                listening.add(int(value))
+            elif key == "package":
+                name, _, version = value.partition(" ")
+                packages[name] = version
+            elif key == "rtt_ms":
+                name, _, milliseconds = value.partition(" ")
+                rtt[name] = float(milliseconds)
+            else:
+                found[key] = value
+        numbers = {name: int(found[name]) for name in _NUMBERS}
+    except (KeyError, ValueError) as error:
+        raise InfrastructureError(f"the host's facts cannot be read ({error}); it printed:\n{text[-500:]}") from None
+    return Facts(
+        **numbers,
+        kernel=found.get("kernel", ""),
+        boot_id=found.get("boot_id", ""),
+        listening=frozenset(listening),
+        packages=packages,
+        rtt_ms=rtt,
+    )
+
+
+_NUMBERS = ("left_over", "cpus", "memory_mb", "memory_free_mb", "disk_free_mb")
+
+
+def problems(facts: Facts, ports: Sequence[int]) -> list[str]:
+    """Say what keeps a run from taking place on the host: ports in use, no disk; empty if nothing does."""
+    found = [
+        f"port {port} is in use; see `ss -ltnp` there, or end what an earlier run left with `python -m benchmark stop`"
+        for port in sorted(set(ports) & facts.listening)
+    ]
+    if facts.disk_free_mb < LEAST_DISK_MB:
+        found.append(f"{facts.disk_free_mb} MiB of disk are free, at least {LEAST_DISK_MB} are needed")
+    return found

@@ -1,0 +1,120 @@
+"""The systems under test, as data: what is installed, what runs where, how readiness and latency are seen.
+
+A protocol maps a `Plan` (which hosts carry nodes and clients, what load) to processes. It runs nothing and reaches no
+host, so all of it is tested by comparing data.
+"""
+
+from __future__ import annotations
+
+import shlex
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib.metadata import entry_points
+from typing import ClassVar, Literal
+
+from pydantic import BaseModel
+
+from benchmark.errors import UsageError
+from benchmark.inventory import Host
+
+ENTRY_POINTS = "geobench.protocols"
+"""Installed packages add protocols under this entry point group."""
+
+
+@dataclass(frozen=True)
+class Process:
+    """A long-running command on one host.
+
+    `files` maps paths in the process's folder to their content; the command runs in that folder. `ready` is how
+    readiness is seen from the host itself: `tcp PORT`, `http PORT PATH` (a 2xx answer), `log PATTERN` (extended
+    regular expression), or nothing. `grace` is how many seconds lie between SIGTERM and SIGKILL at the end.
+    """
+
+    name: str
+    host: Host
+    argv: tuple[str, ...]
+    environment: Mapping[str, str] = field(default_factory=dict)
+    files: Mapping[str, str] = field(default_factory=dict)
+    ports: tuple[int, ...] = ()
+    metrics_port: int | None = None
+    metrics_path: str = "/metrics"
+    ready: str = ""
+    grace: int = 5
+
+    def script(self) -> str:
+        """The bash script that becomes this process."""
+        exports = [f"export {name}={shlex.quote(value)}" for name, value in self.environment.items()]
+        return "\n".join([*exports, f"exec {shlex.join(self.argv)}", ""])
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Which hosts carry what in one run, and the load that is asked for.
+
+    `shares[i]` is the load of client i in tx/s; `rtt_ms` the measured round-trip times between regions, empty until
+    they are measured.
+    """
+
+    nodes: tuple[Host, ...]
+    clients: tuple[Host, ...]
+    load: int
+    shares: tuple[int, ...]
+    rtt_ms: Mapping[tuple[str, str], float] = field(default_factory=dict)
+
+
+class NoParameters(BaseModel, extra="forbid"):
+    """Nothing can be set."""
+
+
+class Protocol(ABC):
+    """One system under test."""
+
+    name: ClassVar[str]
+    summary: ClassVar[str]
+    """One line for `--help`."""
+    packages: ClassVar[tuple[str, ...]] = ()
+    """Debian packages that hosts of nodes need; their versions are recorded."""
+    minimum_nodes: ClassVar[int] = 1
+    most_nodes: ClassVar[int | None] = None
+    """Largest committee chosen without being asked for, where the system's own documents give a limit."""
+    latency_job: ClassVar[Literal["client", "node"]] = "client"
+    """Whose `latency_s` counts a transaction: `client`, each its own; `node`, every one all of them."""
+    leader_metric: ClassVar[str | None] = None
+    """Gauge of a node that is 1 while it leads."""
+    node_model: ClassVar[type[BaseModel]] = NoParameters
+    client_model: ClassVar[type[BaseModel]] = NoParameters
+
+    def __init__(self, node_parameters: BaseModel, client_parameters: BaseModel) -> None:
+        self.node_parameters = node_parameters
+        self.client_parameters = client_parameters
+
+    @abstractmethod
+    def tolerated_faults(self, nodes: int) -> int:
+        """How many of `nodes` may crash while the system still answers."""
+
+    @abstractmethod
+    def nodes(self, plan: Plan) -> tuple[Process, ...]:
+        """The process of each node, in the plan's order."""
+
+    @abstractmethod
+    def clients(self, plan: Plan) -> tuple[Process, ...]:
+        """The process of each client, in the plan's order; none where nodes make their own load."""
+
+
+def known_protocols() -> dict[str, type[Protocol]]:
+    """Every protocol by name: those that come with the runner and those of installed packages."""
+    from benchmark.protocols.etcd import Etcd
+
+    found: dict[str, type[Protocol]] = {protocol.name: protocol for protocol in (Etcd,)}
+    for entry in entry_points(group=ENTRY_POINTS):
+        found[entry.name] = entry.load()
+    return found
+
+
+def find_protocol(name: str) -> type[Protocol]:
+    """Return the protocol called `name`; UsageError names the known ones."""
+    known = known_protocols()
+    if name not in known:
+        raise UsageError(f"no protocol named {name!r}; known are: {', '.join(sorted(known))}")
+    return known[name]

@@ -1,0 +1,137 @@
+"""etcd: a replicated key-value store, installed from the distribution's packages.
+
+Sources: https://etcd.io/docs/v3.4/op-guide/configuration/ (flags), /tuning/ (heartbeat about the largest round trip,
+election timeout about ten times that), /faq/ (at most seven members; tolerates (n-1)//2 crashed).
+"""
+
+from __future__ import annotations
+
+import math
+from typing import ClassVar
+
+from pydantic import BaseModel, Field
+
+from benchmark.inventory import Host
+from benchmark.load import HttpRequest, LoadGenerator, generator, offsets
+from benchmark.protocols import Plan, Process, Protocol
+
+PEER_PORT = 2380
+CLIENT_PORT = 2379
+_UNMEASURED_RTT_MS = 300.0
+
+
+class EtcdNode(BaseModel, extra="forbid", frozen=True, use_attribute_docstrings=True):
+    """`node_parameters` of etcd."""
+
+    heartbeat_ms: int | None = Field(default=None, ge=1, le=10_000)
+    """Heartbeat interval; by default the largest round trip between the nodes, at least 100 ms."""
+    election_ms: int | None = Field(default=None, ge=10, le=50_000)
+    """Election timeout; by default ten heartbeats, at most etcd's limit of 50 s."""
+    snapshot_count: int = Field(default=100_000, ge=1)
+    """Committed transactions between two snapshots to disk."""
+
+
+class EtcdClient(LoadGenerator, frozen=True):
+    """`client_parameters` of etcd."""
+
+    keys: int = Field(default=10_000, ge=1)
+    """How many distinct keys are written, chosen uniformly."""
+    value_bytes: int = Field(default=128, ge=1, le=1_000_000)
+    """Size of each value."""
+
+
+class Etcd(Protocol):
+    """Puts of random keys through the member on the client's own host, over HTTP/JSON."""
+
+    name = "etcd"
+    summary = "replicated key-value store (Raft), from the distribution's package"
+    packages = ("etcd-server",)
+    most_nodes = 7
+    leader_metric = "etcd_server_is_leader"
+    node_model: ClassVar[type[BaseModel]] = EtcdNode
+    client_model: ClassVar[type[BaseModel]] = EtcdClient
+
+    def tolerated_faults(self, nodes: int) -> int:
+        """A majority must be left."""
+        return (nodes - 1) // 2
+
+    def nodes(self, plan: Plan) -> tuple[Process, ...]:
+        """One member on each node's host; data lies in the process's folder and goes with it."""
+        cluster = ",".join(f"{_name(i)}={_peer(host)}" for i, host in enumerate(plan.nodes))
+        return tuple(self._node(index, host, cluster, plan) for index, host in enumerate(plan.nodes))
+
+    def clients(self, plan: Plan) -> tuple[Process, ...]:
+        """One generator on each client's host, writing to the nearest member."""
+        assert isinstance(self.client_parameters, EtcdClient)
+        parameters = self.client_parameters
+        processes = []
+        for index, (host, share, offset) in enumerate(
+            zip(plan.clients, plan.shares, offsets(plan.shares), strict=True)
+        ):
+            member = nearest(host, plan.nodes, index)
+            request = HttpRequest(
+                method="POST",
+                url=f"http://{member.address}:{CLIENT_PORT}/v3/kv/put",
+                headers={"Content-Type": "application/json"},
+                body='{"key":"{key_base64}","value":"{value_base64}"}',
+                keys=parameters.keys,
+                value_bytes=parameters.value_bytes,
+            )
+            processes.append(generator(f"client-{index}", host, "put", share, offset, request, parameters))
+        return tuple(processes)
+
+    def _node(self, index: int, host: Host, cluster: str, plan: Plan) -> Process:
+        heartbeat, election = self._timing(plan)
+        client = f"http://{host.address}:{CLIENT_PORT}"
+        flags = {
+            "name": _name(index),
+            "data-dir": "data",
+            "listen-peer-urls": f"http://0.0.0.0:{PEER_PORT}",
+            "initial-advertise-peer-urls": _peer(host),
+            "listen-client-urls": f"http://0.0.0.0:{CLIENT_PORT}",
+            "advertise-client-urls": client,
+            "initial-cluster": cluster,
+            "initial-cluster-state": "new",
+            "heartbeat-interval": str(heartbeat),
+            "election-timeout": str(election),
+            "snapshot-count": str(self._parameters.snapshot_count),
+            "log-level": "info",
+            "logger": "zap",
+        }
+        return Process(
+            name=_name(index),
+            host=host,
+            argv=("etcd", *(f"--{flag}={value}" for flag, value in flags.items())),
+            ports=(PEER_PORT, CLIENT_PORT),
+            metrics_port=CLIENT_PORT,
+            ready=f"http {CLIENT_PORT} /health",
+            grace=0,  # nothing is worth flushing, and on SIGTERM a leader would wait to hand over
+        )
+
+    @property
+    def _parameters(self) -> EtcdNode:
+        assert isinstance(self.node_parameters, EtcdNode)
+        return self.node_parameters
+
+    def _timing(self, plan: Plan) -> tuple[int, int]:
+        """Heartbeat interval and election timeout in ms that fit the plan's largest round trip."""
+        largest = max((plan.rtt_ms.get((a.region, b.region), 0.0) for a in plan.nodes for b in plan.nodes), default=0.0)
+        fitting = max(100, math.ceil(largest if plan.rtt_ms else _UNMEASURED_RTT_MS))
+        heartbeat = self._parameters.heartbeat_ms or fitting
+        return heartbeat, self._parameters.election_ms or min(10 * heartbeat, 50_000)
+
+
+def nearest(client: Host, nodes: tuple[Host, ...], index: int) -> Host:
+    """The node on the client's own host, else one of its region, else by turn."""
+    same_host = [node for node in nodes if node.name == client.name]
+    same_region = [node for node in nodes if node.region == client.region]
+    choices = same_host or same_region or list(nodes)
+    return choices[index % len(choices)]
+
+
+def _name(index: int) -> str:
+    return f"node-{index}"
+
+
+def _peer(host: Host) -> str:
+    return f"http://{host.address}:{PEER_PORT}"

@@ -1,0 +1,83 @@
+"""What the testbed program exported: read through the Pulumi command line, or from a file."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from benchmark.errors import InfrastructureError, UsageError
+from benchmark.inventory import Inventory, parse_inventory
+
+_DEADLINE = 60.0
+
+
+@dataclass(frozen=True)
+class Stack:
+    """The outputs of a stack; `private_key` is the generated key's text, None if the user named a file."""
+
+    name: str
+    inventory: Inventory
+    private_key: str | None = field(repr=False)
+
+
+def project_directory() -> Path:
+    """The project: the nearest folder upwards with a Pulumi.yaml, else the one this package lies in."""
+    here = Path.cwd()
+    for folder in (here, *here.parents):
+        if (folder / "Pulumi.yaml").exists():
+            return folder
+    return Path(__file__).resolve().parent.parent
+
+
+def read_stack(project: Path, stack: str | None = None) -> Stack:
+    """Read the outputs of `stack`, or of the selected one.
+
+    Raises UsageError where no stack is selected or it is not up, InfrastructureError if Pulumi does not answer.
+    """
+    outputs = _outputs(project, stack)
+    if "inventory" not in outputs:
+        raise UsageError(f"stack {stack or '(selected)'} has no hosts; `pulumi up` creates them")
+    return Stack(
+        name=str(outputs.get("stack", stack or "")),
+        inventory=parse_inventory(json.dumps(outputs["inventory"]), "the stack output `inventory`"),
+        private_key=outputs.get("ssh_private_key"),
+    )
+
+
+def _outputs(project: Path, stack: str | None) -> dict[str, Any]:
+    pulumi = shutil.which("pulumi")
+    if pulumi is None:
+        raise UsageError("no `pulumi` on PATH; run `. ./env.sh` in the project first, or give --inventory FILE")
+    command = [pulumi, "stack", "output", "--json", "--show-secrets", "--non-interactive"]
+    if stack:
+        command += ["--stack", stack]
+    try:
+        answer = subprocess.run(
+            command,
+            cwd=project,
+            capture_output=True,
+            text=True,
+            timeout=_DEADLINE,
+            stdin=subprocess.DEVNULL,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        raise InfrastructureError(f"`pulumi stack output` gave no answer within {_DEADLINE:.0f} s") from None
+    if answer.returncode != 0:
+        raise UsageError(_explain(answer.stderr, stack))
+    outputs: dict[str, Any] = json.loads(answer.stdout)
+    return outputs
+
+
+def _explain(stderr: str, stack: str | None) -> str:
+    reason = " ".join(line.removeprefix("error: ") for line in stderr.strip().splitlines()[-3:])
+    if "no stack" in reason:
+        named = f"there is no stack {stack}" if stack else "no stack is selected"
+        return f"{named}; `pulumi stack ls` lists them, `pulumi stack select dev` and `pulumi up` make the local one"
+    if "PULUMI_ACCESS_TOKEN" in reason or "login" in reason or "passphrase" in reason:
+        return f"Pulumi cannot open the stack ({reason}); run `. ./env.sh` in the project first"
+    return f"`pulumi stack output` failed: {reason}"
