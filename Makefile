@@ -1,0 +1,37 @@
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help setup demo lint check test docs lock clean
+BIN := .venv/bin
+SHELL_FILES := env.sh .ci/run $(wildcard tools/*.sh)
+
+help: ## this list
+	@sed -n 's/^\([a-z]*\): .*## \(.*\)/make \1|\2/p' Makefile | column -t -s '|'
+
+setup: ## virtual environment, Debian packages, Pulumi CLI, stack `dev`; seconds when done before
+	@tools/setup.sh
+
+demo: setup ## local testbed and a benchmark of etcd on it; DURATION=20s make demo shortens it
+	@tools/demo.sh
+
+lint: setup
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy --strict benchmark stacks __main__.py tools
+	$(BIN)/shellcheck $(SHELL_FILES)
+
+check: lint ## linters, types and the fast tests
+	@. ./env.sh && pytest -m "not integration and not e2e"
+
+test: lint ## linters, types and all tests; as root, for the local testbeds
+	@. ./env.sh && pytest
+
+docs: setup ## docs/settings.md and the editors' schema, from the settings model
+	$(BIN)/python -m tools.settings_reference
+
+lock: setup ## tools/constraints.txt, after a change of requirements*.txt
+	$(BIN)/pip freeze > tools/constraints.txt
+
+clean: ## virtual environment and caches; the stacks' state (.state) and results stay
+	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,50 @@
+#!/usr/bin/env bash
+# Install the Debian packages of tools/debian-packages.txt that are missing, and start none of their services.
+set -euo pipefail
+here=$(cd "$(dirname "$0")" && pwd)
+policy=/usr/sbin/policy-rc.d
+
+die() {
+    echo "install_packages: $*" >&2
+    exit 1
+}
+
+command -v apt-get >/dev/null || die "apt-get not found; this set-up needs Debian or Ubuntu"
+
+missing=()
+while read -r package; do
+    status=$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null || true)
+    [ "$status" = installed ] || missing+=("$package")
+done < <(grep -v '^#' "$here/debian-packages.txt")
+[ ${#missing[@]} -gt 0 ] || exit 0
+
+if [ "$(id -u)" -ne 0 ]; then
+    command -v sudo >/dev/null || die "not root and no sudo; have root install: ${missing[*]}"
+    exec sudo -- "$0"
+fi
+
+install() {
+    DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends "${missing[@]}"
+}
+
+# Exit code 101 of this file is Debian's way to say "do not start services now". One that exists already is the machine's own rule.
+if [ ! -e "$policy" ]; then
+    trap 'rm -f "$policy"' EXIT
+    trap 'exit 130' INT
+    trap 'exit 143' TERM
+    printf '#!/bin/sh\nexit 101\n' >"$policy"
+    chmod 755 "$policy"
+fi
+
+echo "installing Debian packages: ${missing[*]}"
+if ! install; then
+    echo "trying again with fresh package lists"
+    apt-get update -q
+    install || die "apt-get could not install: ${missing[*]}"
+fi
+
+# Nor are they to start with the next boot: an SSH server that nobody asked for is an open door.
+if command -v systemctl >/dev/null; then
+    dpkg -L "${missing[@]}" | sed -n 's|^.*/systemd/system/\([^/@]*\.\(service\|socket\|timer\)\)$|\1|p' | sort -u |
+        xargs -r systemctl disable --quiet || echo "install_packages: could not disable some of the new services" >&2
+fi

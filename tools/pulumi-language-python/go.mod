@@ -1,0 +1,5 @@
+module geobench/tools/pulumi-language-python
+
+go 1.25.11
+
+require github.com/pulumi/pulumi/sdk/v3 v3.79.0

@@ -1,0 +1,72 @@
+#!/usr/bin/env bash
+# Make this checkout ready: Debian packages, .venv, Pulumi CLI, passphrase, stack. Running it again takes seconds.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+python=${PYTHON:-python3}
+umask 022
+
+die() {
+    echo "setup: $*" >&2
+    exit 1
+}
+
+check_prerequisites() {
+    command -v "$python" >/dev/null || die "$python not found; Python >= 3.11 is needed"
+    "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' ||
+        die "found $("$python" --version), expected Python >= 3.11; PYTHON=/path/to/python3 make setup names another"
+    tools/install_pulumi.sh --check >/dev/null
+}
+
+make_venv() {
+    local wanted
+    wanted=$("$python" --version && cat requirements.txt requirements-dev.txt tools/constraints.txt)
+    wanted=$(sha256sum <<<"$wanted")
+    if [ "$(cat .venv/requirements.sha256 2>/dev/null)" = "$wanted" ] && .venv/bin/python -c '' 2>/dev/null; then
+        return
+    fi
+    "$python" -c 'import venv, ensurepip' 2>/dev/null || die "$python has no venv module; install python3-venv"
+    .venv/bin/python -m pip --version >/dev/null 2>&1 || "$python" -m venv --clear .venv
+    echo "installing Python packages into .venv"
+    .venv/bin/python -m pip install --quiet --no-input -r requirements.txt -r requirements-dev.txt || die "pip failed"
+    echo "$wanted" >.venv/requirements.sha256
+}
+
+# Pulumi writes a salt into Pulumi.dev.yaml that only this machine's passphrase fits. The filter keeps it out of
+# commits; adding the file, where all that changed is the salt, tells git that there is nothing to commit.
+hide_salt() {
+    git rev-parse --git-dir >/dev/null 2>&1 || return 0
+    git config filter.geobench-salt.clean "sed '/^encryptionsalt:/d'"
+    if [ "$(git hash-object --path Pulumi.dev.yaml Pulumi.dev.yaml)" = "$(git rev-parse -q --verify :Pulumi.dev.yaml)" ]; then
+        git add Pulumi.dev.yaml || true # another git may be at work; then `git status` names the file until next time
+    fi
+}
+
+make_passphrase() {
+    [ -z "${PULUMI_CONFIG_PASSPHRASE+set}${PULUMI_CONFIG_PASSPHRASE_FILE:-}" ] || return 0
+    [ ! -s .state/passphrase ] || return 0
+    (umask 077 && od -An -N32 -tx1 /dev/urandom | tr -d ' \n' >.state/passphrase.new)
+    mv .state/passphrase.new .state/passphrase
+    sed -i '/^encryptionsalt:/d' Pulumi.dev.yaml # of an older passphrase that is gone
+}
+
+select_stack() {
+    local current
+    # shellcheck source=env.sh
+    . ./env.sh
+    current=$(pulumi stack --show-name --non-interactive 2>/dev/null) || current=dev
+    pulumi stack select dev --create --non-interactive
+    [ "$current" = dev ] || pulumi stack select "$current" --non-interactive
+}
+
+check_prerequisites
+mkdir -p -m 700 .state
+exec 8>.state/setup.lock
+flock 8
+tools/install_packages.sh
+make_venv
+pulumi=$(tools/install_pulumi.sh)
+ln -sfn "$pulumi" .state/pulumi
+make_passphrase
+select_stack
+hide_salt
+echo "ready: '. ./env.sh', then 'pulumi up'"
