@@ -45,6 +45,8 @@ class Host(_Model):
     address: str
     """IP address that both the operator and the other hosts use; empty while stopped."""
     ssh_port: int = 22
+    ssh_user: str | None = None
+    """The login, where it is another than the testbed's (machines the user already has)."""
     host_key: str
     """Public SSH host key (`ssh-ed25519 AAAA…`), pinned by the runner."""
     role: Role = "instance"

@@ -172,6 +172,9 @@ class Settings(_Model):
     """Hosts that only generate load; 0 puts a client beside each node."""
     monitoring: bool = True
     """Whether one host runs Prometheus (and Grafana) instead of a node. Without it nothing can be measured."""
+    grafana_public: bool = False
+    """Whether Grafana listens on the monitoring host's public address, for operator_cidrs only and with a generated
+    password, instead of behind an SSH tunnel."""
     scrape_interval: Duration = Field(default=timedelta(seconds=5), ge=timedelta(milliseconds=200))
     """Time between two samples of every metric."""
     log_processing: bool = True
@@ -264,12 +267,20 @@ def stack_settings(project: Path, stack: str) -> Settings:
     if not config_file.exists():
         raise SettingsError(f"{config_file} not found: stack {stack} has no configuration; see Pulumi.dev.yaml")
     config = read_mapping(config_file).get("config") or {}
-    values = {key.removeprefix(f"{PROJECT}:"): value for key, value in config.items() if key.startswith(PROJECT)}
+    return configured_settings(project, config, str(config_file))
+
+
+def configured_settings(project: Path, config: Mapping[str, object], source: str) -> Settings:
+    """Load the settings that `config`, a stack's configuration with its full keys, names.
+
+    Its other values (which may be text) win over the file; `source` names it in errors. Raises SettingsError.
+    """
+    prefix = f"{PROJECT}:"
+    values = {key.removeprefix(prefix): value for key, value in config.items() if key.startswith(prefix)}
     path = values.pop("settings", None)
     if not isinstance(path, str):
         raise SettingsError(
-            f"{config_file}: {PROJECT}:settings names no file; "
-            "`pulumi config set settings assets/settings.local.yaml` sets it"
+            f"{source}: {prefix}settings names no file; `pulumi config set settings assets/settings.local.yaml` sets it"
         )
     return load_settings(project / path, values)
 
