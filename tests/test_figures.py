@@ -1,0 +1,109 @@
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from benchmark.figures import LOAD_GENERATOR, Figures, Growth, Metrics, figures
+from benchmark.histogram import make_histogram, merge
+
+
+def grown(latencies: list[float], seconds: float = 10.0) -> Growth:
+    bounds = [0.1, 0.2, 0.5, 1.0, math.inf]
+    return Growth(
+        seconds=seconds,
+        completed=float(len(latencies)),
+        latency_sum=math.fsum(latencies),
+        squared_sum=math.fsum(value**2 for value in latencies),
+        histogram=make_histogram(bounds, [sum(value <= bound for value in latencies) for bound in bounds]),
+        submitted=float(len(latencies)),
+        due=float(len(latencies)),
+        backlog=0.0,
+        errors={"timeout": 1.0},
+    )
+
+
+def joined(left: Growth, right: Growth) -> Growth:
+    return replace(
+        left,
+        completed=left.completed + right.completed,
+        latency_sum=left.latency_sum + right.latency_sum,
+        squared_sum=(left.squared_sum or 0) + (right.squared_sum or 0),
+        histogram=merge([left.histogram, right.histogram]),
+        errors={"timeout": left.errors["timeout"] + right.errors["timeout"]},
+    )
+
+
+clients = st.lists(st.lists(st.floats(min_value=0.001, max_value=5), min_size=1, max_size=20), min_size=2, max_size=8)
+
+
+@given(clients, st.randoms())
+def test_merging_in_any_order_gives_the_same_figures(groups: list[list[float]], random: object) -> None:
+    members = [grown(group) for group in groups]
+    expected = figures(members, LOAD_GENERATOR)
+    random.shuffle(members)  # type: ignore[attr-defined]
+    assert figures(members, LOAD_GENERATOR) == expected
+
+
+@given(clients)
+def test_merging_in_any_grouping_gives_the_same_figures(groups: list[list[float]]) -> None:
+    members = [grown(group) for group in groups]
+    expected = figures(members, LOAD_GENERATOR)
+    found = figures([joined(members[0], members[1]), *members[2:]], LOAD_GENERATOR)
+    assert found.latency_s is not None
+    assert expected.latency_s is not None
+    assert found.throughput_tps == pytest.approx(expected.throughput_tps)
+    assert found.errors == expected.errors
+    assert found.latency_s.mean == pytest.approx(expected.latency_s.mean)
+    assert found.latency_s.stdev == pytest.approx(expected.latency_s.stdev, abs=1e-6)
+    assert (found.latency_s.p50, found.latency_s.p99) == (expected.latency_s.p50, expected.latency_s.p99)
+
+
+def test_each_client_is_divided_by_its_own_time() -> None:
+    found = figures([grown([0.1] * 100, seconds=10), grown([0.1] * 100, seconds=5)], LOAD_GENERATOR)
+    assert found.throughput_tps == 30
+    assert found.sampled_seconds == 7.5
+
+
+def test_what_one_client_does_not_count_is_unknown_for_all() -> None:
+    partly = replace(grown([0.1]), submitted=None, squared_sum=None, backlog=None)
+    found = figures([grown([0.1]), partly], LOAD_GENERATOR)
+    assert (found.submitted_tps, found.backlog_tps) == (None, None)
+    assert found.due_tps == 0.2
+    assert found.latency_s is not None
+    assert found.latency_s.stdev is None
+
+
+def test_an_idle_client_does_not_hide_the_others_latency() -> None:
+    idle = replace(grown([]), histogram=make_histogram([], []))
+    found = figures([grown([0.15] * 4), idle], LOAD_GENERATOR)
+    assert found.latency_s is not None
+    assert (found.latency_s.p50.lower, found.latency_s.p50.upper) == (0.1, 0.2)
+
+
+def test_rounding_never_makes_the_variance_negative() -> None:
+    found = figures([replace(grown([0.1] * 3), squared_sum=0.03 - 1e-12)], LOAD_GENERATOR)
+    assert found.latency_s is not None
+    assert found.latency_s.stdev == 0
+
+
+def test_every_replica_counting_means_the_middle_one() -> None:
+    members = [grown([0.1] * count) for count in (100, 90, 10)]
+    found = figures(members, Metrics(counted_by="every"))
+    assert (found.throughput_tps, found.completed) == (9.0, 90.0)
+
+
+def test_nothing_measured_is_zero() -> None:
+    found = figures([], LOAD_GENERATOR)
+    assert (found.throughput_tps, found.latency_s, found.submitted_tps) == (0.0, None, None)
+
+
+def test_figures_survive_json_and_refuse_what_is_unknown() -> None:
+    found = figures([grown([0.15, 3.0])], LOAD_GENERATOR)
+    assert Figures.model_validate_json(found.model_dump_json()) == found
+    with pytest.raises(ValidationError, match="throughput"):
+        Figures.model_validate({**found.model_dump(), "throughput": 1.0})
