@@ -1,0 +1,246 @@
+"""Remote commands over raw SSH channels, any number of them watched by one thread."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from queue import Empty, SimpleQueue
+from typing import BinaryIO
+
+from paramiko import Channel, SSHException  # type: ignore[import-untyped]
+
+OUTPUT_LIMIT = 64 << 20
+"""Bytes of output kept of each stream of a session; older ones are dropped."""
+_CHUNK = 1 << 16
+
+
+class _Output:
+    """What one stream wrote: the last `limit` bytes, or all of it in a file."""
+
+    def __init__(self, limit: int, sink: BinaryIO | None = None) -> None:
+        self.limit = limit
+        self.overflowed = False
+        self._sink = sink
+        self._total = 0
+        self._kept = bytearray()
+        self._read = 0
+
+    def feed(self, data: bytes) -> None:
+        self._total += len(data)
+        self.overflowed = self.overflowed or self._total > self.limit
+        if self._sink is not None:
+            self._sink.write(data)
+            return
+        self._kept += data
+        surplus = len(self._kept) - self.limit
+        if surplus > 0:
+            del self._kept[:surplus]
+            self._read = max(0, self._read - surplus)
+
+    def text(self) -> str:
+        return self._kept.decode("utf-8", "replace")
+
+    def lines(self) -> list[str]:
+        """The complete lines that were not returned before."""
+        end = self._kept.rfind(b"\n", self._read) + 1
+        fresh = self._kept[self._read : end].decode("utf-8", "replace").splitlines() if end else []
+        self._read = max(self._read, end)
+        return fresh
+
+
+class _Bell:
+    """Stands in for the threading.Event of paramiko's buffers: calls the watcher instead of waking a thread."""
+
+    def __init__(self, notify: Callable[[], None]) -> None:
+        self._notify = notify
+        self._rung = False
+
+    def set(self) -> None:
+        if not self._rung:
+            self._rung = True
+            self._notify()
+
+    def clear(self) -> None:
+        """Do nothing: paramiko clears when a buffer is empty, but both buffers share this bell."""
+
+    def reset(self) -> None:
+        self._rung = False
+
+
+class Session:
+    """A remote command that is running, or has ended.
+
+    `Fleet.open` starts it with its standard input held open: `send` feeds it, `finish_input` ends its input,
+    `close` ends the channel. The remote command then sees the end of its input; one that does not read it goes
+    on, so commands that must end with the runner watch their standard input. Output is taken in whenever the
+    session or a `Sessions` it belongs to is looked at; no thread belongs to a session, and one that nobody looks
+    at blocks its command after 2 MB. Use it from one thread at a time.
+    """
+
+    def __init__(
+        self, host: str, command: str, channel: Channel, sink: BinaryIO | None = None, limit: int = OUTPUT_LIMIT
+    ) -> None:
+        self.host = host
+        self.command = command
+        self._channel = channel
+        self._out = _Output(limit, sink)
+        self._err = _Output(limit)
+        self._bell: _Bell | None = None
+        self._closed_here = False
+        self._started = time.monotonic()
+        self._ended: float | None = None
+
+    def start(self) -> None:
+        """Ask the host to run the command; returns when the host agreed; SSHException otherwise."""
+        self._started = time.monotonic()
+        self._channel.exec_command(self.command)
+
+    def send(self, data: str | bytes) -> None:
+        """Write to the command's standard input; OSError if it has ended."""
+        view = memoryview(data.encode() if isinstance(data, str) else data)
+        # In pieces of a few packets: paramiko's sendall copies all that is left after every packet.
+        for start in range(0, len(view), _CHUNK):
+            self._channel.sendall(view[start : start + _CHUNK].tobytes())
+
+    def finish_input(self) -> None:
+        """End the command's standard input."""
+        self._channel.shutdown_write()
+
+    def read_lines(self) -> list[str]:
+        """Return the complete lines of standard output since the last call, without waiting."""
+        self._take()
+        return self._out.lines()
+
+    @property
+    def stdout(self) -> str:
+        """Standard output so far."""
+        self._take()
+        return self._out.text()
+
+    @property
+    def stderr(self) -> str:
+        """Standard error so far."""
+        self._take()
+        return self._err.text()
+
+    @property
+    def ended(self) -> bool:
+        """Whether the command has ended, or its host can no longer be reached."""
+        self._take()
+        return self._ended is not None
+
+    @property
+    def exit_status(self) -> int | None:
+        """Exit code; None while the command runs, and for one that ended without (see `failure`)."""
+        status = int(self._channel.exit_status)
+        return status if self.ended and status >= 0 else None
+
+    @property
+    def failure(self) -> str | None:
+        """Why there is no exit code; None if there is one or the command still runs."""
+        if not self.ended or self._channel.exit_status >= 0:
+            return None
+        if self._closed_here:
+            return "closed before it ended"
+        lost = self._channel.transport.saved_exception  # set before the channels are told
+        return "ended by a signal" if lost is None else f"the connection was lost ({lost or type(lost).__name__})"
+
+    @property
+    def overflowed(self) -> bool:
+        """Whether output beyond the limit was dropped."""
+        return self._out.overflowed or self._err.overflowed
+
+    @property
+    def seconds(self) -> float:
+        """Time since the start, in seconds; up to the end once it has ended."""
+        return (self._ended or time.monotonic()) - self._started
+
+    def close(self) -> None:
+        """End the channel, whatever the command does."""
+        self._closed_here = self._closed_here or not self._channel.closed
+        with contextlib.suppress(OSError, EOFError, SSHException):  # if the connection is gone, so is the channel
+            self._channel.close()
+        self._take()
+
+    def watch(self, notify: Callable[[], None]) -> None:
+        """Have `notify` called, by another thread, when there is output or the end; replaces the one before."""
+        self._bell = _Bell(notify)
+        self._channel.in_buffer.set_event(self._bell)
+        self._channel.in_stderr_buffer.set_event(self._bell)
+        self._bell.set()
+
+    def _take(self) -> None:
+        """Take in what has arrived."""
+        if self._bell:
+            self._bell.reset()
+        # Read before the buffers: nothing is added to them after it became true.
+        closed = self._channel.closed
+        while self._channel.recv_ready():
+            self._out.feed(self._channel.recv(_CHUNK))
+        while self._channel.recv_stderr_ready():
+            self._err.feed(self._channel.recv_stderr(_CHUNK))
+        if closed and self._ended is None:
+            self._ended = time.monotonic()
+
+
+class Sessions:
+    """Sessions watched together by the thread that calls `wait`; nothing is polled."""
+
+    def __init__(self, sessions: Iterable[Session] = ()) -> None:
+        self._queue: SimpleQueue[Session] = SimpleQueue()
+        self._running: set[Session] = set()
+        for session in sessions:
+            self.add(session)
+
+    def __iter__(self) -> Iterator[Session]:
+        """Those whose end was not reported yet."""
+        return iter(list(self._running))
+
+    def __len__(self) -> int:
+        return len(self._running)
+
+    def add(self, session: Session) -> None:
+        """Watch `session` from now on; any thread may call this."""
+        self._running.add(session)
+        session.watch(partial(self._queue.put, session))
+
+    def send(self, data: str | bytes) -> dict[str, str]:
+        """Write to the standard input of all; return the hosts that could not be reached, with the reason."""
+        failed = {}
+        for session in list(self._running):
+            try:
+                session.send(data)
+            except OSError as error:
+                failed[session.host] = session.failure or str(error)
+        return failed
+
+    def wait(self, timeout: float = 0.0) -> list[Session]:
+        """Take in output until a session ends or `timeout` (s) passes; return those that ended.
+
+        Every session is returned once. With a timeout of 0 it only looks: some microseconds when nothing happened.
+        """
+        ends = time.monotonic() + timeout
+        ended: list[Session] = []
+        while not ended:
+            try:
+                session = self._queue.get(timeout=max(0.0, ends - time.monotonic()))
+            except Empty:
+                return ended
+            self._collect(session, ended)
+        while not self._queue.empty():
+            session = self._queue.get()
+            self._collect(session, ended)
+        return ended
+
+    def close(self) -> None:
+        """Close every session that still runs."""
+        for session in list(self._running):
+            session.close()
+        self._running.clear()
+
+    def _collect(self, session: Session, ended: list[Session]) -> None:
+        if session.ended and session in self._running:
+            self._running.discard(session)
+            ended.append(session)
