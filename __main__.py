@@ -1,0 +1,22 @@
+"""The testbed program: settings in, a stack of hosts in every region out, the inventory exported."""
+
+from pathlib import Path
+
+import pulumi
+from pulumi.runtime.config import CONFIG
+
+import stacks
+from benchmark.errors import TestbedError
+from benchmark.settings import configured_settings
+
+try:
+    settings = configured_settings(Path.cwd(), CONFIG.get(), f"stack {pulumi.get_stack()}")
+    testbed = stacks.create(settings)
+except TestbedError as error:
+    raise pulumi.RunError(str(error)) from None
+
+pulumi.export("inventory", testbed.inventory)
+pulumi.export("stack", pulumi.get_stack())
+pulumi.export("hourly_cost_usd", testbed.hourly_cost_usd)
+if testbed.ssh_private_key is not None:
+    pulumi.export("ssh_private_key", testbed.ssh_private_key)

@@ -1,0 +1,72 @@
+"""The local provider: regions of hosts on this very machine, joined by an emulated wide area network."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import Any
+
+import pulumi
+
+from benchmark.inventory import Host
+from stacks import Plan
+from stacks.keys import SshKey
+from stacks.local.addresses import state_folder
+from stacks.local.network import links_for
+from stacks.local.network_resource import LocalNetwork
+from stacks.local.requirements import check_machine
+from stacks.local.resource import HostArgs, LocalHost
+from stacks.monitoring import monitoring_files
+
+
+class LocalRegion(pulumi.ComponentResource):
+    """The hosts of one region, named `REGION-INDEX`, on the testbed's network."""
+
+    hourly_cost_usd = 0.0
+
+    def __init__(self, name: str, plan: Plan, network: LocalNetwork) -> None:
+        super().__init__("geobench:local:Region", name)
+        self.hosts = [self._host(f"{name}-{index}", name, plan, network) for index in range(plan.settings.instances)]
+        self.register_outputs({})
+
+    def _host(self, name: str, region: str, plan: Plan, network: LocalNetwork) -> pulumi.Output[dict[str, Any]]:
+        settings, role = plan.settings, plan.role(name)
+        key = SshKey(name, pulumi.ResourceOptions(parent=self))
+        arguments = HostArgs(
+            testbed_id=settings.testbed_id,
+            name=name,
+            region=region,
+            role=role,
+            network=network.identity,
+            operator_key=plan.operator.public_key,
+            host_key=key.public_key,
+            host_private_key=pulumi.Output.secret(key.private_key),
+            files=monitoring_files(settings.scrape_interval) if role == "monitoring" else {},
+            state=settings.state,
+        )
+        host = LocalHost(name, arguments, pulumi.ResourceOptions(parent=self))
+
+        def entry(values: list[str]) -> dict[str, Any]:
+            address = values[0] if settings.state == "running" else ""
+            found = Host(
+                name=name,
+                provider="local",
+                region=region,
+                specs="namespace",
+                address=address,
+                host_key=values[1],
+                role=role,
+                state=settings.state,
+                cpus=os.cpu_count(),
+                memory_mb=os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2**20,
+            )
+            return found.model_dump(mode="json")
+
+        return pulumi.Output.all(host.address, key.public_key).apply(entry)
+
+
+def regions(plan: Plan, names: Sequence[str]) -> list[LocalRegion]:
+    """Declare the network and the regions `names` on it. Raises InfrastructureError if this machine cannot."""
+    check_machine(state_folder())
+    network = LocalNetwork("network", plan.settings.testbed_id, links_for(names, plan.settings.network))
+    return [LocalRegion(name, plan, network) for name in names]

@@ -1,0 +1,57 @@
+"""What a machine needs to carry local hosts, checked before anything is made."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+from benchmark.errors import InfrastructureError
+from stacks.local.host import PATH
+
+_PACKAGES = {
+    "sshd": "openssh-server",
+    "prometheus": "prometheus",
+    "prometheus-node-exporter": "prometheus-node-exporter",
+    "nft": "nftables",
+    "ip": "iproute2",
+    "setpriv": "util-linux",
+}
+
+
+def check_machine(state: Path) -> None:
+    """Raise InfrastructureError, in one paragraph, if this machine cannot carry local hosts below `state`."""
+    if platform.system() != "Linux":
+        raise InfrastructureError(
+            f"local hosts are Linux namespaces, and this is {platform.system()}; run the local provider in a Linux "
+            "virtual machine, or choose another cloud_provider"
+        )
+    if os.geteuid() != 0:
+        raise InfrastructureError(
+            f"local hosts need root to make namespaces, and this is user {os.geteuid()}; run pulumi as root "
+            "(`sudo -E pulumi up`), or choose another cloud_provider"
+        )
+    missing = [package for command, package in _PACKAGES.items() if shutil.which(command, path=PATH) is None]
+    if missing:
+        raise InfrastructureError(
+            f"local hosts need programs this machine lacks; `apt-get install {' '.join(missing)}` installs them"
+        )
+    _try_overlay(next(path for path in (state, *state.parents) if path.is_dir()))
+
+
+def _try_overlay(folder: Path) -> None:
+    """Mount an overlay over this machine's files from below `folder`, in a namespace that ends at once."""
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".overlay-") as scratch:
+        for name in ("upper", "work", "root"):
+            Path(scratch, name).mkdir()
+        options = "lowerdir=/,upperdir=upper,workdir=work,volatile"
+        command = ["unshare", "--mount", "mount", "-t", "overlay", "overlay", "-o", options, "root"]
+        tried = subprocess.run(command, cwd=scratch, capture_output=True, text=True, check=False, timeout=30)
+    if tried.returncode != 0:
+        raise InfrastructureError(
+            f"an overlay over this machine's files cannot be mounted from {folder} ({' '.join(tried.stderr.split())}); "
+            "set GEOBENCH_STATE_DIR to a folder on a disk formatted as ext4 or xfs, outside a container's own layer"
+        )

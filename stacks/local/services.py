@@ -1,0 +1,104 @@
+"""What runs on a local host, as configuration and commands: SSH server, firewall, exporter, Prometheus, Grafana."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping
+from ipaddress import ip_address
+from pathlib import Path
+
+from benchmark.inventory import NODE_EXPORTER_PORT, Role
+from stacks.monitoring import grafana_environment, prometheus_arguments
+
+TEXTFILES = "/var/lib/prometheus/node-exporter"
+"""Folder whose `*.prom` files the node exporter publishes."""
+
+_UNCOUNTED = "^(devpts|proc|sysfs|tmpfs)$"  # by default the exporter leaves overlays out
+_COLLECTORS = ("cpu", "meminfo", "netdev", "diskstats", "loadavg", "filesystem", "textfile")
+
+SSHD_CONFIG = """\
+AddressFamily inet
+HostKey /etc/ssh/ssh_host_ed25519_key
+AuthorizedKeysFile /etc/ssh/authorized_keys
+AllowUsers root
+PermitRootLogin prohibit-password
+AuthenticationMethods publickey
+PasswordAuthentication no
+KbdInteractiveAuthentication no
+UsePAM no
+UseDNS no
+PrintMotd no
+PidFile /run/sshd.pid
+MaxStartups 1000
+MaxSessions 1000
+ClientAliveInterval 15
+ClientAliveCountMax 4
+Subsystem sftp internal-sftp
+"""
+
+
+def firewall(operator: str, subnet: str) -> str:
+    """Return nftables rules: SSH and ICMP from the operator, everything between hosts, answers from elsewhere.
+
+    Without connection tracking, which would cost on every packet of a benchmark.
+    """
+    return f"""\
+table inet geobench {{
+    chain input {{
+        type filter hook input priority filter; policy accept;
+        iif "lo" accept
+        ip saddr {operator} tcp dport 22 accept
+        ip saddr {operator} ip protocol icmp accept
+        ip saddr {operator} drop
+        ip saddr {subnet} accept
+        tcp flags & (syn | ack) == syn drop
+        udp sport != {{ 53, 123 }} drop
+    }}
+}}
+"""
+
+
+def services(role: Role, grafana: bool) -> str:
+    """Return the shell commands that start what runs beside sshd: exporter, and on the monitoring host Prometheus."""
+    exporter = [
+        "prometheus-node-exporter", f"--web.listen-address=:{NODE_EXPORTER_PORT}", "--collector.disable-defaults",
+        *(f"--collector.{name}" for name in _COLLECTORS),
+        f"--collector.textfile.directory={TEXTFILES}", f"--collector.filesystem.fs-types-exclude={_UNCOUNTED}",
+        "--log.level=warn",
+    ]  # fmt: skip
+    lines = [_background("node-exporter", exporter, {"GOMAXPROCS": "1", "GOGC": "50"})]
+    if role == "monitoring":
+        lines.append(_background("prometheus", ["prometheus", *prometheus_arguments()], {}))
+        if grafana:
+            server = ["grafana-server", "--homepath=/usr/share/grafana"]
+            folders = {"GF_PATHS_PROVISIONING": "/etc/grafana/provisioning", "GF_PATHS_DATA": "/var/lib/grafana"}
+            lines.append(_background("grafana", server, grafana_environment() | folders))
+    return "".join(lines)
+
+
+def _background(name: str, command: list[str], environment: Mapping[str, str]) -> str:
+    assignments = [f"{key}={value}" for key, value in environment.items()]
+    return f"{shlex.join(['env', *assignments, *command])} >>/var/log/{name}.log 2>&1 &\n"
+
+
+def resolver(configured: Path, upstream: Path) -> str:
+    """Return a resolv.conf without name servers on the loopback device, which a host cannot reach.
+
+    Where the machine's own asks a local stub, the servers behind it (`upstream`) are named instead.
+    """
+    for path in (configured, upstream):
+        lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+        kept = [line for line in lines if not _is_loopback(line)]
+        if any(line.startswith("nameserver") for line in kept):
+            break
+    return "".join(f"{line}\n" for line in kept)
+
+
+def _is_loopback(line: str) -> bool:
+    words = line.split()
+    if len(words) < 2 or words[0] != "nameserver":
+        return False
+    try:
+        return ip_address(words[1].partition("%")[0]).is_loopback
+    except ValueError:
+        return True
