@@ -18,6 +18,10 @@ if [ -x "$_geobench/.venv/bin/python" ] && [ -x "$_geobench/.state/pulumi/pulumi
     *) export PATH="$_geobench/.venv/bin:$_geobench/.state/pulumi:$PATH" ;;
     esac
     export PULUMI_SKIP_UPDATE_CHECK=true
+    # What another checkout's env.sh has set in this shell is nobody's choice.
+    [ "${PULUMI_BACKEND_URL:-}" != "file://${GEOBENCH_HOME:-}/.state" ] || unset PULUMI_BACKEND_URL
+    [ "${PULUMI_CONFIG_PASSPHRASE_FILE:-}" != "${GEOBENCH_HOME:-}/.state/passphrase" ] || unset PULUMI_CONFIG_PASSPHRASE_FILE
+    export GEOBENCH_HOME="$_geobench"
     if [ -z "${PULUMI_BACKEND_URL:-}${PULUMI_ACCESS_TOKEN:-}" ] &&
         ! grep -qs '"current": *"[^"]' "${PULUMI_HOME:-${HOME:-}/.pulumi}/credentials.json"; then
         export PULUMI_BACKEND_URL="file://$_geobench/.state"

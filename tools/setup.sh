@@ -42,8 +42,6 @@ hide_salt() {
 }
 
 make_passphrase() {
-    [ -z "${PULUMI_CONFIG_PASSPHRASE+set}${PULUMI_CONFIG_PASSPHRASE_FILE:-}" ] || return 0
-    [ ! -s .state/passphrase ] || return 0
     (umask 077 && od -An -N32 -tx1 /dev/urandom | tr -d ' \n' >.state/passphrase.new)
     mv .state/passphrase.new .state/passphrase
     sed -i '/^encryptionsalt:/d' Pulumi.dev.yaml # of an older passphrase that is gone
@@ -53,6 +51,10 @@ select_stack() {
     local current
     # shellcheck source=env.sh
     . ./env.sh
+    if [ -z "${PULUMI_CONFIG_PASSPHRASE+set}${PULUMI_CONFIG_PASSPHRASE_FILE:-}" ]; then
+        make_passphrase
+        . ./env.sh
+    fi
     current=$(pulumi stack --show-name --non-interactive 2>/dev/null) || current=dev
     pulumi stack select dev --create --non-interactive
     [ "$current" = dev ] || pulumi stack select "$current" --non-interactive
@@ -66,7 +68,6 @@ tools/install_packages.sh
 make_venv
 pulumi=$(tools/install_pulumi.sh)
 ln -sfn "$pulumi" .state/pulumi
-make_passphrase
 select_stack
 hide_salt
 echo "ready: '. ./env.sh', then 'pulumi up'"
