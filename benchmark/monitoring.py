@@ -129,7 +129,7 @@ class Prometheus:
 
         session = requests.Session()
         session.trust_env = False  # a proxy of the operator's must not see, and cannot reach, the tunnel
-        retry = Retry(total=2, backoff_factor=0.1, status_forcelist=[502, 503, 504], raise_on_status=False)
+        retry = Retry(connect=2, read=0, status=0, backoff_factor=0.1)  # a read that timed out has used its time up
         self.url = url
         self._timeout = timeout.total_seconds()
         self._connection = PrometheusConnect(url, session=session, retry=retry, timeout=self._timeout)
@@ -210,8 +210,9 @@ class Prometheus:
                 "does the tunnel end at the monitoring host?"
             ) from None
         except RequestException as error:
+            cause = getattr(error.args[0], "reason", error) if error.args else error  # without the quoted query
             raise InfrastructureError(
-                f"Prometheus at {self.url} gave no answer to {query} within {self._timeout:g} s: {error}. "
+                f"Prometheus at {self.url} gave no answer to {query} within {self._timeout:g} s: {cause}. "
                 "Look at the monitoring host: is Prometheus running, does the tunnel stand?"
             ) from None
 

@@ -1,0 +1,414 @@
+"""The client, the targets, the configuration and every query of the dashboards, against a real Prometheus.
+
+A small server plays all hosts: it serves what node exporters, nodes and load generators serve, and remembers it.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import socket
+import subprocess
+import threading
+import time
+import urllib.parse
+import urllib.request
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pytest
+
+from benchmark import monitoring
+from benchmark.errors import InfrastructureError
+from benchmark.inventory import PROMETHEUS_PORT, TARGETS_DIRECTORY, Host
+from benchmark.monitoring import Endpoint, Mark, Prometheus, marks, targets
+from stacks.monitoring import CONFIG_FILE, DASHBOARDS, STORAGE, monitoring_files, prometheus_arguments
+
+pytestmark = pytest.mark.integration
+
+T = TypeVar("T")
+INTERVAL = timedelta(milliseconds=200)
+WINDOW = timedelta(seconds=2)
+RATE = 100  # requests per second and client
+DEADLINE = 30.0
+BUCKETS = {"0.01": 0.0, "0.05": 0.5, "0.1": 0.9, "0.2": 1.0, "+Inf": 1.0}
+BORN = time.time()
+
+
+def histogram(name: str, count: int, labels: str = "") -> str:
+    """Half of the requests between 10 and 50 ms, 40 % up to 100 ms, the rest up to 200 ms."""
+    lines = [f"# TYPE {name} histogram"]
+    for bound, share in BUCKETS.items():
+        joined = ",".join(filter(None, [labels, f'le="{bound}"']))
+        lines.append(f"{name}_bucket{{{joined}}} {int(share * count)}")
+    shown = f"{{{labels}}}" if labels else ""
+    return "\n".join([*lines, f"{name}_sum{shown} {0.06 * count}", f"{name}_count{shown} {count}"]) + "\n"
+
+
+def client_metrics(seconds: float) -> str:
+    count = int(RATE * seconds)
+    return (
+        histogram("latency_s", count, 'workload="put"')
+        + histogram("lateness_s", count)
+        + f'latency_squared_s{{workload="put"}} {count * 0.005}\nbenchmark_duration {seconds}\n'
+        + f'submitted {count}\ndue {count}\nerrors{{error_type="timeout"}} {int(seconds)}\n'
+        + f"inflight 6\nstart_time_s {BORN}\n"
+    )
+
+
+def node_metrics(seconds: float) -> str:
+    return f"process_cpu_seconds_total {0.5 * seconds}\nprocess_resident_memory_bytes 5e+07\n"
+
+
+def host_metrics(seconds: float) -> str:
+    counters = [f'node_cpu_seconds_total{{cpu="{cpu}",mode="idle"}} {0.75 * seconds}' for cpu in (0, 1)]
+    counters += [
+        f'node_network_{way}_{what}_total{{device="{device}"}} {1000 * seconds}'
+        for way in ("receive", "transmit")
+        for what in ("bytes", "drop")
+        for device in ("eth0", "lo")
+    ]
+    counters += [
+        f'node_disk_{name}_total{{device="sda"}} {0.25 * seconds}'
+        for name in ("written_bytes", "read_bytes", "io_time_seconds")
+    ]
+    gauges = ["node_load1 1", "node_memory_MemAvailable_bytes 3e+09", "node_memory_MemTotal_bytes 4e+09"]
+    gauges += [
+        f'node_filesystem_{name}_bytes{{device="/dev/sda1",fstype="ext4",mountpoint="/"}} {value}'
+        for name, value in (("avail", 1e9), ("size", 4e9))
+    ]
+    emulator = f"wan_packets_total {50 * seconds}\n" + f'wan_dropped_packets_total{{reason="loss"}} {seconds}\n'
+    events = [Mark(BORN, "phase", "measure"), Mark(BORN + 1, "fault", "partition", 'cuts "eu"\\us\nfor\t10 s')]
+    return (
+        "\n".join(counters + gauges)
+        + "\n"
+        + emulator
+        + histogram("wan_lateness_seconds", int(50 * seconds))
+        + marks("run-1", events)
+    )
+
+
+SERVED: dict[str, Callable[[float], str]] = {
+    "/metrics": host_metrics,
+    "/client": client_metrics,
+    "/node/metrics": node_metrics,
+}
+
+
+@dataclass
+class Machine:
+    """The server that plays the hosts, and what it has served: address and path to (time, `submitted`)."""
+
+    port: int
+    answers: dict[tuple[str, str], list[float]] = field(default_factory=lambda: defaultdict(list))
+
+
+@contextmanager
+def serving() -> Iterator[Machine]:
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            if self.path not in SERVED:
+                self.send_error(404)
+                return
+            text = SERVED[self.path](time.time() - BORN)
+            found = re.search(r"^submitted (\d+)$", text, re.MULTILINE)
+            if found:
+                machine.answers[self.headers["Host"].split(":")[0], self.path].append(float(found[1]))
+            self.send_response(200)
+            self.send_header("Content-Type", "text/plain; version=0.0.4")
+            self.end_headers()
+            self.wfile.write(text.encode())
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("0.0.0.0", 0), Handler)
+    machine = Machine(server.server_port)
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,))
+    thread.start()
+    try:
+        yield machine
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def wait_for(condition: Callable[[], T], what: str) -> T:
+    """Return the first true value of `condition`; an InfrastructureError counts as not yet."""
+    end = time.monotonic() + DEADLINE
+    while time.monotonic() < end:
+        try:
+            value = condition()
+            if value:
+                return value
+        except InfrastructureError:
+            pass
+        threading.Event().wait(0.05)
+    raise AssertionError(f"not within {DEADLINE:g} s: {what}")
+
+
+@contextmanager
+def prometheus(folder: Path) -> Iterator[str]:
+    """Run Prometheus as the monitoring host does, but for its paths and its port; yields its address."""
+    port = free_port()
+    moved = {
+        TARGETS_DIRECTORY: f"{folder}/targets",
+        CONFIG_FILE: f"{folder}/prometheus.yml",
+        STORAGE: f"{folder}/data",
+        f"127.0.0.1:{PROMETHEUS_PORT}": f"127.0.0.1:{port}",
+    }
+
+    def here(text: str) -> str:
+        for old, new in moved.items():
+            text = text.replace(old, new)
+        return text
+
+    (folder / "targets").mkdir()
+    (folder / "prometheus.yml").write_text(here(monitoring_files(INTERVAL)[CONFIG_FILE]))
+    with (folder / "log").open("wb") as log:
+        process = subprocess.Popen(["prometheus", *map(here, prometheus_arguments())], stdout=log, stderr=log)
+    try:
+        url = f"http://127.0.0.1:{port}"
+        with Prometheus(url) as client:
+            wait_for(lambda: process.poll() is not None or client.up("host") is not None, (folder / "log").read_text())
+        assert process.poll() is None, (folder / "log").read_text()
+        yield url
+    finally:
+        process.terminate()
+        process.wait(timeout=DEADLINE)
+
+
+def host(number: int, region: str) -> Host:
+    return Host(
+        name=f"{region}-{number}",
+        provider="local",
+        region=region,
+        specs="namespace",
+        address=f"127.0.0.{number + 1}",
+        host_key="ssh-ed25519 AAAA",
+        role="monitoring" if number == 0 else "instance",
+    )
+
+
+HOSTS = (host(0, "us-east-1"), host(1, "us-east-1"), host(2, "eu-west-1"))
+
+
+@dataclass
+class Scraped:
+    """A Prometheus that scrapes three hosts, of which the last one's client is dead."""
+
+    url: str
+    client: Prometheus
+    machine: Machine
+    folder: Path
+
+    def write(self, files: dict[str, str]) -> None:
+        for name, text in files.items():
+            unfinished = self.folder / f".{name}"
+            unfinished.write_text(text)
+            unfinished.replace(self.folder / name)
+
+    def steady(self) -> bool:
+        now = time.time()
+        found = self.client.samples('submitted{job="client"}', now - WINDOW.total_seconds(), now)
+        return len(found) == 2 and all(len(one.times) >= 9 for one in found) and len(self.client.scraped(BORN)) == 8
+
+    def ask(self, path: str, **parameters: str) -> Any:  # noqa: ANN401 - whatever the JSON holds
+        address = f"{self.url}/api/v1/{path}?{urllib.parse.urlencode(parameters)}"
+        with urllib.request.urlopen(address, timeout=DEADLINE) as answer:
+            return json.load(answer)["data"]
+
+
+@pytest.fixture(scope="module")
+def scraped(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scraped]:
+    folder = tmp_path_factory.mktemp("prometheus")
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        serving() as machine,
+        prometheus(folder) as url,
+        Prometheus(url) as client,
+    ):
+        patch.setattr(monitoring, "NODE_EXPORTER_PORT", machine.port)
+        running = Scraped(url, client, machine, folder / "targets")
+        running.write(targets(HOSTS, endpoints(machine.port)))
+        wait_for(running.steady, "a window full of samples of both clients, and one of every other target")
+        yield running
+
+
+def endpoints(port: int) -> list[Endpoint]:
+    nodes = [Endpoint(one.name, port, "node", "/node/metrics") for one in HOSTS]
+    clients = [Endpoint(one.name, port, "client", "/client") for one in HOSTS[:2]]
+    return [*nodes, *clients, Endpoint(HOSTS[2].name, free_port(), "client")]
+
+
+def test_samples_are_what_was_served_and_nothing_else(scraped: Scraped) -> None:
+    now = time.time()
+    found = scraped.client.samples('submitted{job="client"}', BORN, now)
+    assert {one.labels["host"] for one in found} == {"us-east-1-0", "us-east-1-1"}
+    for one in found:
+        served = scraped.machine.answers[f"127.0.0.{int(one.labels['host'][-1]) + 1}", "/client"]
+        assert len(one.values) >= 2
+        assert one.values.tolist() == served[: len(one.values)]
+        assert (one.times[1:] > one.times[:-1]).all()
+        assert one.times[0] >= BORN
+        assert one.times[-1] <= now
+        assert one.metric == "submitted"
+        assert (one.labels["job"], one.labels["region"]) == ("client", "us-east-1")
+
+
+def test_samples_include_both_edges_and_split_windows_share_only_the_edge(scraped: Scraped) -> None:
+    selector = 'submitted{job="client",host="us-east-1-1"}'
+    every = wait_for(
+        lambda: [one for one in scraped.client.samples(selector, BORN, time.time()) if len(one.times) >= 5],
+        "five samples",
+    )[0]
+    first, middle, last = every.times[0], every.times[2], every.times[4]
+    assert scraped.client.samples(selector, first, last)[0].times.tolist() == every.times[:5].tolist()
+    assert scraped.client.samples(selector, first, middle)[0].times.tolist() == every.times[:3].tolist()
+    assert scraped.client.samples(selector, middle, last)[0].times.tolist() == every.times[2:5].tolist()
+    assert scraped.client.samples(selector, first + 0.001, middle - 0.001)[0].times.tolist() == [every.times[1]]
+    assert scraped.client.samples(selector, middle, middle)[0].values.tolist() == [every.values[2]]
+
+
+def test_a_selector_of_a_whole_job_returns_every_metric(scraped: Scraped) -> None:
+    found = scraped.client.samples('{job="client"}', time.time() - 2, time.time())
+    assert {"latency_s_bucket", "latency_squared_s", "benchmark_duration", "start_time_s", "up"} <= {
+        s.metric for s in found
+    }
+    assert all("__name__" not in one.labels for one in found)
+
+
+def test_no_samples_before_the_first_scrape(scraped: Scraped) -> None:
+    assert scraped.client.samples('{job="client"}', BORN - 20, BORN - 10) == []
+
+
+def test_up_tells_the_dead_from_the_living(scraped: Scraped) -> None:
+    assert scraped.client.up("client") == {"us-east-1-0": True, "us-east-1-1": True, "eu-west-1-2": False}
+    assert scraped.client.up("node") == dict.fromkeys((one.name for one in HOSTS), True)
+    assert scraped.client.up("host") == dict.fromkeys((one.name for one in HOSTS), True)
+
+
+def test_scraped_names_targets_with_a_sample_after_the_time_given(scraped: Scraped) -> None:
+    wanted = {("client", "us-east-1-0"), ("client", "us-east-1-1")} | {
+        (j, h.name) for j in ("host", "node") for h in HOSTS
+    }
+    since = time.time()
+    wait_for(lambda: scraped.client.scraped(since) == wanted, f"scraped after {since}")
+    assert scraped.client.scraped(time.time() + 60) == set()
+
+
+def test_progress_agrees_with_what_the_clients_do(scraped: Scraped) -> None:
+    progress = scraped.client.progress(WINDOW)
+    assert progress.offered_tps == pytest.approx(2 * RATE, rel=0.1)
+    assert progress.achieved_tps == pytest.approx(2 * RATE, rel=0.1)
+    assert progress.errors_tps == pytest.approx(2, abs=1.5)
+    assert progress.inflight == 12
+    assert progress.mean_s == pytest.approx(0.06, rel=0.01)
+    assert progress.p50_s == pytest.approx(0.05, rel=0.05)
+    assert progress.p99_s is not None
+    assert 0.1 < progress.p99_s < 0.2
+
+
+def test_marks_survive_the_exporter_format(scraped: Scraped) -> None:
+    entry = next(e for e in scraped.ask("query", query='run_mark_time_seconds{kind="fault"}')["result"])
+    assert entry["metric"]["detail"] == 'cuts "eu"\\us\nfor\t10 s'
+    assert float(entry["value"][1]) == pytest.approx(BORN + 1, abs=0.001)
+
+
+def test_a_refused_query_is_named(scraped: Scraped) -> None:
+    with pytest.raises(InfrastructureError, match=r"refused the query up\{.*parse error"):
+        scraped.client.samples("up{", BORN, BORN + 1)
+
+
+def test_rewritten_target_files_are_taken_up_and_the_old_targets_go(tmp_path: Path, scraped: Scraped) -> None:
+    before = {path.name: path.read_text() for path in scraped.folder.glob("*.json")}
+    try:
+        scraped.write(targets(HOSTS, [Endpoint(HOSTS[2].name, scraped.machine.port, "client", "/client")]))
+        wait_for(lambda: scraped.client.up("client") == {HOSTS[2].name: True}, "only the new client")
+        wait_for(lambda: scraped.client.up("node") == {}, "no nodes")
+    finally:
+        scraped.write(before)
+        wait_for(scraped.steady, "the clients as before")
+
+
+def queries() -> Iterator[Any]:
+    """Every query of every panel and annotation."""
+    for path in sorted(DASHBOARDS.glob("*.json")):
+        board = json.loads(path.read_text())
+        for annotation in board["annotations"]["list"]:
+            yield pytest.param(annotation["expr"], id=f"{path.stem}-{annotation['name']}")
+        for panel in board["panels"]:
+            for target in panel.get("targets", []):
+                yield pytest.param(target["expr"], id=f"{path.stem}-{panel['title']}-{target['legendFormat']}")
+
+
+@pytest.mark.parametrize("expression", list(queries()))
+def test_every_query_of_the_dashboards_returns_data(scraped: Scraped, expression: str) -> None:
+    for name, value in {"$__rate_interval": "2s", "$region": ".*", "$host": "us-east-1-1|eu-west-1-2"}.items():
+        expression = expression.replace(name, value)
+    assert "$" not in expression
+
+    def numbers() -> list[float]:
+        now = time.time()
+        answer = scraped.ask("query_range", query=expression, start=str(now - 2), end=str(now), step="0.5")
+        return [float(value) for one in answer["result"] for _, value in one["values"] if value != "NaN"]
+
+    assert wait_for(numbers, f"data for {expression}")
+    assert all(number >= 0 for number in numbers())
+
+
+@pytest.mark.parametrize("board", sorted(DASHBOARDS.glob("*.json")), ids=lambda path: path.stem)
+def test_the_variables_of_the_dashboards_offer_regions_and_hosts(scraped: Scraped, board: Path) -> None:
+    offered = {}
+    for variable in json.loads(board.read_text())["templating"]["list"]:
+        found = re.fullmatch(r"label_values\((.+), (\w+)\)", str(variable["query"]))
+        if found:
+            selector = found[1].replace("$region", "eu-.*")
+            offered[variable["name"]] = scraped.ask(f"label/{found[2]}/values", **{"match[]": selector})
+    assert offered == {"region": ["eu-west-1", "us-east-1"], "host": ["eu-west-1-2"]}
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> Iterator[set[str]]:
+    """The names of the metrics of a real node exporter that also reads the marks of a run."""
+    folder, port = tmp_path_factory.mktemp("textfile"), free_port()
+    (folder / "marks.prom").write_text(marks("run-1", [Mark(BORN, "fault", "cut", 'a "b"\\c\n\t')]))
+    arguments = [f"--web.listen-address=127.0.0.1:{port}", f"--collector.textfile.directory={folder}"]
+    process = subprocess.Popen(["prometheus-node-exporter", *arguments], stderr=subprocess.DEVNULL)
+
+    def read() -> str:
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=DEADLINE) as answer:
+                return str(answer.read().decode())
+        except OSError:
+            return ""
+
+    try:
+        lines = wait_for(read, "the node exporter").splitlines()
+        assert "node_textfile_scrape_error 0" in lines
+        yield {re.split(r"[{ ]", line)[0] for line in lines if not line.startswith("#")}
+    finally:
+        process.terminate()
+        process.wait(timeout=DEADLINE)
+
+
+def test_the_node_exporter_has_the_metrics_that_the_dashboards_ask_for(exported: set[str]) -> None:
+    wanted = set(re.findall(r"node_\w+", (DASHBOARDS / "hosts.json").read_text()))
+    assert len(wanted) >= 12
+    if not Path("/proc/diskstats").read_text().strip():
+        wanted = {name for name in wanted if not name.startswith("node_disk_")}
+    assert wanted - exported == set()
+    assert "run_mark_time_seconds" in exported
