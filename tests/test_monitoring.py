@@ -101,7 +101,7 @@ def test_importing_the_module_costs_none_of_the_libraries() -> None:
 
 def series(name: str, count: int, first: float = 1700000000.123, **labels: str) -> Series:
     times = np.array([round(first + 5.0 * number, 3) for number in range(count)])
-    return Series(name, labels, times, np.arange(count) * 1.5)
+    return Series(name, labels, times, np.array([1.5 * number for number in range(count)]))
 
 
 def same(one: Series, other: Series) -> bool:
