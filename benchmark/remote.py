@@ -1,8 +1,8 @@
 """Commands and files on all hosts of a testbed at once, over SSH connections that are opened once.
 
-The rest of the runner uses this module only; `connection`, `session` and `tunnel` behind it know Fabric. Fabric opens the
-connections; commands run on channels of their own instead of `Connection.run`, which starts three threads for
-each command, looks for its end every 10 ms and cannot be left at a deadline while the host does not answer.
+The rest of the runner uses this module only; `connection`, `session` and `tunnel` behind it know Fabric. Fabric
+opens the connections; commands run on channels of their own instead of `Connection.run`, which starts three threads
+for each command, looks for its end every 10 ms and cannot be left while the host does not answer.
 """
 
 from __future__ import annotations

@@ -11,8 +11,8 @@ import socket
 import subprocess
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
-from types import TracebackType
 
 from benchmark.inventory import Host
 
@@ -123,14 +123,25 @@ class Sshd:
             found.extend(parents.get(pid, []))
         return found
 
+    @contextlib.contextmanager
+    def cleaned(self) -> Iterator[Sshd]:
+        """Stop the server, if it runs, and remove its files when the block is left."""
+        try:
+            yield self
+        finally:
+            try:
+                self.stop()
+            finally:
+                shutil.rmtree(self.folder)
+
     def __enter__(self) -> Sshd:
-        self.start()
+        try:
+            self.start()
+        except BaseException:
+            shutil.rmtree(self.folder)
+            raise
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        try:
-            self.stop()
-        finally:
-            shutil.rmtree(self.folder)
+    def __exit__(self, *_: object) -> None:
+        with self.cleaned():
+            pass

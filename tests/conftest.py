@@ -1,0 +1,24 @@
+"""What many tests share: a real SSH server on a loopback port, and a fleet of one host behind it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+
+import pytest
+from sshd import USER, Sshd
+
+from benchmark.remote import Fleet
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[Sshd]:
+    with Sshd() as running:
+        yield running
+
+
+@pytest.fixture
+def fleet(server: Sshd) -> Iterator[Fleet]:
+    hosts = [server.host(f"host-{index}") for index in range(3)]
+    with Fleet(hosts, USER, server.user_key, timeout=timedelta(seconds=10), retries=1) as made:
+        yield made
