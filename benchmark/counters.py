@@ -150,10 +150,10 @@ def _process(name: str, members: Sequence[Series], counters: Collection[str]) ->
     fallen = np.zeros(len(axis), dtype=bool)
     for metric, group in by_metric.items():
         for one in group if metric in counters or metric in START_TIMES else ():
-            change = np.diff(_align(one, axis))
-            # Before its first sample a series reads as zero; that is no change of the start time.
-            known = axis[:-1] >= one.times[0] if one.times.size else np.zeros(len(change), dtype=bool)
-            fallen[1:] |= known & (change != 0) if metric in START_TIMES else change < 0
+            values = _align(one, axis)
+            change = np.diff(values)
+            # A process that waits for its start says 0; so does a series before its first sample.
+            fallen[1:] |= (values[:-1] > 0) & (change != 0) if metric in START_TIMES else change < 0
     labels = members[0].labels
     restarts = tuple(int(index) for index in np.flatnonzero(fallen))
     return Process(name, labels.get("host", ""), labels.get("region", ""), axis, by_metric, restarts)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from benchmark.figures import Figures, Latency
 from benchmark.histogram import Finite
+from benchmark.host_usage import HostUsage
 from benchmark.measurements import Measurement
 from benchmark.validity import Verdict
 
@@ -64,13 +66,17 @@ class Summary(Identity):
     warnings: list[str] = []
     by_region: dict[str, Figures] = {}
     by_client: dict[str, Figures] = {}
+    hosts: dict[str, HostUsage] = {}
+    """What was used of each host, by its name."""
 
     def to_json(self) -> str:
         """Return the text of `summary.json`."""
         return self.model_dump_json(by_alias=True, indent=2) + "\n"
 
 
-def summarise(measurement: Measurement, verdict: Verdict, identity: Identity) -> Summary:
+def summarise(
+    measurement: Measurement, verdict: Verdict, identity: Identity, usage: Mapping[str, HostUsage] | None = None
+) -> Summary:
     """Put a measurement and what was judged of it into a summary."""
     total = measurement.total
     return Summary(
@@ -90,6 +96,7 @@ def summarise(measurement: Measurement, verdict: Verdict, identity: Identity) ->
         warnings=verdict.warnings,
         by_region=measurement.regions,
         by_client=measurement.clients,
+        hosts=dict(usage or {}),
     )
 
 

@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from benchmark.host_usage import HostUsage, saturated_hosts
 from benchmark.measurements import Measurement
 
 
@@ -21,6 +22,8 @@ class Limits:
     """Share of the mean latency that the p99 lateness of a client must also reach to make the run invalid."""
     wan_lateness_s: float = 0.001
     """p99 lateness of the emulated network above which the run warns."""
+    cpu_busy: float = 0.9
+    """Share of a host's processors above which the run warns."""
     clock_offset_warn_s: float = 0.010
     """Clock offset of a host above which the run warns."""
     clock_offset_invalid_s: float = 0.100
@@ -52,13 +55,14 @@ def judge(
     load_tps: float,
     expected_clients: Collection[str] = (),
     clock_offsets_s: Mapping[str, float] | None = None,
+    usage: Mapping[str, HostUsage] | None = None,
     faulty_hosts: Collection[str] = (),
     limits: Limits = LIMITS,
 ) -> Verdict:
     """Judge a measurement of a run that was asked for `load_tps`.
 
-    `expected_clients` are the hosts that must have been measured; restarts and gaps of `faulty_hosts`, where
-    faults were injected, only warn. Every message names the host and the numbers.
+    `expected_clients` are the hosts that must have been measured; `clock_offsets_s` are by host; restarts and gaps
+    of `faulty_hosts`, where faults were injected, only warn. Every message names the host and the numbers.
     """
     verdict = Verdict()
     _judge_samples(measurement, verdict, expected_clients, faulty_hosts)
@@ -68,6 +72,7 @@ def judge(
         _judge_load(measurement, verdict, load_tps, limits)
         _judge_lateness(measurement, verdict, limits)
         _judge_quantiles(measurement, verdict)
+    verdict.warnings += saturated_hosts(usage or {}, limits.cpu_busy)
     return verdict
 
 
@@ -141,7 +146,9 @@ def _judge_lateness(measurement: Measurement, verdict: Verdict, limits: Limits) 
         if p99.estimate <= limits.client_lateness_s:
             continue
         text = f"client {name}: sent requests {p99.estimate * 1000:.1f} ms after they were due (p99)"
-        if latency and p99.estimate > limits.client_lateness_share * latency.mean:
+        # Where the system does not keep up, requests that wait for a connection are sent late by its fault; a client
+        # that is too slow itself shows in what it offered.
+        if latency and not verdict.saturated and p99.estimate > limits.client_lateness_share * latency.mean:
             share = p99.estimate / latency.mean
             verdict.reasons.append(f"{text}, {share:.0%} of the mean latency of {latency.mean * 1000:.1f} ms")
         else:

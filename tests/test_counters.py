@@ -92,6 +92,11 @@ def test_a_start_time_that_appears_later_is_no_restart() -> None:
     assert process.restarts == ()
 
 
+def test_a_process_that_waits_for_its_start_did_not_restart() -> None:
+    process = one(counter([0, 0, 3, 4]), series("start_time_s", labels_of("a"), [0, 1, 2, 3], [0, 0, 11, 11]))
+    assert process.restarts == ()
+
+
 def test_a_series_that_is_gone_after_a_restart_adds_nothing() -> None:
     gone = series("errors", {**labels_of("a"), "error_type": "x"}, [0, 1], [4, 5])
     process = one(counter([50, 60, 7, 9]), gone)

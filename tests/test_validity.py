@@ -7,6 +7,7 @@ import pytest
 from simulated import client, labels_of, series, steady
 
 from benchmark.histogram import Quantile
+from benchmark.host_usage import HostUsage
 from benchmark.measurements import Measurement, measure
 from benchmark.monitoring import Series
 from benchmark.validity import Limits, judge
@@ -103,6 +104,18 @@ def test_a_late_client_warns_and_where_it_matters_is_invalid() -> None:
     assert fast_system.reasons == [
         "client a: sent requests 19.8 ms after they were due (p99), 20% of the mean latency of 100.0 ms"
     ]
+
+
+def test_a_client_that_waits_for_a_saturated_system_is_not_to_blame() -> None:
+    measurement = replace(of(overloaded()), lateness_s={"a": Quantile(estimate=9.0, lower=5.0, upper=10.0)})
+    verdict = judge(measurement, load_tps=100)
+    assert (verdict.saturated, verdict.status) == (True, "ok")
+    assert verdict.warnings[0] == "client a: sent requests 9000.0 ms after they were due (p99)"
+
+
+def test_a_host_without_processor_time_left_is_named() -> None:
+    verdict = judge(of(steady("a")), load_tps=100, usage={"a": HostUsage(cpu_busy=0.95), "b": HostUsage(cpu_busy=0.5)})
+    assert verdict.warnings == ["a: CPU 95% busy, more than 90%: the host may be what limits the throughput"]
 
 
 def test_a_late_network_warns() -> None:
