@@ -1,0 +1,262 @@
+#!/bin/bash
+# Prepares a cloud host (Ubuntu 24.04, or Debian) for a testbed. cloud-init runs it once, at the first start; running it
+# again changes nothing. Its parameters are in /etc/geobench/bootstrap.env, its progress in /var/lib/geobench/state:
+# `booting`, then `ready` or `failed: REASON`. What is worth knowing but stops no benchmark goes to
+# /var/lib/geobench/warnings.
+set -eEuo pipefail
+umask 022
+
+CONFIG=/etc/geobench
+STATE=/var/lib/geobench
+. "$CONFIG/bootstrap.env"
+export DEBIAN_FRONTEND=noninteractive NEEDRESTART_SUSPEND=1
+
+step=start
+state() { printf '%s\n' "$1" >"$STATE/state.new" && mv "$STATE/state.new" "$STATE/state"; }
+warn() { printf '%s\n' "$1" >>"$STATE/warnings"; }
+fetch_packages() { apt-get -q -o Acquire::Retries=5 -o DPkg::Lock::Timeout=600 "$@"; }
+install_packages() { fetch_packages -y --no-install-recommends -o Dpkg::Options::=--force-confold install "$@"; }
+unit() { cat >"/etc/systemd/system/$1"; }
+
+# The end comes first: whatever fails later, the host still ends itself.
+life_time() {
+    [ -s "$STATE/expires_at" ] || echo $(($(date +%s) + TIME_TO_LIVE)) >"$STATE/expires_at"
+    install_command geobench-expiry <<'SCRIPT'
+#!/bin/sh
+# geobench-expiry         print when this host ends itself (seconds since 1970)
+# geobench-expiry EPOCH   let it end then instead
+# geobench-expiry check   end it if its time is over: a timer does this each minute
+set -eu
+file=/var/lib/geobench/expires_at
+case "${1:-}" in
+    "") ;;
+    check) [ "$(date +%s)" -lt "$(cat $file)" ] || systemctl poweroff; exit 0 ;;
+    *[!0-9]*) echo "geobench-expiry: found '$1', expected seconds since 1970" >&2; exit 2 ;;
+    *) echo "$1" >$file.new; sync; mv $file.new $file ;;
+esac
+cat $file
+SCRIPT
+    unit geobench-expiry.service <<'UNIT'
+[Unit]
+Description=End this host if its life time is over
+[Service]
+Type=oneshot
+ExecStart=/usr/local/sbin/geobench-expiry check
+UNIT
+    # Ten minutes after a start nothing is ended: a host that was stopped past its time can still be given more.
+    unit geobench-expiry.timer <<'UNIT'
+[Unit]
+Description=Look each minute whether the life time of this host is over
+[Timer]
+OnBootSec=10min
+OnUnitActiveSec=1min
+AccuracySec=1s
+[Install]
+WantedBy=timers.target
+UNIT
+    systemctl daemon-reload
+    systemctl enable --now geobench-expiry.timer
+}
+
+install_command() { cat >"/usr/local/sbin/$1" && chmod 0755 "/usr/local/sbin/$1"; }
+
+# firewall.nft lets in SSH from the operators; the peers are added by the runner.
+firewall() {
+    command -v nft >/dev/null || { fetch_packages update && install_packages nftables; }
+    touch "$CONFIG/peers.nft"
+    install_command geobench-peers <<'SCRIPT'
+#!/bin/sh
+# geobench-peers < ADDRESSES   let in these hosts, one address a line, and no others
+set -eu
+new=$(mktemp /etc/geobench/peers.XXXXXX)
+trap 'rm -f "$new"' EXIT
+while read -r address; do
+    case "$address" in
+        "") ;;
+        *[!0-9a-fA-F.:]*) echo "geobench-peers: found '$address', expected an IP address" >&2; exit 2 ;;
+        *:*) echo "add element inet geobench peers6 { $address }" ;;
+        *) echo "add element inet geobench peers4 { $address }" ;;
+    esac
+done >"$new"
+cat /etc/geobench/firewall.nft "$new" | nft -c -f -
+mv "$new" /etc/geobench/peers.nft
+exec geobench-firewall
+SCRIPT
+    install_command geobench-firewall <<'SCRIPT'
+#!/bin/sh
+# Loads the rules in one transaction: no packet meets half of them.
+cat /etc/geobench/firewall.nft /etc/geobench/peers.nft | nft -f -
+SCRIPT
+    unit geobench-firewall.service <<'UNIT'
+[Unit]
+Description=Let in the operators and the hosts of this testbed, nobody else
+DefaultDependencies=no
+Before=network-pre.target shutdown.target
+Wants=network-pre.target
+Conflicts=shutdown.target
+After=local-fs.target
+[Service]
+Type=oneshot
+RemainAfterExit=yes
+ExecStart=/usr/local/sbin/geobench-firewall
+[Install]
+WantedBy=sysinit.target
+UNIT
+    systemctl daemon-reload
+    systemctl enable --now geobench-firewall.service
+}
+
+ssh_server() {
+    # A fan-out opens many connections at once; sshd's default refuses some of more than ten.
+    cat >/etc/ssh/sshd_config.d/10-geobench.conf <<'CONF'
+PasswordAuthentication no
+KbdInteractiveAuthentication no
+MaxStartups 200:30:400
+MaxSessions 100
+UseDNS no
+CONF
+    mkdir -p /run/sshd  # missing while sshd only waits for its first connection
+    sshd -t
+    systemctl reload-or-restart ssh
+}
+
+kernel() {
+    # Buffers: 1 Gb/s over 300 ms of round trip is 37.5 MB in flight. A pause must not shrink the window of a
+    # long-distance connection. The congestion control stays the distribution's, for numbers that compare.
+    cat >/etc/sysctl.d/60-geobench.conf <<'CONF'
+net.core.somaxconn = 65535
+net.core.netdev_max_backlog = 30000
+net.core.rmem_max = 67108864
+net.core.wmem_max = 67108864
+net.ipv4.tcp_rmem = 4096 131072 67108864
+net.ipv4.tcp_wmem = 4096 65536 67108864
+net.ipv4.tcp_max_syn_backlog = 65535
+net.ipv4.tcp_slow_start_after_idle = 0
+net.ipv4.tcp_mtu_probing = 1
+vm.max_map_count = 1048576
+vm.swappiness = 1
+fs.file-max = 4194304
+fs.aio-max-nr = 1048576
+CONF
+    sysctl -q -e --load=/etc/sysctl.d/60-geobench.conf || warn "some kernel settings were refused"
+    cat >/etc/security/limits.d/60-geobench.conf <<'CONF'
+*    - nofile  1048576
+root - nofile  1048576
+*    - memlock unlimited
+*    - nproc   unlimited
+CONF
+    mkdir -p /etc/systemd/system.conf.d
+    printf '[Manager]\nDefaultLimitNOFILE=1048576\nDefaultLimitMEMLOCK=infinity\n' >/etc/systemd/system.conf.d/60-geobench.conf
+    systemctl daemon-reexec
+}
+
+# Upgrades in the background would show up as outliers in somebody's latency.
+quiet() {
+    for noise in apt-daily.timer apt-daily-upgrade.timer unattended-upgrades.service motd-news.timer \
+        fwupd-refresh.timer man-db.timer snapd.refresh.timer; do
+        systemctl disable --now "$noise" 2>/dev/null || true
+    done
+}
+
+clock() {
+    install_packages chrony
+    if [ "$PROVIDER" = aws ]; then
+        # Amazon's own time source, a hop away: https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/set-time.html
+        mkdir -p /etc/chrony/conf.d
+        echo 'server 169.254.169.123 prefer iburst minpoll 4 maxpoll 4' >/etc/chrony/conf.d/geobench.conf
+    fi
+    systemctl enable chrony
+    systemctl restart chrony
+}
+
+# A blank disk each time the host was stopped, so it is looked for at each start. Several disks: the first is used.
+local_disk() {
+    install_command geobench-disk <<'SCRIPT'
+#!/bin/sh
+set -eu
+. /etc/geobench/bootstrap.env
+home=$(getent passwd "$LOGIN" | cut -d: -f6)
+folder=$home/$WORKING_DIR
+mountpoint -q "$folder" && exit 0
+for link in /dev/disk/by-id/nvme-Amazon_EC2_NVMe_Instance_Storage_*; do
+    [ -b "$link" ] || continue
+    disk=$(readlink -f "$link")
+    blkid "$disk" >/dev/null || mkfs.ext4 -q -E nodiscard "$disk"
+    install -d -o "$LOGIN" -g "$LOGIN" "$folder"
+    mount -o noatime "$disk" "$folder"
+    chown "$LOGIN:$LOGIN" "$folder"
+    exit 0
+done
+SCRIPT
+    unit geobench-disk.service <<'UNIT'
+[Unit]
+Description=Mount the local NVMe disk as the folder of benchmarks
+After=local-fs.target systemd-udev-settle.service
+Wants=systemd-udev-settle.service
+Before=ssh.service
+[Service]
+Type=oneshot
+RemainAfterExit=yes
+ExecStart=/usr/local/sbin/geobench-disk
+[Install]
+WantedBy=multi-user.target
+UNIT
+    systemctl daemon-reload
+    systemctl enable --now geobench-disk.service
+}
+
+drop_in() { mkdir -p "/etc/systemd/system/$1.service.d" && cat >"/etc/systemd/system/$1.service.d/geobench.conf"; }
+
+prometheus() {
+    drop_in prometheus <<CONF
+[Service]
+EnvironmentFile=$CONFIG/prometheus.env
+CONF
+    install_packages prometheus
+    systemctl enable prometheus
+    systemctl restart prometheus
+}
+
+# The key is had over HTTPS and used only if it is the one known here; apt then checks every package against it.
+grafana() {
+    local key=/etc/apt/keyrings/grafana.asc found
+    install_packages ca-certificates curl gpg
+    mkdir -p /etc/apt/keyrings
+    curl -fsS --retry 5 --max-time 60 -o "$key.new" "$GRAFANA_KEY_URL" || return 1
+    found=$(gpg --show-keys --with-colons "$key.new" | awk -F: '$1 == "pub" {p = 1} $1 == "fpr" && p {print $10; p = 0}')
+    if [ "$found" != "$GRAFANA_KEY" ]; then
+        rm -f "$key.new"
+        warn "the key of Grafana's packages is $found, expected $GRAFANA_KEY"
+        return 1
+    fi
+    mv "$key.new" "$key"
+    echo "deb [signed-by=$key] $GRAFANA_REPOSITORY stable main" >/etc/apt/sources.list.d/grafana.list
+    drop_in grafana-server <<CONF
+[Service]
+EnvironmentFile=$CONFIG/grafana.env
+CONF
+    fetch_packages update && install_packages grafana || return 1
+    systemctl enable grafana-server
+    systemctl restart grafana-server
+}
+
+main() {
+    mkdir -p "$STATE"
+    trap 'state "failed: $step; see /var/log/cloud-init-output.log"' ERR
+    state booting
+    for step in life_time firewall ssh_server kernel quiet; do "$step"; done
+    step=packages
+    fetch_packages update
+    install_packages prometheus-node-exporter
+    step=clock && clock
+    if [ "$NVME" = yes ]; then step=local_disk && local_disk; fi
+    if [ "$MONITORING" = yes ]; then
+        step=prometheus && prometheus
+        # Numbers do not depend on Grafana: without it the host is still ready.
+        grafana || { rm -f /etc/apt/sources.list.d/grafana.list && warn "Grafana was not installed"; }
+    fi
+    trap - ERR
+    state ready
+}
+
+main "$@"

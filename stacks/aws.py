@@ -1,0 +1,180 @@
+"""A region of AWS: a network of its own (`stacks/aws_network.py`) and instances spread over its zones."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pulumi
+import pulumi_aws as aws
+
+from benchmark.errors import SettingsError
+from benchmark.settings import Settings
+from stacks.aws_network import AwsNetwork
+from stacks.aws_prices import hourly_price
+from stacks.clouds import CloudHost, CloudRegionArgs, credentials_file, spec_of, total_cost
+
+HOME_REGION = "us-east-1"
+"""Where the provider itself is configured; every resource names its own region. Prices are told here."""
+CANONICAL = "099720109477"
+"""The account that publishes Ubuntu's images: https://documentation.ubuntu.com/aws/"""
+
+
+def aws_provider(settings: Settings) -> aws.Provider:
+    """Declare the one provider of all AWS regions; credentials come from token_file or AWS's usual places."""
+    file = credentials_file(settings, "aws")
+    return aws.Provider("aws", region=HOME_REGION, shared_credentials_files=[str(file)] if file else None)
+
+
+class AwsRegion(pulumi.ComponentResource):
+    """The network, firewall and instances of one region. Raises SettingsError for what the region does not offer."""
+
+    def __init__(self, name: str, args: CloudRegionArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("geobench:aws:Region", name, None, opts)
+        self._name, self._args = name, args
+        self._child = pulumi.ResourceOptions(parent=self)
+        self._invoke = pulumi.InvokeOptions(parent=self)
+        self._type = spec_of(args.settings, "aws")
+        if args.settings.spot and args.settings.state == "stopped":
+            raise SettingsError("state: spot instances of AWS cannot be stopped; use `pulumi destroy`, or spot: false")
+        self._zones = self._offering_zones()
+        self._network = AwsNetwork(name, args, self._zones, self)
+        instances = self._instances()
+        self.hosts: list[pulumi.Output[dict[str, Any]]] = [
+            self._describe(host, instance) for host, instance in zip(args.hosts, instances, strict=True)
+        ]
+        price = hourly_price(
+            args.region,
+            self._type,
+            args.settings.disk_gb,
+            self._zones[0],
+            spot=args.settings.spot,
+            running=args.settings.state == "running",
+            opts=self._invoke,
+        )
+        self.hourly_cost_usd = total_cost([price] * len(args.hosts))
+        self.register_outputs({"hosts": self.hosts, "hourly_cost_usd": self.hourly_cost_usd})
+
+    def admit(self, addresses: Sequence[pulumi.Input[str]]) -> None:
+        """Let in every host of the testbed by its address; see `CloudRegion.admit`."""
+        self._network.admit(addresses)
+
+    def _offering_zones(self) -> list[str]:
+        """The region's zones that have the instance type, local zones left out."""
+        region = self._args.region
+        offered = aws.ec2.get_instance_type_offerings(
+            filters=[aws.ec2.GetInstanceTypeOfferingsFilterArgs(name="instance-type", values=[self._type])],
+            location_type="availability-zone",
+            region=region,
+            opts=self._invoke,
+        )
+        zones = sorted(zone for zone in offered.locations if len(zone) == len(region) + 1)
+        if not zones:
+            raise SettingsError(
+                f"specs: {self._type} is not offered in {region}; `aws ec2 describe-instance-type-offerings "
+                f"--region {region} --query 'InstanceTypeOfferings[].InstanceType'` lists what is"
+            )
+        return zones[: len(self._args.hosts)]
+
+    def _instances(self) -> list[aws.ec2.Instance]:
+        args = self._args
+        kind = aws.ec2.get_instance_type_output(instance_type=self._type, region=args.region, opts=self._invoke)
+        self._kind = kind
+        key = aws.ec2.KeyPair(
+            f"{self._name}-key",
+            public_key=args.public_key,
+            region=args.region,
+            tags=self._network.tags("key"),
+            opts=self._child,
+        )
+        image: pulumi.Output[str] = kind.supported_architectures.apply(self._image)
+        subnets = self._network.subnets
+        return [
+            self._instance(host, image, key.key_name, subnets[index % len(subnets)])
+            for index, host in enumerate(args.hosts)
+        ]
+
+    def _image(self, architectures: list[str]) -> pulumi.Output[str]:
+        """The newest Ubuntu 24.04 LTS for the processor."""
+        processor = "arm64" if "arm64" in architectures else "amd64"
+        name = f"ubuntu/images/hvm-ssd-gp3/ubuntu-noble-24.04-{processor}-server-*"
+        return aws.ec2.get_ami_output(
+            owners=[CANONICAL],
+            most_recent=True,
+            filters=[aws.ec2.GetAmiFilterArgs(name="name", values=[name])],
+            region=self._args.region,
+            opts=self._invoke,
+        ).id
+
+    def _instance(
+        self, host: CloudHost, image: pulumi.Output[str], key_name: pulumi.Output[str], subnet: aws.ec2.Subnet
+    ) -> aws.ec2.Instance:
+        settings = self._args.settings
+        tags = {**self._args.tags, "Name": f"{settings.testbed_id}-{host.name}", "role": host.role}
+        # A new image, or a script changed by a newer release, is for new hosts; running ones stay as they are.
+        keep = pulumi.ResourceOptions(ignore_changes=["ami", "user_data"], depends_on=[self._network.routes])
+        return aws.ec2.Instance(
+            host.name,
+            ami=image,
+            instance_type=self._type,
+            subnet_id=subnet.id,
+            associate_public_ip_address=True,
+            vpc_security_group_ids=[group.id for group in self._network.groups],
+            key_name=key_name,
+            user_data=host.user_data,
+            # The host's own shutdown, at the end of its life time, ends it for good.
+            instance_initiated_shutdown_behavior="terminate",
+            instance_market_options=_SPOT if settings.spot else None,
+            metadata_options=aws.ec2.InstanceMetadataOptionsArgs(
+                http_endpoint="enabled", http_tokens="required", http_put_response_hop_limit=1
+            ),
+            root_block_device=aws.ec2.InstanceRootBlockDeviceArgs(
+                volume_type="gp3", volume_size=settings.disk_gb, encrypted=True, delete_on_termination=True, tags=tags
+            ),
+            region=self._args.region,
+            tags=tags,
+            opts=pulumi.ResourceOptions.merge(self._child, keep),
+        )
+
+    def _describe(self, host: CloudHost, instance: aws.ec2.Instance) -> pulumi.Output[dict[str, Any]]:
+        """The inventory's view of a host, read after it was started or stopped: a start brings a new address."""
+        after: pulumi.Resource = instance
+        if not self._args.settings.spot:
+            after = aws.ec2transitgateway.InstanceState(
+                f"{host.name}-state",
+                instance_id=instance.id,
+                state=self._args.settings.state,
+                region=self._args.region,
+                opts=self._child,
+            )
+        now = aws.ec2.get_instance_output(
+            instance_id=instance.id,
+            region=self._args.region,
+            opts=pulumi.InvokeOutputOptions(parent=self, depends_on=[after]),
+        )
+        facts = pulumi.Output.all(now.public_ip, now.instance_state, host.host_key, self._kind)
+        return facts.apply(lambda known: self._host(host, *known))
+
+    def _host(
+        self, host: CloudHost, address: str, state: str, host_key: str, kind: aws.ec2.GetInstanceTypeResult
+    ) -> dict[str, Any]:
+        return {
+            "name": host.name,
+            "provider": "aws",
+            "region": self._args.region,
+            "specs": self._type,
+            "address": address or "",
+            "host_key": host_key,
+            "role": host.role,
+            "state": {"running": "running", "pending": "booting", "stopped": "stopped"}.get(state, "unknown"),
+            "cpus": kind.default_vcpus,
+            "memory_mb": kind.memory_size,
+        }
+
+
+_SPOT = aws.ec2.InstanceInstanceMarketOptionsArgs(
+    market_type="spot",
+    spot_options=aws.ec2.InstanceInstanceMarketOptionsSpotOptionsArgs(
+        spot_instance_type="one-time", instance_interruption_behavior="terminate"
+    ),
+)

@@ -1,0 +1,94 @@
+"""Machines the user already has: nothing is created, they are only described.
+
+They keep their own users, keys and firewalls; what a run needs there is installed by the runner. Their cost is the
+user's own affair and counts as nothing.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import shlex
+from typing import Any
+
+from benchmark.errors import SettingsError
+from benchmark.settings import Machine, Settings
+
+_KINDS = ("ssh-ed25519", "ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384", "ecdsa-sha2-nistp521", "ssh-rsa")
+
+
+def machine_hosts(settings: Settings) -> list[dict[str, Any]]:
+    """Return the fields of `benchmark.inventory.Host` for every machine, the first the monitoring host if there is one.
+
+    Raises SettingsError that names every machine without a usable host key and the command that shows it.
+    """
+    _check_keys(settings.machines)
+    _check_addresses(settings.machines)
+    counted: dict[str, int] = {}
+    hosts: list[dict[str, Any]] = []
+    for machine in settings.machines:
+        index = counted[machine.region] = counted.get(machine.region, -1) + 1
+        hosts.append(
+            {
+                "name": f"{machine.region}-{index}",
+                "provider": "machines",
+                "region": machine.region,
+                "specs": "machine",
+                "address": machine.address,
+                "ssh_port": machine.port,
+                "ssh_user": machine.user,
+                "host_key": parse_host_key(machine.host_key or ""),
+                "role": "monitoring" if settings.monitoring and not hosts else "instance",
+                "state": "unknown",
+            }
+        )
+    return hosts
+
+
+def parse_host_key(text: str) -> str:
+    """Return `TYPE BASE64` of a key as sshd's .pub file or a line of ssh-keyscan has it; ValueError if it is none."""
+    words = [word for word in text.split() if not word.startswith("#")]
+    kind = next((word for word in words if word in _KINDS), None)
+    if kind is None:
+        raise ValueError(f"{text[:40]!r} has no key of the kinds {', '.join(_KINDS)}")
+    after = words[words.index(kind) + 1 :]
+    try:
+        blob = base64.b64decode(after[0] if after else "", validate=True)
+    except binascii.Error:
+        blob = b""
+    # The type stands in the key itself once more, behind its length (RFC 4253, 6.6).
+    if blob[4 : 4 + int.from_bytes(blob[:4], "big")] != kind.encode():
+        raise ValueError(f"{text[:40]!r} is cut off or damaged")
+    return f"{kind} {after[0]}"
+
+
+def _check_keys(machines: tuple[Machine, ...]) -> None:
+    wrong = []
+    for index, machine in enumerate(machines):
+        try:
+            parse_host_key(machine.host_key or "")
+        except ValueError as error:
+            found = error if machine.host_key else "missing"
+            wrong.append(f"  machines.{index}.host_key: {found}; `{_show_key(machine)}` shows it")
+    if wrong:
+        raise SettingsError(
+            "\n".join(
+                [
+                    "a host key is never accepted blindly: each machine needs its own in the settings",
+                    *wrong,
+                    "compare with the machine's own: `cat /etc/ssh/ssh_host_ed25519_key.pub` on its console",
+                ]
+            )
+        )
+
+
+def _show_key(machine: Machine) -> str:
+    return shlex.join(["ssh-keyscan", "-t", "ed25519", "-p", str(machine.port), machine.address])
+
+
+def _check_addresses(machines: tuple[Machine, ...]) -> None:
+    seen: dict[tuple[str, int], int] = {}
+    for index, machine in enumerate(machines):
+        first = seen.setdefault((machine.address, machine.port), index)
+        if first != index:
+            raise SettingsError(f"machines.{index}: {machine.address} port {machine.port} is machines.{first} already")

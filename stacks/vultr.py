@@ -1,0 +1,217 @@
+"""A region of Vultr: servers of a plan, cloud compute or bare metal (plans that begin with `vbm-`).
+
+Who gets in. A firewall group of Vultr holds 50 rules and names sources only by address: a rule for each operator's
+network, three (TCP, UDP, ICMP) for each host of the testbed. Where these do not fit, with more than about 16 hosts, the
+group keeps SSH to the operators and leaves the other ports to the hosts' own firewall (assets/bootstrap.sh), which
+knows the hosts one by one; a warning says so. Bare metal has no firewall of Vultr's at all: there, too, the host's own
+is the only one. https://docs.vultr.com/products/network/firewall
+
+The life time. A host halts itself when its time is over, but a halted server of Vultr costs as much as a running one:
+only `pulumi destroy` ends the costs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from typing import Any
+
+import ediri_vultr as vultr
+import pulumi
+
+from benchmark.inventory import GRAFANA_PORT
+from benchmark.settings import Settings
+from stacks.clouds import CloudHost, CloudRegionArgs, credentials_file, spec_of, total_cost
+from stacks.vultr_power import DEFAULT_TOKEN_FILE, VultrPower, read_token
+
+UBUNTU = "Ubuntu 24.04 LTS x64"
+RULES_PER_GROUP = 50
+BILLED_HOURS = 672.0
+"""A month's price is that of so many hours: https://docs.vultr.com/support/platform/billing"""
+
+_PEER_PORTS = {"tcp": "1:65535", "udp": "1:65535", "icmp": ""}
+
+
+def vultr_provider(settings: Settings) -> vultr.Provider:
+    """Declare the one provider of all Vultr regions; the token is a secret of the state. Raises SettingsError."""
+    token = read_token(credentials_file(settings, "vultr") or DEFAULT_TOKEN_FILE)
+    return vultr.Provider("vultr", api_key=pulumi.Output.secret(token))
+
+
+class VultrRegion(pulumi.ComponentResource):
+    """The servers of one region, the key they are logged in to with, and their firewall group."""
+
+    def __init__(self, name: str, args: CloudRegionArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("geobench:vultr:Region", name, None, opts)
+        self._name, self._args = name, args
+        self._child = pulumi.ResourceOptions(parent=self)
+        self._invoke = pulumi.InvokeOptions(parent=self)
+        self._plan = spec_of(args.settings, "vultr")
+        self._metal = self._plan.startswith("vbm-")
+        self._group = None if self._metal else self._firewall_group()
+        self._key = vultr.SSHKey(
+            f"{name}-key", name=f"{args.settings.testbed_id}-{name}", ssh_key=args.public_key, opts=self._child
+        )
+        self._os = vultr.get_os_output(
+            filters=[vultr.GetOsFilterArgs(name="name", values=[UBUNTU])], opts=self._invoke
+        ).id.apply(int)
+        self.hosts: list[pulumi.Output[dict[str, Any]]] = [
+            self._metal_server(host) if self._metal else self._instance(host) for host in args.hosts
+        ]
+        self.hourly_cost_usd = total_cost([self._hourly_price()] * len(args.hosts))
+        self.register_outputs({"hosts": self.hosts, "hourly_cost_usd": self.hourly_cost_usd})
+
+    def admit(self, addresses: Sequence[pulumi.Input[str]]) -> None:
+        """Let in every host of the testbed by its address; see `CloudRegion.admit`."""
+        if self._group is None:
+            return
+        if self._rules_left() < len(_PEER_PORTS) * len(addresses):
+            pulumi.log.warn(
+                f"{self._args.region}: a firewall group of Vultr cannot name {len(addresses)} hosts; it keeps SSH to "
+                "operator_cidrs, all other ports are guarded by the hosts' own firewall alone"
+            )
+            self._rule("lower-ports", "0.0.0.0/0", "tcp", "1:21")
+            self._rule("upper-ports", "0.0.0.0/0", "tcp", "23:65535")
+            self._rule("udp", "0.0.0.0/0", "udp", "1:65535")
+            self._rule("icmp", "0.0.0.0/0", "icmp", "")
+            return
+        for index, address in enumerate(addresses):
+            network = pulumi.Output.from_input(address).apply(lambda known, index=index: _peer(known, index))
+            for protocol, port in _PEER_PORTS.items():
+                self._rule(f"peer-{index}-{protocol}", network, protocol, port)
+
+    def _rules_left(self) -> int:
+        return RULES_PER_GROUP - len(self._services()) * len(self._args.settings.operator_cidrs)
+
+    def _services(self) -> dict[str, int]:
+        public = self._args.settings.grafana_public and any(host.role == "monitoring" for host in self._args.hosts)
+        return {"ssh": 22} | ({"grafana": GRAFANA_PORT} if public else {})
+
+    def _firewall_group(self) -> vultr.FirewallGroup:
+        description = f"testbed {self._args.settings.testbed_id}, {self._args.region}"
+        self._group = group = vultr.FirewallGroup(f"{self._name}-firewall", description=description, opts=self._child)
+        for service, port in self._services().items():
+            for network in self._args.settings.operator_cidrs:
+                self._rule(f"{service}-from-{network}", network, "tcp", str(port))
+        return group
+
+    def _rule(self, purpose: str, network: pulumi.Input[str], protocol: str, port: str) -> None:
+        assert self._group is not None
+        source: pulumi.Output[IPv4Network | IPv6Network] = pulumi.Output.from_input(network).apply(ip_network)
+        vultr.FirewallRule(
+            f"{self._name}-{purpose}",
+            firewall_group_id=self._group.id,
+            ip_type=source.apply(lambda found: f"v{found.version}"),
+            protocol=protocol,
+            subnet=source.apply(lambda found: str(found.network_address)),
+            subnet_size=source.apply(lambda found: found.prefixlen),
+            port=port or None,
+            notes=purpose,
+            opts=self._child,
+        )
+
+    def _instance(self, host: CloudHost) -> pulumi.Output[dict[str, Any]]:
+        server = vultr.Instance(
+            host.name,
+            plan=self._plan,
+            region=self._args.region,
+            os_id=self._os,
+            hostname=host.name,
+            label=f"{self._args.settings.testbed_id}-{host.name}",
+            tags=self._tags(host),
+            user_data=host.user_data,
+            ssh_key_ids=[self._key.id],
+            firewall_group_id=self._group.id if self._group else None,
+            enable_ipv6=False,
+            backups="disabled",
+            activation_email=False,
+            opts=self._kept(),
+        )
+        power = self._power(host, server)
+        facts = pulumi.Output.all(server.main_ip, host.host_key, power.state, server.vcpu_count, server.ram)
+        return facts.apply(lambda known: self._host(host, *known))
+
+    def _metal_server(self, host: CloudHost) -> pulumi.Output[dict[str, Any]]:
+        server = vultr.BareMetalServer(
+            host.name,
+            plan=self._plan,
+            region=self._args.region,
+            os_id=self._os,
+            hostname=host.name,
+            label=f"{self._args.settings.testbed_id}-{host.name}",
+            tags=self._tags(host),
+            user_data=host.user_data,
+            ssh_key_ids=[self._key.id],
+            enable_ipv6=False,
+            activation_email=False,
+            opts=self._kept(),
+        )
+        power = self._power(host, server)
+        memory = server.ram.apply(_megabytes)
+        facts = pulumi.Output.all(server.main_ip, host.host_key, power.state, server.cpu_count, memory)
+        return facts.apply(lambda known: self._host(host, *known))
+
+    def _kept(self) -> pulumi.ResourceOptions:
+        """A newer system or first-start script is for new hosts; running ones stay as they are."""
+        kept = pulumi.ResourceOptions(ignore_changes=["os_id", "user_data"])
+        return pulumi.ResourceOptions.merge(self._child, kept)
+
+    def _power(self, host: CloudHost, server: pulumi.CustomResource) -> VultrPower:
+        return VultrPower(
+            f"{host.name}-state",
+            server.id,
+            "bare-metals" if self._metal else "instances",
+            self._args.settings.state,
+            credentials_file(self._args.settings, "vultr"),
+            opts=self._child,
+        )
+
+    def _tags(self, host: CloudHost) -> list[pulumi.Input[str]]:
+        """Vultr's tags are words: each is written as name=value."""
+        tags = {**self._args.tags, "role": host.role}
+        return [pulumi.Output.concat(name, "=", value) for name, value in tags.items()]
+
+    def _host(
+        self, host: CloudHost, address: str, host_key: str, state: str, cpus: int, memory_mb: int | None
+    ) -> dict[str, Any]:
+        return {
+            "name": host.name,
+            "provider": "vultr",
+            "region": self._args.region,
+            "specs": self._plan,
+            "address": address,
+            "host_key": host_key,
+            "role": host.role,
+            "state": state,
+            "cpus": cpus,
+            "memory_mb": memory_mb,
+        }
+
+    def _hourly_price(self) -> pulumi.Output[float | None]:
+        monthly: pulumi.Output[Any]
+        if self._metal:
+            metal = [vultr.GetBareMetalPlanFilterArgs(name="id", values=[self._plan])]
+            monthly = vultr.get_bare_metal_plan_output(filters=metal, opts=self._invoke).monthly_cost
+        else:
+            plan = [vultr.GetPlanFilterArgs(name="id", values=[self._plan])]
+            monthly = vultr.get_plan_output(filters=plan, opts=self._invoke).monthly_cost
+        return monthly.apply(hourly)
+
+
+def hourly(monthly_usd: float | None) -> float | None:
+    """Return the price of an hour; a price that is missing or zero is unknown."""
+    return float(monthly_usd) / BILLED_HOURS if monthly_usd else None
+
+
+def _peer(address: str, index: int) -> str:
+    """Return the network of one peer; a stopped one has no address, and its rules lead to nobody's (RFC 5737)."""
+    try:
+        return str(ip_network(ip_address(address)))
+    except ValueError:
+        return f"192.0.2.{index}/32"
+
+
+def _megabytes(text: str) -> int | None:
+    """Read bare metal's memory, such as `32768 MB`."""
+    number = text.split()[0] if text.split() else ""
+    return int(number) if number.isdecimal() else None
