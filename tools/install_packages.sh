@@ -45,6 +45,6 @@ fi
 
 # Nor are they to start with the next boot: an SSH server that nobody asked for is an open door.
 if command -v systemctl >/dev/null; then
-    dpkg -L "${missing[@]}" | sed -n 's|^.*/systemd/system/\([^/@]*\.\(service\|socket\|timer\)\)$|\1|p' | sort -u |
+    dpkg -L "${missing[@]}" | sed -nE 's#^.*/systemd/system/([^/@]*\.(service|socket|timer))$#\1#p' | sort -u |
         xargs -r systemctl disable --quiet || echo "install_packages: could not disable some of the new services" >&2
 fi

@@ -1,0 +1,156 @@
+"""Set-up for real: package installation that starts no service, and a checkout whose `pulumi up` asks nothing."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+# Runs in a mount namespace of its own, with an overlay over /usr/sbin: the machine's own policy-rc.d is never touched.
+IN_OVERLAY = """
+set -eu
+mkdir "$1/scratch"; mount -t tmpfs none "$1/scratch"; mkdir "$1/scratch/upper" "$1/scratch/work"
+mount -t overlay none -o "lowerdir=/usr/sbin,upperdir=$1/scratch/upper,workdir=$1/scratch/work" /usr/sbin
+rm -f /usr/sbin/policy-rc.d
+[ "$2" = none ] || { echo "$2" > /usr/sbin/policy-rc.d; }
+PATH="$1/bin:$PATH" "$3" || echo "status $?" >> "$1/log"
+cat /usr/sbin/policy-rc.d >> "$1/log" 2>/dev/null || echo "no policy" >> "$1/log"
+"""
+
+FAKE_APT = """#!/bin/sh
+echo "apt-get $*" >> "{folder}/log"
+[ "$1" = install ] || exit 0
+tail -n 1 /usr/sbin/policy-rc.d >> "{folder}/log"
+[ ! -e "{folder}/fails" ]
+"""
+
+
+@pytest.mark.integration
+class TestPackages:
+    """apt-get is a fake here, so that the test installs nothing; dpkg-query says that one package is missing."""
+
+    def install(self, folder: Path, policy: str = "none") -> list[str]:
+        (folder / "bin").mkdir()
+        for name, script in {
+            "apt-get": FAKE_APT.format(folder=folder),
+            "dpkg-query": '#!/bin/sh\ncase "$*" in *prometheus) echo not-installed;; *) echo installed;; esac\n',
+            "dpkg": "#!/bin/sh\necho /lib/systemd/system/prometheus.service\n",
+            "systemctl": f'#!/bin/sh\necho "systemctl $*" >> "{folder}/log"\n',
+        }.items():
+            (folder / "bin" / name).write_text(script, encoding="utf-8")
+            (folder / "bin" / name).chmod(0o755)
+        script = ["sh", "-c", IN_OVERLAY, "sh", folder, policy, ROOT / "tools/install_packages.sh"]
+        subprocess.run(["unshare", "--mount", *script], check=True, timeout=60)
+        return (folder / "log").read_text(encoding="utf-8").splitlines()
+
+    def test_only_what_is_missing_is_installed_and_no_service_started(self, tmp_path: Path) -> None:
+        assert self.install(tmp_path) == [
+            "apt-get install -y -q --no-install-recommends prometheus",
+            "exit 101",
+            "systemctl disable --quiet prometheus.service",
+            "no policy",
+        ]
+
+    def test_the_machines_own_policy_is_respected(self, tmp_path: Path) -> None:
+        log = self.install(tmp_path, "exit 104")
+        assert (log[1], log[-1]) == ("exit 104", "exit 104")
+
+    def test_a_failure_fetches_package_lists_once_and_restores_the_policy(self, tmp_path: Path) -> None:
+        (tmp_path / "fails").touch()
+        log = self.install(tmp_path)
+        assert [line.split()[1] for line in log if line.startswith("apt-get")] == ["install", "update", "install"]
+        assert log[-2:] == ["status 1", "no policy"]
+
+
+PROGRAM = """
+import pulumi
+from numbers_provider import Doubled
+pulumi.export("doubled", Doubled("it", 21).doubled)
+"""
+
+PROVIDER = """
+from pulumi import Input, Output
+from pulumi.dynamic import CreateResult, Resource, ResourceProvider
+
+
+class Doubling(ResourceProvider):
+    def create(self, props):
+        return CreateResult("it", props | {"doubled": 2 * props["number"]})
+
+
+class Doubled(Resource):
+    doubled: Output[int]
+
+    def __init__(self, name, number):
+        super().__init__(Doubling(), name, {"number": number, "doubled": None})
+"""
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """A git checkout of the set-up alone, around a small program; it borrows this checkout's packages."""
+    root = tmp_path / "checkout"
+    root.mkdir()
+    for name in ("tools", "env.sh", "Pulumi.yaml", "Pulumi.dev.yaml", ".gitattributes", ".gitignore"):
+        (shutil.copytree if (ROOT / name).is_dir() else shutil.copy)(ROOT / name, root / name)
+    for name in ("requirements.txt", "requirements-dev.txt"):
+        shutil.copy(ROOT / name, root)
+    configuration = (root / "Pulumi.dev.yaml").read_text(encoding="utf-8").splitlines(keepends=True)
+    kept = [line for line in configuration if not line.startswith("encryptionsalt:")]
+    (root / "Pulumi.dev.yaml").write_text("".join(kept), encoding="utf-8")
+    (root / "__main__.py").write_text(PROGRAM, encoding="utf-8")
+    (root / "numbers_provider.py").write_text(PROVIDER, encoding="utf-8")
+    identity = ["-c", "user.name=t", "-c", "user.email=t@example.org"]
+    for arguments in (["init", "-q"], ["add", "."], [*identity, "commit", "-qm", "all"]):
+        subprocess.run(["git", *arguments], cwd=root, check=True, timeout=60)
+    (root / ".git/info/exclude").write_text(".venv\n__pycache__\n", encoding="utf-8")
+    (root / ".venv").symlink_to(sys.prefix)
+    return root
+
+
+def shell(checkout: Path, script: str) -> subprocess.CompletedProcess[str]:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PULUMI_")}
+    environment |= {
+        "PULUMI_HOME": str(checkout.parent / "pulumi"),
+        "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "true",
+        "PYTHON": sys.executable,
+    }
+    return subprocess.run(
+        ["bash", "-c", script],
+        cwd=checkout,
+        env=environment,
+        text=True,
+        capture_output=True,
+        timeout=300,
+        stdin=subprocess.DEVNULL,
+    )
+
+
+@pytest.mark.e2e
+def test_after_set_up_pulumi_asks_nothing_and_git_sees_no_change(checkout: Path) -> None:
+    for _ in range(2):
+        done = shell(checkout, "tools/setup.sh")
+        assert done.returncode == 0, done.stderr
+    done = shell(checkout, ". ./env.sh && pulumi up --yes && pulumi stack output doubled && pulumi stack --show-name")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.splitlines()[-2:] == ["42", "dev"]
+    assert "encryptionsalt" in (checkout / "Pulumi.dev.yaml").read_text(encoding="utf-8")
+    assert (checkout / ".state/passphrase").stat().st_mode & 0o777 == 0o600
+    assert shell(checkout, "git status --porcelain").stdout == ""
+    assert shell(checkout, ". ./env.sh && pulumi destroy --yes").returncode == 0
+
+
+@pytest.mark.e2e
+def test_set_up_starts_anew_where_the_state_was_deleted_and_keeps_a_selected_stack(checkout: Path) -> None:
+    assert shell(checkout, "tools/setup.sh").returncode == 0
+    shutil.rmtree(checkout / ".state")
+    assert shell(checkout, "tools/setup.sh").returncode == 0
+    done = shell(checkout, ". ./env.sh && pulumi preview && pulumi stack init other && tools/setup.sh")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert shell(checkout, ". ./env.sh && pulumi stack --show-name").stdout == "other\n"

@@ -1,0 +1,263 @@
+"""The set-up scripts: env.sh in every shell, the choice and build of the CLI, the demo, the pinned requirements."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from collections.abc import Iterable
+from importlib.metadata import PackageNotFoundError, requires
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+ROOT = Path(__file__).resolve().parent.parent
+SHELLS = [shell for shell in ("sh", "bash", "zsh") if shutil.which(shell)]
+SYSTEM_PATH = "/usr/bin:/bin"
+
+
+def executable(path: Path, script: str) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(f"#!/usr/bin/env bash\n{script}\n", encoding="utf-8")
+    path.chmod(0o755)
+    return path
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """A checkout that has been set up, with programs that do nothing."""
+    root = tmp_path / "a checkout"
+    shutil.copytree(ROOT / "tools", root / "tools")
+    shutil.copy(ROOT / "env.sh", root)
+    executable(root / ".venv/bin/python", "")
+    executable(root / ".state/pulumi/pulumi", "")
+    (root / ".state/passphrase").write_text("secret", encoding="utf-8")
+    return root
+
+
+def run(
+    command: list[str | Path], cwd: Path, path: str = SYSTEM_PATH, **variables: str
+) -> subprocess.CompletedProcess[str]:
+    """Run a command in an environment that holds nothing but PATH, HOME (`cwd`) and `variables`."""
+    environment = {"HOME": str(cwd), "PATH": path} | variables
+    return subprocess.run(
+        command, cwd=cwd, env=environment, text=True, capture_output=True, timeout=60, stdin=subprocess.DEVNULL
+    )
+
+
+def sourced(shell: str, checkout: Path, script: str = ". ./env.sh", **variables: str) -> dict[str, str]:
+    done = run([shell, "-c", f"{script}\nenv"], checkout, **variables)
+    assert done.returncode == 0, done.stderr
+    return dict(line.partition("=")[::2] for line in done.stdout.splitlines())
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+class TestEnvironment:
+    def test_puts_virtual_environment_and_cli_first(self, shell: str, checkout: Path) -> None:
+        once = sourced(shell, checkout)
+        assert once["PATH"].split(":")[:2] == [f"{checkout}/.venv/bin", f"{checkout}/.state/pulumi"]
+        assert sourced(shell, checkout, ". ./env.sh; . ./env.sh")["PATH"] == once["PATH"]
+
+    def test_uses_a_backend_and_a_passphrase_of_the_checkout(self, shell: str, checkout: Path) -> None:
+        found = sourced(shell, checkout)
+        assert found["PULUMI_BACKEND_URL"] == f"file://{checkout}/.state"
+        assert found["PULUMI_CONFIG_PASSPHRASE_FILE"] == f"{checkout}/.state/passphrase"
+
+    def test_respects_a_chosen_backend(self, shell: str, checkout: Path) -> None:
+        found = sourced(shell, checkout, PULUMI_BACKEND_URL="s3://mine")
+        assert found["PULUMI_BACKEND_URL"] == "s3://mine"
+        assert "PULUMI_BACKEND_URL" not in sourced(shell, checkout, PULUMI_ACCESS_TOKEN="pul-0")
+
+    @pytest.mark.parametrize(("current", "chosen"), [("https://api.pulumi.com", True), ("", False)])
+    def test_respects_a_login(self, shell: str, checkout: Path, current: str, chosen: bool) -> None:
+        (checkout / ".pulumi").mkdir()
+        (checkout / ".pulumi/credentials.json").write_text(f'{{"current": "{current}"}}', encoding="utf-8")
+        assert ("PULUMI_BACKEND_URL" not in sourced(shell, checkout)) == chosen
+
+    @pytest.mark.parametrize("name", ["PULUMI_CONFIG_PASSPHRASE", "PULUMI_CONFIG_PASSPHRASE_FILE"])
+    def test_respects_a_chosen_passphrase(self, shell: str, checkout: Path, name: str) -> None:
+        found = sourced(shell, checkout, **{name: "mine"})
+        assert {key: value for key, value in found.items() if "PASSPHRASE" in key} == {name: "mine"}
+
+    def test_respects_an_empty_passphrase(self, shell: str, checkout: Path) -> None:
+        assert "PULUMI_CONFIG_PASSPHRASE_FILE" not in sourced(shell, checkout, PULUMI_CONFIG_PASSPHRASE="")
+
+    def test_drops_what_another_checkout_has_set(self, shell: str, checkout: Path) -> None:
+        other = shutil.copytree(checkout, checkout.with_name("other"))
+        found = sourced(shell, checkout, f". ./env.sh; cd '{other}'; . ./env.sh")
+        assert found["PULUMI_BACKEND_URL"] == f"file://{other}/.state"
+        assert found["PULUMI_CONFIG_PASSPHRASE_FILE"] == f"{other}/.state/passphrase"
+        assert found["PATH"].startswith(f"{other}/.venv/bin:")
+
+    @pytest.mark.parametrize("options", ["set +e", "set -eu"])
+    def test_leaves_shell_options_and_variables_alone(self, shell: str, checkout: Path, options: str) -> None:
+        script = f'{options}; before="$-$(set +o)"; . ./env.sh; [ "$before" = "$-$(set +o)" ] || exit 1'
+        done = run([shell, "-c", f'{script}; echo "${{_geobench-unset}}"'], checkout)
+        assert (done.returncode, done.stdout, done.stderr) == (0, "unset\n", "")
+
+    def test_says_what_to_do_before_set_up_and_keeps_the_shell_alive(self, shell: str, checkout: Path) -> None:
+        shutil.rmtree(checkout / ".venv")
+        done = run([shell, "-c", ". ./env.sh; echo status $?"], checkout)
+        assert done.stdout == "status 1\n"
+        assert done.stderr.count("\n") == 1
+        assert "make setup" in done.stderr
+
+
+@pytest.mark.parametrize("shell", [shell for shell in SHELLS if shell != "sh"])
+def test_environment_is_found_from_any_folder(shell: str, checkout: Path, tmp_path: Path) -> None:
+    done = run([shell, "-c", f". '{checkout}/env.sh'; echo $PULUMI_BACKEND_URL"], tmp_path)
+    assert done.stdout.strip() == f"file://{checkout}/.state"
+
+
+FAKE_GO = """
+case "$1" in
+env) echo "${GO_VERSION:-go1.99.0}" ;;
+list) echo "$HOME/sdk" ;;
+build)
+    echo "$*" >> "$HOME/builds"
+    if [ -e "$HOME/broken" ]; then echo "undefined: x" >&2; exit 1; fi
+    while [ "$1" != -o ]; do shift; done
+    mkdir -p "$2"; printf '#!/bin/sh\\n' > "$2/$(basename "${!#}")"; chmod 755 "$2/$(basename "${!#}")" ;;
+esac
+"""
+
+
+class TestPulumiCli:
+    """The compiler is a fake here: the real build takes minutes and is what `make setup` does."""
+
+    @pytest.fixture
+    def home(self, tmp_path: Path) -> Path:
+        executable(tmp_path / "go/go", FAKE_GO)
+        executable(tmp_path / "sdk/python/cmd/pulumi-language-python-exec", "")
+        executable(tmp_path / "sdk/python/dist/pulumi-resource-pulumi-python", "")
+        return tmp_path
+
+    def install(self, home: Path, *folders: str, **variables: str) -> subprocess.CompletedProcess[str]:
+        path = ":".join([*(str(home / folder) for folder in folders), SYSTEM_PATH])
+        return run([ROOT / "tools/install_pulumi.sh"], home, path, **variables)
+
+    def own_cli(self, home: Path, version: str) -> None:
+        executable(home / "own/pulumi", f"echo {version}")
+        executable(home / "own/pulumi-language-python", "")
+
+    @pytest.mark.parametrize("version", ["v3.259.0", "v3.272.1", "v4.0.0"])
+    def test_takes_a_recent_cli_from_path(self, home: Path, version: str) -> None:
+        self.own_cli(home, version)
+        assert self.install(home, "own").stdout == f"{home}/own\n"
+
+    def test_builds_where_the_cli_on_path_is_too_old(self, home: Path) -> None:
+        self.own_cli(home, "v3.99.0")
+        done = self.install(home, "own", "go")
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.startswith(f"{home}/.cache/geobench/pulumi-")
+        assert "v3.99.0, 3.259.0 or later is needed" in done.stderr
+
+    def test_builds_once_into_a_cache_named_by_the_versions(self, home: Path) -> None:
+        first, second = (self.install(home, "go", XDG_CACHE_HOME=str(home / "cache")) for _ in range(2))
+        assert first.returncode == 0, first.stderr
+        folder = Path(first.stdout.strip())
+        assert first.stdout == second.stdout
+        assert re.fullmatch(r"pulumi-3\.[\d.]+-python-3\.[\d.]+", folder.parent.name)
+        assert {file.name for file in folder.iterdir() if file.stat().st_mode & 0o111} == {
+            "pulumi",
+            "pulumi-language-python",
+            "pulumi-language-python-exec",
+            "pulumi-resource-pulumi-python",
+        }
+        assert len((home / "builds").read_text(encoding="utf-8").splitlines()) == 2
+
+    def test_does_not_take_its_own_build_for_the_users_cli(self, home: Path) -> None:
+        built = self.install(home, "go").stdout
+        (home / "link").symlink_to(built.strip())
+        assert self.install(home, "link").stdout == built
+
+    def test_two_runs_at_once_build_once(self, home: Path) -> None:
+        command, path = ROOT / "tools/install_pulumi.sh", f"{home}/go:{SYSTEM_PATH}"
+        runs = [
+            subprocess.Popen([command], env={"HOME": str(home), "PATH": path}, stdout=subprocess.PIPE, text=True)
+            for _ in range(2)
+        ]
+        outputs = {process.communicate(timeout=60)[0] for process in runs}
+        assert len(outputs) == 1
+        assert len((home / "builds").read_text(encoding="utf-8").splitlines()) == 2
+
+    def test_a_failed_build_leaves_nothing_behind(self, home: Path) -> None:
+        (home / "broken").touch()
+        done = self.install(home, "go")
+        assert done.returncode == 1
+        assert "undefined: x" in done.stderr
+        assert [file.name for file in (home / ".cache/geobench").iterdir()] == ["build.lock"]
+
+    def test_says_what_is_missing_without_go(self, home: Path) -> None:
+        done = self.install(home)
+        assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1)
+        assert "Pulumi CLI >= 3.259.0" in done.stderr
+
+    def test_says_which_go_it_found_and_needs(self, home: Path) -> None:
+        done = self.install(home, "go", GO_VERSION="go1.19.8")
+        assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+        assert "found Go 1.19.8" in done.stderr
+        assert "Go >= 1.25" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("script", "message"), [("echo 'Python 3.9.2'; exit 1", "found Python 3.9.2, expected Python >= 3.11"), ("", "")]
+)
+def test_setup_refuses_a_python_that_is_too_old_or_absent(checkout: Path, script: str, message: str) -> None:
+    python = executable(checkout / "python", script) if script else checkout / "absent"
+    done = run([checkout / "tools/setup.sh"], checkout, PYTHON=str(python))
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    assert (message or "absent not found") in done.stderr
+
+
+class TestDemo:
+    def demo(self, checkout: Path, pulumi: str, python: str, **variables: str) -> tuple[int, list[str], str]:
+        calls = checkout / "calls"
+        executable(checkout / ".state/pulumi/pulumi", f'echo "pulumi $*" >> "{calls}"; {pulumi}')
+        executable(checkout / ".venv/bin/python", f'echo "python $*" >> "{calls}"; {python}')
+        done = run([checkout / "tools/demo.sh"], checkout, **variables)
+        return done.returncode, calls.read_text(encoding="utf-8").splitlines(), done.stdout
+
+    def test_creates_the_testbed_and_runs_a_benchmark(self, checkout: Path) -> None:
+        status, calls, output = self.demo(checkout, "", "", DURATION="20s")
+        assert calls == [
+            "pulumi up --yes --stack dev",
+            "python -m benchmark run --stack dev --loads 200 --duration 20s",
+        ]
+        assert status == 0
+        assert "pulumi destroy" in output
+
+    def test_takes_the_settings_duration_by_default(self, checkout: Path) -> None:
+        assert self.demo(checkout, "", "")[1][-1] == "python -m benchmark run --stack dev --loads 200"
+
+    def test_ends_with_the_first_failure(self, checkout: Path) -> None:
+        status, calls, _ = self.demo(checkout, "exit 255", "")
+        assert (status, len(calls)) == (255, 1)
+        assert self.demo(checkout, "", "exit 3")[0] == 3
+
+
+def requirement_lines(*names: str) -> Iterable[Requirement]:
+    for name in names:
+        for line in (ROOT / name).read_text(encoding="utf-8").splitlines():
+            if line and not line.startswith(("#", "-c ")):
+                yield Requirement(line)
+
+
+def test_every_requirement_is_pinned_and_so_is_what_it_needs() -> None:
+    pins = {canonicalize_name(line.name): str(line.specifier) for line in requirement_lines("tools/constraints.txt")}
+    direct = list(requirement_lines("requirements.txt", "requirements-dev.txt"))
+    assert [line.name for line in direct if pins.get(canonicalize_name(line.name)) != str(line.specifier)] == []
+    todo, seen = [canonicalize_name(line.name) for line in direct], set[str]()
+    while todo:
+        name = todo.pop()
+        if name in seen:
+            continue
+        seen.add(name)
+        try:
+            needs = [Requirement(text) for text in requires(name) or []]
+        except PackageNotFoundError:
+            continue  # named only for another platform
+        todo += [canonicalize_name(need.name) for need in needs if need.marker is None or need.marker.evaluate()]
+    assert seen - {"pip", "setuptools"} <= pins.keys(), "run `make lock`"
