@@ -29,6 +29,9 @@ Job = Literal["host", "node", "client"]
 JOBS: tuple[Job, ...] = ("host", "node", "client")
 """Node exporters, nodes of the system under test, load generators."""
 
+_PART_MS = 120_000
+"""How much time one request for samples covers: bounds its memory and keeps it far from its timeout."""
+
 
 @dataclass(frozen=True)
 class Endpoint:
@@ -150,22 +153,28 @@ class Prometheus:
         A range selector in an instant query is answered with the stored samples; query_range would interpolate:
         https://prometheus.io/docs/prometheus/latest/querying/api/#instant-queries
         """
-        import numpy as np
-
         if end < start:
             raise UsageError(f"samples of {selector} wanted from {start} to {end}: the end is before the start")
-        last = math.ceil(end * 1000)
-        # Prometheus 3 leaves out the sample on the left edge, so one more is asked for and cut here.
-        span = last - math.floor(start * 1000) + 1
-        found = []
-        for entry in self._query(f"{selector}[{span}ms]", f"{last / 1000:.3f}"):
+        first, last = math.ceil(round(start * 1000, 3)), math.floor(round(end * 1000, 3))
+        parts: dict[tuple[str, ...], list[Series]] = {}
+        for begin in range(first, last + 1, _PART_MS):
+            for one in self._part(selector, begin, min(begin + _PART_MS - 1, last)):
+                identity = (one.metric, *(f"{name}={value}" for name, value in sorted(one.labels.items())))
+                parts.setdefault(identity, []).append(one)
+        return [_joined(pieces) for pieces in parts.values()]
+
+    def _part(self, selector: str, first: int, last: int) -> Iterator[Series]:
+        """Read the samples from `first` to `last`, both in ms and included."""
+        import numpy as np
+
+        # Prometheus 3 leaves out a sample on the left edge, Prometheus 2 does not: one more ms is asked for, and cut.
+        for entry in self._query(f"{selector}[{last - first + 1}ms]", f"{last / 1000:.3f}"):
             times = np.array([time for time, _ in entry["values"]], dtype=np.float64)
             values = np.array([float(value) for _, value in entry["values"]], dtype=np.float64)
-            inside = (times >= start) & (times <= end)
+            inside = (np.rint(times * 1000) >= first) & (np.rint(times * 1000) <= last)
             if inside.any():
                 labels = {name: value for name, value in entry["metric"].items() if name != "__name__"}
-                found.append(Series(entry["metric"].get("__name__", ""), labels, times[inside], values[inside]))
-        return found
+                yield Series(entry["metric"].get("__name__", ""), labels, times[inside], values[inside])
 
     def up(self, job: Job) -> dict[str, bool]:
         """Return for each host of `job` whether the last scrape of all its targets succeeded."""
@@ -215,6 +224,14 @@ class Prometheus:
                 f"Prometheus at {self.url} gave no answer to {query} within {self._timeout:g} s: {cause}. "
                 "Look at the monitoring host: is Prometheus running, does the tunnel stand?"
             ) from None
+
+
+def _joined(parts: list[Series]) -> Series:
+    """Put the parts of one series, in the order of time, together."""
+    import numpy as np
+
+    times, values = (np.concatenate(arrays) for arrays in zip(*((one.times, one.values) for one in parts), strict=True))
+    return Series(parts[0].metric, parts[0].labels, times, values)
 
 
 def _progress_query(milliseconds: int) -> str:

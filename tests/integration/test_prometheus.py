@@ -283,6 +283,21 @@ def test_samples_include_both_edges_and_split_windows_share_only_the_edge(scrape
     assert scraped.client.samples(selector, middle, middle)[0].values.tolist() == [every.values[2]]
 
 
+@pytest.mark.parametrize("part", [1, 150, 700])
+def test_reading_in_parts_changes_nothing(scraped: Scraped, monkeypatch: pytest.MonkeyPatch, part: int) -> None:
+    end = time.time()
+    start = end - (0.3 if part == 1 else 2)  # a request for each millisecond takes its time
+    selector = '{job="client",__name__=~"submitted|latency_s_bucket"}'
+    whole = {json.dumps([one.metric, one.labels]): one for one in scraped.client.samples(selector, start, end)}
+    monkeypatch.setattr(monitoring, "_PART_MS", part)
+    parts = {json.dumps([one.metric, one.labels]): one for one in scraped.client.samples(selector, start, end)}
+    assert len(whole) == 2 * (1 + len(BUCKETS))
+    assert {name: one.times.tolist() for name, one in parts.items()} == {n: o.times.tolist() for n, o in whole.items()}
+    assert {name: one.values.tolist() for name, one in parts.items()} == {
+        n: o.values.tolist() for n, o in whole.items()
+    }
+
+
 def test_a_selector_of_a_whole_job_returns_every_metric(scraped: Scraped) -> None:
     found = scraped.client.samples('{job="client"}', time.time() - 2, time.time())
     assert {"latency_s_bucket", "latency_squared_s", "benchmark_duration", "start_time_s", "up"} <= {
