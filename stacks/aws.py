@@ -12,6 +12,7 @@ from benchmark.errors import SettingsError
 from benchmark.settings import Settings
 from stacks.aws_network import AwsNetwork
 from stacks.aws_prices import hourly_price
+from stacks.bootstrap import LOGIN
 from stacks.clouds import CloudHost, CloudRegionArgs, credentials_file, spec_of, total_cost
 
 HOME_REGION = "us-east-1"
@@ -20,7 +21,7 @@ CANONICAL = "099720109477"
 """The account that publishes Ubuntu's images: https://documentation.ubuntu.com/aws/"""
 
 
-def aws_provider(settings: Settings) -> aws.Provider:
+def provider(settings: Settings) -> aws.Provider:
     """Declare the one provider of all AWS regions; credentials come from token_file or AWS's usual places."""
     file = credentials_file(settings, "aws")
     return aws.Provider("aws", region=HOME_REGION, shared_credentials_files=[str(file)] if file else None)
@@ -164,6 +165,7 @@ class AwsRegion(pulumi.ComponentResource):
             "region": self._args.region,
             "specs": self._type,
             "address": address or "",
+            "ssh_user": LOGIN,
             "host_key": host_key,
             "role": host.role,
             "state": {"running": "running", "pending": "booting", "stopped": "stopped"}.get(state, "unknown"),

@@ -9,40 +9,70 @@ from __future__ import annotations
 import base64
 import binascii
 import shlex
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import pulumi
 
 from benchmark.errors import SettingsError
 from benchmark.settings import Machine, Settings
 
+if TYPE_CHECKING:
+    from stacks import Plan
+
 _KINDS = ("ssh-ed25519", "ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384", "ecdsa-sha2-nistp521", "ssh-rsa")
 
 
+class MachineRegion:
+    """The machines of one region, with what `stacks.Region` asks for."""
+
+    def __init__(self, hosts: list[dict[str, Any]]) -> None:
+        self.hosts = [pulumi.Output.from_input(host) for host in hosts]
+        self.hourly_cost_usd: float | None = 0.0
+
+    def admit(self, addresses: Sequence[pulumi.Input[str]]) -> None:
+        """Do nothing: the machines' firewalls are the user's own."""
+
+
+def regions(plan: Plan, names: Sequence[str]) -> list[MachineRegion]:
+    """Describe the machines of these regions. Raises SettingsError like `machine_hosts`."""
+    hosts = machine_hosts(plan.settings)
+    for host in hosts:
+        host["role"] = plan.role(host["name"])
+    return [MachineRegion([host for host in hosts if host["region"] == name]) for name in names]
+
+
 def machine_hosts(settings: Settings) -> list[dict[str, Any]]:
-    """Return the fields of `benchmark.inventory.Host` for every machine, the first the monitoring host if there is one.
+    """Return the fields of `benchmark.inventory.Host` for every machine, all as instances.
 
     Raises SettingsError that names every machine without a usable host key and the command that shows it.
     """
     _check_keys(settings.machines)
     _check_addresses(settings.machines)
+    return [_host(machine, index) for machine, index in _numbered(settings.machines)]
+
+
+def _numbered(machines: Sequence[Machine]) -> Iterator[tuple[Machine, int]]:
+    """Every machine with its number within its region."""
     counted: dict[str, int] = {}
-    hosts: list[dict[str, Any]] = []
-    for machine in settings.machines:
-        index = counted[machine.region] = counted.get(machine.region, -1) + 1
-        hosts.append(
-            {
-                "name": f"{machine.region}-{index}",
-                "provider": "machines",
-                "region": machine.region,
-                "specs": "machine",
-                "address": machine.address,
-                "ssh_port": machine.port,
-                "ssh_user": machine.user,
-                "host_key": parse_host_key(machine.host_key or ""),
-                "role": "monitoring" if settings.monitoring and not hosts else "instance",
-                "state": "unknown",
-            }
-        )
-    return hosts
+    for machine in machines:
+        counted[machine.region] = counted.get(machine.region, -1) + 1
+        yield machine, counted[machine.region]
+
+
+def _host(machine: Machine, index: int) -> dict[str, Any]:
+    return {
+        "name": f"{machine.region}-{index}",
+        "provider": "machines",
+        "region": machine.region,
+        "specs": "machine",
+        "address": machine.address,
+        "ssh_port": machine.port,
+        "ssh_user": machine.user,
+        "host_key": parse_host_key(machine.host_key or ""),
+        "role": "instance",
+        "state": "unknown",
+    }
 
 
 def parse_host_key(text: str) -> str:

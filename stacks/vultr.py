@@ -13,6 +13,7 @@ only `pulumi destroy` ends the costs.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from typing import Any
 
@@ -21,6 +22,7 @@ import pulumi
 
 from benchmark.inventory import GRAFANA_PORT
 from benchmark.settings import Settings
+from stacks.bootstrap import LOGIN
 from stacks.clouds import CloudHost, CloudRegionArgs, credentials_file, spec_of, total_cost
 from stacks.vultr_power import DEFAULT_TOKEN_FILE, VultrPower, read_token
 
@@ -32,7 +34,7 @@ BILLED_HOURS = 672.0
 _PEER_PORTS = {"tcp": "1:65535", "udp": "1:65535", "icmp": ""}
 
 
-def vultr_provider(settings: Settings) -> vultr.Provider:
+def provider(settings: Settings) -> vultr.Provider:
     """Declare the one provider of all Vultr regions; the token is a secret of the state. Raises SettingsError."""
     token = read_token(credentials_file(settings, "vultr") or DEFAULT_TOKEN_FILE)
     return vultr.Provider("vultr", api_key=pulumi.Output.secret(token))
@@ -76,7 +78,7 @@ class VultrRegion(pulumi.ComponentResource):
             self._rule("icmp", "0.0.0.0/0", "icmp", "")
             return
         for index, address in enumerate(addresses):
-            network = pulumi.Output.from_input(address).apply(lambda known, index=index: _peer(known, index))
+            network: pulumi.Output[str] = pulumi.Output.from_input(address).apply(partial(_peer, index))
             for protocol, port in _PEER_PORTS.items():
                 self._rule(f"peer-{index}-{protocol}", network, protocol, port)
 
@@ -180,6 +182,7 @@ class VultrRegion(pulumi.ComponentResource):
             "region": self._args.region,
             "specs": self._plan,
             "address": address,
+            "ssh_user": LOGIN,
             "host_key": host_key,
             "role": host.role,
             "state": state,
@@ -203,7 +206,7 @@ def hourly(monthly_usd: float | None) -> float | None:
     return float(monthly_usd) / BILLED_HOURS if monthly_usd else None
 
 
-def _peer(address: str, index: int) -> str:
+def _peer(index: int, address: str) -> str:
     """Return the network of one peer; a stopped one has no address, and its rules lead to nobody's (RFC 5737)."""
     try:
         return str(ip_network(ip_address(address)))
