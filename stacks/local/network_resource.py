@@ -24,7 +24,7 @@ class NetworkProvider(ResourceProvider):
         return CreateResult(props["testbed_id"], _outputs(props, network))
 
     def read(self, id_: str, props: dict[str, Any]) -> ReadResult:
-        """Report the network as gone (an empty id) if its emulator has died, so that the next update makes a new one."""
+        """Report the network as gone (an empty id) if its emulator has died; the next update makes a new one."""
         network = WideAreaNetwork(id_)
         return ReadResult(id_, _outputs(props, network)) if network.running() else ReadResult("", {})
 
