@@ -6,11 +6,13 @@
 #   started NAME UNIX_TIME | ready NAME UNIX_TIME | exited NAME CODE | pong UNIX_TIME | stopped
 # When the input ends, because the operator's side is gone, everything that was started ends too.
 # Each process has a folder RUN_DIRECTORY/NAME with: command (a bash script that ends in exec), ready (how readiness is
-# seen: `tcp PORT`, `http PORT PATH` or `log PATTERN`), grace (seconds between SIGTERM and SIGKILL); it gets log, pid, stdin.
+# seen: `tcp PORT`, `http PORT PATH` or `log PATTERN`), grace (seconds between SIGTERM and SIGKILL). It gets pid and stdin
+# there, and its output goes to RUN_DIRECTORY/logs/NAME.log.
 set -u
 export LC_ALL=C
 cd "$1" || exit 1
 mkfifo -m 600 idle
+mkdir -p logs
 
 nap() { read -r -t "$1" _ <>"$idle"; }
 idle=$PWD/idle
@@ -23,7 +25,7 @@ is_ready() { # KIND ARGUMENTS, in the process's folder
     tcp) (exec 3<>"/dev/tcp/127.0.0.1/$2") ;;
     http) (exec 3<>"/dev/tcp/127.0.0.1/$2" && printf 'GET %s HTTP/1.0\r\n\r\n' "$3" >&3 &&
         read -r -t 5 _ status _ <&3 && [[ $status == 2* ]]) ;;
-    log) grep -qE -- "${*:2}" log ;;
+    log) grep -qE -- "${*:2}" "../logs/${PWD##*/}.log" ;;
     esac 2>/dev/null
 }
 
@@ -52,7 +54,7 @@ launch() { # NAME UNIX_TIME
         fi
         echo "started $1 $EPOCHREALTIME" >&8
         exec 8>&-
-        . ./command' launcher "$1" "$2" 8>&1 >>log 2>&1 <>stdin &
+        . ./command' launcher "$1" "$2" 8>&1 >>"../logs/$1.log" 2>&1 <>stdin &
     local pid=$!
     if [[ -s ready ]]; then report_ready "$1" "$pid" & fi
     wait "$pid"

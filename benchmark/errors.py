@@ -58,9 +58,10 @@ class LockedError(InfrastructureError):
 class SystemFailure(TestbedError):
     """The system under test died, did not become ready or was not built."""
 
-    def __init__(self, message: str, log_tail: str = "") -> None:
-        self.log_tail = log_tail
-        super().__init__(f"{message}\n{log_tail}".rstrip() if log_tail else message)
+    def __init__(self, message: str, *, process: str = "", log_tail: str = "") -> None:
+        self.process = process
+        shown = "".join(f"\n  {line}" for line in log_tail.splitlines())
+        super().__init__(f"{message}; its last log lines:{shown}" if shown else message)
 
 
 class Interrupted(TestbedError):

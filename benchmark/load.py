@@ -30,14 +30,12 @@ class LoadGenerator(BaseModel, extra="forbid", frozen=True, use_attribute_docstr
 
 @dataclass(frozen=True)
 class HttpRequest:
-    """What one transaction is: a request whose body is a template, filled anew for each."""
+    """What one transaction is: a request; the body's placeholders (`{{key:10:base64}}`) are filled anew for each."""
 
     method: str
     url: str
     headers: Mapping[str, str] = field(default_factory=dict)
     body: str = ""
-    keys: int = 1
-    value_bytes: int = 0
 
 
 def split(load: int, parts: int) -> tuple[int, ...]:
@@ -60,9 +58,7 @@ def generator(
         "workload": workload,
         "rate": share,
         "offset_s": offset,
-        "request": {"method": request.method, "url": request.url, "headers": request.headers, "body": request.body},
-        "keys": request.keys,
-        "value_bytes": request.value_bytes,
+        "requests": {"method": request.method, "url": request.url, "headers": request.headers, "body": request.body},
         "timeout_s": parameters.timeout.total_seconds(),
         "max_connections": parameters.max_connections,
         "listen": f"0.0.0.0:{METRICS_PORT}",
@@ -70,6 +66,7 @@ def generator(
     }
     return Process(
         name=name,
+        job="client",
         host=host,
         argv=("python3", "-I", "load_generator.py", "--config", "config.json"),
         files={"config.json": json.dumps(config, indent=1), "load_generator.py": _script()},

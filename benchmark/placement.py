@@ -8,7 +8,7 @@ from itertools import chain, zip_longest
 from benchmark.errors import UsageError
 from benchmark.inventory import Host, Inventory
 from benchmark.load import split
-from benchmark.protocols import Plan, Protocol
+from benchmark.protocols import Plan, Process, Protocol
 
 
 def interleave(hosts: Sequence[Host]) -> tuple[Host, ...]:
@@ -51,3 +51,11 @@ def _sum(inventory: Inventory, protocol: type[Protocol], nodes: int, clients: in
         f"need {nodes + clients + monitoring} hosts ({' + '.join(parts)}), "
         f"found {found + monitoring} running in testbed {inventory.testbed_id}; {' or '.join(advice)}"
     )
+
+
+def ports(processes: Sequence[Process]) -> dict[str, list[int]]:
+    """The ports that must be free, by host."""
+    ports: dict[str, list[int]] = {}
+    for process in processes:
+        ports.setdefault(process.host.name, []).extend(process.ports)
+    return ports

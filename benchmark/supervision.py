@@ -31,8 +31,8 @@ class Session(Interface):
         """Take the complete lines it has printed since the last call, without waiting."""
 
     @property
-    def exit_status(self) -> int | None:
-        """Its exit code, None while it runs."""
+    def ended(self) -> bool:
+        """Whether it has ended, or its host can no longer be reached."""
 
     def close(self) -> None:
         """End it."""
@@ -131,7 +131,8 @@ class Supervision:
             names = missing()
             raise SystemFailure(
                 f"{len(names)} of {len(processes)} processes not ready after {deadline_s:g} s: {', '.join(names[:8])}; "
-                "`health_check_timeout` in the settings says how long is waited"
+                "`health_check_timeout` in the settings says how long is waited",
+                process=names[0],
             )
 
     def skew(self, processes: Sequence[Process]) -> float:
@@ -157,15 +158,15 @@ class Supervision:
                 how = (
                     f"by signal {life.exit_code - 128}" if life.exit_code > 128 else f"with exit code {life.exit_code}"
                 )
-                raise SystemFailure(f"{process.name} on {process.host.name} ended {how} during the run")
-        gone = {h: "its supervisor ended" for h, session in self.sessions.items() if session.exit_status is not None}
+                raise SystemFailure(f"{process.name} on {process.host.name} ended {how}", process=process.name)
+        gone = {h: "its supervisor ended" for h, session in self.sessions.items() if session.ended}
         if gone:
             raise HostError("lost the connection to hosts during the run:", gone)
 
     def stop(self, deadline_s: float) -> list[str]:
         """End all processes; return the hosts that did not confirm it before the deadline."""
         for session in self.sessions.values():
-            if session.exit_status is None:
+            if not session.ended:
                 try:
                     session.send("stop\n")
                 except OSError:
@@ -177,7 +178,7 @@ class Supervision:
         return left
 
     def _unstopped(self) -> list[str]:
-        return [h for h, session in self.sessions.items() if h not in self._stopped and session.exit_status is None]
+        return [h for h, session in self.sessions.items() if h not in self._stopped and not session.ended]
 
     def _offset(self, host: str) -> float:
         clock = self.clocks.get(host)

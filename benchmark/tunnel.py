@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import select
 import socket
 import threading
@@ -29,7 +30,8 @@ class Tunnel:
         self._free = threading.BoundedSemaphore(CONNECTIONS)
         self._closing = threading.Event()
         self._open: set[socket.socket | Channel] = set()
-        self._threads: set[threading.Thread] = set()
+        self._threads: list[threading.Thread] = []
+        self._wake, self._closed = os.pipe()
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listener.getsockname()[1]
         self._acceptor = threading.Thread(target=self._accept, name=f"tunnel-{self.port}", daemon=True)
@@ -41,11 +43,13 @@ class Tunnel:
         with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), timeout=1):
             pass  # wakes the acceptor, on every system
         self._acceptor.join()
+        os.close(self._closed)  # closing a channel does not wake a thread that polls it; this does
         for end in list(self._open):
             with contextlib.suppress(OSError, EOFError, SSHException):
                 end.close() if isinstance(end, Channel) else end.shutdown(socket.SHUT_RDWR)
-        for thread in list(self._threads):
+        for thread in self._threads:
             thread.join()
+        os.close(self._wake)
 
     def _accept(self) -> None:
         with self._listener:
@@ -58,8 +62,8 @@ class Tunnel:
                     sock.close()
                     return
                 self._open.add(sock)
-                thread = threading.Thread(target=self._carry, args=(sock,), daemon=True)
-                self._threads.add(thread)
+                thread = threading.Thread(target=self._carry, args=(sock,), name=self._acceptor.name, daemon=True)
+                self._threads = [known for known in self._threads if known.is_alive()] + [thread]
                 thread.start()
 
     def _carry(self, sock: socket.socket) -> None:
@@ -77,29 +81,31 @@ class Tunnel:
             pass  # nothing listens over there or a side hung up: the local side sees its connection close
         finally:
             self._open.discard(sock)
-            self._threads.discard(threading.current_thread())
             self._free.release()
 
     def _pump(self, sock: socket.socket, channel: Channel) -> None:
         """Carry bytes both ways until both sides have ended."""
+        local, remote = sock.fileno(), channel.fileno()
         poll = select.poll()
-        poll.register(sock, select.POLLIN)
-        poll.register(channel, select.POLLIN)
+        for descriptor in (local, remote, self._wake):
+            poll.register(descriptor, select.POLLIN)
         sides = 2
-        while sides and not self._closing.is_set():
+        while sides:
             for descriptor, _ in poll.poll():
-                if descriptor == sock.fileno():
+                if descriptor == self._wake:
+                    return
+                if descriptor == local:
                     data = sock.recv(_CHUNK)
                     if data:
                         channel.sendall(data)
                     else:
-                        poll.unregister(sock)
+                        poll.unregister(local)
                         channel.shutdown_write()
                 else:
                     data = channel.recv(_CHUNK)
                     if data:
                         sock.sendall(data)
                     else:
-                        poll.unregister(channel)
+                        poll.unregister(remote)
                         sock.shutdown(socket.SHUT_WR)
                 sides -= not data

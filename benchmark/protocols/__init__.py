@@ -32,6 +32,7 @@ class Process:
     """
 
     name: str
+    job: Literal["node", "client"]
     host: Host
     argv: tuple[str, ...]
     environment: Mapping[str, str] = field(default_factory=dict)

@@ -64,6 +64,7 @@ class Etcd(Protocol):
         """One generator on each client's host, writing to the nearest member."""
         assert isinstance(self.client_parameters, EtcdClient)
         parameters = self.client_parameters
+        keys, size = parameters.keys, parameters.value_bytes
         processes = []
         for index, (host, share, offset) in enumerate(
             zip(plan.clients, plan.shares, offsets(plan.shares), strict=True)
@@ -73,9 +74,7 @@ class Etcd(Protocol):
                 method="POST",
                 url=f"http://{member.address}:{CLIENT_PORT}/v3/kv/put",
                 headers={"Content-Type": "application/json"},
-                body='{"key":"{key_base64}","value":"{value_base64}"}',
-                keys=parameters.keys,
-                value_bytes=parameters.value_bytes,
+                body=f'{{"key":"{{{{key:{keys}:base64}}}}","value":"{{{{value:{size}:base64}}}}"}}',
             )
             processes.append(generator(f"client-{index}", host, "put", share, offset, request, parameters))
         return tuple(processes)
@@ -100,6 +99,7 @@ class Etcd(Protocol):
         }
         return Process(
             name=_name(index),
+            job="node",
             host=host,
             argv=("etcd", *(f"--{flag}={value}" for flag, value in flags.items())),
             ports=(PEER_PORT, CLIENT_PORT),

@@ -1,0 +1,45 @@
+"""What a run installs on its hosts, and how exactly it is known afterwards."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from shlex import join
+
+from benchmark.errors import InfrastructureError, UsageError
+
+INSTALL_DEADLINE_S = 900.0
+
+
+def install_command(packages: Sequence[str]) -> str:
+    """The command that installs Debian packages without letting them start services; as root or through sudo."""
+    # A service that starts by itself would take the ports of the node that the run starts.
+    script = (
+        "set -e; export DEBIAN_FRONTEND=noninteractive; policy=/usr/sbin/policy-rc.d; "
+        "if [ ! -e $policy ]; then trap 'rm -f $policy' EXIT; "
+        "printf '#!/bin/sh\\nexit 101\\n' >$policy; chmod 755 $policy; fi; "
+        'apt-get update -qq >&2; apt-get install -y -qq --no-install-recommends "$@" >&2'
+    )
+    quoted = join(["bash", "-c", script, "install", *packages])
+    return f'if [ "$(id -u)" = 0 ]; then exec {quoted}; else exec sudo -n {quoted}; fi'
+
+
+def missing_packages(versions: Mapping[str, Mapping[str, str]]) -> dict[str, list[str]]:
+    """Return what each host lacks; `versions` maps host to package to version, empty where not installed."""
+    lacking = {host: [name for name, version in found.items() if not version] for host, found in versions.items()}
+    return {host: names for host, names in lacking.items() if names}
+
+
+def package_commit(packages: Sequence[str], versions: Mapping[str, Mapping[str, str]]) -> str:
+    """Name what was installed by the version of the first of `packages`, which must be the same on all hosts.
+
+    Raises UsageError where hosts differ: a committee of two versions measures neither.
+    """
+    by_version: dict[tuple[str, ...], list[str]] = {}
+    for host, found in versions.items():
+        by_version.setdefault(tuple(found.get(name, "") for name in packages), []).append(host)
+    if len(by_version) > 1:
+        listed = "; ".join(f"{', '.join(version)} on {', '.join(hosts[:3])}" for version, hosts in by_version.items())
+        raise UsageError(f"hosts have different versions of {', '.join(packages)}: {listed}; bring them to one version")
+    if not by_version:
+        raise InfrastructureError("no host told which packages it has")
+    return next(iter(by_version))[0]

@@ -1,0 +1,59 @@
+"""Whether a run can take place on a testbed: what `python -m benchmark check` finds out, changing nothing."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from benchmark import probe
+from benchmark.placement import place, ports
+from benchmark.probe import Facts
+from benchmark.protocols import Protocol
+from benchmark.supervision import Clock, Supervision
+from benchmark.testbed import Testbed
+
+_CLOCK_DEADLINE_S = 10.0
+# Speaks the one word of the supervisor that a clock is measured with.
+_CLOCK_COMMAND = "exec bash -c 'export LC_ALL=C; while read -r _; do echo \"pong $EPOCHREALTIME\"; done'"
+
+
+@dataclass(frozen=True)
+class Check:
+    """What was found, by host; `problems` says why hosts are not fit for a run."""
+
+    facts: Mapping[str, Facts]
+    clocks: Mapping[str, Clock]
+    problems: Mapping[str, str]
+
+    def to_dict(self) -> dict[str, Any]:
+        """For `--json`."""
+        return {
+            name: {
+                "clock": dataclasses.asdict(self.clocks[name]),
+                "free_memory_mb": fact.memory_free_mb,
+                "free_disk_mb": fact.disk_free_mb,
+                "left_over": fact.left_over,
+                "rtt_ms": dict(fact.rtt_ms),
+                "problem": self.problems.get(name),
+            }
+            for name, fact in self.facts.items()
+        }
+
+
+def check_testbed(testbed: Testbed, protocol: Protocol, committee: int | None = None) -> Check:
+    """Check every running host for a run of `protocol`; HostError if hosts cannot be reached."""
+    plan = place(testbed.inventory, type(protocol), len(testbed.running), committee)
+    testbed.connect()
+    facts = testbed.probe(clean=False)
+    sessions = testbed.fleet.open(
+        _CLOCK_COMMAND, hosts=[host.name for host in testbed.running], deadline=_CLOCK_DEADLINE_S
+    ).raise_for_failures("clocks cannot be read:")
+    supervised = Supervision(sessions, ())
+    clocks = supervised.measure_clocks(_CLOCK_DEADLINE_S)
+    for session in sessions.values():
+        session.close()
+    wanted = ports([*protocol.nodes(plan), *protocol.clients(plan)])
+    found = {name: probe.problems(fact, wanted.get(name, ())) for name, fact in facts.items()}
+    return Check(facts, clocks, {name: "; ".join(texts) for name, texts in found.items() if texts})

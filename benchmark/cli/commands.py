@@ -1,0 +1,236 @@
+"""The commands. Progress goes to standard error, results to standard output."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+from pydantic import BaseModel, ValidationError
+
+from benchmark.cli.target import DurationType, Target, on_testbed
+from benchmark.errors import SettingsError, UsageError
+from benchmark.inventory import GRAFANA_PORT
+from benchmark.protocols import Protocol, find_protocol, known_protocols
+from benchmark.settings import Settings, read_mapping
+from benchmark.stack import project_directory
+
+if TYPE_CHECKING:
+    from benchmark.cli.view import View
+    from benchmark.run import Request
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+def cli() -> None:
+    """Benchmark distributed systems on a geo-distributed testbed."""
+
+
+@cli.command()
+@on_testbed
+@click.option("--loads", multiple=True, type=click.IntRange(1), required=True, help="Offered loads in tx/s: 200 1000.")
+@click.option("--committee", type=click.IntRange(1), help="Number of nodes; by default all that fit.")
+@click.option("--duration", type=DurationType(), help="Measured time of each run.")
+@click.option("--warm-up", type=DurationType(), help="Time under load before the measured window.")
+@click.option("--repeat", type=click.IntRange(1), default=1, show_default=True, help="Runs of each load.")
+@click.option("--dedicated-clients", type=click.IntRange(0), help="Hosts that only generate load.")
+@click.option("--protocol", help=f"System under test: {', '.join(sorted(known_protocols()))}.")
+@click.option("--name", help="A name for these runs, kept in their manifests.")
+def run(as_json: bool, stack: str | None, inventory: Path | None, settings: Path | None, **options: Any) -> None:
+    """Offer each load and measure what the system makes of it."""
+    target = Target(stack, inventory, settings)
+    from benchmark.run import run_benchmark
+
+    request = _request(target, options)
+    view = _view()
+    with target.open() as testbed, view:
+        summaries = run_benchmark(testbed, request, view.observe, began=_process_start())
+    if as_json:
+        click.echo(json.dumps([json.loads(summary.to_json()) for summary in summaries], indent=2))
+    else:
+        view.summaries(summaries, target.results_dir / target.inventory.testbed_id)
+
+
+def _request(target: Target, options: dict[str, Any]) -> Request:
+    """Settle what is asked for: options win over settings."""
+    from benchmark.run import Request
+
+    settings = target.settings
+    protocol = find_protocol(options["protocol"] or settings.protocol)
+    dedicated = options["dedicated_clients"]
+    return Request(
+        protocol=_protocol(protocol, settings),
+        loads=options["loads"],
+        duration_s=(options["duration"] or settings.benchmark_duration).total_seconds(),
+        warm_up_s=(settings.warm_up if options["warm_up"] is None else options["warm_up"]).total_seconds(),
+        committee=options["committee"],
+        dedicated_clients=settings.dedicated_clients if dedicated is None else dedicated,
+        repeat=options["repeat"],
+        name=options["name"],
+        results_dir=target.results_dir,
+        parameters={"settings": settings.model_dump(mode="json", exclude={"token_file", "repository"})},
+    )
+
+
+def _protocol(protocol: type[Protocol], settings: Settings) -> Protocol:
+    return protocol(
+        _parameters("node_parameters", settings.node_parameters, protocol.node_model),
+        _parameters("client_parameters", settings.client_parameters, protocol.client_model),
+    )
+
+
+def _parameters(field: str, given: Path | dict[str, Any] | None, model: type[BaseModel]) -> BaseModel:
+    values = read_mapping(given) if isinstance(given, Path) else given or {}
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        known = ", ".join(model.model_fields) or "none"
+        where = ".".join(map(str, first["loc"]))
+        raise SettingsError(f"{field}: {where}: {first['msg']}, found {first['input']!r}; known are: {known}") from None
+
+
+@cli.command()
+@on_testbed
+def status(as_json: bool, stack: str | None, inventory: Path | None, settings: Path | None) -> None:
+    """Show which hosts are ready, by region."""
+    target = Target(stack, inventory, settings)
+    with target.open() as testbed:
+        states = testbed.states()
+    if as_json:
+        click.echo(json.dumps({"testbed_id": target.inventory.testbed_id, "hosts": states}, indent=2))
+    else:
+        _view().status(target.inventory, states)
+    if any(state not in ("ready", "stopped") for state in states.values()):
+        raise SystemExit(3)
+
+
+@cli.command()
+@on_testbed
+@click.option("--committee", type=click.IntRange(1), help="Number of nodes that shall fit.")
+def check(
+    as_json: bool, stack: str | None, inventory: Path | None, settings: Path | None, committee: int | None
+) -> None:
+    """Check that a run can take place: hosts reachable, clocks, disks, ports."""
+    target = Target(stack, inventory, settings)
+    from benchmark.check import check_testbed
+
+    protocol = _protocol(find_protocol(target.settings.protocol), target.settings)
+    with target.open() as testbed:
+        found = check_testbed(testbed, protocol, committee)
+    if as_json:
+        click.echo(json.dumps(found.to_dict(), indent=2))
+    else:
+        _view().check(found)
+    if found.problems:
+        raise SystemExit(3)
+
+
+@cli.command()
+@on_testbed
+@click.option("--force", is_flag=True, help="Also end a run that is still going.")
+def stop(as_json: bool, stack: str | None, inventory: Path | None, settings: Path | None, force: bool) -> None:
+    """End and remove what a run left behind on the hosts."""
+    target = Target(stack, inventory, settings)
+    with target.open() as testbed:
+        testbed.connect()
+        with testbed.lock(take_over=force):
+            facts = testbed.probe(clean=True)
+    ended = {name: fact.left_over for name, fact in facts.items() if fact.left_over}
+    if as_json:
+        click.echo(json.dumps({"ended": ended}, indent=2))
+    else:
+        total = sum(ended.values())
+        click.echo(f"{total} left-over process groups ended on {len(ended)} of {len(facts)} hosts")
+
+
+@cli.command()
+@click.option("--results-dir", type=click.Path(path_type=Path), help="Where results lie; by default ./results.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document on standard output.")
+def results(results_dir: Path | None, as_json: bool) -> None:
+    """List all runs with their figures."""
+    from benchmark.results import find_runs
+
+    found = list(find_runs(results_dir or project_directory() / "results"))
+    if as_json:
+        documents = [json.loads(summary.to_json()) if summary else {"run_id": path.name} for path, summary in found]
+        click.echo(json.dumps(documents, indent=2))
+    else:
+        _view().results(found)
+
+
+@cli.command()
+@on_testbed
+def grafana(as_json: bool, stack: str | None, inventory: Path | None, settings: Path | None) -> None:
+    """Open a tunnel to the testbed's Grafana, or to Prometheus where there is no Grafana, until Ctrl-C."""
+    target = Target(stack, inventory, settings)
+    with target.open() as testbed, testbed.dashboard(GRAFANA_PORT) as (what, port):
+        address = f"http://127.0.0.1:{port}"
+        click.echo(json.dumps({what: address}) if as_json else f"{what}: {address} (Ctrl-C ends the tunnel)")
+        sys.stdout.flush()
+        signal.pause()
+
+
+@cli.command(context_settings={"ignore_unknown_options": True})
+@click.option("--stack", help="Stack that holds the testbed; by default the selected one.")
+@click.option("--inventory", type=click.Path(path_type=Path), help="Inventory file, instead of a stack.")
+@click.argument("host")
+@click.argument("command", nargs=-1, type=click.UNPROCESSED)
+def ssh(stack: str | None, inventory: Path | None, host: str, command: tuple[str, ...]) -> None:
+    """Log in to HOST, or run COMMAND there, with OpenSSH."""
+    from benchmark.openssh import known_hosts_line, openssh_command
+
+    target = Target(stack, inventory, None)
+    entry = target.inventory.host(host)
+    with tempfile.TemporaryDirectory() as folder:
+        known_hosts = Path(folder, "known_hosts")
+        known_hosts.write_text(known_hosts_line(entry))
+        key = target.private_key
+        if isinstance(key, str):
+            path = Path(folder, "key")
+            path.touch(mode=0o600)
+            path.write_text(key)
+        words = openssh_command(
+            entry, target.inventory.ssh.user, path if isinstance(key, str) else key, known_hosts, command
+        )
+        raise SystemExit(subprocess.run(words, check=False).returncode)
+
+
+@cli.command()
+@click.argument("run")
+@click.argument("process", required=False)
+def logs(run: str, process: str | None) -> None:
+    """Print the logs of RUN (an id, its beginning, or `latest`), of all processes or of PROCESS, such as node-0."""
+    from benchmark.results import LOGS, find_run
+
+    folder = find_run(project_directory() / "results", run) / LOGS
+    found = sorted(folder.glob(f"*/logs/{process or '*'}.log"))
+    if not found:
+        have = ", ".join(sorted(path.stem for path in folder.glob("*/logs/*.log"))) or "none"
+        raise UsageError(f"no logs of {process or 'any process'} in {folder}; there are: {have}")
+    for path in found:
+        if len(found) > 1:
+            click.echo(f"==> {path.stem} on {path.parent.parent.name} <==")
+        click.echo(path.read_text(errors="replace"))
+
+
+def _view() -> View:
+    from benchmark.cli.view import View
+
+    return View()
+
+
+def _process_start() -> float:
+    """When this process began, Unix seconds: what came before the first phase is overhead too."""
+    try:
+        ticks = float(Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19])
+        uptime = float(Path("/proc/uptime").read_text().split()[0])
+        return time.time() - uptime + ticks / os.sysconf("SC_CLK_TCK")
+    except (OSError, ValueError):
+        return time.time()

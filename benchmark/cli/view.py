@@ -1,0 +1,200 @@
+"""What the command line shows: plain lines where there is no terminal, a status line where there is one."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.status import Status
+from rich.table import Table
+
+from benchmark.events import Event
+from benchmark.inventory import Inventory
+
+if TYPE_CHECKING:
+    from benchmark.check import Check
+    from benchmark.histogram import Quantile
+    from benchmark.protocols import Plan
+    from benchmark.summary import Summary
+
+_COLOURS = {"ready": "green", "stopped": "red", "unreachable": "red"}
+_PHASES = {
+    "connect": "connecting to all hosts",
+    "check": "checking hosts",
+    "install": "installing",
+    "configure": "configuring",
+    "monitor": "preparing the monitoring",
+    "start_nodes": "starting nodes, waiting until they are ready",
+    "start_clients": "starting clients",
+    "warm_up": "warming up",
+    "measure": "measuring",
+    "stop": "stopping",
+    "collect": "collecting samples and logs",
+}
+
+
+class View:
+    """Shows events as they come, and tables at the end; a context that ends the status line."""
+
+    def __init__(self) -> None:
+        self.out = Console()
+        self.progress = Console(stderr=True, highlight=False)
+        self._status: Status | None = None
+
+    def __enter__(self) -> View:
+        if self.progress.is_terminal:
+            self._status = self.progress.status("")
+            self._status.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._status:
+            self._status.stop()
+
+    def observe(self, event: Event) -> None:
+        """Show an event."""
+        shown = getattr(self, f"_on_{event.kind}", None)
+        if shown:
+            shown(event.data)
+
+    def _on_plan(self, data: Mapping[str, Any]) -> None:
+        plan: Plan = data["plans"][0]
+        regions = Counter(host.region for host in plan.nodes)
+        spread = ", ".join(f"{count} in {region}" for region, count in regions.items())
+        beside = "beside the nodes" if plan.clients[0] in plan.nodes else "on hosts of their own"
+        loads = ", ".join(str(each.load) for each in data["plans"])
+        self.progress.print(f"testbed {data['testbed']}: {len(plan.nodes)} {data['protocol']} nodes ({spread})")
+        if advised := data.get("advised"):
+            self.progress.print(advised, style="dim")
+        self.progress.print(f"{len(plan.clients)} clients {beside}; offered load {loads} tx/s")
+
+    def _on_run(self, data: Mapping[str, Any]) -> None:
+        self.progress.print(f"run {data['run_id']}")
+
+    def _on_phase(self, data: Mapping[str, Any]) -> None:
+        text = _PHASES.get(data["name"], data["name"])
+        if self._status:
+            self._status.update(text)
+
+    def _on_phase_end(self, data: Mapping[str, Any]) -> None:
+        text = _PHASES.get(data["name"], data["name"])
+        self.progress.print(f"  {text:<46}{data['seconds']:8.2f} s", style="dim")
+
+    def _on_progress(self, data: Mapping[str, Any]) -> None:
+        figures = [
+            f"offered {_number(data['offered_tps'])} tx/s",
+            f"achieved {_number(data['achieved_tps'])} tx/s",
+            f"latency mean {_milliseconds(data['mean_s'])}, p99 {_milliseconds(data['p99_s'])}",
+        ]
+        if data["errors_tps"]:
+            figures.append(f"[red]errors {_number(data['errors_tps'])}/s[/red]")
+        text = f"  {'; '.join(figures)}; {data['left_s']:.0f} s left"
+        if self._status:
+            self._status.update(text)
+        else:
+            self.progress.print(text)
+
+    def _on_warning(self, data: Mapping[str, Any]) -> None:
+        self.progress.print(f"warning: {data['text']}", style="yellow", markup=False)
+
+    def _on_summary(self, data: Mapping[str, Any]) -> None:
+        timings: Mapping[str, float] = data["timings"]
+        self.progress.print(
+            f"  overhead {timings['overhead']:.2f} s (the system itself needed {timings['system_start']:.2f} s to start)",
+            style="dim",
+        )
+
+    def summaries(self, summaries: Sequence[Summary], folder: Path) -> None:
+        """Show the runs' figures as a table, then what has to be said about them and where they lie."""
+        table = Table(title=f"{summaries[0].protocol} {summaries[0].commit}, {summaries[0].nodes} nodes")
+        for name in ("load tx/s", "throughput tx/s", "mean", "stdev", "p50", "p90", "p99", "errors", "status"):
+            table.add_column(name, justify="right")
+        for summary in summaries:
+            table.add_row(*_row(summary))
+        self.out.print(table)
+        for summary in summaries:
+            for text in summary.reasons:
+                self.out.print(f"invalid: {text}", style="red", markup=False)
+            for text in summary.warnings:
+                self.out.print(f"warning: {text}", style="yellow", markup=False)
+        for summary in summaries:
+            self.out.print(f"results: {folder / summary.run_id}", soft_wrap=True, highlight=False)
+
+    def results(self, found: Sequence[tuple[Path, Summary | None]]) -> None:
+        """Show a line for each run."""
+        table = Table()
+        for name in ("run", "load tx/s", "throughput tx/s", "mean", "stdev", "p50", "p90", "p99", "errors", "status"):
+            table.add_column(name, justify="left" if name == "run" else "right", overflow="fold")
+        for path, summary in found:
+            row = _row(summary) if summary else ["", "", "", "", "", "", "", "", "[red]killed[/red]"]
+            table.add_row(f"{path.parent.name}/{path.name}", *row)
+        self.out.print(table)
+
+    def status(self, inventory: Inventory, states: Mapping[str, str]) -> None:
+        """Show how many hosts of each region are in which state, and which ones are not ready."""
+        table = Table(title=f"testbed {inventory.testbed_id}: {len(inventory.hosts)} hosts")
+        for name in ("region", "provider", "hosts", "state"):
+            table.add_column(name)
+        for region in inventory.regions:
+            hosts = [host for host in inventory.hosts if host.region == region]
+            counts = Counter(states[host.name] for host in hosts)
+            shown = ", ".join(f"[{_COLOURS[state]}]{count} {state}[/]" for state, count in counts.items())
+            table.add_row(region, hosts[0].provider, str(len(hosts)), shown)
+        self.out.print(table)
+        if inventory.monitoring:
+            self.out.print(f"monitoring: {inventory.monitoring.name} ({inventory.monitoring.address})", highlight=False)
+        for name, state in states.items():
+            if state != "ready":
+                self.out.print(f"[{_COLOURS[state]}]{name}: {state}[/]")
+
+    def check(self, found: Check) -> None:
+        """Show what was found on each host."""
+        table = Table()
+        for name in ("host", "clock", "free memory", "free disk", "left over", "fit"):
+            table.add_column(name, justify="left" if name in ("host", "fit") else "right")
+        for name, fact in found.facts.items():
+            clock = found.clocks[name]
+            problem = found.problems.get(name)
+            table.add_row(
+                name,
+                f"{clock.offset_s * 1000:+.2f} ± {clock.error_s * 1000:.2f} ms",
+                f"{fact.memory_free_mb} MiB",
+                f"{fact.disk_free_mb} MiB",
+                str(fact.left_over),
+                f"[red]{problem}[/red]" if problem else "[green]yes[/green]",
+            )
+        self.out.print(table)
+
+
+def _row(summary: Summary) -> list[str]:
+    latency = summary.latency_s
+    colour = {"ok": "green"}.get(summary.status, "red")
+    state = "[yellow]saturated[/yellow]" if summary.saturated else f"[{colour}]{summary.status}[/{colour}]"
+    return [
+        f"{summary.load_tps:g}",
+        _number(summary.throughput_tps),
+        *(
+            [_milliseconds(latency.mean), _milliseconds(latency.stdev)]
+            + [_quantile(each) for each in (latency.p50, latency.p90, latency.p99)]
+            if latency
+            else ["-"] * 5
+        ),
+        str(sum(summary.errors.values())),
+        state,
+    ]
+
+
+def _quantile(quantile: Quantile) -> str:
+    upper = _milliseconds(quantile.upper) if quantile.upper is not None else "∞"
+    return f"{_milliseconds(quantile.estimate)}\n({_milliseconds(quantile.lower)}-{upper})"
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.1f}"
+
+
+def _milliseconds(seconds: float | None) -> str:
+    return "-" if seconds is None else f"{seconds * 1000:.4g} ms"

@@ -1,0 +1,386 @@
+"""The phases of a run: it executes what protocols, probe, load and monitoring describe. It prints nothing.
+
+connect, check, install and monitor are done once for all loads; configure, start_nodes, start_clients, warm_up,
+measure, stop and collect for each. Whatever happens in between, stop is done.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, Literal
+
+from benchmark import artifacts, supervision
+from benchmark.errors import InfrastructureError, Interrupted, SystemFailure, TestbedError, UsageError
+from benchmark.events import Observer, Timeline
+from benchmark.figures import Metrics
+from benchmark.inventory import PROMETHEUS_PORT, TARGETS_DIRECTORY, Host
+from benchmark.manifest import manifest
+from benchmark.measurements import measure
+from benchmark.monitoring import Endpoint, Prometheus, Series, targets, write_samples
+from benchmark.placement import place, ports
+from benchmark.probe import Facts
+from benchmark.protocols import Plan, Process, Protocol
+from benchmark.results import LOGS, MANIFEST, SAMPLES, SUMMARY, RunFolder, new_run_id
+from benchmark.summary import Identity, Summary, not_measured, summarise
+from benchmark.supervision import Supervision
+from benchmark.testbed import Testbed
+from benchmark.validity import Verdict, judge
+
+_FILE_DEADLINE_S = 120.0
+_STOP_DEADLINE_S = 30.0
+_CLOCK_DEADLINE_S = 10.0
+_LEAD_S = 0.1
+"""Time between the last host's being told when to start and that moment, beyond the round trip to it."""
+_SCRAPE_DEADLINE_S = 30.0
+_PROGRESS_S = 2.0
+_LOG_LIMIT = 64 << 20
+_LOG_TAIL = 20
+_HOST_METRICS = (
+    '{job="host",__name__=~"node_cpu_seconds_total|node_load1|node_memory_Mem(Total|Available)_bytes|'
+    'node_network_(receive|transmit)_bytes_total|node_disk_(read|written)_bytes_total|wan_.*"}'
+)
+
+
+@dataclass(frozen=True)
+class Request:
+    """What `run` was asked for: one run for each of `loads` (tx/s), `repeat` times; durations in seconds."""
+
+    protocol: Protocol
+    loads: Sequence[int]
+    duration_s: float
+    warm_up_s: float
+    committee: int | None = None
+    dedicated_clients: int = 0
+    repeat: int = 1
+    name: str | None = None
+    results_dir: Path = Path("results")
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    """The settings and options as given, for the manifest."""
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What is known once the testbed is ready for runs."""
+
+    facts: Mapping[str, Facts]
+    rtt_ms: Mapping[tuple[str, str], float]
+    commit: str
+    packages: Mapping[str, str]
+    prometheus: Prometheus
+
+
+def run_benchmark(testbed: Testbed, request: Request, observer: Observer, began: float) -> list[Summary]:
+    """Run every load and return the summaries, in order; `began` is when the process did, in Unix seconds.
+
+    Raises UsageError before anything is touched, InfrastructureError, SystemFailure or Interrupted later; by then
+    everything that was started has been stopped and what is known of the run has been written.
+    """
+    timeline = Timeline(observer)
+    timeline.phases["begin"] = time.time() - began
+    plans = [_plan(testbed, request, load) for load in request.loads]
+    timeline.tell("plan", plans=plans, testbed=testbed.inventory.testbed_id, protocol=request.protocol.name)
+    with ExitStack() as stack:
+        with timeline.phase("connect"):
+            testbed.connect()
+            stack.enter_context(testbed.lock())
+        prepared = _prepare(testbed, request, plans[0], timeline, stack)
+        summaries: list[Summary] = []
+        for plan in plans * request.repeat:
+            measured = dataclasses.replace(plan, rtt_ms=prepared.rtt_ms)
+            # Every run's own phases, after those that were done once for all.
+            own = Timeline(*timeline.observers)
+            own.phases = dict(timeline.phases) if not summaries else {}
+            summaries.append(Run(testbed, request, measured, prepared, own).execute())
+    return summaries
+
+
+def _plan(testbed: Testbed, request: Request, load: int) -> Plan:
+    if testbed.inventory.monitoring is None:
+        raise UsageError("the testbed has no monitoring host, so nothing can be measured; set `monitoring: true`")
+    return place(testbed.inventory, type(request.protocol), load, request.committee, request.dedicated_clients)
+
+
+def _prepare(testbed: Testbed, request: Request, plan: Plan, timeline: Timeline, stack: ExitStack) -> Prepared:
+    """Check the hosts, install what is missing, and open the way to Prometheus."""
+    protocol = request.protocol
+    processes = [*protocol.nodes(plan), *protocol.clients(plan)]
+    carriers = _unique([*plan.nodes, *plan.clients])
+    with timeline.phase("check"):
+        facts = testbed.probe(clean=True, packages=protocol.packages, carriers=carriers)
+        testbed.check(ports(processes), facts)
+    with timeline.phase("install"):
+        versions = {host.name: facts[host.name].packages for host in plan.nodes}
+        if lacking := artifacts.missing_packages(versions):
+            testbed.install(lacking)
+            facts = testbed.probe(clean=True, packages=protocol.packages, carriers=carriers)
+            versions = {host.name: facts[host.name].packages for host in plan.nodes}
+        commit = artifacts.package_commit(protocol.packages, versions)
+    with timeline.phase("monitor"):
+        monitoring = testbed.inventory.monitoring
+        assert monitoring is not None
+        documents = targets(testbed.running, _endpoints(processes))
+        content = {f"{TARGETS_DIRECTORY}/{name}": text.encode() for name, text in documents.items()}
+        testbed.fleet.put({monitoring.name: content}, deadline=_FILE_DEADLINE_S).raise_for_failures(
+            "Prometheus cannot be told what to scrape:"
+        )
+        port = stack.enter_context(testbed.fleet.tunnel(monitoring.name, PROMETHEUS_PORT))
+        prometheus = stack.enter_context(Prometheus(f"http://127.0.0.1:{port}"))
+    return Prepared(facts, testbed.rtt_ms(facts), commit, versions[plan.nodes[0].name], prometheus)
+
+
+class Run:
+    """One load on one committee; `execute` goes through its phases once."""
+
+    def __init__(self, testbed: Testbed, request: Request, plan: Plan, prepared: Prepared, timeline: Timeline) -> None:
+        self.testbed = testbed
+        self.request = request
+        self.plan = plan
+        self.prepared = prepared
+        self.timeline = timeline
+        self.nodes = request.protocol.nodes(plan)
+        self.clients = request.protocol.clients(plan)
+        self.times: dict[str, float] = {}
+        run_id = new_run_id(request.protocol.name, prepared.commit, len(plan.nodes), plan.load)
+        self.folder = RunFolder.create(request.results_dir, testbed.inventory.testbed_id, run_id)
+        self.identity = Identity(
+            run_id=run_id,
+            protocol=request.protocol.name,
+            commit=prepared.commit,
+            nodes=len(plan.nodes),
+            clients=len(self.clients),
+            load_tps=float(plan.load),
+        )
+        timeline.observers.insert(0, lambda event: self.folder.append_event(dataclasses.asdict(event)))
+
+    @property
+    def processes(self) -> tuple[Process, ...]:
+        """All processes, nodes first."""
+        return (*self.nodes, *self.clients)
+
+    def execute(self) -> Summary:
+        """Go through the phases; what was started is stopped and what is known is written, also on errors."""
+        self.timeline.tell("run", run_id=self.identity.run_id, load=self.plan.load, folder=str(self.folder.path))
+        self._write_manifest()
+        supervised: Supervision | None = None
+        try:
+            try:
+                supervised = self._configure()
+                self._start(supervised)
+                self._drive(supervised)
+            except SystemFailure as error:
+                raise self._with_log(error) from None
+            finally:
+                with self.timeline.phase("stop"):
+                    late = supervised.stop(_STOP_DEADLINE_S) if supervised else []
+                    for host in late:
+                        self.timeline.tell("warning", text=f"{host} did not confirm that all processes ended")
+            return self._collect(supervised)
+        except TestbedError as error:
+            self._record_failure(error, supervised)
+            raise
+        except KeyboardInterrupt:
+            self._record_failure(Interrupted("interrupted"), supervised)
+            raise Interrupted(f"interrupted; what was measured lies in {self.folder.path}") from None
+
+    def _configure(self) -> Supervision:
+        """Bring the files of all processes to their hosts and open a supervisor on each."""
+        working = self.testbed.settings.working_dir
+        by_host: dict[str, list[Process]] = {}
+        for process in self.processes:
+            by_host.setdefault(process.host.name, []).append(process)
+        with self.timeline.phase("configure"):
+            fleet = self.testbed.fleet
+            files = {host: supervision.files(processes, working) for host, processes in by_host.items()}
+            fleet.put(files, deadline=_FILE_DEADLINE_S).raise_for_failures("configuration failed:")
+            sessions = fleet.open(
+                supervision.command(working), hosts=by_host, deadline=_CLOCK_DEADLINE_S
+            ).raise_for_failures("supervisors did not start:")
+            supervised = Supervision(sessions, self.processes)
+            try:
+                supervised.measure_clocks(_CLOCK_DEADLINE_S)
+            except BaseException:
+                supervised.stop(_STOP_DEADLINE_S)
+                raise
+        return supervised
+
+    def _start(self, supervised: Supervision) -> None:
+        """Start all nodes at one moment, wait until they are ready, then the clients."""
+        with self.timeline.phase("start_nodes"):
+            self._launch(supervised, self.nodes)
+        with self.timeline.phase("start_clients"):
+            self._launch(supervised, self.clients)
+
+    def _launch(self, supervised: Supervision, processes: Sequence[Process]) -> None:
+        furthest = max((clock.error_s for clock in supervised.clocks.values()), default=0.0)
+        supervised.start(processes, time.time() + _LEAD_S + 2 * furthest)
+        supervised.wait_ready(processes, self.testbed.settings.health_check_timeout.total_seconds())
+
+    def _drive(self, supervised: Supervision) -> None:
+        """Begin the load once every target was scraped; watch it through warm-up and the measured window."""
+        with self.timeline.phase("monitor"):
+            self._wait_scraped(supervised)
+        begin = time.time() + _LEAD_S
+        supervised.go(self.clients, begin)
+        start = begin + self.request.warm_up_s
+        end = start + self.request.duration_s
+        self.times = {"load": begin, "start": start, "end": end}
+        with self.timeline.phase("warm_up"):
+            self._watch(supervised, start)
+        with self.timeline.phase("measure"):
+            self._watch(supervised, end)
+
+    def _wait_scraped(self, supervised: Supervision) -> None:
+        """Wait until Prometheus has a sample of every node and client of this run."""
+        wanted = {(e.job, e.host) for e in _endpoints(self.processes)}
+        since = max(life.started or 0.0 for life in supervised.lives.values())
+        deadline = time.monotonic() + _SCRAPE_DEADLINE_S
+        while missing := wanted - self.prepared.prometheus.scraped(since):
+            supervised.check()
+            if time.monotonic() > deadline:
+                listed = ", ".join(sorted(f"{job} on {host}" for job, host in missing)[:8])
+                raise InfrastructureError(
+                    f"Prometheus has no sample of {listed} after {_SCRAPE_DEADLINE_S:g} s; "
+                    "`python -m benchmark grafana` leads to its targets page"
+                )
+            time.sleep(0.05)
+
+    def _watch(self, supervised: Supervision, until: float) -> None:
+        """Look after all processes until the time `until`, telling progress now and then."""
+        window = timedelta(seconds=max(2.0, 4 * self.testbed.settings.scrape_interval.total_seconds()))
+        following = time.time() + _PROGRESS_S
+        while (now := time.time()) < until:
+            supervised.check()
+            if now >= following:
+                following = now + _PROGRESS_S
+                figures = dataclasses.asdict(self.prepared.prometheus.progress(window))
+                self.timeline.tell("progress", left_s=round(self.times["end"] - now, 1), **figures)
+            time.sleep(max(0.0, min(0.05, until - time.time())))
+
+    def _collect(self, supervised: Supervision) -> Summary:
+        """Bring samples and logs home and sum them up."""
+        with self.timeline.phase("collect"):
+            series = self._samples()
+            write_samples(self.folder.path / SAMPLES, series)
+            if self.testbed.settings.log_processing:
+                self._collect_logs()
+            summary = self._summarise(series, supervised)
+        self._write_manifest(supervised, summary)
+        self.folder.write(SUMMARY, summary.to_json())
+        self.timeline.tell("summary", summary=summary, folder=str(self.folder.path), timings=self._timings(supervised))
+        return summary
+
+    def _samples(self) -> list[Series]:
+        selectors = ['{job="client"}', _HOST_METRICS, self._node_metrics(), "up"]
+        begin, end = self.times["load"], self.times["end"]
+        return [
+            series for selector in selectors for series in self.prepared.prometheus.samples(selector, begin - 1, end)
+        ]
+
+    def _node_metrics(self) -> str:
+        protocol = self.request.protocol
+        names = ["process_.*", protocol.leader_metric, "latency_.*|benchmark_duration"]
+        return f'{{job="node",__name__=~"{"|".join(name for name in names if name)}"}}'
+
+    def _summarise(self, series: Sequence[Series], supervised: Supervision) -> Summary:
+        protocol = self.request.protocol
+        measurement = measure(
+            series,
+            self.times["start"],
+            self.times["end"],
+            metrics=Metrics(
+                job=protocol.latency_job, counted_by="one" if protocol.latency_job == "client" else "every"
+            ),
+            scrape_interval=self.testbed.settings.scrape_interval.total_seconds(),
+        )
+        sources = self.clients if protocol.latency_job == "client" else self.nodes
+        verdict = judge(
+            measurement,
+            load_tps=self.plan.load,
+            expected_clients=[process.host.name for process in sources],
+            clock_offsets_s={host: clock.offset_s for host, clock in supervised.clocks.items()},
+        )
+        identity = self.identity.model_copy(update={"leader": self._leader(series, verdict)})
+        return summarise(measurement, verdict, identity)
+
+    def _leader(self, series: Sequence[Series], verdict: Verdict) -> str | None:
+        """The host that led in the window; a change is a warning."""
+        leaders = [
+            entry.labels["host"]
+            for entry in series
+            if entry.metric == self.request.protocol.leader_metric
+            and ((entry.values == 1) & (entry.times >= self.times["start"])).any()
+        ]
+        if len(leaders) > 1:
+            verdict.warnings.append(f"leadership changed within the window; {', '.join(leaders)} led")
+        return leaders[0] if len(leaders) == 1 else None
+
+    def _collect_logs(self) -> None:
+        logs = f"{self.testbed.settings.working_dir}/{supervision.RUN_DIRECTORY}/{LOGS}"
+        paths = {process.host.name: [logs] for process in self.processes}
+        got = self.testbed.fleet.get(paths, self.folder.path / LOGS, deadline=_FILE_DEADLINE_S, limit=_LOG_LIMIT)
+        for host, reason in got.failed.items():
+            self.timeline.tell("warning", text=f"logs of {host} are not complete: {reason}")
+
+    def _record_failure(self, error: TestbedError, supervised: Supervision | None) -> None:
+        """Keep what is known of a run that came to no result."""
+        status: Literal["failed", "interrupted"] = "interrupted" if isinstance(error, Interrupted) else "failed"
+        self.folder.write(SUMMARY, not_measured(self.identity, status, str(error)).to_json())
+        self._write_manifest(supervised)
+        if supervised is not None and self.testbed.settings.log_processing:
+            self._collect_logs()
+
+    def _timings(self, supervised: Supervision) -> dict[str, float]:
+        """Seconds of each phase, of the system's own start, and of the overhead: all but start, warm-up and window."""
+        lives = [supervised.lives[process.name] for process in self.nodes]
+        begun = [life.started for life in lives if life.started is not None]
+        ready = [life.ready for life in lives if life.ready is not None]
+        system = max(ready, default=0.0) - min(begun, default=0.0) if ready else 0.0
+        phases = self.timeline.phases
+        spent = sum(phases.values()) - phases.get("warm_up", 0.0) - phases.get("measure", 0.0)
+        return {**phases, "system_start": system, "overhead": spent - system}
+
+    def _with_log(self, error: SystemFailure) -> SystemFailure:
+        """Add the last log lines of the process that failed."""
+        process = next((process for process in self.processes if process.name == error.process), None)
+        if process is None:
+            return error
+        logs = f"{self.testbed.settings.working_dir}/{supervision.RUN_DIRECTORY}/{LOGS}"
+        tail = f"tail -n {_LOG_TAIL} {logs}/{process.name}.log"
+        answer = self.testbed.fleet.run(tail, hosts=[process.host.name], deadline=_CLOCK_DEADLINE_S).ok
+        text = answer[process.host.name].stdout if process.host.name in answer else ""
+        return SystemFailure(str(error), process=process.name, log_tail=text)
+
+    def _write_manifest(self, supervised: Supervision | None = None, summary: Summary | None = None) -> None:
+        self.folder.write_json(
+            MANIFEST,
+            manifest(self.request, self.testbed.inventory, self.plan, self.prepared, self.identity)
+            | {"times": self.times}
+            | (
+                {
+                    "start_skew_s": supervised.skew(self.nodes),
+                    "clock_offsets_s": {host: dataclasses.asdict(clock) for host, clock in supervised.clocks.items()},
+                    "processes": {name: dataclasses.asdict(life) for name, life in supervised.lives.items()},
+                    "timings_s": self._timings(supervised),
+                }
+                if supervised
+                else {}
+            ),
+        )
+
+
+def _endpoints(processes: Sequence[Process]) -> list[Endpoint]:
+    return [
+        Endpoint(process.host.name, process.metrics_port, process.job, process.metrics_path)
+        for process in processes
+        if process.metrics_port is not None
+    ]
+
+
+def _unique(hosts: Sequence[Host]) -> list[Host]:
+    return list({host.name: host for host in hosts}.values())

@@ -1,0 +1,160 @@
+"""A testbed as the runner holds it: connected, locked for one run at a time, checked."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import socket
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from shlex import join
+
+from benchmark import artifacts
+from benchmark import probe as probing
+from benchmark.errors import HostError, LockedError, UsageError
+from benchmark.inventory import PROMETHEUS_PORT, Host, Inventory
+from benchmark.probe import Facts
+from benchmark.remote import Fleet
+from benchmark.settings import Settings
+
+_LOCK = Path(__file__).resolve().parent.parent / "assets" / "lock.sh"
+_PROBE_DEADLINE_S = 30.0
+_LOCK_DEADLINE_S = 15.0
+
+
+@dataclass(frozen=True)
+class Testbed:
+    """The hosts of an inventory and the connections to them."""
+
+    inventory: Inventory
+    fleet: Fleet
+    settings: Settings
+    __test__ = False  # pytest would collect the name
+
+    @property
+    def running(self) -> tuple[Host, ...]:
+        """The hosts that are not stopped."""
+        return tuple(host for host in self.inventory.hosts if host.state != "stopped")
+
+    def connect(self) -> None:
+        """Open a connection to every running host; HostError names those that cannot be reached."""
+        self.fleet.connect([host.name for host in self.running]).raise_for_failures(
+            "cannot reach hosts; `python -m benchmark status` shows all, `pulumi refresh` and `pulumi up` bring back "
+            "hosts that died:"
+        )
+
+    @contextmanager
+    def lock(self, take_over: bool = False) -> Iterator[None]:
+        """Hold the testbed until the block is left or this process ends; LockedError says who holds it since when.
+
+        The lock is a file lock on one host, held by a remote command that ends with this side's connection: the
+        lock of a runner that was killed is free at once, and that of one that vanished when the host's SSH server
+        misses it.
+        """
+        host = (self.inventory.monitoring or self.running[0]).name
+        holder = (
+            f"by {getpass.getuser()}@{socket.gethostname()} (process {os.getpid()}) since {datetime.now(UTC):%F %T} UTC"
+        )
+        words = [
+            "exec",
+            "bash",
+            "-c",
+            _LOCK.read_text(),
+            "lock",
+            self.settings.working_dir,
+            holder,
+            str(int(take_over)),
+        ]
+        session = self.fleet.open(join(words[1:]), hosts=[host], deadline=_LOCK_DEADLINE_S).raise_for_failures(
+            "cannot lock the testbed:"
+        )[host]
+        try:
+            end = time.monotonic() + _LOCK_DEADLINE_S
+            answer: list[str] = []
+            while not answer and not session.ended and time.monotonic() < end:
+                answer = session.read_lines()
+                time.sleep(0.002)
+            if answer != ["locked"]:
+                who = answer[0] if answer else f"no answer within {_LOCK_DEADLINE_S:g} s: {session.stderr.strip()}"
+                raise LockedError(
+                    f"testbed {self.inventory.testbed_id} is {who}; wait for that run to end, "
+                    "or end it with `python -m benchmark stop --force`"
+                )
+            yield
+        finally:
+            session.close()
+
+    def probe(self, *, clean: bool, packages: Sequence[str] = (), carriers: Sequence[Host] = ()) -> dict[str, Facts]:
+        """Ask every running host for its facts; with `clean`, end there what earlier runs left.
+
+        The first host of each region times the round trips to those of `carriers` that lead the other regions.
+        Raises HostError.
+        """
+        heads: dict[str, Host] = {}
+        for host in carriers or self.running:
+            heads.setdefault(host.region, host)
+        carrying = {host.name for host in carriers}
+        commands = {
+            host.name: probing.command(
+                self.settings.working_dir,
+                clean=clean,
+                packages=packages if host.name in carrying else (),
+                peers=_others(host, heads) if heads.get(host.region) == host else {},
+            )
+            for host in self.running
+        }
+        answers = self.fleet.run(commands, stdin=probing.script(), deadline=_PROBE_DEADLINE_S)
+        return {
+            name: probing.parse(answer.stdout)
+            for name, answer in answers.raise_for_failures("hosts failed their check:").items()
+        }
+
+    def states(self) -> dict[str, str]:
+        """Return each host's state: ready (its SSH server lets the operator in), stopped or unreachable."""
+        reached = self.fleet.connect([host.name for host in self.running])
+        return {
+            host.name: "stopped" if host.state == "stopped" else "ready" if host.name in reached.ok else "unreachable"
+            for host in self.inventory.hosts
+        }
+
+    @contextmanager
+    def dashboard(self, port: int) -> Iterator[tuple[str, int]]:
+        """Lead a local port to Grafana on the monitoring host, or where nothing listens on `port` to Prometheus."""
+        host = self.inventory.monitoring
+        if host is None:
+            raise UsageError("the testbed has no monitoring host; set `monitoring: true` and run `pulumi up`")
+        listens = self.fleet.run(f"ss -ltnH | grep -q ':{port} '", hosts=[host.name], deadline=_LOCK_DEADLINE_S).ok
+        what, remote = ("grafana", port) if listens else ("prometheus", PROMETHEUS_PORT)
+        with self.fleet.tunnel(host.name, remote) as local:
+            yield what, local
+
+    def rtt_ms(self, facts: Mapping[str, Facts]) -> dict[tuple[str, str], float]:
+        """Return the measured round trips between regions, by ordered pair, in ms."""
+        return {
+            (host.region, region): milliseconds
+            for host in self.running
+            for region, milliseconds in facts[host.name].rtt_ms.items()
+        }
+
+    def install(self, packages: Mapping[str, Sequence[str]]) -> None:
+        """Install Debian packages by host; HostError with the last lines where it fails."""
+        commands = {host: artifacts.install_command(names) for host, names in packages.items()}
+        self.fleet.run(commands, deadline=artifacts.INSTALL_DEADLINE_S).raise_for_failures("installation failed:")
+
+    def check(self, ports: Mapping[str, Sequence[int]], facts: Mapping[str, Facts]) -> None:
+        """Raise HostError if any host cannot take part: its ports are in use, its disk is full."""
+        bad = {
+            name: "; ".join(found)
+            for name, fact in facts.items()
+            if (found := probing.problems(fact, ports.get(name, ())))
+        }
+        if bad:
+            raise HostError("hosts are not fit for a run:", bad)
+
+
+def _others(host: Host, heads: Mapping[str, Host]) -> dict[str, Host]:
+    return {region: head for region, head in heads.items() if head != host}
