@@ -100,7 +100,7 @@ class Emulator:
         self.lines: dict[tuple[Any, ...], Line] = {}
         self.serial = 0
         self.links: dict[str, Any] = {"rtt_ms": {}, "loss": 0.0, "jitter_ms": 0.0, "bandwidth_mbps": None}
-        self.impaired = False
+        self.impaired, self.segments = False, True
         self.packets_in = self.bytes_in = self.packets_out = self.bytes_out = 0
         self.bytes_discarded = 0
         self.dropped: Counter[str] = Counter()
@@ -205,7 +205,7 @@ class Emulator:
     def run(self) -> NoReturn:
         """Serve until the process is killed."""
         heads, ports, clock = self.heads, self.ports, monotonic
-        armed, next_report = 0.0, clock() + 1.0
+        armed, next_report = 0.0, clock()
         while True:
             now = clock()
             if heads and heads[0][0] <= now:
@@ -288,7 +288,7 @@ class Emulator:
         if port.region is None:
             self.operator = port
         else:
-            self.offload(port.fd, not self.impaired)
+            self.offload(port.fd, self.segments)
         os.set_blocking(port.fd, False)
         for other in self.ports.values():
             self._connect(port, other)
@@ -321,10 +321,11 @@ class Emulator:
         if missing:
             raise ValueError(f"hosts are attached in {', '.join(missing)}, which the new links leave out")
         self.links, self.lines = links, {}
-        self.impaired = bool(links["loss"] or links["jitter_ms"] or links["bandwidth_mbps"])
+        self.segments = not (links["loss"] or links["bandwidth_mbps"])  # a lost segment would be 45 lost packets
+        self.impaired = bool(not self.segments or links["jitter_ms"])
         for port in self.ports.values():
             if port.region:
-                self.offload(port.fd, not (links["loss"] or links["bandwidth_mbps"]))
+                self.offload(port.fd, self.segments)
             for other in self.ports.values():
                 if port is not other:
                     self._connect(port, other)
@@ -356,7 +357,8 @@ class Emulator:
         if name == "configure":
             self.configure(json.loads((self.directory / "links.json").read_text(encoding="utf-8")))
         elif name == "attach" and len(fds) == 1:
-            self.attach(Port(request["host"], request["region"], request["address"], fds.pop()))
+            self.attach(Port(request["host"], request["region"], request["address"], fds[0]))
+            fds.clear()  # the port has it now
         elif name == "detach":
             for port in [port for port in self.ports.values() if port.name == request["host"]]:
                 self.detach(port)
