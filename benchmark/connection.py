@@ -9,13 +9,15 @@ import socket
 import time
 from pathlib import Path
 
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from fabric import Config, Connection  # type: ignore[import-untyped]
 from paramiko import (  # type: ignore[import-untyped]
     AuthenticationException,
     ECDSAKey,
     Ed25519Key,
     MissingHostKeyPolicy,
-    PasswordRequiredException,
     PKey,
     RSAKey,
     SSHClient,
@@ -57,19 +59,35 @@ def load_key(key: Path | str) -> PKey:
         text = key.expanduser().read_text(encoding="utf-8") if isinstance(key, Path) else key
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"cannot read {source}: {error}; ssh_private_key_file names it") from None
-    for kind in (Ed25519Key, ECDSAKey, RSAKey):
-        try:
-            return kind.from_private_key(io.StringIO(text))
-        except PasswordRequiredException:
-            raise UsageError(
-                f"{source} is locked with a passphrase; give a key without one, or leave ssh_private_key_file out "
-                "and the testbed makes a key of its own"
-            ) from None
-        except (SSHException, ValueError, IndexError):
-            continue
-    raise UsageError(
-        f"{source} is not an ed25519, ECDSA or RSA key that OpenSSH wrote; `ssh-keygen -t ed25519` makes one"
-    )
+    try:
+        return _read_key(text.encode())
+    except TypeError:
+        raise UsageError(
+            f"{source} is locked with a passphrase; give a key without one, or leave ssh_private_key_file out "
+            "and the testbed makes a key of its own"
+        ) from None
+    except (ValueError, UnsupportedAlgorithm, SSHException):
+        raise UsageError(
+            f"{source} is not an ed25519, ECDSA or RSA private key; `ssh-keygen -t ed25519` makes one"
+        ) from None
+
+
+def _read_key(data: bytes) -> PKey:
+    """Read a key in OpenSSH's format or PEM.
+
+    Not with paramiko's own reader: it misreads some keys that have no comment, such as programs write.
+    """
+    try:
+        key = serialization.load_ssh_private_key(data, None)
+    except ValueError:
+        key = serialization.load_pem_private_key(data, None)  # type: ignore[assignment]
+    if isinstance(key, ec.EllipticCurvePrivateKey):
+        return ECDSAKey(vals=(key, key.public_key()))
+    if isinstance(key, rsa.RSAPrivateKey):
+        return RSAKey(key=key)
+    plain = serialization.NoEncryption()
+    text = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.OpenSSH, plain).decode()
+    return Ed25519Key.from_private_key(io.StringIO(text))
 
 
 def connect(host: Host, user: str, key: PKey, timeout: float) -> Connection:

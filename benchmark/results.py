@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from benchmark.errors import UsageError
 from benchmark.summary import Summary, parse_summary
@@ -55,7 +55,7 @@ class RunFolder:
 
     def append_event(self, event: Mapping[str, Any]) -> None:
         """Add a line to events.jsonl; a line is written by one call, so a kill cannot mix two."""
-        line = json.dumps(event, default=str) + "\n"
+        line = json.dumps(event, default=_plain) + "\n"
         with (self.path / EVENTS).open("a", encoding="utf-8") as file:
             file.write(line)
 
@@ -104,6 +104,10 @@ def read_summary(folder: Path) -> Summary | None:
         return None
     except ValidationError as error:
         raise UsageError(f"{folder / SUMMARY} is not a summary: {error.errors()[0]['msg']}") from None
+
+
+def _plain(value: object) -> object:
+    return value.model_dump(mode="json", by_alias=True) if isinstance(value, BaseModel) else str(value)
 
 
 def _link(path: Path) -> None:

@@ -111,16 +111,7 @@ def _prepare(testbed: Testbed, request: Request, plan: Plan, timeline: Timeline,
     protocol = request.protocol
     processes = [*protocol.nodes(plan), *protocol.clients(plan)]
     carriers = _unique([*plan.nodes, *plan.clients])
-    with timeline.phase("check"):
-        facts = testbed.probe(clean=True, packages=protocol.packages, carriers=carriers)
-        testbed.check(ports(processes), facts)
-    with timeline.phase("install"):
-        versions = {host.name: facts[host.name].packages for host in plan.nodes}
-        if lacking := artifacts.missing_packages(versions):
-            testbed.install(lacking)
-            facts = testbed.probe(clean=True, packages=protocol.packages, carriers=carriers)
-            versions = {host.name: facts[host.name].packages for host in plan.nodes}
-        commit = artifacts.package_commit(protocol.packages, versions)
+    # First of all, as Prometheus takes up to ten seconds to act on changed targets.
     with timeline.phase("monitor"):
         monitoring = testbed.inventory.monitoring
         assert monitoring is not None
@@ -131,6 +122,16 @@ def _prepare(testbed: Testbed, request: Request, plan: Plan, timeline: Timeline,
         )
         port = stack.enter_context(testbed.fleet.tunnel(monitoring.name, PROMETHEUS_PORT))
         prometheus = stack.enter_context(Prometheus(f"http://127.0.0.1:{port}"))
+    with timeline.phase("check"):
+        facts = testbed.probe(clean=True, packages=protocol.packages, carriers=carriers)
+        testbed.check(ports(processes), facts)
+    with timeline.phase("install"):
+        versions = {host.name: facts[host.name].packages for host in plan.nodes}
+        if lacking := artifacts.missing_packages(versions):
+            testbed.install(lacking)
+            facts = testbed.probe(clean=True, packages=protocol.packages, carriers=carriers)
+            versions = {host.name: facts[host.name].packages for host in plan.nodes}
+        commit = artifacts.package_commit(protocol.packages, versions)
     return Prepared(facts, testbed.rtt_ms(facts), commit, versions[plan.nodes[0].name], prometheus)
 
 

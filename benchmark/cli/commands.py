@@ -196,9 +196,8 @@ def ssh(stack: str | None, inventory: Path | None, host: str, command: tuple[str
             path = Path(folder, "key")
             path.touch(mode=0o600)
             path.write_text(key)
-        words = openssh_command(
-            entry, target.inventory.ssh.user, path if isinstance(key, str) else key, known_hosts, command
-        )
+            key = path
+        words = openssh_command(entry, target.inventory.ssh.user, key, known_hosts, command)
         raise SystemExit(subprocess.run(words, check=False).returncode)
 
 

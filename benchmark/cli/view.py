@@ -103,7 +103,7 @@ class View:
     def _on_summary(self, data: Mapping[str, Any]) -> None:
         timings: Mapping[str, float] = data["timings"]
         self.progress.print(
-            f"  overhead {timings['overhead']:.2f} s (the system itself needed {timings['system_start']:.2f} s to start)",
+            f"  overhead {timings['overhead']:.2f} s (the system itself: {timings['system_start']:.2f} s)",
             style="dim",
         )
 
