@@ -1,0 +1,218 @@
+from __future__ import annotations
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from benchmark.statistics import (
+    Comparison,
+    compare,
+    median_interval,
+    outliers,
+    regression,
+    repeats_needed,
+)
+
+few = st.lists(st.integers(min_value=0, max_value=8).map(float), min_size=1, max_size=5)
+
+
+def enumerated(a: list[float], b: list[float]) -> float:
+    """The exact p-value by going through every way to deal the values out."""
+    pooled = [*a, *b]
+
+    def wins(chosen: tuple[int, ...]) -> float:
+        rest = [value for index, value in enumerate(pooled) if index not in chosen]
+        mine = [pooled[index] for index in chosen]
+        return sum((x > y) + 0.5 * (x == y) for x in mine for y in rest)
+
+    seen = wins(tuple(range(len(a), len(pooled))))
+    every = [wins(chosen) for chosen in itertools.combinations(range(len(pooled)), len(b))]
+    at_most, at_least = (sum(x <= seen for x in every), sum(x >= seen for x in every))
+    return min(1.0, 2 * min(at_most, at_least) / len(every))
+
+
+@settings(deadline=None)
+@given(few, few)
+def test_the_p_value_is_that_of_all_permutations_ties_included(a: list[float], b: list[float]) -> None:
+    assert compare(a, b).p_value == pytest.approx(enumerated(a, b))
+
+
+def test_the_p_value_matches_published_tables() -> None:
+    # 5 and 5 without overlap: 2 / C(10, 5). Table of Mann & Whitney: U <= 2 is significant at 5 % for 5 and 5.
+    assert compare([1, 2, 3, 4, 5], [6, 7, 8, 9, 10]).p_value == pytest.approx(2 / 252)
+    assert compare([1, 2, 3, 4, 7], [5, 6, 8, 9, 10]).shown
+    assert not compare([1, 2, 3, 6, 7], [4, 5, 8, 9, 10]).shown
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.integers(min_value=0, max_value=10_000), st.integers(min_value=2, max_value=8))
+def test_without_ties_the_interval_excludes_zero_exactly_if_the_test_rejects(seed: int, count: int) -> None:
+    random = np.random.default_rng(seed)
+    a, b = random.normal(0, 1, count), random.normal(1.5, 1, 5)
+    comparison = compare(a.tolist(), b.tolist())
+    lower, upper = comparison.difference.lower, comparison.difference.upper
+    assert lower is not None
+    assert upper is not None
+    assert lower <= comparison.difference.estimate <= upper
+    if math.comb(count + 5, count) >= 40:
+        assert (lower > 0 or upper < 0) == (comparison.p_value <= 0.05)
+        assert comparison.difference.confidence == 0.95
+
+
+@settings(deadline=None)
+@given(few, few)
+def test_swapping_a_and_b_turns_the_difference_around(a: list[float], b: list[float]) -> None:
+    forth, back = compare(a, b), compare(b, a)
+    assert forth.p_value == pytest.approx(back.p_value)
+    assert forth.shown == back.shown
+    assert forth.difference.estimate == pytest.approx(-back.difference.estimate)
+    assert forth.difference.lower == pytest.approx(-(back.difference.upper or 0.0))
+
+
+def test_the_interval_of_the_difference_covers_the_truth_as_often_as_it_says() -> None:
+    random = np.random.default_rng(11)
+    covered = 0
+    for _ in range(200):
+        interval = compare(random.exponential(1, 5).tolist(), (random.exponential(1, 5) + 2).tolist()).difference
+        covered += (interval.lower or 0.0) <= 2 <= (interval.upper or 0.0)
+    assert covered / 200 >= 0.93
+
+
+def test_equal_systems_show_a_difference_only_as_often_as_allowed() -> None:
+    random = np.random.default_rng(12)
+    false = sum(compare(random.normal(size=5).tolist(), random.normal(size=5).tolist()).shown for _ in range(200))
+    assert false / 200 <= 0.06
+
+
+def test_the_verdict_says_by_how_much_b_is_higher() -> None:
+    comparison = compare([100, 101, 99, 100.5, 99.5], [110, 111, 109, 110.5, 109.5], unit="tx/s")
+    assert comparison.shown
+    assert comparison.difference.estimate == pytest.approx(10)
+    assert comparison.relative is not None
+    assert comparison.relative.estimate == pytest.approx(0.1)
+    assert comparison.verdict.startswith(
+        "B is higher: B - A = +10 tx/s (+10.0%), 95% confidence interval +9 to +11 tx/s"
+    )
+
+
+def test_no_difference_is_said_in_these_words() -> None:
+    comparison = compare([100, 101, 99, 100.5, 99.5], [100.2, 101.1, 98.9, 100.6, 99.4])
+    assert not comparison.shown
+    assert comparison.verdict.startswith("no difference shown: B - A = ")
+
+
+def test_identical_values_show_no_difference() -> None:
+    comparison = compare([200.0] * 5, [200.0] * 5)
+    assert (comparison.p_value, comparison.shown) == (1.0, False)
+    assert comparison.difference.estimate == 0
+
+
+def test_too_few_repeats_are_said_to_show_nothing() -> None:
+    comparison = compare([1, 2, 3], [101, 102, 103])
+    assert not comparison.shown
+    assert comparison.p_value == pytest.approx(0.1)
+    assert comparison.difference.confidence == pytest.approx(0.9)
+    assert "none can be with 3 and 3 repeats: p is at least 0.1; 4 of each are needed" in comparison.verdict
+
+
+@pytest.mark.parametrize(("confidence", "repeats"), [(0.9, 3), (0.95, 4), (0.99, 5), (0.5, 2)])
+def test_the_repeats_needed_are_the_fewest_that_can_show_a_difference(confidence: float, repeats: int) -> None:
+    assert repeats_needed(confidence) == repeats
+
+    def extreme(count: int) -> Comparison:
+        return compare([float(i) for i in range(count)], [1000.0 + i for i in range(count)], confidence=confidence)
+
+    assert extreme(repeats).shown
+    assert not extreme(repeats - 1).shown
+
+
+def test_a_median_of_zero_has_no_relative_difference() -> None:
+    comparison = compare([0.0, 0.0, 0.0], [1.0, 1.0, 1.0])
+    assert comparison.relative is None
+    assert regression(comparison, fail_over=0.05, higher_is_better=False).outcome == "inconclusive"
+
+
+SLOWER = compare([0.100, 0.101, 0.099, 0.102], [0.110, 0.111, 0.109, 0.112])
+NOISY = compare([0.100, 0.140, 0.090, 0.120], [0.150, 0.135, 0.095, 0.118])
+
+
+@pytest.mark.parametrize(
+    ("comparison", "fail_over", "higher_is_better", "outcome"),
+    [
+        (SLOWER, 0.05, False, "fail"),
+        (SLOWER, 0.15, False, "pass"),
+        (SLOWER, 0.05, True, "pass"),
+        (compare([110.0, 111, 109, 112], [100.0, 101, 99, 102]), 0.05, True, "fail"),
+        (NOISY, 0.05, False, "inconclusive"),
+        (compare([1.0], [2.0]), 0.05, False, "inconclusive"),
+    ],
+)
+def test_the_gate_fails_only_on_what_is_shown(
+    comparison: Comparison, fail_over: float, higher_is_better: bool, outcome: str
+) -> None:
+    verdict = regression(comparison, fail_over=fail_over, higher_is_better=higher_is_better)
+    assert verdict.outcome == outcome
+    assert comparison.verdict in verdict.text
+
+
+def test_the_median_interval_is_the_same_every_time() -> None:
+    values = [1.0, 5.0, 2.0, 8.0, 3.0, 4.0, 4.5]
+    assert median_interval(values) == median_interval(values)
+    assert median_interval(values, seed=1).method != median_interval(values).method
+
+
+@given(st.lists(st.floats(min_value=-1e6, max_value=1e6), min_size=2, max_size=12))
+@settings(deadline=None, max_examples=30)
+def test_the_median_interval_holds_the_median_and_stays_within_the_values(values: list[float]) -> None:
+    interval = median_interval(values, resamples=500)
+    assert interval.lower is not None
+    assert interval.upper is not None
+    assert min(values) <= interval.lower <= interval.estimate <= interval.upper <= max(values)
+    assert interval.estimate == np.median(values)
+
+
+def test_the_bootstrap_of_five_values_is_the_one_that_can_be_computed() -> None:
+    # The resampled median is the smallest of 5 with probability 0.058: more than 2.5 %, so it is the bound.
+    interval = median_interval([3.0, 1.0, 2.0, 5.0, 4.0])
+    assert (interval.lower, interval.estimate, interval.upper) == (1.0, 3.0, 5.0)
+    assert interval.confidence == pytest.approx(0.9375)
+
+
+@pytest.mark.parametrize(("count", "least"), [(5, 0.92), (15, 0.92)])
+def test_the_median_interval_covers_the_truth_about_as_often_as_it_says(count: int, least: float) -> None:
+    random = np.random.default_rng(13)
+    covered = 0
+    for _ in range(300):
+        interval = median_interval(random.exponential(1, count).tolist(), resamples=4000)
+        covered += (interval.lower or 0.0) <= math.log(2) <= (interval.upper or 0.0)
+    assert covered / 300 >= least
+
+
+def test_one_value_has_no_interval() -> None:
+    interval = median_interval([7.0])
+    assert (interval.estimate, interval.lower, interval.upper, interval.confidence) == (7.0, None, None, 0.0)
+
+
+@pytest.mark.parametrize("values", [[], [1.0, math.nan], [math.inf]])
+def test_values_that_are_none_are_refused(values: list[float]) -> None:
+    with pytest.raises(ValueError, match="finite values, found"):
+        median_interval(values)
+
+
+@pytest.mark.parametrize(
+    ("values", "indexes"),
+    [
+        ([10, 11, 10, 9, 30], [4]),
+        ([10, 11, 10, 9, 12], []),
+        ([10, 10, 10, 10, 10, 10, 50], [6]),
+        ([10, 10, 10, 10, 10], []),
+        ([1, 2, 300], []),
+        ([-40, 10, 11, 10, 9], [0]),
+    ],
+)
+def test_outliers_are_those_of_the_stated_rule(values: list[float], indexes: list[int]) -> None:
+    assert outliers(values) == indexes
