@@ -21,7 +21,7 @@ USER = getpass.getuser()
 # SHLVL keeps bash from reading the user's start-up files, which may cost more than everything else here.
 _CONFIG = """\
 Port {port}
-ListenAddress 127.0.0.1
+ListenAddress {address}
 HostKey {folder}/host_key
 AuthorizedKeysFile {folder}/user_key.pub
 PidFile none
@@ -54,7 +54,9 @@ def free_port() -> int:
 class Sshd:
     """One `sshd -D` and a client key that may log in to it; a context manager."""
 
-    def __init__(self, kind: str = "ed25519") -> None:
+    def __init__(self, kind: str = "ed25519", address: str = "127.0.0.1", namespace: str | None = None) -> None:
+        self.address = address
+        self._prefix = ["ip", "netns", "exec", namespace] if namespace else []
         self.folder = Path(tempfile.mkdtemp(prefix="sshd-"))
         self.host_key = make_key(self.folder / "host_key", kind)
         self.user_key = self.folder / "user_key"
@@ -67,15 +69,15 @@ class Sshd:
         if os.geteuid() == 0:
             Path("/run/sshd").mkdir(exist_ok=True)
         config = self.folder / "sshd_config"
-        config.write_text(_CONFIG.format(port=self.port, folder=self.folder), encoding="utf-8")
+        config.write_text(_CONFIG.format(port=self.port, folder=self.folder, address=self.address), encoding="utf-8")
         # A session of its own, so that what is ended is this server with every connection it forked.
         with (self.folder / "log").open("wb") as log:
-            command = [str(shutil.which("sshd") or "/usr/sbin/sshd"), "-D", "-e", "-f", str(config)]
+            command = [*self._prefix, str(shutil.which("sshd") or "/usr/sbin/sshd"), "-D", "-e", "-f", str(config)]
             self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=log)
         deadline = time.monotonic() + 10
         while self._process.poll() is None and time.monotonic() < deadline:
             try:
-                with socket.create_connection(("127.0.0.1", self.port), timeout=1) as probe:
+                with socket.create_connection((self.address, self.port), timeout=1) as probe:
                     probe.recv(4)
                 return
             except ConnectionRefusedError:
@@ -104,7 +106,7 @@ class Sshd:
             provider="machines",
             region="loopback",
             specs="sshd",
-            address="127.0.0.1",
+            address=self.address,
             ssh_port=self.port,
             host_key=host_key or self.host_key,
         )
