@@ -61,26 +61,35 @@ launch() { # NAME UNIX_TIME
     echo "exited $1 $?"
 }
 
-signal_all() { # SIGNAL, to the process group of every process that is still the one that was started
-    local file pid start
-    for file in */pid; do
-        [[ -f $file ]] && read -r pid start <"$file" && [[ $(identity "$pid" 2>/dev/null) == "$pid $start" ]] &&
-            kill -s "$1" -- "-$pid" 2>/dev/null
-    done
+alive() { # NAME: whether the process that was started under this name still runs
+    local pid start
+    [[ -f $1/pid ]] && read -r pid start <"$1/pid" && [[ $(identity "$pid" 2>/dev/null) == "$pid $start" ]]
+}
+
+signal() { # SIGNAL NAME, to the whole process group
+    local pid
+    alive "$2" && read -r pid _ <"$2/pid" && kill -s "$1" -- "-$pid" 2>/dev/null
 }
 
 stop_all() {
     trap '' TERM HUP INT
-    local grace=0 file seconds
+    local grace=0 file name seconds
+    local -a patient=()
     for file in */grace; do
-        [[ -f $file ]] && read -r seconds <"$file" && ((seconds > grace)) && grace=$seconds
+        name=${file%/grace}
+        read -r seconds <"$file"
+        if ((seconds == 0)); then
+            signal KILL "$name"
+        else
+            signal TERM "$name" && patient+=("$name")
+            ((seconds > grace)) && grace=$seconds
+        fi
     done
-    if ((grace > 0)); then
-        signal_all TERM
-        local deadline=$((SECONDS + grace))
-        while ((SECONDS < deadline)) && [[ -n $(jobs -rp) ]]; do nap 0.02; done
-    fi
-    signal_all KILL
+    local deadline=$((${EPOCHREALTIME/./} + grace * 1000000))
+    for name in "${patient[@]}"; do
+        while alive "$name" && ((${EPOCHREALTIME/./} < deadline)); do nap 0.02; done
+        signal KILL "$name"
+    done
     wait
     rm -f supervisor.pid
     echo stopped

@@ -13,8 +13,9 @@ import benchmark
 
 if TYPE_CHECKING:
     from benchmark.inventory import Inventory
+    from benchmark.prepare import Prepared
     from benchmark.protocols import Plan, Process
-    from benchmark.run import Prepared, Request
+    from benchmark.request import Request
     from benchmark.summary import Identity
 
 _DEPENDENCIES = ("fabric", "paramiko", "prometheus-api-client", "numpy", "pyarrow", "pydantic")

@@ -8,6 +8,7 @@ from itertools import chain, zip_longest
 from benchmark.errors import UsageError
 from benchmark.inventory import Host, Inventory
 from benchmark.load import split
+from benchmark.monitoring import Endpoint
 from benchmark.protocols import Plan, Process, Protocol
 
 
@@ -59,3 +60,12 @@ def ports(processes: Sequence[Process]) -> dict[str, list[int]]:
     for process in processes:
         ports.setdefault(process.host.name, []).extend(process.ports)
     return ports
+
+
+def endpoints(processes: Sequence[Process]) -> list[Endpoint]:
+    """Where the processes serve their metrics."""
+    return [
+        Endpoint(process.host.name, process.metrics_port, process.job, process.metrics_path)
+        for process in processes
+        if process.metrics_port is not None
+    ]

@@ -1,31 +1,28 @@
 """The phases of a run: it executes what protocols, probe, load and monitoring describe. It prints nothing.
 
-connect, check, install and monitor are done once for all loads; configure, start_nodes, start_clients, warm_up,
-measure, stop and collect for each. Whatever happens in between, stop is done.
+configure, start_nodes, start_clients, monitor, warm_up, measure, stop and collect: whatever happens in between, stop is
+done, and what is known of the run is written.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from datetime import timedelta
-from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-from benchmark import artifacts, supervision
-from benchmark.errors import InfrastructureError, Interrupted, SystemFailure, TestbedError, UsageError
-from benchmark.events import Observer, Timeline
+from benchmark import supervision
+from benchmark.errors import InfrastructureError, Interrupted, SystemFailure, TestbedError
+from benchmark.events import Timeline
 from benchmark.figures import Metrics
-from benchmark.inventory import PROMETHEUS_PORT, TARGETS_DIRECTORY, Host
 from benchmark.manifest import manifest
 from benchmark.measurements import measure
-from benchmark.monitoring import Endpoint, Prometheus, Series, targets, write_samples
-from benchmark.placement import place, ports
-from benchmark.probe import Facts
-from benchmark.protocols import Plan, Process, Protocol
+from benchmark.monitoring import Series, write_samples
+from benchmark.placement import endpoints
+from benchmark.prepare import Prepared
+from benchmark.protocols import Plan, Process
+from benchmark.request import Request
 from benchmark.results import LOGS, MANIFEST, SAMPLES, SUMMARY, RunFolder, new_run_id
 from benchmark.summary import Identity, Summary, not_measured, summarise
 from benchmark.supervision import Supervision
@@ -45,94 +42,6 @@ _HOST_METRICS = (
     '{job="host",__name__=~"node_cpu_seconds_total|node_load1|node_memory_Mem(Total|Available)_bytes|'
     'node_network_(receive|transmit)_bytes_total|node_disk_(read|written)_bytes_total|wan_.*"}'
 )
-
-
-@dataclass(frozen=True)
-class Request:
-    """What `run` was asked for: one run for each of `loads` (tx/s), `repeat` times; durations in seconds."""
-
-    protocol: Protocol
-    loads: Sequence[int]
-    duration_s: float
-    warm_up_s: float
-    committee: int | None = None
-    dedicated_clients: int = 0
-    repeat: int = 1
-    name: str | None = None
-    results_dir: Path = Path("results")
-    parameters: Mapping[str, Any] = field(default_factory=dict)
-    """The settings and options as given, for the manifest."""
-
-
-@dataclass(frozen=True)
-class Prepared:
-    """What is known once the testbed is ready for runs."""
-
-    facts: Mapping[str, Facts]
-    rtt_ms: Mapping[tuple[str, str], float]
-    commit: str
-    packages: Mapping[str, str]
-    prometheus: Prometheus
-
-
-def run_benchmark(testbed: Testbed, request: Request, observer: Observer, began: float) -> list[Summary]:
-    """Run every load and return the summaries, in order; `began` is when the process did, in Unix seconds.
-
-    Raises UsageError before anything is touched, InfrastructureError, SystemFailure or Interrupted later; by then
-    everything that was started has been stopped and what is known of the run has been written.
-    """
-    timeline = Timeline(observer)
-    timeline.phases["begin"] = time.time() - began
-    plans = [_plan(testbed, request, load) for load in request.loads]
-    timeline.tell("plan", plans=plans, testbed=testbed.inventory.testbed_id, protocol=request.protocol.name)
-    with ExitStack() as stack:
-        with timeline.phase("connect"):
-            testbed.connect()
-            stack.enter_context(testbed.lock())
-        prepared = _prepare(testbed, request, plans[0], timeline, stack)
-        summaries: list[Summary] = []
-        for plan in plans * request.repeat:
-            measured = dataclasses.replace(plan, rtt_ms=prepared.rtt_ms)
-            # Every run's own phases, after those that were done once for all.
-            own = Timeline(*timeline.observers)
-            own.phases = dict(timeline.phases) if not summaries else {}
-            summaries.append(Run(testbed, request, measured, prepared, own).execute())
-    return summaries
-
-
-def _plan(testbed: Testbed, request: Request, load: int) -> Plan:
-    if testbed.inventory.monitoring is None:
-        raise UsageError("the testbed has no monitoring host, so nothing can be measured; set `monitoring: true`")
-    return place(testbed.inventory, type(request.protocol), load, request.committee, request.dedicated_clients)
-
-
-def _prepare(testbed: Testbed, request: Request, plan: Plan, timeline: Timeline, stack: ExitStack) -> Prepared:
-    """Check the hosts, install what is missing, and open the way to Prometheus."""
-    protocol = request.protocol
-    processes = [*protocol.nodes(plan), *protocol.clients(plan)]
-    carriers = _unique([*plan.nodes, *plan.clients])
-    # First of all, as Prometheus takes up to ten seconds to act on changed targets.
-    with timeline.phase("monitor"):
-        monitoring = testbed.inventory.monitoring
-        assert monitoring is not None
-        documents = targets(testbed.running, _endpoints(processes))
-        content = {f"{TARGETS_DIRECTORY}/{name}": text.encode() for name, text in documents.items()}
-        testbed.fleet.put({monitoring.name: content}, deadline=_FILE_DEADLINE_S).raise_for_failures(
-            "Prometheus cannot be told what to scrape:"
-        )
-        port = stack.enter_context(testbed.fleet.tunnel(monitoring.name, PROMETHEUS_PORT))
-        prometheus = stack.enter_context(Prometheus(f"http://127.0.0.1:{port}"))
-    with timeline.phase("check"):
-        facts = testbed.probe(clean=True, packages=protocol.packages, carriers=carriers)
-        testbed.check(ports(processes), facts)
-    with timeline.phase("install"):
-        versions = {host.name: facts[host.name].packages for host in plan.nodes}
-        if lacking := artifacts.missing_packages(versions):
-            testbed.install(lacking)
-            facts = testbed.probe(clean=True, packages=protocol.packages, carriers=carriers)
-            versions = {host.name: facts[host.name].packages for host in plan.nodes}
-        commit = artifacts.package_commit(protocol.packages, versions)
-    return Prepared(facts, testbed.rtt_ms(facts), commit, versions[plan.nodes[0].name], prometheus)
 
 
 class Run:
@@ -238,7 +147,7 @@ class Run:
 
     def _wait_scraped(self, supervised: Supervision) -> None:
         """Wait until Prometheus has a sample of every node and client of this run."""
-        wanted = {(e.job, e.host) for e in _endpoints(self.processes)}
+        wanted = {(e.job, e.host) for e in endpoints(self.processes)}
         since = max(life.started or 0.0 for life in supervised.lives.values())
         deadline = time.monotonic() + _SCRAPE_DEADLINE_S
         while missing := wanted - self.prepared.prometheus.scraped(since):
@@ -373,15 +282,3 @@ class Run:
                 else {}
             ),
         )
-
-
-def _endpoints(processes: Sequence[Process]) -> list[Endpoint]:
-    return [
-        Endpoint(process.host.name, process.metrics_port, process.job, process.metrics_path)
-        for process in processes
-        if process.metrics_port is not None
-    ]
-
-
-def _unique(hosts: Sequence[Host]) -> list[Host]:
-    return list({host.name: host for host in hosts}.values())

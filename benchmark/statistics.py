@@ -1,6 +1,6 @@
 """Statistics of few repeats: medians with intervals, outliers, comparisons that admit when nothing is shown.
 
-Everything is exact or seeded, so that the same values always give the same answer.
+Everything is computed exactly and nothing is drawn, so the same values in any order give the same answer.
 """
 
 from __future__ import annotations
@@ -57,27 +57,30 @@ class Regression(_Model):
     text: str
 
 
-def median_interval(
-    values: Sequence[float], confidence: float = 0.95, *, resamples: int = 10_000, seed: int = 0
-) -> Interval:
+def median_interval(values: Sequence[float], confidence: float = 0.95) -> Interval:
     """Return the median with its percentile bootstrap interval (Efron & Tibshirani 1993, chapter 13).
 
-    The bias-corrected variants need a smooth statistic, which the median of a few values is not. No interval
-    within n values covers their median with more than 1 - 2^(1 - n): that is stated where it is less than asked.
+    Of a median the bootstrap's distribution can be computed, so nothing is drawn (Maritz & Jarrett 1978). Variants
+    that correct the bias need a smooth statistic, which the median of a few values is not. No interval within n
+    values covers their median with more than 1 - 2^(1 - n): that is stated where it is less than asked.
     ValueError if there are no values.
     """
-    data = _finite(values)
-    estimate, method = float(np.median(data)), f"median, percentile bootstrap, {resamples} resamples, seed {seed}"
+    data = np.sort(_finite(values))
+    estimate = float(np.median(data))
     if len(data) == 1:
         return Interval(estimate=estimate, lower=None, upper=None, confidence=0.0, method="one value")
-    drawn = np.random.default_rng(seed).integers(0, len(data), size=(resamples, len(data)))
-    medians = np.median(data[drawn], axis=1)
+    medians, probabilities = _bootstrap_medians(data)
+    order = np.argsort(medians, kind="stable")
+    up_to = np.cumsum(probabilities[order])
+    from_there = np.cumsum(probabilities[order][::-1])[::-1]
     tail = (1 - confidence) / 2
-    # Order statistics, not values interpolated between them: no narrower than what was drawn.
-    lower = float(np.quantile(medians, tail, method="lower"))
-    upper = float(np.quantile(medians, 1 - tail, method="higher"))
-    reached = min(confidence, 1 - 2.0 ** (1 - len(data)))
-    return Interval(estimate=estimate, lower=lower, upper=upper, confidence=reached, method=method)
+    return Interval(
+        estimate=estimate,
+        lower=float(medians[order][np.argmax(up_to >= tail)]),
+        upper=float(medians[order][np.flatnonzero(from_there >= tail)[-1]]),
+        confidence=min(confidence, 1 - 2.0 ** (1 - len(data))),
+        method="median, percentile bootstrap, exact",
+    )
 
 
 def outliers(values: Sequence[float], threshold: float = 3.5) -> list[int]:
@@ -146,6 +149,30 @@ def regression(comparison: Comparison, *, fail_over: float, higher_is_better: bo
         return Regression(outcome="pass", text=f"{text}; {comparison.verdict}")
     outcome: Literal["fail", "inconclusive"] = "fail" if comparison.shown else "inconclusive"
     return Regression(outcome=outcome, text=f"{text}; {comparison.verdict}")
+
+
+def _bootstrap_medians(ordered: Array) -> tuple[Array, Array]:
+    """Return the values that the median of a resample can take, and the probability of each.
+
+    With n even it lies between the two middle ones of the resample, at ranks i and j of the n values.
+    """
+    n = len(ordered)
+    least = n // 2 if n % 2 == 0 else n // 2 + 1
+    # P(the resample's value of rank `least` is at most the i-th value) = P(at least `least` draws are).
+    at_most = np.array([_binomial_tail(n, i / n, least) for i in range(n + 1)])
+    single = np.diff(at_most)
+    if n % 2:
+        return ordered, single
+    ranks = np.arange(1, n + 1) / n
+    lower = ranks**least - (ranks - 1 / n) ** least
+    joint = np.triu(math.comb(n, least) * np.outer(lower, lower[::-1]), k=1)
+    joint[np.diag_indices(n)] = single - joint.sum(axis=1)
+    return ((ordered[:, None] + ordered[None, :]) / 2).ravel(), joint.ravel()
+
+
+def _binomial_tail(n: int, probability: float, least: int) -> float:
+    """Return the probability of `least` or more successes in n."""
+    return math.fsum(math.comb(n, k) * probability**k * (1 - probability) ** (n - k) for k in range(least, n + 1))
 
 
 def _mann_whitney(a: Array, b: Array) -> float:

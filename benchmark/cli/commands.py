@@ -24,7 +24,7 @@ from benchmark.stack import project_directory
 
 if TYPE_CHECKING:
     from benchmark.cli.view import View
-    from benchmark.run import Request
+    from benchmark.request import Request
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -45,7 +45,7 @@ def cli() -> None:
 def run(as_json: bool, stack: str | None, inventory: Path | None, settings: Path | None, **options: Any) -> None:
     """Offer each load and measure what the system makes of it."""
     target = Target(stack, inventory, settings)
-    from benchmark.run import run_benchmark
+    from benchmark.sweep import run_benchmark
 
     request = _request(target, options)
     view = _view()
@@ -59,7 +59,7 @@ def run(as_json: bool, stack: str | None, inventory: Path | None, settings: Path
 
 def _request(target: Target, options: dict[str, Any]) -> Request:
     """Settle what is asked for: options win over settings."""
-    from benchmark.run import Request
+    from benchmark.request import Request
 
     settings = target.settings
     protocol = find_protocol(options["protocol"] or settings.protocol)

@@ -1,0 +1,27 @@
+"""What the runner was asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from benchmark.protocols import Protocol
+
+
+@dataclass(frozen=True)
+class Request:
+    """One run for each of `loads` (tx/s), `repeat` times; durations in seconds."""
+
+    protocol: Protocol
+    loads: Sequence[int]
+    duration_s: float
+    warm_up_s: float
+    committee: int | None = None
+    dedicated_clients: int = 0
+    repeat: int = 1
+    name: str | None = None
+    results_dir: Path = Path("results")
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    """The settings and options as given, for the manifest."""
