@@ -30,7 +30,9 @@ docs: setup ## docs/settings.md and the editors' schema, from the settings model
 	$(BIN)/python -m tools.settings_reference
 
 lock: setup ## tools/constraints.txt, after a change of requirements*.txt
-	$(BIN)/pip freeze > tools/constraints.txt
+	$(BIN)/pip install --dry-run --ignore-installed --quiet --report .state/resolved.json \
+	    -r requirements.txt -r requirements-dev.txt
+	@$(BIN)/python -m tools.lock .state/resolved.json
 
 clean: ## virtual environment and caches; the stacks' state (.state) and results stay
 	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -13,6 +13,8 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from tools.lock import constraints
+
 ROOT = Path(__file__).resolve().parent.parent
 SHELLS = [shell for shell in ("sh", "bash", "zsh") if shutil.which(shell)]
 SYSTEM_PATH = "/usr/bin:/bin"
@@ -261,3 +263,8 @@ def test_every_requirement_is_pinned_and_so_is_what_it_needs() -> None:
             continue  # named only for another platform
         todo += [canonicalize_name(need.name) for need in needs if need.marker is None or need.marker.evaluate()]
     assert seen - {"pip", "setuptools"} <= pins.keys(), "run `make lock`"
+
+
+def test_lock_pins_what_pip_would_install() -> None:
+    report = {"install": [{"metadata": {"name": name, "version": "1.2"}} for name in ("b", "C", "a")]}
+    assert constraints(report) == "a==1.2\nb==1.2\nC==1.2\n"

@@ -37,16 +37,17 @@ class TestPackages:
 
     def install(self, folder: Path, policy: str = "none") -> list[str]:
         (folder / "bin").mkdir()
-        for name, script in {
+        for name, text in {
             "apt-get": FAKE_APT.format(folder=folder),
             "dpkg-query": '#!/bin/sh\ncase "$*" in *prometheus) echo not-installed;; *) echo installed;; esac\n',
             "dpkg": "#!/bin/sh\necho /lib/systemd/system/prometheus.service\n",
             "systemctl": f'#!/bin/sh\necho "systemctl $*" >> "{folder}/log"\n',
         }.items():
-            (folder / "bin" / name).write_text(script, encoding="utf-8")
+            (folder / "bin" / name).write_text(text, encoding="utf-8")
             (folder / "bin" / name).chmod(0o755)
-        script = ["sh", "-c", IN_OVERLAY, "sh", folder, policy, ROOT / "tools/install_packages.sh"]
-        subprocess.run(["unshare", "--mount", *script], check=True, timeout=60)
+        script = str(ROOT / "tools/install_packages.sh")
+        inside = ["sh", "-c", IN_OVERLAY, "sh", str(folder), policy, script]
+        subprocess.run(["unshare", "--mount", *inside], check=True, timeout=60)
         return (folder / "log").read_text(encoding="utf-8").splitlines()
 
     def test_only_what_is_missing_is_installed_and_no_service_started(self, tmp_path: Path) -> None:
