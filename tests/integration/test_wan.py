@@ -166,7 +166,8 @@ def test_lost_packets_are_lost_one_by_one_and_tcp_copes(testbed: Testbed) -> Non
 
 
 def dropped(testbed: Testbed, reason: str) -> int:
-    text = (testbed.network.directory / "metrics" / "wan.prom").read_text()
+    file = testbed.network.directory / "metrics" / "wan.prom"
+    text = file.read_text() if file.exists() else ""
     found = re.search(rf'wan_dropped_packets_total{{reason="{reason}"}} (\d+)', text)
     return int(found[1]) if found else 0
 
@@ -236,7 +237,8 @@ def outside(address: str) -> Iterator[None]:
             holder.stdout.readline()
             script = (
                 f"ip link add gbout type veth peer name out netns {holder.pid} && "
-                f"ip addr add 203.0.113.1/24 dev gbout && ip link set gbout up && nsenter --net=/proc/{holder.pid}/ns/net sh -c "
+                "ip addr add 203.0.113.1/24 dev gbout && ip link set gbout up && "
+                f"nsenter --net=/proc/{holder.pid}/ns/net sh -c "
                 f"'ip addr add {address}/24 dev out && ip link set out up'"
             )
             subprocess.run(["sh", "-c", script], check=True)

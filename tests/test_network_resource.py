@@ -1,0 +1,59 @@
+"""The resource under Pulumi's mocks; its provider is tested on a real network in integration/test_wan.py."""
+
+from __future__ import annotations
+
+import pickle
+from typing import Any
+
+import pulumi
+import pytest
+from pulumi.runtime import MockCallArgs, MockResourceArgs, Mocks
+
+from benchmark.settings import Network
+from stacks.local.network import links_for
+from stacks.local.network_resource import LocalNetwork, NetworkProvider
+
+
+class Recorded(Mocks):
+    """Remembers what was declared."""
+
+    def __init__(self) -> None:
+        self.declared: list[MockResourceArgs] = []
+
+    def new_resource(self, args: MockResourceArgs) -> tuple[str | None, dict[Any, Any]]:
+        self.declared.append(args)
+        return args.inputs["testbed_id"], {**args.inputs, "identity": "17 4711"}
+
+    def call(self, args: MockCallArgs) -> tuple[dict[Any, Any], list[tuple[str, str]] | None]:
+        return {}, None
+
+
+@pytest.fixture
+def mocks() -> Recorded:
+    mocks = Recorded()
+    pulumi.runtime.set_mocks(mocks)
+    return mocks
+
+
+def test_hosts_can_depend_on_its_identity(mocks: Recorded) -> None:
+    links = links_for(["us-east-1"], Network())
+
+    @pulumi.runtime.test  # type: ignore[untyped-decorator]
+    def declare() -> pulumi.Output[None]:
+        network = LocalNetwork("network", "t", links)
+        return network.identity.apply(lambda identity: seen.append(identity))
+
+    seen: list[str] = []
+    declare()
+    assert seen == ["17 4711"]
+    (declared,) = mocks.declared
+    assert declared.typ == "pulumi-python:dynamic/geobench:LocalNetwork"
+    assert {key: declared.inputs[key] for key in ("testbed_id", "links")} == {
+        "testbed_id": "t",
+        "links": links.to_json(),
+    }
+
+
+def test_the_provider_is_kept_by_reference() -> None:
+    """Its code is not in the state, so a newer program updates and deletes with its own code."""
+    assert len(pickle.dumps(NetworkProvider())) < 200
