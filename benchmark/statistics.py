@@ -58,28 +58,31 @@ class Regression(_Model):
 
 
 def median_interval(values: Sequence[float], confidence: float = 0.95) -> Interval:
-    """Return the median with its percentile bootstrap interval (Efron & Tibshirani 1993, chapter 13).
+    """Return the median with its bootstrap interval, widened to where its coverage is known.
 
-    Of a median the bootstrap's distribution can be computed, so nothing is drawn (Maritz & Jarrett 1978). Variants
-    that correct the bias need a smooth statistic, which the median of a few values is not. No interval within n
-    values covers their median with more than 1 - 2^(1 - n): that is stated where it is less than asked.
-    ValueError if there are no values.
+    Percentile bootstrap (Efron & Tibshirani 1993, chapter 13), whose distribution can be computed for a median, so
+    nothing is drawn (Maritz & Jarrett 1978). For few values it covers less than it says, so its bounds move out to
+    the next values until the binomial coverage of these (Conover 1999, section 3.2) is reached. All n values reach
+    no more than 1 - 2^(1 - n): that is stated where it is less than asked. ValueError if there are no values.
     """
     data = np.sort(_finite(values))
-    estimate = float(np.median(data))
-    if len(data) == 1:
+    n, estimate = len(data), float(np.median(data))
+    if n == 1:
         return Interval(estimate=estimate, lower=None, upper=None, confidence=0.0, method="one value")
     medians, probabilities = _bootstrap_medians(data)
     order = np.argsort(medians, kind="stable")
-    up_to = np.cumsum(probabilities[order])
-    from_there = np.cumsum(probabilities[order][::-1])[::-1]
     tail = (1 - confidence) / 2
+    lower = medians[order][np.argmax(np.cumsum(probabilities[order]) >= tail)]
+    upper = medians[order][::-1][np.argmax(np.cumsum(probabilities[order][::-1]) >= tail)]
+    inside = min(int(np.sum(data < lower)), int(np.sum(data > upper)))
+    while inside > 0 and _coverage(n, inside) < confidence:
+        inside -= 1
     return Interval(
         estimate=estimate,
-        lower=float(medians[order][np.argmax(up_to >= tail)]),
-        upper=float(medians[order][np.flatnonzero(from_there >= tail)[-1]]),
-        confidence=min(confidence, 1 - 2.0 ** (1 - len(data))),
-        method="median, percentile bootstrap, exact",
+        lower=float(data[inside]),
+        upper=float(data[n - 1 - inside]),
+        confidence=min(confidence, _coverage(n, inside)),
+        method="median, exact percentile bootstrap, bounds at values of binomial coverage",
     )
 
 
@@ -168,6 +171,11 @@ def _bootstrap_medians(ordered: Array) -> tuple[Array, Array]:
     joint = np.triu(math.comb(n, least) * np.outer(lower, lower[::-1]), k=1)
     joint[np.diag_indices(n)] = single - joint.sum(axis=1)
     return ((ordered[:, None] + ordered[None, :]) / 2).ravel(), joint.ravel()
+
+
+def _coverage(n: int, left_out: int) -> float:
+    """Return how surely the median lies within n ordered values without the `left_out` lowest and highest."""
+    return 1 - 2 * _binomial_tail(n, 0.5, n - left_out)
 
 
 def _binomial_tail(n: int, probability: float, least: int) -> float:

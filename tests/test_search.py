@@ -1,0 +1,164 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from benchmark.errors import UsageError
+from benchmark.figures import Latency
+from benchmark.histogram import Quantile
+from benchmark.search import Limits, Plan, Step, Trial, meets, next_step
+from benchmark.summary import Status, Summary
+
+PLAN = Plan(start_tps=100, maximum_tps=100_000)
+
+
+def search(plan: Plan, meets_at: Callable[[int], bool]) -> tuple[list[Trial], Step]:
+    """Run a whole search against a simulated system."""
+    trials: list[Trial] = []
+    while (step := next_step(plan, trials)).load_tps is not None:
+        trials.append(Trial(step.load_tps, meets_at(step.load_tps)))
+        assert len(trials) <= plan.max_runs
+    return trials, step
+
+
+@given(st.integers(min_value=1, max_value=100_000))
+def test_the_capacity_of_a_system_is_found_to_the_precision(capacity: int) -> None:
+    trials, step = search(Plan(start_tps=100, maximum_tps=100_000, max_runs=40), lambda load: load <= capacity)
+    assert step.answer_tps is not None
+    assert step.confirmed
+    assert step.answer_tps <= capacity
+    assert step.answer_tps >= min(capacity * 0.95 - 1, 100_000)
+    assert sum(trial.load_tps == step.answer_tps for trial in trials) == 3
+
+
+def test_the_order_is_doubling_then_bisection_then_confirmation() -> None:
+    trials, step = search(Plan(start_tps=100, maximum_tps=10_000, precision=0.1), lambda load: load <= 700)
+    assert [trial.load_tps for trial in trials] == [100, 200, 400, 800, 600, 700, 750, 700, 700]
+    assert step == Step(None, 700, True, "700 tx/s met the limits in 3 runs; 750 tx/s fails")
+
+
+def test_a_start_that_fails_is_halved() -> None:
+    trials, step = search(Plan(start_tps=800, maximum_tps=10_000, precision=0.1), lambda load: load <= 120)
+    assert [trial.load_tps for trial in trials][:4] == [800, 400, 200, 100]
+    assert step.answer_tps is not None
+    assert 108 <= step.answer_tps <= 120
+
+
+def test_a_system_that_meets_nothing_has_no_answer() -> None:
+    trials, step = search(Plan(start_tps=100, maximum_tps=1000, minimum_tps=30), lambda load: False)
+    assert [trial.load_tps for trial in trials] == [100, 50, 30]
+    assert step == Step(None, None, False, "30 tx/s fails already, the least load to be tried")
+
+
+def test_a_system_that_meets_everything_is_confirmed_at_the_maximum() -> None:
+    trials, step = search(Plan(start_tps=100, maximum_tps=500), lambda load: True)
+    assert [trial.load_tps for trial in trials] == [100, 200, 400, 500, 500, 500]
+    assert (step.answer_tps, step.confirmed) == (500, True)
+    assert step.reason.endswith("it is the greatest load to be tried")
+
+
+def test_a_load_that_is_not_confirmed_counts_as_failed() -> None:
+    seen: dict[int, int] = {}
+
+    def flaky(load: int) -> bool:
+        seen[load] = seen.get(load, 0) + 1
+        return load < 400 or (load == 400 and seen[load] == 1)
+
+    trials, step = search(Plan(start_tps=100, maximum_tps=10_000, precision=0.2), flaky)
+    assert step.confirmed
+    assert step.answer_tps is not None
+    assert 320 <= step.answer_tps < 400
+    assert Trial(400, True) in trials
+    assert Trial(400, False) in trials
+
+
+@settings(max_examples=60)
+@given(
+    st.integers(min_value=0, max_value=2**32 - 1),
+    st.integers(min_value=1, max_value=40),
+    st.integers(min_value=0, max_value=4),
+)
+def test_it_ends_in_a_bounded_number_of_runs_whatever_the_system_does(seed: int, runs: int, confirmations: int) -> None:
+    random = np.random.default_rng(seed)
+    plan = Plan(start_tps=100, maximum_tps=10_000, max_runs=runs, confirmations=confirmations)
+    trials, step = search(plan, lambda load: bool(random.random() < 0.6))
+    assert len(trials) <= runs
+    if step.confirmed:
+        answers = [trial for trial in trials if trial.load_tps == step.answer_tps]
+        assert len(answers) == confirmations + 1
+        assert all(trial.met for trial in answers)
+    if step.answer_tps is not None:
+        assert all(trial.met for trial in trials if trial.load_tps <= step.answer_tps)
+
+
+def test_an_answer_that_the_runs_did_not_suffice_for_says_so() -> None:
+    _, step = search(Plan(start_tps=100, maximum_tps=100_000, max_runs=4), lambda load: load <= 500)
+    assert step == Step(None, 400, False, "stopped after 4 runs, not confirmed")
+
+
+def test_an_interrupted_search_goes_on_as_if_it_had_not_been() -> None:
+    trials, _ = search(PLAN, lambda load: load <= 2345)
+    for done in range(len(trials)):
+        assert next_step(PLAN, trials[:done]).load_tps == trials[done].load_tps
+
+
+def test_the_search_of_a_noisy_system_is_rarely_above_its_capacity() -> None:
+    """A system whose latency is noisy near its capacity of 3000 tx/s: the limit is met with falling probability."""
+    random = np.random.default_rng(5)
+    answers = []
+    for _ in range(100):
+        _, step = search(PLAN, lambda load: bool(random.normal(load, 0.03 * load) <= 3000))
+        answers.append(step.answer_tps or 0)
+    assert np.median(answers) > 0.85 * 3000
+    assert np.mean(np.array(answers) > 3000) < 0.1
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [{"start_tps": 0}, {"start_tps": 9, "minimum_tps": 10}, {"maximum_tps": 50}, {"precision": 0.0}, {"max_runs": 0}],
+)
+def test_a_plan_that_cannot_be_followed_is_refused(fields: dict[str, float]) -> None:
+    with pytest.raises(UsageError, match="a search needs"):
+        Plan(**({"start_tps": 100, "maximum_tps": 1000} | fields))  # type: ignore[arg-type]
+
+
+def summary(throughput: float = 199.0, upper: float | None = 0.9, status: Status = "ok") -> Summary:
+    quantile = Quantile(estimate=0.85, lower=0.8, upper=upper)
+    return Summary(
+        run_id="r",
+        protocol="etcd",
+        commit="",
+        nodes=3,
+        clients=3,
+        load_tps=200.0,
+        throughput_tps=throughput,
+        latency_s=Latency(mean=0.5, stdev=None, p50=quantile, p90=quantile, p99=quantile, p999=quantile),
+        status=status,
+        reasons=[] if status == "ok" else ["node a died"],
+    )
+
+
+@pytest.mark.parametrize(
+    ("run", "met"),
+    [
+        (summary(), True),
+        (summary(throughput=195), False),
+        (summary(upper=1.0), True),
+        (summary(upper=1.1), False),
+        (summary(upper=None), False),
+    ],
+)
+def test_limits_are_met_only_for_sure(run: Summary, met: bool) -> None:
+    found, text = meets(run, Limits())
+    assert found is met
+    assert "of 200 tx/s (at least 98%), p99 at most " in text
+
+
+@pytest.mark.parametrize("status", ["invalid", "failed", "interrupted"])
+def test_a_run_without_valid_numbers_decides_nothing(status: Status) -> None:
+    with pytest.raises(UsageError, match=f"run r is {status} and cannot decide a search: node a died"):
+        meets(summary(status=status), Limits())
