@@ -7,6 +7,7 @@ import io
 import logging
 import socket
 import time
+from functools import cache
 from pathlib import Path
 
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -123,7 +124,7 @@ def _prepare(host: Host, user: str, key: PKey, timeout: float, pinned: _PinnedHo
         host.address,
         user=user,
         port=host.ssh_port,
-        config=Config(lazy=True),  # lazy: reads no ~/.fabric.yaml, no ~/.ssh/config, no environment
+        config=_config(),
         connect_timeout=timeout,
         connect_kwargs={
             "pkey": key,
@@ -137,6 +138,12 @@ def _prepare(host: Host, user: str, key: PKey, timeout: float, pinned: _PinnedHo
     )
     connection.client.set_missing_host_key_policy(pinned)
     return connection
+
+
+@cache
+def _config() -> Config:
+    """Fabric's defaults, made once for all connections: lazy, it reads no ~/.fabric.yaml and no ~/.ssh/config."""
+    return Config(lazy=True)
 
 
 def disconnect(connection: Connection) -> None:
