@@ -673,13 +673,13 @@ class Generator:
     def __init__(self, config: Config) -> None:
         self._config, self._loop, self._metrics = config, Loop(), Metrics(config.workload)
         self._targets = [Target(self._loop, self._metrics, config, *target) for target in config.targets]
+        self._catch_signals()
         self._listener = self._listen()
         self._next_due = self._end = inf
         self._input = b""
 
     def run(self) -> None:
         """Serve metrics and load until told to stop; ConfigError if standard input says anything but go."""
-        self._catch_signals()
         if self._config.start_now:
             self._go(time())
         else:
