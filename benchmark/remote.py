@@ -40,7 +40,7 @@ class Fleet:
     Life cycle: made without touching the network; `connect` opens all connections (a command that finds none
     opens it with a single attempt); `run`, `put`, `get`, `open` and `tunnel` share them; `close`, or leaving the
     `with` block, ends everything. A connection that was lost is opened again by the next command; a command is never
-    repeated. One thread uses a fleet at a time, except for tunnels.
+    repeated. Threads may share a fleet.
     """
 
     def __init__(
@@ -181,9 +181,9 @@ class Fleet:
         """End all sessions and connections; the fleet cannot be used afterwards."""
         self._closing.set()
         self._pool.shutdown(wait=False, cancel_futures=True)
-        for connection in list(self._connections.values()):
-            disconnect(connection)
+        self._disconnect()  # frees the threads that wait for a host
         self._pool.shutdown()
+        self._disconnect()  # what they opened meanwhile
         self._closer.shutdown()
 
     def _drive(self, jobs: Sequence[Job]) -> Sequence[Job]:
@@ -260,6 +260,10 @@ class Fleet:
                     if self._closing.wait(min(5.0, 0.25 * 2**attempt)):
                         raise
             return self._connections[name]
+
+    def _disconnect(self) -> None:
+        for connection in list(self._connections.values()):
+            disconnect(connection)
 
     def _each(self, commands: Mapping[str, str] | str, hosts: Iterable[str] | None) -> dict[str, str]:
         """Give every host its command."""

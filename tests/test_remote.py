@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import signal
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -302,3 +304,39 @@ def test_closing_leaves_no_thread_and_no_connection(server: Sshd) -> None:
     for thread in set(threading.enumerate()) - before:
         thread.join(timeout=5)
         assert not thread.is_alive(), thread
+
+
+def test_interrupt_ends_what_runs_and_leaves_the_fleet_usable(fleet: Fleet, tmp_path: Path) -> None:
+    def interrupt_once_it_runs() -> None:
+        ends = time.monotonic() + 10
+        while not (tmp_path / "pid").exists() and time.monotonic() < ends:
+            os.sched_yield()
+        os.kill(os.getpid(), signal.SIGINT)
+
+    interrupter = threading.Thread(target=interrupt_once_it_runs)
+    interrupter.start()
+    began = time.monotonic()
+    try:
+        # The shell ends when its output can no longer be written.
+        with pytest.raises(KeyboardInterrupt):
+            fleet.run(f"echo $$ > {tmp_path}/pid; while echo x; do sleep 0.05; done", hosts=["host-0"], deadline=60)
+    finally:
+        interrupter.join()
+    assert time.monotonic() - began < 20
+    assert gone(int((tmp_path / "pid").read_text(encoding="utf-8")))
+    assert fleet.run("true", deadline=10).raise_for_failures("again")
+
+
+def test_threads_may_share_a_fleet(fleet: Fleet) -> None:
+    with ThreadPoolExecutor(4) as pool:
+        answers = list(pool.map(lambda number: fleet.run(f"echo {number}", deadline=20), range(8)))
+    for number, results in enumerate(answers):
+        assert {done.stdout for done in results.raise_for_failures("echo").values()} == {f"{number}\n"}
+
+
+def test_hosts_with_ipv6_addresses() -> None:
+    with (
+        Sshd(address="::1") as server,
+        Fleet([server.host()], USER, server.user_key, timeout=SECOND, retries=0) as fleet,
+    ):
+        assert fleet.run("echo six", deadline=10).raise_for_failures("echo")["host-0"].stdout == "six\n"
