@@ -8,11 +8,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from typing import Any
 
 import pulumi
-import pulumi_aws as aws
-from pulumi_aws.ec2 import GetSpotPriceFilterArgs
-from pulumi_aws.pricing import GetProductFilterArgs
 
 HOURS_PER_MONTH = 730.0
 """By which Amazon turns a price per GB and month into one per hour."""
@@ -71,33 +69,31 @@ def _disk(region: str, disk_gb: int, opts: pulumi.InvokeOptions) -> pulumi.Outpu
 
 
 def _product(fields: Mapping[str, str], unit: str, opts: pulumi.InvokeOptions) -> pulumi.Output[float | None]:
-    async def ask() -> float | None:
-        filters = [GetProductFilterArgs(field=field, value=value) for field, value in fields.items()]
-        answer = aws.pricing.get_product_output(filters=filters, service_code="AmazonEC2", opts=opts)
-        try:
-            product = await answer.future()
-        except Exception as error:  # the account may not ask, or several products fit: hosts can be had all the same
-            pulumi.log.warn(f"no price from AWS: {error}")
-            return None
-        return parse_price(product.result, unit) if product else None
-
-    return pulumi.Output.from_input(ask())
+    filters = [{"field": field, "value": value} for field, value in fields.items()]
+    answer = _ask("aws:pricing/getProduct:getProduct", {"filters": filters, "serviceCode": "AmazonEC2"}, opts)
+    return answer.apply(lambda found: parse_price(found["result"], unit) if found else None)
 
 
 def _spot(region: str, instance_type: str, zone: str, opts: pulumi.InvokeOptions) -> pulumi.Output[float | None]:
-    async def ask() -> float | None:
-        answer = aws.ec2.get_spot_price_output(
-            instance_type=instance_type,
-            availability_zone=zone,
-            filters=[GetSpotPriceFilterArgs(name="product-description", values=["Linux/UNIX"])],
-            region=region,
-            opts=opts,
-        )
+    asked = {
+        "instanceType": instance_type,
+        "availabilityZone": zone,
+        "filters": [{"name": "product-description", "values": ["Linux/UNIX"]}],
+        "region": region,
+    }
+    answer = _ask("aws:ec2/getSpotPrice:getSpotPrice", asked, opts)
+    return answer.apply(lambda found: float(found["spotPrice"]) or None if found else None)
+
+
+def _ask(function: str, asked: dict[str, Any], opts: pulumi.InvokeOptions) -> pulumi.Output[dict[str, Any] | None]:
+    """Call a function of the provider; None if it fails, where the SDK's own functions would end the program."""
+
+    async def ask() -> dict[str, Any] | None:
         try:
-            found = await answer.future()
-            return float(found.spot_price) or None if found else None
-        except Exception as error:
-            pulumi.log.warn(f"no spot price from AWS: {error}")
+            found: dict[str, Any] = await pulumi.runtime.invoke_async(function, asked, opts)
+            return found
+        except Exception as error:  # the account may not ask, or several products fit: hosts can be had all the same
+            pulumi.log.warn(f"no price from AWS: {error}")
             return None
 
     return pulumi.Output.from_input(ask())

@@ -1,7 +1,7 @@
 """The first start of a cloud host, as cloud-init's user data: the same for every cloud.
 
-cloud-init makes the login, installs the host's key and writes files; all else is `assets/bootstrap.sh`, which then
-runs once. What it leaves on the host for the runner, all through sudo:
+cloud-init makes the login, installs the host's key and unpacks an archive of files; all else is
+`assets/bootstrap.sh`, which then runs once. What it leaves on the host for the runner, all through sudo:
 
 - `/var/lib/geobench/state`: `booting`, `ready` or `failed: REASON`; `/var/lib/geobench/warnings`: what else went wrong.
 - `geobench-peers < ADDRESSES` lets in the hosts of the testbed, one address a line; before, only SSH from the
@@ -15,13 +15,14 @@ import base64
 import gzip
 import hashlib
 import hmac
+import io
 import ipaddress
 import shlex
+import tarfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 import yaml
 
@@ -40,6 +41,9 @@ SCRIPT = Path(__file__).resolve().parent.parent / "assets" / "bootstrap.sh"
 GRAFANA_REPOSITORY = "https://apt.grafana.com"
 GRAFANA_KEY_URL = f"{GRAFANA_REPOSITORY}/gpg.key"
 GRAFANA_KEY = "B53AE77BADB630A683046005963FA27710458545"
+
+COMMAND = "/usr/local/sbin/geobench-bootstrap"
+ARCHIVE = "/var/lib/geobench/files.tar"
 
 _FOLDER = "/etc/geobench"
 
@@ -88,7 +92,6 @@ def user_data(host: Bootstrap) -> str:
 
     It holds the host's private key: treat it as a secret.
     """
-    files = _files(host)
     document = {
         "hostname": host.hostname,
         "ssh_deletekeys": True,
@@ -104,8 +107,10 @@ def user_data(host: Bootstrap) -> str:
                 "ssh_authorized_keys": [host.authorized_key],
             }
         ],
-        "write_files": [_written(path, content, mode) for path, (content, mode) in files.items()],
-        "runcmd": [["/usr/local/sbin/geobench-bootstrap"]],
+        "write_files": [
+            {"path": ARCHIVE, "permissions": "0600", "encoding": "gz+b64", "content": _archive(_files(host))}
+        ],
+        "runcmd": [["tar", "--extract", "--no-same-owner", f"--file={ARCHIVE}", "--directory=/"], [COMMAND]],
     }
     text = "#cloud-config\n" + yaml.safe_dump(document, sort_keys=False)
     if len(text.encode()) > USER_DATA_LIMIT:
@@ -174,7 +179,7 @@ def _elements(networks: list[str]) -> str:
 def _files(host: Bootstrap) -> dict[str, tuple[str, int]]:
     """Every file of the host: path to content and mode."""
     files = {
-        "/usr/local/sbin/geobench-bootstrap": (SCRIPT.read_text(encoding="utf-8"), 0o755),
+        COMMAND: (SCRIPT.read_text(encoding="utf-8"), 0o755),
         f"{_FOLDER}/bootstrap.env": (_environment(_parameters(host)), 0o644),
         f"{_FOLDER}/firewall.nft": (firewall(host.operator_cidrs, grafana=_public_grafana(host)), 0o644),
     }
@@ -221,6 +226,12 @@ def _environment(variables: Mapping[str, str]) -> str:
     return "".join(f"{name}={shlex.quote(value)}\n" for name, value in variables.items())
 
 
-def _written(path: str, content: str, mode: int) -> dict[str, Any]:
-    packed = base64.b64encode(gzip.compress(content.encode(), 9, mtime=0)).decode()
-    return {"path": path, "permissions": f"0{mode:o}", "encoding": "gz+b64", "content": packed}
+def _archive(files: Mapping[str, tuple[str, int]]) -> str:
+    """Pack files as tar, gzip and base64; the same files give the same text."""
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w") as archive:
+        for path, (content, mode) in files.items():
+            entry = tarfile.TarInfo(path.removeprefix("/"))
+            entry.size, entry.mode = len(content.encode()), mode
+            archive.addfile(entry, io.BytesIO(content.encode()))
+    return base64.b64encode(gzip.compress(packed.getvalue(), 9, mtime=0)).decode()

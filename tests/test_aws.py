@@ -1,0 +1,222 @@
+"""A region of AWS: what is declared for given settings."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pulumi
+import pytest
+from declared_clouds import OPERATOR, OPERATOR_KEY, Cloud, Declared, args_of, declare
+
+from benchmark.errors import SettingsError
+from benchmark.inventory import Host
+from benchmark.settings import Settings
+from stacks.aws import AwsRegion, provider
+
+
+def settings(**fields: Any) -> Settings:
+    """Two hosts in eu-west-1, unless said otherwise."""
+    given = {
+        "testbed_id": "bed",
+        "cloud_provider": "aws",
+        "regions": ["eu-west-1"],
+        "specs": "m5d.2xlarge",
+        "instances": 2,
+        "operator_cidrs": [OPERATOR],
+    }
+    return Settings.model_validate({**given, **fields})
+
+
+def region(wanted: Settings, cloud: Cloud | None = None, **args: Any) -> Declared:
+    """Declare the region, with two peers of other regions let in."""
+
+    def program() -> pulumi.Output[Any]:
+        made = AwsRegion("eu-west-1", args_of(wanted, **args))
+        made.admit([*(host["address"] for host in made.hosts), "192.0.2.1", ""])
+        return pulumi.Output.all(hosts=pulumi.Output.all(*made.hosts), cost=made.hourly_cost_usd)
+
+    return declare(program, cloud)
+
+
+def test_a_region_is_a_network_with_a_firewall_and_instances() -> None:
+    kinds: dict[str, int] = {}
+    for resource in region(settings()).resources:
+        kind = resource.typ.rpartition(":")[2]
+        kinds[kind] = kinds.get(kind, 0) + 1
+    assert kinds == {
+        "Region": 1,
+        "Vpc": 1,
+        "InternetGateway": 1,
+        "DefaultRouteTable": 1,
+        "Subnet": 2,
+        "SecurityGroup": 2,  # the operators and the peers
+        "SecurityGroupEgressRule": 1,
+        "SecurityGroupIngressRule": 2,
+        "ManagedPrefixList": 1,
+        "KeyPair": 1,
+        "Instance": 2,
+        "InstanceState": 2,
+        "SshKey": 2,
+    }
+
+
+def test_every_resource_and_every_question_names_its_region() -> None:
+    declared = region(settings())
+    of_aws = [resource for resource in declared.resources if resource.typ.startswith("aws:")]
+    assert {resource.inputs["region"] for resource in of_aws} == {"eu-west-1"}
+    regional = [call for call in declared.calls if "pricing" not in call.token]
+    assert {call.args["region"] for call in regional} == {"eu-west-1"}
+
+
+def test_instances_are_spread_over_the_zones_that_offer_the_type() -> None:
+    declared = region(settings(instances=5))
+    assert [subnet["availabilityZone"] for subnet in declared.of_type("Subnet").values()] == [
+        "eu-west-1a",
+        "eu-west-1b",
+        "eu-west-1c",
+    ]  # neither e, which does not offer it, nor a local zone
+    placed = [instance["subnetId"].removesuffix("-id")[-1] for instance in declared.of_type("Instance").values()]
+    assert placed == ["a", "b", "c", "a", "b"]
+
+
+def test_more_instances_do_not_move_those_there_are() -> None:
+    few, many = (region(settings(instances=count)).of_type("Instance") for count in (2, 6))
+    assert {name: many[name]["subnetId"] for name in few} == {name: few[name]["subnetId"] for name in few}
+
+
+def test_subnets_do_not_overlap_and_send_traffic_to_the_gateway() -> None:
+    declared = region(settings(instances=3))
+    blocks = [subnet["cidrBlock"] for subnet in declared.of_type("Subnet").values()]
+    assert blocks == ["10.0.0.0/20", "10.0.16.0/20", "10.0.32.0/20"]
+    (table,) = declared.of_type("DefaultRouteTable").values()
+    assert table["routes"] == [{"cidrBlock": "0.0.0.0/0", "gatewayId": "eu-west-1-gateway-id"}]
+
+
+def test_an_instance_is_what_the_settings_ask_for() -> None:
+    instance = region(settings(disk_gb=64)).of_type("Instance")["eu-west-1-1"]
+    assert instance["ami"] == "ami of ubuntu/images/hvm-ssd-gp3/ubuntu-noble-24.04-amd64-server-* in eu-west-1"
+    assert instance["instanceType"] == "m5d.2xlarge"
+    assert instance["associatePublicIpAddress"] is True
+    assert instance["instanceInitiatedShutdownBehavior"] == "terminate"
+    assert instance["metadataOptions"]["httpTokens"] == "required"
+    assert "instanceMarketOptions" not in instance
+    disk = instance["rootBlockDevice"]
+    assert (disk["volumeType"], disk["volumeSize"], disk["deleteOnTermination"]) == ("gp3", 64, True)
+    assert "ssh-ed25519 AAAAeu-west-1-1-host-key" in instance["userData"]["value"]
+
+
+def test_an_arm_type_gets_an_arm_image() -> None:
+    instance = region(settings(specs="m6g.large")).of_type("Instance")["eu-west-1-0"]
+    assert "noble-24.04-arm64-server" in instance["ami"]
+
+
+def test_everything_that_takes_tags_says_whose_it_is_and_until_when() -> None:
+    without = {"Region", "InstanceState", "SshKey"}
+    for resource in region(settings()).resources:
+        if resource.typ.rpartition(":")[2] not in without:
+            tags = resource.inputs["tags"]
+            assert (tags["testbed_id"], tags["owner"], tags["expiry"][:4]) == ("bed", "ada", "2030"), resource.name
+            assert tags["Name"].startswith("bed-"), resource.name
+
+
+def test_only_operators_reach_ssh_and_only_peers_anything_else() -> None:
+    declared = region(settings(operator_cidrs=[OPERATOR, "2001:db8::/48"]))
+    rules = declared.of_type("SecurityGroupIngressRule")
+    ssh = [rules[f"eu-west-1-ssh-from-{network}"] for network in (OPERATOR, "2001:db8::/48")]
+    assert [(rule["fromPort"], rule["toPort"], rule["ipProtocol"]) for rule in ssh] == [(22, 22, "tcp")] * 2
+    assert (ssh[0]["cidrIpv4"], ssh[1]["cidrIpv6"]) == (OPERATOR, "2001:db8::/48")
+    others = [rule for name, rule in rules.items() if "ssh" not in name]
+    assert [(rule["ipProtocol"], rule["prefixListId"]) for rule in others] == [("-1", "eu-west-1-peers-0-id")]
+    assert not any("cidrIpv4" in rule for rule in others)
+
+
+def test_the_peers_are_all_hosts_that_have_an_address() -> None:
+    (peers,) = region(settings()).of_type("ManagedPrefixList").values()
+    assert [entry["cidr"] for entry in peers["entries"]] == ["203.0.113.1/32", "203.0.113.2/32", "192.0.2.1/32"]
+
+
+def test_many_peers_are_split_so_that_no_group_exceeds_its_rules() -> None:
+    def program() -> pulumi.Output[Any]:
+        made = AwsRegion("eu-west-1", args_of(settings(), peers=100))
+        made.admit([f"192.0.2.{index}" for index in range(100)])
+        return pulumi.Output.all(*made.hosts)
+
+    declared = declare(program)
+    lists = declared.of_type("ManagedPrefixList")
+    assert {name: len(peers["entries"]) for name, peers in lists.items()} == {
+        "eu-west-1-peers-0": 60,
+        "eu-west-1-peers-1": 40,
+    }
+    assert all(peers["maxEntries"] == 60 for peers in lists.values())
+    assert len(declared.of_type("Instance")["eu-west-1-0"]["vpcSecurityGroupIds"]) == 3
+
+
+def test_a_public_grafana_is_open_to_the_operators_of_its_region_only() -> None:
+    public = settings(grafana_public=True)
+    rule = region(public).of_type("SecurityGroupIngressRule")[f"eu-west-1-grafana-from-{OPERATOR}"]
+    assert (rule["fromPort"], rule["cidrIpv4"]) == (3000, OPERATOR)
+    elsewhere = region(public, monitoring=False).of_type("SecurityGroupIngressRule")
+    assert not any("grafana" in name for name in elsewhere)
+
+
+def test_the_inventory_of_a_region() -> None:
+    first, second = (Host.model_validate(host) for host in region(settings()).value["hosts"])
+    assert (first.name, first.role, first.address, first.state) == (
+        "eu-west-1-0",
+        "monitoring",
+        "203.0.113.1",
+        "running",
+    )
+    assert (second.name, second.role, second.ssh_user) == ("eu-west-1-1", "instance", "ubuntu")
+    assert (second.specs, second.cpus, second.memory_mb) == ("m5d.2xlarge", 8, 32768)
+    assert second.host_key == "ssh-ed25519 AAAAeu-west-1-1-host-key"
+
+
+def test_stopped_hosts_have_no_address_and_cost_their_disk() -> None:
+    declared = region(settings(state="stopped"))
+    assert {state["state"] for state in declared.of_type("InstanceState").values()} == {"stopped"}
+    assert [(host["state"], host["address"]) for host in declared.value["hosts"]] == [("stopped", "")] * 2
+    assert declared.value["cost"] == pytest.approx(2 * 100 * 0.08 / 730, abs=1e-6)
+    (peers,) = declared.of_type("ManagedPrefixList").values()
+    assert [entry["cidr"] for entry in peers["entries"]] == ["192.0.2.1/32"]
+
+
+def test_spot_hosts_are_asked_for_and_cannot_be_stopped() -> None:
+    declared = region(settings(spot=True))
+    options = declared.of_type("Instance")["eu-west-1-0"]["instanceMarketOptions"]
+    assert options["marketType"] == "spot"
+    assert options["spotOptions"] == {"spotInstanceType": "one-time", "instanceInterruptionBehavior": "terminate"}
+    assert declared.of_type("InstanceState") == {}
+    assert declared.value["cost"] == pytest.approx(2 * (0.181 + 0.005 + 100 * 0.08 / 730), abs=1e-6)
+    with pytest.raises(SettingsError, match="spot instances of AWS cannot be stopped"):
+        region(settings(spot=True, state="stopped"))
+
+
+def test_the_cost_is_that_of_instances_addresses_and_disks() -> None:
+    assert region(settings()).value["cost"] == pytest.approx(2 * (0.452 + 0.005 + 100 * 0.08 / 730), abs=1e-6)
+
+
+def test_an_unknown_price_makes_the_cost_unknown() -> None:
+    assert region(settings(), Cloud(prices={"gp3": 0.08})).value["cost"] is None
+
+
+def test_a_type_that_is_not_offered_is_named() -> None:
+    with pytest.raises(SettingsError, match=r"m5d\.2xlarge is not offered in eu-west-1; `aws ec2 describe"):
+        region(settings(), Cloud(zones=""))
+
+
+def test_the_operators_key_is_uploaded() -> None:
+    (key,) = region(settings()).of_type("KeyPair").values()
+    assert key["publicKey"] == OPERATOR_KEY
+
+
+def test_the_provider_reads_the_file_that_the_settings_name(tmp_path: Path) -> None:
+    file = tmp_path / "credentials"
+    file.write_text("[default]\naws_access_key_id = A\naws_secret_access_key = hidden\n")
+    (made,) = declare(lambda: provider(settings(token_file=file)).urn).resources
+    assert made.inputs["region"] == "us-east-1"
+    assert str(file) in made.inputs["sharedCredentialsFiles"]
+    assert "hidden" not in str(made.inputs)
+    with pytest.raises(SettingsError, match=r"token_file: .*nowhere does not exist"):
+        declare(lambda: provider(settings(token_file=tmp_path / "nowhere")).urn)
