@@ -1,31 +1,27 @@
 """The stacks of hosts: one component per region, by provider, and the inventory of all of them.
 
-A provider is a module of this package with a function `regions(plan, names)`: the components of the regions `names`,
-in their order. It is imported only if a region of that provider is asked for.
+A provider's module is imported only if a region of it is asked for. That of a cloud has a component class for
+`stacks.clouds.CloudRegionArgs`; the others have a function `regions(plan, names)` that returns their components.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib import import_module
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import pulumi
 from pulumi.dynamic import CreateResult, DiffResult, Resource, ResourceProvider
 
 from benchmark.errors import SettingsError
 from benchmark.inventory import Inventory, Provider, Role, Ssh
-from benchmark.settings import Settings
+from benchmark.settings import RegionSpec, Settings
+from stacks.clouds import CloudRegionArgs, cloud_region_args, testbed_tags, total_cost
 from stacks.keys import OperatorKey, operator_key
 
-_MODULES: Mapping[Provider, str] = {
-    "local": "stacks.local",
-    "aws": "stacks.aws",
-    "vultr": "stacks.vultr",
-    "machines": "stacks.machines",
-}
+_CLOUDS: Mapping[Provider, str] = {"aws": "AwsRegion", "vultr": "VultrRegion"}
 
 
 @dataclass(frozen=True)
@@ -34,8 +30,11 @@ class Plan:
 
     settings: Settings
     operator: OperatorKey
+    created_at: pulumi.Output[str]
     monitoring_host: str | None
     """Name of the host that runs Prometheus."""
+    peers: int
+    """Hosts of the whole testbed."""
 
     def role(self, name: str) -> Role:
         """The role of the host called `name`."""
@@ -47,8 +46,11 @@ class Region(Protocol):
 
     hosts: Sequence[pulumi.Output[dict[str, Any]]]
     """Fields of `benchmark.inventory.Host`, a mapping for each host."""
-    hourly_cost_usd: float | None
+    hourly_cost_usd: pulumi.Input[float | None]
     """Sum over the region's hosts; None if a price is unknown."""
+
+    def admit(self, addresses: Sequence[pulumi.Input[str]]) -> None:
+        """Let in the hosts with these addresses: all of the testbed."""
 
 
 class CreationProvider(ResourceProvider):
@@ -78,7 +80,7 @@ class Testbed:
     """What the program exports; `ssh_private_key` is None where the user brought a key of his own."""
 
     inventory: pulumi.Output[dict[str, Any]]
-    hourly_cost_usd: float | None
+    hourly_cost_usd: pulumi.Output[float | None]
     ssh_private_key: pulumi.Output[str] | None
 
     __test__ = False  # pytest would collect the name
@@ -86,40 +88,68 @@ class Testbed:
 
 def create(settings: Settings) -> Testbed:
     """Declare the regions that the settings name, each by its provider. Raises SettingsError."""
-    by_provider = _by_provider(settings)
-    names = [name for group in by_provider.values() for name in group]
+    specs = _region_specs(settings)
+    names = [spec.name for spec in specs]
     doubled = sorted({name for name in names if names.count(name) > 1})
     if doubled:
         raise SettingsError(
             f"regions: {', '.join(doubled)} of two providers; hosts are named after their region, so leave one out"
         )
-    first = settings.region_specs[0].name if settings.region_specs else names[0]
-    plan = Plan(settings, operator_key(settings), f"{first}-0" if settings.monitoring else None)
+    monitoring_host = f"{names[0]}-0" if settings.monitoring else None
+    peers = settings.instances * len(settings.regions) + len(settings.machines)
+    created_at = Creation(settings.testbed_id).created_at
+    plan = Plan(settings, operator_key(settings), created_at, monitoring_host, peers)
     found: dict[str, Region] = {}
-    for provider, group in by_provider.items():
-        found.update(zip(group, import_module(_MODULES[provider]).regions(plan, group), strict=True))
-    # In the settings' order, not the providers'.
-    ordered = [found[name] for name in dict.fromkeys([*(spec.name for spec in settings.region_specs), *names])]
-    prices = [region.hourly_cost_usd for region in ordered]
-    cost = None if None in prices else sum(price for price in prices if price is not None)
-    expires = any(provider in ("aws", "vultr") for provider in by_provider)
-    hosts = pulumi.Output.all(*(host for region in ordered for host in region.hosts))
-    inventory = pulumi.Output.all(Creation(settings.testbed_id).created_at, hosts).apply(
-        lambda values: _inventory(plan, cost, expires, created_at=values[0], hosts=values[1])
+    for provider in dict.fromkeys(spec.provider for spec in specs):
+        group = [spec.name for spec in specs if spec.provider == provider]
+        found.update(zip(group, _regions(provider, plan, group), strict=True))
+    regions = [found[name] for name in names]
+    hosts = [host for region in regions for host in region.hosts]
+    for region in regions:
+        region.admit([host["address"] for host in hosts])
+    cost = total_cost([region.hourly_cost_usd for region in regions])
+    expires = any(spec.provider in _CLOUDS for spec in specs)
+    inventory = pulumi.Output.all(created_at, cost, *hosts).apply(
+        lambda values: _inventory(plan, expires, created_at=values[0], cost=values[1], hosts=values[2:])
     )
     return Testbed(inventory, cost, plan.operator.private_key)
 
 
-def _by_provider(settings: Settings) -> dict[Provider, list[str]]:
-    groups: dict[Provider, list[str]] = {}
-    for spec in settings.region_specs:
-        groups.setdefault(spec.provider, []).append(spec.name)
-    if settings.machines:
-        groups.setdefault("machines", []).extend(dict.fromkeys(machine.region for machine in settings.machines))
-    return groups
+def _regions(provider: Provider, plan: Plan, names: Sequence[str]) -> Sequence[Region]:
+    module = import_module(f"stacks.{provider}")
+    if provider not in _CLOUDS:
+        return cast("Sequence[Region]", module.regions(plan, names))
+    component: Callable[[str, CloudRegionArgs, pulumi.ResourceOptions], Region] = getattr(module, _CLOUDS[provider])
+    shared = pulumi.ResourceOptions(providers=[module.provider(plan.settings)])
+    expires_at = plan.created_at.apply(
+        lambda text: (datetime.fromisoformat(text) + plan.settings.time_to_live).isoformat()
+    )
+    tags = testbed_tags(plan.settings, expires_at)
+    key = plan.operator.public_key
+    return [
+        component(
+            name,
+            cloud_region_args(
+                plan.settings,
+                RegionSpec(provider, name),
+                key,
+                tags,
+                peers=plan.peers,
+                monitoring=plan.role(f"{name}-0") == "monitoring",
+            ),
+            shared,
+        )
+        for name in names
+    ]
 
 
-def _inventory(plan: Plan, cost: float | None, expires: bool, created_at: str, hosts: list[Any]) -> dict[str, Any]:
+def _region_specs(settings: Settings) -> list[RegionSpec]:
+    """All regions in the settings' order; those of machines, which need not be listed, come last."""
+    of_machines = dict.fromkeys(RegionSpec("machines", machine.region) for machine in settings.machines)
+    return list(dict.fromkeys([*settings.region_specs, *of_machines]))
+
+
+def _inventory(plan: Plan, expires: bool, created_at: str, cost: float | None, hosts: list[Any]) -> dict[str, Any]:
     created = datetime.fromisoformat(created_at)
     inventory = Inventory(
         testbed_id=plan.settings.testbed_id,

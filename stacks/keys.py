@@ -9,8 +9,15 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pulumi
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+    load_ssh_private_key,
+)
 from pulumi.dynamic import CreateResult, DiffResult, Resource, ResourceProvider
 
 from benchmark.errors import SettingsError
@@ -73,14 +80,27 @@ def operator_key(settings: Settings) -> OperatorKey:
         key = SshKey("operator")
         return OperatorKey(key.public_key, pulumi.Output.secret(key.private_key), None)
     private = settings.ssh_private_key_file.expanduser().absolute()
-    _read_key("ssh_private_key_file", private)
+    secret = _read_key("ssh_private_key_file", private)
     public = settings.ssh_public_key_file or private.with_name(f"{private.name}.pub")
     text = _read_key("ssh_public_key_file", public.expanduser())
     if not text.startswith(("ssh-", "ecdsa-", "sk-")) or len(text.split()) < 2:
         raise SettingsError(
             f"ssh_public_key_file: {public} holds no public key in OpenSSH's format, `ssh-ed25519 AAAA…`"
         )
+    if _public_half(secret) not in (None, text.split()[1]):
+        raise SettingsError(
+            f"ssh_public_key_file: {public} is not the public half of {private}; name the two of one pair"
+        )
     return OperatorKey(pulumi.Output.from_input(text), None, str(private))
+
+
+def _public_half(private_key: str) -> str | None:
+    """The base64 of the public half; None where only a passphrase would tell, or the format is an older one."""
+    try:
+        key = load_ssh_private_key(private_key.encode() + b"\n", password=None)
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        return None
+    return key.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).decode().split()[1]
 
 
 def _read_key(field: str, path: Path) -> str:

@@ -29,6 +29,9 @@ class LocalRegion(pulumi.ComponentResource):
         self.hosts = [self._host(f"{name}-{index}", name, plan, network) for index in range(plan.settings.instances)]
         self.register_outputs({})
 
+    def admit(self, addresses: Sequence[pulumi.Input[str]]) -> None:
+        """Do nothing: the hosts of one network let each other in, and nobody else."""
+
     def _host(self, name: str, region: str, plan: Plan, network: LocalNetwork) -> pulumi.Output[dict[str, Any]]:
         settings, role = plan.settings, plan.role(name)
         key = SshKey(name, pulumi.ResourceOptions(parent=self))

@@ -44,14 +44,18 @@ def check_machine(state: Path) -> None:
 
 def _try_overlay(folder: Path) -> None:
     """Mount an overlay over this machine's files from below `folder`, in a namespace that ends at once."""
-    with tempfile.TemporaryDirectory(dir=folder, prefix=".overlay-") as scratch:
-        for name in ("upper", "work", "root"):
-            Path(scratch, name).mkdir()
-        options = "lowerdir=/,upperdir=upper,workdir=work,volatile"
-        command = ["unshare", "--mount", "mount", "-t", "overlay", "overlay", "-o", options, "root"]
-        tried = subprocess.run(command, cwd=scratch, capture_output=True, text=True, check=False, timeout=30)
-    if tried.returncode != 0:
+    options = "lowerdir=/,upperdir=upper,workdir=work,volatile"
+    command = ["unshare", "--mount", "mount", "-t", "overlay", "overlay", "-o", options, "root"]
+    try:
+        with tempfile.TemporaryDirectory(dir=folder, prefix=".overlay-") as scratch:
+            for name in ("upper", "work", "root"):
+                Path(scratch, name).mkdir()
+            tried = subprocess.run(command, cwd=scratch, capture_output=True, text=True, check=False, timeout=30)
+            problem = " ".join(tried.stderr.split()) if tried.returncode else ""
+    except OSError as error:
+        problem = f"{error.filename}: {error.strerror}"
+    if problem:
         raise InfrastructureError(
-            f"an overlay over this machine's files cannot be mounted from {folder} ({' '.join(tried.stderr.split())}); "
-            "set GEOBENCH_STATE_DIR to a folder on a disk formatted as ext4 or xfs, outside a container's own layer"
+            f"an overlay over this machine's files cannot be mounted from {folder} ({problem}); set "
+            "GEOBENCH_STATE_DIR to a folder on a disk formatted as ext4 or xfs, outside a container's own layer"
         )

@@ -51,6 +51,7 @@ table inet geobench {{
         ip saddr {operator} ip protocol icmp accept
         ip saddr {operator} drop
         ip saddr {subnet} accept
+        icmp type echo-request drop
         tcp flags & (syn | ack) == syn drop
         udp sport != {{ 53, 123 }} drop
     }}

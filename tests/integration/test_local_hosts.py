@@ -1,0 +1,315 @@
+"""Real local hosts on a real emulated network: what they can see and reach, and what they leave behind."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from benchmark.errors import InfrastructureError
+from benchmark.inventory import NODE_EXPORTER_PORT, TARGETS_DIRECTORY
+from benchmark.settings import Network
+from stacks.keys import KeyPair, generate_key
+from stacks.local.filesystem import HostConfig
+from stacks.local.host import CHECKOUT, Host
+from stacks.local.network import WideAreaNetwork, links_for
+from stacks.monitoring import monitoring_files
+
+pytestmark = pytest.mark.integration
+
+REGIONS = ("us-east-1", "us-east-2")
+DEADLINE_S = 20.0
+
+
+class Testbed:
+    """A network with hosts that can be logged in to; everything is gone when the block ends."""
+
+    __test__ = False
+
+    def __init__(self, name: str, folder: Path) -> None:
+        self.network = WideAreaNetwork(name)
+        self._folder = folder
+        self._operator = generate_key()
+        self._keys: dict[str, KeyPair] = {}
+        self.addresses: dict[str, str] = {}
+        (folder / f"{name}.key").write_text(self._operator.private_key, encoding="utf-8")
+        (folder / f"{name}.key").chmod(0o600)
+        self._identity = folder / f"{name}.key"
+
+    def __enter__(self) -> Testbed:
+        self.network.start(links_for(REGIONS, Network()))
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for name in self._keys:
+            self.host(name).remove()
+        self.network.stop()
+
+    def host(self, name: str) -> Host:
+        return Host(self.network, name)
+
+    def config(self, name: str) -> HostConfig:
+        key = self._keys.setdefault(name, generate_key())
+        files = monitoring_files(timedelta(seconds=1)) if name == "us-east-1-0" else {}
+        role = "monitoring" if files else "instance"
+        return HostConfig(name, name[:9], role, self._operator.public_key, key.private_key, files)  # type: ignore[arg-type]
+
+    def create(self, name: str) -> Host:
+        host = self.host(name)
+        self.addresses[name] = host.create(self.config(name))
+        return host
+
+    def ssh(self, name: str, command: str, pinned: str | None = None) -> subprocess.CompletedProcess[str]:
+        known = self._folder / "known_hosts"
+        known.write_text(f"{self.addresses[name]} {pinned or self._keys[name].public_key}\n", encoding="utf-8")
+        options = ["StrictHostKeyChecking=yes", f"UserKnownHostsFile={known}", "BatchMode=yes", "ConnectTimeout=10"]
+        arguments = [argument for option in options for argument in ("-o", option)]
+        return subprocess.run(
+            ["ssh", "-F", "none", "-i", str(self._identity), *arguments, f"root@{self.addresses[name]}", command],
+            capture_output=True, text=True, timeout=30, check=False, stdin=subprocess.DEVNULL,
+        )  # fmt: skip
+
+    def output(self, name: str, command: str) -> str:
+        done = self.ssh(name, command)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+
+@pytest.fixture(scope="module")
+def testbed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Testbed]:
+    folder = tmp_path_factory.mktemp("hosts")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GEOBENCH_STATE_DIR", str(folder / "state"))
+        with Testbed("it-hosts", folder) as made:
+            for name in ("us-east-1-0", "us-east-1-1", "us-east-2-0"):
+                made.create(name)
+            yield made
+
+
+@pytest.fixture
+def scratch(testbed: Testbed) -> Iterator[str]:
+    """Name of a host of the testbed that a test may create and ruin."""
+    name = "us-east-2-9"
+    yield name
+    testbed.host(name).remove()
+
+
+def wait_for(condition: Callable[[], object], what: str) -> None:
+    deadline = time.monotonic() + DEADLINE_S
+    while not condition():
+        assert time.monotonic() < deadline, f"{what} within {DEADLINE_S:.0f} s"
+        time.sleep(0.05)
+
+
+def http_get(address: str, port: int, path: str, seconds: int = 10) -> str:
+    """The shell command that prints what is served there."""
+    request = f"GET {path} HTTP/1.0\\r\\n\\r\\n"
+    return f"timeout {seconds} bash -c 'exec 3<>/dev/tcp/{address}/{port}; printf \"{request}\" >&3; cat <&3'"
+
+
+def traces(testbed: Testbed) -> dict[str, set[str]]:
+    """What a host must not leave behind on this machine; other testbeds may come and go meanwhile."""
+    shown = subprocess.run(["ip", "-o", "link"], capture_output=True, text=True, check=True).stdout.splitlines()
+    links = {line.split(":")[1].strip() for line in shown}
+    mounts = Path("/proc/self/mountinfo").read_text(encoding="utf-8").splitlines()
+    return {
+        "links": {link for link in links if not link.startswith("geobench")},
+        "mounts": {line for line in mounts if str(testbed.network.directory.parent) in line},
+    }
+
+
+def members(namespace: Path) -> list[Path]:
+    """Living processes of a pid namespace; one that has ended may wait for the machine's init to notice."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            state = (process / "stat").read_text(encoding="utf-8").rpartition(")")[2].split()[0]
+            if state != "Z" and (process / "ns/pid").readlink() == namespace:
+                found.append(process)
+    return found
+
+
+def test_an_operator_logs_in_with_the_key_and_the_pinned_host_key(testbed: Testbed) -> None:
+    assert testbed.output("us-east-1-1", "hostname; id -un; pwd").split() == ["us-east-1-1", "root", "/root"]
+
+
+def test_another_host_key_than_the_pinned_one_is_refused(testbed: Testbed) -> None:
+    refused = testbed.ssh("us-east-1-1", "true", pinned=generate_key().public_key)
+    assert refused.returncode == 255
+    assert "Host key verification failed" in refused.stderr
+
+
+def test_a_host_sees_its_own_processes_only(testbed: Testbed) -> None:
+    names = testbed.output("us-east-1-1", "ps -e -o comm=").split()
+    assert set(names) <= {"sshd", "sshd-session", "prometheus-node", "ps", "bash", "sh"}
+    assert testbed.output("us-east-1-1", "cat /proc/1/comm").strip() == "sshd"
+
+
+def test_a_host_sees_neither_the_checkout_nor_the_state_nor_the_machines_private_files(testbed: Testbed) -> None:
+    state = testbed.network.directory.parents[1]
+    missing = testbed.output("us-east-1-1", f"ls -d {CHECKOUT} {state} 2>&1 || true")
+    assert missing.count("No such file or directory") == 2
+    assert testbed.output("us-east-1-1", "ls -A /root /home /tmp | grep -v : || true").strip() == ""
+    assert "ssh_host_rsa_key" not in testbed.output("us-east-1-1", "ls /etc/ssh")
+
+
+def test_no_environment_of_the_creator_reaches_a_host(
+    testbed: Testbed, scratch: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PULUMI_CONFIG_PASSPHRASE", "hunter2")
+    testbed.create(scratch)
+    assert "hunter2" not in testbed.output(scratch, "cat /proc/1/environ /proc/[0-9]*/environ")
+
+
+def test_what_is_written_on_a_host_stays_there(testbed: Testbed) -> None:
+    testbed.output("us-east-1-1", "echo mine > /usr/local/it-hosts-marker; echo mine > /tmp/it-hosts-marker")
+    for name in ("/usr/local/it-hosts-marker", "/tmp/it-hosts-marker"):
+        assert not Path(name).exists()
+        assert testbed.ssh("us-east-2-0", f"test -e {name}").returncode == 1
+
+
+def test_a_host_changes_its_own_network_settings_and_no_others(testbed: Testbed) -> None:
+    swappiness = Path("/proc/sys/vm/swappiness").read_text(encoding="ascii")
+    assert testbed.ssh("us-east-1-1", "echo 7 > /proc/sys/vm/swappiness").returncode != 0
+    assert Path("/proc/sys/vm/swappiness").read_text(encoding="ascii") == swappiness
+    testbed.output("us-east-1-1", "echo 40 > /proc/sys/net/ipv4/ip_default_ttl")
+    assert Path("/proc/sys/net/ipv4/ip_default_ttl").read_text(encoding="ascii").strip() == "64"
+    assert testbed.ssh("us-east-1-1", "date -s @$(date +%s)").returncode != 0
+
+
+def test_terminals_and_shared_memory_work(testbed: Testbed) -> None:
+    assert testbed.output("us-east-1-1", "script -qec 'tty' /dev/null").strip().startswith("/dev/pts/")
+    assert testbed.output("us-east-1-1", "echo x > /dev/shm/x && cat /dev/shm/x").strip() == "x"
+
+
+def test_the_internet_protocol_is_version_four_alone(testbed: Testbed) -> None:
+    assert testbed.output("us-east-1-1", "cat /proc/net/if_inet6").strip() == ""
+
+
+def test_files_sync_at_once_because_the_layer_is_volatile(testbed: Testbed) -> None:
+    assert "volatile" in testbed.output("us-east-1-1", "grep ' / overlay' /proc/mounts")
+
+
+def test_hosts_reach_each_others_ports_and_the_operator_reaches_ssh_only(testbed: Testbed) -> None:
+    target = testbed.addresses["us-east-1-1"]
+    assert "node_cpu_seconds_total" in testbed.output("us-east-2-0", http_get(target, NODE_EXPORTER_PORT, "/metrics"))
+    blocked = subprocess.run(
+        ["timeout", "2", "bash", "-c", f"exec 3<>/dev/tcp/{target}/{NODE_EXPORTER_PORT}"],
+        capture_output=True,
+        check=False,
+    )
+    assert blocked.returncode != 0
+    subprocess.run(["ping", "-c", "1", "-W", "5", target], capture_output=True, check=True)
+
+
+def test_the_exporter_counts_the_hosts_own_disk_and_interface(testbed: Testbed) -> None:
+    served = testbed.output("us-east-1-1", http_get("127.0.0.1", NODE_EXPORTER_PORT, "/metrics"))
+    assert 'node_filesystem_size_bytes{device="overlay",fstype="overlay",mountpoint="/"}' in served
+    assert 'node_network_receive_bytes_total{device="wan0"}' in served
+
+
+def test_prometheus_runs_on_the_monitoring_host_with_a_folder_for_targets(testbed: Testbed) -> None:
+    ready = http_get("127.0.0.1", 9090, "/-/ready")
+    wait_for(lambda: "200 OK" in testbed.ssh("us-east-1-0", ready).stdout, "Prometheus is ready")
+    testbed.output("us-east-1-0", f"touch {TARGETS_DIRECTORY}/x.json && rm {TARGETS_DIRECTORY}/x.json")
+    assert testbed.ssh("us-east-1-1", "pidof prometheus").returncode == 1
+
+
+def test_the_monitoring_host_publishes_the_networks_own_metrics(testbed: Testbed) -> None:
+    metrics = http_get("127.0.0.1", NODE_EXPORTER_PORT, "/metrics")
+    wait_for(lambda: "wan.prom" in testbed.output("us-east-1-0", metrics), "the network's metrics are published")
+    assert testbed.ssh("us-east-1-0", "touch /var/lib/prometheus/node-exporter/x").returncode != 0
+
+
+def test_orphans_are_reaped(testbed: Testbed) -> None:
+    testbed.output("us-east-1-1", "for i in 1 2 3 4 5; do (setsid true &) ; done")
+    wait_for(lambda: "Z" not in testbed.output("us-east-1-1", "ps -e -o stat="), "no zombie is left")
+
+
+def test_a_killed_host_is_seen_and_starts_again_with_its_address_and_key(testbed: Testbed, scratch: str) -> None:
+    host = testbed.create(scratch)
+    pid, address = host.process_id(), testbed.addresses[scratch]
+    assert pid is not None
+    assert host.is_running()
+    subprocess.run(["kill", "-9", str(pid)], check=True)
+    wait_for(lambda: not host.is_running(), "the death is seen")
+    assert host.start(testbed.config(scratch)) == address
+    assert testbed.output(scratch, "hostname").strip() == scratch
+
+
+def test_a_host_without_its_network_does_not_count_as_running(testbed: Testbed, scratch: str) -> None:
+    host = testbed.create(scratch)
+    testbed.network.detach(scratch)
+    wait_for(lambda: not host.is_running(), "the missing device is seen")
+    assert host.process_id() is not None
+
+
+def test_a_stopped_host_keeps_its_files_and_its_address(testbed: Testbed, scratch: str) -> None:
+    host = testbed.create(scratch)
+    address = testbed.addresses[scratch]
+    testbed.output(scratch, "echo kept > /root/file; (setsid sleep 1000 >/dev/null 2>&1 &)")
+    namespace = Path(f"/proc/{host.process_id()}/ns/pid").readlink()
+    host.stop()
+    assert host.process_id() is None
+    assert members(namespace) == []
+    assert scratch not in testbed.network.hosts()
+    assert host.start(testbed.config(scratch)) == address
+    assert testbed.output(scratch, "cat /root/file; pidof sleep || true").split() == ["kept"]
+
+
+def test_creating_over_a_leftover_ends_it_and_starts_empty(testbed: Testbed, scratch: str) -> None:
+    first = testbed.create(scratch)
+    before = first.process_id()
+    testbed.output(scratch, "echo old > /root/file")
+    second = testbed.create(scratch)
+    assert second.process_id() not in (None, before)
+    assert testbed.ssh(scratch, "test -e /root/file").returncode == 1
+    assert list(testbed.network.hosts()).count(scratch) == 1
+
+
+def test_a_host_that_cannot_start_says_why_and_leaves_no_process(testbed: Testbed, scratch: str) -> None:
+    host = testbed.host(scratch)
+    broken = dataclasses.replace(testbed.config(scratch), host_private_key="no key\n")
+    with pytest.raises(InfrastructureError, match=r"us-east-2-9 did not start: .*(?s:.*)no hostkeys available"):
+        host.create(broken)
+    assert host.process_id() is None
+    assert scratch not in testbed.network.hosts()
+
+
+def test_a_region_without_links_is_refused_and_leaves_no_process(testbed: Testbed, scratch: str) -> None:
+    host = testbed.host(scratch)
+    with pytest.raises(InfrastructureError, match="nowhere-1"):
+        host.create(dataclasses.replace(testbed.config(scratch), region="nowhere-1"))
+    assert host.process_id() is None
+
+
+def test_removing_a_host_leaves_nothing(testbed: Testbed, scratch: str) -> None:
+    before = traces(testbed)
+    host = testbed.create(scratch)
+    testbed.output(scratch, "echo x > /root/file; (setsid sleep 1000 >/dev/null 2>&1 &)")
+    namespace = Path(f"/proc/{host.process_id()}/ns/pid").readlink()
+    assert len(members(namespace)) >= 3
+    wait_for(lambda: traces(testbed) == before, "devices and mounts are the host's own, even while it runs")
+    host.remove()
+    wait_for(lambda: traces(testbed) == before, "nothing is left")
+    assert members(namespace) == []
+    assert not host.directory.exists()
+    host.remove()  # and again, of nothing
+
+
+def test_testbeds_side_by_side_do_not_reach_each_other(testbed: Testbed, tmp_path: Path) -> None:
+    with Testbed("it-others", tmp_path) as other:
+        other.create("us-east-1-1")
+        assert other.network.subnet != testbed.network.subnet
+        mine, theirs = testbed.addresses["us-east-1-1"], other.addresses["us-east-1-1"]
+        for source, name, target in ((testbed, "us-east-1-1", theirs), (other, "us-east-1-1", mine)):
+            assert source.ssh(name, f"ping -c 1 -W 1 {target}").returncode != 0
+            assert source.ssh(name, http_get(target, 22, "/", seconds=1)).stdout == ""
+            assert source.ssh(name, http_get(target, NODE_EXPORTER_PORT, "/metrics", seconds=1)).stdout == ""
+    assert testbed.output("us-east-1-1", "hostname").strip() == "us-east-1-1"
