@@ -8,6 +8,11 @@ export LC_ALL=C
 working=$1 clean=$2 packages=${3//,/ } peers=${4//,/ }
 mkdir -p "$working" && cd "$working" || exit 1
 
+started() { local stat; read -r -a stat <"/proc/$1/stat" && echo "${stat[21]}"; } 2>/dev/null
+
+# Another process may have the pid by now; but a group keeps its number after its leader has ended.
+remains() { [[ ! -e /proc/$pid || $(started "$pid") == "$start" ]] && kill -0 -- "-$pid" 2>/dev/null; }
+
 connect_ms() { # ADDRESS PORT: one round trip; the best of three that were begun together
     local best
     best=$(for _ in 1 2 3; do
@@ -21,12 +26,11 @@ left=0
 for file in run/supervisor.pid run/*/pid; do
     [[ -f $file ]] || continue
     read -r pid start <"$file"
-    same() { local stat; read -r -a stat 2>/dev/null <"/proc/$pid/stat" && [[ ${stat[21]} == "$start" && ${stat[2]} != Z ]]; }
-    same || continue
+    remains || continue
     left=$((left + 1))
     ((clean)) || continue
-    kill -KILL -- "-$pid" 2>/dev/null
-    for ((i = 0; i < 500; i++)); do same || break; sleep 0.01; done
+    kill -KILL -- "-$pid"
+    for ((i = 0; i < 500; i++)); do remains || break; sleep 0.01; done
 done
 echo "left_over $left"
 ((clean)) && rm -rf run

@@ -66,9 +66,10 @@ alive() { # NAME: whether the process that was started under this name still run
     [[ -f $1/pid ]] && read -r pid start <"$1/pid" && [[ $(identity "$pid" 2>/dev/null) == "$pid $start" ]]
 }
 
-signal() { # SIGNAL NAME, to the whole process group
+signal() { # SIGNAL NAME, to the whole process group, which can outlive its leader
     local pid
-    alive "$2" && read -r pid _ <"$2/pid" && kill -s "$1" -- "-$pid" 2>/dev/null
+    [[ -f $2/pid ]] && read -r pid _ <"$2/pid" && { alive "$2" || [[ ! -e /proc/$pid ]]; } &&
+        kill -s "$1" -- "-$pid" 2>/dev/null
 }
 
 stop_all() {

@@ -32,7 +32,7 @@ from benchmark.validity import Verdict, judge
 _FILE_DEADLINE_S = 120.0
 _STOP_DEADLINE_S = 30.0
 _CLOCK_DEADLINE_S = 10.0
-_LEAD_S = 0.1
+_LEAD_S = 0.05
 """Time between the last host's being told when to start and that moment, beyond the round trip to it."""
 _SCRAPE_DEADLINE_S = 30.0
 _PROGRESS_S = 2.0
@@ -132,18 +132,19 @@ class Run:
         supervised.wait_ready(processes, self.testbed.settings.health_check_timeout.total_seconds())
 
     def _drive(self, supervised: Supervision) -> None:
-        """Begin the load once every target was scraped; watch it through warm-up and the measured window."""
-        with self.timeline.phase("monitor"):
-            self._wait_scraped(supervised)
+        """Offer the load: a warm-up, then the measured window, which begins once every target has been scraped."""
         begin = time.time() + _LEAD_S
         supervised.go(self.clients, begin)
         start = begin + self.request.warm_up_s
-        end = start + self.request.duration_s
-        self.times = {"load": begin, "start": start, "end": end}
+        self.times = {"load": begin, "start": start, "end": start + self.request.duration_s}
         with self.timeline.phase("warm_up"):
             self._watch(supervised, start)
+        with self.timeline.phase("monitor"):
+            self._wait_scraped(supervised)
+        start = max(start, time.time())
+        self.times |= {"start": start, "end": start + self.request.duration_s}
         with self.timeline.phase("measure"):
-            self._watch(supervised, end)
+            self._watch(supervised, self.times["end"])
 
     def _wait_scraped(self, supervised: Supervision) -> None:
         """Wait until Prometheus has a sample of every node and client of this run."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from typing import Any
 from benchmark.errors import InfrastructureError, UsageError
 from benchmark.inventory import Inventory, parse_inventory
 
-_DEADLINE = 60.0
+_DEADLINE_S = 60.0
 
 
 @dataclass(frozen=True)
@@ -33,12 +34,31 @@ def project_directory() -> Path:
     return Path(__file__).resolve().parent.parent
 
 
-def read_stack(project: Path, stack: str | None = None) -> Stack:
-    """Read the outputs of `stack`, or of the selected one.
+def begin_reading(project: Path, stack: str | None = None) -> Callable[[], Stack]:
+    """Have Pulumi read the outputs of `stack`, or of the selected one; return what waits for them.
 
     Raises UsageError where no stack is selected or it is not up, InfrastructureError if Pulumi does not answer.
     """
-    outputs = _outputs(project, stack)
+    pulumi = shutil.which("pulumi")
+    if pulumi is None:
+        raise UsageError("no `pulumi` on PATH; run `. ./env.sh` in the project first, or give --inventory FILE")
+    command = [pulumi, "stack", "output", "--json", "--show-secrets", "--non-interactive"]
+    command += ["--stack", stack] if stack else []
+    process = subprocess.Popen(
+        command, cwd=project, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    return lambda: _finish(process, stack)
+
+
+def _finish(process: subprocess.Popen[str], stack: str | None) -> Stack:
+    try:
+        stdout, stderr = process.communicate(timeout=_DEADLINE_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        raise InfrastructureError(f"`pulumi stack output` gave no answer within {_DEADLINE_S:.0f} s") from None
+    if process.returncode != 0:
+        raise UsageError(_explain(stderr, stack))
+    outputs: dict[str, Any] = json.loads(stdout)
     if "inventory" not in outputs:
         raise UsageError(f"stack {stack or '(selected)'} has no hosts; `pulumi up` creates them")
     return Stack(
@@ -46,31 +66,6 @@ def read_stack(project: Path, stack: str | None = None) -> Stack:
         inventory=parse_inventory(json.dumps(outputs["inventory"]), "the stack output `inventory`"),
         private_key=outputs.get("ssh_private_key"),
     )
-
-
-def _outputs(project: Path, stack: str | None) -> dict[str, Any]:
-    pulumi = shutil.which("pulumi")
-    if pulumi is None:
-        raise UsageError("no `pulumi` on PATH; run `. ./env.sh` in the project first, or give --inventory FILE")
-    command = [pulumi, "stack", "output", "--json", "--show-secrets", "--non-interactive"]
-    if stack:
-        command += ["--stack", stack]
-    try:
-        answer = subprocess.run(
-            command,
-            cwd=project,
-            capture_output=True,
-            text=True,
-            timeout=_DEADLINE,
-            stdin=subprocess.DEVNULL,
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
-        raise InfrastructureError(f"`pulumi stack output` gave no answer within {_DEADLINE:.0f} s") from None
-    if answer.returncode != 0:
-        raise UsageError(_explain(answer.stderr, stack))
-    outputs: dict[str, Any] = json.loads(answer.stdout)
-    return outputs
 
 
 def _explain(stderr: str, stack: str | None) -> str:

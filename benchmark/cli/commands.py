@@ -47,8 +47,8 @@ def run(as_json: bool, stack: str | None, inventory: Path | None, settings: Path
     target = Target(stack, inventory, settings)
     from benchmark.sweep import run_benchmark
 
-    request = _request(target, options)
     view = _view()
+    request = _request(target, options)
     with target.open() as testbed, view:
         summaries = run_benchmark(testbed, request, view.observe, began=_process_start())
     if as_json:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,35 +14,56 @@ import click
 from benchmark.errors import UsageError
 from benchmark.inventory import Inventory, read_inventory
 from benchmark.settings import Settings, load_settings, parse_duration, stack_settings
-from benchmark.stack import project_directory, read_stack
+from benchmark.stack import Stack, begin_reading, project_directory
 
 if TYPE_CHECKING:
     from benchmark.testbed import Testbed
 
 
 class Target:
-    """The testbed that a command works on: its inventory, its key and its settings, read when first needed."""
+    """The testbed that a command works on: its inventory, its key and its settings.
+
+    Pulumi begins to read the stack's outputs when this is made, and is waited for when they are first needed: what a
+    command imports meanwhile takes no time of its own.
+    """
 
     def __init__(self, stack: str | None, inventory: Path | None, settings: Path | None) -> None:
         if stack and inventory:
             raise UsageError("--stack and --inventory both name the hosts; give one of them")
         self.project = project_directory()
-        self._private_key: str | None = None
-        if inventory:
-            self.inventory = read_inventory(inventory)
-            self.settings = load_settings(settings) if settings else _settings_of(self.inventory)
-        else:
-            found = read_stack(self.project, stack)
-            self.inventory, self._private_key = found.inventory, found.private_key
-            self.settings = load_settings(settings) if settings else stack_settings(self.project, found.name)
+        self._inventory_file = inventory
+        self._settings_file = settings
+        self._reading = None if inventory else begin_reading(self.project, stack)
+
+    @cached_property
+    def _stack(self) -> Stack | None:
+        return self._reading() if self._reading else None
+
+    @cached_property
+    def inventory(self) -> Inventory:
+        """The hosts; UsageError if there are none to be had."""
+        if self._inventory_file:
+            return read_inventory(self._inventory_file)
+        assert self._stack is not None
+        return self._stack.inventory
+
+    @cached_property
+    def settings(self) -> Settings:
+        """The settings file that was named, else the stack's; defaults for a bare inventory."""
+        if self._settings_file:
+            return load_settings(self._settings_file)
+        if self._stack is None:
+            return Settings(testbed_id=self.inventory.testbed_id, regions=self.inventory.regions)
+        return stack_settings(self.project, self._stack.name)
 
     @property
     def private_key(self) -> Path | str:
         """The key's path, or its text; UsageError if there is none."""
         named = self.settings.ssh_private_key_file or self.inventory.ssh.private_key_file
-        if self._private_key is None and named is None:
+        generated = self._stack.private_key if self._stack else None
+        if generated is None and named is None:
             raise UsageError("the inventory names no private key; set ssh_private_key_file in the settings")
-        return self._private_key or Path(str(named)).expanduser()
+        return generated or Path(str(named)).expanduser()
 
     @property
     def results_dir(self) -> Path:
@@ -63,11 +85,6 @@ class Target:
         )
         with fleet:
             yield Testbed(self.inventory, fleet, self.settings)
-
-
-def _settings_of(inventory: Inventory) -> Settings:
-    """Settings for an inventory that came without: defaults, and what the inventory itself tells."""
-    return Settings(testbed_id=inventory.testbed_id, regions=inventory.regions)
 
 
 class DurationType(click.ParamType[timedelta]):
