@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import random
@@ -18,7 +19,7 @@ from typing import Any
 
 import pytest
 
-from stacks.local.emulator import HEADER, Emulator, Line, Port
+from stacks.local.emulator import BATCH, HEADER, Emulator, Line, Port
 from stacks.local.network import EMULATOR
 
 A, B, C = "198.18.0.2", "198.18.0.3", "198.18.0.4"
@@ -63,8 +64,6 @@ class Bench:
         port = self.ports[at]
         if port is self.emulator.operator:
             self.emulator.receive_operator(port)
-        elif self.emulator.impaired:
-            self.emulator.receive_impaired(port)
         else:
             self.emulator.receive(port)
 
@@ -292,6 +291,19 @@ def test_metrics_count_packets_bytes_drops_and_lateness(bench: Bench) -> None:
     assert samples['wan_lateness_seconds_bucket{le="0.003"}'] == "0"
     assert samples['wan_lateness_seconds_bucket{le="+Inf"}'] == samples["wan_lateness_seconds_count"] == "1"
     assert float(samples["wan_lateness_seconds_sum"]) >= 0.003
+
+
+def test_a_host_that_sends_faster_than_it_is_read_counts_as_lateness(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for now, sent in ((100.0, BATCH), (100.004, BATCH), (100.012, BATCH), (100.013, 0)):
+        for _ in range(sent):
+            bench.ends[A].send(packet(A, B))
+        monkeypatch.setattr("stacks.local.emulator.monotonic", functools.partial(float, now))
+        bench.emulator.receive(bench.ports[A])
+    assert bench.emulator.late_sum == pytest.approx(0.004 + 0.012)
+    assert sum(bench.emulator.late) == 2
+    assert bench.ports[A].behind == 0
 
 
 def test_the_writer_replaces_the_file_and_ends_with_its_owner(tmp_path: Path) -> None:

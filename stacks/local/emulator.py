@@ -87,6 +87,8 @@ class Port:
         self.routes: dict[bytes, tuple[Line, int]] = {}
         self.free_at = 0.0
         """When the uplink will have sent all it was given."""
+        self.behind = 0.0
+        """Since when each read left packets waiting; 0 if the last one took all there was."""
 
 
 class Emulator:
@@ -100,7 +102,7 @@ class Emulator:
         self.lines: dict[tuple[Any, ...], Line] = {}
         self.serial = 0
         self.links: dict[str, Any] = {"rtt_ms": {}, "loss": 0.0, "jitter_ms": 0.0, "bandwidth_mbps": None}
-        self.impaired, self.segments = False, True
+        self.impaired, self.segments, self.rate = False, True, 0.0
         self.packets_in = self.bytes_in = self.packets_out = self.bytes_out = 0
         self.bytes_discarded = 0
         self.dropped: Counter[str] = Counter()
@@ -115,13 +117,14 @@ class Emulator:
 
     def receive(self, port: Port) -> None:
         """Read what a host has sent, at most BATCH packets, and queue it."""
-        fd, address, routes, heads = port.fd, port.address, port.routes, self.heads
+        fd, address, routes, heads, impaired = port.fd, port.address, port.routes, self.heads, self.impaired
         read, now, size, count = os.read, monotonic(), 0, 0
         full = self.bytes_in - self.bytes_out - self.bytes_discarded > QUEUE_BYTES
         for _ in range(BATCH):
             try:
                 packet = read(fd, LARGEST)
             except BlockingIOError:
+                port.behind = 0.0
                 break
             except OSError:
                 self.detach(port)
@@ -131,49 +134,39 @@ class Emulator:
                 self._leave(port, packet, full)
                 continue
             line, out = route
-            due = now + line.delay
+            due = self._impair(port, line, len(packet), now) if impaired else now + line.delay
+            if due is None:
+                continue
             if not line.queue:
                 heapq.heappush(heads, (due, line.serial, line))
             line.queue.append((due, out, packet))
             size += len(packet)
             count += 1
+        else:
+            self._fall_behind(port, now)
         self.bytes_in += size
         self.packets_in += count
 
-    def receive_impaired(self, port: Port) -> None:
-        """Do what `receive` does where links lose, jitter or have a rate: a line for each host and region."""
-        rate = self.links["bandwidth_mbps"] and self.links["bandwidth_mbps"] * 125e3
-        limit = max(UPLINK_S, 65536 / rate) if rate else 0.0
-        for _ in range(BATCH):
-            try:
-                packet = os.read(port.fd, LARGEST)
-            except BlockingIOError:
-                break
-            except OSError:
-                self.detach(port)
-                break
-            route = port.routes.get(packet[DESTINATION])
-            full = self.bytes_in - self.bytes_out - self.bytes_discarded > QUEUE_BYTES
-            if route is None or full or packet[SOURCE] != port.address:
-                self._leave(port, packet, full)
-                continue
-            line, out = route
-            sent = monotonic()
-            if rate:
-                port.free_at = max(port.free_at, sent)
-                if port.free_at - sent > limit:
-                    self.dropped["uplink"] += 1
-                    continue
-                sent = port.free_at = port.free_at + (len(packet) - HEADER) / rate
-            if line.loss and random.random() < line.loss:
-                self.dropped["loss"] += 1
-                continue
-            due = line.due(sent)
-            if not line.queue:
-                heapq.heappush(self.heads, (due, line.serial, line))
-            line.queue.append((due, out, packet))
-            self.bytes_in += len(packet)
-            self.packets_in += 1
+    def _impair(self, port: Port, line: Line, size: int, now: float) -> float | None:
+        """When a packet is due over a link with a rate, loss or jitter; None if it is dropped."""
+        if self.rate:
+            port.free_at = max(port.free_at, now)
+            if port.free_at - now > max(UPLINK_S, 65536 / self.rate):
+                self.dropped["uplink"] += 1
+                return None
+            now = port.free_at = port.free_at + (size - HEADER) / self.rate
+        if line.loss and random.random() < line.loss:
+            self.dropped["loss"] += 1
+            return None
+        return line.due(now)
+
+    def _fall_behind(self, port: Port, now: float) -> None:
+        """Count as lateness how long a host's packets may have waited to be read; their delay begins only then."""
+        if port.behind:
+            self.late[bisect_left(BOUNDS_S, now - port.behind)] += 1
+            self.late_sum += now - port.behind
+        else:
+            port.behind = now
 
     def deliver(self, now: float) -> None:
         """Write every packet that is due at `now`."""
@@ -226,8 +219,6 @@ class Emulator:
                     self._serve(fd)
                 elif port is self.operator:
                     self.receive_operator(port)
-                elif self.impaired:
-                    self.receive_impaired(port)
                 else:
                     self.receive(port)
                 if heads and heads[0][0] <= clock():
@@ -321,7 +312,8 @@ class Emulator:
         if missing:
             raise ValueError(f"hosts are attached in {', '.join(missing)}, which the new links leave out")
         self.links, self.lines = links, {}
-        self.segments = not (links["loss"] or links["bandwidth_mbps"])  # a lost segment would be 45 lost packets
+        self.rate = (links["bandwidth_mbps"] or 0.0) * 125e3  # bytes/s
+        self.segments = not (links["loss"] or self.rate)  # a lost segment would be 45 lost packets
         self.impaired = bool(not self.segments or links["jitter_ms"])
         for port in self.ports.values():
             if port.region:
