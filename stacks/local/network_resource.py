@@ -6,17 +6,23 @@ rebooted), and hosts, whose interfaces went with it, are then replaced.
 
 from __future__ import annotations
 
+from dataclasses import replace
+from itertools import combinations_with_replacement
 from typing import Any
 
 import pulumi
 from pulumi.dynamic import CreateResult, DiffResult, ReadResult, Resource, ResourceProvider, UpdateResult
 
 from stacks.local.network import Links, WideAreaNetwork
+from stacks.local.plain_errors import plain_errors
+from stacks.local.resource import plain_errors
 
 
 class NetworkProvider(ResourceProvider):
     """Creates, changes and removes the network of a local testbed; its id is the testbed's."""
 
+    @plain_errors
+    @plain_errors
     def create(self, props: dict[str, Any]) -> CreateResult:
         """Start the emulator and claim a subnet."""
         network = WideAreaNetwork(props["testbed_id"])
@@ -37,15 +43,28 @@ class NetworkProvider(ResourceProvider):
         stable = ["testbed_id", "subnet", "operator_address", "identity", "metrics_directory"]
         return DiffResult(changed, replaced, [] if replaced else stable, delete_before_replace=True)
 
-    def update(self, _id: str, _olds: dict[str, Any], news: dict[str, Any]) -> UpdateResult:
+    @plain_errors
+    @plain_errors
+    def update(self, _id: str, olds: dict[str, Any], news: dict[str, Any]) -> UpdateResult:
         """Give the running emulator its new links; hosts stay attached."""
         network = WideAreaNetwork(_id)
-        network.start(Links.from_json(news["links"]))
+        network.start(with_former_regions(Links.from_json(news["links"]), Links.from_json(olds["links"])))
         return UpdateResult(_outputs(news, network))
 
+    @plain_errors
+    @plain_errors
     def delete(self, _id: str, _props: dict[str, Any]) -> None:
         """End the emulator and remove all traces."""
         WideAreaNetwork(_id).stop()
+
+
+def with_former_regions(links: Links, former: Links) -> Links:
+    """Add the regions of `former` to `links`: pulumi deletes the hosts of a region that is left out only afterwards."""
+    rtt_ms = {**former.rtt_ms, **links.rtt_ms}
+    names = sorted({name for pair in rtt_ms for name in pair.split("/")})
+    for first, second in combinations_with_replacement(names, 2):
+        rtt_ms.setdefault(f"{first}/{second}", 0.0)  # between hosts about to be deleted and new ones
+    return replace(links, rtt_ms=rtt_ms)
 
 
 class LocalNetwork(Resource, module="geobench", name="LocalNetwork"):
