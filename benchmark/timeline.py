@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
-from benchmark.counters import Process, Span
-from benchmark.figures import ERRORS, SUBMITTED, Metrics
+from benchmark.counters import Process, Span, processes
+from benchmark.figures import ERRORS, LOAD_GENERATOR, SUBMITTED, Metrics
 from benchmark.histogram import Array, Histogram, make_histogram, merge
+from benchmark.monitoring import Series
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,23 @@ def make_timeline(
         p50_s=p50,
         p99_s=p99,
     )
+
+
+def timelines(
+    series: Sequence[Series],
+    start: float,
+    end: float,
+    *,
+    by: Literal["region", "client"],
+    step: float = 5.0,
+    metrics: Metrics = LOAD_GENERATOR,
+) -> dict[str, Timeline]:
+    """Return a timeline for each region, or for each client by its name, that has two samples in the window."""
+    groups: dict[str, list[Process]] = {}
+    for process in processes(series, metrics.job, metrics.counters):
+        groups.setdefault(process.region if by == "region" else process.name, []).append(process)
+    made = {name: make_timeline(group, start, end, step=step, metrics=metrics) for name, group in groups.items()}
+    return {name: timeline for name, timeline in made.items() if timeline is not None}
 
 
 def _quantiles_over_time(measured: Sequence[Process], latency: str, edges: Array) -> tuple[Array, Array]:

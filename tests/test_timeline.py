@@ -9,7 +9,7 @@ from simulated import client, labels_of, series, steady
 from benchmark.counters import processes
 from benchmark.figures import LOAD_GENERATOR
 from benchmark.monitoring import Series
-from benchmark.timeline import Timeline, make_timeline
+from benchmark.timeline import Timeline, make_timeline, timelines
 
 
 def of(*clients: list[Series], start: float = 1010.0, end: float = 1050.0, step: float = 1.0) -> Timeline:
@@ -97,3 +97,16 @@ def test_errors_have_a_rate() -> None:
 def test_without_two_samples_there_is_no_timeline() -> None:
     found = processes(steady("a"), "client", LOAD_GENERATOR.counters)
     assert make_timeline(found, 2000, 2100, step=1, metrics=LOAD_GENERATOR) is None
+
+
+def test_regions_and_clients_have_timelines_that_add_up() -> None:
+    made = [*steady("a", rate=100), *steady("b", rate=50), *steady("c", rate=20, region="eu-west-1")]
+    whole = of(made)
+    regions = timelines(made, 1010, 1050, by="region", step=1)
+    clients = timelines(made, 1010, 1050, by="client", step=1)
+    assert set(regions) == {"us-east-1", "eu-west-1"}
+    assert set(clients) == {"a", "b", "c"}
+    for parts in (regions, clients):
+        summed = np.sum([timeline.throughput_tps for timeline in parts.values()], axis=0)
+        assert summed == pytest.approx(whole.throughput_tps)
+    assert timelines(made, 2000, 2050, by="client") == {}

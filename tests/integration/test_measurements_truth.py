@@ -1,0 +1,200 @@
+"""Measurements against truth: real load generators and servers of known service times, sampled by a real Prometheus."""
+
+from __future__ import annotations
+
+import json
+import math
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from truth import running_truth
+
+from benchmark.errors import InfrastructureError
+from benchmark.measurements import Measurement, measure
+from benchmark.monitoring import Prometheus, Series
+from benchmark.validity import judge
+
+pytestmark = pytest.mark.integration
+
+GENERATOR = Path(__file__).parents[2] / "assets" / "load_generator.py"
+MODELS = {
+    "constant": "constant:0.2",
+    "exponential": "exponential:0.25",
+    "bimodal": "bimodal:0.1:0.5:0.15",
+    "stall": "stall:0.1:3:2",
+}
+RATE, INTERVAL, WARM_UP, SECONDS, DEADLINE = 60.0, 0.25, 1.5, 6.0, 40.0
+
+
+@dataclass(frozen=True)
+class Run:
+    """What Prometheus stored of all clients, and by client when each request was due and completed (unix s)."""
+
+    start: float
+    end: float
+    series: list[Series]
+    log: dict[str, tuple[NDArray[np.float64], NDArray[np.float64]]]
+
+    def measured(self, *hosts: str) -> Measurement:
+        chosen = [one for one in self.series if one.labels["host"] in hosts]
+        return measure(chosen, self.start, self.end, scrape_interval=INTERVAL)
+
+    def exact(self, host: str) -> NDArray[np.float64]:
+        """The latencies of what completed between the samples that the window uses, sorted.
+
+        By count and not by time: a sample is stamped when its scrape begins, and counted a moment later.
+        """
+        (count,) = [s for s in self.series if s.metric == "latency_s_count" and s.labels["host"] == host]
+        inside = count.values[(count.times >= self.start) & (count.times <= self.end)].astype(int)
+        due, completed = self.log[host]
+        order = np.argsort(completed)[inside[0] : inside[-1]]
+        return np.sort((completed - due)[order])
+
+    def quiet(self) -> bool:
+        """Whether this machine had time for the clients: else the run says nothing about the measurement."""
+        found = self.measured(*MODELS)
+        return not found.gaps and all(p99.estimate < 0.003 for p99 in found.lateness_s.values())
+
+
+@contextmanager
+def generator(folder: Path, url: str) -> Iterator[tuple[subprocess.Popen[str], int]]:
+    """A load generator that waits for `go`, and the port of its metrics."""
+    path = folder / "generator.json"
+    requests = {"url": url, "body": "{{sequence}}"}
+    profile = [[0, RATE], [WARM_UP + SECONDS + 3, 0]]
+    path.write_text(json.dumps({"listen": "127.0.0.1:0", "profile": profile, "requests": requests}))
+    command = [sys.executable, "-I", str(GENERATOR), "--config", str(path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            yield process, int(process.stdout.readline().rpartition(" ")[2])
+        finally:
+            process.kill()
+
+
+@contextmanager
+def prometheus(folder: Path, ports: dict[str, int]) -> Iterator[Prometheus]:
+    """A Prometheus that samples the clients, by host, at `ports`."""
+    groups = [
+        {"targets": [f"127.0.0.1:{port}"], "labels": {"host": host, "region": f"r{number % 2}"}}
+        for number, (host, port) in enumerate(ports.items())
+    ]
+    every = f"{INTERVAL * 1000:g}ms"
+    scrape = {"job_name": "client", "scrape_interval": every, "scrape_timeout": every, "static_configs": groups}
+    (folder / "prometheus.json").write_text(json.dumps({"scrape_configs": [scrape]}))  # JSON is YAML
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    options = {
+        "config.file": folder / "prometheus.json", "storage.tsdb.path": folder / "data", "web.listen-address": address,
+    }  # fmt: skip
+    command = ["prometheus", *(f"--{name}={value}" for name, value in options.items())]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        try:
+            with Prometheus(f"http://{address}") as client:
+                yield client
+        finally:
+            process.terminate()
+
+
+def wait_until(client: Prometheus, hosts: int, since: float) -> None:
+    deadline = time.monotonic() + DEADLINE
+    while time.monotonic() < deadline:
+        try:
+            if len(client.scraped(since)) == hosts:
+                return
+        except InfrastructureError:
+            pass  # it is starting
+        time.sleep(0.05)
+    pytest.fail(f"not all clients were sampled after {since} within {DEADLINE:g} s")
+
+
+def drive(folder: Path) -> Run:
+    """Let every client send to its server, and return what Prometheus and the servers saw."""
+    with ExitStack() as stack:
+        truths, clients = {}, {}
+        for host, model in MODELS.items():
+            (folder / host).mkdir(parents=True)
+            truths[host] = stack.enter_context(running_truth(model, folder / host))
+            clients[host] = stack.enter_context(generator(folder / host, truths[host].url()))
+        client = stack.enter_context(prometheus(folder, {host: port for host, (_, port) in clients.items()}))
+        wait_until(client, len(MODELS), 0.0)
+        begin = time.time() + 0.2
+        for process, _ in clients.values():
+            assert process.stdin is not None
+            process.stdin.write(f"go {begin:.6f}\n")
+            process.stdin.flush()
+        start, end = begin + WARM_UP, begin + WARM_UP + SECONDS
+        wait_until(client, len(MODELS), end)
+        series = client.samples('{job="client"}', begin - 1, end)
+        boot = time.time() - time.monotonic()
+        log = {}
+        for host, truth in truths.items():
+            entries = truth.stop()
+            due = np.array([begin + entry.sequence / RATE for entry in entries])
+            log[host] = (due, np.array([boot + entry.completion for entry in entries]))
+    return Run(start, end, series, log)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    found = drive(tmp_path_factory.mktemp("run"))
+    for _ in range(2):
+        if found.quiet():
+            break
+        found = drive(tmp_path_factory.mktemp("run"))
+    return found
+
+
+@pytest.mark.parametrize("host", MODELS)
+def test_throughput_and_mean_are_within_one_percent_of_the_log(run: Run, host: str) -> None:
+    exact, found = run.exact(host), run.measured(host).total
+    assert found.latency_s is not None
+    assert found.completed == len(exact)
+    assert found.throughput_tps == pytest.approx(RATE, rel=0.02)
+    assert found.latency_s.mean == pytest.approx(exact.mean(), rel=0.01)
+    assert found.latency_s.stdev == pytest.approx(exact.std(), rel=0.02, abs=0.003)
+
+
+@pytest.mark.parametrize("host", MODELS)
+def test_the_bounds_of_quantiles_contain_the_exact_ones(run: Run, host: str) -> None:
+    exact, found = run.exact(host), run.measured(host).total.latency_s
+    assert found is not None
+    ranks = 3 / len(exact)
+    for q, quantile in [(0.5, found.p50), (0.9, found.p90), (0.99, found.p99)]:
+        below, above = np.quantile(exact, [max(0.0, q - ranks), min(1.0, q + ranks)], method="inverted_cdf")
+        assert quantile.lower <= above + 0.002
+        assert below <= (quantile.upper or math.inf)
+        assert quantile.upper is not None
+        assert quantile.upper <= 1.3 * quantile.lower
+
+
+def test_a_stall_of_two_seconds_is_in_the_latency_and_in_the_timeline(run: Run) -> None:
+    measurement = run.measured("stall")
+    assert measurement.total.latency_s is not None
+    assert measurement.total.latency_s.p99.lower >= 1.6
+    assert measurement.timeline is not None
+    # Two seconds are eight intervals; the first and the last are covered in part.
+    assert np.sum(measurement.timeline.throughput_tps < RATE / 10) >= 6
+    assert np.nanmax(measurement.timeline.p99_s) >= 1.6
+
+
+def test_all_clients_together_are_the_sum_of_the_logs(run: Run) -> None:
+    measurement = run.measured(*MODELS)
+    every = np.concatenate([run.exact(host) for host in MODELS])
+    assert measurement.total.latency_s is not None
+    assert measurement.total.completed == len(every)
+    assert measurement.total.latency_s.mean == pytest.approx(every.mean(), rel=0.01)
+    assert measurement.total.latency_s.p90.lower <= np.quantile(every, 0.905)
+    assert np.quantile(every, 0.895) <= (measurement.total.latency_s.p90.upper or math.inf)
+    assert set(measurement.regions) == {"r0", "r1"}
+    verdict = judge(measurement, load_tps=RATE * len(MODELS), expected_clients=MODELS)
+    assert (verdict.reasons, verdict.saturated) == ([], False)
