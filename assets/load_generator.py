@@ -426,7 +426,8 @@ class Loop:
             # epoll waits in whole milliseconds, select in microseconds.
             select.select([self._epoll], [], [], min(wait, 3600.0))
         for fd, events in self._epoll.poll(0, 256):
-            self._handlers[fd](events)
+            if fd in self._handlers:  # another handler may just have forgotten it
+                self._handlers[fd](events)
 
 
 class Stream:

