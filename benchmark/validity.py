@@ -11,7 +11,7 @@ from benchmark.measurements import Measurement
 
 
 @dataclass(frozen=True)
-class Limits:
+class Thresholds:
     """Beyond what a run warns or is invalid."""
 
     tolerance: float = 0.02
@@ -30,7 +30,7 @@ class Limits:
     """Clock offset of a host above which the run is invalid."""
 
 
-LIMITS = Limits()
+THRESHOLDS = Thresholds()
 
 
 @dataclass
@@ -57,7 +57,7 @@ def judge(
     clock_offsets_s: Mapping[str, float] | None = None,
     usage: Mapping[str, HostUsage] | None = None,
     faulty_hosts: Collection[str] = (),
-    limits: Limits = LIMITS,
+    thresholds: Thresholds = THRESHOLDS,
 ) -> Verdict:
     """Judge a measurement of a run that was asked for `load_tps`.
 
@@ -67,12 +67,12 @@ def judge(
     verdict = Verdict()
     _judge_samples(measurement, verdict, expected_clients, faulty_hosts)
     _judge_restarts(measurement, verdict, faulty_hosts)
-    _judge_clocks(clock_offsets_s or {}, verdict, limits)
+    _judge_clocks(clock_offsets_s or {}, verdict, thresholds)
     if measurement.clients:
-        _judge_load(measurement, verdict, load_tps, limits)
-        _judge_lateness(measurement, verdict, limits)
+        _judge_load(measurement, verdict, load_tps, thresholds)
+        _judge_lateness(measurement, verdict, thresholds)
         _judge_quantiles(measurement, verdict)
-    verdict.warnings += saturated_hosts(usage or {}, limits.cpu_busy)
+    verdict.warnings += saturated_hosts(usage or {}, thresholds.cpu_busy)
     return verdict
 
 
@@ -107,19 +107,19 @@ def _judge_restarts(measurement: Measurement, verdict: Verdict, faulty: Collecti
         _blame(verdict, host in faulty, f"{name}: restarted within the window, seen at {when}")
 
 
-def _judge_clocks(offsets: Mapping[str, float], verdict: Verdict, limits: Limits) -> None:
+def _judge_clocks(offsets: Mapping[str, float], verdict: Verdict, thresholds: Thresholds) -> None:
     for host, offset in sorted(offsets.items()):
         text = f"{host}: its clock is off by {offset * 1000:+.1f} ms"
-        if abs(offset) > limits.clock_offset_invalid_s:
-            verdict.reasons.append(f"{text}, more than {limits.clock_offset_invalid_s * 1000:g} ms")
-        elif abs(offset) > limits.clock_offset_warn_s:
-            verdict.warnings.append(f"{text}, more than {limits.clock_offset_warn_s * 1000:g} ms")
+        if abs(offset) > thresholds.clock_offset_invalid_s:
+            verdict.reasons.append(f"{text}, more than {thresholds.clock_offset_invalid_s * 1000:g} ms")
+        elif abs(offset) > thresholds.clock_offset_warn_s:
+            verdict.warnings.append(f"{text}, more than {thresholds.clock_offset_warn_s * 1000:g} ms")
 
 
-def _judge_load(measurement: Measurement, verdict: Verdict, load: float, limits: Limits) -> None:
+def _judge_load(measurement: Measurement, verdict: Verdict, load: float, thresholds: Thresholds) -> None:
     """Compare what was asked for, due, sent and achieved; one transaction per client at the edges is no difference."""
     total = measurement.total
-    slack = max(limits.tolerance * load, len(measurement.clients) / total.sampled_seconds)
+    slack = max(thresholds.tolerance * load, len(measurement.clients) / total.sampled_seconds)
     achieved, sent = total.throughput_tps, total.submitted_tps
     offered = next((rate for rate in (total.due_tps, sent) if rate is not None), load)
     verdict.saturated = achieved < offered - slack
@@ -140,21 +140,21 @@ def _judge_load(measurement: Measurement, verdict: Verdict, load: float, limits:
             verdict.reasons.append(f"{lost:.1f} tx/s of {sent:.1f} sent neither completed, nor failed, nor in flight")
 
 
-def _judge_lateness(measurement: Measurement, verdict: Verdict, limits: Limits) -> None:
+def _judge_lateness(measurement: Measurement, verdict: Verdict, thresholds: Thresholds) -> None:
     latency = measurement.total.latency_s
     for name, p99 in measurement.lateness_s.items():
-        if p99.estimate <= limits.client_lateness_s:
+        if p99.estimate <= thresholds.client_lateness_s:
             continue
         text = f"client {name}: sent requests {p99.estimate * 1000:.1f} ms after they were due (p99)"
         # Where the system does not keep up, requests that wait for a connection are sent late by its fault; a client
         # that is too slow itself shows in what it offered.
-        if latency and not verdict.saturated and p99.estimate > limits.client_lateness_share * latency.mean:
+        if latency and not verdict.saturated and p99.estimate > thresholds.client_lateness_share * latency.mean:
             share = p99.estimate / latency.mean
             verdict.reasons.append(f"{text}, {share:.0%} of the mean latency of {latency.mean * 1000:.1f} ms")
         else:
             verdict.warnings.append(text)
     for name, p99 in measurement.wan_lateness_s.items():
-        if p99.estimate > limits.wan_lateness_s:
+        if p99.estimate > thresholds.wan_lateness_s:
             verdict.warnings.append(f"{name}: the emulated network was {p99.estimate * 1000:.1f} ms late (p99)")
 
 

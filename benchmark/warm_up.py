@@ -56,7 +56,7 @@ def truncation(values: Array) -> int | None:
 
 
 def steady_window(timeline: Timeline) -> Steady:
-    """Find the steady part of a run in its throughput and mean latency over time.
+    """Find the steady part of a run in the timeline of all of it: `measure` from the first to the last sample.
 
     The cool-down is cut where the submitted load falls below half of its median for good; then the later one of
     the ends of the warm-up in throughput and in mean latency begins the window. Without convergence, the second

@@ -10,7 +10,7 @@ from benchmark.histogram import Quantile
 from benchmark.host_usage import HostUsage
 from benchmark.measurements import Measurement, measure
 from benchmark.monitoring import Series
-from benchmark.validity import Limits, judge
+from benchmark.validity import Thresholds, judge
 
 SCRAPES = np.arange(1000.0, 1061.0)
 DUE = np.arange(1000.0, 1060.0, 0.01)
@@ -121,7 +121,7 @@ def test_a_host_without_processor_time_left_is_named() -> None:
 def test_a_late_network_warns() -> None:
     run = replace(of(steady("a")), wan_lateness_s={"h": Quantile(estimate=0.0042, lower=0.002, upper=0.005)})
     assert judge(run, load_tps=100).warnings == ["h: the emulated network was 4.2 ms late (p99)"]
-    assert judge(run, load_tps=100, limits=Limits(wan_lateness_s=0.01)).warnings == []
+    assert judge(run, load_tps=100, thresholds=Thresholds(wan_lateness_s=0.01)).warnings == []
 
 
 @pytest.mark.parametrize("faulty", [False, True])
