@@ -11,7 +11,7 @@ from pulumi.runtime import MockCallArgs, MockResourceArgs, Mocks
 
 from benchmark.settings import Network
 from stacks.local.network import links_for
-from stacks.local.network_resource import LocalNetwork, NetworkProvider
+from stacks.local.network_resource import LocalNetwork, NetworkProvider, with_former_regions
 
 
 class Recorded(Mocks):
@@ -57,3 +57,12 @@ def test_hosts_can_depend_on_its_identity(mocks: Recorded) -> None:
 def test_the_provider_is_kept_by_reference() -> None:
     """Its code is not in the state, so a newer program updates and deletes with its own code."""
     assert len(pickle.dumps(NetworkProvider())) < 200
+
+
+def test_regions_that_are_left_out_stay_reachable_until_their_hosts_are_deleted() -> None:
+    before, after = links_for(["us-east-1", "eu-west-1"], Network()), links_for(["us-east-1", "sa-east-1"], Network())
+    joined = with_former_regions(after, before)
+    assert joined.rtt("us-east-1", "sa-east-1") == after.rtt("us-east-1", "sa-east-1")
+    assert joined.rtt("us-east-1", "eu-west-1") == before.rtt("us-east-1", "eu-west-1")
+    assert joined.rtt("eu-west-1", "sa-east-1") == 0.0
+    assert with_former_regions(after, after) == after

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import sys
-import traceback
 from typing import Any
 
 import pytest
 
-from benchmark.errors import InfrastructureError
 from stacks.local import resource
 from stacks.local.filesystem import HostConfig
-from stacks.local.resource import DEAD, LocalHostProvider, plain_errors
+from stacks.local.resource import DEAD, LocalHostProvider
 
 INPUTS = {
     "testbed_id": "t",
@@ -144,17 +141,3 @@ def test_starting_again_does_not_create(machine: Machine) -> None:
 def test_deleting_removes(machine: Machine) -> None:
     LocalHostProvider().delete("t/a-0", outputs())
     assert machine.asked == ["create", "remove"]
-
-
-def test_an_error_raised_on_purpose_is_shown_without_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "tracebacklimit", 1000, raising=False)
-
-    @plain_errors
-    def fail() -> None:
-        raise InfrastructureError("the disk is full")
-
-    try:
-        fail()
-    except InfrastructureError:
-        shown = traceback.format_exc()
-    assert shown.strip() == "benchmark.errors.InfrastructureError: the disk is full"

@@ -15,13 +15,12 @@ from pulumi.dynamic import CreateResult, DiffResult, ReadResult, Resource, Resou
 
 from stacks.local.network import Links, WideAreaNetwork
 from stacks.local.plain_errors import plain_errors
-from stacks.local.resource import plain_errors
+from stacks.local.plain_errors import plain_errors
 
 
 class NetworkProvider(ResourceProvider):
     """Creates, changes and removes the network of a local testbed; its id is the testbed's."""
 
-    @plain_errors
     @plain_errors
     def create(self, props: dict[str, Any]) -> CreateResult:
         """Start the emulator and claim a subnet."""
@@ -44,14 +43,12 @@ class NetworkProvider(ResourceProvider):
         return DiffResult(changed, replaced, [] if replaced else stable, delete_before_replace=True)
 
     @plain_errors
-    @plain_errors
     def update(self, _id: str, olds: dict[str, Any], news: dict[str, Any]) -> UpdateResult:
         """Give the running emulator its new links; hosts stay attached."""
         network = WideAreaNetwork(_id)
         network.start(with_former_regions(Links.from_json(news["links"]), Links.from_json(olds["links"])))
         return UpdateResult(_outputs(news, network))
 
-    @plain_errors
     @plain_errors
     def delete(self, _id: str, _props: dict[str, Any]) -> None:
         """End the emulator and remove all traces."""

@@ -2,42 +2,24 @@
 
 from __future__ import annotations
 
-import functools
-import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ParamSpec, TypeVar
+from typing import Any
 
 import pulumi
 from pulumi.dynamic import CreateResult, DiffResult, ReadResult, Resource, ResourceProvider, UpdateResult
 
-from benchmark.errors import TestbedError
 from benchmark.inventory import Role
 from stacks.local.filesystem import HostConfig
 from stacks.local.host import Host
 from stacks.local.network import WideAreaNetwork
+from stacks.local.plain_errors import plain_errors
 
 DEAD = "dead"
 """Found as the `state` of a host that should run and does not."""
 
 _COMPARED = ("region", "role", "network", "operator_key", "host_key", "files", "state")
 _IDENTITY = ("testbed_id", "name")
-P = ParamSpec("P")
-T = TypeVar("T")
-
-
-def plain_errors(method: Callable[P, T]) -> Callable[P, T]:
-    """Show errors raised on purpose as their message: pulumi prints the traceback of whatever a provider raises."""
-
-    @functools.wraps(method)
-    def wrapped(*args: P.args, **kwargs: P.kwargs) -> T:
-        try:
-            return method(*args, **kwargs)
-        except TestbedError:
-            sys.tracebacklimit = 0
-            raise
-
-    return wrapped
 
 
 class LocalHostProvider(ResourceProvider):

@@ -1,0 +1,270 @@
+"""The testbed program under the real pulumi, with a backend, a home and a state folder of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from benchmark.inventory import Inventory, parse_inventory
+from stacks.local.host import Host
+from stacks.local.network import WideAreaNetwork
+
+pytestmark = pytest.mark.e2e
+
+ROOT = Path(__file__).resolve().parents[2]
+DEADLINE_S = 20.0
+
+
+class Stack:
+    """A stack of the program, deployed from a folder that links to this checkout."""
+
+    def __init__(self, folder: Path, testbed_id: str) -> None:
+        self.testbed_id = testbed_id
+        self.project = folder / "project"
+        self.state = folder / "state"
+        self.backend = folder / "backend"
+        for path in (self.project, self.state, self.backend):
+            path.mkdir(parents=True)
+        for name in ("__main__.py", "benchmark", "stacks", "assets"):
+            (self.project / name).symlink_to(ROOT / name)
+        (self.project / "Pulumi.yaml").write_text("name: geobench\nruntime: python\n", encoding="utf-8")
+        regions = "regions: [us-east-1, eu-west-1]\n"
+        (self.project / "s.yaml").write_text(f"testbed_id: {testbed_id}\n{regions}instances: 2\n", encoding="utf-8")
+        self._environment = {
+            **os.environ,
+            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+            "PULUMI_BACKEND_URL": f"file://{self.backend}",
+            "PULUMI_HOME": str(folder / "home"),
+            "PULUMI_CONFIG_PASSPHRASE": "a passphrase",
+            "PULUMI_SKIP_UPDATE_CHECK": "true",
+            "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "true",
+            "GEOBENCH_STATE_DIR": str(self.state),
+        }
+        self.pulumi("stack", "init", "e2e")
+        self.pulumi("config", "set", "settings", "s.yaml")
+
+    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        found = shutil.which("pulumi", path=self._environment["PATH"])
+        assert found, "pulumi is not on PATH; `make setup && . ./env.sh` provides it"
+        return subprocess.run(
+            [found, "--non-interactive", *arguments],
+            cwd=self.project, env=self._environment, capture_output=True, text=True, timeout=300, check=False,
+        )  # fmt: skip
+
+    def pulumi(self, *arguments: str) -> str:
+        done = self.run(*arguments)
+        assert done.returncode == 0, f"{' '.join(arguments)}\n{done.stdout}\n{done.stderr}"
+        return done.stdout
+
+    def up(self, *arguments: str) -> str:
+        return self.pulumi("up", "--yes", "--skip-preview", *arguments)
+
+    def destroy(self) -> str:
+        return self.pulumi("destroy", "--yes", "--skip-preview")
+
+    def inventory(self) -> Inventory:
+        return parse_inventory(self.pulumi("stack", "output", "inventory", "--json"), "the stack's output")
+
+    def host(self, name: str) -> Host:
+        return Host(WideAreaNetwork(self.testbed_id), name)
+
+    def pids(self) -> dict[str, int | None]:
+        return {host.name: self.host(host.name).process_id() for host in self.inventory().hosts}
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    with pytest.MonkeyPatch.context() as patch:
+        made = Stack(tmp_path_factory.mktemp("e2e"), "e2e-main")
+        patch.setenv("GEOBENCH_STATE_DIR", str(made.state))
+        try:
+            made.up()
+            yield made
+        finally:
+            made.destroy()
+
+
+def wait_for(condition: Callable[[], object], what: str) -> None:
+    deadline = time.monotonic() + DEADLINE_S
+    while not condition():
+        assert time.monotonic() < deadline, f"{what} within {DEADLINE_S:.0f} s"
+        time.sleep(0.05)
+
+
+def changes(report: str) -> dict[str, int]:
+    """Read pulumi's count of resources: `3 created`, `12 unchanged`."""
+    lines = report.split("Resources:")[1].split("Duration:")[0].splitlines()
+    words = [line.replace("+", " ").replace("~", " ").replace("-", " ").split() for line in lines if line.strip()]
+    return {word[1].rstrip("."): int(word[0]) for word in words if len(word) == 2 and word[0].isdigit()}
+
+
+def test_the_inventory_lets_an_operator_log_in_to_every_host(stack: Stack, tmp_path: Path) -> None:
+    inventory = stack.inventory()
+    assert [host.name for host in inventory.hosts] == ["us-east-1-0", "us-east-1-1", "eu-west-1-0", "eu-west-1-1"]
+    assert inventory.monitoring == inventory.hosts[0]
+    key = tmp_path / "key"
+    key.write_text(stack.pulumi("stack", "output", "ssh_private_key", "--show-secrets"), encoding="utf-8")
+    key.chmod(0o600)
+    known = tmp_path / "known_hosts"
+    known.write_text("".join(f"{host.address} {host.host_key}\n" for host in inventory.hosts), encoding="utf-8")
+    for host in inventory.hosts:
+        options = ["-F", "none", "-i", str(key), "-o", f"UserKnownHostsFile={known}", "-o", "StrictHostKeyChecking=yes"]
+        command = ["ssh", *options, f"{inventory.ssh.user}@{host.address}", "hostname"]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+        assert done.stdout.strip() == host.name, done.stderr
+
+
+def test_other_outputs_say_what_the_stack_is_and_costs(stack: Stack) -> None:
+    outputs = json.loads(stack.pulumi("stack", "output", "--json"))
+    assert outputs["stack"] == "e2e"
+    assert outputs["hourly_cost_usd"] == 0
+    assert outputs["ssh_private_key"] == "[secret]"
+
+
+def test_the_state_holds_no_private_key_in_clear(stack: Stack) -> None:
+    secret = stack.pulumi("stack", "output", "ssh_private_key", "--show-secrets").splitlines()[2]
+    files = [path for path in stack.backend.rglob("*") if path.is_file()]
+    assert any("LocalHost" in path.read_text(encoding="utf-8") for path in files)
+    for path in files:
+        text = path.read_text(encoding="utf-8")
+        assert "PRIVATE KEY" not in text, path
+        assert secret not in text, path
+    state = json.loads(stack.pulumi("stack", "export"))["deployment"]["resources"]
+    keys = [r for r in state if r["type"].endswith(":SshKey")]
+    hosts = [r for r in state if r["type"].endswith(":LocalHost")]
+    assert len(keys) == 5
+    assert all("ciphertext" in key["outputs"]["private_key"] for key in keys)
+    assert all("ciphertext" in host["inputs"]["host_private_key"] for host in hosts)
+    assert not any("host_private_key" in host["outputs"] for host in hosts)
+
+
+def test_nothing_changes_if_nothing_was_changed(stack: Stack) -> None:
+    assert set(changes(stack.up())) == {"unchanged"}
+    assert "unchanged" in stack.pulumi("refresh", "--yes", "--skip-preview", "--expect-no-changes")
+
+
+def test_more_instances_touch_no_host_that_is_there(stack: Stack) -> None:
+    before, created_at = stack.pids(), stack.inventory().created_at
+    report = changes(stack.up("-c", "instances=3"))
+    after = stack.pids()
+    assert report["created"] == 4  # two hosts and their keys
+    assert len(after) == 6
+    assert {name: after[name] for name in before} == before
+    assert stack.inventory().created_at == created_at
+    stack.up("-c", "instances=2")
+    assert stack.pids() == before
+
+
+def test_a_killed_host_is_noticed_by_a_refresh_and_made_anew_by_the_next_update(stack: Stack) -> None:
+    before = stack.pids()
+    victim = before["eu-west-1-1"]
+    assert victim is not None
+    subprocess.run(["kill", "-9", str(victim)], check=True)
+    wait_for(lambda: not stack.host("eu-west-1-1").is_running(), "the host has died")
+    assert stack.run("refresh", "--yes", "--skip-preview", "--expect-no-changes").returncode != 0
+    stack.up()
+    after = stack.pids()
+    assert stack.host("eu-west-1-1").is_running()
+    assert after.pop("eu-west-1-1") not in (None, before.pop("eu-west-1-1"))
+    assert after == before
+
+
+def test_hosts_are_made_anew_with_a_network_that_died(stack: Stack) -> None:
+    emulator = WideAreaNetwork(stack.testbed_id)
+    identity = emulator.identity()
+    assert identity is not None
+    subprocess.run(["kill", "-9", identity.split()[0]], check=True)
+    wait_for(lambda: not emulator.running(), "the emulator has died")
+    stack.pulumi("refresh", "--yes", "--skip-preview")
+    stack.up()
+    assert emulator.identity() not in (None, identity)
+    assert all(stack.host(host.name).is_running() for host in stack.inventory().hosts)
+
+
+def test_stopped_hosts_come_back_with_their_files_and_addresses(stack: Stack) -> None:
+    before = stack.inventory()
+    marker = stack.host("eu-west-1-0").directory / "upper/root/marker"
+    pid = stack.host("eu-west-1-0").process_id()
+    subprocess.run(["nsenter", "-t", str(pid), "-a", "touch", "/root/marker"], check=True)
+    stack.up("-c", "state=stopped")
+    assert set(stack.pids().values()) == {None}
+    assert {host.state for host in stack.inventory().hosts} == {"stopped"}
+    assert marker.exists()
+    stack.up("-c", "state=running")
+    assert stack.inventory() == before
+    assert marker.exists()
+
+
+@pytest.mark.parametrize(
+    ("field", "value"), [("instances", "none"), ("regions", "[us-east-1, nowhere-7]"), ("instnces", "3")]
+)
+def test_a_wrong_setting_is_one_message_without_a_traceback(stack: Stack, field: str, value: str) -> None:
+    settings = stack.project / "Pulumi.e2e.yaml"
+    kept = settings.read_text(encoding="utf-8")
+    try:
+        refused = stack.run("up", "--yes", "--skip-preview", "-c", f"{field}={value}")
+    finally:
+        settings.write_text(kept, encoding="utf-8")
+    shown = refused.stdout + refused.stderr
+    assert refused.returncode != 0
+    assert value.strip("[]").split()[-1] in shown or field in shown
+    assert "Traceback" not in shown
+
+
+def test_a_host_that_cannot_start_is_one_message_without_a_traceback(stack: Stack) -> None:
+    blocker = stack.state / stack.testbed_id / "hosts/eu-west-1-2"
+    blocker.write_text("a file where the host's folder should be", encoding="utf-8")
+    try:
+        refused = stack.run("up", "--yes", "--skip-preview", "-c", "instances=3")
+    finally:
+        blocker.unlink(missing_ok=True)
+        stack.up("-c", "instances=2")
+    shown = refused.stdout + refused.stderr
+    assert refused.returncode != 0
+    assert "Not a directory" in shown
+    assert "eu-west-1-2" in shown
+    assert "Traceback" not in shown
+
+
+def test_a_region_may_take_the_place_of_another(stack: Stack) -> None:
+    kept = {name: pid for name, pid in stack.pids().items() if name.startswith("us-east-1")}
+    stack.up("-c", "regions=[us-east-1, ap-northeast-1]")
+    after = stack.pids()
+    assert sorted(after) == ["ap-northeast-1-0", "ap-northeast-1-1", "us-east-1-0", "us-east-1-1"]
+    assert {name: after[name] for name in kept} == kept
+    assert sorted(WideAreaNetwork(stack.testbed_id).hosts()) == sorted(after)
+
+
+def test_destroy_leaves_the_machine_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    other = Stack(tmp_path, "e2e-gone")
+    monkeypatch.setenv("GEOBENCH_STATE_DIR", str(other.state))
+    try:
+        other.up()
+        namespaces = {Path(f"/proc/{pid}/ns/pid").readlink() for pid in other.pids().values()}
+        subnet = WideAreaNetwork("e2e-gone").subnet.split("/")[0].rpartition(".")[0]
+    finally:
+        other.destroy()
+    assert list(other.state.iterdir()) == []
+    assert str(other.state) not in Path("/proc/self/mountinfo").read_text(encoding="utf-8")
+    addresses = subprocess.run(["ip", "-o", "-4", "address"], capture_output=True, text=True, check=True).stdout
+    assert f"{subnet}." not in addresses
+    assert [path for path in Path("/proc").glob("[0-9]*") if _belongs(path, namespaces, other.state)] == []
+    rules = subprocess.run(["nft", "list", "ruleset"], capture_output=True, text=True, check=True).stdout
+    assert f"{subnet}." not in rules
+
+
+def _belongs(process: Path, namespaces: set[Path], state: Path) -> bool:
+    try:
+        if (process / "stat").read_text(encoding="utf-8").rpartition(")")[2].split()[0] == "Z":
+            return False
+        return (process / "ns/pid").readlink() in namespaces or str(state) in (process / "cmdline").read_text()
+    except OSError:
+        return False
