@@ -50,6 +50,23 @@ class Process:
 
 
 @dataclass(frozen=True)
+class Build:
+    """How a system's binaries are made from a checkout of its repository.
+
+    `command` is a bash script that runs in the checkout, as the login of the host that builds; what it puts into
+    `$BUILD_CACHE`, a folder of this repository's own, is there again for the next commit. `outputs` are the files it
+    leaves, relative to the checkout: each is installed under its last name and found on PATH by every process.
+    """
+
+    packages: tuple[str, ...]
+    """Debian packages that the command needs."""
+    command: str
+    outputs: tuple[str, ...]
+    repository: str | None = None
+    """Where it is built from if the settings do not say."""
+
+
+@dataclass(frozen=True)
 class Plan:
     """Which hosts carry what in one run, and the load that is asked for.
 
@@ -76,6 +93,8 @@ class Protocol(ABC):
     """One line for `--help`."""
     packages: ClassVar[tuple[str, ...]] = ()
     """Debian packages that hosts of nodes need; their versions are recorded."""
+    build: ClassVar[Build | None] = None
+    """How it is built; none for what is installed from packages."""
     minimum_nodes: ClassVar[int] = 1
     most_nodes: ClassVar[int | None] = None
     """Largest committee chosen without being asked for, where the system's own documents give a limit."""
