@@ -15,7 +15,6 @@ from pulumi.dynamic import CreateResult, DiffResult, ReadResult, Resource, Resou
 
 from stacks.local.network import Links, WideAreaNetwork
 from stacks.local.plain_errors import plain_errors
-from stacks.local.plain_errors import plain_errors
 
 
 class NetworkProvider(ResourceProvider):
