@@ -66,7 +66,7 @@ def _usage(process: Process, span: Span) -> HostUsage:
     used = total - process.gauge(MEMORY_FREE)[inside] if total is not None and process.has(MEMORY_FREE) else None
     return HostUsage(
         cpu_busy=None if busy is None else float(busy[-1]),
-        cpu_busy_peak=None if busy is None else float(busy[:-1].max()),
+        cpu_busy_peak=None if busy is None else float(busy.max()),
         memory_used_bytes=None if used is None else float(used.max()),
         memory_bytes=None if total is None else float(total[-1]),
         received_bytes_per_s=_device_rate(process, RECEIVED, span),

@@ -10,7 +10,7 @@ import numpy as np
 
 from benchmark.counters import Process, Span, processes
 from benchmark.figures import ERRORS, LOAD_GENERATOR, SUBMITTED, Metrics
-from benchmark.histogram import Array, Histogram, make_histogram, merge
+from benchmark.histogram import Array, make_histogram, merge
 from benchmark.monitoring import Series
 
 
@@ -89,11 +89,9 @@ def _quantiles_over_time(measured: Sequence[Process], latency: str, edges: Array
         per_process.append((bounds, _spread(process, grown, edges)))
     p50, p99 = np.full(len(edges) - 1, np.nan), np.full(len(edges) - 1, np.nan)
     for index in range(len(edges) - 1):
-        # Spreading makes fractions of transactions; the quantiles' ranks are those of whole ones.
         merged = merge([make_histogram(bounds, grown[:, index]) for bounds, grown in per_process if bounds.size])
-        rounded = Histogram(merged.bounds, np.round(merged.cumulative))
         for q, into in ((0.5, p50), (0.99, p99)):
-            quantile = rounded.quantile(q)
+            quantile = merged.quantile(q)
             into[index] = quantile.estimate if quantile else np.nan
     return p50, p99
 
@@ -103,7 +101,9 @@ def _spread(process: Process, grown: Array, edges: Array) -> Array:
     right = np.clip(np.searchsorted(process.times, edges, side="right"), 1, len(process.times) - 1)
     before, after = process.times[right - 1], process.times[right]
     share = np.clip((edges - before) / (after - before), 0.0, 1.0)
-    return np.asarray(np.diff(grown[:, right - 1] * (1 - share) + grown[:, right] * share, axis=1), dtype=np.float64)
+    # In this form nothing grows, not even by rounding, where the samples do not.
+    at_edges = grown[:, right - 1] + (grown[:, right] - grown[:, right - 1]) * share
+    return np.asarray(np.diff(at_edges, axis=1), dtype=np.float64)
 
 
 def _total(sampled: Sequence[tuple[Process, Span]], metric: str, edges: Array) -> Array:

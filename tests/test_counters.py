@@ -81,6 +81,12 @@ def test_a_restart_resets_every_counter_of_the_process() -> None:
     assert process.growth("errors", Span(0, 3)) == 6
 
 
+def test_a_counter_that_falls_alone_starts_again_from_zero() -> None:
+    process = one(counter([1, 2, 3, 4]), series("errors", labels_of("a"), [0, 1, 2, 3], [50, 60, 2, 3]))
+    assert process.restarts == ()
+    assert process.grown("errors").tolist() == [[0, 10, 12, 13]]
+
+
 def test_a_changed_start_time_is_a_restart_even_if_no_counter_fell() -> None:
     process = one(counter([1, 2, 30, 40]), series("start_time_s", labels_of("a"), [0, 1, 2, 3], [9, 9, 11, 11]))
     assert process.restarts == (2,)

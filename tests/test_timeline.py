@@ -71,6 +71,22 @@ def test_intervals_without_transactions_have_no_latency() -> None:
     assert np.isfinite(timeline.mean_s[0])
 
 
+def test_rounding_makes_no_transactions_where_there_were_none() -> None:
+    due = np.arange(1000.0, 1010.0, 0.1)
+    scrapes = np.arange(1000.0, 1061.0) + 0.123
+    timeline = of(client("a", scrapes, due, np.full(len(due), 0.03)), start=1015, end=1050, step=0.7)
+    assert timeline.throughput_tps.tolist() == [0.0] * len(timeline.throughput_tps)
+    assert np.isnan(timeline.mean_s).all()
+    assert np.isnan(timeline.p50_s).all()
+
+
+def test_a_rate_below_one_per_interval_has_latencies() -> None:
+    due = np.arange(1000.0, 1060.0, 4.0)
+    timeline = of(client("a", np.arange(1000.0, 1061.0, 5), due, np.full(len(due), 0.12)))
+    assert np.all((timeline.p50_s > 0.1) & (timeline.p50_s <= 0.15))
+    assert timeline.mean_s == pytest.approx(np.full(len(timeline.mean_s), 0.12))
+
+
 def test_the_edges_lie_within_all_clients_samples() -> None:
     due = np.arange(1000.0, 1060.0, 0.1)
     shifted = client("b", np.arange(1000.7, 1061.0), due, np.full(len(due), 0.03))
