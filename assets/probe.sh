@@ -11,7 +11,10 @@ mkdir -p "$working" && cd "$working" || exit 1
 started() { local stat; read -r -a stat <"/proc/$1/stat" && echo "${stat[21]}"; } 2>/dev/null
 
 # Another process may have the pid by now; but a group keeps its number after its leader has ended.
-remains() { [[ ! -e /proc/$pid || $(started "$pid") == "$start" ]] && kill -0 -- "-$pid" 2>/dev/null; }
+remains() {
+    [[ ! -e /proc/$pid || $(started "$pid") == "$start" ]] && kill -0 -- "-$pid" 2>/dev/null &&
+        ps -eo pgid=,stat= | grep -qE "^ *$pid +[^Z]"
+}
 
 connect_ms() { # ADDRESS PORT: one round trip; the best of three that were begun together
     local best
