@@ -62,14 +62,14 @@ class Job:
         return self.reason is not None or self._finished()
 
     def _failure(self) -> str | None:
+        if self.ends is not None and time.monotonic() >= self.ends and not self._finished():
+            return f"no answer within {self.deadline:g} s: {brief(self.command)}"
         if self.started is not None and self.started.done() and (error := self.started.exception()):
             return str(error) or type(error).__name__
         if self.session and self.session.overflowed and not self.keep_open:
             return f"more than {self.limit >> 20} MiB of output: {brief(self.command)}"
         if self.session and self.session.failure and not self.keep_open:
             return f"{self.session.failure}: {brief(self.command)}"
-        if self.ends is not None and time.monotonic() >= self.ends and not self._finished():
-            return f"no answer within {self.deadline:g} s: {brief(self.command)}"
         return None
 
     def _finished(self) -> bool:

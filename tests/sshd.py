@@ -87,7 +87,8 @@ class Sshd:
     def freeze(self) -> None:
         """Stop the server's processes without ending them, as a host that vanished looks."""
         for pid in self._pids():
-            os.kill(pid, signal.SIGSTOP)
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGSTOP)
 
     def stop(self) -> None:
         """End the server and every connection it serves."""

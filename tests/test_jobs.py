@@ -46,6 +46,12 @@ def test_error_of_the_start_is_the_reason() -> None:
     assert collect([job], check=True) == Results({}, {"a": "no route"})
 
 
+def test_deadline_is_the_reason_when_the_start_gave_up_on_it() -> None:
+    job = Job("a", "true", (), 1.0, ends=time.monotonic() - 0.1, started=started(OSError("Timeout opening channel.")))
+    assert job.settle()
+    assert job.reason == "no answer within 1 s: true"
+
+
 def test_error_without_words_gives_its_name() -> None:
     job = Job("a", "true", (), 1.0, started=started(EOFError()))
     assert job.settle()

@@ -307,9 +307,11 @@ def test_closing_leaves_no_thread_and_no_connection(server: Sshd) -> None:
 
 
 def test_interrupt_ends_what_runs_and_leaves_the_fleet_usable(fleet: Fleet, tmp_path: Path) -> None:
+    pid = tmp_path / "pid"
+
     def interrupt_once_it_runs() -> None:
         ends = time.monotonic() + 10
-        while not (tmp_path / "pid").exists() and time.monotonic() < ends:
+        while not (pid.exists() and pid.read_text(encoding="utf-8")) and time.monotonic() < ends:
             os.sched_yield()
         os.kill(os.getpid(), signal.SIGINT)
 
@@ -319,11 +321,11 @@ def test_interrupt_ends_what_runs_and_leaves_the_fleet_usable(fleet: Fleet, tmp_
     try:
         # The shell ends when its output can no longer be written.
         with pytest.raises(KeyboardInterrupt):
-            fleet.run(f"echo $$ > {tmp_path}/pid; while echo x; do sleep 0.05; done", hosts=["host-0"], deadline=60)
+            fleet.run(f"echo $$ > {pid}; while echo x; do sleep 0.05; done", hosts=["host-0"], deadline=60)
     finally:
         interrupter.join()
     assert time.monotonic() - began < 20
-    assert gone(int((tmp_path / "pid").read_text(encoding="utf-8")))
+    assert gone(int(pid.read_text(encoding="utf-8")))
     assert fleet.run("true", deadline=10).raise_for_failures("again")
 
 
