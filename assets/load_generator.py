@@ -6,8 +6,8 @@ The loop is open: request n is due at a time that only the schedule knows, it is
 do, and its latency counts from the time it was due, so waiting for a connection is part of it. Only the standard
 library is needed (Python >= 3.10), and little of that is imported, because many of these start at once on few cores.
 
-Sending starts at a line `go` or `go UNIX_TIME` on standard input and ends at SIGTERM. docs/load-generator.md
-describes the configuration. Exit codes: 0 ended as asked, 1 the metrics port is taken, 2 bad configuration.
+Sending starts at a line `go` or `go UNIX_TIME` on standard input and ends at SIGTERM. The class Config tells
+the fields of the configuration. Exit codes: 0 ended as asked, 1 the metrics port is taken, 2 bad configuration.
 """
 
 from __future__ import annotations
@@ -168,7 +168,19 @@ def _base64(make: Callable[[int], bytes]) -> Callable[[int], bytes]:
 
 
 class Config:
-    """What a configuration file asks for; ConfigError if it is wrong."""
+    """What a configuration file, a JSON object, asks for; ConfigError if it is wrong.
+
+    rate              requests/s; or `profile`: pieces [start s, rate], or [start s, rate, rate at the end] for a ramp
+    offset_s          phase of this client within the common schedule (0)
+    requests          {url, method (POST), headers ({}), body: a Template ("")}
+    targets           base URLs that take turns; `requests.url` is then a path
+    workload          label of the latencies (default)
+    timeout_s         a request not complete this long after it was due has failed (10)
+    max_connections   for each target; while all are busy requests wait (1024)
+    listen            ADDRESS:PORT of the metrics; port 0 takes any and prints it (0.0.0.0:18600)
+    start             `go` waits for standard input, `now` does not (go)
+    seed              of the random keys and values (1)
+    """
 
     def __init__(self, document: object) -> None:
         fields = Fields(document, "")

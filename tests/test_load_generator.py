@@ -407,7 +407,8 @@ def test_requests_are_sent_when_they_are_due(tmp_path: Path, start: Callable[[Js
         generator.go()
         found = generator.ended(400)
     assert found["lateness_s_count"] == 400
-    assert quantile_bounds(found, "lateness_s", 0.8)[1] <= 0.001
+    # Where other work cannot be kept from the processor only most of them can be promised.
+    assert quantile_bounds(found, "lateness_s", 0.99 if FAVOURED else 0.5)[1] <= 0.001
 
 
 @pytest.mark.parametrize("path", ["chunked", "dribble", "close", "http10", "idle-close"])
@@ -589,10 +590,11 @@ def test_the_end_of_input_ends_it_before_go_and_not_after(tmp_path: Path, start:
 
 def test_a_signal_and_the_end_of_input_at_once_end_it_once(start: Callable[[Json], Running]) -> None:
     generator = start({"rate": 100, "requests": {"url": "http://127.0.0.1:9/"}})
-    generator.process.send_signal(signal.SIGSTOP)  # so that it meets both in one turn of its loop
-    generator.process.terminate()
+    generator.metrics()  # it is in its loop
+    generator.process.send_signal(signal.SIGSTOP)  # so that it meets both in one turn
     assert generator.process.stdin is not None
     generator.process.stdin.close()
+    generator.process.terminate()
     generator.process.send_signal(signal.SIGCONT)
     assert generator.process.wait(2) == 0
 
