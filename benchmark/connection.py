@@ -13,8 +13,8 @@ from pathlib import Path
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
-from fabric import Config, Connection  # type: ignore[import-untyped]
-from paramiko import (  # type: ignore[import-untyped]
+from fabric import Config, Connection
+from paramiko import (
     AuthenticationException,
     ECDSAKey,
     Ed25519Key,
@@ -25,7 +25,7 @@ from paramiko import (  # type: ignore[import-untyped]
     SSHException,
     Transport,
 )
-from paramiko.ssh_exception import IncompatiblePeer, NoValidConnectionsError  # type: ignore[import-untyped]
+from paramiko.ssh_exception import IncompatiblePeer, NoValidConnectionsError
 
 from benchmark.errors import UsageError
 from benchmark.inventory import Host

@@ -18,8 +18,8 @@ from functools import partial
 from pathlib import Path
 from queue import Empty, SimpleQueue
 
-from fabric import Connection  # type: ignore[import-untyped]
-from paramiko import ChannelException  # type: ignore[import-untyped]
+from fabric import Connection
+from paramiko import ChannelException
 
 from benchmark.archive import File, pack, pack_command, unpack, unpack_command
 from benchmark.connection import ConnectError, connect, disconnect, load_key

@@ -9,7 +9,7 @@ from functools import partial
 from queue import Empty, SimpleQueue
 from typing import BinaryIO
 
-from paramiko import Channel, SSHException  # type: ignore[import-untyped]
+from paramiko import Channel, SSHException
 
 OUTPUT_LIMIT = 64 << 20
 """Bytes of output kept of each stream of a session; older ones are dropped."""

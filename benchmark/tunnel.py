@@ -9,7 +9,7 @@ import socket
 import threading
 from collections.abc import Callable
 
-from paramiko import Channel, SSHException, Transport  # type: ignore[import-untyped]
+from paramiko import Channel, SSHException, Transport
 
 from benchmark.connection import ConnectError
 

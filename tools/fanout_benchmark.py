@@ -21,7 +21,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
-from fabric import Config, Connection, ThreadingGroup  # type: ignore[import-untyped]  # noqa: E402
+from fabric import Config, Connection, ThreadingGroup  # noqa: E402
 from sshd import USER, Sshd  # noqa: E402
 
 from benchmark.inventory import Host  # noqa: E402
