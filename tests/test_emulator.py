@@ -327,7 +327,7 @@ def served(tmp_path: Path) -> Iterator[Path]:
     os.kill(int((tmp_path / "emulator.pid").read_text().split()[0]), signal.SIGKILL)
 
 
-def ask(directory: Path, request: dict[str, Any]) -> dict[str, Any]:
+def ask(directory: Path, request: object) -> dict[str, Any]:
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as connection:
         connection.settimeout(20)
         connection.connect(str(directory / "control"))
@@ -348,6 +348,7 @@ def test_the_process_serves_detached_and_names_itself(served: Path) -> None:
 def test_a_wrong_request_is_answered_and_does_no_harm(served: Path) -> None:
     assert "unknown request 'dance'" in ask(served, {"command": "dance"})["error"]
     assert "links.json" in ask(served, {"command": "configure"})["error"]
+    assert "AttributeError" in ask(served, [])["error"]
     (served / "links.json").write_text(json.dumps(LINKS))
     assert "error" not in ask(served, {"command": "configure"})
 

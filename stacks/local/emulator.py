@@ -402,8 +402,8 @@ class Control:
     def _answer(self, text: bytes, fds: list[int]) -> dict[str, Any]:
         try:
             return self.emulator.command(json.loads(text), fds)
-        except (ValueError, KeyError, OSError) as error:
-            return {"error": f"{error}"}
+        except Exception as error:  # no request may end the network of a running testbed
+            return {"error": f"{type(error).__name__}: {error}" if not isinstance(error, ValueError) else f"{error}"}
         finally:
             for fd in fds:
                 os.close(fd)

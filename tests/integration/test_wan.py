@@ -25,6 +25,7 @@ from stacks.local.network_resource import NetworkProvider
 pytestmark = pytest.mark.integration
 
 REGIONS = ["us-east-1", "eu-west-1"]
+TOOL = Path(__file__).resolve().parents[2] / "tools" / "wan_accuracy.py"
 
 RECEIVE = """
 import hashlib, socket, time
@@ -301,4 +302,13 @@ def test_the_resource_lives_through_create_update_and_delete(state: Path) -> Non
         assert provider.diff("wan-resource", updated.outs, {**changed, "testbed_id": "b"}).replaces == ["testbed_id"]
     finally:
         provider.delete("wan-resource", props)
+    assert list(state.iterdir()) == []
+
+
+def test_the_accuracy_tool_measures_ten_regions_and_removes_them(state: Path) -> None:
+    command = [sys.executable, str(TOOL), "--hosts", "11", "--pings", "3", "--seconds", "0", "--load", "200"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "46 pairs, 11 hosts" in done.stdout
+    assert "0 out of bounds" in done.stdout
     assert list(state.iterdir()) == []
