@@ -13,7 +13,7 @@ started() { local stat; read -r -a stat <"/proc/$1/stat" && echo "${stat[21]}"; 
 # Another process may have the pid by now; but a group keeps its number after its leader has ended.
 remains() {
     [[ ! -e /proc/$pid || $(started "$pid") == "$start" ]] && kill -0 -- "-$pid" 2>/dev/null &&
-        ps -eo pgid=,stat= | grep -qE "^ *$pid +[^Z]"
+        pgrep -g "$pid" -r D,I,R,S,T >/dev/null # a zombie is no work left
 }
 
 connect_ms() { # ADDRESS PORT: one round trip; the best of three that were begun together

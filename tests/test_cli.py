@@ -1,0 +1,171 @@
+"""The command line: what it prints, where, and with which exit code; above all when the user is mistaken."""
+
+from __future__ import annotations
+
+import json
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hosts import inventory
+from sshd import Sshd
+
+from benchmark.cli import main, spread
+from benchmark.inventory import Host
+
+SETTINGS = "testbed_id: t\nregions: [a, b]\nssh_timeout: 1s\nssh_retries: 0\n"
+
+
+def call(*arguments: str) -> int:
+    """Run the command line in this process; return its exit code."""
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+    return int(ended.value.code or 0)
+
+
+@pytest.fixture
+def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[str, ...]:
+    """The options of a testbed of four hosts none of which answers."""
+    monkeypatch.chdir(tmp_path)
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        port = closed.getsockname()[1]
+    found = inventory(a=2, b=2)
+    hosts = [host.model_copy(update={"address": "127.0.0.1", "ssh_port": port}) for host in found.hosts]
+    return write(tmp_path, hosts)
+
+
+def write(folder: Path, hosts: list[Host], settings: str = SETTINGS, key: str = "key") -> tuple[str, ...]:
+    found = inventory(a=2, b=2).model_copy(update={"hosts": tuple(hosts)})
+    (folder / "Pulumi.yaml").write_text("name: geobench\nruntime: python\n")
+    (folder / "inventory.json").write_text(found.model_dump_json())
+    if not (folder / "key").exists():
+        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(folder / "key")], check=True)
+    (folder / "settings.yaml").write_text(f"{settings}ssh_private_key_file: {key}\n")
+    return "--inventory", "inventory.json", "--settings", "settings.yaml"
+
+
+def test_an_unknown_field_names_the_nearest(files: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
+    Path("settings.yaml").write_text("regions: [a]\ninstnces: 3\n")
+    assert call("run", "--loads", "200", *files) == 2
+    out, err = capsys.readouterr()
+    assert err == "error: settings.yaml: unknown field 'instnces'; did you mean 'instances'?\n"
+    assert out == ""
+
+
+def test_a_variable_that_is_not_set_is_named(files: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
+    Path("settings.yaml").write_text("regions: [a]\nrepository: {url: 'https://${NO_SUCH_TOKEN}@x/y'}\n")
+    assert call("status", *files) == 2
+    assert "repository.url: ${NO_SUCH_TOKEN} is not set in the environment" in capsys.readouterr().err
+
+
+def test_a_bad_duration_says_what_is_accepted(files: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
+    assert call("run", "--loads", "200", "--duration", "3 parsecs", *files) == 2
+    assert "'3 parsecs' is not a duration; write seconds or a unit: 90, 90s, 3m" in capsys.readouterr().err
+
+
+def test_a_committee_that_does_not_fit_does_the_sum(files: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
+    assert call("run", "--loads", "200", "--committee", "99", *files) == 2
+    assert "need 100 hosts (99 nodes + 1 monitoring), found 4 running in testbed t" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("load", ["0", "-5", "many"])
+def test_a_load_that_is_none(files: tuple[str, ...], capsys: pytest.CaptureFixture[str], load: str) -> None:
+    assert call("run", f"--loads={load}", *files) == 2
+    assert "--loads" in capsys.readouterr().err
+
+
+def test_hosts_that_are_down_are_named(files: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
+    assert call("run", "--loads", "200", *files) == 3
+    err = capsys.readouterr().err
+    assert "cannot reach hosts" in err
+    assert "a-0: " in err
+    assert "refused" in err
+    assert "Traceback" not in err
+
+
+def test_unreachable_hosts_show_in_the_status(files: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
+    assert call("status", "--json", *files) == 3
+    assert json.loads(capsys.readouterr().out)["hosts"]["b-1"] == "unreachable"
+
+
+def test_no_inventory_and_no_stack(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "Pulumi.yaml").write_text("name: geobench\nruntime: python\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PULUMI_BACKEND_URL", f"file://{tmp_path}")
+    monkeypatch.setenv("PULUMI_HOME", str(tmp_path / "home"))
+    assert call("run", "--loads", "200") == 2
+    assert "no stack is selected; `pulumi stack ls` lists them" in capsys.readouterr().err
+    assert call("run", "--loads", "200", "--stack", "nowhere") == 2
+    assert "nowhere" in capsys.readouterr().err
+
+
+def test_without_pulumi_the_way_out_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert call("status") == 2
+    assert "`. ./env.sh`" in capsys.readouterr().err
+
+
+def test_a_missing_or_broken_inventory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert call("status", "--inventory", "none.json") == 2
+    assert "cannot read the inventory none.json" in capsys.readouterr().err
+    Path("none.json").write_text('{"hosts": []}')
+    assert call("status", "--inventory", "none.json") == 2
+    assert "none.json is not an inventory of version 1" in capsys.readouterr().err
+
+
+def test_unknown_parameters_name_the_known_ones(files: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
+    with Path("settings.yaml").open("a") as file:
+        file.write("node_parameters: {hartbeat: 3}\n")
+    assert call("run", "--loads", "200", *files) == 2
+    assert "node_parameters: hartbeat" in (err := capsys.readouterr().err)
+    assert "heartbeat_ms" in err
+
+
+def test_an_unknown_command_and_option(capsys: pytest.CaptureFixture[str]) -> None:
+    assert call("rum") == 2
+    assert "run" in capsys.readouterr().err
+    assert call("run", "--load", "3") == 2
+    assert "--loads" in capsys.readouterr().err
+
+
+def test_results_of_nothing_are_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert call("results", "--json", "--results-dir", "none") == 0
+    assert json.loads(capsys.readouterr().out) == []
+
+
+def test_hosts_that_answer_are_ready(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, server: Sshd, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    hosts = [server.host(name).model_copy(update={"region": name[0]}) for name in ("a-0", "a-1", "b-0")]
+    options = write(tmp_path, hosts, key=str(server.user_key))
+    assert call("status", *options) == 0
+    out = capsys.readouterr().out
+    assert "2 ready" in out
+    assert "1 ready" in out
+    assert "unreachable" not in out
+
+
+def test_many_loads_are_spread_for_the_option_parser() -> None:
+    assert spread(["run", "--loads", "200", "1000", "--repeat", "2"]) == [
+        "run", "--loads", "200", "--loads", "1000", "--repeat", "2"
+    ]  # fmt: skip
+    assert spread(["run", "--loads=5"]) == ["run", "--loads=5"]
+
+
+def test_the_module_can_be_called() -> None:
+    done = subprocess.run([sys.executable, "-m", "benchmark", "--help"], capture_output=True, text=True, check=True)
+    for command in ("run", "status", "check", "stop", "results"):
+        assert f"  {command} " in done.stdout
