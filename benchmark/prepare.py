@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 
-from benchmark import artifacts
+from benchmark.artifacts import packages
 from benchmark.events import Timeline
 from benchmark.inventory import PROMETHEUS_PORT, TARGETS_DIRECTORY, Host
 from benchmark.monitoring import Prometheus, targets
@@ -51,11 +51,11 @@ def prepare(testbed: Testbed, request: Request, plan: Plan, timeline: Timeline, 
         testbed.check(ports(processes), facts)
     with timeline.phase("install"):
         versions = {host.name: facts[host.name].packages for host in plan.nodes}
-        if lacking := artifacts.missing_packages(versions):
+        if lacking := packages.missing_packages(versions):
             testbed.install(lacking)
             facts = testbed.probe(clean=True, packages=protocol.packages, carriers=carriers)
             versions = {host.name: facts[host.name].packages for host in plan.nodes}
-        commit = artifacts.package_commit(protocol.packages, versions)
+        commit = packages.package_commit(protocol.packages, versions)
     return Prepared(facts, testbed.rtt_ms(facts), commit, versions[plan.nodes[0].name], prometheus)
 
 

@@ -13,8 +13,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from shlex import join
 
-from benchmark import artifacts
 from benchmark import probe as probing
+from benchmark.artifacts import packages as debian
 from benchmark.errors import HostError, LockedError, UsageError
 from benchmark.inventory import PROMETHEUS_PORT, Host, Inventory
 from benchmark.probe import Facts
@@ -142,8 +142,8 @@ class Testbed:
 
     def install(self, packages: Mapping[str, Sequence[str]]) -> None:
         """Install Debian packages by host; HostError with the last lines where it fails."""
-        commands = {host: artifacts.install_command(names) for host, names in packages.items()}
-        self.fleet.run(commands, deadline=artifacts.INSTALL_DEADLINE_S).raise_for_failures("installation failed:")
+        commands = {host: debian.install_command(names) for host, names in packages.items()}
+        self.fleet.run(commands, deadline=debian.INSTALL_DEADLINE_S).raise_for_failures("installation failed:")
 
     def check(self, ports: Mapping[str, Sequence[int]], facts: Mapping[str, Facts]) -> None:
         """Raise HostError if any host cannot take part: its ports are in use, its disk is full."""

@@ -1,4 +1,4 @@
-"""What a run installs on its hosts, and how exactly it is known afterwards."""
+"""Debian packages: which are missing, how they are installed, how a version names what was measured."""
 
 from __future__ import annotations
 
