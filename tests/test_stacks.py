@@ -5,17 +5,22 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 from declared import Declared, declare
+from declared_clouds import OPERATOR, Cloud
+from declared_clouds import declare as declare_clouds
+from pulumi.runtime.mocks import MockResourceArgs
 
 import stacks
 import stacks.local
 from benchmark.errors import InfrastructureError, SettingsError
 from benchmark.inventory import Inventory
 from benchmark.settings import Settings
+from stacks.keys import generate_key
 
 ROOT = Path(stacks.__file__).resolve().parents[1]
 
@@ -138,6 +143,50 @@ def test_the_creation_time_is_taken_once() -> None:
 def test_a_region_of_two_providers_is_refused() -> None:
     with pytest.raises(SettingsError, match="us-east-1 of two providers"):
         stacks.create(settings(regions=["local:us-east-1", "aws:us-east-1"]))
+
+
+class TimedCloud(Cloud):
+    """Clouds, and the moment the testbed was created."""
+
+    def new_resource(self, args: MockResourceArgs) -> tuple[str | None, dict[str, Any]]:
+        identity, made = super().new_resource(args)
+        return identity, {**made, "created_at": "2030-01-01T00:00:00+00:00"}
+
+
+def test_one_testbed_spans_clouds_in_the_settings_order_and_expires(tmp_path: Path) -> None:
+    (tmp_path / "token").write_text("0123456789" * 4, encoding="utf-8")
+    spanning = Settings.model_validate(
+        {
+            "cloud_provider": "vultr",
+            "regions": ["ewr", "aws:us-east-1", "sea"],
+            "instances": 1,
+            "specs": {"aws": "m5d.2xlarge", "vultr": "vc2-4c-8gb"},
+            "operator_cidrs": [OPERATOR],
+            "token_file": str(tmp_path / "token"),
+            "time_to_live": "2h",
+        }
+    )
+    declared = declare_clouds(lambda: stacks.create(spanning).inventory, TimedCloud())
+    found = Inventory.model_validate(declared.value)
+    assert [host.name for host in found.hosts] == ["ewr-0", "us-east-1-0", "sea-0"]
+    assert [host.provider for host in found.hosts] == ["vultr", "aws", "vultr"]
+    assert found.monitoring == found.hosts[0]
+    assert found.expires_at == datetime(2030, 1, 1, 2, tzinfo=UTC)
+    assert found.hourly_cost_usd is not None
+    assert found.hourly_cost_usd > 0
+
+
+def test_machines_of_the_users_own_are_described_and_never_expire() -> None:
+    machine = {"region": "lab", "address": "192.0.2.1", "host_key": generate_key().public_key}
+    found = Inventory.model_validate(
+        declare(
+            lambda: (
+                stacks.create(Settings.model_validate({"cloud_provider": "machines", "machines": [machine]})).inventory
+            )
+        ).value
+    )
+    assert [(host.name, host.region, host.address) for host in found.hosts] == [("lab-0", "lab", "192.0.2.1")]
+    assert found.expires_at is None
 
 
 def test_a_machine_that_cannot_carry_hosts_is_told_before_anything_is_declared(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -177,13 +177,15 @@ def test_a_killed_host_is_noticed_by_a_refresh_and_made_anew_by_the_next_update(
     assert after == before
 
 
-def test_hosts_are_made_anew_with_a_network_that_died(stack: Stack) -> None:
+@pytest.mark.parametrize("refresh", [True, False])
+def test_hosts_are_made_anew_with_a_network_that_died(stack: Stack, refresh: bool) -> None:
     emulator = WideAreaNetwork(stack.testbed_id)
     identity = emulator.identity()
     assert identity is not None
     subprocess.run(["kill", "-9", identity.split()[0]], check=True)
     wait_for(lambda: not emulator.running(), "the emulator has died")
-    stack.pulumi("refresh", "--yes", "--skip-preview")
+    if refresh:
+        stack.pulumi("refresh", "--yes", "--skip-preview")
     stack.up()
     assert emulator.identity() not in (None, identity)
     assert all(stack.host(host.name).is_running() for host in stack.inventory().hosts)

@@ -188,6 +188,11 @@ def test_terminals_and_shared_memory_work(testbed: Testbed) -> None:
     assert testbed.output("us-east-1-1", "echo x > /dev/shm/x && cat /dev/shm/x").strip() == "x"
 
 
+def test_commands_find_the_machines_programs(testbed: Testbed) -> None:
+    found = testbed.output("us-east-1-1", "command -v python3 nft ip rsync etcd tar")
+    assert len(found.split()) == 6
+
+
 def test_the_internet_protocol_is_version_four_alone(testbed: Testbed) -> None:
     assert testbed.output("us-east-1-1", "cat /proc/net/if_inet6").strip() == ""
 
