@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 import pulumi
 
-from benchmark.inventory import Host
+from benchmark.inventory import Host, Role
 from stacks import Plan
 from stacks.keys import SshKey
 from stacks.local.addresses import state_folder
@@ -49,23 +49,26 @@ class LocalRegion(pulumi.ComponentResource):
         )
         host = LocalHost(name, arguments, pulumi.ResourceOptions(parent=self))
 
-        def entry(values: list[str]) -> dict[str, Any]:
-            address = values[0] if settings.state == "running" else ""
-            found = Host(
-                name=name,
-                provider="local",
-                region=region,
-                specs="namespace",
-                address=address,
-                host_key=values[1],
-                role=role,
-                state=settings.state,
-                cpus=os.cpu_count(),
-                memory_mb=os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2**20,
-            )
-            return found.model_dump(mode="json")
+        known = pulumi.Output.all(host.address, key.public_key)
+        return known.apply(lambda values: _entry(name, region, role, settings.state, *values))
 
-        return pulumi.Output.all(host.address, key.public_key).apply(entry)
+
+def _entry(
+    name: str, region: str, role: Role, state: Literal["running", "stopped"], address: str, host_key: str
+) -> dict[str, Any]:
+    found = Host(
+        name=name,
+        provider="local",
+        region=region,
+        specs="namespace",
+        address=address if state == "running" else "",
+        host_key=host_key,
+        role=role,
+        state=state,
+        cpus=os.cpu_count(),
+        memory_mb=os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2**20,
+    )
+    return found.model_dump(mode="json")
 
 
 def regions(plan: Plan, names: Sequence[str]) -> list[LocalRegion]:
