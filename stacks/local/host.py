@@ -135,17 +135,17 @@ class Host:
         (self.directory / "mounts").write_text(mounts(self.directory, metrics), encoding="utf-8")
 
     def _launch(self) -> None:
-        # The shell's first child enters the new pid namespace as process 1; the shell itself ends at once.
-        background = ["sh", "-c", '"$@" &', "sh", str(SCRIPT), str(self.directory), self.name]
+        # setsid's child enters the new pid namespace as process 1, and setsid itself ends at once. A shell's `&` would
+        # do the same, but leave SIGINT ignored in the host and in everything that is ever started on it.
+        process_1 = ["setsid", "--fork", str(SCRIPT), str(self.directory), self.name]
         with (self.directory / "log").open("wb") as log:
             subprocess.run(
-                ["unshare", *_NAMESPACES, *background],
+                ["unshare", *_NAMESPACES, *process_1],
                 env={"PATH": PATH, "LANG": "C.UTF-8"},  # and none of pulumi's environment, which holds secrets
                 cwd="/",
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                start_new_session=True,
                 check=False,
                 timeout=_DEADLINE_SECONDS,
             )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -191,6 +192,11 @@ def test_terminals_and_shared_memory_work(testbed: Testbed) -> None:
 def test_commands_find_the_machines_programs(testbed: Testbed) -> None:
     found = testbed.output("us-east-1-1", "command -v python3 nft ip rsync etcd tar")
     assert len(found.split()) == 6
+
+
+def test_commands_may_be_interrupted(testbed: Testbed) -> None:
+    ignored = int(testbed.output("us-east-1-1", "grep SigIgn /proc/self/status").split()[1], base=16)
+    assert ignored & (1 << (signal.SIGINT - 1) | 1 << (signal.SIGQUIT - 1) | 1 << (signal.SIGTERM - 1)) == 0
 
 
 def test_the_internet_protocol_is_version_four_alone(testbed: Testbed) -> None:
