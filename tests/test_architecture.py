@@ -1,0 +1,66 @@
+"""The arrows that must not exist."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+FABRIC = {"remote.py", "connection.py", "session.py", "tunnel.py"}
+DATA_ONLY = ("protocols", "faults.py", "load.py", "measurements.py", "monitoring.py", "report")
+
+
+def imports(path: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def modules(package: str) -> list[Path]:
+    return sorted((ROOT / package).rglob("*.py"))
+
+
+def to(path: Path, *names: str) -> list[str]:
+    return [found for found in imports(path) if any(found == name or found.startswith(f"{name}.") for name in names)]
+
+
+@pytest.mark.parametrize("path", modules("benchmark"), ids=lambda path: str(path.relative_to(ROOT)))
+def test_the_runner_knows_neither_stacks_nor_pulumi(path: Path) -> None:
+    assert not to(path, "stacks", "pulumi", "pulumi_aws", "ediri_vultr")
+
+
+@pytest.mark.parametrize("path", modules("stacks"), ids=lambda path: str(path.relative_to(ROOT)))
+def test_the_testbed_takes_only_the_contracts_from_the_runner(path: Path) -> None:
+    allowed = ("benchmark.settings", "benchmark.inventory", "benchmark.errors")
+    assert not [found for found in to(path, "benchmark") if found != "benchmark" and not found.startswith(allowed)]
+
+
+@pytest.mark.parametrize("path", modules("benchmark"), ids=lambda path: str(path.relative_to(ROOT)))
+def test_only_the_remote_modules_know_fabric(path: Path) -> None:
+    assert path.name in FABRIC or not to(path, "fabric", "paramiko", "invoke")
+
+
+@pytest.mark.parametrize("path", modules("benchmark"), ids=lambda path: str(path.relative_to(ROOT)))
+def test_only_the_command_line_prints(path: Path) -> None:
+    if "cli" in path.parts:
+        return
+    assert not to(path, "rich", "click")
+    calls = [node for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(node, ast.Call)]
+    assert not [call for call in calls if isinstance(call.func, ast.Name) and call.func.id == "print"]
+
+
+@pytest.mark.parametrize("path", modules("benchmark"), ids=lambda path: str(path.relative_to(ROOT)))
+def test_what_is_data_reaches_no_host(path: Path) -> None:
+    if any(part in DATA_ONLY for part in path.relative_to(ROOT).parts):
+        assert not to(path, "benchmark.remote", "benchmark.run")
+
+
+@pytest.mark.parametrize("path", [*modules("benchmark"), *modules("stacks")], ids=lambda p: str(p.relative_to(ROOT)))
+def test_no_module_is_a_drawer_for_everything(path: Path) -> None:
+    assert path.stem not in ("utils", "helpers", "common", "misc")

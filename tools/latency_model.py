@@ -1,0 +1,62 @@
+"""Compare the measured latency of an etcd run with what the round trips of the network predict.
+
+    python -m tools.latency_model RUN_FOLDER
+
+At low load a put takes the round trip from the client's member to the leader, and the leader's round trip to the
+member that completes its majority (Ongaro & Ousterhout 2014, section 5.3). Exit code 1 if the mean is off by more than
+a tenth.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from benchmark.settings import Network
+from stacks.local.regions import links_for
+
+TOLERANCE = 0.10
+
+
+def predict(manifest: dict[str, Any], leader: str) -> dict[str, tuple[int, float]]:
+    """Return for each client's host its share of the load in tx/s and the predicted latency in ms."""
+    region = {host["name"]: host["region"] for host in manifest["inventory"]["hosts"]}
+    network = Network.model_validate(manifest["parameters"]["settings"].get("network", {}))
+    links = links_for(sorted(set(region.values())), network)
+
+    def rtt(a: str, b: str) -> float:
+        return 0.0 if a == b else links.rtt(region[a], region[b])
+
+    nodes = manifest["placement"]["nodes"]
+    followers = sorted(rtt(leader, node) for node in nodes if node != leader)
+    majority = followers[len(nodes) // 2 - 1] if followers else 0.0
+    shares = zip(manifest["placement"]["clients"], manifest["parameters"]["shares_tps"], strict=True)
+    return {client: (share, rtt(client, leader) + majority) for client, share in shares}
+
+
+def main(folder: Path) -> int:
+    """Print predicted and measured means; return the exit code."""
+    manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+    summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
+    if not summary.get("leader") or not summary.get("latency_s"):
+        print(f"{folder}: no leader or no latency in the summary; nothing to compare", file=sys.stderr)
+        return 2
+    found = predict(manifest, summary["leader"])
+    print(f"leader {summary['leader']}, {summary['nodes']} nodes, {summary['load_tps']:g} tx/s")
+    print(f"{'client':<20}{'predicted ms':>14}{'measured ms':>14}{'ratio':>8}")
+    for client, (_, predicted) in found.items():
+        measured = summary["by_client"][client]["latency_s"]["mean"] * 1000
+        print(f"{client:<20}{predicted:>14.1f}{measured:>14.1f}{measured / predicted:>8.3f}")
+    load = sum(share for share, _ in found.values())
+    predicted = sum(share * latency for share, latency in found.values()) / load
+    measured = summary["latency_s"]["mean"] * 1000
+    print(f"{'mean':<20}{predicted:>14.1f}{measured:>14.1f}{measured / predicted:>8.3f}")
+    return 0 if abs(measured / predicted - 1) <= TOLERANCE else 1
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 2:
+        sys.exit(str(__doc__))
+    sys.exit(main(Path(sys.argv[1])))
