@@ -5,39 +5,17 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from benchmark.counters import Process, Span
 from benchmark.histogram import Finite, Histogram, Quantile, merge
+from benchmark.metrics import DUE, ERRORS, IN_FLIGHT, LATENESS, LOAD_GENERATOR, SUBMITTED, Metrics
 
-SUBMITTED, DUE, ERRORS, LATENESS, IN_FLIGHT = "submitted", "due", "errors", "lateness_s", "inflight"
-
-
-@dataclass(frozen=True)
-class Metrics:
-    """Which metrics of a protocol mean latency and throughput."""
-
-    latency: str = "latency_s"
-    """Histogram of the latency of every completed transaction, s."""
-    squared: str | None = "latency_squared_s"
-    """Counter of the squared latencies, s²; without it there is no standard deviation."""
-    job: Literal["client", "node"] = "client"
-    """Which processes export them."""
-    counted_by: Literal["one", "every"] = "one"
-    """`every`: each replica counts every transaction, so throughput is the median of the replicas, never the sum."""
-
-    @property
-    def counters(self) -> tuple[str, ...]:
-        """The counters that make the time axis of a process."""
-        names = (f"{self.latency}_count", self.squared, SUBMITTED, DUE, f"{LATENESS}_count")
-        return tuple(name for name in names if name)
-
-
-LOAD_GENERATOR = Metrics()
-"""The metrics of the project's own load generators."""
+__all__ = [
+    "ERRORS", "LATENESS", "LOAD_GENERATOR", "SUBMITTED", "Figures", "Growth", "Latency", "Metrics", "figures", "grow",
+]  # fmt: skip
 
 
 class Latency(BaseModel):
@@ -101,7 +79,7 @@ def grow(process: Process, span: Span, metrics: Metrics) -> Growth:
     in_flight = process.gauge(IN_FLIGHT)
     return Growth(
         seconds=process.seconds(span),
-        completed=process.growth(f"{metrics.latency}_count", span),
+        completed=process.growth(metrics.completed, span),
         latency_sum=process.growth(f"{metrics.latency}_sum", span),
         squared_sum=counted(metrics.squared),
         histogram=process.histogram(metrics.latency, span),
@@ -131,7 +109,7 @@ def figures(growths: Iterable[Growth], metrics: Metrics) -> Figures:
 
 
 def _latency(members: Sequence[Growth]) -> Latency | None:
-    count = math.fsum(growth.completed for growth in members)
+    count = math.fsum(growth.histogram.count for growth in members)
     histogram = merge([growth.histogram for growth in members if growth.histogram.count > 0])
     quantiles = [histogram.quantile(q) for q in (0.5, 0.9, 0.99, 0.999)]
     p50, p90, p99, p999 = quantiles

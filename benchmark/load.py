@@ -38,10 +38,13 @@ class HttpRequest:
     body: str = ""
 
 
-def split(load: int, parts: int) -> tuple[int, ...]:
-    """Split `load` (tx/s) into `parts` whole rates that differ by at most one and sum exactly to it."""
-    whole, extra = divmod(load, parts)
-    return tuple(whole + 1 if index < extra else whole for index in range(parts))
+def split(load: int, parts: int, step: int = 1) -> tuple[int, ...]:
+    """Split `load` (tx/s) into `parts` multiples of `step` that differ by at most one step.
+
+    They sum exactly to `load`, or where it is no multiple of `step` to the nearest one, at least one step.
+    """
+    whole, extra = divmod(max(1, round(load / step)), parts)
+    return tuple(step * (whole + 1 if index < extra else whole) for index in range(parts))
 
 
 def offsets(shares: tuple[int, ...]) -> tuple[float, ...]:

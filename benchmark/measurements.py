@@ -113,7 +113,7 @@ def _late_starts(measured: Sequence[Process], metrics: Metrics, start: float, en
     """Clients that had completed nothing by their first sample in the window: when they had, after its start."""
     result = {}
     for process in measured:
-        completed = process.gauge(f"{metrics.latency}_count")
+        completed = process.gauge(metrics.completed)
         span = process.span(start, end)
         if span and completed[span.first] == 0 and completed[span.last] > 0:
             result[process.name] = float(process.times[np.flatnonzero(completed > 0)[0]] - start)

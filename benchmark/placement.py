@@ -26,8 +26,14 @@ def place(
     """Assign nodes, clients and the load's shares to the running instances.
 
     Without `committee` all instances that are left carry a node, up to the size that the system's own documents advise.
-    With no dedicated clients each node's host also carries a client. Raises UsageError that does the sum.
+    With no dedicated clients each node's host also carries a client; where nodes make the load there are no clients.
+    Raises UsageError that does the sum.
     """
+    if protocol.load_from == "node" and dedicated_clients:
+        raise UsageError(
+            f"nodes of {protocol.name} make the load themselves, so there is nothing to run on "
+            f"{dedicated_clients} dedicated clients; set dedicated_clients to 0"
+        )
     hosts = interleave([host for host in inventory.instances if host.state != "stopped"])
     left = len(hosts) - dedicated_clients
     size = committee if committee is not None else min(left, protocol.most_nodes or left)
@@ -36,9 +42,12 @@ def place(
     if load < 1:
         raise UsageError(f"a load of {load} tx/s cannot be offered; give at least 1")
     nodes = hosts[:size]
+    if protocol.load_from == "node":
+        return Plan(nodes=nodes, clients=(), load=load, shares=split(load, size, protocol.load_step))
     carriers = hosts[size : size + dedicated_clients] if dedicated_clients else nodes
-    clients = carriers[: min(len(carriers), load)]
-    return Plan(nodes=nodes, clients=clients, load=load, shares=split(load, len(clients)))
+    shares = split(load, len(carriers), protocol.load_step)
+    clients = tuple(host for host, share in zip(carriers, shares, strict=True) if share)
+    return Plan(nodes=nodes, clients=clients, load=load, shares=shares[: len(clients)])
 
 
 def _sum(inventory: Inventory, protocol: type[Protocol], nodes: int, clients: int, found: int) -> str:

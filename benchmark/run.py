@@ -15,7 +15,6 @@ from typing import Literal
 from benchmark import supervision
 from benchmark.errors import InfrastructureError, Interrupted, SystemFailure, TestbedError
 from benchmark.events import Timeline
-from benchmark.figures import Metrics
 from benchmark.manifest import manifest
 from benchmark.measurements import measure
 from benchmark.monitoring import Series, write_samples
@@ -204,12 +203,10 @@ class Run:
             series,
             self.times["start"],
             self.times["end"],
-            metrics=Metrics(
-                job=protocol.latency_job, counted_by="one" if protocol.latency_job == "client" else "every"
-            ),
+            metrics=protocol.metrics,
             scrape_interval=self.testbed.settings.scrape_interval.total_seconds(),
         )
-        sources = self.clients if protocol.latency_job == "client" else self.nodes
+        sources = self.clients if protocol.metrics.job == "client" else self.nodes
         verdict = judge(
             measurement,
             load_tps=self.plan.load,

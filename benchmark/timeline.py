@@ -48,14 +48,14 @@ def make_timeline(
         first, last = start, end
     edges = np.linspace(first, last, max(1, round((last - first) / step)) + 1)
     width = np.diff(edges)
-    rates = np.stack([_spread(p, p.grown(f"{metrics.latency}_count").sum(axis=0)[None], edges)[0] for p, _ in sampled])
-    count = rates.sum(axis=0)
+    rates = np.stack([_spread(p, p.grown(metrics.completed).sum(axis=0)[None], edges)[0] for p, _ in sampled])
+    count = _total(sampled, f"{metrics.latency}_count", edges)
     with np.errstate(divide="ignore", invalid="ignore"):
         mean = _total(sampled, f"{metrics.latency}_sum", edges) / count
     p50, p99 = _quantiles_over_time([process for process, _ in sampled], metrics.latency, edges)
     return Timeline(
         edges=edges,
-        throughput_tps=(np.median(rates, axis=0) if metrics.counted_by == "every" else count) / width,
+        throughput_tps=(np.median(rates, axis=0) if metrics.counted_by == "every" else rates.sum(axis=0)) / width,
         submitted_tps=_total(sampled, SUBMITTED, edges) / width,
         errors_tps=_total(sampled, ERRORS, edges) / width,
         mean_s=np.where(count > 0, mean, np.nan),

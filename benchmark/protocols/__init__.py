@@ -17,6 +17,7 @@ from pydantic import BaseModel
 
 from benchmark.errors import UsageError
 from benchmark.inventory import Host
+from benchmark.metrics import LOAD_GENERATOR, Metrics
 
 ENTRY_POINTS = "geobench.protocols"
 """Installed packages add protocols under this entry point group."""
@@ -26,9 +27,10 @@ ENTRY_POINTS = "geobench.protocols"
 class Process:
     """A long-running command on one host.
 
-    `files` maps paths in the process's folder to their content; the command runs in that folder. `ready` is how
-    readiness is seen from the host itself: `tcp PORT`, `http PORT PATH` (a 2xx answer), `log PATTERN` (extended
-    regular expression), or nothing. `grace` is how many seconds lie between SIGTERM and SIGKILL at the end.
+    `files` maps paths in the process's folder to their content; the command runs in that folder, as does `prepare`,
+    which ends before any process is started. `ready` is how readiness is seen from the host itself: `tcp PORT`,
+    `http PORT PATH` (a 2xx answer), `metric PORT PATH NAME` (it is exported), `log PATTERN` (extended regular
+    expression), or nothing. `grace` is how many seconds lie between SIGTERM and SIGKILL at the end.
     """
 
     name: str
@@ -42,6 +44,7 @@ class Process:
     metrics_path: str = "/metrics"
     ready: str = ""
     grace: int = 5
+    prepare: tuple[str, ...] = ()
 
     def script(self) -> str:
         """The bash script that becomes this process."""
@@ -66,12 +69,17 @@ class Build:
     """Where it is built from if the settings do not say."""
 
 
+Pieces = tuple[tuple[float, float, float], ...]
+"""Load over time: (start in s, share of the whole load there, share at the end of the piece); the last is constant."""
+
+
 @dataclass(frozen=True)
 class Plan:
     """Which hosts carry what in one run, and the load that is asked for.
 
-    `shares[i]` is the load of client i in tx/s; `rtt_ms` the measured round-trip times between regions, empty until
-    they are measured.
+    `shares[i]` is the load in tx/s of client i, or of node i where nodes make the load; their sum is what is really
+    offered. `rtt_ms` are the measured round-trip times between regions, empty until they are measured; `duration_s`
+    is how long load is wanted, warm-up included; `profile` how it changes over that time, constant if empty.
     """
 
     nodes: tuple[Host, ...]
@@ -79,6 +87,13 @@ class Plan:
     load: int
     shares: tuple[int, ...]
     rtt_ms: Mapping[tuple[str, str], float] = field(default_factory=dict)
+    duration_s: float = 0.0
+    profile: Pieces = ()
+
+    @property
+    def offered(self) -> int:
+        """The load that is really offered at most, in tx/s."""
+        return sum(self.shares)
 
 
 class NoParameters(BaseModel, extra="forbid"):
@@ -98,8 +113,14 @@ class Protocol(ABC):
     minimum_nodes: ClassVar[int] = 1
     most_nodes: ClassVar[int | None] = None
     """Largest committee chosen without being asked for, where the system's own documents give a limit."""
-    latency_job: ClassVar[Literal["client", "node"]] = "client"
-    """Whose `latency_s` counts a transaction: `client`, each its own; `node`, every one all of them."""
+    metrics: ClassVar[Metrics] = LOAD_GENERATOR
+    """Which metrics mean latency and throughput, and who exports them."""
+    load_from: ClassVar[Literal["client", "node"]] = "client"
+    """`node`: nodes make the load themselves and there are no clients; it begins when they start."""
+    load_step: ClassVar[int] = 1
+    """What the load of a client, or of a node that makes its own, is a multiple of, in tx/s."""
+    profiles: ClassVar[bool] = False
+    """Whether the load can change over time, as `Plan.profile` says."""
     leader_metric: ClassVar[str | None] = None
     """Gauge of a node that is 1 while it leads."""
     node_model: ClassVar[type[BaseModel]] = NoParameters

@@ -48,6 +48,7 @@ class Etcd(Protocol):
     packages = ("etcd-server",)
     most_nodes = 7
     leader_metric = "etcd_server_is_leader"
+    profiles = True
     node_model: ClassVar[type[BaseModel]] = EtcdNode
     client_model: ClassVar[type[BaseModel]] = EtcdClient
 
