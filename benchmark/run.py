@@ -7,8 +7,9 @@ done, and what is known of the run is written.
 from __future__ import annotations
 
 import dataclasses
+import shlex
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Literal
 
@@ -107,6 +108,7 @@ class Run:
             fleet = self.testbed.fleet
             files = {host: supervision.files(processes, working) for host, processes in by_host.items()}
             fleet.put(files, deadline=_FILE_DEADLINE_S).raise_for_failures("configuration failed:")
+            self._prepare(by_host)
             sessions = fleet.open(
                 supervision.command(working), hosts=by_host, deadline=_CLOCK_DEADLINE_S
             ).raise_for_failures("supervisors did not start:")
@@ -117,6 +119,21 @@ class Run:
                 supervised.stop(_STOP_DEADLINE_S)
                 raise
         return supervised
+
+    def _prepare(self, by_host: Mapping[str, Sequence[Process]]) -> None:
+        """Run what goes before the processes, such as making keys, on all hosts at once."""
+        working = self.testbed.settings.working_dir
+        commands = {host: supervision.prepare_command(processes, working) for host, processes in by_host.items()}
+        needed = {host: command for host, command in commands.items() if command}
+        if not needed:
+            return
+        done = self.testbed.fleet.run(needed, deadline=_FILE_DEADLINE_S, check=False)
+        for host, answer in done.raise_for_failures("processes were not prepared:").items():
+            if answer.exit_code:
+                name, _, log = answer.stdout.partition("\n")
+                process = next((each for each in by_host[host] if each.name == name), None)
+                what = shlex.join(process.prepare) if process else needed[host]
+                raise SystemFailure(f"{name} on {host}: {what} ended with exit code {answer.exit_code}", log_tail=log)
 
     def _start(self, supervised: Supervision) -> None:
         """Start all nodes at one moment, wait until they are ready, then the clients."""

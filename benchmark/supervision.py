@@ -19,6 +19,7 @@ _SCRIPT = Path(__file__).resolve().parent.parent / "assets" / "supervise.sh"
 RUN_DIRECTORY = "run"
 SCRIPT_NAME = "supervise.sh"
 _PINGS = 5
+_TAIL = 20
 
 
 class Session(Interface):
@@ -55,17 +56,37 @@ class Life:
     exit_code: int | None = None
 
 
-def files(processes: Sequence[Process], working_dir: str) -> dict[str, bytes]:
-    """The files of one host's run folder: path on the host to content."""
+def files(processes: Sequence[Process], working_dir: str, binaries: str | None = None) -> dict[str, bytes]:
+    """The files of one host's run folder: path on the host to content.
+
+    `binaries` is a folder within the working folder that is searched for commands before all others.
+    """
+    # A process begins in its own folder below the run's; the pattern is the working folder then.
+    search = f'export PATH="${{PWD%/*/*}}/{binaries}:$PATH"\n' if binaries else ""
     base = f"{working_dir}/{RUN_DIRECTORY}"
     found = {f"{base}/{SCRIPT_NAME}": _SCRIPT.read_bytes()}
     for process in processes:
         folder = f"{base}/{process.name}"
-        found[f"{folder}/command"] = process.script().encode()
+        found[f"{folder}/command"] = (search + process.script()).encode()
+        if process.prepare:
+            found[f"{folder}/prepare"] = (search + process.prepare_script()).encode()
         found[f"{folder}/ready"] = (process.ready + "\n").encode() if process.ready else b""
         found[f"{folder}/grace"] = f"{process.grace}\n".encode()
         found |= {f"{folder}/{path}": content.encode() for path, content in process.files.items()}
     return found
+
+
+def prepare_command(processes: Sequence[Process], working_dir: str) -> str | None:
+    """The command that prepares one host's processes, each into its log; None if none needs it.
+
+    It ends with 1 at the first that fails, and prints its name and last log lines then.
+    """
+    names = [process.name for process in processes if process.prepare]
+    if not names:
+        return None
+    one = f'(cd "$name" && . ./prepare) >>logs/"$name".log 2>&1 || {{ echo "$name"; tail -n {_TAIL} logs/"$name".log; '
+    loop = f"for name in {' '.join(names)}; do {one}exit 1; }}; done"
+    return f"cd {working_dir}/{RUN_DIRECTORY} && mkdir -p logs && {loop}"
 
 
 def command(working_dir: str) -> str:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from hosts import inventory
+from sshd import free_port
 
 from benchmark import probe, supervision
 from benchmark.errors import HostError, SystemFailure
@@ -133,6 +134,50 @@ def test_http_readiness_needs_a_good_answer(tmp_path: Path) -> None:
     log = run_folder(tmp_path, "logs").joinpath("node-0.log").read_text()
     assert log.count("503") == 2
     assert '" 200 ' in log
+
+
+def test_metric_readiness_needs_the_metric_itself(tmp_path: Path) -> None:
+    script = (
+        "import http.server as h, pathlib\n"
+        "class H(h.BaseHTTPRequestHandler):\n"
+        "    def do_GET(self):\n"
+        "        more = b'height{a=\"1\"} 1\\n' if pathlib.Path('more').exists() else b''\n"
+        "        self.send_response(200); self.end_headers(); self.wfile.write(b'# HELP height\\nheights 2\\n' + more)\n"
+        "h.HTTPServer(('127.0.0.1', PORT), H).serve_forever()\n"
+    )
+    port = free_port()
+    script = script.replace("PORT", str(port))
+    one = Process("a", "node", HOST, ("python3", "-c", script), ready=f"metric {port} /metrics height", grace=0)
+    with supervised(tmp_path, [one]) as found:
+        found.start([one], time.time())
+        with pytest.raises(SystemFailure, match="not ready"):
+            found.wait_ready([one], 0.5)
+        run_folder(tmp_path, "a").joinpath("more").touch()
+        found.wait_ready([one], DEADLINE_S)
+
+
+def prepared(tmp_path: Path, script: str) -> tuple[subprocess.CompletedProcess[str], Path]:
+    one = Process("a", "node", HOST, ("cat", "key"), prepare=("bash", "-c", script), environment={"SEED": "7"})
+    for path, content in supervision.files([one], "w").items():
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_bytes(content)
+    command = supervision.prepare_command([one], "w")
+    assert command
+    done = subprocess.run(["bash", "-c", command], cwd=tmp_path, capture_output=True, text=True, check=False)
+    return done, tmp_path / "w" / "run"
+
+
+def test_what_goes_before_a_process_runs_in_its_folder_and_with_its_environment(tmp_path: Path) -> None:
+    done, run = prepared(tmp_path, "echo making; echo $SEED >key")
+    assert (done.returncode, done.stdout) == (0, "")
+    assert (run / "a/key").read_text() == "7\n"
+    assert (run / "logs/a.log").read_text() == "making\n"
+    assert supervision.prepare_command([process("b", "true")], "w") is None
+
+
+def test_a_failed_preparation_is_named_with_its_last_lines(tmp_path: Path) -> None:
+    done, _ = prepared(tmp_path, "echo no entropy >&2; exit 3")
+    assert (done.returncode, done.stdout) == (1, "a\nno entropy\n")
 
 
 def test_a_process_that_ends_is_named_with_its_exit_code(tmp_path: Path) -> None:

@@ -48,8 +48,15 @@ class Process:
 
     def script(self) -> str:
         """The bash script that becomes this process."""
+        return self._script(self.argv)
+
+    def prepare_script(self) -> str:
+        """The bash script that goes before, empty if there is nothing to do."""
+        return self._script(self.prepare) if self.prepare else ""
+
+    def _script(self, argv: tuple[str, ...]) -> str:
         exports = [f"export {name}={shlex.quote(value)}" for name, value in self.environment.items()]
-        return "\n".join([*exports, f"exec {shlex.join(self.argv)}", ""])
+        return "\n".join([*exports, f"exec {shlex.join(argv)}", ""])
 
 
 @dataclass(frozen=True)
