@@ -18,11 +18,15 @@ PHASES: tuple[Phase, ...] = (
 )  # fmt: skip
 
 
+Kind = Literal["plan", "step", "run", "phase", "phase_end", "progress", "warning", "summary"]
+"""`step` is something within a phase that may take long, as a sentence in `text`."""
+
+
 @dataclass(frozen=True)
 class Event:
     """Something that happened: `kind` says what, `data` the rest; `time` in Unix seconds."""
 
-    kind: Literal["plan", "run", "phase", "phase_end", "progress", "warning", "summary"]
+    kind: Kind
     data: dict[str, Any] = field(default_factory=dict)
     time: float = field(default_factory=time.time)
 
@@ -37,9 +41,7 @@ class Timeline:
         self.observers = list(observers)
         self.phases: dict[str, float] = {}
 
-    def tell(
-        self, kind: Literal["plan", "run", "phase", "phase_end", "progress", "warning", "summary"], **data: Any
-    ) -> None:
+    def tell(self, kind: Kind, **data: Any) -> None:
         """Tell every observer."""
         event = Event(kind, data)
         for observer in self.observers:

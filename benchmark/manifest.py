@@ -10,6 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 import benchmark
+from benchmark.settings import redact
 
 if TYPE_CHECKING:
     from benchmark.inventory import Inventory
@@ -33,6 +34,7 @@ def manifest(
         "protocol": protocol.name,
         "commit": prepared.commit,
         "packages": dict(prepared.packages),
+        "artifact": prepared.installed.to_manifest() if prepared.installed else None,
         "parameters": {
             **request.parameters,
             "load_tps": plan.load,
@@ -51,7 +53,7 @@ def manifest(
         "inventory": inventory.model_dump(mode="json"),
         "hosts": {name: _facts(dataclasses.asdict(facts)) for name, facts in prepared.facts.items()},
         "versions": versions(),
-        "command": sys.argv,
+        "command": [redact(word) for word in sys.argv],
         "faults": [],
     }
 

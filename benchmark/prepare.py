@@ -7,6 +7,9 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 
 from benchmark.artifacts import packages
+from benchmark.artifacts.hosts import FOLDER
+from benchmark.artifacts.install import Installation, Installed
+from benchmark.artifacts.source import Binaries
 from benchmark.events import Timeline
 from benchmark.inventory import PROMETHEUS_PORT, TARGETS_DIRECTORY, Host
 from benchmark.monitoring import Prometheus, targets
@@ -28,6 +31,12 @@ class Prepared:
     commit: str
     packages: Mapping[str, str]
     prometheus: Prometheus
+    installed: Installed | None = None
+    """The artifact, for a system that does not come from packages."""
+
+    def binaries(self, host: str) -> str | None:
+        """The folder of the artifact on a host, within the working folder."""
+        return f"{FOLDER}/{self.installed.by_host[host]}" if self.installed else None
 
 
 def prepare(testbed: Testbed, request: Request, plan: Plan, timeline: Timeline, stack: ExitStack) -> Prepared:
@@ -55,8 +64,30 @@ def prepare(testbed: Testbed, request: Request, plan: Plan, timeline: Timeline, 
             testbed.install(lacking)
             facts = testbed.probe(clean=True, packages=protocol.packages, carriers=carriers)
             versions = {host.name: facts[host.name].packages for host in plan.nodes}
-        commit = packages.package_commit(protocol.packages, versions)
-    return Prepared(facts, testbed.rtt_ms(facts), commit, versions[plan.nodes[0].name], prometheus)
+        installed = _install(testbed, request, carriers, timeline)
+        commit = installed.commit if installed else packages.package_commit(protocol.packages, versions)
+    return Prepared(facts, testbed.rtt_ms(facts), commit, versions[plan.nodes[0].name], prometheus, installed)
+
+
+def _install(testbed: Testbed, request: Request, carriers: Sequence[Host], timeline: Timeline) -> Installed | None:
+    """Bring what the request names to all hosts; None for a system from packages."""
+    if request.source is None:
+        return None
+    installation = Installation(
+        testbed,
+        carriers,
+        tell=lambda text: timeline.tell("step", text=text),
+        log_folder=request.results_dir / testbed.inventory.testbed_id,
+    )
+    build = request.protocol.build
+    if isinstance(request.source, Binaries):
+        installed = installation.from_binaries(build, request.source)
+    else:
+        assert build is not None
+        installed = installation.from_repository(build, request.source)
+    for text in installed.warnings:
+        timeline.tell("warning", text=text)
+    return installed
 
 
 def _unique(hosts: Sequence[Host]) -> list[Host]:

@@ -7,7 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from benchmark.artifacts.source import Binaries
 from benchmark.protocols import Protocol
+from benchmark.settings import Repository
 
 
 @dataclass(frozen=True)
@@ -23,5 +25,7 @@ class Request:
     repeat: int = 1
     name: str | None = None
     results_dir: Path = Path("results")
+    source: Repository | Binaries | None = None
+    """What the system is built from, or the binaries that were brought; none for one from packages."""
     parameters: Mapping[str, Any] = field(default_factory=dict)
     """The settings and options as given, for the manifest."""

@@ -19,6 +19,8 @@ from benchmark.summary import Summary, parse_summary
 
 LATEST = "latest"
 SUMMARY, MANIFEST, SAMPLES, EVENTS, LOGS = "summary.json", "manifest.json", "samples.parquet", "events.jsonl", "logs"
+BUILD_LOG = "build.log"
+"""What the build printed, in the runs of the command that built."""
 
 
 def new_run_id(protocol: str, commit: str, nodes: int, load: int) -> str:

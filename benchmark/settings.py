@@ -37,6 +37,7 @@ PROJECT = "geobench"
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)?")
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
+_CREDENTIALS = re.compile(r"(https?://)[^\s/@]+@")
 
 
 def parse_duration(value: object) -> timedelta:
@@ -84,8 +85,9 @@ class RegionSpec(NamedTuple):
 class Repository(_Model):
     """Where the system under test is built from."""
 
-    url: str
-    """Address that git understands: https, ssh or a path."""
+    url: str = Field(repr=False)
+    """Address that git on the building host understands: https, ssh, file or a path there. For a private repository
+    with its token, as in `https://${TOKEN}@github.com/…`; the token is kept from command lines, files and results."""
     commit: str = "main"
     """Branch, tag or hash; resolved to a hash before anything is built."""
 
@@ -309,19 +311,29 @@ def read_mapping(path: Path) -> dict[str, Any]:
     return document
 
 
-def _expand(value: Any, field: str, path: Path) -> Any:
-    """Replace `${NAME}` from the environment in every string of `value`."""
+def expand(text: str, source: str) -> str:
+    """Replace `${NAME}` in `text` from the environment; SettingsError, which names `source`, where it is not set."""
 
     def replace(found: re.Match[str]) -> str:
         try:
             return os.environ[found[1]]
         except KeyError:
             raise SettingsError(
-                f"{path}: {field}: ${{{found[1]}}} is not set in the environment; `export {found[1]}=…` first"
+                f"{source}: ${{{found[1]}}} is not set in the environment; `export {found[1]}=…` first"
             ) from None
 
+    return _VARIABLE.sub(replace, text)
+
+
+def redact(text: str) -> str:
+    """Return `text` without user names and passwords in web addresses."""
+    return _CREDENTIALS.sub(r"\1", text)
+
+
+def _expand(value: Any, field: str, path: Path) -> Any:
+    """Replace `${NAME}` from the environment in every string of `value`."""
     if isinstance(value, str):
-        return _VARIABLE.sub(replace, value)
+        return expand(value, f"{path}: {field}")
     if isinstance(value, dict):
         return {key: _expand(item, f"{field}.{key}", path) for key, item in value.items()}
     if isinstance(value, list):
@@ -338,7 +350,7 @@ def _explain(detail: ErrorDetails, fields: Mapping[str, Any]) -> str:
         return f"unknown field {where!r}; {hint}"
     message = detail["msg"].removeprefix("Value error, ")
     found = "" if not where or repr(detail["input"]) in message else f", found {detail['input']!r}"
-    return f"{where + ': ' if where else ''}{message}{found}"
+    return redact(f"{where + ': ' if where else ''}{message}{found}")
 
 
 def _names(parents: tuple[int | str, ...]) -> list[str]:

@@ -23,6 +23,12 @@ def install_command(packages: Sequence[str]) -> str:
     return f'if [ "$(id -u)" = 0 ]; then exec {quoted}; else exec sudo -n {quoted}; fi'
 
 
+def lacking_command(packages: Sequence[str]) -> str:
+    """The command that prints those of `packages` that are not installed, a line each."""
+    query = "dpkg-query -W -f '${Status}' \"$name\" 2>/dev/null | grep -q ' installed$'"
+    return join(["sh", "-c", f'for name; do {query} || echo "$name"; done', "lacking", *packages])
+
+
 def missing_packages(versions: Mapping[str, Mapping[str, str]]) -> dict[str, list[str]]:
     """Return what each host lacks; `versions` maps host to package to version, empty where not installed."""
     lacking = {host: [name for name, version in found.items() if not version] for host, found in versions.items()}

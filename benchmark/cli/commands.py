@@ -41,6 +41,11 @@ def cli() -> None:
 @click.option("--repeat", type=click.IntRange(1), default=1, show_default=True, help="Runs of each load.")
 @click.option("--dedicated-clients", type=click.IntRange(0), help="Hosts that only generate load.")
 @click.option("--protocol", help=f"System under test: {', '.join(sorted(known_protocols()))}.")
+@click.option("--commit", help="Branch, tag or hash to build, instead of the settings' one.")
+@click.option(
+    "--repository", help="URL to build from, instead of the settings' one; ${NAME} is taken from the environment."
+)
+@click.option("--binaries", type=click.Path(path_type=Path), help="Folder with binaries of your own; nothing is built.")
 @click.option("--name", help="A name for these runs, kept in their manifests.")
 def run(as_json: bool, stack: str | None, inventory: Path | None, settings: Path | None, **options: Any) -> None:
     """Offer each load and measure what the system makes of it."""
@@ -59,6 +64,7 @@ def run(as_json: bool, stack: str | None, inventory: Path | None, settings: Path
 
 def _request(target: Target, options: dict[str, Any]) -> Request:
     """Settle what is asked for: options win over settings."""
+    from benchmark.artifacts.source import find_source
     from benchmark.request import Request
 
     settings = target.settings
@@ -74,6 +80,13 @@ def _request(target: Target, options: dict[str, Any]) -> Request:
         repeat=options["repeat"],
         name=options["name"],
         results_dir=target.results_dir,
+        source=find_source(
+            protocol,
+            settings.repository,
+            url=options["repository"],
+            commit=options["commit"],
+            binaries=options["binaries"],
+        ),
         parameters={"settings": settings.model_dump(mode="json", exclude={"token_file", "repository"})},
     )
 

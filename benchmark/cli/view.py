@@ -71,6 +71,9 @@ class View:
             self.progress.print(advised, style="dim")
         self.progress.print(f"{len(plan.clients)} clients {beside}; offered load {loads} tx/s")
 
+    def _on_step(self, data: Mapping[str, Any]) -> None:
+        self.progress.print(f"  {data['text']}", soft_wrap=True, markup=False)
+
     def _on_run(self, data: Mapping[str, Any]) -> None:
         self.progress.print(f"run {data['run_id']}")
 

@@ -1,0 +1,202 @@
+#!/usr/bin/env bash
+# The artifacts of one host: what it has, and how one is made. usage: artifacts.sh WORKING_DIRECTORY VERB ARGUMENTS
+#   look                               prints `arch NAME`, `artifact SHA`, `built KEY SHA`, `changed KEY PATH`
+#   describe SHA                       prints `file SHA256 SIZE NAME`
+#   take SHA                           reads the artifact from standard input, as a compressed tar
+#   resolve URL REF                    prints `commit HASH`, `previous HASH UNIX_TIME`; else `known NAME`, or `ambiguous`
+#   build URL COMMIT KEY COMMAND OUTPUT...   writes the build's log to standard output, and to standard error `artifact SHA`,
+#                                      `changed PATH`; or `failed CODE`, `missing PATH`
+# resolve and build read the user name and the password of the repository from standard input, a line each, maybe empty.
+# They end when their input does. Exit code 4: git failed; 5: the build failed; 6: it is not what was asked for.
+set -u
+export LC_ALL=C GIT_TERMINAL_PROMPT=0 GIT_SSH_COMMAND='ssh -o BatchMode=yes'
+unset GIT_ASKPASS SSH_ASKPASS
+mkdir -p "$1/artifacts/index" "$1/artifacts/resolved" && cd "$1/artifacts" || exit 1
+verb=$2
+shift 2
+
+name_of() { # FOLDER: the artifact's name
+    (cd "$1" && sha256sum -- * | sha256sum) | cut -d ' ' -f 1
+}
+
+keep() { # FOLDER: give it its name, unless there is one already
+    local name
+    chmod 555 "$1"/* && name=$(name_of "$1") || return
+    [[ -n ${2:-} && $name != "$2" ]] && echo "its name is $name, not $2" >&2 && return 6
+    if [[ -d $name ]]; then rm -rf "$1"; else sync -- "$1"/* && mv -T "$1" "$name"; fi
+    echo "$name"
+}
+
+short() { local sum; sum=$(printf '%s' "$*" | sha256sum) && echo "${sum:0:16}"; }
+
+look() {
+    local entry kind value key
+    echo "arch $(uname -m)"
+    for entry in [0-9a-f]*/; do [[ ${#entry} == 65 ]] && echo "artifact ${entry%/}"; done
+    for entry in index/*; do
+        [[ -f $entry ]] || continue
+        key=${entry#index/}
+        while read -r kind value; do
+            case $kind in artifact) echo "built $key $value" ;; changed) echo "changed $key $value" ;; esac
+        done <"$entry"
+    done
+}
+
+describe() {
+    cd "$1" || return
+    local sum name
+    while read -r sum name; do echo "file $sum $(stat -c %s -- "$name") $name"; done < <(sha256sum -- *)
+}
+
+take() {
+    local folder
+    folder=$(mktemp -d .take.XXXXXX) && chmod 755 "$folder" && tar -xzf - -C "$folder" --no-same-owner && keep "$folder" "$1" && return
+    rm -rf "$folder"
+    return 6
+}
+
+# --- git -----------------------------------------------------------------------------------------------------------
+
+# The secret is in this shell's memory and in a pipe that only this login can open; git's helper reads it there, for
+# the repository's own host and no other. It is in no argument, no environment and no file.
+private='' feeder=''
+feed() {
+    local username=$1 password=$2
+    [[ -n $username$password ]] || return 0
+    private=$(mktemp -d) && mkfifo -m 600 "$private/secret" || return
+    (trap '' PIPE; while [[ -p $private/secret ]]; do
+        printf 'username=%s\npassword=%s\n' "$username" "$password" >"$private/secret"
+    done) >/dev/null 2>&1 &
+    feeder=$!
+}
+
+forget() {
+    [[ -n $feeder ]] && kill "$feeder" && wait "$feeder"
+    [[ -n $private ]] && rm -rf "$private"
+    private='' feeder=''
+} 2>/dev/null
+
+with_credentials() { # ARGUMENTS of git, for the repository $url
+    local -a options=(-c credential.helper=)
+    local server
+    if [[ -n $private ]]; then
+        server=${url#*://}
+        options+=(-c "credential.${url%%://*}://${server%%/*}.helper=!head -n 2 $private/secret #")
+    fi
+    # A repository of files has sub-modules of files.
+    case $url in /* | file://*) options+=(-c protocol.file.allow=always) ;; esac
+    git "${options[@]}" "$@"
+}
+
+has() { git -C "$mirror" cat-file -e "$1^{commit}" 2>/dev/null; }
+
+open_mirror() {
+    mirror=$PWD/mirrors/$(short "$url")
+    git init --quiet --bare "$mirror" && git -C "$mirror" config gc.auto 0 || exit 4
+}
+
+update() { # REF: bring the mirror up to date, and get REF where it is no branch and no tag
+    with_credentials -C "$mirror" fetch --quiet --force --prune --no-recurse-submodules "$url" \
+        '+refs/heads/*:refs/heads/*' '+refs/tags/*:refs/tags/*' || exit 4
+    if [[ $1 == refs/* ]]; then
+        with_credentials -C "$mirror" fetch --quiet "$url" "+$1:$1"
+    elif [[ $1 =~ ^[0-9a-f]{40}$ ]] && ! has "$1"; then
+        with_credentials -C "$mirror" fetch --quiet "$url" "$1"
+    fi
+}
+
+find_commit() { # REF
+    local branch tag
+    if [[ $1 == refs/* || $1 =~ ^[0-9a-f]{40}$ ]]; then
+        git -C "$mirror" rev-parse --quiet --verify "$1^{commit}"
+        return
+    fi
+    branch=$(git -C "$mirror" rev-parse --quiet --verify "refs/heads/$1^{commit}")
+    tag=$(git -C "$mirror" rev-parse --quiet --verify "refs/tags/$1^{commit}")
+    if [[ -n $branch && -n $tag && $branch != "$tag" ]]; then
+        echo ambiguous >&3
+    elif [[ -n $branch$tag ]]; then
+        echo "${branch:-$tag}"
+    elif [[ $1 =~ ^[0-9a-f]{4,39}$ ]]; then
+        git -C "$mirror" rev-parse --quiet --verify "$1^{commit}"
+    fi
+}
+
+resolve() { # URL REF
+    url=$1
+    local ref=$2 commit memory
+    open_mirror
+    if [[ ! $ref =~ ^[0-9a-f]{40}$ ]] || ! has "$ref"; then update "$ref"; fi
+    commit=$(find_commit "$ref" 3>&1 | tail -n 1)
+    case $commit in
+    ambiguous) echo ambiguous ;;
+    '') git -C "$mirror" for-each-ref --sort=-committerdate --format='known %(refname:lstrip=2)' refs/heads refs/tags ;;
+    *)
+        memory=resolved/$(short "$url" "$ref")
+        [[ -f $memory ]] && echo "previous $(<"$memory")"
+        echo "$commit $(date +%s)" >"$memory.new" && mv "$memory.new" "$memory"
+        echo "commit $commit"
+        ;;
+    esac
+}
+
+check_out() { # COMMIT: into $tree, exactly, with its sub-modules
+    rm -rf "$tree" && mkdir -p "${tree%/*}" || return 4
+    git clone --quiet --no-checkout --local "$mirror" "$tree" && cd "$tree" && git remote set-url origin "$url" &&
+        git checkout --quiet --detach "$1" && with_credentials submodule update --quiet --init --recursive || return 4
+    local found changed
+    found=$(git rev-parse HEAD)
+    changed=$(git status --porcelain --ignore-submodules=none)
+    [[ $found == "$1" && -z $changed ]] && return
+    printf 'checked out %s instead of %s; changed:\n%s\n' "$found" "$1" "$changed"
+    return 6
+}
+
+build() { # URL COMMIT KEY COMMAND OUTPUT...
+    url=$1
+    local commit=$2 key=$3 command=$4 tree output code name changed
+    local folder=$PWD/build/out cache top=$PWD
+    shift 4
+    open_mirror
+    has "$commit" || update "$commit"
+    tree=$PWD/build/$(short "$url")
+    cache=$tree.cache
+    check_out "$commit" || exit
+    forget
+    rm -rf "$folder" && mkdir -p "$cache" "$folder" || exit
+    BUILD_CACHE=$cache bash -e -o pipefail -c "$command" build </dev/null
+    code=$?
+    ((code == 0)) || { echo "failed $code" >&3; exit 5; }
+    for output; do
+        [[ -f $output ]] || { echo "missing $output" >&3; exit 5; }
+        cp --sparse=always -- "$output" "$folder/${output##*/}" || exit
+    done
+    changed=$(git status --porcelain --untracked-files=no --ignore-submodules=none | cut -c 4-)
+    cd "$top" && name=$(keep "$folder") || exit
+    { echo "artifact $name"; [[ -n $changed ]] && printf 'changed %s\n' "${changed//$'\n'/$'\n'changed }"; } >"index/.$key"
+    mv "index/.$key" "index/$key" && cat "index/$key" >&3
+    rm -rf "$tree"
+}
+
+while_wanted() { # COMMAND...: run it in a process group of its own, which ends when standard input does
+    local username='' password='' job watcher code
+    IFS= read -r username
+    IFS= read -r password
+    set -m
+    (trap forget EXIT; feed "$username" "$password" && "$@") 0</dev/null &
+    job=$!
+    # It reads what this shell would read; a background job's input is otherwise /dev/null.
+    (cat >/dev/null; kill -TERM -- "-$job"; sleep 2; kill -KILL -- "-$job") <&0 >/dev/null 2>&1 &
+    watcher=$!
+    wait "$job"
+    code=$?
+    kill -KILL -- "-$watcher" "-$job" 2>/dev/null
+    return "$code"
+}
+
+case $verb in
+look | describe | take) "$verb" "$@" ;;
+resolve) while_wanted resolve "$@" ;;
+build) while_wanted build "$@" 3>&2 2>&1 ;;
+*) echo "no verb $verb" >&2; exit 2 ;;
+esac

@@ -1,0 +1,118 @@
+"""Bringing an artifact from hosts that have it to those that lack it, within the testbed (assets/share.py)."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from benchmark.artifacts.hosts import ASSETS, FOLDER, File
+from benchmark.errors import HostError
+from benchmark.inventory import Host
+from benchmark.remote import Fleet, Session, Sessions
+
+_SCRIPT = ASSETS / "share.py"
+_START_DEADLINE_S = 60.0
+_SLOWEST_BYTES_PER_S = 1 << 20
+_BRANCHES = 2
+_LOOK_S = 0.01
+
+
+def sources(root: Host, receivers: Sequence[Host]) -> dict[str, Host]:
+    """Say from whom each receiver gets the artifact while that one still gets it: a tree over regions, and in each one.
+
+    Every byte enters a region once. A host feeds at most two others of its region, and the first of a region two other
+    regions as well.
+    """
+    regions: dict[str, list[Host]] = {root.region: [root]}
+    for host in receivers:
+        regions.setdefault(host.region, []).append(host)
+    found = _tree([hosts[0] for hosts in regions.values()])
+    for hosts in regions.values():
+        found |= _tree(hosts)
+    return found
+
+
+def _tree(hosts: Sequence[Host]) -> dict[str, Host]:
+    return {host.name: hosts[(index - 1) // _BRANCHES] for index, host in enumerate(hosts) if index}
+
+
+def distribute(
+    fleet: Fleet, working_dir: str, name: str, root: Host, receivers: Sequence[Host]
+) -> tuple[dict[str, File], dict[str, float]]:
+    """Bring the artifact called `name` from `root` to `receivers`; return its files, and seconds by host.
+
+    Every host passes on what it has received so far, and what it has is verified before it gets its name. The servers
+    end with this call, or with the operator's connection. Raises HostError.
+    """
+    hosts = [root, *receivers]
+    folder = f"{working_dir}/{FOLDER}"
+    script = {f"{folder}/share.py": _SCRIPT.read_bytes()}
+    fleet.put({host.name: script for host in hosts}, deadline=_START_DEADLINE_S).raise_for_failures(
+        "hosts cannot take an artifact:"
+    )
+    opened = fleet.open(
+        f"exec python3 {folder}/share.py {folder} {name}",
+        hosts=[host.name for host in hosts],
+        deadline=_START_DEADLINE_S,
+    )
+    transfer = _Transfer(opened.ok)
+    try:
+        opened.raise_for_failures("hosts cannot share an artifact:")
+        return transfer.run(root, receivers)
+    finally:
+        transfer.end()
+
+
+class _Transfer:
+    """The conversation with the servers of all hosts."""
+
+    def __init__(self, sessions: Mapping[str, Session]) -> None:
+        self._sessions = sessions
+        self._watched = Sessions(sessions.values())
+        self._answers: dict[str, dict[str, Any]] = {}
+
+    def run(self, root: Host, receivers: Sequence[Host]) -> tuple[dict[str, File], dict[str, float]]:
+        token = secrets.token_hex(16)
+        ports = self._ask({name: {"token": token} for name in self._sessions}, "port", _START_DEADLINE_S)
+        files = self._answers[root.name]["files"]
+        parents = sources(root, receivers)
+        orders = {}
+        for host in receivers:
+            chosen = dict.fromkeys((parents[host.name], root))
+            orders[host.name] = {"files": files, "sources": [[each.address, ports[each.name]] for each in chosen]}
+        total = sum(length for *_, extents in files for _, length in extents)
+        limit = _START_DEADLINE_S + total / _SLOWEST_BYTES_PER_S
+        seconds = self._ask(orders, "done", limit)
+        return {name: File(sha256, size) for name, size, sha256, _ in files}, seconds
+
+    def end(self) -> None:
+        for session in self._sessions.values():
+            session.close()
+
+    def _ask(self, orders: Mapping[str, Any], wanted: str, deadline_s: float) -> dict[str, Any]:
+        """Tell hosts something and wait until each has answered with `wanted`; return the answers."""
+        for name, order in orders.items():
+            self._sessions[name].send(json.dumps(order) + "\n")
+        ends = time.monotonic() + deadline_s
+        while missing := {name for name in orders if wanted not in self._answers.get(name, {})}:
+            failed = self._failures(missing)
+            left = ends - time.monotonic()
+            if not failed and left <= 0:
+                failed = dict.fromkeys(missing, f"did not have it after {deadline_s:.0f} s")
+            if failed:
+                raise HostError("an artifact did not reach hosts:", failed)
+            self._watched.wait(min(left, _LOOK_S))
+            for name in missing:
+                for line in self._sessions[name].read_lines():
+                    self._answers.setdefault(name, {}).update(json.loads(line))
+        return {name: self._answers[name][wanted] for name in orders}
+
+    def _failures(self, names: set[str]) -> dict[str, str]:
+        failed = {name: self._answers[name]["failed"] for name in names if "failed" in self._answers.get(name, {})}
+        for name in names - failed.keys():
+            if (session := self._sessions[name]).ended:
+                failed[name] = session.stderr.strip()[-300:] or session.failure or "its server ended"
+        return failed

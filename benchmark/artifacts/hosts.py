@@ -1,0 +1,65 @@
+"""What hosts are asked about artifacts, in the words of assets/artifacts.sh."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from shlex import join
+
+ASSETS = Path(__file__).resolve().parent.parent.parent / "assets"
+_SCRIPT = ASSETS / "artifacts.sh"
+FOLDER = "artifacts"
+"""Folder of the artifacts within the working folder of a host."""
+
+
+@dataclass(frozen=True)
+class File:
+    """One file of an artifact; `size` in bytes."""
+
+    sha256: str
+    size: int
+
+
+@dataclass(frozen=True)
+class Holdings:
+    """What one host has: artifacts, and by key of what was built which one came out and which files that changed."""
+
+    architecture: str
+    artifacts: frozenset[str] = frozenset()
+    built: Mapping[str, str] = field(default_factory=dict)
+    changed: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+
+def command(working_dir: str, verb: str, *arguments: str) -> str:
+    """The command that does `verb` on a host; secrets are no arguments, they go to its standard input."""
+    return join(["exec", "bash", "-c", _SCRIPT.read_text(encoding="utf-8"), "artifacts", working_dir, verb, *arguments])
+
+
+def parse_holdings(text: str) -> Holdings:
+    """Read what `look` printed."""
+    architecture = ""
+    artifacts: set[str] = set()
+    built: dict[str, str] = {}
+    changed: dict[str, tuple[str, ...]] = {}
+    for line in text.splitlines():
+        kind, _, value = line.partition(" ")
+        key, _, rest = value.partition(" ")
+        if kind == "arch":
+            architecture = value
+        elif kind == "artifact":
+            artifacts.add(value)
+        elif kind == "built":
+            built[key] = rest
+        elif kind == "changed":
+            changed[key] = (*changed.get(key, ()), rest)
+    return Holdings(architecture, frozenset(artifacts), {k: v for k, v in built.items() if v in artifacts}, changed)
+
+
+def parse_files(text: str) -> dict[str, File]:
+    """Read what `describe` printed: name to file."""
+    found = {}
+    for line in text.splitlines():
+        _, sha256, size, name = line.split(" ", 3)
+        found[name] = File(sha256, int(size))
+    return found
