@@ -8,6 +8,7 @@ umask 022
 
 CONFIG=/etc/geobench
 STATE=/var/lib/geobench
+# shellcheck source=/dev/null
 . "$CONFIG/bootstrap.env"
 export DEBIAN_FRONTEND=noninteractive NEEDRESTART_SUSPEND=1
 
@@ -213,14 +214,16 @@ prometheus() {
 EnvironmentFile=$CONFIG/prometheus.env
 CONF
     install_packages prometheus
+    chown "$LOGIN" /etc/prometheus/targets  # the runner writes what is scraped
     systemctl enable prometheus
     systemctl restart prometheus
+    curl -fsS --max-time 5 --retry 30 --retry-delay 1 --retry-all-errors http://127.0.0.1:9090/-/ready
 }
 
 # The key is had over HTTPS and used only if it is the one known here; apt then checks every package against it.
 grafana() {
     local key=/etc/apt/keyrings/grafana.asc found
-    install_packages ca-certificates curl gpg
+    install_packages gpg || return 1
     mkdir -p /etc/apt/keyrings
     curl -fsS --retry 5 --max-time 60 -o "$key.new" "$GRAFANA_KEY_URL" || return 1
     found=$(gpg --show-keys --with-colons "$key.new" | awk -F: '$1 == "pub" {p = 1} $1 == "fpr" && p {print $10; p = 0}')
@@ -247,7 +250,8 @@ main() {
     for step in life_time firewall ssh_server kernel quiet; do "$step"; done
     step=packages
     fetch_packages update
-    install_packages prometheus-node-exporter
+    install_packages ca-certificates curl prometheus-node-exporter
+    systemctl enable --now prometheus-node-exporter
     step=clock && clock
     if [ "$NVME" = yes ]; then step=local_disk && local_disk; fi
     if [ "$MONITORING" = yes ]; then

@@ -120,8 +120,9 @@ class Declared:
     value: Any
 
     def of_type(self, name: str) -> dict[str, dict[str, Any]]:
-        """The inputs of all resources whose type ends with `:NAME`, by the resource's name."""
-        return {found.name: found.inputs for found in self.resources if found.typ.endswith(f":{name}")}
+        """The inputs of all resources whose type ends with `:NAME`, by the resource's name and in its order."""
+        found = {made.name: made.inputs for made in self.resources if made.typ.endswith(f":{name}")}
+        return dict(sorted(found.items()))
 
 
 def declare(program: Callable[[], Any], cloud: Cloud | None = None) -> Declared:
