@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import cache
@@ -11,11 +11,11 @@ from pathlib import Path
 
 from pydantic import BaseModel, Field
 
-from benchmark.inventory import Host
-from benchmark.protocols import Process
+from benchmark.protocols import Plan, Process
 from benchmark.settings import Duration
 
 METRICS_PORT = 18600
+
 _SCRIPT = Path(__file__).resolve().parent.parent / "assets" / "load_generator.py"
 
 
@@ -47,20 +47,21 @@ def split(load: int, parts: int, step: int = 1) -> tuple[int, ...]:
     return tuple(step * (whole + 1 if index < extra else whole) for index in range(parts))
 
 
-def offsets(shares: tuple[int, ...]) -> tuple[float, ...]:
-    """Phase of each client's schedule in seconds, so that the requests of all clients interleave evenly."""
-    total = sum(shares)
-    return tuple(index / total if total else 0.0 for index in range(len(shares)))
+def generators(
+    plan: Plan, workload: str, requests: Sequence[HttpRequest], parameters: LoadGenerator
+) -> tuple[Process, ...]:
+    """Describe the load generator of each client of `plan`; client i sends `requests[i]`."""
+    return tuple(
+        _generator(plan, index, workload, request, parameters)
+        for index, request in zip(range(len(plan.clients)), requests, strict=True)
+    )
 
 
-def generator(
-    name: str, host: Host, workload: str, share: int, offset: float, request: HttpRequest, parameters: LoadGenerator
-) -> Process:
-    """Describe one load generator that offers `share` tx/s, `offset` seconds into the common schedule."""
+def _generator(plan: Plan, index: int, workload: str, request: HttpRequest, parameters: LoadGenerator) -> Process:
+    name = f"client-{index}"
     config = {
         "workload": workload,
-        "rate": share,
-        "offset_s": offset,
+        **_schedule(plan, index),
         "requests": {"method": request.method, "url": request.url, "headers": request.headers, "body": request.body},
         "timeout_s": parameters.timeout.total_seconds(),
         "max_connections": parameters.max_connections,
@@ -70,7 +71,7 @@ def generator(
     return Process(
         name=name,
         job="client",
-        host=host,
+        host=plan.clients[index],
         argv=("python3", "-I", "load_generator.py", "--config", "config.json"),
         files={"config.json": json.dumps(config, indent=1), "load_generator.py": _script()},
         ports=(METRICS_PORT,),
@@ -78,6 +79,16 @@ def generator(
         ready=f"http {METRICS_PORT} /metrics",
         grace=2,
     )
+
+
+def _schedule(plan: Plan, index: int) -> dict[str, object]:
+    """The client's rate or profile, and its phase: the requests of all clients interleave evenly."""
+    share, total = plan.shares[index], plan.offered
+    if not plan.profile:
+        return {"rate": share, "offset_s": index / total}
+    first = next((low + high) / 2 for _, low, high in plan.profile if low + high)
+    pieces = [[start, share * low, share * high] for start, low, high in plan.profile]
+    return {"profile": pieces, "offset_s": index / (total * first)}
 
 
 @cache

@@ -38,9 +38,11 @@ def manifest(
         "parameters": {
             **request.parameters,
             "load_tps": plan.load,
+            "offered_tps": plan.offered,
             "shares_tps": list(plan.shares),
             "duration_s": request.duration_s,
             "warm_up_s": request.warm_up_s,
+            "profile": request.profile,
             "node_parameters": protocol.node_parameters.model_dump(mode="json"),
             "client_parameters": protocol.client_parameters.model_dump(mode="json"),
         },

@@ -35,6 +35,11 @@ class Metrics:
         names = (f"{self.latency}_count", self.throughput, self.squared, SUBMITTED, DUE, f"{LATENESS}_count")
         return tuple(name for name in names if name)
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All metrics that are measured from, as parts of a regular expression."""
+        return (f"{self.latency}_(bucket|sum|count)", *self.counters, "start_time_s", ERRORS)
+
 
 LOAD_GENERATOR = Metrics()
 """The metrics of the project's own load generators."""

@@ -22,6 +22,8 @@ class Request:
     warm_up_s: float
     committee: int | None = None
     dedicated_clients: int = 0
+    profile: str = "constant"
+    """As `benchmark.load_profile` reads it."""
     repeat: int = 1
     name: str | None = None
     results_dir: Path = Path("results")

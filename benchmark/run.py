@@ -17,7 +17,7 @@ from benchmark import supervision
 from benchmark.errors import InfrastructureError, Interrupted, SystemFailure, TestbedError
 from benchmark.events import Timeline
 from benchmark.manifest import manifest
-from benchmark.measurements import measure
+from benchmark.measurements import Measurement, measure
 from benchmark.monitoring import Series, write_samples
 from benchmark.placement import endpoints
 from benchmark.prepare import Prepared
@@ -211,7 +211,7 @@ class Run:
 
     def _node_metrics(self) -> str:
         protocol = self.request.protocol
-        names = ["process_.*", protocol.leader_metric, "latency_.*|benchmark_duration"]
+        names = ["process_.*", protocol.leader_metric, *protocol.metrics.names]
         return f'{{job="node",__name__=~"{"|".join(name for name in names if name)}"}}'
 
     def _summarise(self, series: Sequence[Series], supervised: Supervision) -> Summary:
@@ -226,12 +226,25 @@ class Run:
         sources = self.clients if protocol.metrics.job == "client" else self.nodes
         verdict = judge(
             measurement,
-            load_tps=self.plan.load,
+            load_tps=self._due(measurement),
             expected_clients=[process.host.name for process in sources],
             clock_offsets_s={host: clock.offset_s for host, clock in supervised.clocks.items()},
         )
+        if self.plan.offered != self.plan.load:
+            verdict.warnings.append(
+                f"{self.plan.offered} tx/s were offered, not {self.plan.load}: {protocol.name} offers multiples of "
+                f"{protocol.load_step} tx/s per {protocol.load_from}"
+            )
         identity = self.identity.model_copy(update={"leader": self._leader(series, verdict)})
         return summarise(measurement, verdict, identity)
+
+    def _due(self, measurement: Measurement) -> float:
+        """The load that must have been offered in the window, in tx/s.
+
+        Under a profile it depends on when exactly the samples were taken, so it is what the clients' schedules say.
+        """
+        due = measurement.total.due_tps
+        return due if self.plan.profile and due is not None else float(self.plan.offered)
 
     def _leader(self, series: Sequence[Series], verdict: Verdict) -> str | None:
         """The host that led in the window; a change is a warning."""

@@ -170,6 +170,9 @@ class Settings(_Model):
     """How long each load is measured, warm-up not included."""
     warm_up: Duration = timedelta(seconds=15)
     """How long load is offered before the measured window begins."""
+    profile: str = "constant"
+    """How the load changes over the measured window: `constant`; `ramp`, from a tenth (`ramp:SHARE`: that share) to all
+    of it; `steps:NUMBER`, upwards; or a CSV file of SECONDS,RATE lines, whose highest rate is the load asked for."""
     dedicated_clients: int = Field(default=0, ge=0)
     """Hosts that only generate load; 0 puts a client beside each node."""
     monitoring: bool = True

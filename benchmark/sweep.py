@@ -8,6 +8,7 @@ from contextlib import ExitStack
 
 from benchmark.errors import UsageError
 from benchmark.events import Observer, Timeline
+from benchmark.load_profile import load_profile
 from benchmark.placement import place
 from benchmark.prepare import prepare
 from benchmark.protocols import Plan
@@ -48,4 +49,9 @@ def run_benchmark(testbed: Testbed, request: Request, observer: Observer, began:
 def _plan(testbed: Testbed, request: Request, load: int) -> Plan:
     if testbed.inventory.monitoring is None:
         raise UsageError("the testbed has no monitoring host, so nothing can be measured; set `monitoring: true`")
-    return place(testbed.inventory, type(request.protocol), load, request.committee, request.dedicated_clients)
+    protocol = type(request.protocol)
+    plan = place(testbed.inventory, protocol, load, request.committee, request.dedicated_clients)
+    profile = load_profile(request.profile, request.warm_up_s, request.duration_s)
+    if profile and not protocol.profiles:
+        raise UsageError(f"{protocol.name} makes a constant load only, found profile {request.profile!r}")
+    return dataclasses.replace(plan, duration_s=request.warm_up_s + request.duration_s, profile=profile)

@@ -38,6 +38,7 @@ def cli() -> None:
 @click.option("--committee", type=click.IntRange(1), help="Number of nodes; by default all that fit.")
 @click.option("--duration", type=DurationType(), help="Measured time of each run.")
 @click.option("--warm-up", type=DurationType(), help="Time under load before the measured window.")
+@click.option("--profile", help="Load over time: constant, ramp[:SHARE], steps:NUMBER or a CSV file of rates.")
 @click.option("--repeat", type=click.IntRange(1), default=1, show_default=True, help="Runs of each load.")
 @click.option("--dedicated-clients", type=click.IntRange(0), help="Hosts that only generate load.")
 @click.option("--protocol", help=f"System under test: {', '.join(sorted(known_protocols()))}.")
@@ -77,6 +78,7 @@ def _request(target: Target, options: dict[str, Any]) -> Request:
         warm_up_s=(settings.warm_up if options["warm_up"] is None else options["warm_up"]).total_seconds(),
         committee=options["committee"],
         dedicated_clients=settings.dedicated_clients if dedicated is None else dedicated,
+        profile=options["profile"] or settings.profile,
         repeat=options["repeat"],
         name=options["name"],
         results_dir=target.results_dir,

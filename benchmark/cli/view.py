@@ -64,12 +64,15 @@ class View:
         plan: Plan = data["plans"][0]
         regions = Counter(host.region for host in plan.nodes)
         spread = ", ".join(f"{count} in {region}" for region, count in regions.items())
-        beside = "beside the nodes" if plan.clients[0] in plan.nodes else "on hosts of their own"
-        loads = ", ".join(str(each.load) for each in data["plans"])
+        loads = ", ".join(_load(each) for each in data["plans"])
         self.progress.print(f"testbed {data['testbed']}: {len(plan.nodes)} {data['protocol']} nodes ({spread})")
         if advised := data.get("advised"):
             self.progress.print(advised, style="dim")
-        self.progress.print(f"{len(plan.clients)} clients {beside}; offered load {loads} tx/s")
+        makers = "load made by the nodes"
+        if plan.clients:
+            beside = "beside the nodes" if plan.clients[0] in plan.nodes else "on hosts of their own"
+            makers = f"{len(plan.clients)} clients {beside}"
+        self.progress.print(f"{makers}; offered load {loads} tx/s")
 
     def _on_step(self, data: Mapping[str, Any]) -> None:
         self.progress.print(f"  {data['text']}", soft_wrap=True, markup=False)
@@ -170,6 +173,10 @@ class View:
                 f"[red]{problem}[/red]" if problem else "[green]yes[/green]",
             )
         self.out.print(table)
+
+
+def _load(plan: Plan) -> str:
+    return str(plan.load) if plan.offered == plan.load else f"{plan.offered} ({plan.load} cannot be offered exactly)"
 
 
 def _row(summary: Summary) -> list[str]:

@@ -12,7 +12,7 @@ from typing import ClassVar
 from pydantic import BaseModel, Field
 
 from benchmark.inventory import Host
-from benchmark.load import HttpRequest, LoadGenerator, generator, offsets
+from benchmark.load import HttpRequest, LoadGenerator, generators
 from benchmark.protocols import Plan, Process, Protocol
 
 PEER_PORT = 2380
@@ -66,19 +66,16 @@ class Etcd(Protocol):
         assert isinstance(self.client_parameters, EtcdClient)
         parameters = self.client_parameters
         keys, size = parameters.keys, parameters.value_bytes
-        processes = []
-        for index, (host, share, offset) in enumerate(
-            zip(plan.clients, plan.shares, offsets(plan.shares), strict=True)
-        ):
-            member = nearest(host, plan.nodes, index)
-            request = HttpRequest(
+        requests = [
+            HttpRequest(
                 method="POST",
-                url=f"http://{member.address}:{CLIENT_PORT}/v3/kv/put",
+                url=f"http://{nearest(host, plan.nodes, index).address}:{CLIENT_PORT}/v3/kv/put",
                 headers={"Content-Type": "application/json"},
                 body=f'{{"key":"{{{{key:{keys}:base64}}}}","value":"{{{{value:{size}:base64}}}}"}}',
             )
-            processes.append(generator(f"client-{index}", host, "put", share, offset, request, parameters))
-        return tuple(processes)
+            for index, host in enumerate(plan.clients)
+        ]
+        return generators(plan, "put", requests, parameters)
 
     def _node(self, index: int, host: Host, cluster: str, plan: Plan) -> Process:
         heartbeat, election = self._timing(plan)
