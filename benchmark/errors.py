@@ -15,6 +15,7 @@ Every message says what was found, what was expected and what to do next.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Literal
 
 
 class TestbedError(Exception):
@@ -68,3 +69,14 @@ class Interrupted(TestbedError):
     """The user or the machine asked the run to end."""
 
     exit_code = 130
+
+
+FailureKind = Literal["infrastructure", "system", "tool"]
+"""Whose failure it was: the testbed's, the system's under test, or this program's and its user's."""
+
+
+def failure_kind(error: BaseException) -> FailureKind:
+    """Say whose failure an error is."""
+    if isinstance(error, InfrastructureError):
+        return "infrastructure"
+    return "system" if isinstance(error, SystemFailure) else "tool"

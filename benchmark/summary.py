@@ -7,6 +7,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from benchmark.errors import FailureKind
 from benchmark.figures import Figures, Latency
 from benchmark.histogram import Finite
 from benchmark.host_usage import HostUsage
@@ -26,6 +27,17 @@ class Window(_Model):
     start: Finite
     end: Finite
     seconds: Finite
+
+
+class WarmUp(_Model):
+    """What was cut from the beginning of a run."""
+
+    seconds: Finite
+    """Time under load before the measured window."""
+    method: str
+    """How that was decided."""
+    converged: bool = True
+    """False where a steady state was looked for and not found."""
 
 
 class Identity(_Model):
@@ -50,6 +62,10 @@ class Summary(Identity):
     """`ok`; `invalid`: measured, but not to be used, see `reasons`; `failed` and `interrupted`: not measured."""
     reasons: list[str] = []
     """Why the status is not `ok`."""
+    failure: FailureKind | None = None
+    """Whose failure a failed run is."""
+    warm_up: WarmUp | None = None
+    """Null if the run never came to measuring."""
     window: Window | None = None
     """Null if the run never came to measuring; so are the figures then."""
     sampled_seconds: Finite | None = None
@@ -75,7 +91,11 @@ class Summary(Identity):
 
 
 def summarise(
-    measurement: Measurement, verdict: Verdict, identity: Identity, usage: Mapping[str, HostUsage] | None = None
+    measurement: Measurement,
+    verdict: Verdict,
+    identity: Identity,
+    usage: Mapping[str, HostUsage] | None = None,
+    warm_up: WarmUp | None = None,
 ) -> Summary:
     """Put a measurement and what was judged of it into a summary."""
     total = measurement.total
@@ -83,6 +103,7 @@ def summarise(
         **identity.model_dump(),
         status=verdict.status,
         reasons=verdict.reasons,
+        warm_up=warm_up,
         window=Window(
             start=measurement.start, end=measurement.end, seconds=round(measurement.end - measurement.start, 6)
         ),
@@ -100,9 +121,11 @@ def summarise(
     )
 
 
-def not_measured(identity: Identity, status: Literal["failed", "interrupted"], reason: str) -> Summary:
+def not_measured(
+    identity: Identity, status: Literal["failed", "interrupted"], reason: str, failure: FailureKind | None = None
+) -> Summary:
     """Return the summary of a run that ended before it was measured."""
-    return Summary(**identity.model_dump(), status=status, reasons=[reason])
+    return Summary(**identity.model_dump(), status=status, reasons=[reason], failure=failure)
 
 
 def parse_summary(text: str) -> Summary:

@@ -1,0 +1,217 @@
+"""The journal of a sweep: which runs were asked for, in which order, what was tried and what came of it.
+
+`sweep.json` in the sweep's own folder is written anew before and after every run, so a sweep that was killed goes on
+from it. It refers to the runs by their ids; their results lie in their own folders beside it.
+"""
+
+from __future__ import annotations
+
+import random
+import secrets
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from benchmark.errors import FailureKind, TestbedError, UsageError, failure_kind
+from benchmark.results import LATEST, read_summary, write_atomically
+from benchmark.summary import Summary
+
+SWEEP = "sweep.json"
+Outcome = Literal["running", "ok", "invalid", "failed", "interrupted", "killed"]
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+
+
+class Attempt(_Model):
+    """One try at a run."""
+
+    run_id: str | None
+    """Null where it failed before there was a run: hosts that cannot be reached, for one."""
+    began: datetime
+    outcome: Outcome = "running"
+    failure: FailureKind | None = None
+    reason: str = ""
+
+
+class Slot(_Model):
+    """One run that was asked for."""
+
+    arm: str = ""
+    """Which of the compared requests it belongs to, `a` or `b`; empty in a sweep."""
+    load: int
+    repeat: int
+    attempts: list[Attempt] = []
+
+    @property
+    def done(self) -> bool:
+        """Whether it is never run again: measured, or the system under test failed."""
+        last = self.attempts[-1] if self.attempts else None
+        return last is not None and (last.outcome in ("ok", "invalid") or last.failure == "system")
+
+    @property
+    def run_id(self) -> str | None:
+        """The run that counts."""
+        return self.attempts[-1].run_id if self.done else None
+
+    def __str__(self) -> str:
+        return f"{self.arm.upper() + ', ' if self.arm else ''}{self.load} tx/s, repeat {self.repeat}"
+
+
+class Journal(_Model):
+    """What `sweep.json` holds."""
+
+    schema_version: Literal[1] = Field(default=1, alias="schema")
+    sweep_id: str
+    testbed_id: str
+    created_at: datetime
+    options: dict[str, Any]
+    """The options as given: `--resume` takes them up again."""
+    requests: dict[str, dict[str, Any]]
+    """What was asked for, by arm; it must be the same when the sweep is resumed."""
+    commits: dict[str, str] = {}
+    """What each arm's commit turned out to be."""
+    seed: int | None = None
+    """Of the random order; null where the order is the one given."""
+    slots: list[Slot]
+    """In the order in which they run."""
+
+    @property
+    def arms(self) -> tuple[str, ...]:
+        """The arms, in order."""
+        return tuple(self.requests)
+
+    def to_json(self) -> str:
+        """Return the text of `sweep.json`."""
+        return self.model_dump_json(by_alias=True, indent=2) + "\n"
+
+
+def slots(arms: Sequence[str], loads: Sequence[int], repeat: int, seed: int | None) -> list[Slot]:
+    """Return the runs in order: all loads of all arms once, then all once more, `repeat` times.
+
+    What drifts on a testbed then touches every load and arm alike. With a seed every such round has a random order of
+    its own (a randomised complete block design: Fisher 1935).
+    """
+    shuffle = random.Random(seed)
+    found: list[Slot] = []
+    for index in range(1, repeat + 1):
+        turn = [Slot(arm=arm, load=load, repeat=index) for load in loads for arm in arms]
+        if seed is not None:
+            shuffle.shuffle(turn)
+        found += turn
+    return found
+
+
+class SweepFolder:
+    """The folder of a sweep and its journal, which is on disk whenever a method has returned."""
+
+    def __init__(self, path: Path, journal: Journal) -> None:
+        self.path = path
+        self.journal = journal
+
+    @classmethod
+    def create(cls, results_dir: Path, journal: Journal) -> SweepFolder:
+        """Make the folder of a new sweep; UsageError if it cannot be written."""
+        folder = cls(results_dir / journal.testbed_id / journal.sweep_id, journal)
+        try:
+            folder.path.mkdir(parents=True)
+        except OSError as error:
+            raise UsageError(f"cannot write results to {folder.path}: {error.strerror}; see results_dir") from None
+        folder.save()
+        return folder
+
+    def save(self) -> None:
+        """Write the journal."""
+        write_atomically(self.path / SWEEP, self.journal.to_json())
+
+    def begin(self, slot: Slot, run_id: str | None) -> Attempt:
+        """Record that a run begins."""
+        attempt = Attempt(run_id=run_id, began=datetime.now(UTC))
+        slot.attempts.append(attempt)
+        self.save()
+        return attempt
+
+    def end(self, attempt: Attempt, summary: Summary) -> None:
+        """Record what came of a run."""
+        attempt.outcome, attempt.failure, attempt.reason = summary.status, summary.failure, "; ".join(summary.reasons)
+        self.save()
+
+    def fail(self, slot: Slot, attempt: Attempt | None, error: BaseException) -> None:
+        """Record that a run, or what comes before it, failed."""
+        attempt = attempt or self.begin(slot, None)
+        attempt.outcome = "interrupted" if _interrupts(error) else "failed"
+        attempt.failure = None if _interrupts(error) else failure_kind(error)
+        attempt.reason = str(error) if isinstance(error, TestbedError) else repr(error)
+        self.save()
+
+    def settle(self) -> None:
+        """Find out what became of the runs that this journal still calls running: their runner was killed."""
+        for attempt in (attempt for slot in self.journal.slots for attempt in slot.attempts):
+            if attempt.outcome == "running":
+                summary = self.summary(attempt.run_id)
+                if summary:
+                    self.end(attempt, summary)
+                else:
+                    attempt.outcome, attempt.reason = "killed", "the runner was killed before the run had a result"
+        self.save()
+
+    def summary(self, run_id: str | None) -> Summary | None:
+        """Return the summary of one of its runs; None if it has none."""
+        return read_summary(self.path.parent / run_id) if run_id else None
+
+    def summaries(self, arm: str | None = None) -> list[Summary]:
+        """Return the summaries of the runs that count, in the order they ran; of one arm, or of all."""
+        chosen = [slot for slot in self.journal.slots if arm is None or slot.arm == arm]
+        return [found for slot in chosen if (found := self.summary(slot.run_id))]
+
+
+def new_journal(
+    testbed_id: str,
+    requests: dict[str, dict[str, Any]],
+    options: dict[str, Any],
+    plan: Sequence[Slot],
+    seed: int | None,
+) -> Journal:
+    """Return the journal of a sweep that has not begun."""
+    now = datetime.now(UTC)
+    kind = "compare" if len(requests) > 1 else "sweep"
+    return Journal(
+        schema=1,
+        sweep_id=f"{now:%Y%m%dT%H%M%SZ}-{kind}-{secrets.token_hex(2)}",
+        testbed_id=testbed_id,
+        created_at=now,
+        options=options,
+        requests=requests,
+        seed=seed,
+        slots=list(plan),
+    )
+
+
+def read_sweep(path: Path) -> SweepFolder:
+    """Read the sweep in the folder `path`; UsageError if there is none."""
+    try:
+        return SweepFolder(path, Journal.model_validate_json((path / SWEEP).read_text(encoding="utf-8")))
+    except OSError as error:
+        raise UsageError(f"{path} is not the folder of a sweep: {error.strerror}") from None
+    except ValidationError as error:
+        raise UsageError(f"{path / SWEEP} is not a sweep's journal: {error.errors()[0]['msg']}") from None
+
+
+def find_sweep(results_dir: Path, name: str) -> SweepFolder:
+    """Return the sweep called `name`: a folder, an id or the beginning of one, or `latest`; UsageError otherwise."""
+    if (Path(name) / SWEEP).exists():
+        return read_sweep(Path(name))
+    folders = sorted((path.parent for path in results_dir.glob(f"*/*/{SWEEP}")), key=lambda path: path.name)
+    matches = folders[-1:] if name == LATEST else [path for path in folders if path.name.startswith(name)]
+    if len(matches) != 1:
+        known = ", ".join(path.name for path in folders[-3:]) or "there is none"
+        raise UsageError(f"{len(matches)} sweeps are called {name!r} in {results_dir}; the newest are: {known}")
+    return read_sweep(matches[0])
+
+
+def _interrupts(error: BaseException) -> bool:
+    return isinstance(error, KeyboardInterrupt) or getattr(error, "exit_code", None) == 130
