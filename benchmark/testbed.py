@@ -75,7 +75,9 @@ class Testbed:
         try:
             end = time.monotonic() + _LOCK_DEADLINE_S
             answer: list[str] = []
-            while not answer and not session.ended and time.monotonic() < end:
+            ended = False
+            while not answer and not ended and time.monotonic() < end:
+                ended = session.ended  # before the last look: it may have answered and ended at once
                 answer = session.read_lines()
                 time.sleep(0.002)
             if answer != ["locked"]:

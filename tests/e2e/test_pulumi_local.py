@@ -3,81 +3,20 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from pulumi_stack import Stack
 
-from benchmark.inventory import Inventory, parse_inventory
-from stacks.local.host import Host
 from stacks.local.network import WideAreaNetwork
 
 pytestmark = pytest.mark.e2e
 
 ROOT = Path(__file__).resolve().parents[2]
 DEADLINE_S = 20.0
-
-
-class Stack:
-    """A stack of the program, deployed from a folder that links to this checkout."""
-
-    def __init__(self, folder: Path, testbed_id: str) -> None:
-        self.testbed_id = testbed_id
-        self.project = folder / "project"
-        self.state = folder / "state"
-        self.backend = folder / "backend"
-        for path in (self.project, self.state, self.backend):
-            path.mkdir(parents=True)
-        for name in ("__main__.py", "benchmark", "stacks", "assets"):
-            (self.project / name).symlink_to(ROOT / name)
-        (self.project / "Pulumi.yaml").write_text("name: geobench\nruntime: python\n", encoding="utf-8")
-        regions = "regions: [us-east-1, eu-west-1]\n"
-        (self.project / "s.yaml").write_text(f"testbed_id: {testbed_id}\n{regions}instances: 2\n", encoding="utf-8")
-        self._environment = {
-            **os.environ,
-            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
-            "PULUMI_BACKEND_URL": f"file://{self.backend}",
-            "PULUMI_HOME": str(folder / "home"),
-            "PULUMI_CONFIG_PASSPHRASE": "a passphrase",
-            "PULUMI_SKIP_UPDATE_CHECK": "true",
-            "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "true",
-            "GEOBENCH_STATE_DIR": str(self.state),
-        }
-        self.pulumi("stack", "init", "e2e")
-        self.pulumi("config", "set", "settings", "s.yaml")
-
-    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        found = shutil.which("pulumi", path=self._environment["PATH"])
-        assert found, "pulumi is not on PATH; `make setup && . ./env.sh` provides it"
-        return subprocess.run(
-            [found, "--non-interactive", *arguments],
-            cwd=self.project, env=self._environment, capture_output=True, text=True, timeout=300, check=False,
-        )  # fmt: skip
-
-    def pulumi(self, *arguments: str) -> str:
-        done = self.run(*arguments)
-        assert done.returncode == 0, f"{' '.join(arguments)}\n{done.stdout}\n{done.stderr}"
-        return done.stdout
-
-    def up(self, *arguments: str) -> str:
-        return self.pulumi("up", "--yes", "--skip-preview", *arguments)
-
-    def destroy(self) -> str:
-        return self.pulumi("destroy", "--yes", "--skip-preview")
-
-    def inventory(self) -> Inventory:
-        return parse_inventory(self.pulumi("stack", "output", "inventory", "--json"), "the stack's output")
-
-    def host(self, name: str) -> Host:
-        return Host(WideAreaNetwork(self.testbed_id), name)
-
-    def pids(self) -> dict[str, int | None]:
-        return {host.name: self.host(host.name).process_id() for host in self.inventory().hosts}
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,235 @@
+"""The main job, as a user does it: the real pulumi, local hosts, etcd, Prometheus and the command line."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pulumi_stack import Stack
+
+pytestmark = pytest.mark.e2e
+
+DEADLINE_S = 60.0
+SHORT = ("run", "--loads", "60", "--committee", "3", "--duration", "3s", "--warm-up", "1s")
+SETTINGS = """\
+regions: [us-east-1, eu-west-1, ap-northeast-1]
+instances: 2
+scrape_interval: 1s
+ssh_retries: 0
+ssh_timeout: 5s
+"""
+
+
+class Runner:
+    """`python -m benchmark` on the testbed of a stack."""
+
+    def __init__(self, stack: Stack) -> None:
+        self.stack = stack
+
+    def start(self, *arguments: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [sys.executable, "-m", "benchmark", *arguments],
+            cwd=self.stack.project, env=self.stack.environment, stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+
+    def __call__(self, *arguments: str, code: int = 0) -> tuple[str, str]:
+        process = self.start(*arguments)
+        out, err = process.communicate(timeout=180)
+        assert process.returncode == code, f"{' '.join(arguments)}: exit code {process.returncode}\n{out}\n{err}"
+        assert "Traceback" not in err
+        return out, err
+
+    @property
+    def results(self) -> Path:
+        return self.stack.project / "results" / self.stack.testbed_id
+
+    def latest(self) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads((self.results / "latest" / "summary.json").read_text())
+        return found
+
+    def on(self, host: str, command: str) -> str:
+        return self("ssh", host, "bash", "-c", f"'{command}'")[0]
+
+
+@pytest.fixture(scope="module")
+def runner(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runner]:
+    stack = Stack(tmp_path_factory.mktemp("stack"), "e2erun", SETTINGS)
+    try:
+        stack.up()
+        yield Runner(stack)
+    finally:
+        stack.destroy()
+
+
+def wait_for(condition: Callable[[], object], what: str) -> None:
+    end = time.monotonic() + DEADLINE_S
+    while not condition():
+        assert time.monotonic() < end, f"{what}: not within {DEADLINE_S:g} s"
+        time.sleep(0.02)
+
+
+def phases(folder: Path) -> list[str]:
+    path = folder / "events.jsonl"
+    events = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+    return [event["data"]["name"] for event in events if event["kind"] == "phase"]
+
+
+def wait_for_phase(runner: Runner, phase: str, before: set[str]) -> Path:
+    """Wait until a run that was not there `before` has begun `phase`; return its folder."""
+
+    def begun() -> list[Path]:
+        fresh = [path for path in runner.results.glob("2*") if path.name not in before]
+        return [path for path in fresh if phase in phases(path)]
+
+    wait_for(begun, f"phase {phase}")
+    return begun()[0]
+
+
+def known(runner: Runner) -> set[str]:
+    return {path.name for path in runner.results.glob("2*")}
+
+
+def test_a_run_ends_with_a_result_that_can_be_checked(runner: Runner) -> None:
+    out, err = runner("run", "--loads", "100", "--duration", "8s", "--warm-up", "3s", "--json")
+    (summary,) = json.loads(out)
+    assert (summary["status"], summary["protocol"], summary["load_tps"]) == ("ok", "etcd", 100), summary["reasons"]
+    assert summary["nodes"] == summary["clients"] == 5
+    assert summary["throughput_tps"] == pytest.approx(100, rel=0.03)
+    assert summary["window"]["seconds"] == pytest.approx(8, abs=0.01)
+    p50 = summary["latency_s"]["p50"]
+    assert p50["lower"] <= p50["estimate"] <= p50["upper"] <= 1.5 * p50["lower"]
+    assert summary["leader"]
+    assert "measuring" in err
+
+    folder = runner.results / "latest"
+    manifest = json.loads((folder / "manifest.json").read_text())
+    assert sum(manifest["parameters"]["shares_tps"]) == 100
+    assert manifest["packages"]["etcd-server"]
+    assert manifest["start_skew_s"] < 0.5
+    assert len(manifest["rtt_ms"]) == 6
+    assert len(list(folder.glob("logs/*/logs/*.log"))) == 10
+    assert (folder / "samples.parquet").stat().st_size > 1000
+    text = "".join(path.read_text(errors="replace") for path in folder.rglob("*.json*"))
+    assert "PRIVATE KEY" not in text
+
+
+def test_the_latency_is_what_the_network_predicts(runner: Runner) -> None:
+    root = Path(__file__).resolve().parents[2]
+    printed = ""
+    for _ in range(3):  # a busy machine adds to latency
+        runner("run", "--loads", "20", "--duration", "8s", "--warm-up", "2s")
+        command = [sys.executable, "-m", "tools.latency_model", str((runner.results / "latest").resolve())]
+        done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
+        printed = done.stdout + done.stderr
+        if done.returncode == 0:
+            return
+    pytest.fail(printed)
+
+
+def test_several_loads_are_several_runs(runner: Runner) -> None:
+    before = known(runner)
+    out, _ = runner("run", "--loads", "30", "60", "--committee", "3", "--duration", "2s", "--warm-up", "1s", "--json")
+    assert [summary["load_tps"] for summary in json.loads(out)] == [30, 60]
+    assert len(known(runner) - before) == 2
+    assert {summary["run_id"] for summary in json.loads(out)} == known(runner) - before
+
+
+@pytest.mark.parametrize(
+    "phase", ["configure", "start_nodes", "start_clients", "warm_up", "measure", "stop", "collect"]
+)
+def test_a_killed_runner_leaves_nothing_and_the_next_one_takes_over(runner: Runner, phase: str) -> None:
+    before = known(runner)
+    process = runner.start(*SHORT)
+    try:
+        wait_for_phase(runner, phase, before)
+    finally:
+        process.kill()
+        process.communicate()
+    out, _ = runner(*SHORT, "--json")
+    assert json.loads(out)[0]["status"] == "ok", json.loads(out)[0]["reasons"]
+    assert json.loads(runner("stop", "--json")[0]) == {"ended": {}}
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_run_says_so_and_cleans_up(runner: Runner, number: signal.Signals) -> None:
+    before = known(runner)
+    process = runner.start("run", "--loads", "60", "--committee", "3", "--duration", "60s", "--warm-up", "0s")
+    folder = wait_for_phase(runner, "measure", before)
+    process.send_signal(number)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130, err
+    assert "Traceback" not in err
+    assert json.loads((folder / "summary.json").read_text())["status"] == "interrupted"
+    assert json.loads(runner("stop", "--json")[0]) == {"ended": {}}
+
+
+def test_one_run_at_a_time(runner: Runner) -> None:
+    before = known(runner)
+    process = runner.start("run", "--loads", "60", "--committee", "3", "--duration", "60s", "--warm-up", "0s")
+    try:
+        wait_for_phase(runner, "measure", before)
+        _, err = runner(*SHORT, code=3)
+        assert f"(process {process.pid}) since 2" in err
+        assert "stop --force" in err
+        runner("stop", "--force")
+        process.communicate(timeout=60)
+        assert process.returncode != 0
+    finally:
+        process.kill()
+        process.communicate()
+    runner(*SHORT)
+
+
+def test_a_node_that_dies_ends_the_run_with_its_last_lines(runner: Runner) -> None:
+    before = known(runner)
+    process = runner.start("run", "--loads", "60", "--committee", "3", "--duration", "60s", "--warm-up", "0s")
+    folder = wait_for_phase(runner, "measure", before)
+    host = json.loads((folder / "manifest.json").read_text())["placement"]["nodes"][1]
+    began = time.monotonic()
+    runner.on(host, "read -r pid _ <geobench/run/node-1/pid && kill -KILL $pid")
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 1, err
+    assert time.monotonic() - began < 20
+    assert f"node-1 on {host} ended by signal 9; its last log lines:" in err
+    assert json.loads((folder / "summary.json").read_text())["status"] == "failed"
+    assert list(folder.glob("logs/*/logs/node-1.log"))
+
+
+def test_a_port_in_use_is_named_before_anything_starts(runner: Runner) -> None:
+    host = next(host.name for host in runner.stack.inventory().instances)
+    serve = 'import socket, time; s = socket.create_server((\\"0.0.0.0\\", 2379)); time.sleep(120)'
+    holder = runner.start("ssh", host, f'exec timeout 100 python3 -c "{serve}"')
+    try:
+        wait_for(lambda: ":2379 " in runner("ssh", host, "ss -ltn")[0], "a listener on 2379")
+        _, err = runner("run", "--loads", "60", code=3)
+        assert f"{host}: port 2379 is in use" in err
+    finally:
+        runner("ssh", host, "pkill -f [c]reate_server || true")
+        holder.communicate(timeout=30)
+
+
+def test_status_and_check_show_every_host(runner: Runner) -> None:
+    states = json.loads(runner("status", "--json")[0])["hosts"]
+    assert len(states) == 6
+    assert set(states.values()) == {"ready"}
+    assert "2 ready" in runner("status")[0]
+    found = json.loads(runner("check", "--json")[0])
+    assert all(host["problem"] is None and abs(host["clock"]["offset_s"]) < 0.05 for host in found.values())
+
+
+def test_results_and_logs_are_found_again(runner: Runner) -> None:
+    runner(*SHORT)
+    summary = runner.latest()
+    listed = json.loads(runner("results", "--json")[0])
+    assert summary["run_id"] in [each["run_id"] for each in listed]
+    assert "etcd" in runner("logs", summary["run_id"], "node-0")[0]
+    _, err = runner("logs", summary["run_id"], "node-9", code=2)
+    assert "node-0" in err
