@@ -188,13 +188,13 @@ def _mann_whitney(a: Array, b: Array) -> float:
     pooled = np.concatenate([a, b])
     # Doubled midranks are whole numbers, ties or not.
     doubled = np.array([2 * np.sum(pooled < x) + np.sum(pooled == x) + 1 for x in pooled], dtype=np.int64)
-    ways = _subset_sums(doubled, len(b))
+    ways = subset_sums(doubled, len(b))
     seen = int(doubled[len(a) :].sum())
     total = ways.sum()
     return float(min(1.0, 2 * min(ways[: seen + 1].sum(), ways[seen:].sum()) / total))
 
 
-def _subset_sums(ranks: npt.NDArray[np.int64], size: int) -> Array:
+def subset_sums(ranks: npt.NDArray[np.int64], size: int) -> Array:
     """Return for each sum how many subsets of `size` of the ranks have it (the shift algorithm)."""
     ways = np.zeros((size + 1, int(ranks.sum()) + 1))
     ways[0, 0] = 1
@@ -209,7 +209,7 @@ def _hodges_lehmann(a: Array, b: Array, confidence: float) -> Interval:
     differences = np.sort((b[:, None] - a[None, :]).ravel())
     count = len(differences)
     # Without ties: U, the number of pairs with b < a, is the rank sum less its minimum.
-    ways = _subset_sums(np.arange(1, len(a) + len(b) + 1), len(b))
+    ways = subset_sums(np.arange(1, len(a) + len(b) + 1), len(b))
     below = np.cumsum(ways / ways.sum())[len(b) * (len(b) + 1) // 2 :]
     skipped = int(np.sum(2 * below[: (count + 1) // 2] <= round(1 - confidence, 12)))
     skipped = max(skipped, 1)
