@@ -4,54 +4,187 @@ from __future__ import annotations
 
 import dataclasses
 import time
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
+from types import TracebackType
 
-from benchmark.errors import UsageError
+from benchmark.errors import InfrastructureError, LockedError, SystemFailure, UsageError
 from benchmark.events import Observer, Timeline
-from benchmark.load_profile import load_profile
+from benchmark.journal import Attempt, Slot, SweepFolder
 from benchmark.placement import place
-from benchmark.prepare import prepare
+from benchmark.prepare import Prepared, prepare
 from benchmark.protocols import Plan
 from benchmark.request import Request
 from benchmark.run import Run
 from benchmark.summary import Summary
 from benchmark.testbed import Testbed
 
+RETRIES = 2
+"""How often a run is repeated whose infrastructure failed."""
+
+
+def _ignore(run_id: str) -> None:
+    """Take no notice of a run's beginning."""
+
+
+class Bench:
+    """A testbed for runs: connected and locked once, made ready for each request in turn, until it is closed.
+
+    A failure of the infrastructure closes what is open; the next run opens it anew.
+    """
+
+    def __init__(self, testbed: Testbed, observer: Observer, began: float) -> None:
+        self.testbed = testbed
+        self.timeline = Timeline(observer)
+        self.timeline.phases["begin"] = time.time() - began
+        self._held = ExitStack()
+        self._way = ExitStack()
+        self._ready: tuple[Request, Prepared] | None = None
+        self._connected = self._fresh = False
+
+    def __enter__(self) -> Bench:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the testbed."""
+        self._ready, self._connected = None, False
+        self._way.close()
+        self._held.close()
+
+    def plan(self, request: Request, load: int) -> Plan:
+        """Place a run; UsageError where that cannot be done."""
+        if self.testbed.inventory.monitoring is None:
+            raise UsageError("the testbed has no monitoring host, so nothing can be measured; set `monitoring: true`")
+        inventory, protocol = self.testbed.inventory, type(request.protocol)
+        return place(inventory, protocol, load, request.committee, request.dedicated_clients)
+
+    def announce(self, request: Request) -> None:
+        """Tell what will be run; UsageError where it cannot be, before anything is touched."""
+        plans = [self.plan(request, load) for load in request.loads]
+        testbed_id = self.testbed.inventory.testbed_id
+        self.timeline.tell("plan", plans=plans, testbed=testbed_id, protocol=request.protocol.name)
+
+    def ready(self, request: Request) -> Prepared:
+        """Make the testbed ready for runs of `request`, unless it is; raises InfrastructureError, SystemFailure."""
+        if self._ready and self._ready[0] is request:
+            return self._ready[1]
+        if not self._connected:
+            with self.timeline.phase("connect"):
+                self.testbed.connect()
+                self._held.enter_context(self.testbed.lock())
+            self._connected = True
+        self._way.close()
+        most = self.plan(request, max(request.loads))
+        prepared = prepare(self.testbed, request, most, self.timeline, self._way)
+        self._ready, self._fresh = (request, prepared), True
+        return prepared
+
+    def run(self, request: Request, load: int, begin: Callable[[str], None] = _ignore) -> Summary:
+        """Run one load from a clean state; `begin` is told the run's id.
+
+        Raises InfrastructureError, SystemFailure or Interrupted; by then everything that was started has been stopped
+        and what is known of the run has been written.
+        """
+        try:
+            prepared = self.ready(request)
+            # Every run's own phases, after those that were done once for all.
+            own = Timeline(*self.timeline.observers)
+            own.phases, self.timeline.phases = self.timeline.phases, {}
+            if not self._fresh:
+                with own.phase("check"):
+                    self.testbed.probe(clean=True)
+            self._fresh = False
+            plan = dataclasses.replace(self.plan(request, load), rtt_ms=prepared.rtt_ms)
+            run = Run(self.testbed, request, plan, prepared, own)
+            begin(run.identity.run_id)
+            return run.execute()
+        except InfrastructureError:
+            self.close()
+            raise
+
 
 def run_benchmark(testbed: Testbed, request: Request, observer: Observer, began: float) -> list[Summary]:
     """Run every load and return the summaries, in order; `began` is when the process did, in Unix seconds.
 
-    Raises UsageError before anything is touched, InfrastructureError, SystemFailure or Interrupted later; by then
-    everything that was started has been stopped and what is known of the run has been written.
+    The first failure ends it: UsageError before anything is touched, InfrastructureError, SystemFailure or
+    Interrupted later.
     """
-    timeline = Timeline(observer)
-    timeline.phases["begin"] = time.time() - began
-    plans = [_plan(testbed, request, load) for load in request.loads]
-    timeline.tell("plan", plans=plans, testbed=testbed.inventory.testbed_id, protocol=request.protocol.name)
-    with ExitStack() as stack:
-        with timeline.phase("connect"):
-            testbed.connect()
-            stack.enter_context(testbed.lock())
-        prepared = prepare(testbed, request, max(plans, key=lambda plan: plan.load), timeline, stack)
-        summaries: list[Summary] = []
-        for index, plan in enumerate(plans * request.repeat):
-            measured = dataclasses.replace(plan, rtt_ms=prepared.rtt_ms)
-            # Every run's own phases, after those that were done once for all.
-            own = Timeline(*timeline.observers)
-            own.phases = dict(timeline.phases) if index == 0 else {}
-            if index > 0:
-                with own.phase("check"):
-                    testbed.probe(clean=True)
-            summaries.append(Run(testbed, request, measured, prepared, own).execute())
-    return summaries
+    with Bench(testbed, observer, began) as bench:
+        bench.announce(request)
+        return [bench.run(request, load) for load in [*request.loads] * request.repeat]
 
 
-def _plan(testbed: Testbed, request: Request, load: int) -> Plan:
-    if testbed.inventory.monitoring is None:
-        raise UsageError("the testbed has no monitoring host, so nothing can be measured; set `monitoring: true`")
-    protocol = type(request.protocol)
-    plan = place(testbed.inventory, protocol, load, request.committee, request.dedicated_clients)
-    profile = load_profile(request.profile, request.warm_up_s, request.duration_s)
-    if profile and not protocol.profiles:
-        raise UsageError(f"{protocol.name} makes a constant load only, found profile {request.profile!r}")
-    return dataclasses.replace(plan, duration_s=request.warm_up_s + request.duration_s, profile=profile)
+def run_sweep(
+    testbed: Testbed,
+    requests: Mapping[str, Request],
+    folder: SweepFolder,
+    observer: Observer,
+    began: float,
+    retries: int = RETRIES,
+) -> None:
+    """Do the runs of a sweep that are not done yet; `requests` are by arm, `folder` keeps what came of each.
+
+    A system that fails is recorded, and the next run begins. A failure of the infrastructure is repeated, `retries`
+    times at most: then it is raised, as is everything else.
+    """
+    folder.settle()
+    with Bench(testbed, observer, began) as bench:
+        for request in requests.values():
+            bench.announce(request)
+        slots = folder.journal.slots
+        for number, slot in enumerate(slots, 1):
+            if slot.done:
+                continue
+            bench.timeline.tell("step", text=f"run {number} of {len(slots)}: {slot}")
+            _fill(bench, requests[slot.arm], slot, folder, retries)
+
+
+def _fill(bench: Bench, request: Request, slot: Slot, folder: SweepFolder, retries: int) -> None:
+    """Try a run until it has a result or its failure is not the infrastructure's."""
+    for left in range(retries, -1, -1):
+        before = len(slot.attempts)
+        try:
+            _same_commit(folder, slot.arm, bench.ready(request).commit)
+            summary = bench.run(request, slot.load, lambda run_id: _begin(folder, slot, run_id))
+            folder.end(slot.attempts[-1], summary)
+            return
+        except LockedError:
+            raise
+        except SystemFailure as error:
+            folder.fail(slot, _tried(slot, before), error)
+            bench.timeline.tell("warning", text=f"{slot}: the system failed, which is a result: {error}")
+            return
+        except InfrastructureError as error:
+            bench.close()
+            folder.fail(slot, _tried(slot, before), error)
+            if not left:
+                again = f"`python -m benchmark run --resume {folder.journal.sweep_id}` goes on from here"
+                raise InfrastructureError(
+                    f"{slot}: failed {retries + 1} times, {again}; the last time: {error}"
+                ) from None
+            bench.timeline.tell("warning", text=f"{slot}: the infrastructure failed, repeating it: {error}")
+        except BaseException as error:
+            folder.fail(slot, _tried(slot, before), error)
+            raise
+
+
+def _begin(folder: SweepFolder, slot: Slot, run_id: str) -> None:
+    folder.begin(slot, run_id)
+
+
+def _tried(slot: Slot, before: int) -> Attempt | None:
+    """Return the attempt that was begun since there were `before` of them."""
+    return slot.attempts[-1] if len(slot.attempts) > before else None
+
+
+def _same_commit(folder: SweepFolder, arm: str, commit: str) -> None:
+    """Record the commit of an arm; UsageError if the runs before were of another one."""
+    known = folder.journal.commits.setdefault(arm, commit)
+    if known != commit:
+        raise UsageError(
+            f"the runs of sweep {folder.journal.sweep_id} so far are of commit {known}, now it is {commit}; "
+            "give the commit's hash, or begin a new sweep"
+        )
