@@ -94,6 +94,7 @@ def user_data(host: Bootstrap) -> str:
     """
     document = {
         "hostname": host.hostname,
+        "manage_etc_hosts": "localhost",  # sudo looks the name up
         "ssh_deletekeys": True,
         "ssh_keys": {"ed25519_private": host.host_private_key, "ed25519_public": host.host_public_key},
         "ssh_pwauth": False,
