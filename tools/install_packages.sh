@@ -43,6 +43,9 @@ if ! install; then
     install || die "apt-get could not install: ${missing[*]}"
 fi
 
+# cloud-init is for the machines of emulated clouds; here it would take this machine for one of them at the next boot.
+case " ${missing[*]} " in *" cloud-init "*) touch /etc/cloud/cloud-init.disabled ;; esac
+
 # Nor are they to start with the next boot: an SSH server that nobody asked for is an open door.
 if command -v systemctl >/dev/null; then
     dpkg -L "${missing[@]}" | sed -nE 's#^.*/systemd/system/([^/@]*\.(service|socket|timer))$#\1#p' | sort -u |
