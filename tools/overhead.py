@@ -1,0 +1,109 @@
+"""Measure what a run costs beyond the system's own start, warm-up and measured time.
+
+    python -m tools.overhead [--stack S] [--committee N] [--repeat K]
+
+Runs etcd K times on an installed testbed and prints the overhead's median with each phase's share. The named peer, in
+the same minute: the same steps (check, bring files, start, stop, fetch logs) by one OpenSSH process for each host and
+step, all hosts in parallel, which neither waits for readiness nor measures anything.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from benchmark import probe
+from benchmark.inventory import Host, Inventory
+from benchmark.openssh import known_hosts_line, openssh_command
+from benchmark.stack import begin_reading, project_directory
+
+OUTSIDE = ("warm_up", "measure", "system_start", "overhead")
+STEPS = (
+    (probe.command("peer", clean=False), probe.script().encode()),
+    ("mkdir -p peer/run && tar -xf - -C peer/run", None),
+    ("cd peer/run && (setsid sleep 60 >log 2>&1 </dev/null & echo $! >pid)", b""),
+    ("cd peer/run && kill -KILL -- -$(cat pid)", b""),
+    ("cd peer/run && tar -cz log && cd && rm -rf peer", b""),
+)
+
+
+def one_run(stack: Sequence[str], committee: int) -> dict[str, float]:
+    """Run the benchmark once; return the seconds of each phase."""
+    short = ("--loads", str(10 * committee), "--duration", "3s", "--warm-up", "3s")
+    command = [sys.executable, "-m", "benchmark", "run", *stack, "--committee", str(committee), *short, "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        sys.exit(done.stderr)
+    (summary,) = json.loads(done.stdout)
+    (folder,) = (project_directory() / "results").glob(f"*/{summary['run_id']}")
+    timings: dict[str, float] = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))["timings_s"]
+    return timings
+
+
+def openssh(hosts: Sequence[Host], user: str, key: Path, folder: Path) -> float:
+    """Take the same steps with OpenSSH; return the seconds it took."""
+    known = folder / "known_hosts"
+    known.write_text("".join(known_hosts_line(host) for host in hosts), encoding="utf-8")
+    (folder / "config").write_bytes(bytes(8192))
+    archive = subprocess.run(["tar", "-cf", "-", "-C", str(folder), "config"], capture_output=True, check=True).stdout
+    begin = time.monotonic()
+    for command, data in STEPS:
+        processes = [
+            subprocess.Popen(
+                openssh_command(host, user, key, known, [command]), stdin=subprocess.PIPE, stdout=subprocess.DEVNULL
+            )
+            for host in hosts
+        ]
+        for process in processes:
+            process.communicate(archive if data is None else data)
+            if process.returncode:
+                sys.exit(f"OpenSSH failed: {command}")
+    return time.monotonic() - begin
+
+
+def peer(inventory: Inventory, private_key: str | None, committee: int) -> float:
+    """Run OpenSSH on as many hosts as the run uses, the monitoring host included."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        key = Path(inventory.ssh.private_key_file or folder / "key")
+        if private_key:
+            key.touch(mode=0o600)
+            key.write_text(private_key, encoding="utf-8")
+        return openssh(inventory.instances[:committee], inventory.ssh.user, key, folder)
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--stack")
+    parser.add_argument("--committee", type=int, default=5)
+    parser.add_argument("--repeat", type=int, default=5)
+    options = parser.parse_args()
+    named = ("--stack", options.stack) if options.stack else ()
+    found = begin_reading(project_directory(), options.stack)()
+    one_run(named, options.committee)  # installs what is missing
+    runs = [one_run(named, options.committee) for _ in range(options.repeat)]
+    ssh = statistics.median(peer(found.inventory, found.private_key, options.committee) for _ in range(options.repeat))
+    overhead = statistics.median(run["overhead"] for run in runs)
+    print(
+        f"{options.committee} nodes on a testbed of {len(found.inventory.hosts)} hosts, {options.repeat} runs, medians"
+    )
+    for phase in runs[0]:
+        if phase not in OUTSIDE:
+            seconds = statistics.median(run[phase] for run in runs)
+            own = statistics.median(run["system_start"] for run in runs) if phase == "start_nodes" else 0.0
+            print(f"  {phase:<16}{seconds - own:8.2f} s{(seconds - own) / overhead:8.0%}")
+    print(f"  {'overhead':<16}{overhead:8.2f} s")
+    print(f"  {'plain OpenSSH':<16}{ssh:8.2f} s; ratio {overhead / ssh:.2f}")
+    print(f"  the system's own start took {statistics.median(run['system_start'] for run in runs):.2f} s")
+
+
+if __name__ == "__main__":
+    main()
