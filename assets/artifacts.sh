@@ -185,6 +185,7 @@ while_wanted() { # COMMAND...: run it in a process group of its own, which ends 
     set -m
     (trap forget EXIT; feed "$username" "$password" && "$@") 0</dev/null &
     job=$!
+    exec 2>/dev/null # where this shell would tell how its jobs ended
     # It reads what this shell would read; a background job's input is otherwise /dev/null.
     (cat >/dev/null; kill -TERM -- "-$job"; sleep 2; kill -KILL -- "-$job") <&0 >/dev/null 2>&1 &
     watcher=$!

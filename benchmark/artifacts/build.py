@@ -64,7 +64,7 @@ def build_artifact(
     began = time.monotonic()
     with log.open("a", encoding="utf-8") as file:
         session = _follow(fleet, host, command, origin, _BUILD_DEADLINE_S, file)
-    found = dict.fromkeys(line for line in session.stderr.splitlines())
+    found = session.stderr.splitlines()
     if session.exit_status == 0:
         words = [line.partition(" ") for line in found]
         changed = tuple(value for kind, _, value in words if kind == "changed")
@@ -107,7 +107,7 @@ def _follow(
             if ended:
                 return session
             if time.monotonic() > ends:
-                raise InfrastructureError(f"{host} did not end {command.split()[-1]} within {deadline_s:.0f} s")
+                raise InfrastructureError(f"{host} was still busy with {origin.url} after {deadline_s:.0f} s")
             watched.wait(_LOOK_S)
 
 

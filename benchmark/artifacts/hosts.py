@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from shlex import join
@@ -54,6 +54,12 @@ def parse_holdings(text: str) -> Holdings:
         elif kind == "changed":
             changed[key] = (*changed.get(key, ()), rest)
     return Holdings(architecture, frozenset(artifacts), {k: v for k, v in built.items() if v in artifacts}, changed)
+
+
+def note(working_dir: str, key: str, name: str, changed: Sequence[str]) -> tuple[str, bytes]:
+    """The file that says which artifact was built from what `key` stands for: its path, and its content."""
+    lines = [f"artifact {name}", *(f"changed {path}" for path in changed), ""]
+    return f"{working_dir}/{FOLDER}/index/{key}", "\n".join(lines).encode()
 
 
 def parse_files(text: str) -> dict[str, File]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import secrets
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -118,6 +119,7 @@ class Installation:
                 known = self._holdings[root.name]
                 variant = Variant(known.built[key], {}, changed=known.changed.get(key, ()))
             variants[architecture] = self._spread(variant, root, carriers)
+            self._remember(key, variants[architecture])
         return Installed(revision.commit, variants, self._names(variants), origin, revision, build, log=log)
 
     def from_binaries(self, build: Build | None, binaries: Binaries) -> Installed:
@@ -202,6 +204,13 @@ class Installation:
         files, _ = distribute(self.testbed.fleet, self._working, variant.sha256, root, lacking)
         return dataclasses.replace(variant, files=files, given_to=tuple(host.name for host in lacking))
 
+    def _remember(self, key: str, variant: Variant) -> None:
+        """Note on the hosts that were given an artifact what it was built from, so that any of them can pass it on."""
+        path, note = hosts.note(self._working, key, variant.sha256, variant.changed)
+        self.testbed.fleet.put(
+            {host: {path: note} for host in variant.given_to}, deadline=_LOOK_DEADLINE_S
+        ).raise_for_failures("hosts cannot keep an artifact:")
+
     def _names(self, variants: Mapping[str, Variant]) -> dict[str, str]:
         architectures = self._by_architecture()
         return {host.name: variants[name].sha256 for name, carriers in architectures.items() for host in carriers}
@@ -209,4 +218,4 @@ class Installation:
     def _log(self, commit: str) -> Path:
         self.log_folder.mkdir(parents=True, exist_ok=True)
         now = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
-        return self.log_folder / f"build-{now}-{commit[:8]}.log"
+        return self.log_folder / f"build-{now}-{commit[:8]}-{secrets.token_hex(2)}.log"

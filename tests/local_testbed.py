@@ -1,0 +1,81 @@
+"""A small local testbed without Pulumi, for tests and for measurements of the tools: real hosts, real network."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from benchmark.inventory import Host as Entry
+from benchmark.inventory import Inventory, Role, Ssh
+from benchmark.remote import Fleet
+from benchmark.settings import Network, Settings
+from benchmark.testbed import Testbed
+from stacks.keys import KeyPair, generate_key
+from stacks.local.filesystem import HostConfig
+from stacks.local.host import Host
+from stacks.local.network import WideAreaNetwork, links_for
+from stacks.monitoring import monitoring_files
+
+SCRAPE_INTERVAL = timedelta(seconds=1)
+
+
+class LocalTestbed:
+    """Hosts `REGION-INDEX` on an emulated network, connected; a context manager that leaves nothing.
+
+    GEOBENCH_STATE_DIR says where the hosts' files lie. The first host is the monitoring host, if there is to be one.
+    """
+
+    def __init__(self, name: str, regions: Mapping[str, int], folder: Path, *, monitoring: bool = False) -> None:
+        self.settings = Settings(testbed_id=name, regions=tuple(regions), scrape_interval=SCRAPE_INTERVAL)
+        self._network = WideAreaNetwork(name)
+        self._regions = {f"{region}-{index}": region for region, count in regions.items() for index in range(count)}
+        self._monitoring = next(iter(self._regions)) if monitoring else None
+        self._operator = generate_key()
+        self.key_file = folder / f"{name}.key"
+        self.key_file.touch(mode=0o600)
+        self.key_file.write_text(self._operator.private_key, encoding="utf-8")
+
+    def __enter__(self) -> LocalTestbed:
+        try:
+            self._network.start(links_for(self.settings.regions, Network()))
+            with ThreadPoolExecutor(8) as pool:
+                entries = list(pool.map(self._create, self._regions))
+            self.inventory = Inventory(
+                testbed_id=self.settings.testbed_id,
+                created_at=datetime.now(UTC),
+                ssh=Ssh(user="root", private_key_file=str(self.key_file)),
+                hosts=tuple(entries),
+            )
+            self.fleet = Fleet(entries, "root", self.key_file, timeout=timedelta(seconds=20), retries=2)
+            self.testbed = Testbed(self.inventory, self.fleet, self.settings)
+            self.testbed.connect()
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if hasattr(self, "fleet"):
+            self.fleet.close()
+        for name in self._regions:
+            Host(self._network, name).remove()
+        self._network.stop()
+
+    def output(self, host: str, command: str) -> str:
+        """Run a command on a host and return what it printed; it must succeed."""
+        return self.fleet.run(command, hosts=[host], deadline=60).raise_for_failures(command)[host].stdout
+
+    def _create(self, name: str) -> Entry:
+        key = generate_key()
+        role: Role = "monitoring" if name == self._monitoring else "instance"
+        address = Host(self._network, name).create(self._config(name, role, key))
+        return Entry(
+            name=name, provider="local", region=self._regions[name], specs="namespace", address=address,
+            host_key=key.public_key, role=role,
+        )  # fmt: skip
+
+    def _config(self, name: str, role: Role, key: KeyPair) -> HostConfig:
+        files = monitoring_files(SCRAPE_INTERVAL) if role == "monitoring" else {}
+        return HostConfig(name, self._regions[name], role, self._operator.public_key, key.private_key, files)
