@@ -15,7 +15,8 @@ CPU = "node_cpu_seconds_total"
 MEMORY_FREE, MEMORY = "node_memory_MemAvailable_bytes", "node_memory_MemTotal_bytes"
 RECEIVED, SENT = "node_network_receive_bytes_total", "node_network_transmit_bytes_total"
 READ, WRITTEN = "node_disk_read_bytes_total", "node_disk_written_bytes_total"
-METRICS = (CPU, MEMORY_FREE, MEMORY, RECEIVED, SENT, READ, WRITTEN)
+COUNTERS = (CPU, RECEIVED, SENT, READ, WRITTEN)
+"""What only grows, unless the exporter was restarted."""
 
 IDLE_MODES = ("idle", "iowait")
 # Bytes through these are counted at a device below them, too, or never leave the host.
@@ -43,7 +44,7 @@ class HostUsage(BaseModel):
 def host_usage(series: Sequence[Series], start: float, end: float) -> dict[str, HostUsage]:
     """Return what each host used between its first and last sample in the window from `start` to `end` (unix s)."""
     result = {}
-    for process in processes(series, "host", METRICS):
+    for process in processes(series, "host", COUNTERS):
         span = process.span(start, end)
         if span is not None:
             result[process.name] = _usage(process, span)
@@ -57,6 +58,18 @@ def saturated_hosts(usage: Mapping[str, HostUsage], limit: float = 0.9) -> list[
         for host, used in usage.items()
         if used.cpu_busy is not None and used.cpu_busy > limit
     ]
+
+
+def by_machine(usage: Mapping[str, HostUsage], machines: Mapping[str, str]) -> dict[str, HostUsage]:
+    """Return the usage once for each machine: hosts of one machine (`machines`, by host) show the same processors."""
+    groups: dict[str, list[str]] = {}
+    for host in usage:
+        groups.setdefault(machines.get(host) or host, []).append(host)
+    shown = {
+        f"{hosts[0]} and {len(hosts) - 1} more on one machine" if hosts[1:] else hosts[0]: hosts[0]
+        for hosts in groups.values()
+    }
+    return {name: usage[host] for name, host in shown.items()}
 
 
 def _usage(process: Process, span: Span) -> HostUsage:
@@ -80,8 +93,8 @@ def _cpu_busy(process: Process, span: Span) -> Array | None:
     """Return the busy share between each two samples of `span`, and as last element that over all of it."""
     if not process.has(CPU):
         return None
-    total = _grown(process, CPU, lambda labels: True)
-    idle = _grown(process, CPU, lambda labels: labels.get("mode") in IDLE_MODES)
+    total = grown_where(process, CPU, lambda labels: True)
+    idle = grown_where(process, CPU, lambda labels: labels.get("mode") in IDLE_MODES)
 
     def steps(values: Array) -> Array:
         inside = values[span.first : span.last + 1]
@@ -95,10 +108,11 @@ def _device_rate(process: Process, metric: str, span: Span) -> float | None:
     """Return the growth by time of a counter, summed over the real devices."""
     if not process.has(metric):
         return None
-    grown = _grown(process, metric, lambda labels: not labels.get("device", "").startswith(VIRTUAL_DEVICES))
+    grown = grown_where(process, metric, lambda labels: not labels.get("device", "").startswith(VIRTUAL_DEVICES))
     return float(grown[span.last] - grown[span.first]) / process.seconds(span)
 
 
-def _grown(process: Process, metric: str, wanted: Callable[[Mapping[str, str]], bool]) -> Array:
+def grown_where(process: Process, metric: str, wanted: Callable[[Mapping[str, str]], bool]) -> Array:
+    """Return the growth of the series of `metric` whose labels are `wanted`, summed: shape (times,)."""
     chosen = [wanted(series.labels) for series in process.series[metric]]
     return np.asarray(process.grown(metric)[chosen].sum(axis=0), dtype=np.float64)

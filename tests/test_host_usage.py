@@ -40,11 +40,19 @@ def test_memory_is_the_most_in_any_sample_of_the_window() -> None:
     labels = labels_of("a", job="host")
     free = np.where(TIMES == 1000, 1.0, np.where(TIMES == 1040, 3e9, 6e9))
     made = [
+        *exporter("a"),
         series("node_memory_MemTotal_bytes", labels, TIMES, 8e9),
         series("node_memory_MemAvailable_bytes", labels, TIMES, free),
     ]
     usage = host_usage(made, 1010, 1060)["a"]
     assert (usage.memory_used_bytes, usage.memory_bytes) == (5e9, 8e9)
+
+
+def test_free_memory_that_falls_is_no_restart() -> None:
+    """The counters of all series would begin anew there, and a host seem to have used years of time."""
+    labels = labels_of("a", job="host")
+    free = series("node_memory_MemAvailable_bytes", labels, TIMES, 8e9 - (TIMES - 1000) * 1e6)
+    assert host_usage([*exporter("a"), free], 1000, 1060)["a"].cpu_busy == pytest.approx((55 * 0.25 + 5) / 60)
 
 
 def test_devices_that_count_the_same_bytes_again_are_left_out() -> None:
