@@ -119,7 +119,7 @@ class Installation:
                 known = self._holdings[root.name]
                 variant = Variant(known.built[key], {}, changed=known.changed.get(key, ()))
             variants[architecture] = self._spread(variant, root, carriers)
-            self._remember(key, variants[architecture])
+            self._remember(key, variants[architecture], carriers)
         return Installed(revision.commit, variants, self._names(variants), origin, revision, build, log=log)
 
     def from_binaries(self, build: Build | None, binaries: Binaries) -> Installed:
@@ -204,12 +204,11 @@ class Installation:
         files, _ = distribute(self.testbed.fleet, self._working, variant.sha256, root, lacking)
         return dataclasses.replace(variant, files=files, given_to=tuple(host.name for host in lacking))
 
-    def _remember(self, key: str, variant: Variant) -> None:
-        """Note on the hosts that were given an artifact what it was built from, so that any of them can pass it on."""
+    def _remember(self, key: str, variant: Variant, carriers: Sequence[Host]) -> None:
+        """Note on every carrier what its artifact was built from, so that any of them can pass it on."""
         path, note = hosts.note(self._working, key, variant.sha256, variant.changed)
-        self.testbed.fleet.put(
-            {host: {path: note} for host in variant.given_to}, deadline=_LOOK_DEADLINE_S
-        ).raise_for_failures("hosts cannot keep an artifact:")
+        unaware = {host.name: {path: note} for host in carriers if key not in self._holdings[host.name].built}
+        self.testbed.fleet.put(unaware, deadline=_LOOK_DEADLINE_S).raise_for_failures("hosts cannot keep an artifact:")
 
     def _names(self, variants: Mapping[str, Variant]) -> dict[str, str]:
         architectures = self._by_architecture()

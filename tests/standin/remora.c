@@ -19,7 +19,7 @@ static void *from_proxy(void *argument) {
     struct message m;
     while (take(fd, &m))
         if (send(clients[m.client], &m, sizeof m, MSG_NOSIGNAL) < 0) fprintf(stderr, "error: a client is gone\n");
-    die("a proxy is gone");
+    fprintf(stderr, "info: a proxy is gone\n"), exit(1);
     return NULL;
 }
 
@@ -72,9 +72,9 @@ static void proxy(const char *config) {
         pthread_mutex_lock(&lock);
         taken++;
         pthread_mutex_unlock(&lock);
-        if (send(fd, &m, sizeof m, MSG_NOSIGNAL) < 0) die("the primary is gone");
+        if (send(fd, &m, sizeof m, MSG_NOSIGNAL) < 0) break;
     }
-    die("the primary is gone");
+    fprintf(stderr, "info: the primary is gone\n"), exit(1);
 }
 
 int main(int argc, char **argv) {

@@ -1,0 +1,260 @@
+"""A real project, built on one of eight local hosts, brought to all of them and measured there."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import ClassVar
+
+import pytest
+from local_testbed import LocalTestbed
+from repository import BUILD, Source
+
+from benchmark.artifacts.install import Installation, Installed
+from benchmark.artifacts.source import Binaries
+from benchmark.errors import SystemFailure, UsageError
+from benchmark.protocols import Build
+from benchmark.protocols.remora import Remora, RemoraClient, RemoraNode
+from benchmark.request import Request
+from benchmark.settings import Repository
+from benchmark.summary import Summary
+from benchmark.sweep import run_benchmark
+
+pytestmark = pytest.mark.integration
+
+MONITORING, BUILDER = "us-east-1-0", "us-east-1-1"
+SERVER = Path(__file__).resolve().parent.parent / "git_server.py"
+DEADLINE_S = 30.0
+TOKEN = "ghp_8kD2qTz5vXw1Rb7Lm3"
+
+
+class StandIn(Remora):
+    """Remora's commands, configuration and metrics with the stand-in's programs behind them."""
+
+    name = "standin"
+    build: ClassVar[Build | None] = BUILD
+
+
+@pytest.fixture(scope="module")
+def testbed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalTestbed]:
+    folder = tmp_path_factory.mktemp("testbed")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GEOBENCH_STATE_DIR", str(folder / "state"))
+        regions = {"us-east-1": 5, "eu-west-1": 4}
+        with LocalTestbed("it-artifacts", regions, folder, monitoring=True) as made:
+            yield made
+
+
+class Project:
+    """The stand-in's repository, as the builder finds it at `url`."""
+
+    def __init__(self, testbed: LocalTestbed, source: Source, results: Path) -> None:
+        self.testbed, self.source, self.results = testbed, source, results
+        self.bare = f"/srv/git/{source.folder.parent.name}.git"
+        self.url = f"file://{self.bare}"
+        self.told: list[str] = []
+        self.publish()
+
+    def publish(self) -> str:
+        """Bring the branches to where they are cloned from; return the head."""
+        put = {BUILDER: {"/srv/git/bundle": self.source.bundle()}}
+        self.testbed.fleet.put(put, deadline=DEADLINE_S).raise_for_failures("publish")
+        refs = "'+refs/heads/*:refs/heads/*'"
+        fetch = f"git init -q --bare {self.bare}; git -C {self.bare} fetch -q --prune /srv/git/bundle {refs}"
+        self.testbed.output(BUILDER, fetch)
+        return self.source.head
+
+    def install(self, ref: str = "main", url: str | None = None, build: Build = BUILD) -> Installed:
+        """Install on all eight hosts."""
+        self.told.clear()
+        carriers = self.testbed.inventory.instances
+        installation = Installation(self.testbed.testbed, carriers, self.told.append, self.results / "log")
+        return installation.from_repository(build, Repository(url=url or self.url, commit=ref))
+
+    @property
+    def builds(self) -> int:
+        return sum(text.startswith("building") for text in self.told)
+
+    def run(self, ref: str = "main") -> Summary:
+        """Measure 200 tx/s on a committee of eight."""
+        request = Request(
+            protocol=StandIn(RemoraNode(), RemoraClient()),
+            loads=[200],
+            duration_s=5.0,
+            warm_up_s=2.0,
+            results_dir=self.results,
+            source=Repository(url=self.url, commit=ref),
+        )
+        (summary,) = run_benchmark(self.testbed.testbed, request, lambda event: None, began=time.time())
+        return summary
+
+    def manifest(self, summary: Summary) -> dict[str, object]:
+        path = self.results / "it-artifacts" / summary.run_id / "manifest.json"
+        found: dict[str, object] = json.loads(path.read_text(encoding="utf-8"))["artifact"]
+        return found
+
+
+@pytest.fixture
+def project(testbed: LocalTestbed, tmp_path: Path) -> Project:
+    return Project(testbed, Source.of_standin(tmp_path / "source"), tmp_path / "results")
+
+
+def test_a_repository_is_built_once_brought_to_eight_hosts_and_measured(project: Project) -> None:
+    first = project.run()
+    assert (first.commit, first.status, first.nodes) == (project.source.head, "ok", 8)
+    assert first.throughput_tps == pytest.approx(200, rel=0.02)
+    assert f"-{project.source.head[:8]}-8n-" in first.run_id
+    folder = project.results / "it-artifacts" / first.run_id
+    assert "cc -O2" in (folder / "build.log").read_text(encoding="utf-8")
+    second = project.run()
+    assert second.commit == first.commit
+    assert not (project.results / "it-artifacts" / second.run_id / "build.log").exists()
+    variant = project.manifest(second)["variants"]["x86_64"]  # type: ignore[index]
+    assert (variant["builder"], variant["given_to"]) == (None, [])
+    assert set(variant["files"]) == {"remora", "load_generator"}
+
+
+def test_a_branch_that_moved_between_two_runs_is_seen_in_the_results(project: Project) -> None:
+    before = project.source.head
+    project.run()
+    project.source.commit("second")
+    after = project.publish()
+    summary = project.run()
+    assert summary.commit == after
+    assert any(f"main moved: it was {before}" in text and after in text for text in summary.warnings)
+    manifest = project.manifest(summary)
+    assert (manifest["requested"], manifest["previous_commit"]) == ("main", before)
+
+
+def test_every_host_has_the_same_files_and_nothing_is_built_or_sent_twice(project: Project) -> None:
+    installed = project.install()
+    assert project.builds == 1
+    (name,) = {*installed.by_host.values()}
+    for host in installed.by_host:
+        sums = project.testbed.output(host, f"cd geobench/artifacts/{name} && LC_ALL=C sha256sum -- * | sha256sum")
+        assert sums.split()[0] == name
+    again = project.install()
+    assert (project.told, again.commit, again.by_host) == ([], installed.commit, installed.by_host)
+
+
+def test_a_new_commit_is_built_once(project: Project) -> None:
+    first = project.install()
+    project.source.write(
+        "net.h", (project.source.folder / "net.h").read_text() + 'static const char version[] = "2";\n'
+    )
+    project.source.write("remora.c", (project.source.folder / "remora.c").read_text().replace("info: ", "INFO: "))
+    project.source.commit("second")
+    project.publish()
+    second = project.install()
+    assert (project.builds, second.commit) == (1, project.source.head)
+    assert second.by_host != first.by_host
+    project.install()
+    assert project.builds == 0
+    assert project.install(first.commit).by_host == first.by_host
+    assert project.builds == 0
+
+
+def test_a_broken_commit_ends_the_run_with_the_compilers_lines(project: Project) -> None:
+    project.source.write("remora.c", "int main(void) { return missing; }\n")
+    project.source.commit("broken")
+    project.publish()
+    with pytest.raises(SystemFailure, match=r"exit code 2(?s:.*)remora\.c:1:\d+: error: .missing. undeclared"):
+        project.run()
+    with pytest.raises(UsageError, match="the nearest branches and tags are: main"):
+        project.run("mian")
+
+
+def test_hosts_that_lost_it_get_it_from_another_even_if_that_is_not_the_builder(project: Project) -> None:
+    installed = project.install()
+    (name,) = {*installed.by_host.values()}
+    lost = [BUILDER, "eu-west-1-3"]
+    for host in lost:
+        project.testbed.output(host, f"rm -rf geobench/artifacts/{name} geobench/artifacts/index")
+    again = project.install()
+    assert project.builds == 0
+    assert sorted(again.variants["x86_64"].given_to) == sorted(lost)
+
+
+def test_nothing_serves_after_a_distribution(project: Project) -> None:
+    project.install()
+    for host in project.testbed.inventory.instances:
+        deadline = time.monotonic() + DEADLINE_S
+        while "share.py" in project.testbed.output(host.name, "ps -e -o args="):
+            assert time.monotonic() < deadline
+
+
+def test_binaries_of_the_user_are_sent_once_and_brought_to_all(project: Project, tmp_path: Path) -> None:
+    subprocess.run(["make", "-C", str(project.source.folder)], check=True, capture_output=True)
+    folder = project.source.folder / "target/release"
+    told: list[str] = []
+    carriers = project.testbed.inventory.instances
+    installation = Installation(project.testbed.testbed, carriers, told.append, tmp_path)
+    # Content that no other test had on the hosts.
+    with (folder / "remora").open("ab") as file:
+        file.write(b"brought")
+    installed = installation.from_binaries(BUILD, Binaries(folder))
+    assert installed.commit == "unknown"
+    (name,) = {*installed.by_host.values()}
+    assert [text.split()[0] for text in told] == ["sending", "bringing"]
+    described = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.iterdir()}
+    assert {file: found.sha256 for file, found in installed.variants["x86_64"].files.items()} == described
+    told.clear()
+    assert installation.from_binaries(BUILD, Binaries(folder, "v1")).by_host == dict.fromkeys(installed.by_host, name)
+    assert told == []
+
+
+def test_a_token_is_found_nowhere(project: Project, tmp_path: Path) -> None:
+    port, address = 8417, project.testbed.inventory.host(BUILDER).address
+    project.testbed.fleet.put({BUILDER: {"/srv/server.py": SERVER.read_bytes()}}, deadline=DEADLINE_S)
+    known = hashlib.sha256(TOKEN.encode()).hexdigest()
+    opened = project.testbed.fleet.open(
+        f"exec python3 /srv/server.py /srv/git {port} {known} /srv/record", hosts=[BUILDER], deadline=DEADLINE_S
+    ).raise_for_failures("server")[BUILDER]
+    path = f"{address}:{port}/{project.bare.rpartition('/')[2]}"
+    with closing(opened):
+        deadline = time.monotonic() + DEADLINE_S
+        while "ready" not in opened.stdout:
+            assert time.monotonic() < deadline, opened.stderr
+        with pytest.raises(UsageError, match="needs a token"):
+            project.install(url=f"http://{path}")
+        with pytest.raises(UsageError, match="is the token valid") as caught:
+            project.install(url=f"http://wrong{TOKEN}@{path}")
+        assert TOKEN not in str(caught.value)
+        look = "cat /proc/[0-9]*/environ /proc/[0-9]*/cmdline | tr '\\0' '\\n'; env; ls -l /proc/self/fd; git remote -v"
+        build = Build(BUILD.packages, f"{look}\n{BUILD.command}", BUILD.outputs)
+        installed = project.install(url=f"http://{TOKEN}@{path}", build=build)
+        assert installed.commit == project.source.head
+        project.testbed.output(BUILDER, "kill $(pgrep -f '^python3 /srv/server.py')")
+    record = project.testbed.output(BUILDER, "tr '\\0' ' ' </srv/record")
+    assert "git-remote-http" in record  # it did look while git asked
+    log = installed.log.read_text(encoding="utf-8") if installed.log else ""
+    assert f"origin\thttp://{path}" in log
+    shown = "\n".join([record, log, json.dumps(installed.to_manifest(), default=str), *project.told, repr(installed)])
+    encoded = base64.b64encode(f"{TOKEN}:{TOKEN}".encode()).decode()
+    for secret in (TOKEN, encoded):
+        assert secret not in shown
+        assert_nowhere_on_hosts(project.testbed, secret)
+
+
+def assert_nowhere_on_hosts(testbed: LocalTestbed, secret: str) -> None:
+    """Search every file that a host can have written, and what its processes show, for `secret`."""
+    # The pattern comes on standard input, or the search would find itself.
+    where = "/root /srv /tmp /run /var/tmp /var/log /dev/shm /etc /home"
+    command = (
+        f"grep --recursive --devices=skip --fixed-strings --files-with-matches --file=- {where} /proc/[0-9]*/environ"
+    )
+    answers = testbed.fleet.run(f"{command} /proc/[0-9]*/cmdline", stdin=secret, deadline=60, check=False).ok
+    assert len(answers) == len(testbed.inventory.hosts)
+    for name, answer in answers.items():
+        assert answer.stdout == "", name
+    # The search does find what is there.
+    testbed.fleet.put({BUILDER: {"/srv/planted": secret.encode()}}, deadline=10)
+    found = testbed.fleet.run(command, hosts=[BUILDER], stdin=secret, deadline=60, check=False).ok[BUILDER].stdout
+    assert found == "/srv/planted\n"
+    testbed.output(BUILDER, "rm /srv/planted")
