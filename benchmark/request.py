@@ -20,6 +20,8 @@ class Request:
     loads: Sequence[int]
     duration_s: float
     warm_up_s: float
+    find_warm_up: bool = False
+    """Whether more is cut than `warm_up_s` where the run turns out not to be steady by then."""
     committee: int | None = None
     dedicated_clients: int = 0
     profile: str = "constant"

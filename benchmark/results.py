@@ -19,6 +19,8 @@ from benchmark.summary import Summary, parse_summary
 
 LATEST = "latest"
 SUMMARY, MANIFEST, SAMPLES, EVENTS, LOGS = "summary.json", "manifest.json", "samples.parquet", "events.jsonl", "logs"
+COLLECTIONS = "sweep.json", "search.json"
+"""Files in folders that hold no run of their own, but refer to several."""
 BUILD_LOG = "build.log"
 """What the build printed, in the runs of the command that built."""
 
@@ -77,7 +79,8 @@ def write_atomically(path: Path, text: str) -> None:
 
 def find_runs(results_dir: Path, testbed_id: str | None = None) -> Iterator[tuple[Path, Summary | None]]:
     """Yield every run's folder, oldest first, with its summary; None where it was killed before it wrote one."""
-    folders = [path for path in results_dir.glob(f"{testbed_id or '*'}/*") if path.is_dir() and not path.is_symlink()]
+    every = [path for path in results_dir.glob(f"{testbed_id or '*'}/*") if path.is_dir() and not path.is_symlink()]
+    folders = [path for path in every if not any((path / name).exists() for name in COLLECTIONS)]
     for folder in sorted(folders, key=lambda path: path.name):
         yield folder, read_summary(folder)
 

@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import dataclasses
 import shlex
+import shutil
 import time
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Literal
 
 from benchmark import supervision
-from benchmark.errors import InfrastructureError, Interrupted, SystemFailure, TestbedError
+from benchmark.errors import InfrastructureError, Interrupted, SystemFailure, TestbedError, failure_kind
 from benchmark.events import Timeline
+from benchmark.host_usage import by_machine, host_usage
 from benchmark.manifest import manifest
 from benchmark.measurements import Measurement, measure
 from benchmark.monitoring import Series, write_samples
@@ -23,11 +25,12 @@ from benchmark.placement import endpoints
 from benchmark.prepare import Prepared
 from benchmark.protocols import Plan, Process
 from benchmark.request import Request
-from benchmark.results import LOGS, MANIFEST, SAMPLES, SUMMARY, RunFolder, new_run_id
-from benchmark.summary import Identity, Summary, not_measured, summarise
+from benchmark.results import BUILD_LOG, LOGS, MANIFEST, SAMPLES, SUMMARY, RunFolder, new_run_id
+from benchmark.summary import Identity, Summary, WarmUp, not_measured, summarise
 from benchmark.supervision import Supervision
 from benchmark.testbed import Testbed
 from benchmark.validity import Verdict, judge
+from benchmark.warm_up import find_window
 
 _FILE_DEADLINE_S = 120.0
 _STOP_DEADLINE_S = 30.0
@@ -56,6 +59,7 @@ class Run:
         self.nodes = request.protocol.nodes(plan)
         self.clients = request.protocol.clients(plan)
         self.times: dict[str, float] = {}
+        self.warm_up: WarmUp | None = None
         run_id = new_run_id(request.protocol.name, prepared.commit, len(plan.nodes), plan.load)
         self.folder = RunFolder.create(request.results_dir, testbed.inventory.testbed_id, run_id)
         self.identity = Identity(
@@ -76,6 +80,8 @@ class Run:
     def execute(self) -> Summary:
         """Go through the phases; what was started is stopped and what is known is written, also on errors."""
         self.timeline.tell("run", run_id=self.identity.run_id, load=self.plan.load, folder=str(self.folder.path))
+        if self.prepared.installed and self.prepared.installed.log:
+            shutil.copyfile(self.prepared.installed.log, self.folder.path / BUILD_LOG)
         self._write_manifest()
         supervised: Supervision | None = None
         try:
@@ -94,6 +100,9 @@ class Run:
         except TestbedError as error:
             self._record_failure(error, supervised)
             raise
+        except Exception as error:  # a mistake of this program is a failed run too
+            self._record_failure(error, supervised)
+            raise
         except KeyboardInterrupt:
             self._record_failure(Interrupted("interrupted"), supervised)
             raise Interrupted(f"interrupted; what was measured lies in {self.folder.path}") from None
@@ -106,7 +115,10 @@ class Run:
             by_host.setdefault(process.host.name, []).append(process)
         with self.timeline.phase("configure"):
             fleet = self.testbed.fleet
-            files = {host: supervision.files(processes, working) for host, processes in by_host.items()}
+            files = {
+                host: supervision.files(processes, working, self.prepared.binaries(host))
+                for host, processes in by_host.items()
+            }
             fleet.put(files, deadline=_FILE_DEADLINE_S).raise_for_failures("configuration failed:")
             self._prepare(by_host)
             sessions = fleet.open(
@@ -193,6 +205,7 @@ class Run:
         """Bring samples and logs home and sum them up."""
         with self.timeline.phase("collect"):
             series = self._samples()
+            self.warm_up = self._cut(series)
             write_samples(self.folder.path / SAMPLES, series)
             if self.testbed.settings.log_processing:
                 self._collect_logs()
@@ -201,6 +214,17 @@ class Run:
         self.folder.write(SUMMARY, summary.to_json())
         self.timeline.tell("summary", summary=summary, folder=str(self.folder.path), timings=self._timings(supervised))
         return summary
+
+    def _cut(self, series: Sequence[Series]) -> WarmUp:
+        """Settle the measured window: where no warm-up was given, it depends on what was measured."""
+        begin, start, end = self.times["load"], self.times["start"], self.times["end"]
+        if not self.request.find_warm_up:
+            return WarmUp(seconds=start - begin, method="as asked for")
+        interval = self.testbed.settings.scrape_interval.total_seconds()
+        metrics = self.request.protocol.metrics
+        start, end, found = find_window(series, begin, start, end, scrape_interval=interval, metrics=metrics)
+        self.times |= {"start": start, "end": end}
+        return found
 
     def _samples(self) -> list[Series]:
         selectors = ['{job="client"}', _HOST_METRICS, self._node_metrics(), "up"]
@@ -223,20 +247,27 @@ class Run:
             metrics=protocol.metrics,
             scrape_interval=self.testbed.settings.scrape_interval.total_seconds(),
         )
+        usage = host_usage(series, self.times["start"], self.times["end"])
+        machines = {name: facts.boot_id for name, facts in self.prepared.facts.items()}
         sources = self.clients if protocol.metrics.job == "client" else self.nodes
         verdict = judge(
             measurement,
             load_tps=self._due(measurement),
             expected_clients=[process.host.name for process in sources],
             clock_offsets_s={host: clock.offset_s for host, clock in supervised.clocks.items()},
+            usage=by_machine(usage, machines),
         )
+        if self.warm_up and not self.warm_up.converged:
+            verdict.warnings.append(f"warm-up {self.warm_up.seconds:.1f} s, {self.warm_up.method}")
+        if self.prepared.installed:
+            verdict.warnings.extend(self.prepared.installed.warnings)
         if self.plan.offered != self.plan.load:
             verdict.warnings.append(
                 f"{self.plan.offered} tx/s were offered, not {self.plan.load}: {protocol.name} offers multiples of "
                 f"{protocol.load_step} tx/s per {protocol.load_from}"
             )
         identity = self.identity.model_copy(update={"leader": self._leader(series, verdict)})
-        return summarise(measurement, verdict, identity)
+        return summarise(measurement, verdict, identity, usage, self.warm_up)
 
     def _due(self, measurement: Measurement) -> float:
         """The load that must have been offered in the window, in tx/s.
@@ -265,10 +296,12 @@ class Run:
         for host, reason in got.failed.items():
             self.timeline.tell("warning", text=f"logs of {host} are not complete: {reason}")
 
-    def _record_failure(self, error: TestbedError, supervised: Supervision | None) -> None:
+    def _record_failure(self, error: Exception, supervised: Supervision | None) -> None:
         """Keep what is known of a run that came to no result."""
         status: Literal["failed", "interrupted"] = "interrupted" if isinstance(error, Interrupted) else "failed"
-        self.folder.write(SUMMARY, not_measured(self.identity, status, str(error)).to_json())
+        text = str(error) if isinstance(error, TestbedError) else repr(error)
+        failure = failure_kind(error) if status == "failed" else None
+        self.folder.write(SUMMARY, not_measured(self.identity, status, text, failure).to_json())
         self._write_manifest(supervised)
         if supervised is not None and self.testbed.settings.log_processing:
             self._collect_logs()
@@ -298,7 +331,7 @@ class Run:
         self.folder.write_json(
             MANIFEST,
             manifest(self.request, self.testbed.inventory, self.plan, self.prepared, self.identity)
-            | {"times": self.times}
+            | {"times": self.times, "warm_up": self.warm_up.model_dump() if self.warm_up else None}
             | (
                 {
                     "start_skew_s": supervised.skew(self.nodes),

@@ -168,8 +168,9 @@ class Settings(_Model):
     """Parameters of the load generators, inline or a YAML file."""
     benchmark_duration: Duration = timedelta(seconds=180)
     """How long each load is measured, warm-up not included."""
-    warm_up: Duration = timedelta(seconds=15)
-    """How long load is offered before the measured window begins."""
+    warm_up: Duration | None = None
+    """How long load is offered before the measured window begins; by default 15 s, or longer where the samples show
+    that the run was not steady by then (MSER-5; see docs/numbers.md)."""
     profile: str = "constant"
     """How the load changes over the measured window: `constant`; `ramp`, from a tenth (`ramp:SHARE`: that share) to all
     of it; `steps:NUMBER`, upwards; or a CSV file of SECONDS,RATE lines, whose highest rate is the load asked for."""

@@ -7,12 +7,20 @@ K. Hoad, S. Robinson and R. Davies, "Automating warm-up length estimation", J. O
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from benchmark.counters import processes
+from benchmark.figures import LOAD_GENERATOR, Metrics
 from benchmark.histogram import Array
-from benchmark.timeline import Timeline
+from benchmark.monitoring import Series
+from benchmark.summary import WarmUp
+from benchmark.timeline import Timeline, make_timeline
+
+DEFAULT_S = 15.0
+"""Least warm-up where none was given."""
 
 BATCH = 5
 # Below this many observations, batches of five leave too few means to choose from: MSER of single ones then.
@@ -78,6 +86,35 @@ def steady_window(timeline: Timeline) -> Steady:
     size = BATCH if last >= FEW else 1
     method = f"MSER-{size} on throughput and mean latency, {last} intervals of {float(edges[1] - edges[0]):.3g} s"
     return Steady(float(edges[first]), float(edges[last]), converged, method)
+
+
+def find_window(
+    series: Sequence[Series],
+    begin: float,
+    start: float,
+    end: float,
+    *,
+    scrape_interval: float,
+    metrics: Metrics = LOAD_GENERATOR,
+) -> tuple[float, float, WarmUp]:
+    """Return the window to be measured of a run under load since `begin`, and how it was found (unix s).
+
+    It was planned from `start` to `end`; it begins later where the run was not steady by then, and ends earlier where
+    the load did. With fewer than 10 intervals between samples nothing can be found, and it is as planned.
+    """
+    measured = processes(series, metrics.job, metrics.counters)
+    timeline = make_timeline(measured, begin, end, step=scrape_interval, metrics=metrics)
+    intervals = 0 if timeline is None else len(timeline.throughput_tps)
+    if timeline is None or intervals < 2 * LEAST_LEFT:
+        method = f"fixed: {intervals} intervals between samples are too few to find it, {2 * LEAST_LEFT} are needed"
+        return start, end, WarmUp(seconds=start - begin, method=method, converged=False)
+    steady = steady_window(timeline)
+    first = max(start, steady.start)
+    last = steady.end if steady.end < end - 2 * scrape_interval else end
+    found = f"{steady.method}: steady after {steady.start - begin:.1f} s, at least {start - begin:.1f} s are cut"
+    missed = f"{steady.method}: no steady state in the first half, so that half is cut"
+    method = found if steady.converged else missed
+    return first, last, WarmUp(seconds=first - begin, method=method, converged=steady.converged)
 
 
 def _end_of_load(offered: Array) -> int:
