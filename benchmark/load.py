@@ -11,6 +11,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, Field
 
+from benchmark.inventory import Host
 from benchmark.protocols import Plan, Process
 from benchmark.settings import Duration
 
@@ -45,6 +46,14 @@ def split(load: int, parts: int, step: int = 1) -> tuple[int, ...]:
     """
     whole, extra = divmod(max(1, round(load / step)), parts)
     return tuple(step * (whole + 1 if index < extra else whole) for index in range(parts))
+
+
+def nearest(client: Host, nodes: tuple[Host, ...], index: int) -> Host:
+    """The node on the client's own host, else one of its region, else by turn."""
+    same_host = [node for node in nodes if node.name == client.name]
+    same_region = [node for node in nodes if node.region == client.region]
+    choices = same_host or same_region or list(nodes)
+    return choices[index % len(choices)]
 
 
 def generators(

@@ -126,7 +126,7 @@ def test_unknown_parameters_name_the_known_ones(files: tuple[str, ...], capsys: 
     with Path("settings.yaml").open("a") as file:
         file.write("node_parameters: {hartbeat: 3}\n")
     assert call("run", "--loads", "200", *files) == 2
-    assert "node_parameters: hartbeat" in (err := capsys.readouterr().err)
+    assert "node_parameters: unknown parameter 'hartbeat'; did you mean" in (err := capsys.readouterr().err)
     assert "heartbeat_ms" in err
 
 

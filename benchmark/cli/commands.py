@@ -13,13 +13,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from pydantic import BaseModel, ValidationError
 
 from benchmark.cli.target import DurationType, Target, on_testbed
-from benchmark.errors import SettingsError, UsageError
+from benchmark.errors import UsageError
 from benchmark.inventory import GRAFANA_PORT
-from benchmark.protocols import Protocol, find_protocol, known_protocols
-from benchmark.settings import Settings, read_mapping
+from benchmark.parameters import make_protocol
+from benchmark.protocols import find_protocol, known_protocols
 from benchmark.stack import project_directory
 
 if TYPE_CHECKING:
@@ -72,7 +71,7 @@ def _request(target: Target, options: dict[str, Any]) -> Request:
     protocol = find_protocol(options["protocol"] or settings.protocol)
     dedicated = options["dedicated_clients"]
     return Request(
-        protocol=_protocol(protocol, settings),
+        protocol=make_protocol(protocol, settings),
         loads=options["loads"],
         duration_s=(options["duration"] or settings.benchmark_duration).total_seconds(),
         warm_up_s=(settings.warm_up if options["warm_up"] is None else options["warm_up"]).total_seconds(),
@@ -91,24 +90,6 @@ def _request(target: Target, options: dict[str, Any]) -> Request:
         ),
         parameters={"settings": settings.model_dump(mode="json", exclude={"token_file", "repository"})},
     )
-
-
-def _protocol(protocol: type[Protocol], settings: Settings) -> Protocol:
-    return protocol(
-        _parameters("node_parameters", settings.node_parameters, protocol.node_model),
-        _parameters("client_parameters", settings.client_parameters, protocol.client_model),
-    )
-
-
-def _parameters(field: str, given: Path | dict[str, Any] | None, model: type[BaseModel]) -> BaseModel:
-    values = read_mapping(given) if isinstance(given, Path) else given or {}
-    try:
-        return model.model_validate(values)
-    except ValidationError as error:
-        first = error.errors()[0]
-        known = ", ".join(model.model_fields) or "none"
-        where = ".".join(map(str, first["loc"]))
-        raise SettingsError(f"{field}: {where}: {first['msg']}, found {first['input']!r}; known are: {known}") from None
 
 
 @cli.command()
@@ -136,7 +117,7 @@ def check(
     target = Target(stack, inventory, settings)
     from benchmark.check import check_testbed
 
-    protocol = _protocol(find_protocol(target.settings.protocol), target.settings)
+    protocol = make_protocol(find_protocol(target.settings.protocol), target.settings)
     with target.open() as testbed:
         found = check_testbed(testbed, protocol, committee)
     if as_json:

@@ -12,7 +12,7 @@ from typing import ClassVar
 from pydantic import BaseModel, Field
 
 from benchmark.inventory import Host
-from benchmark.load import HttpRequest, LoadGenerator, generators
+from benchmark.load import HttpRequest, LoadGenerator, generators, nearest
 from benchmark.protocols import Plan, Process, Protocol
 
 PEER_PORT = 2380
@@ -117,14 +117,6 @@ class Etcd(Protocol):
         fitting = max(100, math.ceil(largest if plan.rtt_ms else _UNMEASURED_RTT_MS))
         heartbeat = self._parameters.heartbeat_ms or fitting
         return heartbeat, self._parameters.election_ms or min(10 * heartbeat, 50_000)
-
-
-def nearest(client: Host, nodes: tuple[Host, ...], index: int) -> Host:
-    """The node on the client's own host, else one of its region, else by turn."""
-    same_host = [node for node in nodes if node.name == client.name]
-    same_region = [node for node in nodes if node.region == client.region]
-    choices = same_host or same_region or list(nodes)
-    return choices[index % len(choices)]
 
 
 def _name(index: int) -> str:

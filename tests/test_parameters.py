@@ -1,0 +1,54 @@
+"""Parameters of nodes and clients: inline or a file, checked against the protocol's model."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from benchmark.errors import SettingsError
+from benchmark.parameters import make_protocol, read_parameters
+from benchmark.protocols.etcd import Etcd, EtcdClient, EtcdNode
+from benchmark.protocols.remora import RemoraNode
+from benchmark.settings import Settings
+
+
+def test_a_protocol_is_made_with_what_the_settings_say(tmp_path: Path) -> None:
+    file = tmp_path / "client.yaml"
+    file.write_text("keys: 7\ntimeout: 3s\n")
+    settings = Settings(regions=("a",), node_parameters={"heartbeat_ms": 50}, client_parameters=file)
+    made = make_protocol(Etcd, settings)
+    assert made.node_parameters == EtcdNode(heartbeat_ms=50)
+    assert made.client_parameters == EtcdClient(keys=7, timeout=timedelta(seconds=3))
+
+
+def test_nothing_given_means_the_defaults() -> None:
+    assert read_parameters("node_parameters", None, EtcdNode) == EtcdNode()
+
+
+def test_an_unknown_parameter_names_the_nearest(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=r"^node_parameters: unknown parameter 'hartbeat_ms'; did you mean 'heartb"):
+        read_parameters("node_parameters", {"hartbeat_ms": 50}, EtcdNode)
+    file = tmp_path / "n.yaml"
+    file.write_text("zzz: 1\n")
+    with pytest.raises(
+        SettingsError, match=r"node_parameters \(.*n\.yaml\): unknown parameter 'zzz'; known are: elect"
+    ):
+        read_parameters("node_parameters", file, EtcdNode)
+
+
+def test_all_faults_are_told_at_once_with_where_they_lie() -> None:
+    given = {"consensus_parameters": {"batch_size": 0, "batch": 1}, "parallel_proxy": "maybe"}
+    with pytest.raises(SettingsError) as error:
+        read_parameters("node_parameters", given, RemoraNode)
+    assert str(error.value).splitlines() == [
+        "node_parameters: consensus_parameters.batch_size: Input should be greater than or equal to 1, found 0",
+        "node_parameters: unknown parameter 'consensus_parameters.batch'; did you mean 'batch_size'?",
+        "node_parameters: parallel_proxy: Input should be a valid boolean, unable to interpret input, found 'maybe'",
+    ]
+
+
+def test_a_missing_file_is_named() -> None:
+    with pytest.raises(SettingsError, match=r"cannot read nowhere\.yaml"):
+        read_parameters("node_parameters", Path("nowhere.yaml"), EtcdNode)
