@@ -112,6 +112,10 @@ class Share:
                 with self.arrived:
                     self.arrived.wait_for(lambda: self.content is not None, PATIENCE_S)
                 if self.content is not None:
+                    # sendfile wants a blocking socket; the kernel ends it where the other side takes nothing.
+                    connection.settimeout(None)
+                    patience = struct.pack("ll", int(PATIENCE_S), 0)
+                    connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, patience)
                     self.give(connection, self.content, struct.unpack(">Q", greeting[-8:])[0])
             except (OSError, ValueError):
                 pass  # the other side asks somebody else

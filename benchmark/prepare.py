@@ -64,12 +64,14 @@ def prepare(testbed: Testbed, request: Request, plan: Plan, timeline: Timeline, 
             testbed.install(lacking)
             facts = testbed.probe(clean=True, packages=protocol.packages, carriers=carriers)
             versions = {host.name: facts[host.name].packages for host in plan.nodes}
-        installed = _install(testbed, request, carriers, timeline)
+        installed = _install(testbed, request, carriers, facts, timeline)
         commit = installed.commit if installed else packages.package_commit(protocol.packages, versions)
     return Prepared(facts, testbed.rtt_ms(facts), commit, versions[plan.nodes[0].name], prometheus, installed)
 
 
-def _install(testbed: Testbed, request: Request, carriers: Sequence[Host], timeline: Timeline) -> Installed | None:
+def _install(
+    testbed: Testbed, request: Request, carriers: Sequence[Host], facts: Mapping[str, Facts], timeline: Timeline
+) -> Installed | None:
     """Bring what the request names to all hosts; None for a system from packages."""
     if request.source is None:
         return None
@@ -78,6 +80,7 @@ def _install(testbed: Testbed, request: Request, carriers: Sequence[Host], timel
         carriers,
         tell=lambda text: timeline.tell("step", text=text),
         log_folder=request.results_dir / testbed.inventory.testbed_id,
+        rtt_ms=testbed.rtt_ms(facts),
     )
     build = request.protocol.build
     if isinstance(request.source, Binaries):

@@ -253,9 +253,11 @@ def host(name: str) -> Host:
     return Host(name=name, provider="local", region=region, specs="x", address="10.0.0.1", host_key="k")
 
 
-def parents(*names: str) -> dict[str, str]:
+def parents(*names: str, **rtt_ms: float) -> dict[str, str]:
+    """The source of each but the first of `names`; `ab` is the round trip between the regions a and b."""
     root, *receivers = map(host, names)
-    return {name: source.name for name, source in sources(root, receivers).items()}
+    known = {pair: ms for (a, b), ms in rtt_ms.items() for pair in ((a, b), (b, a))}
+    return {name: source.name for name, source in sources(root, receivers, known).items()}
 
 
 def test_one_region_is_a_tree_of_two_branches() -> None:
@@ -270,6 +272,14 @@ def test_every_region_is_entered_once() -> None:
     entered = [name for name, source in found.items() if name[0] != source[0]]
     assert sorted(entered) == ["b-0", "c-0", "d-0", "e-0"]
     assert max(list(found.values()).count(source) for source in set(found.values())) <= 4
+
+
+def test_regions_get_it_from_the_nearest_that_is_free() -> None:
+    names = ("a-0", "b-0", "c-0", "d-0")
+    line = {"ab": 10.0, "bc": 10.0, "cd": 10.0, "ac": 20.0, "bd": 20.0, "ad": 30.0}
+    assert parents(*names, **line) == {"b-0": "a-0", "c-0": "b-0", "d-0": "c-0"}
+    star = {"ab": 10.0, "ac": 11.0, "ad": 12.0, "bc": 50.0, "bd": 60.0, "cd": 55.0}
+    assert parents(*names, **star) == {"b-0": "a-0", "c-0": "a-0", "d-0": "c-0"}
 
 
 def test_nobody_is_its_own_source_even_over_others() -> None:

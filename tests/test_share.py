@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import os
 import random
 import socket
+import struct
 import subprocess
 import sys
+import termios
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -20,7 +23,7 @@ import pytest
 SCRIPT = Path(__file__).resolve().parent.parent / "assets" / "share.py"
 NAME = "a" * 64
 TOKEN = "0f" * 16
-FILES = {"large": random.Random(1).randbytes(3_000_000), "empty": b"", "small": b"#!/bin/sh\n"}
+FILES = {"large": random.Random(1).randbytes(12_000_000), "empty": b"", "small": b"#!/bin/sh\n"}
 DEADLINE_S = 20.0
 
 
@@ -166,6 +169,28 @@ class Slow:
         self._over.set()
         self._thread.join()
         self._listener.close()
+
+
+def test_a_receiver_that_is_slower_than_its_source_is_waited_for(root: Share) -> None:
+    wanted = b"".join(FILES[name] for name in sorted(FILES))
+    with socket.socket() as connection:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        connection.settimeout(DEADLINE_S)
+        connection.connect(tuple(root.address))
+        connection.sendall(bytes.fromhex(TOKEN) + bytes(8))
+        # The source has filled what the kernel buffers when nothing more arrives.
+        arrived = -1
+        while arrived < (arrived := pending(connection)):
+            time.sleep(0.05)
+        taken = b""
+        while piece := connection.recv(1 << 16):
+            taken += piece
+    assert taken == wanted
+
+
+def pending(connection: socket.socket) -> int:
+    """How many bytes lie in the kernel for this side."""
+    return struct.unpack("i", fcntl.ioctl(connection, termios.FIONREAD, bytes(4)))[0]  # type: ignore[no-any-return]
 
 
 def test_a_source_that_breaks_off_is_replaced_in_the_middle(root: Share, share: Make, tmp_path: Path) -> None:

@@ -20,27 +20,35 @@ _BRANCHES = 2
 _LOOK_S = 0.01
 
 
-def sources(root: Host, receivers: Sequence[Host]) -> dict[str, Host]:
+def sources(root: Host, receivers: Sequence[Host], rtt_ms: Mapping[tuple[str, str], float]) -> dict[str, Host]:
     """Say from whom each receiver gets the artifact while that one still gets it: a tree over regions, and in each one.
 
-    Every byte enters a region once. A host feeds at most two others of its region, and the first of a region two other
-    regions as well.
+    Every byte enters a region once, from the nearest region that is free, as one connection is the slower the longer
+    the round trip. A host feeds at most two others of its region, and the first of a region two other regions as well.
     """
     regions: dict[str, list[Host]] = {root.region: [root]}
     for host in receivers:
         regions.setdefault(host.region, []).append(host)
-    found = _tree([hosts[0] for hosts in regions.values()])
+    found: dict[str, Host] = {}
+    placed = {root.region: 0}
+    for region in sorted(regions.keys() - placed, key=lambda name: (rtt_ms.get((root.region, name), 0.0), name)):
+        free = [name for name, fed in placed.items() if fed < _BRANCHES]
+        nearest = min(free, key=lambda name: rtt_ms.get((name, region), 0.0))
+        found[regions[region][0].name] = regions[nearest][0]
+        placed[nearest] += 1
+        placed[region] = 0
     for hosts in regions.values():
-        found |= _tree(hosts)
+        found |= {host.name: hosts[(index - 1) // _BRANCHES] for index, host in enumerate(hosts) if index}
     return found
 
 
-def _tree(hosts: Sequence[Host]) -> dict[str, Host]:
-    return {host.name: hosts[(index - 1) // _BRANCHES] for index, host in enumerate(hosts) if index}
-
-
 def distribute(
-    fleet: Fleet, working_dir: str, name: str, root: Host, receivers: Sequence[Host]
+    fleet: Fleet,
+    working_dir: str,
+    name: str,
+    root: Host,
+    receivers: Sequence[Host],
+    rtt_ms: Mapping[tuple[str, str], float],
 ) -> tuple[dict[str, File], dict[str, float]]:
     """Bring the artifact called `name` from `root` to `receivers`; return its files, and seconds by host.
 
@@ -61,7 +69,7 @@ def distribute(
     transfer = _Transfer(opened.ok)
     try:
         opened.raise_for_failures("hosts cannot share an artifact:")
-        return transfer.run(root, receivers)
+        return transfer.run(root, sources(root, receivers, rtt_ms))
     finally:
         transfer.end()
 
@@ -74,15 +82,14 @@ class _Transfer:
         self._watched = Sessions(sessions.values())
         self._answers: dict[str, dict[str, Any]] = {}
 
-    def run(self, root: Host, receivers: Sequence[Host]) -> tuple[dict[str, File], dict[str, float]]:
+    def run(self, root: Host, parents: Mapping[str, Host]) -> tuple[dict[str, File], dict[str, float]]:
         token = secrets.token_hex(16)
         ports = self._ask({name: {"token": token} for name in self._sessions}, "port", _START_DEADLINE_S)
         files = self._answers[root.name]["files"]
-        parents = sources(root, receivers)
         orders = {}
-        for host in receivers:
-            chosen = dict.fromkeys((parents[host.name], root))
-            orders[host.name] = {"files": files, "sources": [[each.address, ports[each.name]] for each in chosen]}
+        for name, parent in parents.items():
+            chosen = {each.name: each for each in (parent, root)}.values()
+            orders[name] = {"files": files, "sources": [[each.address, ports[each.name]] for each in chosen]}
         total = sum(length for *_, extents in files for _, length in extents)
         limit = _START_DEADLINE_S + total / _SLOWEST_BYTES_PER_S
         seconds = self._ask(orders, "done", limit)

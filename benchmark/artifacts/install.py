@@ -94,6 +94,8 @@ class Installation:
     carriers: Sequence[Host]
     tell: Tell
     log_folder: Path
+    rtt_ms: Mapping[tuple[str, str], float] = field(default_factory=dict)
+    """Measured round trips between regions, where they are known."""
     _holdings: dict[str, Holdings] = field(default_factory=dict)
 
     def from_repository(self, build: Build, repository: Repository) -> Installed:
@@ -201,7 +203,7 @@ class Installation:
             ).raise_for_failures("a host does not say what its artifact is:")[root.name]
             return dataclasses.replace(variant, files=hosts.parse_files(answer.stdout))
         self.tell(f"bringing {variant.sha256[:8]} from {root.name} to {len(lacking)} hosts")
-        files, _ = distribute(self.testbed.fleet, self._working, variant.sha256, root, lacking)
+        files, _ = distribute(self.testbed.fleet, self._working, variant.sha256, root, lacking, self.rtt_ms)
         return dataclasses.replace(variant, files=files, given_to=tuple(host.name for host in lacking))
 
     def _remember(self, key: str, variant: Variant, carriers: Sequence[Host]) -> None:

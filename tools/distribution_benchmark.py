@@ -1,0 +1,82 @@
+"""Compare bringing an artifact from host to host with sending it from the operator to each, on local hosts; as root.
+
+    python tools/distribution_benchmark.py [--hosts 50] [--megabytes 200] [--state-dir FOLDER]
+
+Hosts are spread over five regions of an emulated network of real round trips. The content is random, so nothing is
+gained by compressing it. Both ways end when every host has verified files. Printed are wall times and what left the
+operator; on a real testbed the operator's uplink is slower than this machine's memory, and the second way worse.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import secrets
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
+
+from local_testbed import LocalTestbed  # noqa: E402
+
+from benchmark.artifacts import hosts  # noqa: E402
+from benchmark.artifacts.brought import name_of, pack  # noqa: E402
+from benchmark.artifacts.distribution import distribute  # noqa: E402
+
+REGIONS = ("us-east-1", "us-west-2", "eu-west-1", "eu-central-1", "ap-northeast-1")
+DEADLINE_S = 3600.0
+
+
+def timed(work: Callable[[], object]) -> float:
+    """Return how long `work` takes in seconds."""
+    began = time.perf_counter()
+    work()
+    return time.perf_counter() - began
+
+
+def compare(testbed: LocalTestbed, megabytes: int, folder: Path) -> None:
+    """Print the table."""
+    file = folder / "binary"
+    file.write_bytes(secrets.token_bytes(megabytes << 20))
+    files = {"binary": file}
+    name, packed = name_of(files), pack(files)
+    working, (root, *others) = testbed.settings.working_dir, testbed.inventory.hosts
+    command = hosts.command(working, "take", name)
+
+    rtt_ms = testbed.testbed.rtt_ms(testbed.testbed.probe(clean=True))
+
+    def take(receivers: list[str]) -> None:
+        testbed.fleet.run(command, hosts=receivers, stdin=packed, deadline=DEADLINE_S).raise_for_failures("take")
+
+    names = [host.name for host in others]
+    first = timed(lambda: take([root.name]))
+    print(f"operator to one host   {first:8.2f} s  {len(packed) >> 20} MiB left the operator", flush=True)
+    between = timed(lambda: distribute(testbed.fleet, working, name, root, others, rtt_ms))
+    print(f"host to {len(others)} hosts       {between:8.2f} s  0 MiB", flush=True)
+    testbed.fleet.run(f"rm -rf {working}/{hosts.FOLDER}", hosts=names, deadline=60).raise_for_failures("rm")
+    each = timed(lambda: take(names))
+    print(f"operator to {len(others)} hosts   {each:8.2f} s  {len(packed) * len(others) >> 20} MiB")
+    print(f"from host to host it takes {between / each:.2f} of the time; all in all {(first + between) / each:.2f}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--hosts", type=int, default=50)
+    parser.add_argument("--megabytes", type=int, default=200)
+    parser.add_argument("--state-dir", type=Path, help="where the hosts' files lie: needs as much as all hosts get")
+    given = parser.parse_args()
+    regions = {region: len(range(index, given.hosts, len(REGIONS))) for index, region in enumerate(REGIONS)}
+    with tempfile.TemporaryDirectory(dir=given.state_dir) as folder:
+        os.environ["GEOBENCH_STATE_DIR"] = f"{folder}/state"
+        with LocalTestbed(
+            "distribution", {name: count for name, count in regions.items() if count}, Path(folder)
+        ) as made:
+            compare(made, given.megabytes, Path(folder))
+
+
+if __name__ == "__main__":
+    main()
