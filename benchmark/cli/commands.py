@@ -3,93 +3,29 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
-from benchmark.cli.target import DurationType, Target, on_testbed
+from benchmark.cli.target import Target, on_testbed
 from benchmark.errors import UsageError
 from benchmark.inventory import GRAFANA_PORT
 from benchmark.parameters import make_protocol
-from benchmark.protocols import find_protocol, known_protocols
+from benchmark.protocols import find_protocol
 from benchmark.stack import project_directory
 
 if TYPE_CHECKING:
     from benchmark.cli.view import View
-    from benchmark.request import Request
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 def cli() -> None:
     """Benchmark distributed systems on a geo-distributed testbed."""
-
-
-@cli.command()
-@on_testbed
-@click.option("--loads", multiple=True, type=click.IntRange(1), required=True, help="Offered loads in tx/s: 200 1000.")
-@click.option("--committee", type=click.IntRange(1), help="Number of nodes; by default all that fit.")
-@click.option("--duration", type=DurationType(), help="Measured time of each run.")
-@click.option("--warm-up", type=DurationType(), help="Time under load before the measured window.")
-@click.option("--profile", help="Load over time: constant, ramp[:SHARE], steps:NUMBER or a CSV file of rates.")
-@click.option("--repeat", type=click.IntRange(1), default=1, show_default=True, help="Runs of each load.")
-@click.option("--dedicated-clients", type=click.IntRange(0), help="Hosts that only generate load.")
-@click.option("--protocol", help=f"System under test: {', '.join(sorted(known_protocols()))}.")
-@click.option("--commit", help="Branch, tag or hash to build, instead of the settings' one.")
-@click.option(
-    "--repository", help="URL to build from, instead of the settings' one; ${NAME} is taken from the environment."
-)
-@click.option("--binaries", type=click.Path(path_type=Path), help="Folder with binaries of your own; nothing is built.")
-@click.option("--name", help="A name for these runs, kept in their manifests.")
-def run(as_json: bool, stack: str | None, inventory: Path | None, settings: Path | None, **options: Any) -> None:
-    """Offer each load and measure what the system makes of it."""
-    target = Target(stack, inventory, settings)
-    from benchmark.sweep import run_benchmark
-
-    view = _view()
-    request = _request(target, options)
-    with target.open() as testbed, view:
-        summaries = run_benchmark(testbed, request, view.observe, began=_process_start())
-    if as_json:
-        click.echo(json.dumps([json.loads(summary.to_json()) for summary in summaries], indent=2))
-    else:
-        view.summaries(summaries, target.results_dir / target.inventory.testbed_id)
-
-
-def _request(target: Target, options: dict[str, Any]) -> Request:
-    """Settle what is asked for: options win over settings."""
-    from benchmark.artifacts.source import find_source
-    from benchmark.request import Request
-
-    settings = target.settings
-    protocol = find_protocol(options["protocol"] or settings.protocol)
-    dedicated = options["dedicated_clients"]
-    return Request(
-        protocol=make_protocol(protocol, settings),
-        loads=options["loads"],
-        duration_s=(options["duration"] or settings.benchmark_duration).total_seconds(),
-        warm_up_s=(settings.warm_up if options["warm_up"] is None else options["warm_up"]).total_seconds(),
-        committee=options["committee"],
-        dedicated_clients=settings.dedicated_clients if dedicated is None else dedicated,
-        profile=options["profile"] or settings.profile,
-        repeat=options["repeat"],
-        name=options["name"],
-        results_dir=target.results_dir,
-        source=find_source(
-            protocol,
-            settings.repository,
-            url=options["repository"],
-            commit=options["commit"],
-            binaries=options["binaries"],
-        ),
-        parameters={"settings": settings.model_dump(mode="json", exclude={"token_file", "repository"})},
-    )
 
 
 @cli.command()
@@ -102,7 +38,7 @@ def status(as_json: bool, stack: str | None, inventory: Path | None, settings: P
     if as_json:
         click.echo(json.dumps({"testbed_id": target.inventory.testbed_id, "hosts": states}, indent=2))
     else:
-        _view().status(target.inventory, states)
+        make_view().status(target.inventory, states)
     if any(state not in ("ready", "stopped") for state in states.values()):
         raise SystemExit(3)
 
@@ -123,7 +59,7 @@ def check(
     if as_json:
         click.echo(json.dumps(found.to_dict(), indent=2))
     else:
-        _view().check(found)
+        make_view().check(found)
     if found.problems:
         raise SystemExit(3)
 
@@ -158,7 +94,7 @@ def results(results_dir: Path | None, as_json: bool) -> None:
         documents = [json.loads(summary.to_json()) if summary else {"run_id": path.name} for path, summary in found]
         click.echo(json.dumps(documents, indent=2))
     else:
-        _view().results(found)
+        make_view().results(found)
 
 
 @cli.command()
@@ -215,17 +151,8 @@ def logs(run: str, process: str | None) -> None:
         click.echo(path.read_text(errors="replace"))
 
 
-def _view() -> View:
+def make_view() -> View:
+    """Return what shows events and tables; rich takes a while to import."""
     from benchmark.cli.view import View
 
     return View()
-
-
-def _process_start() -> float:
-    """When this process began, Unix seconds: what came before the first phase is overhead too."""
-    try:
-        ticks = float(Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19])
-        uptime = float(Path("/proc/uptime").read_text().split()[0])
-        return time.time() - uptime + ticks / os.sysconf("SC_CLK_TCK")
-    except (OSError, ValueError):
-        return time.time()

@@ -15,8 +15,11 @@ from benchmark.events import Event
 from benchmark.inventory import Inventory
 
 if TYPE_CHECKING:
+    from benchmark.capacity import Search
     from benchmark.check import Check
+    from benchmark.compare import Compared
     from benchmark.histogram import Quantile
+    from benchmark.journal import SweepFolder
     from benchmark.protocols import Plan
     from benchmark.summary import Summary
 
@@ -128,6 +131,27 @@ class View:
                 self.out.print(f"warning: {text}", style="yellow", markup=False)
         for summary in summaries:
             self.out.print(f"results: {folder / summary.run_id}", soft_wrap=True, highlight=False)
+
+    def sweep(self, folder: SweepFolder) -> None:
+        """Show the median of each load with its interval, outliers and what failed."""
+        from benchmark.cli import tables
+
+        for shown in tables.sweep(folder):
+            self.out.print(shown, soft_wrap=isinstance(shown, str), highlight=False)
+
+    def search(self, found: Search, folder: Path) -> None:
+        """Show the steps of a search and its answer."""
+        from benchmark.cli import tables
+
+        for shown in tables.search(found, folder):
+            self.out.print(shown, soft_wrap=isinstance(shown, str), highlight=False)
+
+    def compared(self, compared: Compared) -> None:
+        """Show a comparison."""
+        from benchmark.cli import tables
+
+        for shown in tables.compared(compared):
+            self.out.print(shown, soft_wrap=isinstance(shown, str), highlight=False)
 
     def results(self, found: Sequence[tuple[Path, Summary | None]]) -> None:
         """Show a line for each run."""

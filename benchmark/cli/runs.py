@@ -1,0 +1,297 @@
+"""The commands that run benchmarks: run, search and compare."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import time
+from collections.abc import Callable, Mapping
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from benchmark.cli.asked import make_request, of_runs, record, varied
+from benchmark.cli.commands import cli, make_view
+from benchmark.cli.target import Target, on_testbed
+from benchmark.errors import UsageError
+from benchmark.settings import format_duration
+from benchmark.stack import project_directory
+
+if TYPE_CHECKING:
+    from benchmark.compare import Compared
+    from benchmark.journal import SweepFolder
+    from benchmark.request import Request
+    from benchmark.search import Limits
+
+_SWEEP_OPTIONS = (
+    click.option("--repeat", type=click.IntRange(1), default=1, show_default=True, help="Runs of each load."),
+    click.option("--shuffle", is_flag=True, help="Run the loads in a random order, another one for each repeat."),
+    click.option("--seed", type=int, help="Of the random order; by default a random one, which is recorded."),
+    click.option("--retries", type=click.IntRange(0), default=2, show_default=True, help="For failing infrastructure."),
+    click.option("--resume", metavar="ID|latest", help="Go on with a sweep that was interrupted, as it was begun."),
+)
+
+
+def _of_sweeps(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options that say how often and in which order runs are done."""
+    for option in reversed(_SWEEP_OPTIONS):
+        command = option(command)
+    return command
+
+
+@cli.command()
+@on_testbed
+@click.option("--loads", multiple=True, type=click.IntRange(1), help="Offered loads in tx/s: 200 1000.")
+@of_runs
+@_of_sweeps
+def run(as_json: bool, stack: str | None, inventory: Path | None, settings: Path | None, **options: Any) -> None:
+    """Offer each load and measure what the system makes of it."""
+    target = Target(stack, inventory, settings)
+    folder = _resumed(target, options, ("",)) if options["resume"] else None
+    options = folder.journal.options | {"retries": options["retries"]} if folder else options
+    _need_loads(options)
+    request = make_request(target.settings, target.results_dir, _durations(options), options["loads"])
+    if not folder and len(options["loads"]) * options["repeat"] == 1:
+        _run_once(target, request, as_json)
+        return
+    folder = folder or _begun(target, {"": request}, options)
+    _go(target, {"": request}, folder, options["retries"])
+    view = make_view()
+    if as_json:
+        click.echo(json.dumps(_sweep_document(folder), indent=2))
+    else:
+        view.sweep(folder)
+    _exit_if_failed(folder)
+
+
+@cli.command()
+@on_testbed
+@click.option("--limit", "limits", multiple=True, help="p99=1s, achieved=98%; both by default.")
+@click.option("--from", "start", type=click.IntRange(1), default=100, show_default=True, help="First load, tx/s.")
+@click.option("--to", "maximum", type=click.IntRange(1), default=20000, show_default=True, help="Greatest load, tx/s.")
+@click.option("--precision", default="5%", show_default=True, help="How close the answer is to a load that fails.")
+@click.option("--confirmations", type=click.IntRange(0), default=2, show_default=True, help="Runs to confirm it.")
+@click.option("--max-runs", type=click.IntRange(1), default=20, show_default=True, help="Loads that are run at most.")
+@of_runs
+def search(as_json: bool, stack: str | None, inventory: Path | None, settings: Path | None, **options: Any) -> None:
+    """Find the highest load that meets the limits."""
+    target = Target(stack, inventory, settings)
+    from benchmark.capacity import new_search, run_search
+    from benchmark.search import Plan
+
+    found = new_search(
+        _limits(options["limits"]),
+        Plan(
+            options["start"],
+            options["maximum"],
+            precision=_share(options["precision"], "--precision"),
+            confirmations=options["confirmations"],
+            max_runs=options["max_runs"],
+        ),
+    )
+    request = make_request(target.settings, target.results_dir, options, (options["maximum"],))
+    view = make_view()
+    with target.open() as testbed, view:
+        folder = run_search(testbed, request, found, view.observe, process_start())
+    if as_json:
+        click.echo(found.to_json(), nl=False)
+    else:
+        view.search(found, folder)
+    if found.answer_tps is None or not found.confirmed:
+        raise SystemExit(1)
+
+
+@cli.command()
+@on_testbed
+@click.argument("names", nargs=-1, metavar="[A B]")
+@click.option("--a", "a", multiple=True, help="A's settings file, or NAME=VALUE: committee=3. Repeat it for more.")
+@click.option("--b", "b", multiple=True, help="The same for B.")
+@click.option("--commits", nargs=2, help="Two commits to compare.")
+@click.option("--loads", multiple=True, type=click.IntRange(1), help="Offered loads in tx/s, with --a and --b.")
+@click.option("--fail-over", help="Exit with 1 if B is shown to be worse by more than this share: 5%.")
+@of_runs
+@_of_sweeps
+def compare(as_json: bool, stack: str | None, inventory: Path | None, settings: Path | None, **options: Any) -> None:
+    """Compare two runs or sweeps by their ids, or run A and B in turn with --a and --b or --commits."""
+    from benchmark.compare import compare_sides, find_sides
+
+    fail_over = _share(options["fail_over"], "--fail-over") if options["fail_over"] else None
+    asked = bool(options["a"] or options["b"] or options["commits"] or options["resume"])
+    if asked and options["names"]:
+        raise UsageError("runs to compare are named, and new ones asked for; give A and B, or --a and --b or --commits")
+    names, results_dir, folder = options["names"], _results_dir(settings), None
+    if asked:
+        folder = _run_in_turn(Target(stack, inventory, settings), options)
+        names, results_dir = (str(folder.path),), folder.path.parent.parent
+    compared = compare_sides(*find_sides(results_dir, names), interleaved=len(names) == 1, fail_over=fail_over)
+    _show(compared, as_json)
+    if compared.gate and compared.gate.outcome == "fail":
+        raise SystemExit(1)
+    if folder and not compared.gate:
+        _exit_if_failed(folder)
+
+
+def _run_once(target: Target, request: Request, as_json: bool) -> None:
+    from benchmark.sweep import run_benchmark
+
+    view = make_view()
+    with target.open() as testbed, view:
+        summaries = run_benchmark(testbed, request, view.observe, process_start())
+    if as_json:
+        click.echo(json.dumps([json.loads(summary.to_json()) for summary in summaries], indent=2))
+    else:
+        view.summaries(summaries, target.results_dir / target.inventory.testbed_id)
+
+
+def _run_in_turn(target: Target, options: dict[str, Any]) -> SweepFolder:
+    """Run A B A B …; return the folder that keeps both."""
+    folder = _resumed(target, options, ("a", "b")) if options["resume"] else None
+    options = folder.journal.options | {"retries": options["retries"]} if folder else options
+    _need_loads(options)
+    plain = _durations(options)
+    requests = {}
+    for index, arm in enumerate(("a", "b")):
+        words = [*options[arm], *([f"commit={options['commits'][index]}"] if options["commits"] else [])]
+        changed, own = varied(target.settings, plain, words)
+        requests[arm] = make_request(changed, target.results_dir, own, options["loads"])
+    folder = folder or _begun(target, requests, options)
+    _go(target, requests, folder, options["retries"])
+    return folder
+
+
+def _begun(target: Target, requests: Mapping[str, Request], options: Mapping[str, Any]) -> SweepFolder:
+    """Make the folder of a new sweep."""
+    from benchmark.journal import SweepFolder, new_journal, slots
+
+    seed = options["seed"] if options["seed"] is not None else secrets.randbelow(1 << 31)
+    plan = slots(tuple(requests), options["loads"], options["repeat"], seed if options["shuffle"] else None)
+    kept = {name: _plain(value) for name, value in options.items() if name not in ("resume", "retries", "names")}
+    records = {arm: json.loads(json.dumps(record(request), default=str)) for arm, request in requests.items()}
+    testbed_id = target.inventory.testbed_id
+    journal = new_journal(testbed_id, records, kept, plan, seed if options["shuffle"] else None)
+    return SweepFolder.create(target.results_dir, journal)
+
+
+def _resumed(target: Target, options: Mapping[str, Any], arms: tuple[str, ...]) -> SweepFolder:
+    """Find the sweep to go on with; UsageError if it is of another testbed or kind."""
+    from benchmark.journal import find_sweep
+
+    folder = find_sweep(target.results_dir, options["resume"])
+    if folder.journal.arms != arms:
+        command = "run" if folder.journal.arms == ("",) else "compare"
+        raise UsageError(f"{folder.journal.sweep_id} was begun by `{command}`; resume it with `{command} --resume`")
+    if folder.journal.testbed_id != target.inventory.testbed_id:
+        here = target.inventory.testbed_id
+        raise UsageError(f"sweep {folder.journal.sweep_id} is of testbed {folder.journal.testbed_id}, this is {here}")
+    return folder
+
+
+def _go(target: Target, requests: Mapping[str, Request], folder: SweepFolder, retries: int) -> None:
+    """Do what is not done yet; UsageError if now something else is asked for."""
+    from benchmark.sweep import run_sweep
+
+    for arm, request in requests.items():
+        now, then = json.loads(json.dumps(record(request), default=str)), folder.journal.requests[arm]
+        changed = sorted(name for name in {*now, *then} if now.get(name) != then.get(name))
+        if changed:
+            raise UsageError(
+                f"sweep {folder.journal.sweep_id} was begun with other settings: {', '.join(changed)} changed; "
+                "undo that to resume it, or begin a new one"
+            )
+    view = make_view()
+    with target.open() as testbed, view:
+        run_sweep(testbed, requests, folder, view.observe, process_start(), retries)
+
+
+def _show(compared: Compared, as_json: bool) -> None:
+    if as_json:
+        click.echo(compared.model_dump_json(indent=2))
+    else:
+        make_view().compared(compared)
+
+
+def _sweep_document(folder: SweepFolder) -> dict[str, Any]:
+    from benchmark.repeats import over_repeats
+
+    summaries = folder.summaries()
+    return {
+        "sweep": json.loads(folder.journal.to_json()),
+        "loads": [each.model_dump(mode="json") for each in over_repeats(summaries)],
+        "runs": [json.loads(summary.to_json()) for summary in summaries],
+    }
+
+
+def _exit_if_failed(folder: SweepFolder) -> None:
+    if any(slot.attempts[-1].outcome != "ok" for slot in folder.journal.slots if slot.attempts):
+        raise SystemExit(1)
+
+
+def _need_loads(options: Mapping[str, Any]) -> None:
+    if not options["loads"]:
+        raise UsageError("no load is asked for; give --loads 200 1000, or --resume with the id of a sweep")
+
+
+def _durations(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return options whose durations are durations: a journal keeps them as text."""
+    from benchmark.settings import parse_duration
+
+    found = dict(options)
+    for name in ("duration", "warm_up"):
+        found[name] = None if found[name] is None else parse_duration(found[name])
+    found["binaries"] = Path(found["binaries"]) if found["binaries"] else None
+    return found
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, timedelta):
+        return format_duration(value)
+    return str(value) if isinstance(value, Path) else value
+
+
+def _limits(given: tuple[str, ...]) -> Limits:
+    from benchmark.search import Limits
+    from benchmark.settings import parse_duration
+
+    found: dict[str, float] = {}
+    for word in given:
+        name, _, value = word.partition("=")
+        try:
+            if name == "p99":
+                found["p99_s"] = parse_duration(value).total_seconds()
+            elif name == "achieved":
+                found["achieved"] = _share(value, "--limit achieved")
+            else:
+                raise ValueError("known are p99=1s and achieved=98%")
+        except ValueError as error:
+            raise UsageError(f"--limit {word}: {error}") from None
+    return Limits(**found)
+
+
+def _share(text: str, option: str) -> float:
+    """Read `5%` or `0.05`."""
+    try:
+        share = float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
+    except ValueError:
+        share = -1.0
+    if not 0 < share <= 1:
+        raise UsageError(f"{option}: found {text!r}, expected a share such as 5% or 0.05")
+    return share
+
+
+def _results_dir(settings: Path | None) -> Path:
+    from benchmark.settings import load_settings
+
+    return project_directory() / (load_settings(settings).results_dir if settings else "results")
+
+
+def process_start() -> float:
+    """When this process began, Unix seconds: what came before the first phase is overhead too."""
+    try:
+        ticks = float(Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19])
+        uptime = float(Path("/proc/uptime").read_text().split()[0])
+        return time.time() - uptime + ticks / os.sysconf("SC_CLK_TCK")
+    except (OSError, ValueError):
+        return time.time()
