@@ -11,6 +11,7 @@ from types import TracebackType
 from benchmark.errors import InfrastructureError, LockedError, SystemFailure, UsageError
 from benchmark.events import Observer, Timeline
 from benchmark.journal import Attempt, Slot, SweepFolder
+from benchmark.load_profile import load_profile
 from benchmark.placement import place
 from benchmark.prepare import Prepared, prepare
 from benchmark.protocols import Plan
@@ -59,7 +60,11 @@ class Bench:
         if self.testbed.inventory.monitoring is None:
             raise UsageError("the testbed has no monitoring host, so nothing can be measured; set `monitoring: true`")
         inventory, protocol = self.testbed.inventory, type(request.protocol)
-        return place(inventory, protocol, load, request.committee, request.dedicated_clients)
+        plan = place(inventory, protocol, load, request.committee, request.dedicated_clients)
+        profile = load_profile(request.profile, request.warm_up_s, request.duration_s)
+        if profile and not protocol.profiles:
+            raise UsageError(f"{protocol.name} makes a constant load only, found profile {request.profile!r}")
+        return dataclasses.replace(plan, duration_s=request.warm_up_s + request.duration_s, profile=profile)
 
     def announce(self, request: Request) -> None:
         """Tell what will be run; UsageError where it cannot be, before anything is touched."""
