@@ -15,7 +15,7 @@ from benchmark.cli.target import DurationType
 from benchmark.errors import SettingsError, UsageError
 from benchmark.parameters import make_protocol
 from benchmark.protocols import find_protocol, known_protocols
-from benchmark.settings import Settings, load_settings, read_mapping
+from benchmark.settings import Settings, load_settings, read_mapping, redact
 
 if TYPE_CHECKING:
     from benchmark.request import Request
@@ -43,6 +43,7 @@ def of_runs(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option(
             "--binaries", type=click.Path(path_type=Path), help="Folder with binaries of your own; nothing is built."
         ),
+        click.option("--snapshot", is_flag=True, help="Save all that Prometheus holds with each run."),
         click.option("--name", help="A name for these runs, kept in their manifests."),
     ]
     for option in reversed(options):
@@ -70,6 +71,7 @@ def make_request(settings: Settings, results_dir: Path, options: Mapping[str, An
         committee=options["committee"],
         dedicated_clients=settings.dedicated_clients if dedicated is None else dedicated,
         profile=profile,
+        snapshot=options["snapshot"],
         name=options["name"],
         results_dir=results_dir,
         source=find_source(
@@ -123,7 +125,8 @@ def varied(settings: Settings, options: Mapping[str, Any], given: Sequence[str])
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))
-        raise SettingsError(f"{' '.join(given)}: {where}: {first['msg']}, found {first['input']!r}") from None
+        text = redact(f"{where}: {first['msg']}, found {first['input']!r}")
+        raise SettingsError(f"{' '.join(given)}: {text}") from None
 
 
 def _option(name: str, value: str) -> Any:
