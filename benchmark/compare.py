@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -214,9 +215,19 @@ def _warnings(a: Side, b: Side, loads: Sequence[float], found: Sequence[Differen
         lost = len(side.summaries) - len(side.counted)
         if lost:
             said.append(f"{lost} of {len(side.summaries)} runs of {name} do not count: {_why(side)}")
+    if (leaders := [_leaders(side) for side in (a, b)]) and leaders[0] != leaders[1]:
+        said.append(
+            f"latency depends on where the leader is, which chance decides: of A {leaders[0]}; of B {leaders[1]}"
+        )
     if not interleaved and (apart := _apart(a, b)):
         said.append(apart)
     return said
+
+
+def _leaders(side: Side) -> str:
+    """Say how many runs each host led."""
+    led = Counter(run.leader for run in side.counted if run.leader)
+    return ", ".join(f"{host} led {count}" for host, count in sorted(led.items())) or "none is known"
 
 
 def _apart(a: Side, b: Side) -> str | None:

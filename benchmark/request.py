@@ -27,6 +27,8 @@ class Request:
     profile: str = "constant"
     """As `benchmark.load_profile` reads it."""
     repeat: int = 1
+    snapshot: bool = False
+    """Whether all that Prometheus holds is saved with each run."""
     name: str | None = None
     results_dir: Path = Path("results")
     source: Repository | Binaries | None = None

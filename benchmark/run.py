@@ -26,6 +26,7 @@ from benchmark.prepare import Prepared
 from benchmark.protocols import Plan, Process
 from benchmark.request import Request
 from benchmark.results import BUILD_LOG, LOGS, MANIFEST, SAMPLES, SUMMARY, RunFolder, new_run_id
+from benchmark.snapshot import save_snapshot
 from benchmark.summary import Identity, Summary, WarmUp, not_measured, summarise
 from benchmark.supervision import Supervision
 from benchmark.testbed import Testbed
@@ -209,6 +210,8 @@ class Run:
             write_samples(self.folder.path / SAMPLES, series)
             if self.testbed.settings.log_processing:
                 self._collect_logs()
+            if self.request.snapshot:
+                self._save_snapshot()
             summary = self._summarise(series, supervised)
         self._write_manifest(supervised, summary)
         self.folder.write(SUMMARY, summary.to_json())
@@ -295,6 +298,14 @@ class Run:
         got = self.testbed.fleet.get(paths, self.folder.path / LOGS, deadline=_FILE_DEADLINE_S, limit=_LOG_LIMIT)
         for host, reason in got.failed.items():
             self.timeline.tell("warning", text=f"logs of {host} are not complete: {reason}")
+
+    def _save_snapshot(self) -> None:
+        host = self.testbed.inventory.monitoring
+        assert host is not None
+        try:
+            save_snapshot(self.testbed.fleet, host.name, self.prepared.prometheus.url, self.folder.path)
+        except InfrastructureError as error:  # the run itself is complete without it
+            self.timeline.tell("warning", text=str(error))
 
     def _record_failure(self, error: Exception, supervised: Supervision | None) -> None:
         """Keep what is known of a run that came to no result."""

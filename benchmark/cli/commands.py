@@ -109,6 +109,20 @@ def grafana(as_json: bool, stack: str | None, inventory: Path | None, settings: 
         signal.pause()
 
 
+@cli.command()
+@click.argument("run")
+@click.option("--port", type=click.IntRange(0, 65535), default=0, help="Port to listen on; by default any free one.")
+def prometheus(run: str, port: int) -> None:
+    """Open the Prometheus snapshot that was saved with RUN (`run --snapshot`), until Ctrl-C."""
+    from benchmark.results import find_run
+    from benchmark.snapshot import opened_snapshot
+
+    with opened_snapshot(find_run(project_directory() / "results", run), port) as address:
+        click.echo(f"prometheus: {address} (Ctrl-C ends it)")
+        sys.stdout.flush()
+        signal.pause()
+
+
 @cli.command(context_settings={"ignore_unknown_options": True})
 @click.option("--stack", help="Stack that holds the testbed; by default the selected one.")
 @click.option("--inventory", type=click.Path(path_type=Path), help="Inventory file, instead of a stack.")
