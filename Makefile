@@ -24,6 +24,7 @@ check: lint ## linters, types and the fast tests
 	@. ./env.sh && pytest -m "not integration and not e2e"
 
 test: lint ## linters, types and all tests; as root, for the local testbeds
+	@tools/install_packages.sh tools/debian-packages-tests.txt
 	@. ./env.sh && pytest
 
 docs: setup ## docs/settings.md and the editors' schema, from the settings model

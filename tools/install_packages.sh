@@ -1,7 +1,9 @@
 #!/usr/bin/env bash
-# Install the Debian packages of tools/debian-packages.txt that are missing, and start none of their services.
+# Install the Debian packages of tools/debian-packages.txt, or of the list given, that are missing, and start none of
+# their services.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
+list=${1:-$here/debian-packages.txt}
 policy=/usr/sbin/policy-rc.d
 
 die() {
@@ -15,12 +17,12 @@ missing=()
 while read -r package; do
     status=$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null || true)
     [ "$status" = installed ] || missing+=("$package")
-done < <(grep -v '^#' "$here/debian-packages.txt")
+done < <(grep -v '^#' "$list")
 [ ${#missing[@]} -gt 0 ] || exit 0
 
 if [ "$(id -u)" -ne 0 ]; then
     command -v sudo >/dev/null || die "not root and no sudo; have root install: ${missing[*]}"
-    exec sudo -- "$0"
+    exec sudo -- "$0" "$list"
 fi
 
 install() {

@@ -1,0 +1,64 @@
+"""Reports: one HTML file that opens offline, plots for papers, tables as CSV; from results and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from benchmark.journal import SWEEP
+from benchmark.results import write_atomically
+
+if TYPE_CHECKING:  # those that draw take half a second to import
+    from benchmark.compare import Side
+    from benchmark.report.chart import Chart
+    from benchmark.report.tables import Table
+
+REPORT = "report.html"
+
+
+def write_report(folder: Path) -> Path:
+    """Write report.html into the folder of a run or sweep and return its path; UsageError if it is none."""
+    from benchmark.report.page import run_page
+    from benchmark.report.record import read_record
+    from benchmark.report.sweep_page import collection_page, sweep_collection
+
+    path = folder / REPORT
+    if (folder / SWEEP).exists():
+        write_atomically(path, collection_page(sweep_collection(folder)))
+    else:
+        write_atomically(path, run_page(read_record(folder)))
+    return path
+
+
+def write_comparison(a: Side, b: Side, path: Path) -> Path:
+    """Write the report of a comparison of two runs or sweeps to `path`; UsageError if they have no load in common."""
+    from dataclasses import replace
+
+    from benchmark.report.sweep_page import collection_page, comparison
+
+    write_atomically(path, collection_page(replace(comparison(a, b), folder=path.parent)))
+    return path
+
+
+def write_plots(folder: Path, into: Path) -> list[Path]:
+    """Write every plot of a run or sweep as SVG and PDF, and the data of plots and tables as CSV; return the paths."""
+    from benchmark.report.page import charts_of, tables_of
+    from benchmark.report.record import read_record
+    from benchmark.report.sweep_page import sweep_collection
+
+    if (folder / SWEEP).exists():
+        collection = sweep_collection(folder)
+        return _write(collection.charts, collection.tables, into)
+    record = read_record(folder)
+    return _write(charts_of(record), tables_of(record), into)
+
+
+def _write(charts: Sequence[Chart], tables: Sequence[Table], into: Path) -> list[Path]:
+    into.mkdir(parents=True, exist_ok=True)
+    written = [path for chart in charts for path in chart.save(into)]
+    for table in tables:
+        path = into / f"{table.name}.csv"
+        path.write_text(table.csv(), encoding="utf-8")
+        written.append(path)
+    return written

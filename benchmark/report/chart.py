@@ -1,0 +1,115 @@
+"""A chart: one figure, drawn once, shown in the page, saved for papers, with its data and its words."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from benchmark.report.palette import PALETTE, light
+
+if TYPE_CHECKING:  # matplotlib takes half a second to import
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+WIDTH_IN = 7.0
+"""Text width of a page of paper."""
+
+
+@dataclass(frozen=True)
+class Chart:
+    """What is drawn and what is said of it; `draw` fills a figure of WIDTH_IN by `height` inches."""
+
+    name: str
+    """The stem of its files, and the prefix of its ids in a page."""
+    title: str
+    caption: str
+    alt: str
+    """The same in words with the numbers that matter, for those who do not see it."""
+    columns: Sequence[str]
+    rows: Sequence[Sequence[object]]
+    """The data behind it."""
+    draw: Callable[[Figure], None]
+    height: float = 2.6
+
+    def csv(self) -> str:
+        """Return the data as CSV with a header."""
+        out = io.StringIO()
+        writer = csv.writer(out, lineterminator="\n")
+        writer.writerow(self.columns)
+        writer.writerows(self.rows)
+        return out.getvalue()
+
+    def svg(self) -> str:
+        """Return an SVG element for a page: its text is text, its colours follow the page's."""
+        with _drawn(self, {"svg.fonttype": "none", "font.family": "sans-serif"}) as figure:
+            out = io.StringIO()
+            figure.savefig(out, format="svg", transparent=True, metadata=_NO_METADATA)
+        return _themed(out.getvalue(), self)
+
+    def save(self, folder: Path) -> list[Path]:
+        """Write SVG, PDF (both with their fonts within) and CSV into `folder`."""
+        paths = [folder / f"{self.name}.{kind}" for kind in ("svg", "pdf", "csv")]
+        with _drawn(self, {"svg.fonttype": "path", "pdf.fonttype": 42}) as figure:
+            figure.savefig(paths[0], format="svg", metadata=_NO_METADATA)
+            figure.savefig(paths[1], format="pdf", metadata={"Title": self.title, "CreationDate": None})
+        paths[2].write_text(self.csv(), encoding="utf-8")
+        return paths
+
+
+_NO_METADATA = {"Date": None, "Creator": None, "Format": None, "Type": None}
+
+
+@contextmanager
+def _drawn(chart: Chart, extra: dict[str, object]) -> Iterator[Figure]:
+    import matplotlib
+    from matplotlib.figure import Figure
+
+    style: dict[str, object] = {
+        "font.size": 8.5, "axes.titlesize": 9, "legend.fontsize": 8, "lines.linewidth": 1.4,
+        "text.color": light("ink"), "axes.labelcolor": light("ink"), "axes.edgecolor": light("muted"),
+        "xtick.color": light("muted"), "ytick.color": light("muted"), "xtick.labelcolor": light("ink"),
+        "ytick.labelcolor": light("ink"), "grid.color": light("line"), "grid.linewidth": 0.6, "axes.linewidth": 0.7,
+        "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True, "axes.axisbelow": True,
+        "legend.frameon": False, "figure.facecolor": light("page"), "axes.facecolor": "none",
+        "svg.hashsalt": chart.name, "path.simplify": True,
+    }  # fmt: skip
+    with matplotlib.rc_context(style | extra):  # type: ignore[arg-type]
+        figure = Figure(figsize=(WIDTH_IN, chart.height), layout="constrained")
+        chart.draw(figure)
+        yield figure
+
+
+def _themed(text: str, chart: Chart) -> str:
+    """Make matplotlib's SVG file an element of a page: ids of its own, colours by role, a title for screen readers."""
+    text = text[text.index("<svg") :]
+    text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
+    text = re.sub(r'(\bid="|xlink:href="#|url\(#)', rf"\g<1>{chart.name}-", text)
+    for role, colour in PALETTE.items():
+        text = text.replace(colour.light, f"var(--{role})")
+    text = re.sub(r"font: ([\d.]+)px [^;\"]*", r"font-size: \1px", text)
+    head = re.search(r"<svg[^>]*>", text)
+    assert head is not None
+    box = re.search(r'viewBox="[^"]*"', head.group())
+    namespaces = 'xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink"'
+    opening = f'<svg {namespaces} {box.group() if box else ""} role="img" aria-label="{_escaped(chart.alt)}">'
+    return opening + text[head.end() :].rstrip()
+
+
+def _escaped(text: str) -> str:
+    return text.replace("&", "&amp;").replace('"', "&quot;").replace("<", "&lt;")
+
+
+def plain_log(axes: Axes, which: str = "y") -> None:
+    """Label a logarithmic axis with 1, 2, 5, 10 …, as numbers without an exponent."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+    axis = axes.yaxis if which == "y" else axes.xaxis
+    axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_minor_formatter(NullFormatter())

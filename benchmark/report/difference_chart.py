@@ -1,0 +1,62 @@
+"""The chart of a comparison: how much B differs from A, and how surely."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import TYPE_CHECKING
+
+from benchmark.compare import Compared
+from benchmark.report.chart import Chart
+from benchmark.report.palette import light
+from benchmark.statistics import Interval
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+_Row = tuple[str, Interval, bool]
+"""What is compared, B against A, and whether a difference is shown."""
+
+
+def difference_chart(compared: Compared) -> Chart | None:
+    """Return the relative differences of B against A with their intervals; None if nothing could be compared."""
+    rows: list[_Row] = []
+    for figure in compared.figures:
+        rows.append((figure.label, figure.relative, figure.shown))
+        if len(figure.loads) > 1:
+            rows += [
+                (f"at {at.load_tps:g} tx/s", at.comparison.relative, at.shown)
+                for at in figure.loads
+                if at.comparison.relative
+            ]
+    if not rows:
+        return None
+    told = [f"{name} {each.estimate * 100:+.1f} %, {'' if shown else 'not '}shown" for name, each, shown in rows]
+    return Chart(
+        name="differences",
+        title="Differences of B against A",
+        caption="Estimates with their 95 % confidence intervals, over all loads (squares) and at each (circles). "
+        "Filled: a difference is shown, with all that was looked at taken into account; open: none is.",
+        alt=f"Differences: {'; '.join(told)}.",
+        columns=("figure", "estimate", "lower", "upper", "shown"),
+        rows=[(name, i.estimate, i.lower, i.upper, shown) for name, i, shown in rows],
+        draw=partial(_draw, rows),
+        height=0.75 + 0.21 * len(rows),
+    )
+
+
+def _draw(rows: Sequence[_Row], figure: Figure) -> None:
+    axes = figure.add_subplot()
+    axes.axvline(0, color=light("ink"), linewidth=0.8)
+    for position, (name, interval, shown) in enumerate(rows):
+        one_load = name.startswith("at ")
+        colour, marker, size, width = (light("muted"), "o", 4, 1.2) if one_load else (light("blue"), "s", 6, 2.0)
+        if interval.lower is not None and interval.upper is not None:
+            axes.plot([interval.lower * 100, interval.upper * 100], [position] * 2, color=colour, linewidth=width)
+        inside = colour if shown else light("page")
+        axes.plot(interval.estimate * 100, position, marker, markersize=size, color=colour, markerfacecolor=inside)
+    axes.set_yticks(range(len(rows)), [name for name, _, _ in rows])
+    axes.set_ylim(len(rows) - 0.4, -0.6)
+    axes.grid(axis="y", visible=False)
+    axes.tick_params(axis="y", length=0)
+    axes.set_xlabel("B against A (%)")

@@ -1,0 +1,114 @@
+"""The distribution of a run's latencies, as exact as its histograms."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from benchmark.histogram import Array, Histogram, merge
+from benchmark.report import words
+from benchmark.report.chart import Chart, plain_log
+from benchmark.report.palette import light, series_style
+from benchmark.report.record import Record
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+_MANY_REGIONS = 6
+
+
+def distribution_chart(record: Record) -> Chart | None:
+    """Return the distribution over all clients, and by region where these are few; None if nothing completed."""
+    if not record.histograms:
+        return None
+    every = merge(list(record.histograms.values()))
+    regions = record.histograms if 1 < len(record.histograms) <= _MANY_REGIONS else {}
+
+    return Chart(
+        name="distribution",
+        title="Distribution of the latency",
+        caption=(
+            f"Share of the {every.count:.0f} transactions that took at most that long, from the summed buckets of all "
+            "clients. Points are exact counts at bucket bounds; between them the curve lies within the grey steps."
+        ),
+        alt="Cumulative distribution of the latency: " + _told(every),
+        columns=("region", "at_most_s", "transactions", "share"),
+        rows=[
+            (region, bound, count, count / histogram.count)
+            for region, histogram in (("all", every), *record.histograms.items())
+            for bound, count in zip(histogram.bounds.tolist(), histogram.cumulative.tolist(), strict=True)
+        ],
+        draw=partial(_draw, every, regions),
+        height=3.0,
+    )
+
+
+def _draw(every: Histogram, regions: Mapping[str, Histogram], figure: Figure) -> None:
+    axes = figure.add_subplot()
+    finite, share = _points(every)
+    inside = finite > 0
+    low, high = _range(finite, share)
+    axes.set_xscale("log")
+    axes.set_xlim(low * 1000, high * 1000)
+    # Between two bounds the curve lies anywhere between these two steps.
+    upper = np.append(share[1:], 1.0)
+    axes.fill_between(
+        finite[inside] * 1000, share[inside], upper[inside], step="post", color=light("line"), linewidth=0
+    )
+    for index, (region, histogram) in enumerate(regions.items(), start=1):
+        x, y = _points(histogram)
+        axes.plot(x[x > 0] * 1000, y[x > 0], label=region, **(series_style(index) | {"linewidth": 1.1}))
+    axes.plot(
+        finite[inside] * 1000,
+        share[inside],
+        marker="o",
+        markersize=3,
+        label="all clients",
+        zorder=3,
+        **series_style(0),
+    )
+    for q, name in ((0.5, "p50"), (0.9, "p90"), (0.99, "p99")):
+        axes.axhline(q, color=light("muted"), linewidth=0.6, linestyle=(0, (2, 2)))
+        axes.text(low * 1010, q, name, va="top", ha="left", fontsize=7, color=light("muted"))
+    axes.set(xlabel="latency (ms, logarithmic)", ylabel="share of transactions", ylim=(0, 1.04))
+    plain_log(axes, "x")
+    lines, names = axes.get_legend_handles_labels()
+    axes.legend(
+        [lines[-1], *lines[:-1]],
+        [names[-1], *names[:-1]],
+        loc="center left" if _steep_late(finite, share) else "center right",
+    )
+
+
+def _points(histogram: Histogram) -> tuple[Array, Array]:
+    """Return the finite bounds and the share of values up to each, from the last empty bound on."""
+    finite = np.isfinite(histogram.bounds)
+    bounds, share = histogram.bounds[finite], histogram.cumulative[finite] / histogram.count
+    first = max(0, int(np.argmax(share > 0)) - 1) if (share > 0).any() else 0
+    last = int(np.argmax(share >= 1)) if (share >= 1).any() else len(share) - 1
+    return bounds[first : last + 1], share[first : last + 1]
+
+
+def _range(bounds: Array, share: Array) -> tuple[float, float]:
+    positive = bounds[bounds > 0]
+    low, high = float(positive[0]), float(positive[-1])
+    return (low / 1.3, high * 1.3) if share.size else (low, high)
+
+
+def _steep_late(bounds: Array, share: Array) -> bool:
+    """Whether most values lie in the right half of the axis, so that the left half has room."""
+    positive = bounds > 0
+    middle = float(np.sqrt(bounds[positive][0] * bounds[positive][-1]))
+    return float(np.interp(middle, bounds, share)) < 0.5
+
+
+def _told(histogram: Histogram) -> str:
+    told = []
+    for q, name in ((0.5, "half"), (0.9, "90 %"), (0.99, "99 %")):
+        quantile = histogram.quantile(q)
+        if quantile is not None:
+            told.append(f"{name} took at most {words.bounds(quantile)}")
+    return ", ".join(told) + "."

@@ -1,0 +1,118 @@
+"""The chart of what the hosts used over time."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from benchmark.counters import Process
+from benchmark.histogram import Array
+from benchmark.host_usage import CPU, IDLE_MODES, SENT, VIRTUAL_DEVICES, grown_where
+from benchmark.report import words
+from benchmark.report.chart import Chart
+from benchmark.report.palette import light, series_style
+from benchmark.report.record import Record
+from benchmark.report.time_charts import SINCE, limits, mark_time
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+_EACH = 6
+"""Up to so many hosts have a line of their own; of more, their median and range are drawn."""
+_FEWEST_SAMPLES = 3
+
+
+def host_chart(record: Record) -> Chart | None:
+    """Return the chart of processors and network, with a line for each host or the range of many; None: no samples."""
+    used = [host for host in record.hosts if len(host.times) >= _FEWEST_SAMPLES and host.has(CPU)]
+    if not used:
+        return None
+    # Hosts are scraped at different moments: all are read at the same ones.
+    axis = np.linspace(
+        max(host.times[0] for host in used), min(host.times[-1] for host in used), min(len(used[0].times), 300)
+    )
+    busy = {host.name: _busy(host, axis) for host in used}
+    sent = {host.name: _sent(host, axis) for host in used if host.has(SENT)}
+    peaks = sorted(record.usage.items(), key=lambda item: item[1].cpu_busy or 0.0, reverse=True)
+    told = f"busiest is {peaks[0][0]}, {words.share(peaks[0][1].cpu_busy)} over the window" if peaks else "no figures"
+    return Chart(
+        name="hosts",
+        title="Use of the hosts over time",
+        caption=_caption(record, len(used)),
+        alt=f"Processors busy and bytes sent by {len(used)} hosts over time; {told}.",
+        columns=("host", "time_s", "cpu_busy", "sent_bytes_per_s"),
+        rows=_rows((axis[1:] + axis[:-1]) / 2 - record.start, busy, sent),
+        draw=partial(_draw, record, axis, busy, sent),
+        height=3.2,
+    )
+
+
+def _draw(record: Record, axis: Array, busy: Mapping[str, Array], sent: Mapping[str, Array], figure: Figure) -> None:
+    upper, lower = figure.subplots(2, 1, sharex=True)
+    upper.set_xlim(*limits(record))
+    middles = (axis[1:] + axis[:-1]) / 2 - record.start
+    _lines(upper, middles, busy)
+    upper.set(ylim=(0, 1.02), ylabel="CPU busy")
+    upper.set_yticks([0, 0.5, 1], ["0", "50 %", "100 %"])
+    upper.axhline(0.9, color=light("bad"), linewidth=0.7, linestyle=(0, (2, 2)))
+    _lines(lower, middles, {name: rates / 1e6 for name, rates in sent.items()})
+    lower.set(ylabel="sent (MB/s)", xlabel=SINCE)
+    lower.set_ylim(bottom=0)
+    mark_time(upper, record)
+    mark_time(lower, record, named=False)
+    figure.legend(
+        *upper.get_legend_handles_labels(), loc="outside right upper", title="host" if len(busy) <= _EACH else None
+    )
+
+
+def _rows(times: Array, busy: Mapping[str, Array], sent: Mapping[str, Array]) -> list[tuple[object, ...]]:
+    nothing = np.full(len(times), np.nan)
+    return [
+        (name, round(float(time), 3), round(float(share), 4), "" if np.isnan(rate) else round(float(rate), 1))
+        for name, shares in busy.items()
+        for time, share, rate in zip(times, shares, sent.get(name, nothing), strict=True)
+    ]
+
+
+def _caption(record: Record, hosts: int) -> str:
+    lines = "A line for each host." if hosts <= _EACH else f"Median and range of {hosts} hosts, and the busiest one."
+    text = f"{lines} Above the dashed line, 90 %, a host may be what limits the throughput."
+    providers = {host.get("provider") for host in record.manifest.get("inventory", {}).get("hosts", [])}
+    if "local" in providers:
+        text += " Hosts of the local provider share the processors of one machine, so their lines agree."
+    return text
+
+
+def _lines(axes: Axes, times: Array, by_host: Mapping[str, Array]) -> None:
+    if len(by_host) <= _EACH:
+        for index, (name, values) in enumerate(by_host.items()):
+            axes.plot(times, values, label=name, **series_style(index))
+        return
+    stacked = np.stack(list(by_host.values()))
+    busiest = list(by_host)[int(np.argmax(stacked.mean(axis=1)))]
+    axes.fill_between(
+        times, stacked.min(axis=0), stacked.max(axis=0), color=light("blue"), alpha=0.2, linewidth=0, label="range"
+    )
+    axes.plot(times, np.median(stacked, axis=0), label="median", **series_style(0))
+    axes.plot(times, by_host[busiest], label=busiest, **series_style(1))
+
+
+def _busy(host: Process, axis: Array) -> Array:
+    """Return the busy share of the processors' time in each interval of `axis`."""
+    spent = _steps(host, grown_where(host, CPU, lambda labels: True), axis)
+    idle = _steps(host, grown_where(host, CPU, lambda labels: labels.get("mode") in IDLE_MODES), axis)
+    return np.asarray(1 - np.divide(idle, spent, out=np.ones_like(spent), where=spent > 0), dtype=np.float64)
+
+
+def _sent(host: Process, axis: Array) -> Array:
+    """Return the bytes by second that real devices sent in each interval of `axis`."""
+    grown = grown_where(host, SENT, lambda labels: not labels.get("device", "").startswith(VIRTUAL_DEVICES))
+    return _steps(host, grown, axis) / np.diff(axis)
+
+
+def _steps(host: Process, grown: Array, axis: Array) -> Array:
+    return np.asarray(np.diff(np.interp(axis, host.times, grown)), dtype=np.float64)

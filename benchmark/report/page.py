@@ -1,0 +1,206 @@
+"""The page of one run: what a template needs, in its words."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from benchmark.histogram import Quantile
+from benchmark.report import reproduce, words
+from benchmark.report.chart import Chart
+from benchmark.report.distribution import distribution_chart
+from benchmark.report.host_charts import host_chart
+from benchmark.report.palette import css
+from benchmark.report.precision import Precision, precision
+from benchmark.report.record import Record
+from benchmark.report.tables import (
+    Table,
+    clock_table,
+    figures_table,
+    hosts_table,
+    phase_table,
+    round_trip_table,
+)
+from benchmark.report.time_charts import time_charts
+from benchmark.report.world import world_chart
+from benchmark.validity import THRESHOLDS
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
+_TEMPLATES = Path(__file__).resolve().parents[2] / "assets" / "report"
+
+
+def charts_of(record: Record) -> list[Chart]:
+    """Return every chart that a run's folder allows, in the order of the page."""
+    made = [world_chart(record), *time_charts(record), distribution_chart(record), host_chart(record)]
+    return [chart for chart in made if chart is not None]
+
+
+def tables_of(record: Record) -> list[Table]:
+    """Return every table that a run's folder allows, in the order of the page."""
+    summary = record.summary
+    made = [
+        round_trip_table(record),
+        figures_table("regions", "By region of the clients", "region", summary.by_region)
+        if summary.by_region
+        else None,
+        figures_table("clients", "By client", "client", summary.by_client) if summary.by_client else None,
+        hosts_table(record),
+        clock_table(record),
+        phase_table(record),
+    ]
+    return [table for table in made if table is not None]
+
+
+def run_page(record: Record) -> str:
+    """Return the page of a run: HTML that needs no other file."""
+    precise = precision(record.window)
+    context = {
+        "title": _title(record),
+        "record": record,
+        "summary": record.summary,
+        "warnings": [*record.summary.warnings, *_busy_hosts(record)],
+        "state": state(record.summary.status, record.summary.saturated),
+        "claim": claim(record, precise),
+        "tiles": _tiles(record, precise),
+        "asked": _asked(record),
+        "charts": {chart.name: chart for chart in charts_of(record)},
+        "tables": {table.name: table for table in tables_of(record)},
+        "processes": reproduce.processes(record),
+        "versions": reproduce.versions(record),
+        "commands": reproduce.commands(record),
+        "settings": reproduce.settings(record),
+        "files": reproduce.files(record.folder),
+        "emulated": any(host.get("provider") == "local" for host in record.inventory_hosts),
+    }
+    return render("run.html", context)
+
+
+def render(template: str, context: Mapping[str, Any]) -> str:
+    """Fill a template of assets/report; everything that is not marked safe is escaped."""
+    return _environment().get_template(template).render(**context)
+
+
+@cache
+def _environment() -> Environment:
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+    from markupsafe import Markup
+
+    environment = Environment(
+        loader=FileSystemLoader(_TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.globals["palette"] = Markup(css())
+    environment.globals["words"] = words
+    environment.filters["data_uri"] = lambda text: "data:text/csv;base64," + base64.b64encode(text.encode()).decode()
+    environment.filters["capitalize_first"] = lambda text: text[:1].upper() + text[1:]
+    environment.filters["inline"] = lambda chart: Markup(chart.svg())
+    return environment
+
+
+def state(status: str, saturated: bool) -> tuple[str, str]:
+    """Return the class and the words of a run's state."""
+    if status != "ok":
+        return "bad", {"invalid": "invalid: not to be used", "failed": "failed", "interrupted": "interrupted"}[status]
+    return ("warning", "valid, saturated") if saturated else ("good", "valid")
+
+
+def _busy_hosts(record: Record) -> list[str]:
+    """Return a warning that names the hosts whose processors were busy, unless the run itself gave it."""
+    busy = [
+        host
+        for host, used in record.usage.items()
+        if (used.cpu_busy or 0.0) > THRESHOLDS.cpu_busy and not any(host in text for text in record.summary.warnings)
+    ]
+    if not busy:
+        return []
+    named = ", ".join(busy[:4]) + (f" and {len(busy) - 4} more" if len(busy) > 4 else "")
+    limit = words.share(THRESHOLDS.cpu_busy)
+    return [f"processors more than {limit} busy on {named}: hosts may be what limits the throughput and adds latency"]
+
+
+def _title(record: Record) -> str:
+    summary = record.summary
+    return f"{summary.protocol} {words.version(summary.commit)}, {summary.nodes} nodes, {summary.load_tps:g} tx/s"
+
+
+def claim(record: Record, precise: Precision) -> str:
+    """Return the run's claim as a sentence; what it is not where there is none."""
+    summary = record.summary
+    regions = len({host["region"] for host in record.inventory_hosts})
+    who = f"{summary.protocol} {words.version(summary.commit)} on {_count(summary.nodes, 'node')}"
+    who += f" in a testbed of {_count(regions, 'region')}" if regions else ""
+    if summary.throughput_tps is None or summary.window is None:
+        return f"{who} was to be measured under {summary.load_tps:g} tx/s; there is no measurement."
+    text = f"{who} completed {words.rate(summary.throughput_tps)}{_plus(precise.throughput_tps, words.rate)} tx/s "
+    text += f"of {words.rate(summary.due_tps or summary.load_tps)} tx/s offered by {_count(summary.clients, 'client')} "
+    text += f"for {summary.window.seconds:g} s"
+    if summary.latency_s:
+        latency = summary.latency_s
+        text += f"; the latency was {words.duration(latency.mean)}{_plus(precise.mean_s, words.error)} in the mean"
+        text += f", its 99th percentile is {_within(latency.p99)}"
+    return text + "."
+
+
+def _within(quantile: Quantile) -> str:
+    return ("" if quantile.upper is None else "within ") + words.bounds(quantile)
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def _plus(half: float | None, written: Any) -> str:
+    return f" ± {written(half)}" if half is not None else ""
+
+
+def _tiles(record: Record, precise: Precision) -> list[tuple[str, str, str]]:
+    """Return the figures of the claim: name, value, its error."""
+    summary, latency = record.summary, record.summary.latency_s
+    unknown = "too few samples for an error"
+    throughput = f"± {words.rate(precise.throughput_tps)} (95 %)" if precise.throughput_tps is not None else unknown
+    tiles = [("throughput", f"{words.rate(summary.throughput_tps)} tx/s", throughput)]
+    if latency:
+        mean = f"± {words.error(precise.mean_s)} (95 %)" if precise.mean_s is not None else unknown
+        tiles.append(("mean latency", words.duration(latency.mean), mean))
+        for name in ("p50", "p90", "p99"):
+            quantile = getattr(latency, name)
+            tiles.append((f"{name} latency", words.duration(quantile.estimate), _within(quantile)))
+    failed = sum(summary.errors.values())
+    kinds = ", ".join(f"{count} {name}" for name, count in summary.errors.items())
+    tiles.append(("errors", str(failed), kinds or "every answer was good"))
+    return tiles
+
+
+def _asked(record: Record) -> list[tuple[str, str]]:
+    summary, parameters = record.summary, record.parameters
+    placement = record.manifest.get("placement", {})
+    clients, nodes = placement.get("clients", []), placement.get("nodes", [])
+    beside = "on the hosts of the nodes" if set(clients) & set(nodes) else "on hosts of their own"
+    asked = [
+        ("run", summary.run_id),
+        ("name", record.manifest.get("name") or ""),
+        ("system", f"{summary.protocol} at {summary.commit}"),
+        ("packages", ", ".join(f"{name} {held}" for name, held in record.manifest.get("packages", {}).items())),
+        ("committee", f"{_count(summary.nodes, 'node')}" + (f", led by {summary.leader}" if summary.leader else "")),
+        ("load", f"{summary.load_tps:g} tx/s, open loop, from {_count(summary.clients, 'client')} {beside}"),
+        ("warm-up, window", f"{parameters.get('warm_up_s', 0):g} s, {parameters.get('duration_s', 0):g} s"),
+        ("measured from", words.moment(record.start)),
+        ("measured until", words.moment(record.end)),
+        ("samples", f"every {record.scrape_interval:g} s" if record.series else "none"),
+        ("node parameters", _inline(parameters.get("node_parameters"))),
+        ("client parameters", _inline(parameters.get("client_parameters"))),
+    ]
+    return [(name, text) for name, text in asked if text]
+
+
+def _inline(parameters: Mapping[str, Any] | None) -> str:
+    held = words.redacted(parameters or {})
+    return ", ".join(f"{name} {value}" for name, value in held.items() if value is not None)

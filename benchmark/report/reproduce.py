@@ -1,0 +1,71 @@
+"""How to do a run again: its testbed, its settings, its command, its versions, and the files it left."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+
+import yaml
+from pydantic import ValidationError
+
+from benchmark.report import words
+from benchmark.report.record import Record
+from benchmark.settings import Settings
+
+
+def processes(record: Record) -> list[tuple[str, str, str]]:
+    """Return name, host and command of every process of the run."""
+    processes = record.manifest.get("placement", {}).get("processes", {})
+    return [
+        (name, str(process["host"]), str(words.redacted(shlex.join(process["argv"]))))
+        for name, process in processes.items()
+    ]
+
+
+def versions(record: Record) -> list[tuple[str, str]]:
+    """Return what the hosts were, and the versions of what took part."""
+    kernels = sorted(
+        {str(host.get("kernel")) for host in record.manifest.get("hosts", {}).values() if host.get("kernel")}
+    )
+    specs: dict[str, int] = {}
+    for host in record.inventory_hosts:
+        memory = f", {host['memory_mb']} MiB" if host.get("memory_mb") else ""
+        cpus = f", {host['cpus']} processors" if host.get("cpus") else ""
+        name = f"{host['provider']} {host['specs']}{cpus}{memory}"
+        specs[name] = specs.get(name, 0) + 1
+    machines = [f"{count} {name}" for name, count in specs.items()]
+    versions = record.manifest.get("versions", {})
+    return [("hosts", "; ".join(machines)), ("kernels of the hosts", ", ".join(kernels)), *versions.items()]
+
+
+def commands(record: Record) -> list[str]:
+    """Return what makes the testbed and the run again, line by line."""
+    arguments = [str(word) for word in record.manifest.get("command", [])][1:]
+    testbed = record.settings.get("testbed_id", "dev")
+    return [
+        f"pulumi stack select --create {shlex.quote(str(testbed))}",
+        "pulumi config set settings settings.yaml",
+        "pulumi up",
+        str(words.redacted(f"python -m benchmark {shlex.join(arguments)}")),
+    ]
+
+
+def settings(record: Record) -> str:
+    """Return the settings that are not at their default, as YAML; all of them where they are not of this version."""
+    try:
+        model = Settings.model_validate(record.settings)
+        kept = {"testbed_id": model.testbed_id} | model.model_dump(mode="json", exclude_defaults=True)
+    except ValidationError:
+        kept = dict(record.settings)
+    return str(yaml.safe_dump(words.redacted(kept), sort_keys=False, allow_unicode=True))
+
+
+def files(folder: Path) -> Sequence[tuple[str, str]]:
+    """Return the files of the run's folder, as links that hold while the report lies in it, with their sizes."""
+    found = sorted(path for path in folder.rglob("*") if path.is_file() and not path.name.startswith("."))
+    return [
+        (path.relative_to(folder).as_posix(), words.size(path.stat().st_size))
+        for path in found
+        if path.name != "report.html"
+    ]

@@ -1,0 +1,150 @@
+"""The charts of a sweep, also of two sides: latency against throughput, achieved against offered."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from benchmark.repeats import LoadSummary
+from benchmark.report import words
+from benchmark.report.chart import Chart, plain_log
+from benchmark.report.palette import light, series_style
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+Curves = Mapping[str, Sequence[LoadSummary]]
+"""The loads of a sweep, or of each side of a comparison by its name."""
+_LATENCIES = {"mean_s": "mean", "p50_s": "p50", "p99_s": "p99"}
+_RUNS = "Large points: medians over repeats with their confidence intervals; small ones: the single runs."
+
+
+def curve_chart(curves: Curves) -> Chart | None:
+    """Return latency against throughput; None if no run counts."""
+    measured = _measured(curves)
+    if not measured:
+        return None
+    return Chart(
+        name="curve",
+        title="Latency against throughput",
+        caption=f"{_RUNS} Numbers above points: the offered load, tx/s." + _scale(measured),
+        alt="Latency against throughput: " + "; ".join(_told(label, loads) for label, loads in measured.items()) + ".",
+        columns=_COLUMNS,
+        rows=_rows(measured),
+        draw=partial(_draw_curve, measured),
+        height=3.4,
+    )
+
+
+def _draw_curve(measured: Curves, figure: Figure) -> None:
+    axes = figure.add_subplot()
+    for side, (label, loads) in enumerate(measured.items()):
+        for index, name in enumerate(_drawn(measured)):
+            # With two sides the colour tells the side and the dashes the figure.
+            style = series_style(index) | ({"color": series_style(side)["color"]} if len(measured) > 1 else {})
+            _line(axes, loads, ("throughput_tps", name), f"{label} {_LATENCIES[name]}".strip(), style)
+    for load in next(iter(measured.values())):
+        x, y = (load.figures[name].median.estimate for name in ("throughput_tps", "p99_s"))
+        text: dict[str, Any] = {"textcoords": "offset points", "fontsize": 7, "ha": "center", "color": light("muted")}
+        axes.annotate(f"{load.load_tps:g}", (x, y * 1000), (0, 6), **text)
+    if _scale(measured):
+        axes.set_yscale("log")
+        plain_log(axes)
+    else:
+        axes.set_ylim(bottom=0)
+    axes.set_xlim(0, 1.06 * axes.get_xlim()[1])
+    axes.set(xlabel="throughput (tx/s)", ylabel="latency (ms)")
+    axes.legend(loc="best")
+
+
+def _drawn(measured: Curves) -> list[str]:
+    return ["mean_s", "p99_s"] if len(measured) > 1 else list(_LATENCIES)
+
+
+def _scale(measured: Curves) -> str:
+    """Return what is to be said of the scale of the latencies: nothing unless it is logarithmic."""
+    figures = [load.figures[name] for loads in measured.values() for load in loads for name in _drawn(measured)]
+    every = [value for figure in figures for value in figure.values]
+    return " The latency scale is logarithmic." if min(every) > 0 and max(every) / min(every) > 8 else ""
+
+
+def achieved_chart(curves: Curves) -> Chart | None:
+    """Return achieved throughput against offered load; None if no run counts."""
+    measured = _measured(curves)
+    if not measured:
+        return None
+    return Chart(
+        name="achieved",
+        title="Throughput against offered load",
+        caption=f"{_RUNS} Points below the dashed line: the system completed less than was offered.",
+        alt="Throughput against load: " + "; ".join(_told(label, loads) for label, loads in measured.items()) + ".",
+        columns=_COLUMNS,
+        rows=_rows(measured),
+        draw=partial(_draw_achieved, measured),
+        height=3.0,
+    )
+
+
+def _draw_achieved(measured: Curves, figure: Figure) -> None:
+    axes = figure.add_subplot()
+    highest = max(load.load_tps for loads in measured.values() for load in loads) * 1.06
+    axes.plot(
+        [0, highest], [0, highest], color=light("muted"), linewidth=0.8, linestyle=(0, (2, 2)), label="all offered"
+    )
+    for index, (label, loads) in enumerate(measured.items()):
+        _line(axes, loads, (None, "throughput_tps"), label or "completed", series_style(index))
+    axes.set(xlim=(0, highest), xlabel="offered load (tx/s)", ylabel="throughput (tx/s)")
+    axes.set_ylim(bottom=0)
+    axes.legend(loc="upper left")
+
+
+_COLUMNS = ("side", "load_tps", "figure", "median", "lower", "upper", "confidence", "values")
+
+
+def _rows(curves: Curves) -> list[list[object]]:
+    rows: list[list[object]] = []
+    for side, loads in curves.items():
+        for load in loads:
+            for name, found in load.figures.items():
+                median, values = found.median, " ".join(f"{value:.9g}" for value in found.values)
+                bounds = [median.estimate, median.lower, median.upper, median.confidence]
+                rows.append([side, load.load_tps, name, *bounds, values])
+    return rows
+
+
+def _measured(curves: Curves) -> Curves:
+    """Return the loads at which something completed in every run that counts."""
+    found = {
+        side: [load for load in loads if _LATENCIES.keys() <= load.figures.keys()] for side, loads in curves.items()
+    }
+    return {side: loads for side, loads in found.items() if loads}
+
+
+def _line(
+    axes: Axes, loads: Sequence[LoadSummary], figures: tuple[str | None, str], label: str, style: Mapping[str, Any]
+) -> None:
+    """Draw medians with intervals, and the runs; the figures are those across and up, None across the offered load."""
+    across, up = figures
+    scale = 1000.0 if up in _LATENCIES else 1.0
+    xs = [load.figures[across].median.estimate if across else load.load_tps for load in loads]
+    ys = [load.figures[up].median for load in loads]
+    axes.plot(xs, [y.estimate * scale for y in ys], marker="o", markersize=5, label=label, zorder=3, **style)
+    for x, y, load in zip(xs, ys, loads, strict=True):
+        if y.lower is not None and y.upper is not None:
+            axes.plot([x, x], [y.lower * scale, y.upper * scale], color=style["color"], linewidth=2.2, alpha=0.5)
+        values = load.figures[up].values
+        at = load.figures[across].values if across else [x] * len(values)
+        axes.plot(at, [value * scale for value in values], ".", markersize=3, color=style["color"], alpha=0.7)
+
+
+def _told(label: str, loads: Sequence[LoadSummary]) -> str:
+    points = []
+    for load in loads:
+        throughput, mean, p99 = (load.figures[name].median.estimate for name in ("throughput_tps", "mean_s", "p99_s"))
+        points.append(
+            f"{load.load_tps:g} tx/s offered, {words.rate(throughput)} completed, mean {words.duration(mean)}, "
+            f"p99 {words.duration(p99)}"
+        )
+    return f"{label}: ".lstrip(": ") + "; ".join(points)

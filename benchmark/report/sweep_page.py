@@ -1,0 +1,197 @@
+"""The pages of a sweep and of a comparison."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from benchmark.compare import Compared, Side, compare_sides, side_of
+from benchmark.journal import SweepFolder, read_sweep
+from benchmark.repeats import over_repeats
+from benchmark.report import words
+from benchmark.report.chart import Chart
+from benchmark.report.difference_chart import difference_chart
+from benchmark.report.page import render
+from benchmark.report.sweep_charts import Curves, achieved_chart, curve_chart
+from benchmark.report.sweep_tables import attempts_table, compared_table, loads_table
+from benchmark.report.tables import Table
+from benchmark.statistics import Interval
+
+
+@dataclass(frozen=True)
+class Collection:
+    """Runs that belong together: a sweep, or the two sides of a comparison; `folder` holds those of its report."""
+
+    title: str
+    folder: Path
+    sides: Mapping[str, Side]
+    compared: Compared | None
+    facts: Sequence[tuple[str, str]]
+    command: str
+    attempts: Table | None = None
+
+    @cached_property
+    def curves(self) -> Curves:
+        """The loads of each side."""
+        return {name: over_repeats(side.summaries) for name, side in self.sides.items()}
+
+    @property
+    def charts(self) -> list[Chart]:
+        """Every chart that these runs allow."""
+        made = [
+            difference_chart(self.compared) if self.compared else None,
+            curve_chart(self.curves),
+            achieved_chart(self.curves),
+        ]
+        return [chart for chart in made if chart is not None]
+
+    @property
+    def tables(self) -> list[Table]:
+        """Every table that these runs allow."""
+        made = [compared_table(self.compared) if self.compared else None, loads_table(self.curves), self.attempts]
+        return [table for table in made if table is not None]
+
+
+def sweep_collection(folder: Path) -> Collection:
+    """Read a sweep, or a comparison that was run as one; UsageError if `folder` holds none."""
+    sweep = read_sweep(folder)
+    arms = sweep.journal.arms
+    sides = {arm.upper(): side_of(sweep, arm) for arm in arms} if len(arms) > 1 else {"": side_of(sweep)}
+    measured = all(any(run.status == "ok" for run in side.summaries) for side in sides.values())
+    compared = (
+        compare_sides(sides["A"], sides["B"], interleaved=True) if set(sides) == {"A", "B"} and measured else None
+    )
+    return Collection(
+        title=f"{'Comparison' if len(arms) > 1 else 'Sweep'} of {_system(sides)}",
+        folder=folder,
+        sides=sides,
+        compared=compared,
+        facts=_sweep_facts(sweep),
+        command=_command(sides),
+        attempts=attempts_table(sweep),
+    )
+
+
+def comparison(a: Side, b: Side) -> Collection:
+    """Compare two runs or sweeps; UsageError if they have no load in common."""
+    sides = {"A": a, "B": b}
+    return Collection(
+        title=f"Comparison of {_system(sides)}",
+        folder=a.folder,
+        sides=sides,
+        compared=compare_sides(a, b),
+        facts=[("A", a.name), ("B", b.name)],
+        command=f"python -m benchmark compare {shlex.join([a.name, b.name])}",
+    )
+
+
+def collection_page(collection: Collection) -> str:
+    """Return the page of a sweep or a comparison: HTML that needs no other file."""
+    runs = [run for side in collection.sides.values() for run in side.summaries]
+    context = {
+        "title": collection.title,
+        "collection": collection,
+        "compared": collection.compared,
+        "claims": _claims(collection.curves),
+        "charts": {chart.name: chart for chart in collection.charts},
+        "tables": {table.name: table for table in collection.tables},
+        "set_aside": [f"{run.run_id}: {run.status}: {'; '.join(run.reasons)}" for run in runs if run.status != "ok"],
+        "warnings": _common_warnings([(run.load_tps, text) for run in runs for text in run.warnings]),
+        "runs": len(runs),
+        "links": _links(collection),
+    }
+    return render("sweep.html", context)
+
+
+def _links(collection: Collection) -> dict[str, str]:
+    """Return where the report of each run lies, seen from that of the collection."""
+    sides = collection.sides.values()
+    return {
+        run.run_id: Path(os.path.relpath(side.folder / run.run_id / "report.html", collection.folder)).as_posix()
+        for side in sides
+        for run in side.summaries
+    }
+
+
+def _claims(curves: Curves) -> list[str]:
+    """Return what the sweep says, a sentence for each side."""
+    said = []
+    for side, loads in curves.items():
+        counted = [load for load in loads if "throughput_tps" in load.figures]
+        if not counted:
+            said.append(f"{side or 'The sweep'} has no run that counts.")
+            continue
+        best = max(counted, key=lambda load: load.figures["throughput_tps"].median.estimate)
+        who = f"{side}: the" if side else "The"
+        text = f"{who} highest throughput is {_interval(best.figures['throughput_tps'].median, words.rate)} tx/s, "
+        text += f"at {best.load_tps:g} tx/s offered"
+        if "p99_s" in best.figures:
+            text += f", with a mean latency of {_interval(best.figures['mean_s'].median, words.duration)}"
+            text += f" and a 99th percentile of {_interval(best.figures['p99_s'].median, words.duration)}"
+        kept = [load for load in counted if not load.saturated]
+        text += (
+            f"; up to {max(load.load_tps for load in kept):g} tx/s all that was offered was completed" if kept else ""
+        )
+        said.append(text + ".")
+    return said
+
+
+def _interval(interval: Interval, written: Callable[[float | None], str]) -> str:
+    if interval.lower is None or interval.upper is None:
+        return f"{written(interval.estimate)} (one run)"
+    bounds = f"{written(interval.lower)} to {written(interval.upper)}"
+    return f"{written(interval.estimate)} ({bounds} at {interval.confidence * 100:.3g} % confidence)"
+
+
+def _common_warnings(told: Sequence[tuple[float, str]]) -> list[str]:
+    """Return each warning of the runs once, with the number of runs that gave it beyond the first."""
+    counts: dict[str, int] = {}
+    for load, text in told:
+        key = f"at {load:g} tx/s: {text}"
+        counts[key] = counts.get(key, 0) + 1
+    return [f"{text} ({count} times)" if count > 1 else text for text, count in counts.items()]
+
+
+def _sweep_facts(sweep: SweepFolder) -> list[tuple[str, str]]:
+    journal = sweep.journal
+    commits = ", ".join(f"{arm.upper()} {commit}".strip() for arm, commit in journal.commits.items())
+    done = sum(slot.done for slot in journal.slots)
+    order = "random in each round" if journal.seed is not None else "as given, round by round"
+    facts = [
+        ("id", journal.sweep_id),
+        ("testbed", journal.testbed_id),
+        ("begun", words.moment(journal.created_at.timestamp())),
+        ("commit", commits),
+        ("loads", ", ".join(f"{load:g}" for load in sorted({slot.load for slot in journal.slots})) + " tx/s"),
+        ("repeats", str(max((slot.repeat for slot in journal.slots), default=0))),
+        ("order", f"{order}{f' (seed {journal.seed})' if journal.seed is not None else ''}"),
+        ("runs done", f"{done} of {len(journal.slots)}"),
+    ]
+    return [(name, text) for name, text in facts if text]
+
+
+def _system(sides: Mapping[str, Side]) -> str:
+    found = dict.fromkeys(
+        f"{run.protocol} {words.version(run.commit)}, {run.nodes} nodes"
+        for side in sides.values()
+        for run in side.summaries
+    )
+    return " and ".join(found) or "runs"
+
+
+def _command(sides: Mapping[str, Side]) -> str:
+    """Return the command that started the first run, as its manifest has it."""
+    for side in sides.values():
+        for run in side.summaries:
+            manifest: Mapping[str, Any] = json.loads(
+                (side.folder / run.run_id / "manifest.json").read_text(encoding="utf-8")
+            )
+            words_given = [str(word) for word in manifest.get("command", [])][1:]
+            return str(words.redacted(f"python -m benchmark {shlex.join(words_given)}"))
+    return ""

@@ -1,0 +1,146 @@
+"""The charts of one run over time: load and latency."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from benchmark.histogram import Array
+from benchmark.report import words
+from benchmark.report.chart import Chart, plain_log
+from benchmark.report.palette import light, series_style
+from benchmark.report.record import Record
+from benchmark.timeline import Timeline
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+SINCE = "time since the measured window began (s)"
+
+
+def time_charts(record: Record) -> list[Chart]:
+    """Return load and latency over time; none where nothing was sampled."""
+    timeline = record.timeline
+    return [] if timeline is None else [_load(record, timeline), _latency(record, timeline)]
+
+
+def mark_time(axes: Axes, record: Record, *, named: bool = True) -> None:
+    """Shade the measured window and the faults, and name them unless the axes above do."""
+    above = axes.get_xaxis_transform()
+    end = record.end - record.start
+    axes.axvspan(0, end, color=light("window"), zorder=0, linewidth=0)
+    for fault in record.faults:
+        begin, healed = fault.start - record.start, (fault.end or record.end) - record.start
+        axes.axvspan(begin, healed, facecolor="none", edgecolor=light("bad"), hatch="////", linewidth=0, alpha=0.45)
+        axes.axvline(begin, color=light("bad"), linewidth=1)
+    if not named:
+        return
+    small: dict[str, Any] = {"transform": above, "fontsize": 7.5, "va": "bottom", "color": light("muted")}
+    axes.text(0, 1.02, "measured window", **small)
+    if axes.get_xlim()[0] < -0.06 * end:
+        axes.text(axes.get_xlim()[0], 1.02, "warm-up", **small)
+    for fault in record.faults:
+        at = fault.start - record.start
+        axes.text(at, 0.97, f" {fault.name}", **(small | {"va": "top", "color": light("bad")}), clip_on=True)
+
+
+def limits(record: Record) -> tuple[float, float]:
+    """Return from when to when the charts over time go, in seconds since the measured window began."""
+    begin = record.manifest.get("times", {}).get("load", record.start)
+    return float(begin) - record.start, record.end - record.start
+
+
+def _middles(record: Record, timeline: Timeline) -> Array:
+    edges = timeline.edges - record.start
+    return np.asarray((edges[1:] + edges[:-1]) / 2, dtype=np.float64)
+
+
+def _load(record: Record, timeline: Timeline) -> Chart:
+    middles = _middles(record, timeline)
+    width = float(np.diff(timeline.edges)[0])
+    summary = record.summary
+    return Chart(
+        name="load",
+        title="Load offered and achieved",
+        caption=f"Transactions sent and completed by all clients, in intervals of {width:.3g} s between real samples.",
+        alt=(
+            f"Load over time: {words.rate(summary.offered_tps)} tx/s sent and {words.rate(summary.throughput_tps)} "
+            f"tx/s completed in the measured window; per interval, completed ranges from "
+            f"{words.rate(float(timeline.throughput_tps.min()))} to {words.rate(float(timeline.throughput_tps.max()))}."
+        ),
+        columns=("time_s", "sent_tps", "completed_tps", "failed_tps"),
+        rows=_rows(middles, timeline.submitted_tps, timeline.throughput_tps, timeline.errors_tps),
+        draw=partial(_draw_load, record, timeline),
+    )
+
+
+def _draw_load(record: Record, timeline: Timeline, figure: Figure) -> None:
+    axes = figure.add_subplot()
+    edges = timeline.edges - record.start
+    axes.set_xlim(*limits(record))
+    axes.stairs(timeline.submitted_tps, edges, label="sent", baseline=None, **series_style(1), linewidth=1.4)
+    axes.stairs(timeline.throughput_tps, edges, label="completed", baseline=None, **series_style(0), linewidth=1.6)
+    if timeline.errors_tps.any():
+        axes.stairs(timeline.errors_tps, edges, label="failed", baseline=None, color=light("bad"), linestyle=":")
+    asked = record.summary.load_tps
+    axes.axhline(asked, color=light("muted"), linewidth=0.8, linestyle=(0, (2, 2)), label="asked for")
+    axes.set_ylim(0, 1.15 * max(asked, float(timeline.submitted_tps.max()), float(timeline.throughput_tps.max())))
+    axes.set(xlabel=SINCE, ylabel="transactions per second")
+    mark_time(axes, record)
+    axes.legend(ncols=4, loc="lower right")
+
+
+def _latency(record: Record, timeline: Timeline) -> Chart:
+    middles = _middles(record, timeline)
+    latency = record.summary.latency_s
+    told = f"mean {words.duration(latency.mean)}, p99 {words.bounds(latency.p99)}" if latency else "none completed"
+    return Chart(
+        name="latency",
+        title="Latency over time",
+        caption=(
+            "Mean, median and 99th percentile of what completed in each interval. Quantiles are interpolated within "
+            "their histogram bucket; gaps are intervals in which nothing completed."
+            + (" The scale is logarithmic." if _wide(timeline) else "")
+        ),
+        alt=f"Latency over time; over the whole measured window: {told}.",
+        columns=("time_s", "mean_s", "p50_s", "p99_s"),
+        rows=_rows(middles, timeline.mean_s, timeline.p50_s, timeline.p99_s),
+        draw=partial(_draw_latency, record, timeline),
+    )
+
+
+def _lines(timeline: Timeline) -> list[tuple[str, Array, int]]:
+    """Return name, values and style of each line, the highest first."""
+    return [("p99", timeline.p99_s, 1), ("mean", timeline.mean_s, 0), ("p50", timeline.p50_s, 2)]
+
+
+def _wide(timeline: Timeline) -> bool:
+    """Whether the latencies need a logarithmic scale."""
+    seen = np.concatenate([values[np.isfinite(values)] for _, values, _ in _lines(timeline)])
+    return bool(seen.size and seen.min() > 0 and seen.max() / seen.min() > 8)
+
+
+def _draw_latency(record: Record, timeline: Timeline, figure: Figure) -> None:
+    axes = figure.add_subplot()
+    axes.set_xlim(*limits(record))
+    middles = _middles(record, timeline)
+    for name, values, index in _lines(timeline):
+        marker = "o" if len(values) <= 60 else ""
+        axes.plot(middles, values * 1000, label=name, marker=marker, markersize=2.5, **series_style(index))
+    if _wide(timeline):
+        axes.set_yscale("log")
+        plain_log(axes)
+    else:
+        axes.set_ylim(bottom=0)
+    axes.set(xlabel=SINCE, ylabel="latency (ms)")
+    mark_time(axes, record)
+    axes.legend(ncols=3, loc="lower right")
+
+
+def _rows(*columns: Array) -> Sequence[Sequence[object]]:
+    """Return the columns as rows; empty where nothing is known."""
+    return [["" if np.isnan(value) else round(float(value), 6) for value in row] for row in zip(*columns, strict=True)]
