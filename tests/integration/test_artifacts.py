@@ -81,15 +81,17 @@ class Project:
     def builds(self) -> int:
         return sum(text.startswith("building") for text in self.told)
 
-    def run(self, ref: str = "main") -> Summary:
+    def run(self, ref: str = "main", url: str | None = None, build: Build = BUILD) -> Summary:
         """Measure 200 tx/s on a committee of eight."""
+        system = StandIn(RemoraNode(), RemoraClient())
+        system.build = build  # type: ignore[misc]
         request = Request(
-            protocol=StandIn(RemoraNode(), RemoraClient()),
+            protocol=system,
             loads=[200],
             duration_s=5.0,
             warm_up_s=2.0,
             results_dir=self.results,
-            source=Repository(url=self.url, commit=ref),
+            source=Repository(url=url or self.url, commit=ref),
         )
         (summary,) = run_benchmark(self.testbed.testbed, request, lambda event: None, began=time.time())
         return summary
@@ -209,36 +211,45 @@ def test_binaries_of_the_user_are_sent_once_and_brought_to_all(project: Project,
     assert told == []
 
 
-def test_a_token_is_found_nowhere(project: Project, tmp_path: Path) -> None:
-    port, address = 8417, project.testbed.inventory.host(BUILDER).address
-    project.testbed.fleet.put({BUILDER: {"/srv/server.py": SERVER.read_bytes()}}, deadline=DEADLINE_S)
+@pytest.fixture
+def guarded(project: Project) -> Iterator[str]:
+    """Host, port and path at which the project is served to those who have the token."""
+    fleet, port = project.testbed.fleet, 8417
+    fleet.put({BUILDER: {"/srv/server.py": SERVER.read_bytes()}}, deadline=DEADLINE_S).raise_for_failures("server")
     known = hashlib.sha256(TOKEN.encode()).hexdigest()
-    opened = project.testbed.fleet.open(
-        f"exec python3 /srv/server.py /srv/git {port} {known} /srv/record", hosts=[BUILDER], deadline=DEADLINE_S
-    ).raise_for_failures("server")[BUILDER]
-    path = f"{address}:{port}/{project.bare.rpartition('/')[2]}"
-    with closing(opened):
+    command = f"exec python3 /srv/server.py /srv/git {port} {known} /srv/record"
+    server = fleet.open(command, hosts=[BUILDER], deadline=DEADLINE_S).raise_for_failures("server")[BUILDER]
+    with closing(server):
         deadline = time.monotonic() + DEADLINE_S
-        while "ready" not in opened.stdout:
-            assert time.monotonic() < deadline, opened.stderr
-        with pytest.raises(UsageError, match="needs a token"):
-            project.install(url=f"http://{path}")
-        with pytest.raises(UsageError, match="is the token valid") as caught:
-            project.install(url=f"http://wrong{TOKEN}@{path}")
-        assert TOKEN not in str(caught.value)
-        look = "cat /proc/[0-9]*/environ /proc/[0-9]*/cmdline | tr '\\0' '\\n'; env; ls -l /proc/self/fd; git remote -v"
-        build = Build(BUILD.packages, f"{look}\n{BUILD.command}", BUILD.outputs)
-        installed = project.install(url=f"http://{TOKEN}@{path}", build=build)
-        assert installed.commit == project.source.head
+        while "ready" not in server.stdout:
+            assert time.monotonic() < deadline, server.stderr
+        yield f"{project.testbed.inventory.host(BUILDER).address}:{port}/{project.bare.rpartition('/')[2]}"
         project.testbed.output(BUILDER, "kill $(pgrep -f '^python3 /srv/server.py')")
+
+
+def test_a_private_repository_needs_its_token_and_errors_do_not_show_one(project: Project, guarded: str) -> None:
+    with pytest.raises(UsageError, match="needs a token"):
+        project.install(url=f"http://{guarded}")
+    with pytest.raises(UsageError, match="is the token valid") as caught:
+        project.install(url=f"http://wrong{TOKEN}@{guarded}")
+    assert TOKEN not in str(caught.value)
+
+
+def test_a_token_is_found_nowhere(project: Project, guarded: str) -> None:
+    look = "cat /proc/[0-9]*/environ /proc/[0-9]*/cmdline | tr '\\0' '\\n'; env; ls -l /proc/self/fd; git remote -v"
+    build = Build(BUILD.packages, f"{look}\n{BUILD.command}", BUILD.outputs)
+    summary = project.run(url=f"http://{TOKEN}@{guarded}", build=build)
+    assert (summary.commit, summary.status) == (project.source.head, "ok")
     record = project.testbed.output(BUILDER, "tr '\\0' ' ' </srv/record")
     assert "git-remote-http" in record  # it did look while git asked
-    log = installed.log.read_text(encoding="utf-8") if installed.log else ""
-    assert f"origin\thttp://{path}" in log
-    shown = "\n".join([record, log, json.dumps(installed.to_manifest(), default=str), *project.told, repr(installed)])
+    results = [path for path in project.results.rglob("*") if path.is_file()]
+    assert {"build.log", "manifest.json", "events.jsonl", "summary.json"} <= {path.name for path in results}
+    log = next(path for path in results if path.name == "build.log").read_text(encoding="utf-8")
+    assert f"origin\thttp://{guarded}" in log
     encoded = base64.b64encode(f"{TOKEN}:{TOKEN}".encode()).decode()
     for secret in (TOKEN, encoded):
-        assert secret not in shown
+        assert secret not in record
+        assert [path for path in results if secret.encode() in path.read_bytes()] == []
         assert_nowhere_on_hosts(project.testbed, secret)
 
 
