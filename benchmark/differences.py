@@ -71,7 +71,7 @@ def _facts(manifest: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     yield "hosts of the clients", ", ".join(sorted(placement.get("clients", [])))
     parameters = dict(manifest.get("parameters", {}))
     settings: dict[str, Any] = parameters.pop("settings", None) or {}
-    for name in ("load_tps", "shares_tps"):
+    for name in ("load_tps", "offered_tps", "shares_tps"):
         parameters.pop(name, None)
     yield from _flat("", parameters)
     yield from _flat("", {name: value for name, value in settings.items() if name not in _NO_MATTER})
