@@ -161,7 +161,13 @@ class Run:
         supervised.wait_ready(processes, self.testbed.settings.health_check_timeout.total_seconds())
 
     def _drive(self, supervised: Supervision) -> None:
-        """Offer the load: a warm-up, then the measured window, which begins once every target has been scraped."""
+        """Offer the load: a warm-up, then the measured window, which begins once every target has been scraped.
+
+        The window must not be late where the load follows a profile, so that is waited for before.
+        """
+        if self.plan.profile:
+            with self.timeline.phase("monitor"):
+                self._wait_scraped(supervised)
         begin = time.time() + _LEAD_S
         supervised.go(self.clients, begin)
         start = begin + self.request.warm_up_s
@@ -232,9 +238,12 @@ class Run:
     def _samples(self) -> list[Series]:
         selectors = ['{job="client"}', _HOST_METRICS, self._node_metrics(), "up"]
         begin, end = self.times["load"], self.times["end"]
-        return [
+        found = [
             series for selector in selectors for series in self.prepared.prometheus.samples(selector, begin - 1, end)
         ]
+        # A run that ended a second ago may have been scraped within that second, on other hosts.
+        ours = {(e.job, e.host) for e in endpoints(self.processes)}
+        return [s for s in found if s.labels["job"] == "host" or (s.labels["job"], s.labels["host"]) in ours]
 
     def _node_metrics(self) -> str:
         protocol = self.request.protocol

@@ -1,0 +1,163 @@
+"""Systems that come with the runner, and described ones, measured on real local hosts."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from local_testbed import LocalTestbed
+
+from benchmark.artifacts.source import Binaries
+from benchmark.errors import SystemFailure
+from benchmark.events import Event
+from benchmark.parameters import make_protocol
+from benchmark.protocols import find_protocol
+from benchmark.request import Request
+from benchmark.settings import Settings
+from benchmark.summary import Summary
+from benchmark.sweep import run_benchmark
+
+pytestmark = pytest.mark.integration
+
+EXAMPLES = Path(__file__).resolve().parents[2] / "assets" / "declared"
+STANDIN = Path(__file__).resolve().parents[1] / "standin"
+
+
+@pytest.fixture(scope="module")
+def testbed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalTestbed]:
+    folder = tmp_path_factory.mktemp("testbed")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GEOBENCH_STATE_DIR", str(folder / "state"))
+        with LocalTestbed("it-protocols", {"us-east-1": 3, "eu-west-1": 2}, folder, monitoring=True) as made:
+            yield made
+
+
+class Runner:
+    """Runs on the testbed, with results in a folder of their own."""
+
+    def __init__(self, testbed: LocalTestbed, results: Path) -> None:
+        self.testbed, self.results = testbed, results
+        self.events: list[Event] = []
+
+    def __call__(self, protocol: str, load: int, *, binaries: Path | None = None, **given: Any) -> Summary:
+        parameters = {name: given.pop(name) for name in ("node_parameters", "client_parameters") if name in given}
+        request = Request(
+            protocol=make_protocol(find_protocol(protocol), Settings(regions=("a",), **parameters)),
+            loads=(load,),
+            warm_up_s=2.0,
+            results_dir=self.results,
+            source=Binaries(binaries) if binaries else None,
+            **{"duration_s": 5.0, **given},
+        )
+        (summary,) = run_benchmark(self.testbed.testbed, request, self.events.append, began=time.time())
+        return summary
+
+    def manifest(self, summary: Summary) -> dict[str, Any]:
+        path = self.results / self.testbed.inventory.testbed_id / summary.run_id / "manifest.json"
+        found: dict[str, Any] = json.loads(path.read_text())
+        return found
+
+    def read(self, host: str, path: str) -> str:
+        """A file of the run that just ended; it lies there until the next one."""
+        return self.testbed.output(host, f"cat geobench/run/{path}")
+
+
+@pytest.fixture
+def runner(testbed: LocalTestbed, tmp_path: Path) -> Runner:
+    return Runner(testbed, tmp_path / "results")
+
+
+@pytest.fixture(scope="module")
+def remora_binaries(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("remora")
+    shutil.copytree(STANDIN, folder, dirs_exist_ok=True)
+    subprocess.run(["make", "--quiet"], cwd=folder, check=True)
+    return folder / "target" / "release"
+
+
+@pytest.fixture
+def replica(tmp_path: Path) -> Path:
+    folder = tmp_path / "binaries"
+    folder.mkdir()
+    shutil.copy(STANDIN / "replica.py", folder / "replica")
+    (folder / "replica").chmod(0o755)
+    return folder
+
+
+def test_the_store_of_the_examples_keeps_what_clients_write(runner: Runner) -> None:
+    summary = runner(str(EXAMPLES / "redis.yaml"), 60, committee=3, client_parameters={"keys": 50, "value_bytes": 32})
+    assert (summary.status, summary.protocol, summary.errors) == ("ok", "redis", _none(summary)), summary.reasons
+    assert summary.throughput_tps == pytest.approx(60, rel=0.02)
+    assert summary.latency_s is not None
+    assert summary.latency_s.mean > 0.01  # two of three nodes forward to another continent, or from there
+    assert set(runner.manifest(summary)["packages"]) == {"redis-server", "webdis"}
+    nodes = runner.manifest(summary)["placement"]["nodes"]
+    logs = [runner.read(host, f"logs/node-{index}.log") for index, host in enumerate(nodes)]
+    assert sum("MASTER <-> REPLICA sync: Finished" in log for log in logs) == 2
+
+
+def test_the_web_server_of_the_examples_is_read_by_clients_of_their_own(runner: Runner) -> None:
+    summary = runner(
+        str(EXAMPLES / "nginx.yaml"), 200, committee=2, dedicated_clients=2, node_parameters={"file_bytes": 5000}
+    )
+    assert (summary.status, summary.nodes, summary.clients) == ("ok", 2, 2), summary.reasons
+    assert summary.throughput_tps == pytest.approx(200, rel=0.02)
+    placement = runner.manifest(summary)["placement"]
+    assert not set(placement["nodes"]) & set(placement["clients"])
+    assert sorted(event.data["plans"][0].shares for event in runner.events if event.kind == "plan") == [(100, 100)]
+
+
+def test_a_load_in_steps_is_offered_as_scheduled(runner: Runner) -> None:
+    summary = runner(str(EXAMPLES / "nginx.yaml"), 200, committee=1, profile="steps:2", duration_s=8.0)
+    assert summary.status == "ok", summary.reasons
+    assert not summary.saturated
+    # Half of the window has 100 tx/s, half 200; the first and last sample may lie a second inside.
+    assert summary.due_tps == pytest.approx(150, rel=0.1)
+    assert summary.throughput_tps == pytest.approx(summary.due_tps, rel=0.02)
+    config = json.loads(runner.read(runner.manifest(summary)["placement"]["clients"][0], "client-0/config.json"))
+    assert config["profile"] == [[0, 100, 100], [2, 100, 100], [6, 200, 200]]
+
+
+def test_remora_gets_its_configuration_and_its_load(runner: Runner, remora_binaries: Path) -> None:
+    summary = runner("remora", 200, committee=2, dedicated_clients=2, binaries=remora_binaries)
+    assert (summary.status, summary.nodes, summary.clients) == ("ok", 2, 2), summary.reasons
+    assert summary.throughput_tps == pytest.approx(200, rel=0.02)
+    placement = runner.manifest(summary)["placement"]
+    primary = runner.testbed.inventory.host(placement["nodes"][0])
+    for index, host in enumerate(placement["clients"]):
+        validator = yaml.safe_load(runner.read(host, f"client-{index}/validator.yaml"))
+        assert validator["client_server_address"] == f"{primary.address}:18501"
+        assert yaml.safe_load(runner.read(host, f"client-{index}/benchmark.yaml"))["load"] == 100
+    assert runner.read(placement["nodes"][1], "logs/node-1.log").startswith("info: 1")
+
+
+def test_replicas_that_all_count_everything_are_not_added_up(runner: Runner, replica: Path) -> None:
+    summary = runner("mysticeti", 205, binaries=replica)
+    assert (summary.status, summary.nodes, summary.clients) == ("ok", 4, 0), summary.reasons
+    assert summary.throughput_tps == pytest.approx(200, rel=0.02)
+    assert [text for text in summary.warnings if "200 tx/s were offered, not 205" in text]
+    manifest = runner.manifest(summary)
+    assert manifest["parameters"]["offered_tps"] == 200
+    assert sorted(manifest["parameters"]["shares_tps"]) == [50, 50, 50, 50]
+
+
+def test_a_preparation_that_fails_ends_the_run_with_what_it_said(runner: Runner, replica: Path) -> None:
+    text = (
+        (replica / "replica")
+        .read_text()
+        .replace("    folder.mkdir(parents", '    sys.exit("no entropy")\n    folder.mkdir(parents')
+    )
+    (replica / "replica").write_text(text)
+    with pytest.raises(SystemFailure, match=r"node-\d on .*: replica test-genesis .*exit code 1(.|\n)*no entropy"):
+        runner("mysticeti", 200, committee=3, binaries=replica)
+
+
+def _none(summary: Summary) -> dict[str, int]:
+    return dict.fromkeys(summary.errors, 0)
