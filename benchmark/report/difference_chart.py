@@ -35,7 +35,8 @@ def difference_chart(compared: Compared) -> Chart | None:
     return Chart(
         name="differences",
         title="Differences of B against A",
-        caption="Estimates with their 95 % confidence intervals, over all loads (squares) and at each (circles). "
+        caption="Estimates with their confidence intervals, 95 % or what so few repeats reach, over "
+        "all loads (squares) and at each (circles). "
         "Filled: a difference is shown, with all that was looked at taken into account; open: none is.",
         alt=f"Differences: {'; '.join(told)}.",
         columns=("figure", "estimate", "lower", "upper", "shown"),

@@ -93,9 +93,12 @@ def attempts_table(sweep: SweepFolder) -> Table:
             outcome = attempt.outcome + (f" ({attempt.failure})" if attempt.failure else "")
             bad = "" if attempt.outcome == "ok" else "bad"
             again = f"try {number}" if len(slot.attempts) > 1 else ""
-            rows.append(
-                [Cell(str(slot), again), Cell(attempt.run_id or "no run"), Cell(outcome, attempt.reason, mark=bad)]
-            )
+            rows.append([Cell(str(slot), again), _linked(attempt.run_id), Cell(outcome, attempt.reason, mark=bad)])
         if not slot.attempts:
             rows.append([Cell(str(slot)), Cell("not run yet"), Cell(words.NONE)])
-    return Table("attempts", "Every run, in the order they ran", ("run", "id", "outcome"), rows)
+    return Table("attempts", "Every run, in the order they ran", ("run", "id", "outcome"), rows, prose=True)
+
+
+def _linked(run_id: str | None) -> Cell:
+    """Return a run's id as a link to its report, which lies beside the sweep's folder."""
+    return Cell(run_id, link=f"../{run_id}/report.html") if run_id else Cell("no run")

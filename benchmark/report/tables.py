@@ -26,6 +26,7 @@ class Cell:
     tint: float = 0.0
     mark: str = ""
     """`bad` where it must be seen."""
+    link: str = ""
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,8 @@ class Table:
     columns: Sequence[str]
     rows: Sequence[Sequence[Cell]]
     data: tuple[Sequence[str], Sequence[Sequence[object]]] | None = None
+    prose: bool = False
+    """Whether it holds words rather than numbers."""
 
     def csv(self) -> str:
         """Return the data as CSV with a header, unrounded where `data` has it."""

@@ -45,7 +45,7 @@ def mark_time(axes: Axes, record: Record, *, named: bool = True) -> None:
         axes.text(axes.get_xlim()[0], 1.02, "warm-up", **small)
     for fault in record.faults:
         at = fault.start - record.start
-        axes.text(at, 0.97, f" {fault.name}", **(small | {"va": "top", "color": light("bad")}), clip_on=True)
+        axes.text(at, 1.1, fault.name, **(small | {"color": light("bad")}))
 
 
 def limits(record: Record) -> tuple[float, float]:
