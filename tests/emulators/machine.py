@@ -62,8 +62,9 @@ class Image:
         _write(directory / "etc/machine-id", "")
         # Emulated clouds need no internet: whoever asks for Grafana's packages is refused at once.
         _write(directory / "etc/hosts", "127.0.0.1 localhost apt.grafana.com\n")
-        for key in Path("/etc/ssh").glob("ssh_host_*"):
-            os.mknod(directory / "etc/ssh" / key.name, 0o020000, os.makedev(0, 0))
+        absent = [*Path("/etc/ssh").glob("ssh_host_*"), Path("/etc/cloud/cloud-init.disabled")]
+        for path in absent:
+            os.mknod(directory / path.relative_to("/"), 0o020000, os.makedev(0, 0))
 
     def remove(self) -> None:
         """Take it away; no machine may run."""
@@ -108,8 +109,26 @@ class Machine:
         prefix = ["nsenter", f"--target={self._leader()}", "--mount", "--net", "--pid", "--root", "--wd=/"]
         return subprocess.run([*prefix, *command], capture_output=True, text=True, timeout=60, check=False)
 
+    def guard(self, rules: list[tuple[str, str, str]]) -> None:
+        """Let the cloud's own firewall admit (protocol or `all`, ports or ``, source network), and nothing else."""
+        admitted = [_admitted(*rule) for rule in rules]
+        leader = self._leader() if self.running else None
+        if leader is None:  # it boots, or has just ended: who boots it comes back
+            return
+        table = ["table inet cloud", "delete table inet cloud", "table inet cloud { chain input {"]
+        table += ["type filter hook input priority -10; policy drop;", "iif lo accept", "ct state established accept"]
+        done = subprocess.run(
+            ["nsenter", f"--target={leader}", "--net", "nft", "-f", "-"],
+            input="\n".join([*table, *admitted, "}", "}"]),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode and self.running:
+            raise RuntimeError(f"{self.name}: {done.stderr}")
+
     def start(self) -> None:
-        """Boot it; the address is a new one."""
+        """Boot it, with a new address if it has none."""
         root, work = self._directory / "root", self._directory / "work"
         shutil.rmtree(work)
         work.mkdir()
@@ -136,8 +155,8 @@ class Machine:
         leader = _wait_for(self._leader, f"process 1 of {self.name}")
         self._network.attach(self.name, self.region, self.address, leader)
 
-    def stop(self) -> None:
-        """Halt it and keep its disk; its address is given back."""
+    def stop(self, *, keep_address: bool = False) -> None:
+        """Halt it and keep its disk; its address is given back, unless the cloud lets machines keep theirs."""
         if self._process is not None:
             if self._process.poll() is None:
                 self._process.send_signal(signal.SIGTERM)  # nspawn shuts systemd down
@@ -147,8 +166,9 @@ class Machine:
             self._process.wait()
             self._process = None
         self._network.detach(self.name)
-        self._network.release_address(self.name)
-        self.address = ""
+        if not keep_address:
+            self._network.release_address(self.name)
+            self.address = ""
         root = self._directory / "root"
         if root.is_mount():
             subprocess.run(["umount", "--lazy", str(root)], check=True)
@@ -170,6 +190,15 @@ class Machine:
                 if own and Path(f"/proc/{child}/comm").read_text().strip() == "systemd":
                     return int(child)
         return None
+
+
+def _admitted(protocol: str, ports: str, network: str) -> str:
+    """Write a rule of the cloud's firewall for nftables."""
+    source = f"ip6 saddr {network}" if ":" in network else f"ip saddr {network}"
+    if protocol == "icmp":
+        return f"{source} meta l4proto {{ icmp, icmpv6 }} accept"
+    match = f"{protocol} dport {ports}" if ports else ("" if protocol == "all" else f"meta l4proto {protocol}")
+    return f"{source} {match} accept"
 
 
 def _wait_for(condition: Callable[[], int | None], what: str) -> int:

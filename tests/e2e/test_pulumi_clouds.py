@@ -1,0 +1,162 @@
+"""The testbed program under the real pulumi against emulated clouds whose machines really boot."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from emulators.machine import Machine
+from emulators.site import AWS_SECRET, TOKEN, Site
+from pulumi_stack import Stack
+
+from benchmark.inventory import Host
+
+pytestmark = pytest.mark.e2e
+
+SETTINGS = """\
+cloud_provider: aws
+regions: [us-east-1, vultr:ewr]
+specs: {{aws: m5d.2xlarge, vultr: vc2-4c-8gb}}
+instances: 2
+operator_cidrs: [{operator}]
+"""
+
+
+class Clouds:
+    """A stack of the program and the site that it is deployed to."""
+
+    def __init__(self, folder: Path, name: str, settings: str = SETTINGS) -> None:
+        self.site = Site(folder, name, ["us-east-1", "ewr"])
+        self.stack = Stack(folder / "stack", name, settings.format(operator=self.site.operator))
+        self.stack.environment |= {**self.site.environment, "GEOBENCH_STATE_DIR": str(folder / "machines")}
+        self.folder = folder
+
+    @property
+    def machines(self) -> dict[str, Machine]:
+        """All machines that either cloud has, by name."""
+        found = [*self.site.aws.machines.values(), *self.site.vultr.machines.values()]
+        return {machine.name: machine for machine in found}
+
+    def ssh(self, host: Host, command: str) -> str:
+        """Run a command on a host with the stack's key; the host must have the key of the inventory."""
+        key, known = self.folder / "key", self.folder / "known"
+        if not key.exists():
+            key.touch(0o600)
+            key.write_text(self.stack.pulumi("stack", "output", "ssh_private_key", "--show-secrets"), encoding="utf-8")
+        known.write_text(f"{host.address} {host.host_key}\n", encoding="utf-8")
+        options = ["-F", "none", "-i", str(key), "-o", f"UserKnownHostsFile={known}", "-o", "BatchMode=yes"]
+        options += ["-o", "StrictHostKeyChecking=yes", "-o", "ConnectTimeout=10"]
+        target = ["ssh", *options, f"{host.ssh_user}@{host.address}", command]
+        done = subprocess.run(target, capture_output=True, text=True, timeout=60, check=False)
+        assert done.returncode == 0, f"{command}: {done.stderr}"
+        return done.stdout.strip()
+
+    def wait_until_ready(self) -> None:
+        for host in self.stack.inventory().hosts:
+            wait_for(lambda host=host: reaches(host.address, 22), f"{host.name} answers")
+        for machine in self.machines.values():
+            file = machine.path("/var/lib/geobench/state")
+            wait_for(lambda file=file: file.exists() and file.read_text() == "ready\n", f"{machine.name} is ready")
+
+    def close(self) -> None:
+        try:
+            self.stack.destroy()
+        finally:
+            self.site.close()
+
+
+def wait_for(condition: Callable[[], object], what: str, seconds: float = 120.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"{what} within {seconds:.0f} s"
+        time.sleep(0.1)
+
+
+def reaches(address: str, port: int) -> bool:
+    try:
+        with socket.create_connection((address, port), timeout=1.0):
+            return True
+    except OSError:
+        return False
+
+
+@pytest.fixture(scope="module")
+def clouds(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clouds]:
+    with pytest.MonkeyPatch.context() as patch:
+        folder = tmp_path_factory.mktemp("clouds")
+        patch.setenv("GEOBENCH_STATE_DIR", str(folder / "machines"))
+        made = Clouds(folder, "clouds")
+        try:
+            made.stack.up()
+            yield made
+        finally:
+            made.close()
+
+
+def test_one_testbed_over_two_clouds(clouds: Clouds) -> None:
+    inventory = clouds.stack.inventory()
+    assert [(host.provider, host.name, host.role, host.state) for host in inventory.hosts] == [
+        ("aws", "us-east-1-0", "monitoring", "running"),
+        ("aws", "us-east-1-1", "instance", "running"),
+        ("vultr", "ewr-0", "instance", "running"),
+        ("vultr", "ewr-1", "instance", "running"),
+    ]
+    assert {host.address for host in inventory.hosts} == {machine.address for machine in clouds.machines.values()}
+    assert inventory.expires_at is not None
+    assert inventory.hourly_cost_usd == pytest.approx(2 * (0.504 + 0.005 + 100 * 0.088 / 730) + 2 * 40 / 672, abs=1e-5)
+
+
+def test_every_host_is_what_was_ordered(clouds: Clouds) -> None:
+    clouds.wait_until_ready()
+    for host in clouds.stack.inventory().hosts:
+        assert clouds.ssh(host, "hostname; cat /var/lib/geobench/state") == f"{host.name}\nready"
+
+
+def test_nothing_changes_if_nothing_was_changed(clouds: Clouds) -> None:
+    assert "to update" not in clouds.stack.pulumi("preview", "--diff", "--expect-no-changes")
+    clouds.stack.pulumi("refresh", "--yes", "--skip-preview", "--expect-no-changes")
+
+
+def test_no_secret_is_in_clear_anywhere(clouds: Clouds) -> None:
+    files = [path for path in clouds.stack.backend.rglob("*") if path.is_file()]
+    assert any("user_data" in path.read_text() or "userData" in path.read_text() for path in files)
+    shown = clouds.stack.pulumi("stack", "export") + clouds.stack.pulumi("stack", "output", "--json")
+    for text in [shown, *(path.read_text(encoding="utf-8") for path in files)]:
+        assert TOKEN not in text
+        assert AWS_SECRET not in text
+        assert "PRIVATE KEY" not in text
+
+
+def test_a_second_instance_more_touches_no_host_that_is_there(clouds: Clouds) -> None:
+    before = {name: machine.address for name, machine in clouds.machines.items()}
+    clouds.stack.up("-c", "instances=3")
+    assert len(clouds.machines) == 6
+    assert {name: clouds.machines[name].address for name in before} == before
+    clouds.stack.up("-c", "instances=2")
+    assert {name: machine.address for name, machine in clouds.machines.items()} == before
+
+
+def test_stopped_hosts_come_back_with_addresses_that_the_inventory_knows(clouds: Clouds) -> None:
+    clouds.stack.up("-c", "state=stopped")
+    inventory = clouds.stack.inventory()
+    assert {host.state for host in inventory.hosts} == {"stopped"}
+    assert not any(machine.running for machine in clouds.machines.values())
+    clouds.stack.up("-c", "state=running")
+    clouds.wait_until_ready()
+    for host in clouds.stack.inventory().hosts:
+        assert (clouds.ssh(host, "hostname"), host.state) == (host.name, "running")
+
+
+def test_a_host_that_ended_itself_is_noticed_and_made_anew(clouds: Clouds) -> None:
+    victim = next(machine for machine in clouds.machines.values() if machine.name == "clouds-us-east-1-1")
+    victim.enter(["sh", "-c", "geobench-expiry 1; systemctl start geobench-expiry.service"])
+    wait_for(lambda: not victim.running, "the host ends itself")
+    assert clouds.stack.run("refresh", "--yes", "--skip-preview", "--expect-no-changes").returncode != 0
+    clouds.stack.up()
+    assert all(machine.running for machine in clouds.machines.values())
+    assert len(clouds.machines) == 4
+    clouds.wait_until_ready()

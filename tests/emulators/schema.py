@@ -1,0 +1,118 @@
+"""What the installed SDKs know of their providers: names, types and required properties of every resource and function.
+
+A resource's argument class carries them, as does the signature of a function; nothing is written down a second time.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import re
+import threading
+import typing
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, get_args, get_origin
+
+import pulumi
+from pulumi import _types
+
+UNKNOWN = "04da6b54-80e4-46f7-96ec-b56ff0331ba9"
+"""How the engine writes a value that only exists once something was created."""
+
+_IMPORTING = threading.Lock()
+_PACKAGES = {"aws": "pulumi_aws", "vultr": "ediri_vultr"}
+
+
+def check(token: str, found: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """List what is wrong with a resource's inputs as (property, reason): unknown, missing or of a wrong type."""
+    arguments = _arguments(token)
+    types = _types.input_type_types(arguments)
+    names = _types.input_type_py_to_pulumi_names(arguments)
+    parameters = inspect.signature(arguments.__init__).parameters
+    required = [names[name] for name, one in parameters.items() if name in names and one.default is one.empty]
+    return _wrong(found, types, required, "")
+
+
+def check_call(token: str, found: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """List what is wrong with a function's arguments."""
+    function = _function(token)
+    hints = typing.get_type_hints(function, vars(importlib.import_module(function.__module__)))
+    types = {_camel(name): hint for name, hint in hints.items() if name not in ("opts", "return")}
+    return _wrong(found, types, [], "")
+
+
+def _wrong(
+    found: Mapping[str, Any], types: Mapping[str, Any], required: list[str], where: str
+) -> list[tuple[str, str]]:
+    wrong = [(f"{where}{name}", "is required") for name in required if found.get(name) is None]
+    for name, value in found.items():
+        if name.startswith("__"):
+            continue
+        if name not in types:
+            wrong.append((f"{where}{name}", f"is no property; these are: {', '.join(sorted(types))}"))
+        elif value is not None:
+            wrong += _mismatch(value, types[name], f"{where}{name}")
+    return wrong
+
+
+def _mismatch(value: Any, hint: Any, where: str) -> list[tuple[str, str]]:
+    if value == UNKNOWN or hint is Any:
+        return []
+    origin, inner = get_origin(hint), get_args(hint)
+    if origin is typing.Union or str(origin) == "<class 'types.UnionType'>":
+        options = [one for one in inner if get_origin(one) not in (Awaitable, pulumi.Output) and one is not type(None)]
+        if any(_types.is_input_type(one) for one in options):  # a dictionary's or an answer's type says less
+            options = [one for one in options if _types.is_input_type(one)]
+        results = [_mismatch(value, option, where) for option in options]
+        return [] if not results or [] in results else min(results, key=len)
+    if origin is not None and issubclass(origin, Mapping):
+        expected = "an object" if not isinstance(value, Mapping) else ""
+        return (
+            [(where, expected)]
+            if expected
+            else [m for k, v in value.items() for m in _mismatch(v, inner[1], f"{where}.{k}")]
+        )
+    if origin is not None:
+        if not isinstance(value, list):
+            return [(where, "must be a list")]
+        return [m for index, one in enumerate(value) for m in _mismatch(one, inner[0], f"{where}[{index}]")]
+    return _plain_mismatch(value, hint, where)
+
+
+def _plain_mismatch(value: Any, hint: Any, where: str) -> list[tuple[str, str]]:
+    if _types.is_input_type(hint):
+        if not isinstance(value, Mapping):
+            return [(where, "must be an object")]
+        names = _types.input_type_py_to_pulumi_names(hint)
+        parameters = inspect.signature(hint.__init__).parameters
+        required = [names[name] for name, one in parameters.items() if name in names and one.default is one.empty]
+        return _wrong(value, _types.input_type_types(hint), required, f"{where}.")
+    kinds: dict[Any, tuple[type, ...]] = {str: (str,), bool: (bool,), int: (int, float), float: (int, float)}
+    if hint not in kinds:  # an enumeration, or an output type that an input may also be
+        return []
+    fits = isinstance(value, kinds[hint]) and (hint is bool or not isinstance(value, bool))
+    whole = hint is not int or not isinstance(value, float) or value.is_integer()
+    return [] if fits and whole else [(where, f"must be of type {hint.__name__}, found {value!r}")]
+
+
+def _arguments(token: str) -> type:
+    """The argument class of a resource such as `aws:ec2/instance:Instance`."""
+    found: type = _located(token, lambda name: f"{name}Args")
+    return found
+
+
+def _function(token: str) -> Any:
+    """The function of a token such as `aws:ec2/getAmi:getAmi`."""
+    return _located(token, lambda name: re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower())
+
+
+def _located(token: str, attribute: Callable[[str], str]) -> Any:
+    package, module, name = re.fullmatch(r"(\w+):(\w+)/\w+:(\w+)", token).groups()  # type: ignore[union-attr]
+    with _IMPORTING:  # the SDK's modules import each other when first used, which threads must not do at once
+        found = importlib.import_module(_PACKAGES[package] if module == "index" else f"{_PACKAGES[package]}.{module}")
+        return getattr(found, attribute(name))
+
+
+def _camel(name: str) -> str:
+    first, *rest = name.split("_")
+    return first + "".join(word.capitalize() for word in rest)
