@@ -12,6 +12,8 @@ It ends when its input does. What travels is the data of all files, one after th
 files (`extents` are the others, as [offset, length]). The folder NAME appears when every file has its SHA-256.
 """
 
+from __future__ import annotations
+
 import hashlib
 import hmac
 import json
@@ -22,6 +24,8 @@ import struct
 import sys
 import threading
 import time
+from pathlib import Path
+from typing import Any
 
 PIECE = 1 << 20
 LEAST_HOLE = 1 << 20
@@ -31,17 +35,18 @@ PATIENCE_S = 30.0
 class Content:
     """The files of the artifact as one stream of bytes, of which the first `available` are there."""
 
-    def __init__(self, folder, files, *, writable=False):
+    def __init__(self, folder: Path, files: list[Any], *, writable: bool = False) -> None:
         self.files = files
         self.available = 0
         self.changed = threading.Condition()
         self.gone = False
-        self.pieces = []  # [position in the stream, file, offset in the file, length]
-        self.opened = []
+        self.pieces: list[tuple[int, int, int, int]] = []
+        """Position in the stream, file, offset in the file, length."""
+        self.opened: list[int] = []
         position = 0
         for name, size, _, extents in files:
             flags = os.O_RDWR | os.O_CREAT | os.O_EXCL if writable else os.O_RDONLY
-            self.opened.append(os.open(os.path.join(folder, name), flags, 0o755))
+            self.opened.append(os.open(folder / name, flags, 0o755))
             if writable:
                 os.ftruncate(self.opened[-1], size)
             for offset, length in extents:
@@ -51,19 +56,19 @@ class Content:
         if not writable:
             self.available = position
 
-    def place(self, position):
+    def place(self, position: int) -> tuple[int, int, int]:
         """Where a position of the stream lies: file, offset, and how many bytes follow there."""
         for start, descriptor, offset, length in self.pieces:
             if start <= position < start + length:
                 return descriptor, offset + position - start, start + length - position
         raise ValueError(position)
 
-    def advance(self, count):
+    def advance(self, count: int) -> None:
         with self.changed:
             self.available += count
             self.changed.notify_all()
 
-    def wait_beyond(self, position):
+    def wait_beyond(self, position: int) -> int:
         """Wait until more than `position` bytes are there; return how many."""
         with self.changed:
             self.changed.wait_for(lambda: self.available > position or self.gone)
@@ -71,7 +76,7 @@ class Content:
                 raise ConnectionError("what was received is not what was sent")
             return self.available
 
-    def drop(self):
+    def drop(self) -> None:
         """Let go of content that turned out to be wrong, and of everyone who is being given it."""
         with self.changed:
             self.gone = True
@@ -81,9 +86,9 @@ class Content:
 class Share:
     """The server of one host; `content` is None until there is something to give."""
 
-    def __init__(self, token):
+    def __init__(self, token: str) -> None:
         self.token = bytes.fromhex(token)
-        self.content = None
+        self.content: Content | None = None
         self.arrived = threading.Condition()
         try:
             self.listener = socket.create_server(("", 0), family=socket.AF_INET6, backlog=64, dualstack_ipv6=True)
@@ -92,17 +97,17 @@ class Share:
         self.port = self.listener.getsockname()[1]
         threading.Thread(target=self.accept, daemon=True).start()
 
-    def offer(self, content):
+    def offer(self, content: Content) -> None:
         with self.arrived:
             self.content = content
             self.arrived.notify_all()
 
-    def accept(self):
+    def accept(self) -> None:
         while True:
             connection, _ = self.listener.accept()
             threading.Thread(target=self.serve, args=(connection,), daemon=True).start()
 
-    def serve(self, connection):
+    def serve(self, connection: socket.socket) -> None:
         with connection:
             try:
                 connection.settimeout(PATIENCE_S)
@@ -120,14 +125,14 @@ class Share:
             except (OSError, ValueError):
                 pass  # the other side asks somebody else
 
-    def give(self, connection, content, position):
+    def give(self, connection: socket.socket, content: Content, position: int) -> None:
         while position < content.size:
             ready = content.wait_beyond(position) - position
             descriptor, offset, length = content.place(position)
             position += os.sendfile(connection.fileno(), descriptor, offset, min(ready, length, PIECE))
 
 
-def receive(connection, count):
+def receive(connection: socket.socket, count: int) -> bytes:
     data = b""
     while len(data) < count:
         piece = connection.recv(count - len(data))
@@ -137,19 +142,18 @@ def receive(connection, count):
     return data
 
 
-def describe(folder):
+def describe(folder: Path) -> list[Any]:
     """Name, size, SHA-256 and extents of every file, in the order of the names' bytes."""
-    found = []
-    for name in sorted(os.listdir(folder), key=os.fsencode):
-        path = os.path.join(folder, name)
-        found.append([name, os.path.getsize(path), digest(path), extents(path)])
+    found: list[Any] = []
+    for path in sorted(folder.iterdir(), key=os.fsencode):
+        found.append([path.name, path.stat().st_size, digest(path), extents(path)])
     return found
 
 
-def extents(path):
+def extents(path: Path) -> list[list[int]]:
     """The parts of a file that hold data; holes below 1 MiB count as data."""
-    found = []
-    with open(path, "rb") as file:
+    found: list[list[int]] = []
+    with path.open("rb") as file:
         size, position = os.fstat(file.fileno()).st_size, 0
         while position < size:
             try:
@@ -164,9 +168,9 @@ def extents(path):
     return found
 
 
-def digest(path):
+def digest(path: Path) -> str:
     found = hashlib.sha256()
-    with open(path, "rb") as file:
+    with path.open("rb") as file:
         while True:
             piece = file.read(PIECE)
             if not piece:
@@ -174,7 +178,7 @@ def digest(path):
             found.update(piece)
 
 
-def pull(content, source, token):
+def pull(content: Content, source: list[Any], token: str) -> None:
     """Take what is missing of `content` from one source."""
     buffer = memoryview(bytearray(PIECE))
     with socket.create_connection(tuple(source), timeout=PATIENCE_S) as connection:
@@ -190,8 +194,8 @@ def pull(content, source, token):
             content.advance(count)
 
 
-def fetch(folder, files, sources, token, share):
-    """Fill `folder` from the sources in turn; OSError if none has all of it, ValueError if it is not what it should be."""
+def fetch(folder: Path, files: list[Any], sources: list[Any], token: str, share: Share) -> None:
+    """Fill `folder` from the sources in turn; OSError if none has all of it, ValueError if it is not what it was."""
     content = Content(folder, files, writable=True)
     share.offer(content)
     try:
@@ -200,27 +204,27 @@ def fetch(folder, files, sources, token, share):
                 pull(content, source, token)
                 break
             except OSError as error:
-                failure = "%s port %d: %s" % (*source, error)
+                failure = f"{source[0]} port {source[1]}: {error}"
         else:
             raise OSError(failure)
-        for descriptor, (name, _, expected, _) in zip(content.opened, files):
-            if digest(os.path.join(folder, name)) != expected:
-                raise ValueError("%s does not have its SHA-256 %s" % (name, expected))
-            os.fchmod(descriptor, 0o555)
-            os.fsync(descriptor)
+        for index, (name, _, expected, _) in enumerate(files):
+            if digest(folder / name) != expected:
+                raise ValueError(f"{name} does not have its SHA-256 {expected}")
+            os.fchmod(content.opened[index], 0o555)
+            os.fsync(content.opened[index])
     except (OSError, ValueError):
         content.drop()
         raise
 
 
-def install(artifacts, name, files, sources, token, share):
+def install(artifacts: Path, name: str, files: list[Any], sources: list[Any], token: str, share: Share) -> str | None:
     """Get the artifact; where a host on the way spoilt it, once more from one that has it in full."""
-    temporary = os.path.join(artifacts, ".share.%s" % name)
+    temporary = artifacts / f".share.{name}"
     for candidates in (sources, sources[-1:]):
         try:
-            os.mkdir(temporary)
+            temporary.mkdir()
             fetch(temporary, files, candidates, token, share)
-            os.rename(temporary, os.path.join(artifacts, name))
+            temporary.rename(artifacts / name)
             return None
         except (OSError, ValueError) as error:
             failure = str(error)
@@ -228,24 +232,23 @@ def install(artifacts, name, files, sources, token, share):
     return failure
 
 
-def clear(artifacts):
+def clear(artifacts: Path) -> None:
     """Remove what a transfer that was broken off left."""
-    for entry in os.listdir(artifacts):
-        if entry.startswith(".share."):
-            shutil.rmtree(os.path.join(artifacts, entry), ignore_errors=True)
+    for entry in artifacts.glob(".share.*"):
+        shutil.rmtree(entry, ignore_errors=True)
 
 
-def tell(**document):
+def tell(**document: Any) -> None:
     print(json.dumps(document), flush=True)
 
 
-def main():
-    artifacts, name = sys.argv[1:]
+def main() -> None:
+    artifacts, name = Path(sys.argv[1]), sys.argv[2]
     clear(artifacts)
     token = json.loads(sys.stdin.readline())["token"]
     share = Share(token)
-    folder = os.path.join(artifacts, name)
-    if os.path.isdir(folder):
+    folder = artifacts / name
+    if folder.is_dir():
         files = describe(folder)
         share.offer(Content(folder, files))
         tell(port=share.port, files=files)
@@ -260,7 +263,7 @@ def main():
     os._exit(0)
 
 
-def answer(artifacts, name, given, token, share, began):
+def answer(artifacts: Path, name: str, given: dict[str, Any], token: str, share: Share, began: float) -> None:
     failure = install(artifacts, name, given["files"], given["sources"], token, share)
     if failure is None:
         tell(done=round(time.monotonic() - began, 6))

@@ -21,6 +21,7 @@ from benchmark.artifacts.source import Binaries
 from benchmark.errors import SystemFailure, UsageError
 from benchmark.protocols import Build
 from benchmark.protocols.remora import Remora, RemoraClient, RemoraNode
+from benchmark.remote import File
 from benchmark.request import Request
 from benchmark.settings import Repository
 from benchmark.summary import Summary
@@ -59,15 +60,16 @@ class Project:
         self.bare = f"/srv/git/{source.folder.parent.name}.git"
         self.url = f"file://{self.bare}"
         self.told: list[str] = []
+        self.builder = BUILDER
         self.publish()
 
     def publish(self) -> str:
         """Bring the branches to where they are cloned from; return the head."""
-        put = {BUILDER: {"/srv/git/bundle": self.source.bundle()}}
+        put = {self.builder: {"/srv/git/bundle": self.source.bundle()}}
         self.testbed.fleet.put(put, deadline=DEADLINE_S).raise_for_failures("publish")
         refs = "'+refs/heads/*:refs/heads/*'"
         fetch = f"git init -q --bare {self.bare}; git -C {self.bare} fetch -q --prune /srv/git/bundle {refs}"
-        self.testbed.output(BUILDER, fetch)
+        self.testbed.output(self.builder, fetch)
         return self.source.head
 
     def install(self, ref: str = "main", url: str | None = None, build: Build = BUILD) -> Installed:
@@ -181,6 +183,31 @@ def test_hosts_that_lost_it_get_it_from_another_even_if_that_is_not_the_builder(
     again = project.install()
     assert project.builds == 0
     assert sorted(again.variants["x86_64"].given_to) == sorted(lost)
+
+
+@pytest.fixture
+def others(testbed: LocalTestbed) -> Iterator[list[str]]:
+    """Hosts that say of themselves that they have another architecture."""
+    names = ["us-east-1-3", "eu-west-1-0", "eu-west-1-2"]
+    fake = {"/usr/local/bin/uname": File(b"#!/bin/sh\necho aarch64\n", 0o755)}
+    testbed.fleet.put(dict.fromkeys(names, fake), deadline=DEADLINE_S).raise_for_failures("uname")
+    yield names
+    testbed.fleet.run("rm /usr/local/bin/uname", hosts=names, deadline=DEADLINE_S).raise_for_failures("uname")
+
+
+def test_every_architecture_is_built_for_once_on_a_host_of_its_own(project: Project, others: list[str]) -> None:
+    # The repository is a path, which has to be there on both hosts that build.
+    project.builder = others[0]
+    project.publish()
+    build = Build(BUILD.packages, f"{BUILD.command}\nuname -m >>target/release/remora", BUILD.outputs)
+    installed = project.install(build=build)
+    builders = {name: variant.builder for name, variant in installed.variants.items()}
+    assert builders == {"x86_64": BUILDER, "aarch64": others[0]}
+    names = {name: variant.sha256 for name, variant in installed.variants.items()}
+    assert names["x86_64"] != names["aarch64"]
+    assert {host for host, name in installed.by_host.items() if name == names["aarch64"]} == set(others)
+    project.install(build=build)
+    assert project.told == []
 
 
 def test_nothing_serves_after_a_distribution(project: Project) -> None:
