@@ -15,6 +15,7 @@ import click
 
 from benchmark.cli.asked import make_request, of_runs, record, varied
 from benchmark.cli.commands import cli, make_view
+from benchmark.cli.reports import write_reports
 from benchmark.cli.target import Target, on_testbed
 from benchmark.errors import UsageError
 from benchmark.settings import format_duration
@@ -64,6 +65,7 @@ def run(as_json: bool, stack: str | None, inventory: Path | None, settings: Path
         click.echo(json.dumps(_sweep_document(folder), indent=2))
     else:
         view.sweep(folder)
+    write_reports(_folders(folder))
     _exit_if_failed(folder)
 
 
@@ -128,6 +130,8 @@ def compare(as_json: bool, stack: str | None, inventory: Path | None, settings: 
         names, results_dir = (str(folder.path),), folder.path.parent.parent
     compared = compare_sides(*find_sides(results_dir, names), interleaved=len(names) == 1, fail_over=fail_over)
     _show(compared, as_json)
+    if folder:
+        write_reports(_folders(folder))
     if compared.gate and compared.gate.outcome == "fail":
         raise SystemExit(1)
     if folder and not compared.gate:
@@ -144,6 +148,7 @@ def _run_once(target: Target, request: Request, as_json: bool) -> None:
         click.echo(json.dumps([json.loads(summary.to_json()) for summary in summaries], indent=2))
     else:
         view.summaries(summaries, target.results_dir / target.inventory.testbed_id)
+    write_reports(target.results_dir / target.inventory.testbed_id / summary.run_id for summary in summaries)
 
 
 def _run_in_turn(target: Target, options: dict[str, Any]) -> SweepFolder:
@@ -222,6 +227,11 @@ def _sweep_document(folder: SweepFolder) -> dict[str, Any]:
         "loads": [each.model_dump(mode="json") for each in over_repeats(summaries)],
         "runs": [json.loads(summary.to_json()) for summary in summaries],
     }
+
+
+def _folders(folder: SweepFolder) -> list[Path]:
+    """Return the folders of the runs that a sweep's report links to, and its own last."""
+    return [folder.path.parent / summary.run_id for summary in folder.summaries()] + [folder.path]
 
 
 def _exit_if_failed(folder: SweepFolder) -> None:

@@ -1,0 +1,76 @@
+"""The command that writes reports, and the reports that follow a run."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+
+import click
+
+from benchmark.cli.commands import cli
+from benchmark.errors import UsageError
+from benchmark.stack import project_directory
+
+
+@cli.command()
+@click.argument("names", nargs=-1, metavar="[RUN|SWEEP|latest] [B]")
+@click.option("--plots", type=click.Path(path_type=Path), help="Folder for its plots (SVG, PDF) and data (CSV).")
+@click.option("--output", type=click.Path(path_type=Path), help="File for a comparison; by default beside the runs.")
+@click.option("--results-dir", type=click.Path(path_type=Path), help="Where results lie; by default ./results.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document on standard output.")
+def report(
+    names: tuple[str, ...], plots: Path | None, output: Path | None, results_dir: Path | None, as_json: bool
+) -> None:
+    """Write the report of a run or sweep, the latest if none is named, or of the comparison of two."""
+    from benchmark.report import write_plots, write_report
+
+    results = results_dir or project_directory() / "results"
+    if len(names) > 2:
+        raise UsageError(f"found {len(names)} names; give a run or sweep, or the two to be compared")
+    if len(names) == 2:
+        if plots:
+            raise UsageError("--plots needs a run or a sweep; a comparison that was run with --a and --b is one")
+        written = [_comparison(results, names, output)]
+    else:
+        folder = find_results(results, names[0] if names else "latest")
+        written = write_plots(folder, plots) if plots else [write_report(folder)]
+    click.echo(json.dumps([str(path) for path in written]) if as_json else "\n".join(map(str, written)))
+
+
+def _comparison(results: Path, names: tuple[str, ...], output: Path | None) -> Path:
+    from benchmark.compare import find_sides
+    from benchmark.report import write_comparison
+
+    a, b = find_sides(results, names)
+    return write_comparison(a, b, output or a.folder / f"{a.name}-against-{b.name}.html".replace(" ", "-"))
+
+
+def find_results(results_dir: Path, name: str) -> Path:
+    """Return the folder of the run or sweep called `name`; `latest` is a sweep where the newest run is part of it.
+
+    UsageError if there is none or more than one.
+    """
+    from benchmark.journal import SWEEP, find_sweep
+    from benchmark.results import LATEST, find_run
+
+    if (Path(name) / SWEEP).exists():
+        return Path(name)
+    folder = find_run(results_dir, name)
+    if name == LATEST and any(results_dir.glob(f"*/*/{SWEEP}")):
+        sweep = find_sweep(results_dir, LATEST)
+        if folder.name in {attempt.run_id for slot in sweep.journal.slots for attempt in slot.attempts}:
+            return sweep.path
+    return folder
+
+
+def write_reports(folders: Iterable[Path]) -> None:
+    """Write the reports of runs that have just ended and say where they lie; none that fails fails a run."""
+    from benchmark.report import write_report
+
+    for folder in folders:
+        try:
+            click.echo(f"report: {write_report(folder)}", err=True)
+        except Exception as error:
+            again = f"python -m benchmark report {folder.name}"
+            click.secho(f"warning: no report of {folder.name}: {error!r}; `{again}` tries again", fg="yellow", err=True)
