@@ -49,8 +49,8 @@ class Region(Protocol):
     hourly_cost_usd: pulumi.Input[float | None]
     """Sum over the region's hosts; None if a price is unknown."""
 
-    def admit(self, addresses: Sequence[pulumi.Input[str]]) -> None:
-        """Let in the hosts with these addresses: all of the testbed."""
+    def admit(self, addresses: Mapping[str, pulumi.Input[str]]) -> None:
+        """Let in the hosts with these names and addresses: all of the testbed."""
 
 
 class CreationProvider(ResourceProvider):
@@ -105,8 +105,9 @@ def create(settings: Settings) -> Testbed:
         found.update(zip(group, _regions(provider, plan, group), strict=True))
     regions = [found[name] for name in names]
     hosts = [host for region in regions for host in region.hosts]
+    addresses = {f"{name}-{index}": host["address"] for name in names for index, host in enumerate(found[name].hosts)}
     for region in regions:
-        region.admit([host["address"] for host in hosts])
+        region.admit(addresses)
     cost = total_cost([region.hourly_cost_usd for region in regions])
     expires = any(spec.provider in _CLOUDS for spec in specs)
     inventory = pulumi.Output.all(created_at, cost, *hosts).apply(

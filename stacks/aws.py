@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import pulumi
@@ -56,7 +56,7 @@ class AwsRegion(pulumi.ComponentResource):
         self.hourly_cost_usd = total_cost([price] * len(args.hosts))
         self.register_outputs({"hosts": self.hosts, "hourly_cost_usd": self.hourly_cost_usd})
 
-    def admit(self, addresses: Sequence[pulumi.Input[str]]) -> None:
+    def admit(self, addresses: Mapping[str, pulumi.Input[str]]) -> None:
         """Let in every host of the testbed by its address; see `CloudRegion.admit`."""
         self._network.admit(addresses)
 

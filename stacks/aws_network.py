@@ -48,10 +48,11 @@ class AwsNetwork:
         """The testbed's tags, with a name that tells what the resource is for."""
         return {**self._args.tags, "Name": f"{self._args.settings.testbed_id}-{self._args.region}-{purpose}"}
 
-    def admit(self, addresses: Sequence[pulumi.Input[str]]) -> None:
+    def admit(self, addresses: Mapping[str, pulumi.Input[str]]) -> None:
         """Let in every host of the testbed by its address; see `CloudRegion.admit`."""
+        every = list(addresses.values())
         for index, group in enumerate(self.groups[1:]):
-            some = addresses[index * PEERS_PER_GROUP : (index + 1) * PEERS_PER_GROUP]
+            some = every[index * PEERS_PER_GROUP : (index + 1) * PEERS_PER_GROUP]
             peers = aws.ec2.ManagedPrefixList(
                 f"{self._name}-peers-{index}",
                 address_family="IPv4",

@@ -58,8 +58,8 @@ class CloudRegion(Protocol):
     hourly_cost_usd: pulumi.Output[float | None]
     """Sum over the region's hosts; None if a price is unknown."""
 
-    def admit(self, addresses: Sequence[pulumi.Input[str]]) -> None:
-        """Let in these hosts; empty addresses, of stopped hosts, are left out."""
+    def admit(self, addresses: Mapping[str, pulumi.Input[str]]) -> None:
+        """Let in these hosts, by name; those with an empty address, as stopped ones have, are left out."""
 
 
 def cloud_region_args(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import binascii
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import pulumi
@@ -30,7 +30,7 @@ class MachineRegion:
         self.hosts = [pulumi.Output.from_input(host) for host in hosts]
         self.hourly_cost_usd: float | None = 0.0
 
-    def admit(self, addresses: Sequence[pulumi.Input[str]]) -> None:
+    def admit(self, addresses: Mapping[str, pulumi.Input[str]]) -> None:
         """Do nothing: the machines' firewalls are the user's own."""
 
 

@@ -12,7 +12,7 @@ only `pulumi destroy` ends the costs.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from functools import partial
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from typing import Any
@@ -63,7 +63,7 @@ class VultrRegion(pulumi.ComponentResource):
         self.hourly_cost_usd = total_cost([self._hourly_price()] * len(args.hosts))
         self.register_outputs({"hosts": self.hosts, "hourly_cost_usd": self.hourly_cost_usd})
 
-    def admit(self, addresses: Sequence[pulumi.Input[str]]) -> None:
+    def admit(self, addresses: Mapping[str, pulumi.Input[str]]) -> None:
         """Let in every host of the testbed by its address; see `CloudRegion.admit`."""
         if self._group is None:
             return
@@ -77,10 +77,10 @@ class VultrRegion(pulumi.ComponentResource):
             self._rule("udp", "0.0.0.0/0", "udp", "1:65535")
             self._rule("icmp", "0.0.0.0/0", "icmp", "")
             return
-        for index, address in enumerate(addresses):
+        for index, (name, address) in enumerate(addresses.items()):
             network: pulumi.Output[str] = pulumi.Output.from_input(address).apply(partial(_peer, index))
             for protocol, port in _PEER_PORTS.items():
-                self._rule(f"peer-{index}-{protocol}", network, protocol, port)
+                self._rule(f"{protocol}-from-{name}", network, protocol, port)
 
     def _rules_left(self) -> int:
         return RULES_PER_GROUP - len(self._services()) * len(self._args.settings.operator_cidrs)

@@ -33,7 +33,9 @@ def region(wanted: Settings, cloud: Cloud | None = None, **args: Any) -> Declare
 
     def program() -> pulumi.Output[Any]:
         made = AwsRegion("eu-west-1", args_of(wanted, **args))
-        made.admit([*(host["address"] for host in made.hosts), "192.0.2.1", ""])
+        made.admit(
+            {**{f"h{n}": host["address"] for n, host in enumerate(made.hosts)}, "away": "192.0.2.1", "stopped": ""}
+        )
         return pulumi.Output.all(hosts=pulumi.Output.all(*made.hosts), cost=made.hourly_cost_usd)
 
     return declare(program, cloud)
@@ -139,7 +141,7 @@ def test_the_peers_are_all_hosts_that_have_an_address() -> None:
 def test_many_peers_are_split_so_that_no_group_exceeds_its_rules() -> None:
     def program() -> pulumi.Output[Any]:
         made = AwsRegion("eu-west-1", args_of(settings(), peers=100))
-        made.admit([f"192.0.2.{index}" for index in range(100)])
+        made.admit({f"h{index}": f"192.0.2.{index}" for index in range(100)})
         return pulumi.Output.all(*made.hosts)
 
     declared = declare(program)

@@ -50,7 +50,7 @@ def test_regions_of_machines_declare_nothing() -> None:
         plan = Plan(wanted, OperatorKey(nowhere, None, "key"), nowhere, "zurich-0", peers=3)
         made = regions(plan, ["zurich", "boston"])
         for region in made:
-            region.admit(["192.0.2.1"])
+            region.admit({"away": "192.0.2.1"})
         assert [region.hourly_cost_usd for region in made] == [0.0, 0.0]
         return pulumi.Output.all(*(pulumi.Output.all(*region.hosts) for region in made))
 

@@ -33,7 +33,8 @@ def region(wanted: Settings, peers: int = 0, cloud: Cloud | None = None, **args:
 
     def program() -> pulumi.Output[Any]:
         made = VultrRegion("ewr", args_of(wanted, **args))
-        made.admit([*(host["address"] for host in made.hosts), *(f"192.0.2.{n}" for n in range(100, 100 + peers))])
+        own = {f"ewr-{n}": host["address"] for n, host in enumerate(made.hosts)}
+        made.admit({**own, **{f"away-{n}": f"192.0.2.{n}" for n in range(100, 100 + peers)}})
         return pulumi.Output.all(hosts=pulumi.Output.all(*made.hosts), cost=made.hourly_cost_usd)
 
     return declare(program, cloud)
@@ -94,11 +95,17 @@ def test_with_more_hosts_ssh_stays_closed_and_the_hosts_guard_the_rest(caplog: p
 def test_a_peer_without_an_address_lets_in_nobody() -> None:
     def program() -> pulumi.Output[Any]:
         made = VultrRegion("ewr", args_of(settings()))
-        made.admit(["", "198.51.100.9"])
+        made.admit({"stopped": "", "away": "198.51.100.9"})
         return pulumi.Output.all(*made.hosts)
 
     networks = {network for _, port, network in rules(declare(program)) if port != "22"}
     assert networks == {"192.0.2.0/32", "198.51.100.9/32"}
+
+
+def test_a_hosts_rules_keep_their_names_when_others_come() -> None:
+    few, many = (set(region(settings(), peers=count).of_type("FirewallRule")) for count in (0, 2))
+    assert few < many
+    assert "ewr-tcp-from-ewr-1" in few
 
 
 def test_bare_metal_has_no_firewall_group() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import pulumi
@@ -29,7 +29,7 @@ class LocalRegion(pulumi.ComponentResource):
         self.hosts = [self._host(f"{name}-{index}", name, plan, network) for index in range(plan.settings.instances)]
         self.register_outputs({})
 
-    def admit(self, addresses: Sequence[pulumi.Input[str]]) -> None:
+    def admit(self, addresses: Mapping[str, pulumi.Input[str]]) -> None:
         """Do nothing: the hosts of one network let each other in, and nobody else."""
 
     def _host(self, name: str, region: str, plan: Plan, network: LocalNetwork) -> pulumi.Output[dict[str, Any]]:
