@@ -18,6 +18,7 @@ from benchmark import supervision
 from benchmark.errors import InfrastructureError, Interrupted, SystemFailure, TestbedError, failure_kind
 from benchmark.events import Timeline
 from benchmark.host_usage import by_machine, host_usage
+from benchmark.logs import LogReport, collect_command, collected, parse_report, script
 from benchmark.manifest import manifest
 from benchmark.measurements import Measurement, measure
 from benchmark.monitoring import Series, write_samples
@@ -40,7 +41,7 @@ _LEAD_S = 0.05
 """Time between the last host's being told when to start and that moment, beyond the round trip to it."""
 _SCRAPE_DEADLINE_S = 30.0
 _PROGRESS_S = 2.0
-_LOG_LIMIT = 64 << 20
+_LOG_DEADLINE_S = 300.0
 _LOG_TAIL = 20
 _HOST_METRICS = (
     '{job="host",__name__=~"node_cpu_seconds_total|node_load1|node_memory_Mem(Total|Available)_bytes|'
@@ -214,11 +215,10 @@ class Run:
             series = self._samples()
             self.warm_up = self._cut(series)
             write_samples(self.folder.path / SAMPLES, series)
-            if self.testbed.settings.log_processing:
-                self._collect_logs()
+            logs = self._collect_logs()
             if self.request.snapshot:
                 self._save_snapshot()
-            summary = self._summarise(series, supervised)
+            summary = self._summarise(series, supervised, logs)
         self._write_manifest(supervised, summary)
         self.folder.write(SUMMARY, summary.to_json())
         self.timeline.tell("summary", summary=summary, folder=str(self.folder.path), timings=self._timings(supervised))
@@ -250,7 +250,7 @@ class Run:
         names = ["process_.*", protocol.leader_metric, *protocol.metrics.names]
         return f'{{job="node",__name__=~"{"|".join(name for name in names if name)}"}}'
 
-    def _summarise(self, series: Sequence[Series], supervised: Supervision) -> Summary:
+    def _summarise(self, series: Sequence[Series], supervised: Supervision, logs: LogReport) -> Summary:
         protocol = self.request.protocol
         measurement = measure(
             series,
@@ -279,7 +279,8 @@ class Run:
                 f"{protocol.load_step} tx/s per {protocol.load_from}"
             )
         identity = self.identity.model_copy(update={"leader": self._leader(series, verdict)})
-        return summarise(measurement, verdict, identity, usage, self.warm_up)
+        verdict.warnings.extend(logs.warnings())
+        return summarise(measurement, verdict, identity, usage, self.warm_up, logs.findings)
 
     def _due(self, measurement: Measurement) -> float:
         """The load that must have been offered in the window, in tx/s.
@@ -301,12 +302,19 @@ class Run:
             verdict.warnings.append(f"leadership changed within the window; {', '.join(leaders)} led")
         return leaders[0] if len(leaders) == 1 else None
 
-    def _collect_logs(self) -> None:
-        logs = f"{self.testbed.settings.working_dir}/{supervision.RUN_DIRECTORY}/{LOGS}"
-        paths = {process.host.name: [logs] for process in self.processes}
-        got = self.testbed.fleet.get(paths, self.folder.path / LOGS, deadline=_FILE_DEADLINE_S, limit=_LOG_LIMIT)
-        for host, reason in got.failed.items():
+    def _collect_logs(self) -> LogReport:
+        """Have the hosts search and compress their logs, and bring these home."""
+        if not self.testbed.settings.log_processing:
+            return LogReport()
+        fleet = self.testbed.fleet
+        directory = f"{self.testbed.settings.working_dir}/{supervision.RUN_DIRECTORY}"
+        files = collected(self.processes, directory)
+        searched = fleet.run(collect_command(directory), hosts=files, stdin=script(), deadline=_LOG_DEADLINE_S)
+        there = {host: files[host] for host in searched.ok}
+        got = fleet.get(there, self.folder.path / LOGS, deadline=_LOG_DEADLINE_S)
+        for host, reason in {**searched.failed, **got.failed}.items():
             self.timeline.tell("warning", text=f"logs of {host} are not complete: {reason}")
+        return parse_report({host: answer.stdout for host, answer in searched.ok.items()})
 
     def _save_snapshot(self) -> None:
         host = self.testbed.inventory.monitoring
@@ -321,10 +329,13 @@ class Run:
         status: Literal["failed", "interrupted"] = "interrupted" if isinstance(error, Interrupted) else "failed"
         text = str(error) if isinstance(error, TestbedError) else repr(error)
         failure = failure_kind(error) if status == "failed" else None
-        self.folder.write(SUMMARY, not_measured(self.identity, status, text, failure).to_json())
+        summary = not_measured(self.identity, status, text, failure)
+        self.folder.write(SUMMARY, summary.to_json())
         self._write_manifest(supervised)
-        if supervised is not None and self.testbed.settings.log_processing:
-            self._collect_logs()
+        if supervised is not None:
+            logs = self._collect_logs()
+            found = {"warnings": logs.warnings(), "log_findings": logs.findings}
+            self.folder.write(SUMMARY, summary.model_copy(update=found).to_json())
 
     def _timings(self, supervised: Supervision) -> dict[str, float]:
         """Seconds of each phase, of the system's own start, and of the overhead: all but start, warm-up and window."""

@@ -11,6 +11,7 @@ from benchmark.errors import FailureKind
 from benchmark.figures import Figures, Latency
 from benchmark.histogram import Finite
 from benchmark.host_usage import HostUsage
+from benchmark.logs import Findings
 from benchmark.measurements import Measurement
 from benchmark.validity import Verdict
 
@@ -84,6 +85,8 @@ class Summary(Identity):
     by_client: dict[str, Figures] = {}
     hosts: dict[str, HostUsage] = {}
     """What was used of each host, by its name."""
+    log_findings: Findings = {}
+    """Panics, crashes and errors in the log of each process that has any."""
 
     def to_json(self) -> str:
         """Return the text of `summary.json`."""
@@ -96,6 +99,7 @@ def summarise(
     identity: Identity,
     usage: Mapping[str, HostUsage] | None = None,
     warm_up: WarmUp | None = None,
+    log_findings: Findings | None = None,
 ) -> Summary:
     """Put a measurement and what was judged of it into a summary."""
     total = measurement.total
@@ -118,6 +122,7 @@ def summarise(
         by_region=measurement.regions,
         by_client=measurement.clients,
         hosts=dict(usage or {}),
+        log_findings=log_findings or {},
     )
 
 

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 import click
 
 from benchmark.cli.target import Target, on_testbed
-from benchmark.errors import UsageError
 from benchmark.inventory import GRAFANA_PORT
 from benchmark.parameters import make_protocol
 from benchmark.protocols import find_protocol
@@ -152,17 +151,14 @@ def ssh(stack: str | None, inventory: Path | None, host: str, command: tuple[str
 @click.argument("process", required=False)
 def logs(run: str, process: str | None) -> None:
     """Print the logs of RUN (an id, its beginning, or `latest`), of all processes or of PROCESS, such as node-0."""
+    from benchmark.logs import find_logs, log_name, read_log
     from benchmark.results import LOGS, find_run
 
-    folder = find_run(project_directory() / "results", run) / LOGS
-    found = sorted(folder.glob(f"*/logs/{process or '*'}.log"))
-    if not found:
-        have = ", ".join(sorted(path.stem for path in folder.glob("*/logs/*.log"))) or "none"
-        raise UsageError(f"no logs of {process or 'any process'} in {folder}; there are: {have}")
+    found = find_logs(find_run(project_directory() / "results", run) / LOGS, process)
     for path in found:
         if len(found) > 1:
-            click.echo(f"==> {path.stem} on {path.parent.parent.name} <==")
-        click.echo(path.read_text(errors="replace"))
+            click.echo(f"==> {log_name(path)} on {path.parent.name} <==")
+        click.echo(read_log(path))
 
 
 def make_view() -> View:

@@ -130,6 +130,7 @@ class View:
             for text in summary.warnings:
                 self.out.print(f"warning: {text}", style="yellow", markup=False)
         for summary in summaries:
+            self._findings(summary)
             self.out.print(f"results: {folder / summary.run_id}", soft_wrap=True, highlight=False)
 
     def sweep(self, folder: SweepFolder) -> None:
@@ -152,6 +153,13 @@ class View:
 
         for shown in tables.compared(compared):
             self.out.print(shown, soft_wrap=isinstance(shown, str), highlight=False)
+
+    def _findings(self, summary: Summary) -> None:
+        """Say which logs have errors; panics and crashes are warnings already."""
+        counts = {name: kinds["error"].count for name, kinds in summary.log_findings.items() if "error" in kinds}
+        if counts:
+            listed = ", ".join(f"{name} {count}" for name, count in list(counts.items())[:8])
+            self.out.print(f"errors in logs: {listed}; see log_findings in summary.json, `python -m benchmark logs`")
 
     def results(self, found: Sequence[tuple[Path, Summary | None]]) -> None:
         """Show a line for each run."""

@@ -115,7 +115,7 @@ def test_a_run_ends_with_a_result_that_can_be_checked(runner: Runner) -> None:
     assert manifest["packages"]["etcd-server"]
     assert manifest["start_skew_s"] < 0.5
     assert len(manifest["rtt_ms"]) == 6
-    assert len(list(folder.glob("logs/*/logs/*.log"))) == 10
+    assert len(list(folder.glob("logs/*/*.log.gz"))) == 10
     assert (folder / "samples.parquet").stat().st_size > 1000
     text = "".join(path.read_text(errors="replace") for path in folder.rglob("*.json*"))
     assert "PRIVATE KEY" not in text

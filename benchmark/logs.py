@@ -1,0 +1,122 @@
+"""The logs of a run: searched on the hosts that wrote them, compressed, and brought home up to a limit.
+
+assets/collect_logs.sh does it; what it looks for is written there.
+"""
+
+from __future__ import annotations
+
+import gzip
+import shlex
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from benchmark.errors import InfrastructureError, UsageError
+from benchmark.protocols import Process
+
+Kind = Literal["panic", "crash", "error"]
+KINDS: tuple[Kind, ...] = ("panic", "crash", "error")
+LIMIT = 16 << 20
+"""Bytes of one log that are kept, before compression."""
+LINES = 3
+SUFFIX = ".log.gz"
+_COLLECTED = "collected"
+_SCRIPT = Path(__file__).resolve().parent.parent / "assets" / "collect_logs.sh"
+
+
+class Finding(BaseModel):
+    """Lines of one kind in one log, all of it searched."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, use_attribute_docstrings=True)
+
+    count: int = Field(ge=1)
+    first: list[str]
+    """The first few lines, each cut after 400 characters."""
+
+
+Findings = dict[str, dict[Kind, Finding]]
+"""By process, then by kind."""
+
+
+@dataclass
+class LogReport:
+    """What the logs of a run hold, and which are not complete."""
+
+    findings: Findings = field(default_factory=dict)
+    cut: dict[str, int] = field(default_factory=dict)
+    """Size in bytes of the logs that are larger than the limit."""
+
+    def warnings(self) -> list[str]:
+        """Panics and crashes with the first line of each, and the logs that were cut."""
+        found = [
+            f"{process}: lines of a {kind} in its log: {finding.count}, the first: {finding.first[0]}"
+            for process, kinds in self.findings.items()
+            for kind, finding in kinds.items()
+            if kind != "error"
+        ]
+        return found + [
+            f"{process}: its log has {size} bytes, of which the first and the last {LIMIT // 2} are kept"
+            for process, size in self.cut.items()
+        ]
+
+
+def script() -> str:
+    """The bash script that searches and compresses; it is sent on standard input of `collect_command`."""
+    return _SCRIPT.read_text(encoding="utf-8")
+
+
+def collect_command(run_directory: str, limit: int = LIMIT) -> str:
+    """The command that runs the script in a run's folder on a host."""
+    return "exec " + shlex.join(["bash", "-s", "--", run_directory, str(limit), str(LINES)])
+
+
+def collected(processes: Iterable[Process], run_directory: str) -> dict[str, list[str]]:
+    """The files that the script leaves, by host."""
+    files: dict[str, list[str]] = {}
+    for process in processes:
+        files.setdefault(process.host.name, []).append(f"{run_directory}/{_COLLECTED}/{process.name}{SUFFIX}")
+    return files
+
+
+def parse_report(outputs: Mapping[str, str]) -> LogReport:
+    """Read what the script printed on each host; InfrastructureError if it is something else."""
+    report = LogReport()
+    counts: dict[tuple[str, Kind], int] = {}
+    lines: dict[tuple[str, Kind], list[str]] = {}
+    for host, output in outputs.items():
+        for line in output.splitlines():
+            match line.split("\t"):
+                case ["found", name, ("panic" | "crash" | "error") as kind, count]:
+                    counts[name, kind] = int(count)
+                case ["line", name, ("panic" | "crash" | "error") as kind, text]:
+                    lines.setdefault((name, kind), []).append(text.strip())
+                case ["cut", name, size]:
+                    report.cut[name] = int(size)
+                case _:
+                    raise InfrastructureError(f"{host}: the search of its logs printed {line!r:.200}")
+    for key in sorted(counts, key=lambda each: (each[0], KINDS.index(each[1]))):
+        report.findings.setdefault(key[0], {})[key[1]] = Finding(count=counts[key], first=lines.get(key, []))
+    return report
+
+
+def find_logs(folder: Path, process: str | None) -> list[Path]:
+    """Return the logs in a run's folder of logs, all or that of `process`; UsageError names those there are."""
+    found = sorted(folder.glob(f"*/{process or '*'}{SUFFIX}"))
+    if not found:
+        have = ", ".join(sorted(log_name(path) for path in folder.glob(f"*/*{SUFFIX}"))) or "none"
+        raise UsageError(f"no logs of {process or 'any process'} in {folder}; there are: {have}")
+    return found
+
+
+def log_name(path: Path) -> str:
+    """Return the process that a log is of."""
+    return path.name.removesuffix(SUFFIX)
+
+
+def read_log(path: Path) -> str:
+    """Return the text of a log; bytes that are no text are replaced."""
+    with gzip.open(path, "rt", encoding="utf-8", errors="replace") as file:
+        return file.read()
