@@ -1,0 +1,169 @@
+"""A stored run's figures beside those of ways that are common and wrong: `python -m tools.naive_figures RUN`.
+
+Prints a table in Markdown; docs/numbers.md holds one and says why they differ.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+
+from benchmark.counters import Process, Span, processes
+from benchmark.figures import Figures
+from benchmark.histogram import Histogram, merge
+from benchmark.measurements import measure
+from benchmark.metrics import LOAD_GENERATOR, Metrics
+from benchmark.monitoring import Series, read_samples
+from benchmark.results import MANIFEST, SAMPLES, find_run
+from benchmark.settings import parse_duration
+
+
+@dataclass(frozen=True)
+class Row:
+    """One figure, told in one way."""
+
+    figure: str
+    way: str
+    value: float | None
+    true: float
+    seconds: bool = True
+    """Whether it is a latency, else a rate in tx/s."""
+
+    def __str__(self) -> str:
+        if self.value is None or not self.true:
+            return f"| {self.figure} | {self.way} | - | - |"
+        shown = f"{self.value * 1000:.1f} ms" if self.seconds else f"{self.value:.2f} tx/s"
+        return f"| {self.figure} | {self.way} | {shown} | {self.value / self.true - 1:+.1%} |"
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A run's samples and times (unix s), all of it and its measured window."""
+
+    series: Sequence[Series]
+    begin: float
+    start: float
+    end: float
+    step: float
+    metrics: Metrics = LOAD_GENERATOR
+
+    def clients(self) -> list[Process]:
+        """The load generators."""
+        return processes(self.series, self.metrics.job, self.metrics.counters)
+
+    def figures(self) -> Figures:
+        """The figures as this project tells them."""
+        return measure(self.series, self.start, self.end, metrics=self.metrics, scrape_interval=self.step).total
+
+
+def read_stored(folder: Path) -> Stored:
+    """Read a run from its folder; UsageError if its samples are missing."""
+    manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+    times, settings = manifest["times"], manifest["parameters"].get("settings", {})
+    step = parse_duration(settings.get("scrape_interval", 5)).total_seconds()
+    return Stored(read_samples(folder / SAMPLES), times["load"], times["start"], times["end"], step)
+
+
+def rows(run: Stored) -> list[Row]:
+    """Return every figure in every way, the right one first."""
+    right = run.figures()
+    latency = right.latency_s
+    if latency is None:
+        return []
+    clients = [(process, span) for process in run.clients() if (span := process.span(run.start, run.end))]
+    whole = [(process, span) for process in run.clients() if (span := process.span(run.begin, run.end))]
+    name = run.metrics.latency
+    means = [p.growth(f"{name}_sum", s) / p.growth(f"{name}_count", s) for p, s in clients]
+    single = [p.histogram(name, s) for p, s in clients]
+    rate, total = right.throughput_tps, run.end - run.begin
+    p99 = latency.p99.estimate
+    return [
+        Row("throughput", "**growth between real samples of the window, summed over clients**", rate, rate, False),
+        Row("", f"`sum(rate({name}_count[{total:.0f}s]))` at the end: the whole run", _server_rate(run), rate, False),
+        Row("", "count at the end by time since the load began", _last_counts(run) / total, rate, False),
+        Row("mean latency", "**sum by count of the window, of all clients**", latency.mean, latency.mean),
+        Row("", "`sum / count` as scraped at the end: the whole run", _growth(whole, name), latency.mean),
+        Row("", "mean of the clients' means", float(np.mean(means)), latency.mean),
+        Row("p99", f"**summed buckets of all clients, {_bounds(latency.p99.lower, latency.p99.upper)}**", p99, p99),
+        Row("", "mean of the clients' p99", _average([_p99(each) for each in single]), p99),
+        Row("", "mean over time of p99 per scrape", _over_time(run), p99),
+        Row("", "p99 of the whole run", _p99(merge([p.histogram(name, s) for p, s in whole])), p99),
+        Row("stdev", "**from squared latencies of all clients**", latency.stdev, latency.stdev or 0.0),
+        Row("", "standard deviation of the clients' means", float(np.std(means)), latency.stdev or 0.0),
+    ]
+
+
+def prometheus_rate(times: Sequence[float], values: Sequence[float], start: float, end: float) -> float:
+    """Return what Prometheus' `rate` says of a counter over the range from `start` to `end` (s): an extrapolation.
+
+    promql/functions.go, extrapolatedRate, of release 2.42. NaN with fewer than two samples.
+    """
+    inside = [(time, value) for time, value in zip(times, values, strict=True) if start <= time <= end]
+    if len(inside) < 2:
+        return math.nan
+    (first, low), (last, _) = inside[0], inside[-1]
+    growth = sum(b - a if b >= a else b for (_, a), (_, b) in pairwise(inside))
+    sampled = last - first
+    between = sampled / (len(inside) - 1)
+    before, after = first - start, end - last
+    if growth > 0 and low >= 0:
+        before = min(before, sampled * low / growth)
+    extended = sampled + sum(gap if gap < 1.1 * between else between / 2 for gap in (before, after))
+    return growth * extended / sampled / (end - start)
+
+
+def _server_rate(run: Stored) -> float:
+    name = f"{run.metrics.latency}_count"
+    counters = [one for one in run.series if one.metric == name and one.labels.get("job") == run.metrics.job]
+    rates = [prometheus_rate(list(one.times), list(one.values), run.begin, run.end) for one in counters]
+    return float(np.nansum(rates))
+
+
+def _last_counts(run: Stored) -> float:
+    return float(sum(process.gauge(f"{run.metrics.latency}_count")[-1] for process in run.clients()))
+
+
+def _growth(whole: Sequence[tuple[Process, Span]], name: str) -> float:
+    count = sum(float(process.gauge(f"{name}_count")[span.last]) for process, span in whole)
+    return sum(float(process.gauge(f"{name}_sum")[span.last]) for process, span in whole) / count
+
+
+def _over_time(run: Stored) -> float | None:
+    timeline = measure(run.series, run.start, run.end, metrics=run.metrics, scrape_interval=run.step).timeline
+    return None if timeline is None else float(np.nanmean(timeline.p99_s))
+
+
+def _p99(histogram: Histogram) -> float | None:
+    quantile = histogram.quantile(0.99)
+    return quantile.estimate if quantile else None
+
+
+def _average(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return float(np.mean(known)) if known else None
+
+
+def _bounds(lower: float, upper: float | None) -> str:
+    return f"in ({lower * 1000:g}, {'∞' if upper is None else f'{upper * 1000:g}'}]"
+
+
+def main(arguments: Sequence[str], show: Callable[[str], object] = print) -> int:
+    """Print the table of the run that the only argument names."""
+    if len(arguments) != 1:
+        show("usage: python -m tools.naive_figures RUN")
+        return 2
+    show("| figure | way | value | error |\n| --- | --- | ---: | ---: |")
+    for row in rows(read_stored(find_run(Path("results"), arguments[0]))):
+        show(str(row))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
