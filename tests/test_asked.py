@@ -1,0 +1,88 @@
+"""What is asked for: options over settings, two sides of a comparison, and a record that notices changes."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmark.cli.asked import make_request, record, varied
+from benchmark.errors import SettingsError, UsageError
+from benchmark.settings import Settings
+
+OPTIONS: dict[str, Any] = dict.fromkeys(
+    ("committee", "duration", "warm_up", "profile", "dedicated_clients", "protocol", "commit", "repository", "binaries")
+) | {"snapshot": False, "name": None}
+
+
+def settings(**fields: Any) -> Settings:
+    return Settings.model_validate({"regions": ["a", "b"]} | fields)
+
+
+def test_options_win_over_settings() -> None:
+    asked = OPTIONS | {"duration": timedelta(seconds=7), "dedicated_clients": 2, "warm_up": timedelta(seconds=3)}
+    request = make_request(settings(benchmark_duration="3m", dedicated_clients=1), Path("r"), asked, (10,))
+    assert (request.duration_s, request.dedicated_clients, request.warm_up_s) == (7, 2, 3)
+    assert request.find_warm_up is False
+
+
+@pytest.mark.parametrize(
+    ("fields", "asked", "expected"),
+    [
+        ({}, {}, (15, True)),
+        ({"warm_up": "2s"}, {}, (2, False)),
+        ({"warm_up": 0}, {}, (0, False)),
+        ({}, {"profile": "ramp"}, (15, False)),
+    ],
+)
+def test_the_warm_up_is_found_where_none_was_given(
+    fields: dict[str, Any], asked: dict[str, Any], expected: tuple[float, bool]
+) -> None:
+    request = make_request(settings(**fields), Path("r"), OPTIONS | asked, (10,))
+    assert (request.warm_up_s, request.find_warm_up) == expected
+
+
+def test_sides_change_options_and_fields_also_deep_inside() -> None:
+    base = settings(node_parameters={"heartbeat_ms": 100, "snapshot_count": 5})
+    words = ["committee=3", "node_parameters.heartbeat_ms=50", "duration=9s"]
+    changed, own = varied(base, OPTIONS, words)
+    assert changed.node_parameters == {"heartbeat_ms": 50, "snapshot_count": 5}
+    assert (own["committee"], own["duration"]) == (3, timedelta(seconds=9))
+    assert base.node_parameters == {"heartbeat_ms": 100, "snapshot_count": 5}
+    assert OPTIONS["committee"] is None
+
+
+def test_a_side_may_be_a_file(tmp_path: Path) -> None:
+    (tmp_path / "b.yaml").write_text("regions: [a, b]\nnode_parameters: {heartbeat_ms: 70}\n")
+    changed, own = varied(settings(dedicated_clients=2), OPTIONS, [str(tmp_path / "b.yaml"), "committee=5"])
+    assert changed.node_parameters == {"heartbeat_ms": 70}
+    assert changed.dedicated_clients == 2
+    assert own["committee"] == 5
+
+
+def test_repositories_keep_their_credentials_to_themselves() -> None:
+    base = settings(repository={"url": "https://secret-token@example.org/x", "commit": "main"})
+    changed, own = varied(base, OPTIONS, ["commit=abc"])
+    assert changed.repository == base.repository
+    assert own["commit"] == "abc"
+    request = make_request(settings(), Path("r"), OPTIONS, (10,))
+    assert "source" not in record(request)
+
+
+@pytest.mark.parametrize(
+    ("word", "message"),
+    [("comittee=3", "comittee"), ("committee=three", "expected a whole number"), ("dedicated_clients=x", "'x'")],
+)
+def test_mistakes_are_named(word: str, message: str) -> None:
+    with pytest.raises((SettingsError, UsageError), match=message):
+        varied(settings(), OPTIONS, [word])
+
+
+def test_a_record_tells_what_changed() -> None:
+    before = record(make_request(settings(), Path("r"), OPTIONS, (10, 20)))
+    after = record(make_request(settings(node_parameters={"heartbeat_ms": 7}), Path("r"), OPTIONS, (10, 20)))
+    changed = {name for name in before if before[name] != after[name]}
+    assert changed == {"node_parameters", "parameters"}
+    assert before["loads"] == [10, 20]
