@@ -114,6 +114,14 @@ def test_the_web_server_of_the_examples_is_read_by_clients_of_their_own(runner: 
     assert sorted(event.data["plans"][0].shares for event in runner.events if event.kind == "plan") == [(100, 100)]
 
 
+def test_the_system_described_in_the_docs_is_measured(runner: Runner, tmp_path: Path) -> None:
+    text = (EXAMPLES.parents[1] / "docs" / "protocols.md").read_text(encoding="utf-8")
+    (tmp_path / "web.yaml").write_text(text.split("```yaml\n")[1].split("```")[0])
+    summary = runner(str(tmp_path / "web.yaml"), 40, committee=2, dedicated_clients=1)
+    assert (summary.status, summary.protocol) == ("ok", "python-web"), summary.reasons
+    assert summary.throughput_tps == pytest.approx(40, rel=0.03)
+
+
 def test_a_load_in_steps_is_offered_as_scheduled(runner: Runner) -> None:
     summary = runner(str(EXAMPLES / "nginx.yaml"), 200, committee=1, profile="steps:2", duration_s=8.0)
     assert summary.status == "ok", summary.reasons
