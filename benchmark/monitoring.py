@@ -74,6 +74,11 @@ class Progress:
     mean_s: float | None = None
     p50_s: float | None = None
     p99_s: float | None = None
+    nodes: float | None = None
+    """Nodes that are scraped; null where they export no metrics. Of them, `nodes_up` answered the last scrape."""
+    nodes_up: float | None = None
+    clients: float | None = None
+    clients_up: float | None = None
 
 
 def targets(hosts: Sequence[Host], endpoints: Iterable[Endpoint]) -> dict[str, str]:
@@ -246,6 +251,8 @@ def _progress_query(milliseconds: int) -> str:
         "p50_s": f"histogram_quantile(0.5, {buckets})",
         "p99_s": f"histogram_quantile(0.99, {buckets})",
     }
+    for job in ("node", "client"):
+        figures |= {f"{job}s": f'count(up{{job="{job}"}})', f"{job}s_up": f'sum(up{{job="{job}"}})'}
     return " or ".join(f'label_replace({query}, "figure", "{name}", "", "")' for name, query in figures.items())
 
 

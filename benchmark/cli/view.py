@@ -1,4 +1,4 @@
-"""What the command line shows: plain lines where there is no terminal, a status line where there is one."""
+"""What the command line shows: plain lines where there is no terminal, a live panel where there is one."""
 
 from __future__ import annotations
 
@@ -8,9 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
-from rich.status import Status
+from rich.live import Live
 from rich.table import Table
 
+from benchmark.cli.live import PHASES, LivePanel, live
+from benchmark.cli.live import milliseconds as _milliseconds
+from benchmark.cli.live import number as _number
 from benchmark.events import Event
 from benchmark.inventory import Inventory
 
@@ -24,38 +27,26 @@ if TYPE_CHECKING:
     from benchmark.summary import Summary
 
 _COLOURS = {"ready": "green", "stopped": "red", "unreachable": "red"}
-_PHASES = {
-    "connect": "connecting to all hosts",
-    "check": "checking hosts",
-    "install": "installing",
-    "configure": "configuring",
-    "monitor": "preparing the monitoring",
-    "start_nodes": "starting nodes, waiting until they are ready",
-    "start_clients": "starting clients",
-    "warm_up": "warming up",
-    "measure": "measuring",
-    "stop": "stopping",
-    "collect": "collecting samples and logs",
-}
 
 
 class View:
-    """Shows events as they come, and tables at the end; a context that ends the status line."""
+    """Shows events as they come, and tables at the end; a context that ends the live panel."""
 
     def __init__(self) -> None:
         self.out = Console()
         self.progress = Console(stderr=True, highlight=False)
-        self._status: Status | None = None
+        self._panel = LivePanel()
+        self._live: Live | None = None
 
     def __enter__(self) -> View:
         if self.progress.is_terminal:
-            self._status = self.progress.status("")
-            self._status.start()
+            self._live = live(self._panel, self.progress)
+            self._live.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._status:
-            self._status.stop()
+        if self._live:
+            self._live.stop()
 
     def observe(self, event: Event) -> None:
         """Show an event."""
@@ -81,18 +72,20 @@ class View:
         self.progress.print(f"  {data['text']}", soft_wrap=True, markup=False)
 
     def _on_run(self, data: Mapping[str, Any]) -> None:
+        self._panel.run(data)
         self.progress.print(f"run {data['run_id']}")
 
     def _on_phase(self, data: Mapping[str, Any]) -> None:
-        text = _PHASES.get(data["name"], data["name"])
-        if self._status:
-            self._status.update(text)
+        self._panel.phase(data["name"])
 
     def _on_phase_end(self, data: Mapping[str, Any]) -> None:
-        text = _PHASES.get(data["name"], data["name"])
+        text = PHASES.get(data["name"], data["name"])
         self.progress.print(f"  {text:<46}{data['seconds']:8.2f} s", style="dim")
 
     def _on_progress(self, data: Mapping[str, Any]) -> None:
+        self._panel.progress(data)
+        if self._live:
+            return
         figures = [
             f"offered {_number(data['offered_tps'])} tx/s",
             f"achieved {_number(data['achieved_tps'])} tx/s",
@@ -100,11 +93,7 @@ class View:
         ]
         if data["errors_tps"]:
             figures.append(f"[red]errors {_number(data['errors_tps'])}/s[/red]")
-        text = f"  {'; '.join(figures)}; {data['left_s']:.0f} s left"
-        if self._status:
-            self._status.update(text)
-        else:
-            self.progress.print(text)
+        self.progress.print(f"  {'; '.join(figures)}; {data['left_s']:.0f} s left", soft_wrap=True)
 
     def _on_warning(self, data: Mapping[str, Any]) -> None:
         self.progress.print(f"warning: {data['text']}", style="yellow", markup=False)
@@ -232,11 +221,3 @@ def _row(summary: Summary) -> list[str]:
 def _quantile(quantile: Quantile) -> str:
     upper = _milliseconds(quantile.upper) if quantile.upper is not None else "∞"
     return f"{_milliseconds(quantile.estimate)}\n({_milliseconds(quantile.lower)}-{upper})"
-
-
-def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:.1f}"
-
-
-def _milliseconds(seconds: float | None) -> str:
-    return "-" if seconds is None else f"{seconds * 1000:.4g} ms"

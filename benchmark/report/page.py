@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -144,7 +144,8 @@ def claim(record: Record, precise: Precision) -> str:
     text += f"for {summary.window.seconds:g} s"
     if summary.latency_s:
         latency = summary.latency_s
-        text += f"; the latency was {words.duration(latency.mean)}{_plus(precise.mean_s, words.error)} in the mean"
+        half = _plus(precise.mean_s, lambda half: words.error(half, latency.mean))
+        text += f"; the latency was {words.duration(latency.mean)}{half} in the mean"
         text += f", its 99th percentile is {_within(latency.p99)}"
     return text + "."
 
@@ -157,7 +158,7 @@ def _count(number: int, noun: str) -> str:
     return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
-def _plus(half: float | None, written: Any) -> str:
+def _plus(half: float | None, written: Callable[[float], str]) -> str:
     return f" ± {written(half)}" if half is not None else ""
 
 
@@ -168,7 +169,7 @@ def _tiles(record: Record, precise: Precision) -> list[tuple[str, str, str]]:
     throughput = f"± {words.rate(precise.throughput_tps)} (95 %)" if precise.throughput_tps is not None else unknown
     tiles = [("throughput", f"{words.rate(summary.throughput_tps)} tx/s", throughput)]
     if latency:
-        mean = f"± {words.error(precise.mean_s)} (95 %)" if precise.mean_s is not None else unknown
+        mean = f"± {words.error(precise.mean_s, latency.mean)} (95 %)" if precise.mean_s is not None else unknown
         tiles.append(("mean latency", words.duration(latency.mean), mean))
         for name in ("p50", "p90", "p99"):
             quantile = getattr(latency, name)
@@ -202,5 +203,5 @@ def _asked(record: Record) -> list[tuple[str, str]]:
 
 
 def _inline(parameters: Mapping[str, Any] | None) -> str:
-    held = words.redacted(parameters or {})
+    held = parameters or {}
     return ", ".join(f"{name} {value}" for name, value in held.items() if value is not None)

@@ -15,6 +15,7 @@ from benchmark.figures import Metrics
 from benchmark.histogram import Histogram, merge
 from benchmark.host_usage import COUNTERS, HostUsage, host_usage
 from benchmark.monitoring import Series, read_samples
+from benchmark.report.words import redacted
 from benchmark.results import EVENTS, MANIFEST, SAMPLES, read_summary
 from benchmark.settings import parse_duration
 from benchmark.summary import Summary
@@ -139,8 +140,8 @@ class Record:
 
 
 def read_record(folder: Path) -> Record:
-    """Read a run's folder; UsageError if it holds no manifest or no summary."""
-    manifest = _read_json(folder / MANIFEST)
+    """Read a run's folder, without secrets; UsageError if it holds no manifest or no summary."""
+    manifest = redacted(_read_json(folder / MANIFEST))
     summary = read_summary(folder)
     if summary is None:
         raise UsageError(f"{folder} has no summary: the run was killed before it wrote one, so there is no report")

@@ -17,10 +17,7 @@ from benchmark.settings import Settings
 def processes(record: Record) -> list[tuple[str, str, str]]:
     """Return name, host and command of every process of the run."""
     processes = record.manifest.get("placement", {}).get("processes", {})
-    return [
-        (name, str(process["host"]), str(words.redacted(shlex.join(process["argv"]))))
-        for name, process in processes.items()
-    ]
+    return [(name, str(process["host"]), shlex.join(process["argv"])) for name, process in processes.items()]
 
 
 def versions(record: Record) -> list[tuple[str, str]]:
@@ -47,7 +44,7 @@ def commands(record: Record) -> list[str]:
         f"pulumi stack select --create {shlex.quote(str(testbed))}",
         "pulumi config set settings settings.yaml",
         "pulumi up",
-        str(words.redacted(f"python -m benchmark {shlex.join(arguments)}")),
+        f"python -m benchmark {shlex.join(arguments)}",
     ]
 
 
@@ -58,7 +55,7 @@ def settings(record: Record) -> str:
         kept = {"testbed_id": model.testbed_id} | model.model_dump(mode="json", exclude_defaults=True)
     except ValidationError:
         kept = dict(record.settings)
-    return str(yaml.safe_dump(words.redacted(kept), sort_keys=False, allow_unicode=True))
+    return str(yaml.safe_dump(kept, sort_keys=False, allow_unicode=True))
 
 
 def files(folder: Path) -> Sequence[tuple[str, str]]:

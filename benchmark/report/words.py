@@ -27,10 +27,16 @@ def duration(seconds: float | None) -> str:
     """Return a latency with its unit: `135 ms`, `1.53 s`, `82 µs`."""
     if seconds is None or not math.isfinite(seconds):
         return NONE
-    for scale, unit in ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs")):
-        if abs(seconds) >= scale:
-            return f"{_digits(seconds / scale)}\N{NO-BREAK SPACE}{unit}"
-    return f"{_digits(seconds * 1e6)}\N{NO-BREAK SPACE}µs" if seconds else "0\N{NO-BREAK SPACE}s"
+    scale, unit = _unit(seconds)
+    return f"{_digits(seconds / scale)}\N{NO-BREAK SPACE}{unit}"
+
+
+def error(half: float | None, value: float) -> str:
+    """Return half of the interval of a latency in the unit of its `value`: two significant digits."""
+    if half is None or not math.isfinite(half):
+        return NONE
+    scale, unit = _unit(value)
+    return f"{_digits(half / scale, 2)}\N{NO-BREAK SPACE}{unit}"
 
 
 def bounds(quantile: Quantile) -> str:
@@ -41,11 +47,6 @@ def bounds(quantile: Quantile) -> str:
     if low[-3:] == high[-3:]:
         low = low.split("\N{NO-BREAK SPACE}")[0]
     return f"{low}\N{EN DASH}{high}"
-
-
-def error(seconds: float | None) -> str:
-    """Return half of an interval of latencies with its unit: two significant digits."""
-    return duration(float(f"{seconds:.2g}")) if seconds is not None and math.isfinite(seconds) else NONE
 
 
 def size(count: float | None) -> str:
@@ -85,10 +86,15 @@ def redacted(value: Any) -> Any:
     return _OPTION.sub(r"\1(not shown)", _LOGIN.sub("", value)) if isinstance(value, str) else value
 
 
-def _digits(value: float) -> str:
-    """Write three significant digits without an exponent."""
+def _unit(seconds: float) -> tuple[float, str]:
+    units = ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs"))
+    return next((each for each in units if abs(seconds) >= each[0]), units[-1] if seconds else units[0])
+
+
+def _digits(value: float, count: int = 3) -> str:
+    """Write `count` significant digits without an exponent, no zeros at the end."""
     if value == 0:
         return "0"
-    places = max(0, 2 - math.floor(math.log10(abs(value))))
+    places = max(0, count - 1 - math.floor(math.log10(abs(value))))
     text = f"{value:.{places}f}"
     return text.rstrip("0").rstrip(".") if "." in text else text

@@ -1,0 +1,145 @@
+"""The panel that a terminal shows while runs go: phase, time left, load, latency, health. Drawn once a second."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.panel import Panel
+from rich.text import Text
+
+PHASES = {
+    "connect": "connecting to all hosts",
+    "check": "checking hosts",
+    "install": "installing",
+    "configure": "configuring",
+    "monitor": "preparing the monitoring",
+    "start_nodes": "starting nodes, waiting until they are ready",
+    "start_clients": "starting clients",
+    "warm_up": "warming up",
+    "measure": "measuring",
+    "stop": "stopping",
+    "collect": "collecting samples and logs",
+}
+_BARS = "▁▂▃▄▅▆▇█"
+_BAR_WIDTH = 30
+_HISTORY = 30
+
+
+class LivePanel:
+    """What goes on now, told by events; a renderable of rich."""
+
+    def __init__(self, clock: Callable[[], float] = time.time) -> None:
+        self._clock = clock
+        self._title = ""
+        self._phase = ""
+        self._since = clock()
+        self._load_since: float | None = None
+        self._until: float | None = None
+        self._figures: Mapping[str, Any] = {}
+        self._achieved: deque[float] = deque(maxlen=_HISTORY)
+        self._p99: deque[float] = deque(maxlen=_HISTORY)
+
+    def run(self, data: Mapping[str, Any]) -> None:
+        """Begin anew: another run."""
+        self._title = f"{data['run_id']}: {data['load']:g} tx/s"
+        self._load_since = self._until = None
+        self._figures = {}
+        self._achieved.clear()
+        self._p99.clear()
+
+    def phase(self, name: str) -> None:
+        """Enter a phase."""
+        self._phase, self._since = name, self._clock()
+        if name == "warm_up":
+            self._load_since = self._since
+        if name == "stop":
+            self._until = None
+
+    def progress(self, data: Mapping[str, Any]) -> None:
+        """Take new figures."""
+        self._figures = data
+        self._until = self._clock() + data["left_s"]
+        self._load_since = self._load_since or self._clock()
+        if data.get("achieved_tps") is not None:
+            self._achieved.append(data["achieved_tps"])
+        if data.get("p99_s") is not None:
+            self._p99.append(data["p99_s"])
+
+    def __rich__(self) -> RenderableType:
+        lines = [self._first_line()]
+        if self._figures:
+            lines += [self._load_line(), self._latency_line(), self._health_line()]
+        return Panel(Group(*lines), title=Text(self._title, overflow="ellipsis", no_wrap=True), title_align="left")
+
+    def _first_line(self) -> Text:
+        now = self._clock()
+        line = Text(f"{PHASES.get(self._phase, self._phase or 'starting')}  ", no_wrap=True, overflow="ellipsis")
+        if self._until is None or self._load_since is None:
+            return line.append(clock_time(now - self._since), style="dim")
+        whole = max(self._until - self._load_since, 1e-9)
+        full = round(_BAR_WIDTH * min(max((now - self._load_since) / whole, 0.0), 1.0))
+        line.append("━" * full, style="green").append("─" * (_BAR_WIDTH - full), style="dim")
+        return line.append(f"  {clock_time(max(0.0, self._until - now))} left")
+
+    def _load_line(self) -> Text:
+        offered, achieved = self._figures.get("offered_tps"), self._figures.get("achieved_tps")
+        line = Text("load     ", style="dim", no_wrap=True, overflow="ellipsis")
+        line.append(f"offered {number(offered)} tx/s, achieved {number(achieved)} tx/s", style="not dim")
+        if offered and achieved is not None:
+            short = achieved < 0.98 * offered
+            line.append(f" ({achieved / offered:.0%})", style="not dim yellow" if short else "not dim green")
+        return line.append(f"  {sparkline(self._achieved)}", style="not dim cyan")
+
+    def _latency_line(self) -> Text:
+        figures = [f"{name} {milliseconds(self._figures.get(f'{name}_s'))}" for name in ("mean", "p50", "p99")]
+        line = Text("latency  ", style="dim", no_wrap=True, overflow="ellipsis")
+        return line.append(", ".join(figures), style="not dim").append(
+            f"  {sparkline(self._p99)}", style="not dim cyan"
+        )
+
+    def _health_line(self) -> Text:
+        line = Text("health   ", style="dim", no_wrap=True, overflow="ellipsis")
+        for job in ("nodes", "clients"):
+            up, count = self._figures.get(f"{job}_up"), self._figures.get(job)
+            if up is not None and count is not None:
+                style = "not dim green" if up == count else "not dim bold red"
+                line.append(f"{job} {up:.0f}/{count:.0f} up", style=style).append(", ")
+        if (waiting := self._figures.get("inflight")) is not None:
+            line.append(f"{waiting:.0f} in flight, ", style="not dim")
+        errors = self._figures.get("errors_tps") or 0.0
+        return line.append(f"errors {errors:.1f}/s", style="not dim bold red" if errors else "not dim")
+
+
+def live(panel: LivePanel, console: Console) -> Live:
+    """Return the context in which `panel` is shown below what else is printed; it is gone afterwards."""
+    return Live(panel, console=console, refresh_per_second=1, transient=True, redirect_stdout=False)
+
+
+def sparkline(values: deque[float]) -> str:
+    """Draw values as bars of eight heights, the lowest one for 0."""
+    highest = max(values, default=0.0)
+    if highest <= 0:
+        return ""
+    return "".join(_BARS[min(7, max(0, int(8 * value / highest)))] for value in values)
+
+
+def clock_time(seconds: float) -> str:
+    """Write seconds as `1:05`, `1:02:03`."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def number(value: float | None) -> str:
+    """Write a rate or a count."""
+    return "-" if value is None else f"{value:.1f}"
+
+
+def milliseconds(seconds: float | None) -> str:
+    """Write a latency."""
+    return "-" if seconds is None else f"{seconds * 1000:.4g} ms"

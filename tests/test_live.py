@@ -1,0 +1,145 @@
+from __future__ import annotations
+
+import io
+import time
+from collections import deque
+from typing import Any, Literal
+
+import pytest
+from rich.console import Console
+
+from benchmark.cli.live import LivePanel, clock_time, live, sparkline
+from benchmark.cli.view import View
+from benchmark.events import Event
+
+RUN = {"run_id": "20261122T161108Z-etcd-3.4.234b-5n-50tps-8129", "load": 50}
+FIGURES: dict[str, Any] = {
+    "left_s": 60.0, "offered_tps": 50.0, "achieved_tps": 40.0, "errors_tps": 0.0, "inflight": 6.0,
+    "mean_s": 0.135, "p50_s": 0.13, "p99_s": 0.31, "nodes": 5.0, "nodes_up": 4.0, "clients": 5.0, "clients_up": 5.0,
+}  # fmt: skip
+
+
+class Clock:
+    now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def panel(clock: Clock) -> LivePanel:
+    made = LivePanel(clock)
+    made.run(RUN)
+    return made
+
+
+def shown(panel: LivePanel, width: int = 100, colours: bool = False) -> str:
+    system: Literal["standard"] | None = "standard" if colours else None
+    console = Console(file=io.StringIO(), width=width, force_terminal=colours, color_system=system)
+    console.print(panel)
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue()
+
+
+def test_before_there_is_load_it_shows_the_phase_and_for_how_long(panel: LivePanel, clock: Clock) -> None:
+    panel.phase("install")
+    clock.now += 75
+    text = shown(panel)
+    assert "installing  1:15" in text
+    assert "50 tx/s" in text
+    assert "left" not in text
+    assert len(text.splitlines()) == 3
+
+
+def test_under_load_it_shows_load_latency_health_and_time_left(panel: LivePanel, clock: Clock) -> None:
+    panel.phase("warm_up")
+    clock.now += 20
+    panel.progress(FIGURES)
+    panel.phase("measure")
+    clock.now += 20
+    text = shown(panel)
+    assert "measuring  ━━━━━━━━━━━━━━━───────────────  0:40 left" in text, "half of 80 s"
+    assert "offered 50.0 tx/s, achieved 40.0 tx/s (80%)" in text
+    assert "mean 135 ms, p50 130 ms, p99 310 ms" in text
+    assert "nodes 4/5 up, clients 5/5 up, 6 in flight, errors 0.0/s" in text
+
+
+def test_time_left_is_never_negative_and_ends_with_the_load(panel: LivePanel, clock: Clock) -> None:
+    panel.phase("measure")
+    panel.progress(FIGURES)
+    clock.now += 100
+    assert "0:00 left" in shown(panel)
+    panel.phase("stop")
+    assert "left" not in shown(panel)
+
+
+def test_what_is_wrong_is_red_and_what_is_not_known_a_dash(panel: LivePanel) -> None:
+    panel.phase("measure")
+    panel.progress(FIGURES)
+    red = "\x1b[1;31m"
+    assert f"{red}nodes 4/5 up" in shown(panel, colours=True)
+    assert f"{red}errors" not in shown(panel, colours=True)
+    panel.progress({"left_s": 1.0, "errors_tps": 2.0, "offered_tps": None, "mean_s": None})
+    text = shown(panel, colours=True)
+    assert f"{red}errors 2.0/s" in text
+    assert "offered - tx/s" in text
+    assert "nodes" not in text
+
+
+def test_another_run_begins_anew(panel: LivePanel) -> None:
+    panel.phase("measure")
+    panel.progress(FIGURES)
+    panel.run(RUN | {"load": 100})
+    panel.phase("configure")
+    assert "offered" not in shown(panel)
+    assert "100 tx/s" in shown(panel)
+
+
+@pytest.mark.parametrize("width", [20, 40, 80, 200])
+def test_it_fits_any_terminal_and_keeps_its_height(panel: LivePanel, width: int) -> None:
+    panel.phase("measure")
+    panel.progress(FIGURES)
+    lines = shown(panel, width).splitlines()
+    assert len(lines) == 6
+    assert max(map(len, lines)) <= width
+
+
+def test_sparklines_begin_at_zero() -> None:
+    assert sparkline(deque([0.0, 50.0, 100.0])) == "▁▅█"
+    assert sparkline(deque()) == sparkline(deque([0.0])) == ""
+
+
+def test_times_are_written_like_those_of_a_clock() -> None:
+    assert [clock_time(seconds) for seconds in (0, 59.6, 3725)] == ["0:00", "1:00", "1:02:05"]
+
+
+def test_an_hour_of_it_costs_less_than_one_percent_of_a_core(panel: LivePanel) -> None:
+    """Drawn 3600 times, figures new every 2 s as in a run: what a run of an hour spends on it."""
+    console = Console(file=io.StringIO(), width=120, force_terminal=True)
+    panel.phase("measure")
+    drawn = 120
+    with live(panel, console) as shown_live:
+        assert shown_live.auto_refresh
+        assert shown_live.refresh_per_second == 1
+        begin = time.thread_time()
+        for second in range(drawn):
+            if second % 2 == 0:
+                panel.progress(FIGURES)
+            shown_live.refresh()
+        spent = time.thread_time() - begin
+    assert spent / drawn < 0.01
+
+
+def test_without_a_terminal_every_figure_is_a_line(capsys: pytest.CaptureFixture[str]) -> None:
+    with View() as view:
+        for event in (Event("run", RUN), Event("phase", {"name": "measure"}), Event("progress", FIGURES)):
+            view.observe(event)
+    told = capsys.readouterr().err
+    assert "achieved 40.0 tx/s" in told
+    assert "60 s left" in told
+    assert "━" not in told

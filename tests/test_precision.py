@@ -1,0 +1,52 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from benchmark.report.precision import Precision, precision
+from benchmark.timeline import Timeline
+
+
+def timeline(throughput: object, mean: object, step: float = 1.0) -> Timeline:
+    rates = np.asarray(throughput, dtype=np.float64)
+    means = np.broadcast_to(np.asarray(mean, dtype=np.float64), rates.shape)
+    zeros = np.zeros_like(rates)
+    return Timeline(np.arange(len(rates) + 1) * step, rates, rates, zeros, means, means, means)
+
+
+def test_what_never_changes_is_known_exactly() -> None:
+    assert precision(timeline(np.full(40, 100.0), 0.2)) == Precision(0.0, pytest.approx(0.0, abs=1e-12))
+
+
+def test_nothing_is_known_of_too_few_intervals() -> None:
+    assert precision(timeline(np.full(9, 100.0), 0.2)) == Precision()
+    assert precision(None) == Precision()
+
+
+def test_a_batch_without_transactions_leaves_the_mean_unknown() -> None:
+    rates = np.full(20, 100.0)
+    rates[:2] = 0.0
+    found = precision(timeline(rates, np.where(rates > 0, 0.2, np.nan)))
+    assert found.mean_s is None
+    assert found.throughput_tps is not None
+
+
+def test_the_interval_is_students_over_ten_batches() -> None:
+    means = np.repeat(np.arange(10.0), 3)
+    half = precision(timeline(np.full(30, 5.0), means)).mean_s
+    assert half == pytest.approx(2.262 * np.std(np.arange(10), ddof=1) / np.sqrt(10), rel=1e-6)
+
+
+def test_95_of_100_intervals_hold_the_truth_also_where_intervals_are_correlated() -> None:
+    random = np.random.default_rng(1)
+    held = 0
+    for _ in range(400):
+        noise = random.normal(size=320)
+        # First-order autoregression: it forgets within a few intervals, a batch has 30.
+        values = np.zeros(320)
+        for index in range(1, 320):
+            values[index] = 0.5 * values[index - 1] + noise[index]
+        found = precision(timeline(np.full(300, 10.0), 5 + values[20:]))
+        assert found.mean_s is not None
+        held += abs(float(values[20:].mean())) <= found.mean_s
+    assert 0.91 <= held / 400 <= 0.98

@@ -1,0 +1,65 @@
+from __future__ import annotations
+
+import pytest
+
+from benchmark.histogram import Quantile
+from benchmark.report import words
+
+
+def plain(text: str) -> str:
+    return text.replace("\N{NO-BREAK SPACE}", " ").replace("\N{THIN SPACE}", "'").replace("\N{EN DASH}", "-")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0.1354, "135 ms"), (1.5, "1.5 s"), (12.34, "12.3 s"), (0.000082, "82 µs"), (0.0, "0 s"), (0.2, "200 ms"),
+        (0.00135, "1.35 ms"), (3e-8, "0.03 µs"), (None, "-"), (float("nan"), "-"),
+    ],
+)  # fmt: skip
+def test_latencies_have_three_digits_and_a_unit(seconds: float | None, text: str) -> None:
+    assert plain(words.duration(seconds)) == text
+
+
+def test_an_error_has_the_unit_of_its_value_and_two_digits() -> None:
+    assert plain(words.error(0.0008, 0.15)) == "0.8 ms"
+    assert plain(words.error(0.01234, 1.5)) == "0.012 s"
+    assert plain(words.error(None, 1.5)) == "-"
+
+
+def test_bounds_share_a_unit_where_they_can() -> None:
+    assert plain(words.bounds(Quantile(estimate=0.13, lower=0.125, upper=0.16))) == "125-160 ms"
+    assert plain(words.bounds(Quantile(estimate=0.9, lower=0.75, upper=1.0))) == "750 ms-1 s"
+    assert plain(words.bounds(Quantile(estimate=5.0, lower=5.0, upper=None))) == "more than 5 s"
+
+
+def test_rates_sizes_shares_and_times() -> None:
+    assert [plain(words.rate(value)) for value in (49.96, 12345.6, None)] == ["50.0", "12'346", "-"]
+    assert [plain(words.size(value)) for value in (12, 1200.0, 3.3e9, None)] == ["12 B", "1.2 kB", "3.3 GB", "-"]
+    assert plain(words.share(0.414)) == "41 %"
+    assert words.moment(1_800_000_000) == "2027-01-15 08:00:00 UTC"
+    assert words.moment(None) == words.NONE
+
+
+def test_a_hash_is_short_and_a_version_whole() -> None:
+    assert words.version("0123456789abcdef0123456789abcdef01234567") == "0123456789ab"
+    assert words.version("3.4.23-4+b4") == "3.4.23-4+b4"
+
+
+def test_what_looks_like_a_secret_is_not_shown() -> None:
+    given = {
+        "url": "https://me:pass@example.org/x",
+        "token": "abc",
+        "nested": [{"API_KEY": "abc"}, "run --vultr-token=abc --loads 5"],
+        "token_file": "~/.vultr",
+        "keys": 100,
+        "host_key": "ssh-ed25519 AAAA",
+    }
+    assert words.redacted(given) == {
+        "url": "https://example.org/x",
+        "token": "(not shown)",
+        "nested": [{"API_KEY": "(not shown)"}, "run --vultr-token=(not shown) --loads 5"],
+        "token_file": "~/.vultr",
+        "keys": 100,
+        "host_key": "ssh-ed25519 AAAA",
+    }
