@@ -8,7 +8,7 @@ from typing import Any
 import pulumi
 import pulumi_aws as aws
 
-from benchmark.errors import SettingsError
+from benchmark.errors import InfrastructureError, SettingsError
 from benchmark.settings import Settings
 from stacks.aws_network import AwsNetwork
 from stacks.aws_prices import hourly_price
@@ -63,12 +63,18 @@ class AwsRegion(pulumi.ComponentResource):
     def _offering_zones(self) -> list[str]:
         """The region's zones that have the instance type, local zones left out."""
         region = self._args.region
-        offered = aws.ec2.get_instance_type_offerings(
-            filters=[aws.ec2.GetInstanceTypeOfferingsFilterArgs(name="instance-type", values=[self._type])],
-            location_type="availability-zone",
-            region=region,
-            opts=self._invoke,
-        )
+        try:
+            offered = aws.ec2.get_instance_type_offerings(
+                filters=[aws.ec2.GetInstanceTypeOfferingsFilterArgs(name="instance-type", values=[self._type])],
+                location_type="availability-zone",
+                region=region,
+                opts=self._invoke,
+            )
+        except Exception as error:  # the SDK raises no other; the first question to AWS fails if its keys are wrong
+            raise InfrastructureError(
+                f"AWS did not say which zones of {region} offer {self._type}: {error}; "
+                f"`AWS_REGION={region} aws sts get-caller-identity` shows whether it knows the keys"
+            ) from None
         zones = sorted(zone for zone in offered.locations if len(zone) == len(region) + 1)
         if not zones:
             raise SettingsError(

@@ -93,14 +93,14 @@ class Aws:
 
     def ec2(self, region: str, operation: str, **arguments: Any) -> Any:
         """Call EC2's API, again where it is throttled, as the provider does."""
-        for attempt in range(6):
+        for attempt in range(25):
             try:
                 with self._lock:
                     return self._once(region, operation, arguments)
             except ClientError as error:
-                if error.response["Error"]["Code"] != "RequestLimitExceeded" or attempt == 5:
+                if error.response["Error"]["Code"] != "RequestLimitExceeded" or attempt == 24:
                     raise CloudError(str(error)) from None
-            time.sleep(0.01 * 2**attempt)
+            time.sleep(0.01)
         raise AssertionError("the last attempt returns or raises")
 
     def _once(self, region: str, operation: str, arguments: dict[str, Any]) -> Any:
