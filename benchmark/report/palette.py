@@ -35,7 +35,7 @@ PALETTE = {
     "link": Colour("#0b5cad", "#7ab8f5"),
     "blue": Colour("#0072b2", "#56b4e9"),
     "orange": Colour("#d55e00", "#ff9a4d"),
-    "green": Colour("#2f6b1e", "#8dc63f"),
+    "green": Colour("#2f6b1e", "#6f9e1a"),
     "purple": Colour("#b0508f", "#e39cc8"),
     "sky": Colour("#2a8cc4", "#9bd4f5"),
     "brown": Colour("#8a6d00", "#e6c84a"),

@@ -1,0 +1,143 @@
+"""Reports in a real browser: they load nothing, run no script, show everything, also in the dark and on paper."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from matplotlib.image import imread
+from numpy.typing import NDArray
+from recorded import write_run, write_sweep
+
+from benchmark.report import write_report
+from benchmark.report.palette import PALETTE
+
+pytestmark = pytest.mark.integration
+
+FLAGS = (
+    "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync", "--hide-scrollbars", "--force-device-scale-factor=1",
+)  # fmt: skip
+DEADLINE_S = 120
+Picture = NDArray[np.float64]
+
+
+@pytest.fixture
+def browser(tmp_path: Path) -> Callable[..., str]:
+    """Return a function that opens a page with further flags, in a profile of its own, and gives what is printed."""
+    if not shutil.which("chromium"):
+        pytest.fail("chromium is missing: tools/install_packages.sh tools/debian-packages-tests.txt installs it")
+
+    def open_page(page: Path, *flags: str) -> str:
+        command = ["chromium", *FLAGS, f"--user-data-dir={tmp_path / 'profile'}", *flags, page.as_uri()]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=DEADLINE_S, check=True)
+        return done.stdout
+
+    return open_page
+
+
+@pytest.fixture(scope="module")
+def reports(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    results = tmp_path_factory.mktemp("results")
+    folders = {
+        "run": write_run(results / "dev" / "run"),
+        "sweep": write_sweep(results, {"": {}}, loads=(30, 120), repeat=2),
+        "comparison": write_sweep(results, {"a": {}, "b": {"slower": 1.3}}, loads=(60,), repeat=4),
+    }
+    return {name: write_report(folder) for name, folder in folders.items()}
+
+
+def picture(browser: Callable[..., str], page: Path, path: Path, *flags: str, width: int = 1100) -> Picture:
+    """Return a picture of the first 3000 rows of a page: shape (rows, columns, 3), 0 to 1."""
+    browser(page, f"--window-size={width},3000", f"--screenshot={path}", *flags)
+    return np.asarray(imread(path)[..., :3], dtype=np.float64)
+
+
+def colour(text: str) -> list[float]:
+    return [int(text[at : at + 2], 16) / 255 for at in (1, 3, 5)]
+
+
+def share_of(seen: Picture, text: str) -> float:
+    """Return the share of pixels that have just this colour."""
+    return float((np.abs(seen - colour(text)).max(axis=2) < 0.004).mean())
+
+
+@pytest.mark.parametrize("name", ["run", "sweep", "comparison"])
+def test_light_and_dark_show_the_same_page_in_their_own_colours(
+    name: str, reports: dict[str, Path], browser: Callable[..., str], tmp_path: Path
+) -> None:
+    light = picture(browser, reports[name], tmp_path / "light.png")
+    dark = picture(browser, reports[name], tmp_path / "dark.png", "--blink-settings=preferredColorScheme=0")
+    for seen, other, mode in ((light, "dark", "light"), (dark, "light", "dark")):
+        assert share_of(seen, getattr(PALETTE["page"], mode)) > 0.5
+        assert share_of(seen, getattr(PALETTE["page"], other)) < 0.002
+        for role in ("ink", "muted", "blue"):
+            assert share_of(seen, getattr(PALETTE[role], mode)) > 0.0002, f"{role} is drawn"
+
+
+def asked_of(browser: Callable[..., str], page: Path, log: Path) -> tuple[str, set[str]]:
+    """Return the page as the browser understood it and the hosts it asked for something, its maker's left out."""
+    dom = browser(page, "--dump-dom", "--host-resolver-rules=MAP * ~NOTFOUND", f"--log-net-log={log}")
+    hosts = {host for host in re.findall(r'"url":"https?://([^/"]+)', log.read_text())}
+    return dom, {host for host in hosts if not host.endswith((".google.com", ".googleapis.com"))}
+
+
+def test_the_page_is_whole_and_asks_nobody_for_anything(
+    reports: dict[str, Path], browser: Callable[..., str], tmp_path: Path
+) -> None:
+    canary = tmp_path / "canary.html"
+    canary.write_text('<img src="http://canary.invalid/x.png">')
+    assert asked_of(browser, canary, tmp_path / "log")[1] == {"canary.invalid"}, "a request would be seen"
+    for name, charts in (("run", 5), ("sweep", 2), ("comparison", 3)):
+        dom, hosts = asked_of(browser, reports[name], tmp_path / "log")
+        assert hosts == set()
+        assert dom.count('role="img"') == charts
+        assert dom.rstrip().endswith("</html>")
+
+
+@pytest.mark.parametrize("width", [400, 1100])
+def test_nothing_is_wider_than_the_window(
+    width: int, reports: dict[str, Path], browser: Callable[..., str], tmp_path: Path
+) -> None:
+    """Wide tables scroll in themselves: the margin at the right stays empty at any width."""
+    seen = picture(browser, reports["run"], tmp_path / "page.png", width=width)
+    assert seen.shape[1] == width
+    assert np.abs(seen[:, -6:] - colour(PALETTE["page"].light)).max() < 0.01
+
+
+def test_it_prints_on_paper_with_its_fonts(
+    reports: dict[str, Path], browser: Callable[..., str], tmp_path: Path
+) -> None:
+    paper = tmp_path / "report.pdf"
+    browser(
+        reports["run"], "--no-pdf-header-footer", f"--print-to-pdf={paper}", "--blink-settings=preferredColorScheme=0"
+    )
+    told = {
+        tool: subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        for tool, command in {
+            "info": ["pdfinfo", str(paper)],
+            "text": ["pdftotext", "-layout", str(paper), "-"],
+            "fonts": ["pdffonts", str(paper)],
+        }.items()
+    }
+    assert "A4" in told["info"]
+    pages = int(told["info"].partition("Pages:")[2].split()[0])
+    assert 2 <= pages <= 8
+    for text in (
+        "What was run",
+        "Latency over time",
+        "time since the measured window began",
+        "python -m benchmark run",
+    ):
+        assert text in told["text"]
+    assert "etcd --name=node-0" in told["text"], "what is folded on a screen is open on paper"
+    assert all(line.split()[-5] == "yes" for line in told["fonts"].splitlines()[2:]), "fonts are embedded"
+    subprocess.run(["pdftoppm", "-r", "40", "-png", "-f", "1", "-l", "1", paper, tmp_path / "page"], check=True)
+    (first,) = tmp_path.glob("page-*.png")
+    seen = np.asarray(imread(first)[..., :3], dtype=np.float64)
+    assert seen.mean() > 0.8, "dark on light, whatever the screen has"
