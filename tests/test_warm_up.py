@@ -7,9 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from simulated import client
 
+from benchmark.monitoring import Series
 from benchmark.timeline import Timeline
-from benchmark.warm_up import steady_window, truncation
+from benchmark.warm_up import find_window, steady_window, truncation
 
 Array = NDArray[np.float64]
 
@@ -121,3 +123,37 @@ def test_without_transactions_nothing_is_steady() -> None:
 def test_systems_that_do_not_count_what_is_sent_are_cut_by_what_completed() -> None:
     throughput = np.where(np.arange(100) < 80, 100.0, 0.0)
     assert steady_window(timeline(throughput, np.full(100, 0.1), np.zeros(100))).end == 1080
+
+
+def slow_start(seconds: float, until: float = 1060.0) -> list[Series]:
+    """A client under load since 1000 whose latency is three times as long for the first `seconds`."""
+    due = np.arange(1000.0, until, 0.01)
+    latency = np.where(due < 1000 + seconds, 0.36, 0.12) * np.random.default_rng(5).uniform(0.9, 1.1, len(due))
+    return client("a-1", np.arange(1000.0, 1061.0), due, latency)
+
+
+def test_a_window_begins_as_planned_where_the_run_is_steady_by_then() -> None:
+    start, end, found = find_window(slow_start(4.0), 1000, 1015, 1060, scrape_interval=1.0)
+    assert (start, end) == (1015, 1060)
+    assert found.seconds == 15
+    assert found.converged
+    assert "steady after" in found.method
+
+
+def test_a_window_begins_later_where_the_run_is_not_steady_by_then() -> None:
+    start, end, found = find_window(slow_start(22.0), 1000, 1015, 1060, scrape_interval=1.0)
+    assert 1021.5 <= start <= 1030
+    assert end == 1060
+    assert (found.seconds, found.converged) == (start - 1000, True)
+
+
+def test_a_window_ends_with_the_load() -> None:
+    _, end, _ = find_window(slow_start(4.0, until=1050.0), 1000, 1015, 1060, scrape_interval=1.0)
+    assert end == pytest.approx(1050, abs=2)
+
+
+def test_a_window_of_few_samples_is_as_planned_and_says_so() -> None:
+    start, end, found = find_window(slow_start(22.0), 1000, 1015, 1060, scrape_interval=7.0)
+    assert (start, end, found.converged) == (1015, 1060, False)
+    assert "are too few to find it, 10 are needed" in found.method
+    assert find_window([], 1000, 1015, 1060, scrape_interval=1.0)[:2] == (1015, 1060)

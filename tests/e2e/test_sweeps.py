@@ -1,0 +1,190 @@
+"""Sweeps, comparisons and searches as a user runs them, on a real local testbed with etcd."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pulumi_stack import Stack
+
+pytestmark = pytest.mark.e2e
+
+DEADLINE_S = 90.0
+SETTINGS = (
+    "regions: [us-east-1, eu-west-1]\ninstances: 2\nscrape_interval: 500ms\nwarm_up: 2s\nbenchmark_duration: 4s\n"
+)
+RUNS = ("--committee", "3")
+
+
+class Runner:
+    """`python -m benchmark` on the testbed of a stack."""
+
+    def __init__(self, stack: Stack) -> None:
+        self.stack = stack
+
+    @property
+    def results(self) -> Path:
+        return self.stack.project / "results" / self.stack.testbed_id
+
+    def start(self, *arguments: str) -> subprocess.Popen[str]:
+        command = [sys.executable, "-m", "benchmark", *arguments]
+        return subprocess.Popen(
+            command, cwd=self.stack.project, env=self.stack.environment, stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+
+    def __call__(self, *arguments: str, codes: tuple[int, ...] = (0, 1)) -> tuple[str, str]:
+        """Run a command; a busy machine may make runs invalid, and then the exit code is 1."""
+        process = self.start(*arguments)
+        out, err = process.communicate(timeout=400)
+        assert process.returncode in codes, f"{' '.join(arguments)}: {process.returncode}\n{out}\n{err}"
+        assert "Traceback" not in err
+        return out, err
+
+    def journal(self) -> dict[str, Any]:
+        newest = max(self.results.glob("*/sweep.json"), key=lambda path: path.parent.name)
+        found: dict[str, Any] = json.loads(newest.read_text())
+        return found
+
+
+@pytest.fixture(scope="module")
+def runner(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runner]:
+    stack = Stack(tmp_path_factory.mktemp("sweeps"), "e2esweep", SETTINGS)
+    try:
+        stack.up()
+        yield Runner(stack)
+    finally:
+        stack.destroy()
+
+
+def wait_for(condition: Callable[[], object], what: str) -> None:
+    end = time.monotonic() + DEADLINE_S
+    while not condition():
+        assert time.monotonic() < end, f"{what}: not within {DEADLINE_S:g} s"
+        time.sleep(0.05)
+
+
+def measuring(runner: Runner, number: int) -> bool:
+    """Whether run `number` of the newest sweep is being measured."""
+    if not any(runner.results.glob("*/sweep.json")):
+        return False
+    tried = [attempt["run_id"] for slot in runner.journal()["slots"] for attempt in slot["attempts"]]
+    if len(tried) < number:
+        return False
+    events = runner.results / tried[number - 1] / "events.jsonl"
+    return events.exists() and '"name": "measure"' in events.read_text()
+
+
+def test_a_killed_sweep_is_resumed_without_repeating_what_is_done(runner: Runner) -> None:
+    process = runner.start("run", "--loads", "20", "40", "--repeat", "2", "--shuffle", *RUNS)
+    try:
+        wait_for(lambda: measuring(runner, 2), "the second run is measured")
+    finally:
+        process.kill()
+        process.communicate()
+    before = runner.journal()
+    assert [len(slot["attempts"]) for slot in before["slots"]] == [1, 1, 0, 0]
+    assert before["slots"][1]["attempts"][0]["outcome"] == "running"
+
+    out, err = runner("run", "--resume", "latest", "--json")
+    after = json.loads(out)["sweep"]
+    assert after["sweep_id"] == before["sweep_id"]
+    assert [(slot["load"], slot["repeat"]) for slot in after["slots"]] == [
+        (slot["load"], slot["repeat"]) for slot in before["slots"]
+    ]
+    assert after["slots"][0] == before["slots"][0]
+    outcomes = [[attempt["outcome"] for attempt in slot["attempts"]] for slot in after["slots"]]
+    assert outcomes[1][0] == "killed"
+    assert all(tried[-1] in ("ok", "invalid") for tried in outcomes)
+    assert "run 1 of 4" not in err
+    summaries = json.loads(out)["runs"]
+    assert sorted(summary["load_tps"] for summary in summaries) == [20, 20, 40, 40]
+
+    again, _ = runner("run", "--resume", "latest", "--json")
+    assert json.loads(again)["sweep"] == after
+
+
+def test_a_sweep_is_resumed_only_as_it_was_begun(runner: Runner) -> None:
+    settings = runner.stack.project / "s.yaml"
+    kept = settings.read_text()
+    settings.write_text(f"{kept}node_parameters: {{heartbeat_ms: 77}}\n")
+    try:
+        _, err = runner("run", "--resume", "latest", codes=(2,))
+    finally:
+        settings.write_text(kept)
+    assert "was begun with other settings: node_parameters" in err
+
+
+def test_a_system_that_fails_is_recorded_and_the_sweep_goes_on(runner: Runner) -> None:
+    known = {path.parent.name for path in runner.results.glob("*/sweep.json")}
+    process = runner.start("run", "--loads", "20", "--repeat", "2", *RUNS)
+    try:
+        wait_for(lambda: len(list(runner.results.glob("*/sweep.json"))) > len(known), "the sweep has begun")
+        wait_for(lambda: measuring(runner, 1), "the first run is measured")
+        runner("ssh", "eu-west-1-0", "pkill", "-KILL", "-x", "etcd", codes=(0,))
+        _, err = process.communicate(timeout=200)
+    finally:
+        process.kill()
+        process.communicate()
+    assert process.returncode == 1
+    first, second = (slot["attempts"] for slot in runner.journal()["slots"])
+    assert [(each["outcome"], each["failure"]) for each in first] == [("failed", "system")]
+    assert "by signal 9" in first[0]["reason"]
+    assert second[-1]["outcome"] in ("ok", "invalid")
+    assert "the system failed, which is a result" in err
+
+
+def test_two_sides_are_run_in_turn_and_compared(runner: Runner) -> None:
+    words = (
+        "--a",
+        "committee=1",
+        "--b",
+        "committee=3",
+        "--loads",
+        "20",
+        "--repeat",
+        "2",
+        "--fail-over",
+        "5%",
+        "--json",
+    )
+    out, err = runner("compare", *words)
+    found = json.loads(out)
+    slots = runner.journal()["slots"]
+    assert [slot["arm"] for slot in slots] == ["a", "b", "a", "b"]
+    assert found["differences"][0] == {"name": "nodes", "a": "1", "b": "3"}
+    assert found["verdict"].startswith("no difference shown, and none can be with")
+    assert found["gate"]["outcome"] in ("inconclusive", "pass")
+    assert "run 4 of 4: B, 20 tx/s, repeat 2" in err
+    stored, _ = runner("compare", "latest", "--json")
+    assert json.loads(stored)["figures"] == found["figures"]
+
+
+def test_a_search_ends_with_an_answer(runner: Runner) -> None:
+    words = ("--from", "20", "--to", "40", "--confirmations", "1", "--max-runs", "4", "--limit", "p99=20s")
+    out, err = runner("search", *words, *RUNS, "--json")
+    found = json.loads(out)
+    assert len(found["steps"]) <= 4
+    assert found["answer_tps"] in (20, 40, None)
+    assert found["confirmed"] == (found["answer_tps"] is not None and "stopped" not in found["reason"])
+    assert "step 1: 20 tx/s (first load)" in err
+    assert list(runner.results.glob("*-search-*/search.json"))
+
+
+def test_mistakes_are_told_before_anything_is_touched(runner: Runner) -> None:
+    for words, said in (
+        (("run",), "no load is asked for"),
+        (("run", "--resume", "2001"), "0 sweeps are called '2001'"),
+        (("search", "--limit", "p98=1s"), "known are p99=1s and achieved=98%"),
+        (("compare", "x", "y"), "no single run 'x'"),
+        (("compare", "x", "--a", "committee=1"), "give A and B, or --a and --b"),
+        (("compare", "latest", "--fail-over", "lots"), "expected a share such as 5%"),
+    ):
+        _, err = runner(*words, codes=(2,))
+        assert said in err
