@@ -84,6 +84,12 @@ def reaches(address: str, port: int) -> bool:
         return False
 
 
+def connects(machine: Machine, address: str, port: int) -> bool:
+    """Whether a machine can connect to an address."""
+    done = machine.enter(["timeout", "1", "bash", "-c", f"exec 3<>/dev/tcp/{address}/{port}"])
+    return done.returncode == 0
+
+
 @pytest.fixture(scope="module")
 def clouds(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clouds]:
     with pytest.MonkeyPatch.context() as patch:
@@ -114,6 +120,26 @@ def test_every_host_is_what_was_ordered(clouds: Clouds) -> None:
     clouds.wait_until_ready()
     for host in clouds.stack.inventory().hosts:
         assert clouds.ssh(host, "hostname; cat /var/lib/geobench/state") == f"{host.name}\nready"
+
+
+def test_hosts_reach_each_other_once_they_are_named_and_strangers_nothing(clouds: Clouds) -> None:
+    clouds.wait_until_ready()
+    hosts = clouds.stack.inventory().hosts
+    machines = {machine.address: machine for machine in clouds.machines.values()}
+    ways = [(a, b) for a in hosts for b in hosts if a != b]
+    assert not any(connects(machines[a.address], b.address, 9100) for a, b in ways[:3])
+    named = "\\n".join(host.address for host in hosts)
+    for host in hosts:
+        clouds.ssh(host, f"printf '{named}\\n' | sudo geobench-peers")
+    assert all(connects(machines[a.address], b.address, 9100) for a, b in ways)
+    assert not any(reaches(host.address, 9100) for host in hosts)  # nor does the operator, but for SSH
+    site = clouds.site
+    stranger = Machine(clouds.folder / "stranger", site.image, site.network, "stranger", "ewr")
+    stranger.create("#cloud-config\n{}\n")
+    try:
+        assert not any(connects(stranger, host.address, port) for host in hosts for port in (22, 9100))
+    finally:
+        stranger.remove()
 
 
 def test_nothing_changes_if_nothing_was_changed(clouds: Clouds) -> None:
