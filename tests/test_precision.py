@@ -3,19 +3,22 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from benchmark.histogram import Array
 from benchmark.report.precision import Precision, precision
 from benchmark.timeline import Timeline
 
 
-def timeline(throughput: object, mean: object, step: float = 1.0) -> Timeline:
-    rates = np.asarray(throughput, dtype=np.float64)
-    means = np.broadcast_to(np.asarray(mean, dtype=np.float64), rates.shape)
+def timeline(throughput: Array, mean: Array | float, step: float = 1.0) -> Timeline:
+    rates = np.asarray(throughput)
+    means: Array = np.full(rates.shape, mean, dtype=np.float64)
     zeros = np.zeros_like(rates)
-    return Timeline(np.arange(len(rates) + 1) * step, rates, rates, zeros, means, means, means)
+    return Timeline(np.arange(len(rates) + 1, dtype=np.float64) * step, rates, rates, zeros, means, means, means)
 
 
 def test_what_never_changes_is_known_exactly() -> None:
-    assert precision(timeline(np.full(40, 100.0), 0.2)) == Precision(0.0, pytest.approx(0.0, abs=1e-12))
+    found = precision(timeline(np.full(40, 100.0), 0.2))
+    assert found.throughput_tps == 0.0
+    assert found.mean_s == pytest.approx(0.0, abs=1e-12)
 
 
 def test_nothing_is_known_of_too_few_intervals() -> None:

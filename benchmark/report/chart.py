@@ -71,7 +71,7 @@ def _drawn(chart: Chart, extra: dict[str, object]) -> Iterator[Figure]:
     from matplotlib.figure import Figure
 
     style: dict[str, object] = {
-        "font.size": 8.5, "axes.titlesize": 9, "legend.fontsize": 8, "lines.linewidth": 1.4,
+        "font.size": 8.5, "axes.titlesize": 9, "legend.fontsize": 8, "legend.handlelength": 3.2, "lines.linewidth": 1.4,
         "text.color": light("ink"), "axes.labelcolor": light("ink"), "axes.edgecolor": light("muted"),
         "xtick.color": light("muted"), "ytick.color": light("muted"), "xtick.labelcolor": light("ink"),
         "ytick.labelcolor": light("ink"), "grid.color": light("line"), "grid.linewidth": 0.6, "axes.linewidth": 0.7,

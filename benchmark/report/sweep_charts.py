@@ -42,8 +42,8 @@ def _draw_curve(measured: Curves, figure: Figure) -> None:
     axes = figure.add_subplot()
     for side, (label, loads) in enumerate(measured.items()):
         for index, name in enumerate(_drawn(measured)):
-            # With two sides the colour tells the side and the dashes the figure.
-            style = series_style(index) | ({"color": series_style(side)["color"]} if len(measured) > 1 else {})
+            # With two sides colour and marker tell the side, and the dashes the figure.
+            style = series_style(index) | (_side_style(side) if len(measured) > 1 else {"marker": "o"})
             _line(axes, loads, ("throughput_tps", name), f"{label} {_LATENCIES[name]}".strip(), style)
     for load in next(iter(measured.values())):
         x, y = (load.figures[name].median.estimate for name in ("throughput_tps", "p99_s"))
@@ -94,7 +94,7 @@ def _draw_achieved(measured: Curves, figure: Figure) -> None:
         [0, highest], [0, highest], color=light("muted"), linewidth=0.8, linestyle=(0, (2, 2)), label="all offered"
     )
     for index, (label, loads) in enumerate(measured.items()):
-        _line(axes, loads, (None, "throughput_tps"), label or "completed", series_style(index))
+        _line(axes, loads, (None, "throughput_tps"), label or "completed", series_style(index) | _side_style(index))
     axes.set(xlim=(0, highest), xlabel="offered load (tx/s)", ylabel="throughput (tx/s)")
     axes.set_ylim(bottom=0)
     axes.legend(loc="upper left")
@@ -130,13 +130,17 @@ def _line(
     scale = 1000.0 if up in _LATENCIES else 1.0
     xs = [load.figures[across].median.estimate if across else load.load_tps for load in loads]
     ys = [load.figures[up].median for load in loads]
-    axes.plot(xs, [y.estimate * scale for y in ys], marker="o", markersize=5, label=label, zorder=3, **style)
+    axes.plot(xs, [y.estimate * scale for y in ys], markersize=5, label=label, zorder=3, **style)
     for x, y, load in zip(xs, ys, loads, strict=True):
         if y.lower is not None and y.upper is not None:
             axes.plot([x, x], [y.lower * scale, y.upper * scale], color=style["color"], linewidth=2.2, alpha=0.5)
         values = load.figures[up].values
         at = load.figures[across].values if across else [x] * len(values)
         axes.plot(at, [value * scale for value in values], ".", markersize=3, color=style["color"], alpha=0.7)
+
+
+def _side_style(side: int) -> dict[str, Any]:
+    return {"color": series_style(side)["color"], "marker": "os"[side % 2]}
 
 
 def _told(label: str, loads: Sequence[LoadSummary]) -> str:

@@ -83,7 +83,7 @@ def test_light_and_dark_show_the_same_page_in_their_own_colours(
 def asked_of(browser: Callable[..., str], page: Path, log: Path) -> tuple[str, set[str]]:
     """Return the page as the browser understood it and the hosts it asked for something, its maker's left out."""
     dom = browser(page, "--dump-dom", "--host-resolver-rules=MAP * ~NOTFOUND", f"--log-net-log={log}")
-    hosts = {host for host in re.findall(r'"url":"https?://([^/"]+)', log.read_text())}
+    hosts = set(re.findall(r'"url":"https?://([^/"]+)', log.read_text()))
     return dom, {host for host in hosts if not host.endswith((".google.com", ".googleapis.com"))}
 
 
