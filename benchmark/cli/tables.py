@@ -102,7 +102,7 @@ def _remarks(loads: list[LoadSummary]) -> Iterator[str]:
 
 def _at_load(figure: FigureComparison, at: AtLoad) -> list[str]:
     each, alone = at.comparison, len(figure.loads) == 1
-    relative = f"{each.relative.estimate:+.1%}" if each.relative else "-"
+    relative = _change(each.relative.estimate) if each.relative else "-"
     bounds = _bounds(each.relative) if each.relative else "-"
     p_value, shown = (figure.p_adjusted, figure.shown) if alone else (at.p_adjusted, at.shown)
     values = [_interval(side, figure.unit) for side in (each.a, each.b)]
@@ -111,14 +111,26 @@ def _at_load(figure: FigureComparison, at: AtLoad) -> list[str]:
 
 def _over_all(figure: FigureComparison) -> list[str]:
     relative = figure.relative
-    change = f"{relative.estimate:+.1%}"
-    return [figure.label, "all", "", "", change, _bounds(relative), f"{figure.p_adjusted:.2g}", _yes(figure.shown)]
+    return [
+        figure.label,
+        "all",
+        "",
+        "",
+        _change(relative.estimate),
+        _bounds(relative),
+        f"{figure.p_adjusted:.2g}",
+        _yes(figure.shown),
+    ]
 
 
 def _bounds(interval: Interval) -> str:
     if interval.lower is None or interval.upper is None:
         return "-"
-    return f"{interval.lower:+.1%} to {interval.upper:+.1%} ({interval.confidence:.0%})"
+    return f"{_change(interval.lower)} to {_change(interval.upper)} ({interval.confidence:.0%})"
+
+
+def _change(share: float) -> str:
+    return f"{share:+.1%}" if share < 2 else f"{1 + share:.3g} times"
 
 
 def _yes(shown: bool) -> str:
