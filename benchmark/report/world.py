@@ -76,7 +76,7 @@ def _draw(places: Places, trips: Mapping[tuple[str, str], float], counts: Mappin
             axes.text(x, y, f"{np.mean(both):.0f} ms", fontsize=7, ha="center", va="center", bbox=_LABEL)
     for place in places.values():
         axes.plot(*place, "o", markersize=5.5, color=light("orange"), markeredgecolor=light("page"))
-    for region, (x, y, align) in _names(places, counts).items():
+    for region, (x, y, align) in name_places(places, counts).items():
         axes.text(x, y, region, fontsize=7.5, ha=align, va="center")
 
 
@@ -99,7 +99,7 @@ def great_circle(a: Place, b: Place, points: int = 48) -> Array:
     return np.asarray(np.insert(way, jumps, np.nan, axis=0), dtype=np.float64)
 
 
-def _names(places: Places, counts: Mapping[str, int]) -> dict[str, tuple[float, float, str]]:
+def name_places(places: Places, counts: Mapping[str, int]) -> dict[str, tuple[float, float, str]]:
     """Return where each region's name goes: beside its dot, in the first place where it covers no other name."""
     taken: list[tuple[float, float, float, float]] = [(x - 2, y - 2, x + 2, y + 2) for x, y in places.values()]
     chosen = {}
