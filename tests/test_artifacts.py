@@ -295,6 +295,7 @@ def test_hosts_with_different_versions_are_refused() -> None:
     with pytest.raises(UsageError, match="different versions of etcd: 1 on a; 2 on b"):
         package_commit(["etcd"], {"a": {"etcd": "1"}, "b": {"etcd": "2"}})
     assert package_commit(["etcd"], {"a": {"etcd": "1"}, "b": {"etcd": "1"}}) == "1"
+    assert package_commit([], {"a": {}, "b": {}}) == "unknown"
     assert missing_packages({"a": {"x": "", "y": "1"}, "b": {"x": "2"}}) == {"a": ["x"]}
 
 

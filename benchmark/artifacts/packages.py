@@ -38,8 +38,10 @@ def missing_packages(versions: Mapping[str, Mapping[str, str]]) -> dict[str, lis
 def package_commit(packages: Sequence[str], versions: Mapping[str, Mapping[str, str]]) -> str:
     """Name what was installed by the version of the first of `packages`, which must be the same on all hosts.
 
-    Raises UsageError where hosts differ: a committee of two versions measures neither.
+    Without packages nobody knows. Raises UsageError where hosts differ: a committee of two versions measures neither.
     """
+    if not packages:
+        return "unknown"
     by_version: dict[tuple[str, ...], list[str]] = {}
     for host, found in versions.items():
         by_version.setdefault(tuple(found.get(name, "") for name in packages), []).append(host)

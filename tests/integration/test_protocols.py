@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,11 @@ import yaml
 from local_testbed import LocalTestbed
 
 from benchmark.artifacts.source import Binaries
-from benchmark.errors import SystemFailure
+from benchmark.errors import SystemFailure, UsageError
 from benchmark.events import Event
+from benchmark.logs import read_log
 from benchmark.parameters import make_protocol
+from benchmark.profiling import profile
 from benchmark.protocols import find_protocol
 from benchmark.request import Request
 from benchmark.settings import Settings
@@ -165,6 +168,42 @@ def test_a_preparation_that_fails_ends_the_run_with_what_it_said(runner: Runner,
     (replica / "replica").write_text(text)
     with pytest.raises(SystemFailure, match=r"node-\d on .*: replica test-genesis .*exit code 1(.|\n)*no entropy"):
         runner("mysticeti", 200, committee=3, binaries=replica)
+
+
+def test_a_node_of_the_run_that_is_going_on_is_profiled(runner: Runner) -> None:
+    with ThreadPoolExecutor(1) as pool:
+        run = pool.submit(runner, str(EXAMPLES / "nginx.yaml"), 400, committee=1, duration_s=8.0)
+        deadline = time.monotonic() + 60
+        while not any(event.kind == "phase" and event.data["name"] == "measure" for event in runner.events):
+            assert time.monotonic() < deadline
+            assert not run.done(), run.result()
+            time.sleep(0.05)
+        stacks = profile(runner.testbed.testbed, "node-0", 3.0, "fp")
+        assert run.result().status in ("ok", "invalid")  # sampling costs time, too
+    assert {stack[0] for stack in stacks} == {"nginx"}
+    assert any("send" in frame or "write" in frame for stack in stacks for frame in stack)
+    with pytest.raises(UsageError, match="no run is going on"):
+        profile(runner.testbed.testbed, "node-0", 1.0, "fp")
+
+
+def test_what_a_system_says_before_it_dies_is_in_the_result(runner: Runner, tmp_path: Path) -> None:
+    path = tmp_path / "dies.yaml"
+    script = "echo 'ERROR: disk'; echo \"thread 'main' panicked at src/main.rs:1:2:\"; sleep 3; exit 101"
+    declared = {
+        "name": "dies", "node": {"ports": {"http": 8000}, "command": script}, "load": {"url": "http://127.0.0.1:8000/"}
+    }  # fmt: skip
+    path.write_text(yaml.safe_dump(declared))
+    with pytest.raises(
+        SystemFailure, match=r"node-\d on .* ended with exit code 101(.|\n)*panicked at src/main.rs:1:2"
+    ):
+        runner(str(path), 10, committee=2)
+    (folder,) = (runner.results / runner.testbed.inventory.testbed_id).glob("2*")
+    summary = json.loads((folder / "summary.json").read_text())
+    assert summary["status"] == "failed"
+    for node in ("node-0", "node-1"):
+        assert summary["log_findings"][node]["panic"]["count"] == 1
+        assert summary["log_findings"][node]["error"]["first"] == ["ERROR: disk"]
+    assert len([path for path in folder.glob("logs/*/node-*.log.gz") if "panicked" in read_log(path)]) == 2
 
 
 def _none(summary: Summary) -> dict[str, int]:
