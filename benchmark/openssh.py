@@ -28,5 +28,5 @@ def openssh_command(
     flags = [part for name, value in options.items() for part in ("-o", f"{name}={value}")]
     return [
         *("ssh", "-F", "none", "-i", str(key_path), "-p", str(host.ssh_port), *flags),
-        *("-l", user, host.address, *(["--", *command] if command else [])),
+        *("-l", host.ssh_user or user, host.address, *(["--", *command] if command else [])),
     ]

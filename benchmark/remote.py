@@ -252,7 +252,8 @@ class Fleet:
                 disconnect(known)
             for attempt in range(retries + 1):
                 try:
-                    self._connections[name] = connect(self.hosts[name], self._user, self._key, timeout)
+                    host = self.hosts[name]
+                    self._connections[name] = connect(host, host.ssh_user or self._user, self._key, timeout)
                     break
                 except ConnectError as error:
                     if not error.temporary or attempt == retries:
