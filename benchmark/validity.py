@@ -126,7 +126,10 @@ def _judge_load(measurement: Measurement, verdict: Verdict, load: float, thresho
     if abs(offered - load) > slack:
         verdict.reasons.append(f"clients offered {offered:.1f} tx/s, not the {load:g} asked for")
     if sent is not None and sent < offered - slack:
-        verdict.warnings.append(f"clients sent {sent:.1f} tx/s of the {offered:.1f} due")
+        behind = ", ".join(_behind(measurement, thresholds))
+        verdict.warnings.append(
+            f"clients sent {sent:.1f} tx/s of the {offered:.1f} due{f'; these cannot keep up: {behind}' * bool(behind)}"
+        )
     if achieved > offered + slack:
         verdict.reasons.append(
             f"{achieved:.1f} tx/s completed of {offered:.1f} offered: an earlier backlog, or counted twice"
@@ -138,6 +141,18 @@ def _judge_load(measurement: Measurement, verdict: Verdict, load: float, thresho
         lost = sent - achieved - failed - total.backlog_tps
         if lost > slack:
             verdict.reasons.append(f"{lost:.1f} tx/s of {sent:.1f} sent neither completed, nor failed, nor in flight")
+
+
+def _behind(measurement: Measurement, thresholds: Thresholds) -> list[str]:
+    """Name the clients that sent less than was due, the worst first, with what they sent."""
+    lacking = {}
+    for name, figures in measurement.clients.items():
+        due, sent = figures.due_tps, figures.submitted_tps
+        if due is not None and sent is not None:
+            missing = due - sent
+            if missing > max(thresholds.tolerance * due, 1 / figures.sampled_seconds):
+                lacking[f"{name} ({sent:.1f} of {due:.1f})"] = missing
+    return sorted(lacking, key=lambda text: -lacking[text])[:8]
 
 
 def _judge_lateness(measurement: Measurement, verdict: Verdict, thresholds: Thresholds) -> None:

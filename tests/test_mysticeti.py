@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ import yaml
 from hosts import inventory
 from pydantic import ValidationError
 
+from benchmark.artifacts.source import Binaries, find_source
 from benchmark.errors import UsageError
 from benchmark.parameters import read_parameters
 from benchmark.placement import endpoints, place
@@ -89,6 +91,12 @@ def test_there_is_nothing_for_dedicated_clients_to_do() -> None:
     assert plan().clients == ()
     with pytest.raises(UsageError, match="make the load themselves"):
         place(inventory(a=8), Mysticeti, 200, 4, dedicated_clients=2)
+
+
+def test_its_program_is_brought() -> None:
+    with pytest.raises(UsageError, match=r"mysticeti is not built by the runner; .*bring replica with --binaries DIR"):
+        find_source(Mysticeti, None)
+    assert find_source(Mysticeti, None, binaries=Path("bin"), commit="885ae9f") == Binaries(Path("bin"), "885ae9f")
 
 
 def test_throughput_is_one_replicas_never_the_sum() -> None:

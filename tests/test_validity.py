@@ -67,9 +67,9 @@ def test_clients_that_held_requests_back_are_named_by_the_numbers() -> None:
     half = [
         replace(one, values=one.values / 2) if one.metric.startswith(("latency_s", "inflight")) else one for one in held
     ]
-    verdict = judge(of(half), load_tps=100)
+    verdict = judge(of(half, steady("b")), load_tps=200)
     assert verdict.saturated
-    assert verdict.warnings == ["clients sent 50.0 tx/s of the 100.0 due"]
+    assert verdict.warnings == ["clients sent 150.0 tx/s of the 200.0 due; these cannot keep up: a (50.0 of 100.0)"]
 
 
 def test_more_completed_than_offered_is_invalid() -> None:

@@ -91,6 +91,9 @@ def find_source(
                 f"{protocol.name} is installed from packages; --repository and --commit are for what is built"
             )
         return None
+    if not build.command:
+        names = ", ".join(output.rpartition("/")[2] for output in build.outputs)
+        raise UsageError(f"{protocol.name} is not built by the runner; build it and bring {names} with --binaries DIR")
     base = settled or (Repository(url=build.repository) if build.repository else None)
     if base is None and url is None:
         raise UsageError(

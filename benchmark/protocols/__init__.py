@@ -72,6 +72,7 @@ class Build:
     packages: tuple[str, ...]
     """Debian packages that the command needs."""
     command: str
+    """Empty for a system that is not built here: its binaries are brought."""
     outputs: tuple[str, ...]
     repository: str | None = None
     """Where it is built from if the settings do not say."""

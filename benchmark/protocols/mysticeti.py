@@ -12,7 +12,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from benchmark.metrics import Metrics
-from benchmark.protocols import Plan, Process, Protocol
+from benchmark.protocols import Build, Plan, Process, Protocol
 from benchmark.protocols.rust import RustDuration, to_yaml
 
 FIRST_PORT = 1500
@@ -137,6 +137,7 @@ class Mysticeti(Protocol):
 
     name = "mysticeti"
     summary = "consensus on an uncertified DAG, and its relatives; --binaries brings `replica`"
+    build: ClassVar[Build | None] = Build(packages=(), command="", outputs=("replica",))
     minimum_nodes = 3
     metrics = Metrics(job="node", counted_by="every")
     load_from = "node"
