@@ -7,7 +7,6 @@ import io
 import logging
 import socket
 import time
-from functools import cache
 from pathlib import Path
 
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -124,7 +123,9 @@ def _prepare(host: Host, user: str, key: PKey, timeout: float, pinned: _PinnedHo
         host.address,
         user=user,
         port=host.ssh_port,
-        config=_config(),
+        # One of its own: a Config fills itself when it is read, so threads must not share it. Lazy, it reads no
+        # ~/.fabric.yaml and no ~/.ssh/config.
+        config=Config(lazy=True),
         connect_timeout=timeout,
         connect_kwargs={
             "pkey": key,
@@ -138,12 +139,6 @@ def _prepare(host: Host, user: str, key: PKey, timeout: float, pinned: _PinnedHo
     )
     connection.client.set_missing_host_key_policy(pinned)
     return connection
-
-
-@cache
-def _config() -> Config:
-    """Fabric's defaults, made once for all connections: lazy, it reads no ~/.fabric.yaml and no ~/.ssh/config."""
-    return Config(lazy=True)
 
 
 def disconnect(connection: Connection) -> None:
