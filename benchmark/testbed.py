@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from ipaddress import ip_address
 from pathlib import Path
 from shlex import join
 
@@ -46,6 +47,19 @@ class Testbed:
             "cannot reach hosts; `python -m benchmark status` shows all, `pulumi refresh` and `pulumi up` bring back "
             "hosts that died:"
         )
+        self._admit()
+
+    def _admit(self) -> None:
+        """Name the testbed's hosts to the firewalls of cloud hosts, which let in only the operator at first."""
+        guarded = [host.name for host in self.running if host.provider in ("aws", "vultr")]
+        addresses = [host.address for host in self.running if _is_address(host.address)]
+        if guarded:
+            self.fleet.run(
+                f"printf '%s\\n' {join(addresses)} | sudo -n geobench-peers", hosts=guarded, deadline=_PROBE_DEADLINE_S
+            ).raise_for_failures(
+                "cannot open the firewalls of hosts to each other; a host that was just created may still be setting "
+                "itself up, `cat /var/lib/geobench/state` on it says:"
+            )
 
     @contextmanager
     def lock(self, take_over: bool = False) -> Iterator[None]:
@@ -160,3 +174,11 @@ class Testbed:
 
 def _others(host: Host, heads: Mapping[str, Host]) -> dict[str, Host]:
     return {region: head for region, head in heads.items() if head != host}
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ip_address(text)
+    except ValueError:
+        return False
+    return True
