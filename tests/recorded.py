@@ -36,7 +36,13 @@ def write_run(
     ]
     measurement = measure(samples, START, END, scrape_interval=1.0)
     identity = Identity(
-        run_id=folder.name, protocol="etcd", commit="3.4.23-4", nodes=nodes, clients=3, load_tps=float(load)
+        run_id=folder.name,
+        protocol="etcd",
+        commit="3.4.23-4",
+        nodes=nodes,
+        clients=3,
+        load_tps=float(load),
+        leader=f"{REGIONS[0]}-0",
     )
     summary = summarise(measurement, judge(measurement, load_tps=load), identity)
     folder.mkdir(parents=True)

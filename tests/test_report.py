@@ -220,6 +220,7 @@ def test_a_sweep_shows_every_run_and_what_was_repeated(tmp_path: Path) -> None:
     assert "3 saturated" in page.text
     assert "eu-west-1-0 <does> not answer" in page.text
     assert "75 %" in page.text, "three repeats reach no more"
+    assert "us-east-1-0" in page.text, "who led: it can be why repeats differ"
     links = [a["href"] for a in page.all("a") if a["href"].endswith(REPORT)]
     assert len(links) == 9
     assert all((sweep / link).parent.is_dir() for link in links)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from benchmark.compare import AtLoad, Compared, FigureComparison
-from benchmark.journal import SweepFolder
+from benchmark.journal import Attempt, SweepFolder
 from benchmark.repeats import FIGURES, LoadSummary, Repeated
 from benchmark.report import words
 from benchmark.report.sweep_charts import Curves
@@ -86,17 +86,25 @@ def _relative(interval: Interval | None) -> Cell:
 
 
 def attempts_table(sweep: SweepFolder) -> Table:
-    """Return every run that was tried, in the order they ran, those repeated too."""
+    """Return every run that was tried, in the order they ran, those repeated too, with who led."""
     rows = []
     for slot in sweep.journal.slots:
         for number, attempt in enumerate(slot.attempts, 1):
-            outcome = attempt.outcome + (f" ({attempt.failure})" if attempt.failure else "")
-            bad = "" if attempt.outcome == "ok" else "bad"
             again = f"try {number}" if len(slot.attempts) > 1 else ""
-            rows.append([Cell(str(slot), again), _linked(attempt.run_id), Cell(outcome, attempt.reason, mark=bad)])
+            rows.append([Cell(str(slot), again), *_attempt_cells(sweep, attempt)])
         if not slot.attempts:
-            rows.append([Cell(str(slot)), Cell("not run yet"), Cell(words.NONE)])
-    return Table("attempts", "Every run, in the order they ran", ("run", "id", "outcome"), rows, prose=True)
+            rows.append([Cell(str(slot)), Cell("not run yet"), Cell(words.NONE), Cell(words.NONE), Cell(words.NONE)])
+    columns = ("run", "id", "outcome", "mean latency", "leader")
+    return Table("attempts", "Every run, in the order they ran", columns, rows, prose=True)
+
+
+def _attempt_cells(sweep: SweepFolder, attempt: Attempt) -> list[Cell]:
+    outcome = attempt.outcome + (f" ({attempt.failure})" if attempt.failure else "")
+    mark = "" if attempt.outcome == "ok" else "bad"
+    summary = sweep.summary(attempt.run_id)
+    latency = summary.latency_s if summary else None
+    mean, leader = words.duration(latency.mean if latency else None), (summary.leader if summary else None)
+    return [_linked(attempt.run_id), Cell(outcome, attempt.reason, mark=mark), Cell(mean), Cell(leader or words.NONE)]
 
 
 def _linked(run_id: str | None) -> Cell:

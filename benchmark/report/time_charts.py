@@ -135,7 +135,7 @@ def _draw_latency(record: Record, timeline: Timeline, figure: Figure) -> None:
         axes.set_yscale("log")
         plain_log(axes)
     else:
-        axes.set_ylim(bottom=0)
+        axes.set_ylim(0, 1.08 * axes.get_ylim()[1])
     axes.set(xlabel=SINCE, ylabel="latency (ms)")
     mark_time(axes, record)
     axes.legend(ncols=3, loc="lower right")
