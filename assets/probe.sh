@@ -51,8 +51,11 @@ echo "disk_free_mb $((free / 1024))"
 echo "kernel $(</proc/sys/kernel/osrelease)"
 read -r booted </proc/sys/kernel/random/boot_id && echo "boot_id $booted"
 while read -r _ _ _ address _; do echo "listening ${address##*:}"; done < <(ss -ltnH)
-for package in $packages; do
-    # shellcheck disable=SC2016 # dpkg-query's own variables
-    echo "package $package $(dpkg-query -W -f '${Version}' "$package" 2>/dev/null)"
-done
+if [[ -n $packages ]]; then
+    declare -A versions=()
+    # shellcheck disable=SC2016,SC2086 # dpkg-query's own variables; one word for each package
+    while read -r package version; do versions[$package]=$version; done < \
+        <(dpkg-query -W -f '${Package} ${Version}\n' $packages 2>/dev/null)
+    for package in $packages; do echo "package $package ${versions[$package]:-}"; done
+fi
 wait

@@ -6,8 +6,8 @@
 #   started NAME UNIX_TIME | ready NAME UNIX_TIME | exited NAME CODE | pong UNIX_TIME | stopped
 # When the input ends, because the operator's side is gone, everything that was started ends too.
 # Each process has a folder RUN_DIRECTORY/NAME with: command (a bash script that ends in exec), ready (how readiness is
-# seen: `tcp PORT`, `http PORT PATH`, `metric PORT PATH NAME` or `log PATTERN`), grace (seconds between SIGTERM and
-# SIGKILL). It gets pid and stdin there, and its output goes to RUN_DIRECTORY/logs/NAME.log.
+# seen: `tcp PORT`, `http PORT PATH`, `metric PORT PATH NAME`, `log PATTERN` or `run SCRIPT`), grace (seconds between
+# SIGTERM and SIGKILL). It gets pid and stdin there, and its output goes to RUN_DIRECTORY/logs/NAME.log.
 set -u
 export LC_ALL=C
 cd "$1" || exit 1
@@ -28,6 +28,7 @@ is_ready() { # KIND ARGUMENTS, in the process's folder
     metric) (exec 3<>"/dev/tcp/127.0.0.1/$2" && printf 'GET %s HTTP/1.0\r\n\r\n' "$3" >&3 &&
         timeout 5 grep -qE -- "^$4[{ ]" <&3) ;;
     log) grep -qE -- "${*:2}" "../logs/${PWD##*/}.log" ;;
+    run) bash "./$2" >/dev/null ;;
     esac 2>/dev/null
 }
 

@@ -47,7 +47,18 @@ def test_parameters_win_and_the_election_stays_within_etcds_limit() -> None:
 def test_nothing_of_a_run_outlives_it() -> None:
     node = Etcd(EtcdNode(), EtcdClient()).nodes(PLAN)[0]
     assert "--data-dir=data" in node.argv  # relative: in the folder of the process, which is wiped
-    assert node.ready == "http 2379 /health"
+    assert node.ready == "run lead"
+
+
+def test_the_leader_is_the_same_in_every_run_unless_left_to_the_election() -> None:
+    members = "198.18.0.3:2379,198.18.0.4:2379,198.18.0.5:2379"
+    processes = Etcd(EtcdNode(leader=1), EtcdClient()).nodes(PLAN)
+    assert [process.ready for process in processes] == ["http 2379 /health", "run lead", "http 2379 /health"]
+    assert processes[1].files["lead"].startswith(f"ENDPOINTS={members}\n")
+    elected = Etcd(EtcdNode(leader=None), EtcdClient()).nodes(PLAN)
+    assert {process.ready for process in elected} == {"http 2379 /health"}
+    with pytest.raises(UsageError, match="leader: found 3, but the 3 nodes count from 0"):
+        Etcd(EtcdNode(leader=3), EtcdClient()).nodes(PLAN)
 
 
 def test_each_client_writes_to_the_member_beside_it() -> None:

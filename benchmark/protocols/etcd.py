@@ -11,6 +11,7 @@ from typing import ClassVar
 
 from pydantic import BaseModel, Field
 
+from benchmark.errors import UsageError
 from benchmark.inventory import Host
 from benchmark.load import HttpRequest, LoadGenerator, generators, nearest
 from benchmark.protocols import Plan, Process, Protocol
@@ -18,6 +19,18 @@ from benchmark.protocols import Plan, Process, Protocol
 PEER_PORT = 2380
 CLIENT_PORT = 2379
 _UNMEASURED_RTT_MS = 300.0
+# Ready when the cluster answers and this member leads; until then it asks the one that does to hand over. etcdctl is
+# slow to start, so the cluster's health is asked for without it.
+_LEAD = f"""\
+exec 3<>/dev/tcp/127.0.0.1/{CLIENT_PORT} && printf 'GET /health HTTP/1.0\\r\\n\\r\\n' >&3
+read -r -t 10 _ status _ <&3 && [[ $status == 200 ]] || exit 1
+export ETCDCTL_API=3
+field() {{ awk -v name="\\"$1\\"" '$1 == name {{ print $3 }}' <<<"$found"; }}
+found=$(etcdctl endpoint status -w fields) || exit 1
+[[ $(field MemberID) != "$(field Leader)" ]] || exit 0
+etcdctl --endpoints=$ENDPOINTS --command-timeout=10s move-leader "$(printf %x "$(field MemberID)")"
+exit 1
+"""
 
 
 class EtcdNode(BaseModel, extra="forbid", frozen=True, use_attribute_docstrings=True):
@@ -27,6 +40,8 @@ class EtcdNode(BaseModel, extra="forbid", frozen=True, use_attribute_docstrings=
     """Heartbeat interval; by default the largest round trip between the nodes, at least 100 ms."""
     election_ms: int | None = Field(default=None, ge=10, le=50_000)
     """Election timeout; by default ten heartbeats, at most etcd's limit of 50 s."""
+    leader: int | None = Field(default=0, ge=0)
+    """Index of the node that leads, so that runs can be compared; null leaves it to the first election."""
     snapshot_count: int = Field(default=100_000, ge=1)
     """Committed transactions between two snapshots to disk."""
 
@@ -45,7 +60,7 @@ class Etcd(Protocol):
 
     name = "etcd"
     summary = "replicated key-value store (Raft), from the distribution's package"
-    packages = ("etcd-server",)
+    packages = ("etcd-server", "etcd-client")
     most_nodes = 7
     leader_metric = "etcd_server_is_leader"
     profiles = True
@@ -58,6 +73,9 @@ class Etcd(Protocol):
 
     def nodes(self, plan: Plan) -> tuple[Process, ...]:
         """One member on each node's host; data lies in the process's folder and goes with it."""
+        leader = self._parameters.leader
+        if leader is not None and leader >= len(plan.nodes):
+            raise UsageError(f"node_parameters: leader: found {leader}, but the {len(plan.nodes)} nodes count from 0")
         cluster = ",".join(f"{_name(i)}={_peer(host)}" for i, host in enumerate(plan.nodes))
         return tuple(self._node(index, host, cluster, plan) for index, host in enumerate(plan.nodes))
 
@@ -95,6 +113,8 @@ class Etcd(Protocol):
             "log-level": "info",
             "logger": "zap",
         }
+        leads = index == self._parameters.leader
+        endpoints = ",".join(f"{each.address}:{CLIENT_PORT}" for each in plan.nodes)
         return Process(
             name=_name(index),
             job="node",
@@ -102,7 +122,8 @@ class Etcd(Protocol):
             argv=("etcd", *(f"--{flag}={value}" for flag, value in flags.items())),
             ports=(PEER_PORT, CLIENT_PORT),
             metrics_port=CLIENT_PORT,
-            ready=f"http {CLIENT_PORT} /health",
+            files={"lead": f"ENDPOINTS={endpoints}\n{_LEAD}"} if leads else {},
+            ready="run lead" if leads else f"http {CLIENT_PORT} /health",
             grace=0,  # nothing is worth flushing, and on SIGTERM a leader would wait to hand over
         )
 
