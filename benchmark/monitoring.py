@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from benchmark.errors import InfrastructureError, UsageError
 from benchmark.inventory import NODE_EXPORTER_PORT, Host
+from benchmark.metrics import LOAD_GENERATOR, Metrics
 
 if TYPE_CHECKING:  # numpy, requests and pyarrow take 0.1 s each to import: only commands that use them pay
     from collections.abc import Iterator
@@ -193,12 +194,12 @@ class Prometheus:
         )
         return {(entry["metric"]["job"], entry["metric"]["host"]) for entry in answer}
 
-    def progress(self, window: timedelta) -> Progress:
-        """Return what the clients did over the last `window`, in one request: for display, not for results.
+    def progress(self, window: timedelta, metrics: Metrics = LOAD_GENERATOR) -> Progress:
+        """Return what was done over the last `window`, in one request: for display, not for results.
 
         The rates are Prometheus' own extrapolations; `window` should span four scrapes.
         """
-        answer = self._query(_progress_query(round(window.total_seconds() * 1000)))
+        answer = self._query(_progress_query(round(window.total_seconds() * 1000), metrics))
         values = {entry["metric"]["figure"]: float(entry["value"][1]) for entry in answer}
         return Progress(**{name: value for name, value in values.items() if math.isfinite(value)})
 
@@ -239,15 +240,17 @@ def _joined(parts: list[Series]) -> Series:
     return Series(parts[0].metric, parts[0].labels, times, values)
 
 
-def _progress_query(milliseconds: int) -> str:
-    clients = f'{{job="client"}}[{milliseconds}ms]'
-    buckets = f"sum by (le) (rate(latency_s_bucket{clients}))"
+def _progress_query(milliseconds: int, metrics: Metrics) -> str:
+    clients, latency = f'{{job="{metrics.job}"}}[{milliseconds}ms]', metrics.latency
+    buckets = f"sum by (le) (rate({latency}_bucket{clients}))"
+    completed = f"rate({metrics.completed}{clients})"
     figures = {
         "offered_tps": f"sum(rate(due{clients}))",
-        "achieved_tps": f"sum(rate(latency_s_count{clients}))",
+        # Where every replica counts every transaction, the one in the middle says how many there are.
+        "achieved_tps": f"quantile(0.5, {completed})" if metrics.counted_by == "every" else f"sum({completed})",
         "errors_tps": f"sum(rate(errors{clients}))",
-        "inflight": 'sum(inflight{job="client"})',
-        "mean_s": f"sum(rate(latency_s_sum{clients})) / sum(rate(latency_s_count{clients}))",
+        "inflight": f'sum(inflight{{job="{metrics.job}"}})',
+        "mean_s": f"sum(rate({latency}_sum{clients})) / sum(rate({latency}_count{clients}))",
         "p50_s": f"histogram_quantile(0.5, {buckets})",
         "p99_s": f"histogram_quantile(0.99, {buckets})",
     }

@@ -201,11 +201,12 @@ class Run:
         """Look after all processes until the time `until`, telling progress now and then."""
         window = timedelta(seconds=max(2.0, 4 * self.testbed.settings.scrape_interval.total_seconds()))
         following = time.time() + _PROGRESS_S
+        metrics = self.request.protocol.metrics
         while (now := time.time()) < until:
             supervised.check()
             if now >= following:
                 following = now + _PROGRESS_S
-                figures = dataclasses.asdict(self.prepared.prometheus.progress(window))
+                figures = dataclasses.asdict(self.prepared.prometheus.progress(window, metrics))
                 self.timeline.tell("progress", left_s=round(self.times["end"] - now, 1), **figures)
             time.sleep(max(0.0, min(0.05, until - time.time())))
 

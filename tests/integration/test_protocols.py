@@ -154,6 +154,8 @@ def test_replicas_that_all_count_everything_are_not_added_up(runner: Runner, rep
     assert (summary.status, summary.nodes, summary.clients) == ("ok", 4, 0), summary.reasons
     assert summary.throughput_tps == pytest.approx(200, rel=0.02)
     assert [text for text in summary.warnings if "200 tx/s were offered, not 205" in text]
+    shown = [event.data["achieved_tps"] for event in runner.events if event.kind == "progress"]
+    assert shown[-1] == pytest.approx(200, rel=0.1)
     manifest = runner.manifest(summary)
     assert manifest["parameters"]["offered_tps"] == 200
     assert sorted(manifest["parameters"]["shares_tps"]) == [50, 50, 50, 50]
