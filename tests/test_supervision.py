@@ -142,7 +142,7 @@ def test_metric_readiness_needs_the_metric_itself(tmp_path: Path) -> None:
         "class H(h.BaseHTTPRequestHandler):\n"
         "    def do_GET(self):\n"
         "        more = b'height{a=\"1\"} 1\\n' if pathlib.Path('more').exists() else b''\n"
-        "        self.send_response(200); self.end_headers(); self.wfile.write(b'# HELP height\\nheights 2\\n' + more)\n"
+XX
         "h.HTTPServer(('127.0.0.1', PORT), H).serve_forever()\n"
     )
     port = free_port()

@@ -226,7 +226,7 @@ class Scraped:
         found = self.client.samples('submitted{job="client"}', now - WINDOW.total_seconds(), now)
         return len(found) == 2 and all(len(one.times) >= 9 for one in found) and len(self.client.scraped(BORN)) == 8
 
-    def ask(self, path: str, **parameters: str) -> Any:  # noqa: ANN401 - whatever the JSON holds
+    def ask(self, path: str, **parameters: str) -> Any:
         address = f"{self.url}/api/v1/{path}?{urllib.parse.urlencode(parameters)}"
         with urllib.request.urlopen(address, timeout=DEADLINE) as answer:
             return json.load(answer)["data"]
