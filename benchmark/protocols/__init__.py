@@ -31,7 +31,8 @@ class Process:
     `files` maps paths in the process's folder to their content; the command runs in that folder, as does `prepare`,
     which ends before any process is started. `ready` is how readiness is seen from the host itself: `tcp PORT`,
     `http PORT PATH` (a 2xx answer), `metric PORT PATH NAME` (it is exported), `log PATTERN` (extended regular
-    expression), `run SCRIPT` (that bash script among the files ends with 0), or nothing. `grace` is how many seconds lie between SIGTERM and SIGKILL at the end.
+    expression), `run SCRIPT` (that bash script among the files ends with 0), or nothing. `grace` is how many seconds
+    lie between SIGTERM and SIGKILL at the end.
     """
 
     name: str

@@ -51,7 +51,7 @@ class ProcessDeclaration(_Model):
     command: Annotated[tuple[str, ...], Field(min_length=1)] | str
     """What runs: words, or a bash script."""
     ready: str = ""
-    """`tcp PORT`, `http PORT PATH`, `metric PORT PATH NAME` or `log PATTERN`; without it, running is enough."""
+    """`tcp PORT`, `http PORT PATH`, `metric PORT PATH NAME`, `log PATTERN` or `run FILE`; running is enough without."""
     metrics: str = ""
     """`PORT` or `PORT/PATH` of its Prometheus metrics (/metrics if no path is given)."""
     grace: int = Field(default=5, ge=0, le=300)

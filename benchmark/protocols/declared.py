@@ -19,7 +19,7 @@ from benchmark.protocols.document import Document
 from benchmark.protocols.templates import Templates
 
 _BASH = ("bash", "-euo", "pipefail", "-c")
-_READY = re.compile(r"|tcp \d+|http \d+ /\S*|metric \d+ /\S* [A-Za-z_:][\w:]*|log \S.*")
+_READY = re.compile(r"|tcp \d+|http \d+ /\S*|metric \d+ /\S* [A-Za-z_:][\w:]*|log \S.*|run [\w./-]+")
 _METRICS = re.compile(r"(\d+)(/\S*)?")
 Names = Mapping[str, Any]
 
@@ -127,7 +127,7 @@ class Declared(Protocol):
         return tuple(self._templates.render((*path, index), word, names) for index, word in enumerate(declared))
 
     def _ready(self, path: tuple[str, ...], text: str, names: Names) -> str:
-        accepted = "tcp PORT, http PORT /PATH, metric PORT /PATH NAME or log PATTERN"
+        accepted = "tcp PORT, http PORT /PATH, metric PORT /PATH NAME, log PATTERN or run FILE"
         found = self._matching(path, text, names, _READY, accepted)
         return found[0] if found else ""
 
