@@ -142,7 +142,8 @@ def test_metric_readiness_needs_the_metric_itself(tmp_path: Path) -> None:
         "class H(h.BaseHTTPRequestHandler):\n"
         "    def do_GET(self):\n"
         "        more = b'height{a=\"1\"} 1\\n' if pathlib.Path('more').exists() else b''\n"
-XX
+        "        self.send_response(200); self.end_headers()\n"
+        "        self.wfile.write(b'# HELP height\\nheights 2\\n' + more)\n"
         "h.HTTPServer(('127.0.0.1', PORT), H).serve_forever()\n"
     )
     port = free_port()
