@@ -32,6 +32,7 @@ def manifest(
         "run_id": identity.run_id,
         "name": request.name,
         "protocol": protocol.name,
+        "metrics": dataclasses.asdict(protocol.metrics),
         "commit": prepared.commit,
         "packages": dict(prepared.packages),
         "artifact": prepared.installed.to_manifest() if prepared.installed else None,

@@ -5,6 +5,7 @@ import csv
 import io
 import json
 import re
+from dataclasses import asdict
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,10 @@ from recorded import START, write_run, write_sweep
 
 from benchmark.compare import find_sides
 from benchmark.errors import UsageError
+from benchmark.metrics import Metrics
+from benchmark.monitoring import Series, read_samples, write_samples
 from benchmark.report import REPORT, write_comparison, write_plots, write_report
+from benchmark.report.record import read_record
 from benchmark.results import read_summary
 
 DATA = Path(__file__).parent / "data" / "run"
@@ -245,3 +249,20 @@ def test_a_comparison_of_two_sweeps_links_to_the_runs_of_both(results: Path, com
     links = [a["href"] for a in page.all("a") if a["href"].endswith(REPORT)]
     assert len(links) == 18
     assert all((tmp_path / link).parent.is_dir() for link in links)
+
+
+def test_a_system_whose_nodes_count_is_measured_by_its_own_metrics(tmp_path: Path) -> None:
+    """Every node counts every transaction: the middle of them says how many there are, as the manifest tells."""
+    folder = write_run(tmp_path / "run")
+    renamed = [
+        Series(one.metric.replace("latency_s", "commit_s"), one.labels | {"job": "node"}, one.times, one.values)
+        for one in read_samples(folder / "samples.parquet")
+        if one.labels["job"] == "client"
+    ]
+    write_samples(folder / "samples.parquet", renamed)
+    assert read_record(folder).timeline is None
+    change(folder, "manifest.json", metrics=asdict(Metrics("commit_s", None, job="node", counted_by="every")))
+    timeline = read_record(folder).timeline
+    assert timeline is not None
+    assert timeline.throughput_tps.mean() == pytest.approx(20, rel=0.05)
+    assert 'id="latency"' in write_report(folder).read_text()

@@ -11,9 +11,9 @@ from typing import Any
 
 from benchmark.counters import Process, processes
 from benchmark.errors import UsageError
-from benchmark.figures import Metrics
 from benchmark.histogram import Histogram, merge
 from benchmark.host_usage import COUNTERS, HostUsage, host_usage
+from benchmark.metrics import Metrics
 from benchmark.monitoring import Series, read_samples
 from benchmark.report.words import redacted
 from benchmark.results import EVENTS, MANIFEST, SAMPLES, read_summary
@@ -74,11 +74,10 @@ class Record:
         """Seconds between two samples, as set."""
         return parse_duration(self.settings.get("scrape_interval", "5s")).total_seconds()
 
-    @cached_property
+    @property
     def metrics(self) -> Metrics:
-        """Which processes count transactions: clients where they do, else every node all of them."""
-        jobs = {one.labels.get("job") for one in self.series if one.metric == "latency_s_count"}
-        return Metrics(job="node", counted_by="every") if jobs == {"node"} else Metrics()
+        """Which metrics mean latency and throughput, and who exports them."""
+        return Metrics(**self.manifest.get("metrics", {}))
 
     @cached_property
     def processes(self) -> list[Process]:
