@@ -265,8 +265,8 @@ def write_samples(path: Path, series: Iterable[Series]) -> None:
     Columns: metric and labels (JSON, keys sorted) as dictionaries, time (UTC, ms, as Prometheus keeps it), value.
     """
     import numpy as np
-    import pyarrow as pa  # type: ignore[import-untyped]
-    import pyarrow.parquet as pq  # type: ignore[import-untyped]
+    import pyarrow as pa
+    import pyarrow.parquet as pq
 
     kept = list(series)
     lengths = [len(one.times) for one in kept]
