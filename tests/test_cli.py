@@ -137,6 +137,14 @@ def test_an_unknown_command_and_option(capsys: pytest.CaptureFixture[str]) -> No
     assert "--loads" in capsys.readouterr().err
 
 
+def test_a_described_system_is_named_by_its_file(files: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
+    assert call("run", "--loads", "200", "--protocol", "nowhere.yaml", *files) == 2
+    assert "cannot read nowhere.yaml" in capsys.readouterr().err
+    Path("system.yaml").write_text("name: one\nnode:\n  command: run {{ prt }}\nload: {url: 'http://a/'}\n")
+    assert call("run", "--loads", "200", "--protocol", "system.yaml", *files) == 2
+    assert "system.yaml, line 3, column 19: 'prt' is unknown" in capsys.readouterr().err
+
+
 def test_results_of_nothing_are_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

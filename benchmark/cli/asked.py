@@ -34,7 +34,7 @@ def of_runs(command: Callable[..., Any]) -> Callable[..., Any]:
         ),
         click.option("--profile", help="Load over time: constant, ramp[:SHARE], steps:NUMBER or a CSV file of rates."),
         click.option("--dedicated-clients", type=click.IntRange(0), help="Hosts that only generate load."),
-        click.option("--protocol", help=f"System under test: {', '.join(sorted(known_protocols()))}."),
+        click.option("--protocol", help=f"System under test: {', '.join(sorted(known_protocols()))} or FILE.yaml."),
         click.option("--commit", help="Branch, tag or hash to build, instead of the settings' one."),
         click.option(
             "--repository",
