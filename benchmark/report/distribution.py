@@ -79,7 +79,8 @@ def _draw(every: Histogram, regions: Mapping[str, Histogram], figure: Figure) ->
     axes.legend(
         [lines[-1], *lines[:-1]],
         [names[-1], *names[:-1]],
-        loc="center left" if _steep_late(finite, share) else "center right",
+        loc="upper left",
+        bbox_to_anchor=(1.01, 1.0),
     )
 
 
@@ -96,13 +97,6 @@ def _range(bounds: Array, share: Array) -> tuple[float, float]:
     positive = bounds[bounds > 0]
     low, high = float(positive[0]), float(positive[-1])
     return (low / 1.3, high * 1.3) if share.size else (low, high)
-
-
-def _steep_late(bounds: Array, share: Array) -> bool:
-    """Whether most values lie in the right half of the axis, so that the left half has room."""
-    positive = bounds > 0
-    middle = float(np.sqrt(bounds[positive][0] * bounds[positive][-1]))
-    return float(np.interp(middle, bounds, share)) < 0.5
 
 
 def _told(histogram: Histogram) -> str:
