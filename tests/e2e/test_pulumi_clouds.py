@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -23,6 +25,7 @@ regions: [us-east-1, vultr:ewr]
 specs: {{aws: m5d.2xlarge, vultr: vc2-4c-8gb}}
 instances: 2
 operator_cidrs: [{operator}]
+scrape_interval: 500ms
 """
 
 
@@ -54,6 +57,21 @@ class Clouds:
         done = subprocess.run(target, capture_output=True, text=True, timeout=60, check=False)
         assert done.returncode == 0, f"{command}: {done.stderr}"
         return done.stdout.strip()
+
+    def benchmark(self, *arguments: str) -> str:
+        """Run a command of the runner and return what it printed."""
+        command = [sys.executable, "-m", "benchmark", *arguments]
+        done = subprocess.run(
+            command,
+            cwd=self.stack.project,
+            env=self.stack.environment,
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+        )
+        assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
+        return done.stdout
 
     def wait_until_ready(self) -> None:
         for host in self.stack.inventory().hosts:
@@ -140,6 +158,19 @@ def test_hosts_reach_each_other_once_they_are_named_and_strangers_nothing(clouds
         assert not any(connects(stranger, host.address, port) for host in hosts for port in (22, 9100))
     finally:
         stranger.remove()
+
+
+def test_a_benchmark_runs_on_hosts_of_two_clouds(clouds: Clouds) -> None:
+    clouds.wait_until_ready()
+    status = clouds.benchmark("status", "--json")
+    assert set(json.loads(status)["hosts"]) == {host.name for host in clouds.stack.inventory().hosts}
+    clouds.benchmark("run", "--loads", "200", "--duration", "8s", "--warm-up", "3s")
+    (summary,) = clouds.stack.project.glob("results/clouds/*-200tps-*/summary.json")
+    found = json.loads(summary.read_text(encoding="utf-8"))
+    assert (found["protocol"], found["nodes"], found["load_tps"], found["errors"]) == ("etcd", 3, 200, {})
+    assert found["throughput_tps"] == pytest.approx(200, rel=0.1)
+    texts = [path for path in clouds.stack.project.glob("results/**/*") if path.is_file()]
+    assert not [path for path in texts if {TOKEN.encode(), AWS_SECRET.encode()} & set(path.read_bytes().split())]
 
 
 def test_nothing_changes_if_nothing_was_changed(clouds: Clouds) -> None:
