@@ -161,7 +161,7 @@ class Settings(_Model):
     repository: Repository | None = None
     """Where the system under test is built from; not needed for systems installed from packages."""
     protocol: str = "etcd"
-    """The system under test: one that `python -m benchmark run --help` lists, or a file that describes one, `FILE.yaml`."""
+    """The system under test: one that `python -m benchmark run --help` lists, or a `FILE.yaml` that describes one."""
     node_parameters: Path | dict[str, Any] | None = None
     """Parameters of the nodes, inline or a YAML file; checked against the protocol's own model."""
     client_parameters: Path | dict[str, Any] | None = None
