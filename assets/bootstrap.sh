@@ -214,7 +214,8 @@ prometheus() {
 EnvironmentFile=$CONFIG/prometheus.env
 CONF
     install_packages prometheus
-    chown "$LOGIN" /etc/prometheus/targets  # the runner writes what is scraped
+    # The runner writes what is scraped, and the times that dashboards mark.
+    chown "$LOGIN" /etc/prometheus/targets /var/lib/prometheus/node-exporter
     systemctl enable prometheus
     systemctl restart prometheus
     curl -fsS --max-time 5 --retry 30 --retry-delay 1 --retry-all-errors http://127.0.0.1:9090/-/ready

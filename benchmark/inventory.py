@@ -22,6 +22,8 @@ PROMETHEUS_PORT = 9090
 GRAFANA_PORT = 3000
 TARGETS_DIRECTORY = "/etc/prometheus/targets"
 """Folder on the monitoring host that Prometheus watches for `*.json` (file-based service discovery)."""
+MARKS_FILE = "/var/lib/prometheus/node-exporter/marks.prom"
+"""File on the monitoring host, for its node exporter's textfile collector, with the times that dashboards mark."""
 
 Provider = Literal["aws", "vultr", "machines", "local"]
 Role = Literal["instance", "monitoring"]

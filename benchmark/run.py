@@ -18,10 +18,11 @@ from benchmark import supervision
 from benchmark.errors import InfrastructureError, Interrupted, SystemFailure, TestbedError, failure_kind
 from benchmark.events import Timeline
 from benchmark.host_usage import by_machine, host_usage
+from benchmark.inventory import MARKS_FILE
 from benchmark.logs import LogReport, collect_command, collected, parse_report, script
 from benchmark.manifest import manifest
 from benchmark.measurements import Measurement, measure
-from benchmark.monitoring import Series, write_samples
+from benchmark.monitoring import Mark, Series, marks, write_samples
 from benchmark.placement import endpoints
 from benchmark.prepare import Prepared
 from benchmark.protocols import Plan, Process
@@ -180,7 +181,18 @@ class Run:
         start = max(start, time.time())
         self.times |= {"start": start, "end": start + self.request.duration_s}
         with self.timeline.phase("measure"):
+            self._mark()
             self._watch(supervised, self.times["end"])
+
+    def _mark(self) -> None:
+        """Tell Prometheus when the load, the measured window and its end are due, for the dashboards."""
+        names = {"load": "load", "start": "measure", "end": "stop"}
+        text = marks(self.identity.run_id, [Mark(self.times[key], "phase", name) for key, name in names.items()])
+        host = self.testbed.inventory.monitoring
+        assert host is not None
+        done = self.testbed.fleet.put({host.name: {MARKS_FILE: text.encode()}}, deadline=_CLOCK_DEADLINE_S)
+        for reason in done.failed.values():
+            self.timeline.tell("warning", text=f"dashboards will not mark this run's phases: {reason}")
 
     def _wait_scraped(self, supervised: Supervision) -> None:
         """Wait until Prometheus has a sample of every node and client of this run."""

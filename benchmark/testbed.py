@@ -129,14 +129,6 @@ class Testbed:
             for name, answer in answers.raise_for_failures("hosts failed their check:").items()
         }
 
-    def states(self) -> dict[str, str]:
-        """Return each host's state: ready (its SSH server lets the operator in), stopped or unreachable."""
-        reached = self.fleet.connect([host.name for host in self.running])
-        return {
-            host.name: "stopped" if host.state == "stopped" else "ready" if host.name in reached.ok else "unreachable"
-            for host in self.inventory.hosts
-        }
-
     @contextmanager
     def dashboard(self, port: int) -> Iterator[tuple[str, int]]:
         """Lead a local port to Grafana on the monitoring host, or where nothing listens on `port` to Prometheus."""

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from benchmark.artifacts.source import describe
 from benchmark.cli.asked import make_request, record, varied
 from benchmark.errors import SettingsError, UsageError
 from benchmark.settings import Settings
@@ -68,7 +69,9 @@ def test_repositories_keep_their_credentials_to_themselves() -> None:
     assert changed.repository == base.repository
     assert own["commit"] == "abc"
     request = make_request(settings(), Path("r"), OPTIONS, (10,))
-    assert "source" not in record(request)
+    assert record(request)["source"] is None
+    assert "secret-token" not in (describe(base.repository) or "")
+    assert (describe(base.repository) or "").endswith("example.org/x at main")
 
 
 @pytest.mark.parametrize(

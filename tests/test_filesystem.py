@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from stacks.local.filesystem import HostConfig, mounts, write_file, write_upper
-from stacks.local.services import TEXTFILES
+from stacks.local.services import WAN_METRICS
 
 CONFIG = HostConfig("a-0", "a", "monitoring", "ssh-ed25519 OPERATOR", "PRIVATE\n", {"/etc/prometheus/x.yml": "x: 1\n"})
 
@@ -116,10 +116,10 @@ def test_kernel_settings_are_read_only_but_for_the_hosts_own_network() -> None:
     assert "ro" not in found["/s/root/proc/sys/net"][3].split(",")
 
 
-def test_metrics_of_the_network_are_mounted_read_only_where_the_exporter_looks() -> None:
+def test_metrics_of_the_network_are_mounted_read_only() -> None:
     found = rows(mounts(Path("/s"), Path("/s/network/metrics")))
-    assert found[f"/s/root{TEXTFILES}"][0] == "/s/network/metrics"
-    assert found[f"/s/root{TEXTFILES}"][3] == "bind,ro"
+    assert found[f"/s/root{WAN_METRICS}"][0] == "/s/network/metrics"
+    assert found[f"/s/root{WAN_METRICS}"][3] == "bind,ro"
 
 
 def test_paths_with_blanks_are_written_as_fstab_wants_them() -> None:

@@ -67,6 +67,13 @@ class Binaries:
     commit: str = UNKNOWN
 
 
+def describe(source: Repository | Binaries | None) -> str | None:
+    """Name a source without its secrets, as it was asked for."""
+    if source is None:
+        return None
+    return f"{redact(source.url) if isinstance(source, Repository) else source.folder} at {source.commit}"
+
+
 def find_source(
     protocol: type[Protocol],
     settled: Repository | None,

@@ -87,6 +87,8 @@ def make_request(settings: Settings, results_dir: Path, options: Mapping[str, An
 
 def record(request: Request) -> dict[str, Any]:
     """Return a request as JSON, to be compared with that of a sweep that is resumed."""
+    from benchmark.artifacts.source import describe
+
     plain = {
         field.name: getattr(request, field.name)
         for field in dataclasses.fields(request)
@@ -95,6 +97,7 @@ def record(request: Request) -> dict[str, Any]:
     system = request.protocol
     return {
         **plain,
+        "source": describe(request.source),
         "loads": list(request.loads),
         "parameters": dict(request.parameters),
         "protocol": system.name,

@@ -29,21 +29,6 @@ def cli() -> None:
 
 @cli.command()
 @on_testbed
-def status(as_json: bool, stack: str | None, inventory: Path | None, settings: Path | None) -> None:
-    """Show which hosts are ready, by region."""
-    target = Target(stack, inventory, settings)
-    with target.open() as testbed:
-        states = testbed.states()
-    if as_json:
-        click.echo(json.dumps({"testbed_id": target.inventory.testbed_id, "hosts": states}, indent=2))
-    else:
-        make_view().status(target.inventory, states)
-    if any(state not in ("ready", "stopped") for state in states.values()):
-        raise SystemExit(3)
-
-
-@cli.command()
-@on_testbed
 @click.option("--committee", type=click.IntRange(1), help="Number of nodes that shall fit.")
 def check(
     as_json: bool, stack: str | None, inventory: Path | None, settings: Path | None, committee: int | None

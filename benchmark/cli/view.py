@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +15,6 @@ from benchmark.cli.live import PHASES, LivePanel, live
 from benchmark.cli.live import milliseconds as _milliseconds
 from benchmark.cli.live import number as _number
 from benchmark.events import Event
-from benchmark.inventory import Inventory
 
 if TYPE_CHECKING:
     from benchmark.capacity import Search
@@ -25,8 +24,6 @@ if TYPE_CHECKING:
     from benchmark.journal import SweepFolder
     from benchmark.protocols import Plan
     from benchmark.summary import Summary
-
-_COLOURS = {"ready": "green", "stopped": "red", "unreachable": "red"}
 
 
 class View:
@@ -126,22 +123,19 @@ class View:
         """Show the median of each load with its interval, outliers and what failed."""
         from benchmark.cli import tables
 
-        for shown in tables.sweep(folder):
-            self.out.print(shown, soft_wrap=isinstance(shown, str), highlight=False)
+        self.show(tables.sweep(folder))
 
     def search(self, found: Search, folder: Path) -> None:
         """Show the steps of a search and its answer."""
         from benchmark.cli import tables
 
-        for shown in tables.search(found, folder):
-            self.out.print(shown, soft_wrap=isinstance(shown, str), highlight=False)
+        self.show(tables.search(found, folder))
 
     def compared(self, compared: Compared) -> None:
         """Show a comparison."""
         from benchmark.cli import tables
 
-        for shown in tables.compared(compared):
-            self.out.print(shown, soft_wrap=isinstance(shown, str), highlight=False)
+        self.show(tables.compared(compared))
 
     def _findings(self, summary: Summary) -> None:
         """Say which logs have errors; panics and crashes are warnings already."""
@@ -160,22 +154,10 @@ class View:
             table.add_row(f"{path.parent.name}/{path.name}", *row)
         self.out.print(table)
 
-    def status(self, inventory: Inventory, states: Mapping[str, str]) -> None:
-        """Show how many hosts of each region are in which state, and which ones are not ready."""
-        table = Table(title=f"testbed {inventory.testbed_id}: {len(inventory.hosts)} hosts")
-        for name in ("region", "provider", "hosts", "state"):
-            table.add_column(name)
-        for region in inventory.regions:
-            hosts = [host for host in inventory.hosts if host.region == region]
-            counts = Counter(states[host.name] for host in hosts)
-            shown = ", ".join(f"[{_COLOURS[state]}]{count} {state}[/]" for state, count in counts.items())
-            table.add_row(region, hosts[0].provider, str(len(hosts)), shown)
-        self.out.print(table)
-        if inventory.monitoring:
-            self.out.print(f"monitoring: {inventory.monitoring.name} ({inventory.monitoring.address})", highlight=False)
-        for name, state in states.items():
-            if state != "ready":
-                self.out.print(f"[{_COLOURS[state]}]{name}: {state}[/]")
+    def show(self, shown: Iterable[Table | str]) -> None:
+        """Show tables and lines."""
+        for each in shown:
+            self.out.print(each, soft_wrap=isinstance(each, str), highlight=False)
 
     def check(self, found: Check) -> None:
         """Show what was found on each host."""

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from benchmark.inventory import Role
-from stacks.local.services import SSHD_CONFIG, TEXTFILES, resolver, services
+from stacks.local.services import SSHD_CONFIG, TEXTFILES, WAN_METRICS, resolver, services
 
 _OWN = {
     "root": 0o700, "home": 0o755, "tmp": 0o1777, "var/tmp": 0o1777, "var/log": 0o755, "var/lib/prometheus": 0o755,
@@ -55,7 +55,7 @@ def write_upper(upper: Path, config: HostConfig, rules: str, hidden: Iterable[Pa
     for path in hidden:
         _hide(upper, path)
     _devices(upper / "dev")
-    for name in ("run/sshd", "run/lock", TEXTFILES.lstrip("/")):
+    for name in ("run/sshd", "run/lock", WAN_METRICS.lstrip("/"), TEXTFILES.lstrip("/")):
         (upper / name).mkdir(parents=True, exist_ok=True)
     texts = {"/etc/nftables.conf": rules, **_system_files(config), **config.files}
     for name, text in texts.items():
@@ -92,7 +92,7 @@ def mounts(directory: Path, metrics: Path | None) -> str:
         ("tmpfs", "/dev/shm", "tmpfs", "mode=1777,nosuid,nodev"),
     ]
     if metrics is not None:
-        lines.append((str(metrics), TEXTFILES, "none", "bind,ro"))
+        lines.append((str(metrics), WAN_METRICS, "none", "bind,ro"))
     return "".join(f"{_fstab(src)} {_fstab(root + dst)} {kind} {options} 0 0\n" for src, dst, kind, options in lines)
 
 

@@ -5,13 +5,15 @@ from __future__ import annotations
 import shlex
 from collections.abc import Mapping
 from ipaddress import ip_address
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
-from benchmark.inventory import NODE_EXPORTER_PORT, Role
+from benchmark.inventory import MARKS_FILE, NODE_EXPORTER_PORT, Role
 from stacks.monitoring import grafana_environment, prometheus_arguments
 
-TEXTFILES = "/var/lib/prometheus/node-exporter"
+TEXTFILES = str(PurePosixPath(MARKS_FILE).parent)
 """Folder whose `*.prom` files the node exporter publishes."""
+WAN_METRICS = "/run/wan"
+"""Where the monitoring host sees the emulated network's own metrics."""
 
 _UNCOUNTED = "^(devpts|proc|sysfs|tmpfs)$"  # by default the exporter leaves overlays out
 _COLLECTORS = ("cpu", "meminfo", "netdev", "diskstats", "loadavg", "filesystem", "textfile")
@@ -69,6 +71,7 @@ def services(role: Role, grafana: bool) -> str:
     ]  # fmt: skip
     lines = [_background("node-exporter", exporter, {"GOMAXPROCS": "1", "GOGC": "50"})]
     if role == "monitoring":
+        lines.insert(0, f"ln -sf {WAN_METRICS}/wan.prom {TEXTFILES}/wan.prom\n")
         lines.append(_background("prometheus", ["prometheus", *prometheus_arguments()], {}))
         if grafana:
             server = ["grafana-server", "--homepath=/usr/share/grafana"]

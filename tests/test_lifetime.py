@@ -1,0 +1,156 @@
+"""How long hosts live and what state they are in: over a real SSH server whose commands are small files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from hosts import inventory
+from sshd import USER, Sshd
+
+from benchmark import lifetime
+from benchmark.errors import HostError
+from benchmark.inventory import Host, Inventory
+from benchmark.lifetime import Condition, answered, conditions, cost, extend, to_dict
+from benchmark.remote import Fleet
+from benchmark.settings import Settings
+from benchmark.testbed import Testbed
+
+NOW = datetime(2026, 1, 1, 6, tzinfo=UTC)  # six hours after the inventory of these tests was created
+LATER = NOW + timedelta(hours=2)
+
+
+def seconds(moment: datetime) -> int:
+    return int(moment.timestamp())
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (f"ready\n{seconds(LATER)}\n", Condition("ready", LATER)),
+        (f"booting\n{seconds(LATER)}\n", Condition("booting", LATER)),
+        ("\n\n", Condition("booting")),
+        ("booting\n\n", Condition("booting")),
+        (f"failed: packages; see the log\n{seconds(LATER)}\n", Condition("failed", LATER, "packages; see the log")),
+        (f"ready\n{seconds(NOW)}\n", Condition("expired", NOW)),
+    ],
+)
+def test_what_a_cloud_host_answers(text: str, expected: Condition) -> None:
+    assert answered(text, NOW) == expected
+
+
+class Rented:
+    """Hosts that all are one SSH server; those of clouds answer as `answer` and `geobench-expiry` in `folder` say."""
+
+    def __init__(self, server: Sshd, folder: Path, *hosts: Host) -> None:
+        self.file = folder / "expires_at"
+        self.hosts = hosts
+        self.inventory = inventory(a=1).model_copy(update={"hosts": hosts, "expires_at": LATER})
+        self.fleet = Fleet(hosts, USER, server.user_key, timeout=timedelta(seconds=5), retries=0)
+
+    def testbed(self) -> Testbed:
+        return Testbed(self.inventory, self.fleet, Settings(regions=("a",)))
+
+
+def host(server: Sshd, name: str, **fields: object) -> Host:
+    return server.host(name).model_copy(update={"provider": "aws", "region": "a", **fields})
+
+
+@pytest.fixture
+def rented(server: Sshd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Rented]:
+    """Two hosts of AWS that run, one that is stopped, a machine, and one of Vultr that refuses connections."""
+    made = Rented(
+        server,
+        tmp_path,
+        host(server, "a-0"),
+        host(server, "a-1"),
+        host(server, "a-2", state="stopped", address=""),
+        host(server, "m-0", provider="machines"),
+        host(server, "v-0", provider="vultr", ssh_port=1),
+    )
+    command = tmp_path / "geobench-expiry"
+    command.write_text(f'#!/bin/sh\n[ -z "$1" ] || echo "$1" >{made.file}\ncat {made.file}\n')
+    command.chmod(0o755)
+    monkeypatch.setattr(lifetime, "_EXPIRY", str(command))
+    monkeypatch.setattr(lifetime, "_FOLDER", str(tmp_path))
+    with made.fleet:
+        yield made
+
+
+def test_each_host_has_its_condition(rented: Rented, tmp_path: Path) -> None:
+    (tmp_path / "state").write_text("ready\n")
+    rented.file.write_text(f"{seconds(LATER)}\n")
+    found = conditions(rented.testbed(), NOW)
+    states = {name: each.state for name, each in found.items()}
+    assert states == {"a-0": "ready", "a-1": "ready", "a-2": "stopped", "m-0": "ready", "v-0": "unreachable"}
+    assert found["a-0"].expires_at == LATER
+    assert found["m-0"].expires_at is None
+    assert "refused" in found["v-0"].reason
+
+
+def test_a_host_that_has_written_nothing_yet_is_booting_and_a_silent_one_past_its_time_has_expired(
+    rented: Rented,
+) -> None:
+    assert conditions(rented.testbed(), NOW)["a-0"] == Condition("booting")
+    late = conditions(rented.testbed(), LATER)
+    assert (late["v-0"].state, late["m-0"].state, late["a-2"].state) == ("expired", "ready", "stopped")
+
+
+def test_a_machine_that_does_not_answer_never_expires(server: Sshd, tmp_path: Path) -> None:
+    gone = Rented(server, tmp_path, host(server, "m-0", provider="machines", ssh_port=1))
+    with gone.fleet:
+        assert conditions(gone.testbed(), LATER + timedelta(days=9))["m-0"].state == "unreachable"
+
+
+def test_all_that_run_end_together_that_much_later(rented: Rented) -> None:
+    rented.file.write_text(f"{seconds(LATER)}\n")
+    done = extend(rented.testbed(), timedelta(hours=4), NOW)
+    assert done.expires_at == dict.fromkeys(("a-0", "a-1"), LATER + timedelta(hours=4))
+    assert rented.file.read_text() == f"{seconds(LATER + timedelta(hours=4))}\n"
+    assert set(done.failed) == {"v-0"}
+
+
+def test_time_that_is_over_is_extended_from_now(rented: Rented) -> None:
+    rented.file.write_text("1000\n")
+    done = extend(rented.testbed(), timedelta(minutes=30), NOW)
+    assert done.expires_at["a-0"] == NOW + timedelta(minutes=30)
+
+
+def test_nothing_is_extended_where_nothing_ends(server: Sshd, tmp_path: Path) -> None:
+    own = Rented(server, tmp_path, host(server, "m-0", provider="machines"))
+    with own.fleet:
+        assert extend(own.testbed(), timedelta(hours=1), NOW).expires_at == {}
+
+
+def test_hosts_none_of_which_says_when_it_ends(rented: Rented) -> None:
+    with pytest.raises(HostError, match="no host could be extended") as error:
+        extend(rented.testbed(), timedelta(hours=1), NOW)
+    assert set(error.value.hosts) == {"a-0", "a-1", "v-0"}
+
+
+def priced(hourly: float | None, expires_at: datetime | None = LATER) -> Inventory:
+    return inventory(a=1).model_copy(update={"hourly_cost_usd": hourly, "expires_at": expires_at})
+
+
+def test_costs_count_from_the_creation_to_now_and_to_the_last_end() -> None:
+    spent = cost(priced(2.5), {"a-0": Condition("ready")}, NOW)
+    assert (spent.hourly_usd, spent.so_far_usd, spent.until_expiry_usd) == (2.5, 15.0, 20.0)
+    extended = {"a-0": Condition("ready", LATER), "a-1": Condition("ready", LATER + timedelta(hours=4))}
+    assert cost(priced(2.5), extended, NOW).until_expiry_usd == 30.0
+
+
+def test_an_unknown_price_is_never_nothing_and_hosts_without_an_end_cost_no_sum() -> None:
+    unknown = to_dict({}, cost(priced(None), {}, NOW))
+    assert (unknown["hourly_cost_usd"], unknown["cost_so_far_usd"], unknown["cost_until_expiry_usd"]) == (None,) * 3
+    free = cost(priced(0.0, None), {}, NOW)
+    assert (free.hourly_usd, free.so_far_usd, free.until_expiry_usd) == (0.0, 0.0, None)
+
+
+def test_the_document_has_states_ends_and_reasons() -> None:
+    found = {"a-0": Condition("ready", LATER), "a-1": Condition("unreachable", reason="refused")}
+    document = to_dict(found, cost(priced(1.0), found, NOW))
+    assert document["hosts"] == {"a-0": "ready", "a-1": "unreachable"}
+    assert document["expires_at"] == {"a-0": "2026-01-01T08:00:00+00:00"}
+    assert document["reasons"] == {"a-1": "refused"}
