@@ -107,7 +107,7 @@ def connect(host: Host, user: str, key: PKey, timeout: float) -> Connection:
     except AuthenticationException as error:
         if _still_there(connection) and time.monotonic() - began < timeout:
             raise ConnectError(f"{where}: {_refused(user, key)}", temporary=False) from None
-        raise ConnectError(f"{where}: {error}", temporary=True) from None
+        raise ConnectError(f"{where}: {_banner(connection) or error}", temporary=True) from None
     except (OSError, EOFError, SSHException) as error:
         late = time.monotonic() - began >= timeout
         reason = f"no answer within {timeout:g} s" if late else _reason(error)
@@ -152,6 +152,14 @@ def _still_there(connection: Connection) -> bool:
     """Tell a refused login, which stays refused, from a connection that broke meanwhile."""
     transport = connection.client.get_transport()
     return transport is not None and bool(transport.is_active())
+
+
+def _banner(connection: Connection) -> str:
+    """What the host says to a login before it closes the connection, such as that it is still booting."""
+    transport = connection.client.get_transport()
+    # Not get_banner(), which forgets it when the connection ends.
+    banner = transport.auth_handler.banner if transport and transport.auth_handler else None
+    return " ".join((banner or b"").decode(errors="replace").strip(' "\r\n').split())
 
 
 def _refused(user: str, key: PKey) -> str:

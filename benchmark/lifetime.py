@@ -19,6 +19,7 @@ State = Literal["ready", "booting", "failed", "stopped", "expired", "unreachable
 
 _DEADLINE_S = 15.0
 _FOLDER = "/var/lib/geobench"
+_NO_LOGIN = "System is booting up"  # systemd's word to those who log in too early, by way of pam_nologin(8)
 _EXPIRY = "sudo -n geobench-expiry"
 
 
@@ -71,7 +72,7 @@ def conditions(testbed: Testbed, now: datetime) -> dict[str, Condition]:
         elif host.name in reached.ok and host.name not in failed:
             found[host.name] = Condition("ready")
         else:
-            found[host.name] = _silent(host, failed.get(host.name, "it has no address"), testbed.inventory, now)
+            found[host.name] = silent(host, failed.get(host.name, "it has no address"), testbed.inventory, now)
     return found
 
 
@@ -86,13 +87,14 @@ def answered(text: str, now: datetime) -> Condition:
     return Condition("ready" if word == "ready" else "booting", expires_at)
 
 
-def _silent(host: Host, reason: str, inventory: Inventory, now: datetime) -> Condition:
+def silent(host: Host, reason: str, inventory: Inventory, now: datetime) -> Condition:
     """What to think of a host that does not answer."""
     if host.state == "stopped":
         return Condition("stopped")
     if ends_itself(host) and inventory.expires_at and inventory.expires_at <= now:
         return Condition("expired", reason=reason)
-    return Condition("booting" if host.state == "booting" else "unreachable", reason=reason)
+    boots = host.state == "booting" or _NO_LOGIN in reason
+    return Condition("booting" if boots else "unreachable", reason=reason)
 
 
 def cost(inventory: Inventory, found: Mapping[str, Condition], now: datetime) -> Cost:

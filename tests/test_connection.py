@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from paramiko import AUTH_FAILED, PKey, ServerInterface, Transport
 from sshd import USER, Sshd, free_port, make_key
 
 from benchmark.connection import ConnectError, connect, disconnect, load_key
@@ -166,3 +167,39 @@ def test_no_file_of_the_operator_is_read(server: Sshd, tmp_path: Path, monkeypat
     assert connection.is_connected
     disconnect(connection)
     assert sorted(path.name for path in folder.iterdir()) == ["config", "known_hosts"]
+
+
+class TooEarly(ServerInterface):  # type: ignore[misc]
+    """An SSH server as pam_nologin(8) makes sshd: it says why, and closes the connection."""
+
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+
+    def get_banner(self) -> tuple[str, str]:
+        return '"System is booting up. Unprivileged users are\nnot permitted to log in yet."\r\n', "en"
+
+    def get_allowed_auths(self, username: str) -> str:
+        return "publickey"
+
+    def check_auth_publickey(self, username: str, key: PKey) -> int:
+        self._transport.close()
+        return int(AUTH_FAILED)
+
+
+def test_a_host_that_lets_nobody_in_yet_is_worth_another_try_and_says_why(server: Sshd) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.settimeout(10)
+        port = listener.getsockname()[1]
+
+        def serve() -> None:
+            transport = Transport(listener.accept()[0])
+            transport.add_server_key(load_key(server.folder / "host_key"))
+            transport.start_server(server=TooEarly(transport))
+            transport.join(10)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        error = refusal(server.host().model_copy(update={"ssh_port": port}), server.user_key)
+        thread.join()
+    assert error.temporary
+    assert "System is booting up. Unprivileged users are not permitted to log in yet." in str(error)

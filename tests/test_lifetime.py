@@ -154,3 +154,10 @@ def test_the_document_has_states_ends_and_reasons() -> None:
     assert document["hosts"] == {"a-0": "ready", "a-1": "unreachable"}
     assert document["expires_at"] == {"a-0": "2026-01-01T08:00:00+00:00"}
     assert document["reasons"] == {"a-1": "refused"}
+
+
+def test_a_host_that_lets_nobody_log_in_yet_is_booting() -> None:
+    early = "192.0.2.1:22: System is booting up. Unprivileged users are not permitted to log in yet."
+    found = inventory(a=1)
+    assert lifetime.silent(found.hosts[0], early, found, NOW).state == "booting"
+    assert lifetime.silent(found.hosts[0], "192.0.2.1:22: refused", found, NOW).state == "unreachable"
