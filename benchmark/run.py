@@ -16,12 +16,11 @@ from typing import Literal
 
 from benchmark import supervision
 from benchmark.errors import InfrastructureError, Interrupted, SystemFailure, TestbedError, failure_kind
+from benchmark.evaluation import Evidence, evaluate, fetch
 from benchmark.events import Timeline
-from benchmark.host_usage import by_machine, host_usage
 from benchmark.inventory import MARKS_FILE
 from benchmark.logs import LogReport, collect_command, collected, parse_report, script
 from benchmark.manifest import manifest
-from benchmark.measurements import Measurement, measure
 from benchmark.monitoring import Mark, Series, marks, write_samples
 from benchmark.placement import endpoints
 from benchmark.prepare import Prepared
@@ -29,10 +28,9 @@ from benchmark.protocols import Plan, Process
 from benchmark.request import Request
 from benchmark.results import BUILD_LOG, LOGS, MANIFEST, SAMPLES, SUMMARY, RunFolder, new_run_id
 from benchmark.snapshot import save_snapshot
-from benchmark.summary import Identity, Summary, WarmUp, not_measured, summarise
+from benchmark.summary import Identity, Summary, WarmUp, not_measured
 from benchmark.supervision import Supervision
 from benchmark.testbed import Testbed
-from benchmark.validity import Verdict, judge
 from benchmark.warm_up import find_window
 
 _FILE_DEADLINE_S = 120.0
@@ -44,10 +42,6 @@ _SCRAPE_DEADLINE_S = 30.0
 _PROGRESS_S = 2.0
 _LOG_DEADLINE_S = 300.0
 _LOG_TAIL = 20
-_HOST_METRICS = (
-    '{job="host",__name__=~"node_cpu_seconds_total|node_load1|node_memory_Mem(Total|Available)_bytes|'
-    'node_network_(receive|transmit)_bytes_total|node_disk_(read|written)_bytes_total|wan_.*"}'
-)
 
 
 class Run:
@@ -225,7 +219,8 @@ class Run:
     def _collect(self, supervised: Supervision) -> Summary:
         """Bring samples and logs home and sum them up."""
         with self.timeline.phase("collect"):
-            series = self._samples()
+            begin, end = self.times["load"], self.times["end"]
+            series = fetch(self.prepared.prometheus, self.request.protocol, self.processes, begin, end)
             self.warm_up = self._cut(series)
             write_samples(self.folder.path / SAMPLES, series)
             logs = self._collect_logs()
@@ -248,72 +243,19 @@ class Run:
         self.times |= {"start": start, "end": end}
         return found
 
-    def _samples(self) -> list[Series]:
-        selectors = ['{job="client"}', _HOST_METRICS, self._node_metrics(), "up"]
-        begin, end = self.times["load"], self.times["end"]
-        found = [
-            series for selector in selectors for series in self.prepared.prometheus.samples(selector, begin - 1, end)
-        ]
-        # A run that ended a second ago may have been scraped within that second, on other hosts.
-        ours = {(e.job, e.host) for e in endpoints(self.processes)}
-        return [s for s in found if s.labels["job"] == "host" or (s.labels["job"], s.labels["host"]) in ours]
-
-    def _node_metrics(self) -> str:
-        protocol = self.request.protocol
-        names = ["process_.*", protocol.leader_metric, *protocol.metrics.names]
-        return f'{{job="node",__name__=~"{"|".join(name for name in names if name)}"}}'
-
     def _summarise(self, series: Sequence[Series], supervised: Supervision, logs: LogReport) -> Summary:
-        protocol = self.request.protocol
-        measurement = measure(
-            series,
-            self.times["start"],
-            self.times["end"],
-            metrics=protocol.metrics,
+        evidence = Evidence(
+            series=series,
+            start=self.times["start"],
+            end=self.times["end"],
             scrape_interval=self.testbed.settings.scrape_interval.total_seconds(),
+            clocks=supervised.clocks,
+            facts=self.prepared.facts,
+            logs=logs,
+            warm_up=self.warm_up,
+            warnings=self.prepared.installed.warnings if self.prepared.installed else (),
         )
-        usage = host_usage(series, self.times["start"], self.times["end"])
-        machines = {name: facts.boot_id for name, facts in self.prepared.facts.items()}
-        sources = self.clients if protocol.metrics.job == "client" else self.nodes
-        verdict = judge(
-            measurement,
-            load_tps=self._due(measurement),
-            expected_clients=[process.host.name for process in sources],
-            clock_offsets_s={host: clock.offset_s for host, clock in supervised.clocks.items()},
-            usage=by_machine(usage, machines),
-        )
-        if self.warm_up and not self.warm_up.converged:
-            verdict.warnings.append(f"warm-up {self.warm_up.seconds:.1f} s, {self.warm_up.method}")
-        if self.prepared.installed:
-            verdict.warnings.extend(self.prepared.installed.warnings)
-        if self.plan.offered != self.plan.load:
-            verdict.warnings.append(
-                f"{self.plan.offered} tx/s were offered, not {self.plan.load}: {protocol.name} offers multiples of "
-                f"{protocol.load_step} tx/s per {protocol.load_from}"
-            )
-        identity = self.identity.model_copy(update={"leader": self._leader(series, verdict)})
-        verdict.warnings.extend(logs.warnings())
-        return summarise(measurement, verdict, identity, usage, self.warm_up, logs.findings)
-
-    def _due(self, measurement: Measurement) -> float:
-        """The load that must have been offered in the window, in tx/s.
-
-        Under a profile it depends on when exactly the samples were taken, so it is what the clients' schedules say.
-        """
-        due = measurement.total.due_tps
-        return due if self.plan.profile and due is not None else float(self.plan.offered)
-
-    def _leader(self, series: Sequence[Series], verdict: Verdict) -> str | None:
-        """The host that led in the window; a change is a warning."""
-        leaders = [
-            entry.labels["host"]
-            for entry in series
-            if entry.metric == self.request.protocol.leader_metric
-            and ((entry.values == 1) & (entry.times >= self.times["start"])).any()
-        ]
-        if len(leaders) > 1:
-            verdict.warnings.append(f"leadership changed within the window; {', '.join(leaders)} led")
-        return leaders[0] if len(leaders) == 1 else None
+        return evaluate(self.request.protocol, self.plan, self.identity, evidence)
 
     def _collect_logs(self) -> LogReport:
         """Have the hosts search and compress their logs, and bring these home."""

@@ -201,7 +201,7 @@ def test_a_node_that_dies_ends_the_run_with_its_last_lines(runner: Runner) -> No
     assert time.monotonic() - began < 20
     assert f"node-1 on {host} ended by signal 9; its last log lines:" in err
     assert json.loads((folder / "summary.json").read_text())["status"] == "failed"
-    assert list(folder.glob("logs/*/logs/node-1.log"))
+    assert list(folder.glob("logs/*/node-1.log.gz"))
 
 
 def test_a_port_in_use_is_named_before_anything_starts(runner: Runner) -> None:
