@@ -20,3 +20,6 @@ pulumi.export("stack", pulumi.get_stack())
 pulumi.export("hourly_cost_usd", testbed.hourly_cost_usd)
 if testbed.ssh_private_key is not None:
     pulumi.export("ssh_private_key", testbed.ssh_private_key)
+if testbed.grafana_password is not None:
+    pulumi.export("grafana_url", testbed.grafana_url)
+    pulumi.export("grafana_password", testbed.grafana_password)

@@ -16,7 +16,7 @@ import pulumi
 from pulumi.dynamic import CreateResult, DiffResult, Resource, ResourceProvider
 
 from benchmark.errors import SettingsError
-from benchmark.inventory import Inventory, Provider, Role, Ssh
+from benchmark.inventory import GRAFANA_PORT, Inventory, Provider, Role, Ssh
 from benchmark.settings import RegionSpec, Settings
 from stacks.clouds import CloudRegionArgs, cloud_region_args, testbed_tags, total_cost
 from stacks.keys import OperatorKey, operator_key
@@ -48,6 +48,8 @@ class Region(Protocol):
     """Fields of `benchmark.inventory.Host`, a mapping for each host."""
     hourly_cost_usd: pulumi.Input[float | None]
     """Sum over the region's hosts; None if a price is unknown."""
+    grafana_password: pulumi.Output[str] | None
+    """Of the first host, where it runs a Grafana that listens in public; a secret."""
 
     def admit(self, addresses: Mapping[str, pulumi.Input[str]]) -> None:
         """Let in the hosts with these names and addresses: all of the testbed."""
@@ -77,11 +79,15 @@ class Creation(Resource, module="geobench", name="Creation"):
 
 @dataclass(frozen=True)
 class Testbed:
-    """What the program exports; `ssh_private_key` is None where the user brought a key of his own."""
+    """What the program exports; secrets are None where there are none."""
 
     inventory: pulumi.Output[dict[str, Any]]
     hourly_cost_usd: pulumi.Output[float | None]
     ssh_private_key: pulumi.Output[str] | None
+    """None where the user brought a key of his own."""
+    grafana_url: pulumi.Output[str | None]
+    """None where Grafana is behind the tunnel only, or its host is stopped."""
+    grafana_password: pulumi.Output[str] | None
 
     __test__ = False  # pytest would collect the name
 
@@ -113,7 +119,17 @@ def create(settings: Settings) -> Testbed:
     inventory = pulumi.Output.all(created_at, cost, *hosts).apply(
         lambda values: _inventory(plan, expires, created_at=values[0], cost=values[1], hosts=values[2:])
     )
-    return Testbed(inventory, cost, plan.operator.private_key)
+    password = regions[0].grafana_password
+    return Testbed(inventory, cost, plan.operator.private_key, _grafana_url(hosts[0], password), password)
+
+
+def _grafana_url(host: pulumi.Output[dict[str, Any]], password: pulumi.Output[str] | None) -> pulumi.Output[str | None]:
+    """The address of a Grafana that listens in public, user `admin`."""
+
+    def url(fields: dict[str, Any]) -> str | None:
+        return f"http://{fields['address']}:{GRAFANA_PORT}" if fields["address"] else None
+
+    return host.apply(url) if password is not None else pulumi.Output.from_input(None)
 
 
 def _regions(provider: Provider, plan: Plan, names: Sequence[str]) -> Sequence[Region]:

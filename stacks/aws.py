@@ -54,6 +54,7 @@ class AwsRegion(pulumi.ComponentResource):
             opts=self._invoke,
         )
         self.hourly_cost_usd = total_cost([price] * len(args.hosts))
+        self.grafana_password = args.grafana_password
         self.register_outputs({"hosts": self.hosts, "hourly_cost_usd": self.hourly_cost_usd})
 
     def admit(self, addresses: Mapping[str, pulumi.Input[str]]) -> None:

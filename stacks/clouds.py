@@ -17,7 +17,7 @@ import pulumi
 from benchmark.errors import SettingsError
 from benchmark.inventory import Provider, Role
 from benchmark.settings import RegionSpec, Settings
-from stacks.bootstrap import Bootstrap, user_data
+from stacks.bootstrap import Bootstrap, grafana_password, user_data
 from stacks.keys import SshKey
 
 _EXAMPLES = {"aws": "m5d.2xlarge", "vultr": "vc2-4c-8gb"}
@@ -32,6 +32,8 @@ class CloudHost:
     role: Role
     host_key: pulumi.Output[str]
     user_data: pulumi.Output[str]
+    grafana_password: pulumi.Output[str] | None
+    """Where it runs a Grafana that listens in public."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,11 @@ class CloudRegionArgs:
     peers: int
     """Hosts of the whole testbed."""
 
+    @property
+    def grafana_password(self) -> pulumi.Output[str] | None:
+        """The password of the region's Grafana, if one listens in public; a secret."""
+        return self.hosts[0].grafana_password
+
 
 class CloudRegion(Protocol):
     """What a region of a cloud gives back."""
@@ -57,6 +64,8 @@ class CloudRegion(Protocol):
     """For each host the fields of `benchmark.inventory.Host`."""
     hourly_cost_usd: pulumi.Output[float | None]
     """Sum over the region's hosts; None if a price is unknown."""
+    grafana_password: pulumi.Output[str] | None
+    """Of the first host, where it runs a Grafana that listens in public; a secret."""
 
     def admit(self, addresses: Mapping[str, pulumi.Input[str]]) -> None:
         """Let in these hosts, by name; those with an empty address, as stopped ones have, are left out."""
@@ -88,15 +97,16 @@ def _host(settings: Settings, spec: RegionSpec, index: int, role: Role, public_k
     key = SshKey(f"{name}-host-key")
     private: pulumi.Output[str] = pulumi.Output.secret(key.private_key)
 
+    monitoring = role == "monitoring"
+
     def first_start(keys: list[str]) -> str:
-        monitoring = role == "monitoring"
         return user_data(
             Bootstrap.of(settings, name, spec.provider, (keys[0], keys[1], keys[2]), monitoring=monitoring)
         )
 
-    return CloudHost(
-        name, role, key.public_key, pulumi.Output.all(public_key, key.public_key, private).apply(first_start)
-    )
+    told = pulumi.Output.all(public_key, key.public_key, private).apply(first_start)
+    public = monitoring and settings.grafana_public
+    return CloudHost(name, role, key.public_key, told, private.apply(grafana_password) if public else None)
 
 
 def testbed_tags(settings: Settings, expires_at: pulumi.Input[str]) -> dict[str, pulumi.Input[str]]:

@@ -29,6 +29,7 @@ class MachineRegion:
     def __init__(self, hosts: list[dict[str, Any]]) -> None:
         self.hosts = [pulumi.Output.from_input(host) for host in hosts]
         self.hourly_cost_usd: float | None = 0.0
+        self.grafana_password: pulumi.Output[str] | None = None
 
     def admit(self, addresses: Mapping[str, pulumi.Input[str]]) -> None:
         """Do nothing: the machines' firewalls are the user's own."""

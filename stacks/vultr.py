@@ -61,6 +61,7 @@ class VultrRegion(pulumi.ComponentResource):
             self._metal_server(host) if self._metal else self._instance(host) for host in args.hosts
         ]
         self.hourly_cost_usd = total_cost([self._hourly_price()] * len(args.hosts))
+        self.grafana_password = args.grafana_password
         self.register_outputs({"hosts": self.hosts, "hourly_cost_usd": self.hourly_cost_usd})
 
     def admit(self, addresses: Mapping[str, pulumi.Input[str]]) -> None:

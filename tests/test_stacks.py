@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import pulumi
 import pytest
 from declared import Declared, declare
 from declared_clouds import OPERATOR, Cloud
@@ -20,6 +21,7 @@ import stacks.local
 from benchmark.errors import InfrastructureError, SettingsError
 from benchmark.inventory import Inventory
 from benchmark.settings import Settings
+from stacks.bootstrap import grafana_password
 from stacks.keys import generate_key
 
 ROOT = Path(stacks.__file__).resolve().parents[1]
@@ -153,20 +155,50 @@ class TimedCloud(Cloud):
         return identity, {**made, "created_at": "2030-01-01T00:00:00+00:00"}
 
 
-def test_one_testbed_spans_clouds_in_the_settings_order_and_expires(tmp_path: Path) -> None:
-    (tmp_path / "token").write_text("0123456789" * 4, encoding="utf-8")
-    spanning = Settings.model_validate(
+def cloud_settings(folder: Path, **fields: object) -> Settings:
+    """Two clouds, the first region one of Vultr."""
+    (folder / "token").write_text("0123456789" * 4, encoding="utf-8")
+    return Settings.model_validate(
         {
             "cloud_provider": "vultr",
             "regions": ["ewr", "aws:us-east-1", "sea"],
             "instances": 1,
             "specs": {"aws": "m5d.2xlarge", "vultr": "vc2-4c-8gb"},
             "operator_cidrs": [OPERATOR],
-            "token_file": str(tmp_path / "token"),
+            "token_file": str(folder / "token"),
             "time_to_live": "2h",
+            **fields,
         }
     )
-    declared = declare_clouds(lambda: stacks.create(spanning).inventory, TimedCloud())
+
+
+def grafana(settings: Settings) -> tuple[object, object, object]:
+    """What the program exports of Grafana: its address, its password, whether that is a secret."""
+
+    def program() -> pulumi.Output[Any]:
+        testbed = stacks.create(settings)
+        password = testbed.grafana_password
+        secret = password.is_secret() if password else False
+        return pulumi.Output.all(testbed.grafana_url, password, pulumi.Output.from_input(secret))
+
+    url, password, secret = declare_clouds(program, TimedCloud()).value
+    return url, password, secret
+
+
+def test_a_public_grafana_has_an_address_and_a_secret_password(tmp_path: Path) -> None:
+    url, password, secret = grafana(cloud_settings(tmp_path, grafana_public=True))
+    assert url == "http://203.0.113.1:3000"
+    assert password == grafana_password("PRIVATE-ewr-0-host-key")
+    assert secret is True
+
+
+@pytest.mark.parametrize("fields", [{}, {"grafana_public": True, "monitoring": False}])
+def test_grafana_behind_the_tunnel_has_neither(tmp_path: Path, fields: dict[str, object]) -> None:
+    assert grafana(cloud_settings(tmp_path, **fields)) == (None, None, False)
+
+
+def test_one_testbed_spans_clouds_in_the_settings_order_and_expires(tmp_path: Path) -> None:
+    declared = declare_clouds(lambda: stacks.create(cloud_settings(tmp_path)).inventory, TimedCloud())
     found = Inventory.model_validate(declared.value)
     assert [host.name for host in found.hosts] == ["ewr-0", "us-east-1-0", "sea-0"]
     assert [host.provider for host in found.hosts] == ["vultr", "aws", "vultr"]

@@ -23,6 +23,7 @@ class LocalRegion(pulumi.ComponentResource):
     """The hosts of one region, named `REGION-INDEX`, on the testbed's network."""
 
     hourly_cost_usd = 0.0
+    grafana_password: pulumi.Output[str] | None = None
 
     def __init__(self, name: str, plan: Plan, network: LocalNetwork) -> None:
         super().__init__("geobench:local:Region", name)
