@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rich.box import SIMPLE
 from rich.console import Console
 from rich.live import Live
 from rich.table import Table
@@ -24,6 +25,10 @@ if TYPE_CHECKING:
     from benchmark.journal import SweepFolder
     from benchmark.protocols import Plan
     from benchmark.summary import Summary
+
+_COLUMNS = (
+    "offered\ntx/s", "achieved\ntx/s", "mean\nms", "p50\nms", "p90\nms", "p99\nms", "errors", "status"
+)  # fmt: skip
 
 
 class View:
@@ -104,8 +109,9 @@ class View:
 
     def summaries(self, summaries: Sequence[Summary], folder: Path) -> None:
         """Show the runs' figures as a table, then what has to be said about them and where they lie."""
-        table = Table(title=f"{summaries[0].protocol} {summaries[0].commit}, {summaries[0].nodes} nodes")
-        for name in ("load tx/s", "throughput tx/s", "mean", "stdev", "p50", "p90", "p99", "errors", "status"):
+        title = f"{summaries[0].protocol} {summaries[0].commit}, {summaries[0].nodes} nodes"
+        table = Table(title=title, box=SIMPLE, padding=(0, 1, 0, 0))
+        for name in _COLUMNS:
             table.add_column(name, justify="right")
         for summary in summaries:
             table.add_row(*_row(summary))
@@ -145,14 +151,10 @@ class View:
             self.out.print(f"errors in logs: {listed}; see log_findings in summary.json, `python -m benchmark logs`")
 
     def results(self, found: Sequence[tuple[Path, Summary | None]]) -> None:
-        """Show a line for each run."""
-        table = Table()
-        for name in ("run", "load tx/s", "throughput tx/s", "mean", "stdev", "p50", "p90", "p99", "errors", "status"):
-            table.add_column(name, justify="left" if name == "run" else "right", overflow="fold")
+        """Show each run: its name, which can be copied whole, and its figures below."""
         for path, summary in found:
-            row = _row(summary) if summary else ["", "", "", "", "", "", "", "", "[red]killed[/red]"]
-            table.add_row(f"{path.parent.name}/{path.name}", *row)
-        self.out.print(table)
+            self.out.print(f"{path.parent.name}/{path.name}", soft_wrap=True, highlight=False, style="bold")
+            self.out.print(f"    {_line(summary) if summary else '[red]killed[/red]'}", highlight=False)
 
     def show(self, shown: Iterable[Table | str]) -> None:
         """Show tables and lines."""
@@ -190,16 +192,26 @@ def _row(summary: Summary) -> list[str]:
         f"{summary.load_tps:g}",
         _number(summary.throughput_tps),
         *(
-            [_milliseconds(latency.mean), _milliseconds(latency.stdev)]
-            + [_quantile(each) for each in (latency.p50, latency.p90, latency.p99)]
+            [_in_ms(latency.mean), *(_quantile(each) for each in (latency.p50, latency.p90, latency.p99))]
             if latency
-            else ["-"] * 5
+            else ["-"] * 4
         ),
         str(sum(summary.errors.values())),
         state,
     ]
 
 
+def _line(summary: Summary) -> str:
+    offered, achieved, *latencies, errors, state = (cell.replace("\n", " ") for cell in _row(summary))
+    names = ("mean", "p50", "p90", "p99")
+    shown = ", ".join(f"{name} {value}" for name, value in zip(names, latencies, strict=True))
+    return f"{state}: {achieved} of {offered} tx/s, {errors} errors; ms: {shown}"
+
+
 def _quantile(quantile: Quantile) -> str:
-    upper = _milliseconds(quantile.upper) if quantile.upper is not None else "∞"
-    return f"{_milliseconds(quantile.estimate)}\n({_milliseconds(quantile.lower)}-{upper})"
+    upper = "∞" if quantile.upper is None else _in_ms(quantile.upper)
+    return f"{_in_ms(quantile.estimate)}\n({_in_ms(quantile.lower)}-{upper})"
+
+
+def _in_ms(seconds: float) -> str:
+    return f"{seconds * 1000:.4g}"
