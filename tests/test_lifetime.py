@@ -71,7 +71,8 @@ def rented(server: Sshd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ite
         host(server, "v-0", provider="vultr", ssh_port=1),
     )
     command = tmp_path / "geobench-expiry"
-    command.write_text(f'#!/bin/sh\n[ -z "$1" ] || echo "$1" >{made.file}\ncat {made.file}\n')
+    move = f'echo "$1" >{made.file}.$$ && mv {made.file}.$$ {made.file}'
+    command.write_text(f'#!/bin/sh\n[ -z "$1" ] || {{ {move}; }}\ncat {made.file}\n')
     command.chmod(0o755)
     monkeypatch.setattr(lifetime, "_EXPIRY", str(command))
     monkeypatch.setattr(lifetime, "_FOLDER", str(tmp_path))
