@@ -1,5 +1,7 @@
 """The testbed program: settings in, a stack of hosts in every region out, the inventory exported."""
 
+import os
+import signal
 from pathlib import Path
 
 import pulumi
@@ -8,6 +10,9 @@ from pulumi.runtime.config import CONFIG
 import stacks
 from benchmark.errors import TestbedError
 from benchmark.settings import configured_settings
+
+# When a resource fails, Pulumi interrupts this program; a traceback would hide what it says of the failure.
+signal.signal(signal.SIGINT, lambda *_: os._exit(1))
 
 try:
     settings = configured_settings(Path.cwd(), CONFIG.get(), f"stack {pulumi.get_stack()}")
