@@ -6,8 +6,11 @@ import json
 import socket
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -46,6 +49,11 @@ class Clouds:
 
     def ssh(self, host: Host, command: str) -> str:
         """Run a command on a host with the stack's key; the host must have the key of the inventory."""
+        done = self._ssh(host, command)
+        assert done.returncode == 0, f"{command}: {done.stderr}"
+        return done.stdout.strip()
+
+    def _ssh(self, host: Host, command: str) -> subprocess.CompletedProcess[str]:
         key, known = self.folder / "key", self.folder / "known"
         if not key.exists():
             key.touch(0o600)
@@ -54,12 +62,10 @@ class Clouds:
         options = ["-F", "none", "-i", str(key), "-o", f"UserKnownHostsFile={known}", "-o", "BatchMode=yes"]
         options += ["-o", "StrictHostKeyChecking=yes", "-o", "ConnectTimeout=10"]
         target = ["ssh", *options, f"{host.ssh_user}@{host.address}", command]
-        done = subprocess.run(target, capture_output=True, text=True, timeout=60, check=False)
-        assert done.returncode == 0, f"{command}: {done.stderr}"
-        return done.stdout.strip()
+        return subprocess.run(target, capture_output=True, text=True, timeout=60, check=False)
 
-    def benchmark(self, *arguments: str) -> str:
-        """Run a command of the runner and return what it printed."""
+    def benchmark(self, *arguments: str, exit_code: int = 0) -> str:
+        """Run a command of the runner and return its standard output, or its errors where it printed nothing there."""
         command = [sys.executable, "-m", "benchmark", *arguments]
         done = subprocess.run(
             command,
@@ -70,8 +76,8 @@ class Clouds:
             timeout=300,
             check=False,
         )
-        assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
-        return done.stdout
+        assert done.returncode == exit_code, f"{done.stdout}\n{done.stderr}"
+        return done.stdout or done.stderr
 
     def wait_until_ready(self) -> None:
         for host in self.stack.inventory().hosts:
@@ -79,6 +85,8 @@ class Clouds:
         for machine in self.machines.values():
             file = machine.path("/var/lib/geobench/state")
             wait_for(lambda file=file: file.exists() and file.read_text() == "ready\n", f"{machine.name} is ready")
+        for host in self.stack.inventory().hosts:  # a host that was started again says ready before it lets users in
+            wait_for(lambda host=host: self._ssh(host, "true").returncode == 0, f"{host.name} lets users in")
 
     def close(self) -> None:
         try:
@@ -106,6 +114,31 @@ def connects(machine: Machine, address: str, port: int) -> bool:
     """Whether a machine can connect to an address."""
     done = machine.enter(["timeout", "1", "bash", "-c", f"exec 3<>/dev/tcp/{address}/{port}"])
     return done.returncode == 0
+
+
+@contextmanager
+def watched_commands() -> Iterator[set[bytes]]:
+    """Collect the command lines and environments of all processes while the block runs."""
+    seen: set[bytes] = set()
+    ended = threading.Event()
+
+    def watch() -> None:
+        while not ended.wait(0.1):
+            for path in [*Path("/proc").glob("[0-9]*/cmdline"), *Path("/proc").glob("[0-9]*/environ")]:
+                with suppress(OSError):  # it has ended
+                    seen.add(path.read_bytes())
+
+    thread = threading.Thread(target=watch)
+    thread.start()
+    try:
+        yield seen
+    finally:
+        ended.set()
+        thread.join()
+
+
+def holding(texts: Iterable[bytes], *secrets: str) -> list[bytes]:
+    return [text for text in texts if any(secret.encode() in text for secret in secrets)]
 
 
 @pytest.fixture(scope="module")
@@ -162,15 +195,51 @@ def test_hosts_reach_each_other_once_they_are_named_and_strangers_nothing(clouds
 
 def test_a_benchmark_runs_on_hosts_of_two_clouds(clouds: Clouds) -> None:
     clouds.wait_until_ready()
-    status = clouds.benchmark("status", "--json")
-    assert set(json.loads(status)["hosts"]) == {host.name for host in clouds.stack.inventory().hosts}
-    clouds.benchmark("run", "--loads", "200", "--duration", "8s", "--warm-up", "3s")
+    status = json.loads(clouds.benchmark("status", "--json"))
+    assert status["hosts"] == {host.name: "ready" for host in clouds.stack.inventory().hosts}
+    assert set(status["expires_at"]) == set(status["hosts"])
+    assert 0 < status["cost_so_far_usd"] < status["cost_until_expiry_usd"]
+    with watched_commands() as commands:
+        clouds.benchmark("run", "--loads", "200", "--duration", "8s", "--warm-up", "3s")
+    assert holding(commands, "--loads")
+    assert not holding(commands, TOKEN, AWS_SECRET, "PRIVATE KEY")
     (summary,) = clouds.stack.project.glob("results/clouds/*-200tps-*/summary.json")
     found = json.loads(summary.read_text(encoding="utf-8"))
     assert (found["protocol"], found["nodes"], found["load_tps"], found["errors"]) == ("etcd", 3, 200, {})
     assert found["throughput_tps"] == pytest.approx(200, rel=0.1)
-    texts = [path for path in clouds.stack.project.glob("results/**/*") if path.is_file()]
-    assert not [path for path in texts if {TOKEN.encode(), AWS_SECRET.encode()} & set(path.read_bytes().split())]
+    texts = [path.read_bytes() for path in clouds.stack.project.glob("results/**/*") if path.is_file()]
+    assert holding(texts, "etcd")
+    assert not holding(texts, TOKEN, AWS_SECRET, "PRIVATE KEY")
+
+
+def test_a_host_that_shows_another_key_is_refused(clouds: Clouds) -> None:
+    clouds.wait_until_ready()
+    machine = clouds.machines["clouds-ewr-1"]
+    swap = "cd /etc/ssh && mkdir -p /root/kept && mv ssh_host_ed25519_key* /root/kept && {} && systemctl restart ssh"
+    made = machine.enter(["sh", "-c", swap.format("ssh-keygen -q -t ed25519 -N '' -f ssh_host_ed25519_key")])
+    assert made.returncode == 0, made.stderr
+    try:
+        shown = " ".join(clouds.benchmark("run", "--loads", "200", exit_code=3).split())
+        assert "ewr-1: " in shown
+        assert "found the host key ssh-ed25519 " in shown
+        assert f"the inventory pins {clouds.stack.inventory().host('ewr-1').host_key}" in shown
+        assert "`pulumi refresh` and `pulumi up` read its new key; otherwise" in shown
+        assert "ewr-0" not in shown
+        assert json.loads(clouds.benchmark("status", "--json", exit_code=3))["hosts"]["ewr-1"] == "unreachable"
+    finally:
+        machine.enter(["sh", "-c", "mv /root/kept/* /etc/ssh && systemctl restart ssh"])
+    clouds.wait_until_ready()
+
+
+def test_hosts_are_given_more_time_without_pulumi(clouds: Clouds) -> None:
+    clouds.wait_until_ready()
+    before = json.loads(clouds.benchmark("status", "--json"))["expires_at"]
+    assert "4 hosts end themselves at" in clouds.benchmark("extend", "4h")
+    after = json.loads(clouds.benchmark("status", "--json"))["expires_at"]
+    latest = max(datetime.fromisoformat(end) for end in before.values())
+    assert {datetime.fromisoformat(end) for end in after.values()} == {latest + timedelta(hours=4)}
+    for machine in clouds.machines.values():
+        assert machine.enter(["geobench-expiry"]).stdout == f"{latest.timestamp() + 4 * 3600:.0f}\n"
 
 
 def test_nothing_changes_if_nothing_was_changed(clouds: Clouds) -> None:
@@ -190,7 +259,10 @@ def test_no_secret_is_in_clear_anywhere(clouds: Clouds) -> None:
 
 def test_a_second_instance_more_touches_no_host_that_is_there(clouds: Clouds) -> None:
     before = {name: machine.address for name, machine in clouds.machines.items()}
-    clouds.stack.up("-c", "instances=3")
+    with watched_commands() as commands:
+        clouds.stack.up("-c", "instances=3")
+    assert holding(commands, "instances=3")
+    assert not holding(commands, TOKEN, AWS_SECRET, "PRIVATE KEY")
     assert len(clouds.machines) == 6
     assert {name: clouds.machines[name].address for name in before} == before
     clouds.stack.up("-c", "instances=2")
@@ -202,6 +274,8 @@ def test_stopped_hosts_come_back_with_addresses_that_the_inventory_knows(clouds:
     inventory = clouds.stack.inventory()
     assert {host.state for host in inventory.hosts} == {"stopped"}
     assert not any(machine.running for machine in clouds.machines.values())
+    assert clouds.benchmark("status").count("2 stopped") == 2
+    assert "no host runs; `pulumi up -c state=running` starts them" in clouds.benchmark("extend", "1h")
     clouds.stack.up("-c", "state=running")
     clouds.wait_until_ready()
     for host in clouds.stack.inventory().hosts:
@@ -212,6 +286,9 @@ def test_a_host_that_ended_itself_is_noticed_and_made_anew(clouds: Clouds) -> No
     victim = next(machine for machine in clouds.machines.values() if machine.name == "clouds-us-east-1-1")
     victim.enter(["sh", "-c", "geobench-expiry 1; systemctl start geobench-expiry.service"])
     wait_for(lambda: not victim.running, "the host ends itself")
+    shown = clouds.benchmark("status", exit_code=3)
+    assert "us-east-1-1: unreachable" in shown
+    assert "`pulumi refresh` finds out whether hosts still exist" in shown
     assert clouds.stack.run("refresh", "--yes", "--skip-preview", "--expect-no-changes").returncode != 0
     clouds.stack.up()
     assert all(machine.running for machine in clouds.machines.values())

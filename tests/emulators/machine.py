@@ -58,6 +58,8 @@ class Image:
                 (wants / unit).symlink_to(f"/lib/systemd/system/{unit}")
         _write(directory / "etc/apt/sources.list", "")
         _write(directory / "etc/cloud/cloud.cfg.d/90_emulated.cfg", _CLOUD_INIT)
+        # In a container systemd need not learn that a user's manager has ended; a login then would wait for it in vain.
+        _write(directory / "etc/systemd/logind.conf.d/emulated.conf", "[Login]\nUserStopDelaySec=infinity\n")
         _write(directory / "etc/resolv.conf", Path("/etc/resolv.conf").read_text(encoding="utf-8"))
         _write(directory / "etc/machine-id", "")
         # Emulated clouds need no internet: whoever asks for Grafana's packages is refused at once.
