@@ -26,7 +26,7 @@ check: lint ## linters, types and the fast tests
 # Real hosts, networks and clocks share the machine with whatever else it does: what fails is tried again, and counted.
 test: lint ## linters, types and all tests; as root, for the local testbeds
 	@tools/install_packages.sh tools/debian-packages-tests.txt
-	@. ./env.sh && pytest --reruns 2 --reruns-delay 2
+	@. ./env.sh && pytest --reruns 2 --reruns-delay 2 --timeout 600
 
 docs: setup ## docs/settings.md and the editors' schema, from the settings model
 	$(BIN)/python -m tools.settings_reference
