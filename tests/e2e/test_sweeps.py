@@ -123,7 +123,7 @@ def test_a_sweep_is_resumed_only_as_it_was_begun(runner: Runner) -> None:
 
 def test_a_system_that_fails_is_recorded_and_the_sweep_goes_on(runner: Runner) -> None:
     known = {path.parent.name for path in runner.results.glob("*/sweep.json")}
-    process = runner.start("run", "--loads", "20", "--repeat", "2", *RUNS)
+    process = runner.start("run", "--loads", "20", "--repeat", "2", "--duration", "12s", *RUNS)
     try:
         wait_for(lambda: len(list(runner.results.glob("*/sweep.json"))) > len(known), "the sweep has begun")
         wait_for(lambda: measuring(runner, 1), "the first run is measured")
