@@ -235,7 +235,7 @@ def test_prometheus_runs_on_the_monitoring_host_with_a_folder_for_targets(testbe
 def test_the_monitoring_host_publishes_the_networks_own_metrics(testbed: Testbed) -> None:
     metrics = http_get("127.0.0.1", NODE_EXPORTER_PORT, "/metrics")
     wait_for(lambda: "wan.prom" in testbed.output("us-east-1-0", metrics), "the network's metrics are published")
-    assert testbed.ssh("us-east-1-0", "touch /var/lib/prometheus/node-exporter/x").returncode != 0
+    assert testbed.ssh("us-east-1-0", "touch /run/wan/x").returncode != 0
 
 
 def test_orphans_are_reaped(testbed: Testbed) -> None:
