@@ -10,7 +10,8 @@ import difflib
 import ipaddress
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
@@ -296,10 +297,11 @@ def json_schema() -> dict[str, Any]:
     return Settings.model_json_schema()
 
 
-def read_mapping(path: Path) -> dict[str, Any]:
-    """Read a YAML file whose top level maps names to values; SettingsError with line and column."""
+@contextmanager
+def explained(path: Path) -> Iterator[None]:
+    """Turn what goes wrong while `path` is read as YAML into a SettingsError with line and column."""
     try:
-        document = yaml.safe_load(path.read_text(encoding="utf-8"))
+        yield
     except OSError as error:
         raise SettingsError(f"cannot read {path}: {error.strerror}") from None
     except UnicodeDecodeError:
@@ -308,6 +310,12 @@ def read_mapping(path: Path) -> dict[str, Any]:
         mark = getattr(error, "problem_mark", None)
         where = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
         raise SettingsError(f"{path}{where}: not YAML: {getattr(error, 'problem', None) or error}") from None
+
+
+def read_mapping(path: Path) -> dict[str, Any]:
+    """Read a YAML file whose top level maps names to values; SettingsError with line and column."""
+    with explained(path):
+        document = yaml.safe_load(path.read_text(encoding="utf-8"))
     if document is None:
         return {}
     if not isinstance(document, dict) or not all(isinstance(key, str) for key in document):

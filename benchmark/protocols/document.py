@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 
 from benchmark.errors import SettingsError
+from benchmark.settings import explained
 
 Path_ = tuple[int | str, ...]
 
@@ -50,17 +51,9 @@ class Document:
 
 def read_document(path: Path) -> Document:
     """Read a YAML file whose top level maps names to values; SettingsError says what is wrong where."""
-    try:
+    with explained(path):
         text = path.read_text(encoding="utf-8")
         root = yaml.compose(text, yaml.SafeLoader)
-    except OSError as error:
-        raise SettingsError(f"cannot read {path}: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise SettingsError(f"{path} is not a text file in UTF-8") from None
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        place = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-        raise SettingsError(f"{path}{place}: not YAML: {getattr(error, 'problem', None) or error}") from None
     if not isinstance(root, yaml.MappingNode):
         raise SettingsError(f"{path}: expected fields as `name: value`")
     nodes = dict(_walk(root, (), str(path)))
