@@ -8,7 +8,7 @@ from pathlib import Path
 
 from benchmark.settings import Network
 from emulators.aws import Aws
-from emulators.machine import Image
+from emulators.machine import Image, Machine
 from emulators.provider import Served
 from emulators.vultr import Vultr
 from stacks.local.network import WideAreaNetwork, links_for
@@ -46,6 +46,11 @@ class Site:
     def operator(self) -> str:
         """The network that this machine's connections come from."""
         return f"{self.network.operator_address}/32"
+
+    @property
+    def machines(self) -> list[Machine]:
+        """The machines that either cloud has."""
+        return [*self.aws.machines.values(), *self.vultr.machines.values()]
 
     def close(self) -> None:
         """End everything."""

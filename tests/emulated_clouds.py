@@ -1,0 +1,170 @@
+"""Stacks of the program in emulated clouds whose machines really boot, and what tests do with them."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from unittest import mock
+
+from emulators.machine import Machine
+from emulators.site import AWS_SECRET, TOKEN, Site
+from pulumi_stack import Stack
+
+from benchmark.inventory import Host
+
+SETTINGS = """\
+cloud_provider: aws
+regions: [us-east-1, vultr:ewr]
+specs: {{aws: m5d.2xlarge, vultr: vc2-4c-8gb}}
+instances: 2
+operator_cidrs: [{operator}]
+scrape_interval: 500ms
+"""
+"""A testbed over both clouds; `{operator}` is this machine's network."""
+SECRETS = (TOKEN, AWS_SECRET, "PRIVATE KEY")
+
+
+class Clouds:
+    """A stack of the program and the site that it is deployed to."""
+
+    def __init__(self, folder: Path, site: Site, testbed_id: str, settings: str = SETTINGS) -> None:
+        self.site, self.folder = site, folder
+        self.stack = Stack(folder / testbed_id, testbed_id, settings.format(operator=site.operator))
+        self.stack.environment |= {**site.environment, "GEOBENCH_STATE_DIR": os.environ["GEOBENCH_STATE_DIR"]}
+
+    @property
+    def machines(self) -> dict[str, Machine]:
+        """The machines that the clouds have of this testbed, by the names of its hosts, orphans included."""
+        prefix = f"{self.stack.testbed_id}-"
+        found = {machine.name: machine for machine in self.site.machines}
+        return {name.removeprefix(prefix): one for name, one in found.items() if name.startswith(prefix)}
+
+    def ssh(self, host: Host, command: str) -> str:
+        """Run a command on a host with the stack's key; the host must have the key of the inventory."""
+        done = self.try_ssh(host, command)
+        assert done.returncode == 0, f"{command}: {done.stderr}"
+        return done.stdout.strip()
+
+    def try_ssh(self, host: Host, command: str) -> subprocess.CompletedProcess[str]:
+        """Run a command on a host, whatever comes of it."""
+        key, known = self.stack.project / "key", self.stack.project / "known"
+        if not key.exists():
+            key.touch(0o600)
+            key.write_text(self.stack.pulumi("stack", "output", "ssh_private_key", "--show-secrets"), encoding="utf-8")
+        known.write_text(f"{host.address} {host.host_key}\n", encoding="utf-8")
+        options = ["-F", "none", "-i", str(key), "-o", f"UserKnownHostsFile={known}", "-o", "BatchMode=yes"]
+        options += ["-o", "StrictHostKeyChecking=yes", "-o", "ConnectTimeout=10"]
+        target = ["ssh", *options, f"{host.ssh_user}@{host.address}", command]
+        return subprocess.run(target, capture_output=True, text=True, timeout=60, check=False)
+
+    def benchmark(self, *arguments: str, exit_code: int = 0) -> str:
+        """Run a command of the runner and return its standard output, or its errors where it printed nothing there."""
+        command = [sys.executable, "-m", "benchmark", *arguments]
+        done = subprocess.run(
+            command,
+            cwd=self.stack.project,
+            env=self.stack.environment,
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+        )
+        assert done.returncode == exit_code, f"{done.stdout}\n{done.stderr}"
+        return done.stdout or done.stderr
+
+    def summary(self) -> dict[str, object]:
+        """The summary of the only run that there is of the testbed."""
+        (path,) = self.stack.project.glob(f"results/{self.stack.testbed_id}/*tps-*/summary.json")
+        found: dict[str, object] = json.loads(path.read_text(encoding="utf-8"))
+        return found
+
+    def wait_until_ready(self) -> None:
+        """Wait until every host's first start is over and it lets users in."""
+        for host in self.stack.inventory().hosts:
+            wait_for(lambda host=host: reaches(host.address, 22), f"{host.name} answers")
+        for machine in self.machines.values():
+            file = machine.path("/var/lib/geobench/state")
+            wait_for(lambda file=file: file.exists() and file.read_text() == "ready\n", f"{machine.name} is ready")
+        for host in self.stack.inventory().hosts:  # a host that was started again says ready before it lets users in
+            wait_for(lambda host=host: self.try_ssh(host, "true").returncode == 0, f"{host.name} lets users in")
+
+
+@contextmanager
+def emulated_site(folder: Path, name: str, regions: Sequence[str] = ("us-east-1", "ewr")) -> Iterator[Site]:
+    """Give a site of that name, and take it away with all its machines."""
+    with mock.patch.dict(os.environ, GEOBENCH_STATE_DIR=str(folder / "machines")):
+        site = Site(folder, name, regions)
+        try:
+            yield site
+        finally:
+            site.close()
+
+
+@contextmanager
+def emulated_clouds(
+    folder: Path, testbed_id: str, settings: str = SETTINGS, regions: Sequence[str] = ("us-east-1", "ewr")
+) -> Iterator[Clouds]:
+    """Give a stack, nothing of it created yet, in a site of its own; destroy both."""
+    with emulated_site(folder, testbed_id, regions) as site:
+        clouds = Clouds(folder, site, testbed_id, settings)
+        try:
+            yield clouds
+        finally:
+            clouds.stack.destroy()
+
+
+def wait_for(condition: Callable[[], object], what: str, seconds: float = 120.0) -> None:
+    """Wait until a condition holds."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"{what} within {seconds:.0f} s"
+        time.sleep(0.1)
+
+
+def reaches(address: str, port: int) -> bool:
+    """Whether this machine, the operator's, can connect to an address."""
+    try:
+        with socket.create_connection((address, port), timeout=1.0):
+            return True
+    except OSError:
+        return False
+
+
+def connects(machine: Machine, address: str, port: int) -> bool:
+    """Whether a machine can connect to an address."""
+    done = machine.enter(["timeout", "1", "bash", "-c", f"exec 3<>/dev/tcp/{address}/{port}"])
+    return done.returncode == 0
+
+
+@contextmanager
+def watched_commands() -> Iterator[set[bytes]]:
+    """Collect the command lines and environments of all processes while the block runs."""
+    seen: set[bytes] = set()
+    ended = threading.Event()
+
+    def watch() -> None:
+        while not ended.wait(0.1):
+            for path in [*Path("/proc").glob("[0-9]*/cmdline"), *Path("/proc").glob("[0-9]*/environ")]:
+                with suppress(OSError):  # it has ended
+                    seen.add(path.read_bytes())
+
+    thread = threading.Thread(target=watch)
+    thread.start()
+    try:
+        yield seen
+    finally:
+        ended.set()
+        thread.join()
+
+
+def holding(texts: Iterable[bytes], *words: str) -> list[bytes]:
+    """Return the texts in which one of the words occurs."""
+    return [text for text in texts if any(word.encode() in text for word in words)]
