@@ -13,7 +13,7 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from stacks.local.network import WideAreaNetwork
@@ -38,9 +38,12 @@ DEADLINE_SECONDS = 120.0
 
 
 class Image:
-    """The layer between this machine's files and the disk of a machine: a file system of its own at `directory`."""
+    """The layer between this machine's files and the disk of a machine: a file system of its own at `directory`.
 
-    def __init__(self, directory: Path) -> None:
+    `files` are what it has besides, or instead: path to content.
+    """
+
+    def __init__(self, directory: Path, files: Mapping[str, str] | None = None) -> None:
         self.directory = directory
         directory.mkdir(parents=True)
         # An overlay refuses a layer that lies within another one.
@@ -67,6 +70,8 @@ class Image:
         absent = [*Path("/etc/ssh").glob("ssh_host_*"), Path("/etc/cloud/cloud-init.disabled")]
         for path in absent:
             os.mknod(directory / path.relative_to("/"), 0o020000, os.makedev(0, 0))
+        for name, content in (files or {}).items():
+            _write(directory / name.lstrip("/"), content)
 
     def remove(self) -> None:
         """Take it away; no machine may run."""
