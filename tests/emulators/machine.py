@@ -13,9 +13,10 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from emulators.local_disk import LocalDisks
 from stacks.local.network import WideAreaNetwork
 
 _HIDDEN = {
@@ -80,12 +81,24 @@ class Image:
 
 
 class Machine:
-    """One machine; `directory` is its disk. It may end by itself: `running` tells."""
+    """One machine; `directory` is its disk. It may end by itself: `running` tells.
 
-    def __init__(self, directory: Path, image: Image, network: WideAreaNetwork, name: str, region: str) -> None:
+    `disks_gb` are the sizes of its local disks, blank at each start.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        image: Image,
+        network: WideAreaNetwork,
+        name: str,
+        region: str,
+        disks_gb: Sequence[int] = (),
+    ) -> None:
         self.name, self.region = name, region
         self.address = ""
         self._directory, self._image, self._network = directory, image, network
+        self._disks = LocalDisks(directory / "disks", disks_gb)
         self._process: subprocess.Popen[bytes] | None = None
 
     def create(self, user_data: str) -> None:
@@ -111,10 +124,10 @@ class Machine:
         """Where this machine sees a file of it, while it runs."""
         return self._directory / "root" / name.lstrip("/")
 
-    def enter(self, command: list[str]) -> subprocess.CompletedProcess[str]:
+    def enter(self, command: list[str], seconds: float = 60.0) -> subprocess.CompletedProcess[str]:
         """Run a command in it, as root, without SSH."""
         prefix = ["nsenter", f"--target={self._leader()}", "--mount", "--net", "--pid", "--root", "--wd=/"]
-        return subprocess.run([*prefix, *command], capture_output=True, text=True, timeout=60, check=False)
+        return subprocess.run([*prefix, *command], capture_output=True, text=True, timeout=seconds, check=False)
 
     def guard(self, rules: list[tuple[str, str, str]]) -> None:
         """Let the cloud's own firewall admit (protocol or `all`, ports or ``, source network), and nothing else."""
@@ -149,6 +162,7 @@ class Machine:
             "--link-journal=no",
             "--console=pipe",
             f"--machine={self.name[:60]}",
+            *self._disks.insert(),
         ]
         with (self._directory / "console").open("ab") as console:
             self._process = subprocess.Popen(
@@ -179,6 +193,7 @@ class Machine:
         root = self._directory / "root"
         if root.is_mount():
             subprocess.run(["umount", "--lazy", str(root)], check=True)
+        self._disks.remove()
 
     def remove(self) -> None:
         """End it for good."""
