@@ -176,8 +176,12 @@ local_disk() {
 #!/bin/sh
 set -eu
 . /etc/geobench/bootstrap.env
-home=$(getent passwd "$LOGIN" | cut -d: -f6)
-folder=$home/$WORKING_DIR
+# A benchmark on another disk than was asked for would measure something else: then the host is not ready.
+state=/var/lib/geobench/state
+failed="failed: local disk; see journalctl -u geobench-disk"
+trap 'if [ $? != 0 ]; then echo "$failed" >$state; elif grep -qxF "$failed" $state; then echo ready >$state; fi' EXIT
+cd "$(getent passwd "$LOGIN" | cut -d: -f6)"
+folder=$(realpath -m "$WORKING_DIR")
 mountpoint -q "$folder" && exit 0
 for link in /dev/disk/by-id/nvme-Amazon_EC2_NVMe_Instance_Storage_*; do
     [ -b "$link" ] || continue
@@ -221,19 +225,22 @@ CONF
     curl -fsS --max-time 5 --retry 30 --retry-delay 1 --retry-all-errors http://127.0.0.1:9090/-/ready
 }
 
-# The key is had over HTTPS and used only if it is the one known here; apt then checks every package against it.
+# Grafana publishes keys it has retired, too: only the one known here is kept, and apt checks every package against it.
 grafana() {
-    local key=/etc/apt/keyrings/grafana.asc found
+    local keys key=/etc/apt/keyrings/grafana.gpg found
     install_packages gpg || return 1
-    mkdir -p /etc/apt/keyrings
-    curl -fsS --retry 5 --max-time 60 -o "$key.new" "$GRAFANA_KEY_URL" || return 1
-    found=$(gpg --show-keys --with-colons "$key.new" | awk -F: '$1 == "pub" {p = 1} $1 == "fpr" && p {print $10; p = 0}')
-    if [ "$found" != "$GRAFANA_KEY" ]; then
-        rm -f "$key.new"
-        warn "the key of Grafana's packages is $found, expected $GRAFANA_KEY"
+    keys=$(mktemp -d)
+    curl -fsS --retry 5 --max-time 60 -o "$keys/published" "$GRAFANA_KEY_URL" || return 1
+    gpg --homedir "$keys" --dearmor <"$keys/published" >"$keys/ring" || return 1
+    gpg --homedir "$keys" --no-default-keyring --keyring "$keys/ring" --export "$GRAFANA_KEY" >"$keys/known"
+    # A key found by its fingerprint may be part of somebody else's.
+    if [ "$(fingerprints "$keys/known")" != "$GRAFANA_KEY" ]; then
+        found=$(fingerprints "$keys/ring" | xargs)
+        warn "the keys of Grafana's packages are ${found:-none}, expected $GRAFANA_KEY"
         return 1
     fi
-    mv "$key.new" "$key"
+    install -D -m 0644 "$keys/known" "$key"
+    rm -r "$keys"
     echo "deb [signed-by=$key] $GRAFANA_REPOSITORY stable main" >/etc/apt/sources.list.d/grafana.list
     drop_in grafana-server <<CONF
 [Service]
@@ -242,10 +249,22 @@ CONF
     fetch_packages update && install_packages grafana || return 1
     systemctl enable grafana-server
     systemctl restart grafana-server
+    for _ in {1..90}; do
+        curl -fsS --max-time 5 http://127.0.0.1:3000/api/health && return
+        systemctl is-failed --quiet grafana-server && break
+        sleep 1
+    done
+    warn "Grafana does not answer; see journalctl --unit=grafana-server"
+}
+
+fingerprints() {
+    gpg --homedir "$(dirname "$1")" --show-keys --with-colons "$1" |
+        awk -F: '$1 == "pub" {p = 1} $1 == "fpr" && p {print $10; p = 0}'
 }
 
 main() {
     mkdir -p "$STATE"
+    rm -f "$STATE/warnings"
     trap 'state "failed: $step; see /var/log/cloud-init-output.log"' ERR
     state booting
     for step in life_time firewall ssh_server kernel quiet; do "$step"; done

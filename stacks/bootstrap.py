@@ -39,7 +39,7 @@ USER_DATA_LIMIT = 16384
 SCRIPT = Path(__file__).resolve().parent.parent / "assets" / "bootstrap.sh"
 # https://grafana.com/docs/grafana/latest/setup-grafana/installation/debian/
 GRAFANA_REPOSITORY = "https://apt.grafana.com"
-GRAFANA_KEY_URL = f"{GRAFANA_REPOSITORY}/gpg.key"
+GRAFANA_KEY_URL = f"{GRAFANA_REPOSITORY}/gpg-full.key"  # with keys that were retired
 GRAFANA_KEY = "B53AE77BADB630A683046005963FA27710458545"
 
 COMMAND = "/usr/local/sbin/geobench-bootstrap"
