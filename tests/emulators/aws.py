@@ -11,6 +11,7 @@ import os
 import tempfile
 import threading
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -124,8 +125,9 @@ class Aws:
             return None
         return None if found["State"]["Name"] == "terminated" else found
 
-    def boot(self, identity: str, name: str, region: str, user_data: str) -> Machine:
-        machine = self.machines[identity] = Machine(self._folder / identity, self._image, self._network, name, region)
+    def boot(self, identity: str, name: str, region: str, user_data: str, disks_gb: Sequence[int]) -> Machine:
+        folder = self._folder / identity
+        machine = self.machines[identity] = Machine(folder, self._image, self._network, name, region, disks_gb)
         machine.create(user_data)
         return machine
 

@@ -21,13 +21,22 @@ class _Instance(Ec2Kind):
         self.aws.place(identity, inputs["region"])
         self._tag(identity, inputs)
         self.aws.groups[identity] = inputs["vpcSecurityGroupIds"]
-        machine = self.aws.boot(identity, name, inputs["region"], inputs["userData"])
+        disks_gb = self._local_disks_gb(inputs)
+        machine = self.aws.boot(identity, name, inputs["region"], inputs["userData"], disks_gb)
         self.aws.enforce()
         computed = {"publicIp": machine.address, "instanceState": "running"}
         if fault == "late":
             made = {**inputs, **computed, "id": identity}
             raise NotReadyError(identity, made, f"waiting for EC2 Instance ({identity}) to be ready: timeout")
         return identity, computed
+
+    def _local_disks_gb(self, inputs: Properties) -> list[int]:
+        """The sizes of what the type has on NVMe."""
+        found = self.call(inputs, "describe_instance_types", InstanceTypes=[inputs["instanceType"]])
+        storage = found["InstanceTypes"][0].get("InstanceStorageInfo", {"NvmeSupport": "unsupported"})
+        if storage["NvmeSupport"] == "unsupported":
+            return []
+        return [disk["SizeInGB"] for disk in storage["Disks"] for _ in range(disk["Count"])]
 
     def _run(self, inputs: Properties) -> str:
         region = inputs["region"]

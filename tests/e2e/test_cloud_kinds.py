@@ -1,0 +1,104 @@
+"""Kinds of cloud hosts beside the usual one, under the real pulumi against emulated clouds."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from emulated_clouds import Clouds, emulated_clouds
+
+from benchmark.inventory import Host
+
+pytestmark = pytest.mark.e2e
+
+ONE_HOST = """\
+cloud_provider: {provider}
+regions: [{region}]
+specs: {specs}
+instances: 1
+monitoring: false
+operator_cidrs: [{{operator}}]
+"""
+ON_AWS = ONE_HOST.format(provider="aws", region="us-east-1", specs="m5d.large")
+DISK_LINKS = "/dev/disk/by-id/nvme-Amazon_EC2_NVMe_Instance_Storage_"
+
+
+def loop_devices(folder: Path) -> list[str]:
+    """The loop devices of machines whose files are below a folder."""
+    listed = subprocess.run(["losetup", "--json", "--list"], capture_output=True, text=True, check=True).stdout
+    devices: list[dict[str, Any]] = json.loads(listed or '{"loopdevices": []}')["loopdevices"]
+    return [device["name"] for device in devices if device["back-file"].startswith(f"{folder}/")]
+
+
+@pytest.fixture(scope="module")
+def disks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clouds]:
+    """A host whose type has a disk of 75 GB."""
+    folder = tmp_path_factory.mktemp("disks")
+    with emulated_clouds(folder, "disks", ON_AWS) as clouds:
+        clouds.stack.up()
+        clouds.wait_until_ready()
+        yield clouds
+        clouds.stack.destroy()
+        assert loop_devices(folder) == []
+
+
+def only_host(clouds: Clouds) -> Host:
+    (host,) = clouds.stack.inventory().hosts
+    return host
+
+
+def mounted(clouds: Clouds, host: Host) -> tuple[str, str, str]:
+    """Device, file system and owner of the folder of benchmarks, as the login sees it."""
+    shown = clouds.ssh(host, "findmnt -n -o SOURCE,FSTYPE --mountpoint ~/geobench; stat -c %U:%G geobench")
+    device, system, owner = shown.split()
+    return device, system, owner
+
+
+def test_the_folder_of_benchmarks_is_on_the_local_disk(disks: Clouds) -> None:
+    host = only_host(disks)
+    assert mounted(disks, host) == ("/dev/nvme1n1", "ext4", "ubuntu:ubuntu")
+    assert disks.ssh(host, f"readlink -f {DISK_LINKS}*_1") == "/dev/nvme1n1"
+    assert 70e9 < int(disks.ssh(host, "df -B1 --output=size geobench | tail -1")) < 75e9
+    assert len(loop_devices(disks.folder)) == 1
+
+
+def test_a_restart_without_a_stop_keeps_what_is_on_the_disk(disks: Clouds) -> None:
+    host = only_host(disks)
+    disks.ssh(host, "echo kept >geobench/file")
+    disks.ssh(host, "sudo umount geobench && sudo systemctl restart geobench-disk")
+    assert mounted(disks, host) == ("/dev/nvme1n1", "ext4", "ubuntu:ubuntu")
+    assert disks.ssh(host, "cat geobench/file") == "kept"
+
+
+def test_a_disk_that_cannot_be_used_is_told_by_status(disks: Clouds) -> None:
+    host = only_host(disks)
+    disks.ssh(host, "sudo umount geobench && sudo mkswap -q /dev/nvme1n1 && ! sudo systemctl restart geobench-disk")
+    found = json.loads(disks.benchmark("status", "--json", exit_code=3))
+    assert found["hosts"] == {host.name: "failed"}
+    assert found["reasons"] == {host.name: "local disk; see journalctl -u geobench-disk"}
+    assert "unknown filesystem type 'swap'" in disks.ssh(host, "sudo journalctl -u geobench-disk")
+
+
+def test_after_a_stop_the_disk_is_a_new_one(disks: Clouds) -> None:
+    before = disks.ssh(only_host(disks), f"ls {DISK_LINKS}*_1")
+    disks.stack.up("-c", "state=stopped")
+    assert loop_devices(disks.folder) == []
+    disks.stack.up("-c", "state=running")
+    disks.wait_until_ready()
+    host = only_host(disks)
+    assert mounted(disks, host) == ("/dev/nvme1n1", "ext4", "ubuntu:ubuntu")
+    assert disks.ssh(host, "ls -A geobench") == "lost+found"
+    assert disks.ssh(host, f"ls {DISK_LINKS}*_1") != before
+
+
+def test_nvme_false_leaves_the_disk_alone(disks: Clouds) -> None:
+    disks.stack.up("-c", "instances=2", "-c", "nvme=false")
+    disks.wait_until_ready()
+    first, second = disks.stack.inventory().hosts
+    assert mounted(disks, first)[0] == "/dev/nvme1n1"  # what runs stays as it is
+    assert disks.ssh(second, "sudo blkid -p /dev/nvme1n1; echo $?") == "2"  # blank
+    assert disks.ssh(second, "! findmnt /dev/nvme1n1 && ! systemctl cat geobench-disk") == ""

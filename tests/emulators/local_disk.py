@@ -1,0 +1,58 @@
+"""The local disks of EC2's machines: block devices that are blank whenever their machine starts.
+
+Each is a loop device over a sparse file. The machine sees nodes and links of the names that udev gives them there:
+https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/nvme-ebs-volumes.html
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+
+_MODEL = "nvme-Amazon_EC2_NVMe_Instance_Storage"
+
+
+class LocalDisks:
+    """The disks of one machine, of the given sizes in GB; their files are in `directory`, which must not exist."""
+
+    def __init__(self, directory: Path, sizes_gb: Sequence[int]) -> None:
+        self._directory, self._sizes_gb = directory, sizes_gb
+        self._open: list[int] = []
+
+    def insert(self) -> list[str]:
+        """Make them blank and return what shows them to a machine of systemd-nspawn."""
+        if not self._sizes_gb:
+            return []
+        links = self._directory / "by-id"
+        links.mkdir(parents=True)
+        nodes = {f"nvme{number}n1": self._device(size) for number, size in enumerate(self._sizes_gb, 1)}
+        for name in nodes:
+            serial = f"AWS{secrets.token_hex(9)[1:].upper()}"
+            for link in (f"{_MODEL}_{serial}", f"{_MODEL}_{serial}_1"):  # the second tells the namespace, too
+                (links / link).symlink_to(f"../../{name}")
+        return [f"--bind={device}:/dev/{name}" for name, device in nodes.items()] + [f"--bind={links}:/dev/disk/by-id"]
+
+    def remove(self) -> None:
+        """Take them away with all that is on them; the machine must have ended."""
+        while self._open:
+            os.close(self._open.pop())
+        if self._directory.exists():
+            shutil.rmtree(self._directory)
+
+    def _device(self, size_gb: int) -> str:
+        file = self._directory / f"{len(self._open) + 1}"
+        with file.open("wb") as blank:
+            blank.truncate(size_gb * 10**9)
+        device = _run("losetup", "--find", "--show", str(file))
+        self._open.append(os.open(device, os.O_RDONLY))
+        # Detached now, it stays for as long as something uses it: not longer than this process and the machine.
+        _run("losetup", "--detach", device)
+        return device
+
+
+def _run(*command: str) -> str:
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
