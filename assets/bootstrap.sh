@@ -67,20 +67,32 @@ firewall() {
     touch "$CONFIG/peers.nft"
     install_command geobench-peers <<'SCRIPT'
 #!/bin/sh
-# geobench-peers < ADDRESSES   let in these hosts, one address a line, and no others
+# geobench-peers < LINES   `ADDRESS`: a host to let in, and no others; `operator NETWORK`: where SSH may come from
+#                          instead of where it came from before, if any such line is given
 set -eu
+old=/etc/geobench/peers.nft
 new=$(mktemp /etc/geobench/peers.XXXXXX)
 trap 'rm -f "$new"' EXIT
-while read -r address; do
+flush='flush set inet geobench operators4; flush set inet geobench operators6'
+while read -r line; do
+    address=${line#operator }
+    set=peers
+    [ -n "$address" ] || continue
+    if [ "$address" != "$line" ]; then
+        set=operators
+        [ -z "$flush" ] || echo "$flush"
+        flush=
+    fi
     case "$address" in
-        "") ;;
-        *[!0-9a-fA-F.:]*) echo "geobench-peers: found '$address', expected an IP address" >&2; exit 2 ;;
-        *:*) echo "add element inet geobench peers6 { $address }" ;;
-        *) echo "add element inet geobench peers4 { $address }" ;;
+        *[!0-9a-fA-F.:/]*) echo "geobench-peers: found '$line', expected an IP address" >&2; exit 2 ;;
+        *:*) set=${set}6 ;;
+        *) set=${set}4 ;;
     esac
+    echo "add element inet geobench $set { $address }"
 done >"$new"
+[ -z "$flush" ] || grep ' operators[46]' $old >>"$new" || true
 cat /etc/geobench/firewall.nft "$new" | nft -c -f -
-mv "$new" /etc/geobench/peers.nft
+mv "$new" $old
 exec geobench-firewall
 SCRIPT
     install_command geobench-firewall <<'SCRIPT'

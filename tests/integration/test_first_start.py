@@ -154,6 +154,17 @@ def test_others_reach_nothing_until_they_are_let_in(site: Site) -> None:
     assert not from_stranger(site, 22)
 
 
+def test_the_operators_networks_can_be_changed(site: Site) -> None:
+    as_operator = [f"operator {site.network.operator_address}", "operator 2001:db8::/32", "operator 192.0.2.0/24"]
+    site.run("sudo geobench-peers", stdin="\n".join([*as_operator, f"operator {site.stranger.address}/32\n"]))
+    assert [from_stranger(site, port) for port in (22, 9100)] == [True, False]
+    site.run("sudo geobench-peers", stdin="192.0.2.9\n")  # who names none changes none
+    assert from_stranger(site, 22)
+    site.run("sudo geobench-peers", stdin="\n".join([*as_operator, "192.0.2.9\n"]))
+    assert not from_stranger(site, 22)
+    assert reaches(site.host.address, 22)
+
+
 def test_wrong_addresses_change_nothing(site: Site) -> None:
     before = site.run("sudo nft list ruleset")
     done = site.ssh("sudo geobench-peers", stdin="192.0.2.9\n192.0.2.7 }; flush ruleset\n")
