@@ -117,6 +117,8 @@ WantedBy=sysinit.target
 UNIT
     systemctl daemon-reload
     systemctl enable --now geobench-firewall.service
+    # Vultr's images come with a second firewall that lets in nothing but SSH; a packet would have to pass both.
+    if command -v ufw >/dev/null; then ufw disable; fi
 }
 
 ssh_server() {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import gzip
 import io
+import re
 import subprocess
 import tarfile
 from dataclasses import replace
@@ -54,6 +55,13 @@ def variables(text: str) -> dict[str, str]:
         ["sh", "-c", 'set -a; eval "$1"; env -0', "sh", text], capture_output=True, check=True, env={}
     ).stdout.decode()
     return dict(line.split("=", 1) for line in shown.split("\0") if line)
+
+
+def function(name: str) -> str:
+    """The text of one function of the first-start script."""
+    found = re.search(rf"^{name}\(\) \{{(?: [^\n]* \}}|\n.*?^\}})$", SCRIPT.read_text(), re.MULTILINE | re.DOTALL)
+    assert found, f"{SCRIPT} has no function {name}"
+    return found[0]
 
 
 def test_the_host_has_the_key_of_the_program_and_no_other() -> None:
@@ -130,6 +138,12 @@ def test_it_fits_into_what_clouds_accept() -> None:
     many = tuple(f"198.51.{high}.{low}/32" for high in range(20) for low in range(200))
     with pytest.raises(SettingsError, match=r"clouds accept 16384; name fewer operator_cidrs"):
         user_data(replace(HOST, operator_cidrs=many))
+
+
+def test_a_firewall_of_the_image_is_put_aside_once_the_hosts_own_is_loaded() -> None:
+    steps = function("firewall").splitlines()
+    loaded = steps.index("    systemctl enable --now geobench-firewall.service")
+    assert steps[loaded + 1 :][-2:] == ["    if command -v ufw >/dev/null; then ufw disable; fi", "}"]
 
 
 def test_equal_hosts_have_equal_user_data() -> None:
