@@ -120,7 +120,10 @@ class AwsRegion(pulumi.ComponentResource):
         settings = self._args.settings
         tags = {**self._args.tags, "Name": f"{settings.testbed_id}-{host.name}", "role": host.role}
         # A new image, or a script changed by a newer release, is for new hosts; running ones stay as they are.
-        keep = pulumi.ResourceOptions(ignore_changes=["ami", "user_data"], depends_on=[self._network.routes])
+        # A stopped one has lost its public address, which a refresh reads as a wish for none and an update as a
+        # reason to replace it: https://github.com/hashicorp/terraform-provider-aws/issues/33775
+        kept = ["ami", "user_data", "associate_public_ip_address"]
+        keep = pulumi.ResourceOptions(ignore_changes=kept, depends_on=[self._network.routes])
         return aws.ec2.Instance(
             host.name,
             ami=image,

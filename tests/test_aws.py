@@ -8,6 +8,7 @@ from typing import Any
 import pulumi
 import pytest
 from declared_clouds import OPERATOR, OPERATOR_KEY, Cloud, Declared, args_of, declare
+from pulumi.runtime.mocks import MockMonitor
 
 from benchmark.errors import SettingsError
 from benchmark.inventory import Host
@@ -106,6 +107,20 @@ def test_an_instance_is_what_the_settings_ask_for() -> None:
     disk = instance["rootBlockDevice"]
     assert (disk["volumeType"], disk["volumeSize"], disk["deleteOnTermination"]) == ("gp3", 64, True)
     assert "ssh-ed25519 AAAAeu-west-1-1-host-key" in instance["userData"]["value"]
+
+
+def test_nothing_that_the_cloud_changes_by_itself_replaces_a_host(monkeypatch: pytest.MonkeyPatch) -> None:
+    kept: dict[str, set[str]] = {}
+    register = MockMonitor.RegisterResource
+
+    def noted(monitor: MockMonitor, request: Any) -> Any:
+        kept[request.name] = set(request.ignoreChanges)
+        return register(monitor, request)
+
+    monkeypatch.setattr(MockMonitor, "RegisterResource", noted)
+    region(settings())
+    # A stopped instance has no public address: read by a refresh, that would replace it.
+    assert kept["eu-west-1-1"] == {"ami", "userData", "associatePublicIpAddress"}
 
 
 def test_an_arm_type_gets_an_arm_image() -> None:
