@@ -16,6 +16,8 @@ step=start
 state() { printf '%s\n' "$1" >"$STATE/state.new" && mv "$STATE/state.new" "$STATE/state"; }
 warn() { printf '%s\n' "$1" >>"$STATE/warnings"; }
 fetch_packages() { apt-get -q -o Acquire::Retries=5 -o DPkg::Lock::Timeout=600 "$@"; }
+# apt does not wait for the lock of its lists, which the image's own update may hold at the first start.
+list_packages() { for _ in {1..30}; do fetch_packages update && return; sleep 4; done; return 1; }
 install_packages() { fetch_packages -y --no-install-recommends -o Dpkg::Options::=--force-confold install "$@"; }
 unit() { cat >"/etc/systemd/system/$1"; }
 
@@ -63,7 +65,7 @@ install_command() { cat >"/usr/local/sbin/$1" && chmod 0755 "/usr/local/sbin/$1"
 
 # firewall.nft lets in SSH from the operators; the peers are added by the runner.
 firewall() {
-    command -v nft >/dev/null || { fetch_packages update && install_packages nftables; }
+    command -v nft >/dev/null || { list_packages && install_packages nftables; }
     touch "$CONFIG/peers.nft"
     install_command geobench-peers <<'SCRIPT'
 #!/bin/sh
@@ -283,7 +285,7 @@ main() {
     state booting
     for step in life_time firewall ssh_server kernel quiet; do "$step"; done
     step=packages
-    fetch_packages update
+    list_packages
     install_packages ca-certificates curl prometheus-node-exporter
     systemctl enable --now prometheus-node-exporter
     step=clock && clock

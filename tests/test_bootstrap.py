@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import fcntl
 import gzip
 import io
 import re
@@ -10,6 +11,7 @@ import subprocess
 import tarfile
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -144,6 +146,27 @@ def test_a_firewall_of_the_image_is_put_aside_once_the_hosts_own_is_loaded() -> 
     steps = function("firewall").splitlines()
     loaded = steps.index("    systemctl enable --now geobench-firewall.service")
     assert steps[loaded + 1 :][-2:] == ["    if command -v ufw >/dev/null; then ufw disable; fi", "}"]
+
+
+def test_the_packages_are_listed_once_the_images_own_update_is_over(tmp_path: Path) -> None:
+    """The real apt-get, whose lists somebody else holds at first."""
+    (tmp_path / "partial").mkdir()
+    nowhere = f'Dir::Etc::sourcelist "/dev/null"; Dir::Etc::sourceparts "/dev/null"; Dir::Cache "{tmp_path}";'
+    (tmp_path / "apt.conf").write_text(f'Dir::State::lists "{tmp_path}"; {nowhere}')
+    steps = [function("fetch_packages"), function("list_packages"), "sleep() { command sleep 0.05; }", "list_packages"]
+    with (tmp_path / "lock").open("w") as lock:
+        fcntl.lockf(lock, fcntl.LOCK_EX)
+        apt = subprocess.Popen(
+            ["bash", "-c", "\n".join(steps)],
+            env={"PATH": "/usr/bin:/bin", "APT_CONFIG": str(tmp_path / "apt.conf"), "LC_ALL": "C"},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        assert apt.stderr
+        assert "Could not get lock" in apt.stderr.readline()
+    _, errors = apt.communicate(timeout=60)
+    assert apt.returncode == 0, errors
 
 
 def test_equal_hosts_have_equal_user_data() -> None:
