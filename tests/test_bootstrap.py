@@ -169,6 +169,12 @@ def test_the_packages_are_listed_once_the_images_own_update_is_over(tmp_path: Pa
     assert apt.returncode == 0, errors
 
 
+def test_snaps_are_not_refreshed_in_the_background() -> None:
+    """snapd looks for new ones by itself, four times a day; no timer of systemd does."""
+    stopped = function("quiet")
+    assert stopped.index("snapd.socket") < stopped.index("snapd.service"), "the socket would start it again"
+
+
 def test_equal_hosts_have_equal_user_data() -> None:
     assert user_data(MONITORING) == user_data(MONITORING)
 
