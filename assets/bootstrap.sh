@@ -170,7 +170,7 @@ CONF
 # Upgrades in the background would show up as outliers in somebody's latency.
 quiet() {
     for noise in apt-daily.timer apt-daily-upgrade.timer unattended-upgrades.service motd-news.timer \
-        fwupd-refresh.timer man-db.timer snapd.socket snapd.service; do
+        fwupd-refresh.timer man-db.timer snapd.seeded.service snapd.socket snapd.service; do
         systemctl disable --now "$noise" 2>/dev/null || true
     done
 }

@@ -99,6 +99,7 @@ def user_data(host: Bootstrap) -> str:
         "ssh_keys": {"ed25519_private": host.host_private_key, "ed25519_public": host.host_public_key},
         "ssh_pwauth": False,
         "disable_root": True,
+        "package_upgrade": False,  # Vultr's vendor data asks for one, for minutes before the firewall and the life time
         "users": [
             {
                 "name": LOGIN,

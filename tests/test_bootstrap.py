@@ -81,6 +81,11 @@ def test_only_the_operators_key_logs_in_and_no_password() -> None:
     assert found["disable_root"] is True
 
 
+def test_no_upgrade_of_all_packages_comes_before_the_script() -> None:
+    assert config(HOST)["package_upgrade"] is False
+    assert "packages" not in config(HOST)
+
+
 def test_the_script_is_told_what_the_settings_say() -> None:
     told = variables(files(replace(HOST, nvme=False, working_dir="a b"))["/etc/geobench/bootstrap.env"])
     assert (told["PROVIDER"], told["LOGIN"], told["TIME_TO_LIVE"]) == ("aws", "ubuntu", "43200")
