@@ -1,7 +1,7 @@
 """A region of Vultr: servers of a plan, cloud compute or bare metal (plans that begin with `vbm-`).
 
 Who gets in. A firewall group of Vultr holds 50 rules and names sources only by address: a rule for each operator's
-network, three (TCP, UDP, ICMP) for each host of the testbed. Where these do not fit, with more than about 16 hosts, the
+network, three (TCP, UDP, ICMP) for each host of the testbed. Where these do not fit, with more than about 15 hosts, the
 group keeps SSH to the operators and leaves the other ports to the hosts' own firewall (assets/bootstrap.sh), which
 knows the hosts one by one; a warning says so. Bare metal has no firewall of Vultr's at all: there, too, the host's own
 is the only one. https://docs.vultr.com/products/network/firewall
@@ -28,6 +28,9 @@ from stacks.vultr_power import DEFAULT_TOKEN_FILE, VultrPower, read_token
 
 UBUNTU = "Ubuntu 24.04 LTS x64"
 RULES_PER_GROUP = 50
+SPARE_RULES = 4
+"""Left unused: when hosts become too many to be named, or few enough, an update makes the new rules before it removes
+the old ones, as it does for a changed network of the operators'."""
 BILLED_HOURS = 672.0
 """A month's price is that of so many hours: https://docs.vultr.com/support/platform/billing"""
 
@@ -84,7 +87,7 @@ class VultrRegion(pulumi.ComponentResource):
                 self._rule(f"{protocol}-from-{name}", network, protocol, port)
 
     def _rules_left(self) -> int:
-        return RULES_PER_GROUP - len(self._services()) * len(self._args.settings.operator_cidrs)
+        return RULES_PER_GROUP - SPARE_RULES - len(self._services()) * len(self._args.settings.operator_cidrs)
 
     def _services(self) -> dict[str, int]:
         public = self._args.settings.grafana_public and any(host.role == "monitoring" for host in self._args.hosts)
@@ -110,7 +113,8 @@ class VultrRegion(pulumi.ComponentResource):
             subnet_size=source.apply(lambda found: found.prefixlen),
             port=port or None,
             notes=purpose,
-            opts=self._child,
+            # A changed one may not exist beside its former self: all the group's rules can be taken.
+            opts=pulumi.ResourceOptions.merge(self._child, pulumi.ResourceOptions(delete_before_replace=True)),
         )
 
     def _instance(self, host: CloudHost) -> pulumi.Output[dict[str, Any]]:

@@ -8,6 +8,7 @@ from typing import Any
 import pulumi
 import pytest
 from declared_clouds import OPERATOR, OPERATOR_KEY, Cloud, Declared, args_of, declare
+from pulumi.runtime.mocks import MockMonitor
 
 from benchmark.errors import SettingsError
 from benchmark.inventory import Host
@@ -81,13 +82,29 @@ def test_only_operators_reach_ssh_and_only_peers_anything_else() -> None:
     )
 
 
-def test_sixteen_hosts_fit_into_a_firewall_group() -> None:
-    assert len(rules(region(settings(), peers=14))) == 1 + 3 * 16 <= 50
+def test_fifteen_hosts_fit_into_a_firewall_group_and_leave_room_for_the_rules_of_more() -> None:
+    named, open_to_all = (set(region(settings(), peers=peers).of_type("FirewallRule")) for peers in (13, 14))
+    assert len(named) == 1 + 3 * 15
+    # An update from one to the other, in either direction, has both for a while.
+    assert len(named | open_to_all) == 50
+
+
+def test_a_changed_rule_needs_no_room_beside_its_former_self(monkeypatch: pytest.MonkeyPatch) -> None:
+    first: set[str] = set()
+    register = MockMonitor.RegisterResource
+
+    def noted(monitor: MockMonitor, request: Any) -> Any:
+        first.update([request.name] if request.deleteBeforeReplace else [])
+        return register(monitor, request)
+
+    monkeypatch.setattr(MockMonitor, "RegisterResource", noted)
+    declared = region(settings())
+    assert first == set(declared.of_type("FirewallRule"))
 
 
 def test_with_more_hosts_ssh_stays_closed_and_the_hosts_guard_the_rest(caplog: pytest.LogCaptureFixture) -> None:
-    found = rules(region(settings(), peers=15))
-    assert "cannot name 17 hosts" in caplog.text
+    found = rules(region(settings(), peers=14))
+    assert "cannot name 16 hosts" in caplog.text
     open_to_all = [("tcp", "1:21"), ("tcp", "23:65535"), ("udp", "1:65535"), ("icmp", "")]
     assert sorted(found) == sorted([("tcp", "22", OPERATOR), *((*rule, "0.0.0.0/0") for rule in open_to_all)])
 
