@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rich.box import SIMPLE_HEAD
 from rich.markup import escape
 from rich.table import Table
 
@@ -26,7 +27,7 @@ def sweep(folder: SweepFolder) -> Iterator[Shown]:
     for arm in journal.arms:
         loads = over_repeats(folder.summaries(arm))
         title = f"{journal.sweep_id}{' ' + arm.upper() if arm else ''}: medians over the repeats"
-        table = Table("load tx/s", "runs", *(figure.label for figure in FIGURES), "saturated", title=title)
+        table = _table("load\ntx/s", "runs", *(figure.label for figure in FIGURES), "satu-\nrated", title=title)
         for load in loads:
             table.add_row(*_load_row(load))
         yield table
@@ -57,18 +58,20 @@ def search(found: Search, folder: Path) -> Iterator[Shown]:
 
 def compared(comparison: Compared) -> Iterator[Shown]:
     """Show what differs, the figures, and the verdict last."""
-    yield f"A: {comparison.a}, {len(comparison.runs['a'])} runs; B: {comparison.b}, {len(comparison.runs['b'])} runs"
+    runs = {side: f"{len(ids)} run{'s' if len(ids) > 1 else ''}" for side, ids in comparison.runs.items()}
+    yield f"A: {comparison.a}, {runs['a']}; B: {comparison.b}, {runs['b']}"
     if comparison.differences:
         yield "they differ in " + escape("; ".join(str(each) for each in comparison.differences[:6]))
     else:
         yield "they differ in nothing that is recorded"
-    table = Table("figure", "load tx/s", "A", "B", "B - A", "interval", "p", "difference shown")
+    table = _table("figure", "load\ntx/s", "A", "B", "B - A", "p", "differ-\nence")
     for figure in comparison.figures:
         for at in figure.loads:
             table.add_row(*_at_load(figure, at))
         if len(figure.loads) > 1:
             table.add_row(*_over_all(figure), end_section=True)
     yield table
+    yield _brackets(comparison)
     yield "p-values allow for several figures, and for several loads (Holm); intervals do not"
     for warning in comparison.warnings:
         yield f"[yellow]warning: {escape(warning)}[/yellow]"
@@ -76,6 +79,21 @@ def compared(comparison: Compared) -> Iterator[Shown]:
     if comparison.gate:
         colour = {"pass": "green", "fail": "red", "inconclusive": "yellow"}[comparison.gate.outcome]
         yield f"[{colour}]{comparison.gate.outcome}: {escape(comparison.gate.text)}[/{colour}]"
+
+
+def _table(*columns: str, title: str | None = None) -> Table:
+    """A table that fits 80 columns with intervals in its cells."""
+    return Table(*columns, title=title, box=SIMPLE_HEAD, padding=0, show_edge=False)
+
+
+def _brackets(comparison: Compared) -> str:
+    """Say how sure the intervals are."""
+    each = [at.comparison for figure in comparison.figures for at in figure.loads]
+    sides = min((side.confidence for one in each for side in (one.a, one.b)), default=0.0)
+    between = min((one.difference.confidence for one in each), default=0.0)
+    if between == 0:
+        return "no intervals: one run of each is too few"
+    return f"in brackets: intervals of {sides:.0%} confidence for A and B, of {between:.0%} for B - A"
 
 
 def _load_row(load: LoadSummary) -> list[str]:
@@ -102,31 +120,21 @@ def _remarks(loads: list[LoadSummary]) -> Iterator[str]:
 
 def _at_load(figure: FigureComparison, at: AtLoad) -> list[str]:
     each, alone = at.comparison, len(figure.loads) == 1
-    relative = _change(each.relative.estimate) if each.relative else "-"
-    bounds = _bounds(each.relative) if each.relative else "-"
+    relative = _relative(each.relative) if each.relative else "-"
     p_value, shown = (figure.p_adjusted, figure.shown) if alone else (at.p_adjusted, at.shown)
     values = [_interval(side, figure.unit) for side in (each.a, each.b)]
-    return [figure.label, f"{at.load_tps:g}", *values, relative, bounds, f"{p_value:.2g}", _yes(shown)]
+    return [figure.label, f"{at.load_tps:g}", *values, relative, f"{p_value:.2g}", _yes(shown)]
 
 
 def _over_all(figure: FigureComparison) -> list[str]:
-    relative = figure.relative
-    return [
-        figure.label,
-        "all",
-        "",
-        "",
-        _change(relative.estimate),
-        _bounds(relative),
-        f"{figure.p_adjusted:.2g}",
-        _yes(figure.shown),
-    ]
+    return [figure.label, "all", "", "", _relative(figure.relative), f"{figure.p_adjusted:.2g}", _yes(figure.shown)]
 
 
-def _bounds(interval: Interval) -> str:
-    if interval.lower is None or interval.upper is None:
-        return "-"
-    return f"{_change(interval.lower)} to {_change(interval.upper)} ({interval.confidence:.0%})"
+def _relative(interval: Interval) -> str:
+    text = _change(interval.estimate)
+    if interval.lower is None or interval.upper is None or interval.confidence == 0:
+        return text
+    return f"{text}\n({_change(interval.lower)} to {_change(interval.upper)})"
 
 
 def _change(share: float) -> str:
@@ -142,4 +150,4 @@ def _interval(interval: Interval, unit: str) -> str:
     text = f"{interval.estimate * scale:.4g}{' ' + name if name else ''}"
     if interval.lower is None or interval.upper is None:
         return text
-    return f"{text}\n({interval.lower * scale:.4g} to {interval.upper * scale:.4g})"
+    return f"{text}\n({interval.lower * scale:.4g}-{interval.upper * scale:.4g})"
