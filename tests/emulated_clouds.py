@@ -91,10 +91,15 @@ class Clouds:
         for host in self.stack.inventory().hosts:
             wait_for(lambda host=host: reaches(host.address, 22), f"{host.name} answers")
         for machine in self.machines.values():
-            file = machine.path("/var/lib/geobench/state")
-            wait_for(lambda file=file: file.exists() and file.read_text() == "ready\n", f"{machine.name} is ready")
+            wait_for(lambda machine=machine: _state(machine) not in ("", "booting"), f"{machine.name} is set up")
+            assert _state(machine) == "ready", f"{machine.name} is {_state(machine)}: {machine.console[-2000:]}"
         for host in self.stack.inventory().hosts:  # a host that was started again says ready before it lets users in
             wait_for(lambda host=host: self.try_ssh(host, "true").returncode == 0, f"{host.name} lets users in")
+
+
+def _state(machine: Machine) -> str:
+    file = machine.path("/var/lib/geobench/state")
+    return file.read_text(encoding="utf-8").strip() if file.exists() else ""
 
 
 @contextmanager

@@ -1,0 +1,105 @@
+"""What users do with a testbed, on each cloud alone: `pulumi up`, a benchmark, stop, start, `pulumi destroy`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pytest
+from emulated_clouds import Clouds, emulated_clouds
+
+pytestmark = pytest.mark.e2e
+
+
+@dataclass(frozen=True)
+class Case:
+    """A testbed over two regions of one cloud."""
+
+    cloud: str
+    regions: tuple[str, str]
+    specs: str
+    hourly_usd: float
+    """Of its four hosts."""
+
+    @property
+    def settings(self) -> str:
+        return (
+            f"cloud_provider: {self.cloud}\nregions: [{', '.join(self.regions)}]\nspecs: {self.specs}\ninstances: 2\n"
+            "operator_cidrs: [{operator}]\nscrape_interval: 500ms\n"
+        )
+
+
+CASES = [
+    Case("aws", ("us-east-1", "eu-west-1"), "m5d.2xlarge", 4 * (0.504 + 0.005 + 100 * 0.088 / 730)),
+    Case("vultr", ("ewr", "fra"), "vc2-4c-8gb", 4 * 40 / 672),
+]
+
+
+@pytest.fixture(scope="module", params=CASES, ids=lambda case: case.cloud)
+def case(request: pytest.FixtureRequest) -> Case:
+    found: Case = request.param
+    return found
+
+
+@pytest.fixture(scope="module")
+def cloud(case: Case, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clouds]:
+    folder = tmp_path_factory.mktemp(case.cloud)
+    with emulated_clouds(folder, f"only-{case.cloud}", case.settings, case.regions) as made:
+        made.stack.up()
+        yield made
+
+
+def left_on_aws(cloud: Clouds, region: str) -> list[str]:
+    """What a region has that is the testbed's but for instances."""
+    mark = [{"Name": "tag:testbed_id", "Values": [cloud.stack.testbed_id]}]
+    kinds = {
+        "describe_vpcs": "Vpcs",
+        "describe_subnets": "Subnets",
+        "describe_internet_gateways": "InternetGateways",
+        "describe_security_groups": "SecurityGroups",
+        "describe_managed_prefix_lists": "PrefixLists",
+    }
+    found = [cloud.site.aws.ec2(region, "describe_key_pairs")["KeyPairs"]]
+    found += [cloud.site.aws.ec2(region, call, Filters=mark)[kind] for call, kind in kinds.items()]
+    return [str(one) for some in found for one in some if one.get("State") != "delete-complete"]
+
+
+def test_its_hosts_become_ready_and_cost_what_the_cloud_says(cloud: Clouds, case: Case) -> None:
+    cloud.wait_until_ready()
+    names = [f"{region}-{index}" for region in case.regions for index in (0, 1)]
+    status = json.loads(cloud.benchmark("status", "--json"))
+    assert status["hosts"] == dict.fromkeys(names, "ready")
+    assert status["hourly_cost_usd"] == pytest.approx(case.hourly_usd, abs=1e-5)
+    shown = cloud.benchmark("status")
+    assert shown.count("2 ready") == 2
+    assert f"${case.hourly_usd:.2f}" in shown
+
+
+def test_a_benchmark_offers_the_load_that_was_asked_for(cloud: Clouds) -> None:
+    cloud.benchmark("run", "--loads", "200", "--duration", "8s", "--warm-up", "3s")
+    found = cloud.summary()
+    assert (found["status"], found["protocol"], found["nodes"], found["errors"]) == ("ok", "etcd", 3, {})
+    assert found["throughput_tps"] == pytest.approx(200, rel=0.1)
+
+
+def test_stopped_hosts_start_again_and_take_a_benchmark(cloud: Clouds) -> None:
+    cloud.stack.up("-c", "state=stopped")
+    assert set(json.loads(cloud.benchmark("status", "--json"))["hosts"].values()) == {"stopped"}
+    assert not any(machine.running for machine in cloud.machines.values())
+    cloud.stack.up("-c", "state=running")
+    cloud.wait_until_ready()
+    assert set(json.loads(cloud.benchmark("status", "--json"))["hosts"].values()) == {"ready"}
+    addresses = {host.name: host.address for host in cloud.stack.inventory().hosts}
+    assert addresses == {name: machine.address for name, machine in cloud.machines.items()}
+    cloud.benchmark("run", "--loads", "100", "--duration", "5s", "--warm-up", "2s", "--name", "again")
+
+
+def test_nothing_is_left_of_it(cloud: Clouds, case: Case) -> None:
+    of_aws = case.regions if case.cloud == "aws" else ()
+    assert all(len(left_on_aws(cloud, region)) >= 6 for region in of_aws)
+    cloud.stack.destroy()
+    assert cloud.site.machines == []
+    assert cloud.site.vultr.things == {}
+    assert [left for region in of_aws for left in left_on_aws(cloud, region)] == []
+    assert json.loads(cloud.stack.pulumi("stack", "export"))["deployment"].get("resources", []) == []
