@@ -34,13 +34,16 @@ the old ones, as it does for a changed network of the operators'."""
 BILLED_HOURS = 672.0
 """A month's price is that of so many hours: https://docs.vultr.com/support/platform/billing"""
 
+# Vultr answers thirty requests a second, a large update asks for more; the provider by itself gives up in two seconds.
+# What it calls its rate limit is the longest wait between two tries.
+_RETRY_MS, _RETRIES = 4000, 15
 _PEER_PORTS = {"tcp": "1:65535", "udp": "1:65535", "icmp": ""}
 
 
 def provider(settings: Settings) -> vultr.Provider:
     """Declare the one provider of all Vultr regions; the token is a secret of the state. Raises SettingsError."""
     token = read_token(credentials_file(settings, "vultr") or DEFAULT_TOKEN_FILE)
-    return vultr.Provider("vultr", api_key=pulumi.Output.secret(token))
+    return vultr.Provider("vultr", api_key=pulumi.Output.secret(token), rate_limit=_RETRY_MS, retry_limit=_RETRIES)
 
 
 class VultrRegion(pulumi.ComponentResource):

@@ -173,6 +173,7 @@ def test_the_token_is_a_secret_of_the_provider(tmp_path: Path, monkeypatch: pyte
     (tmp_path / ".vultr").write_text("T0KEN\n")
     (made,) = declare(lambda: provider(settings()).urn).resources
     assert made.inputs["apiKey"]["value"] == "T0KEN"
+    assert (made.inputs["rateLimit"], made.inputs["retryLimit"]) == ("4000", "15")
     assert len(made.inputs["apiKey"]) == 2, "the value is wrapped with the mark of a secret"
     assert [key for key, value in made.inputs.items() if value == "T0KEN"] == []
 
