@@ -23,6 +23,7 @@ API = "https://api.vultr.com/v2"
 DEFAULT_TOKEN_FILE = Path("~/.vultr")
 Kind = Literal["instances", "bare-metals"]
 
+_USER_AGENT = "geobench"  # networks that guard services from robots refuse the one that Python sends by itself
 _REQUEST_SECONDS = 30.0
 _POWER_SECONDS = 300.0
 _POLL_SECONDS = 2.0
@@ -124,7 +125,8 @@ def _request(props: dict[str, Any], method: str, path: str) -> dict[str, Any] | 
     token = read_token(Path(props["token_file"]))
     url = os.environ.get("VULTR_API_URL", API) + path
     for attempt in range(_TRIES):
-        request = urllib.request.Request(url, method=method, headers={"Authorization": f"Bearer {token}"})
+        headers = {"Authorization": f"Bearer {token}", "User-Agent": _USER_AGENT}
+        request = urllib.request.Request(url, method=method, headers=headers)
         try:
             with urllib.request.urlopen(request, timeout=_REQUEST_SECONDS) as response:
                 body: dict[str, Any] = json.loads(response.read() or b"{}")

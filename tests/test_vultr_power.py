@@ -25,6 +25,7 @@ class Api:
     busy: int = 0
     installing: int = 0
     requests: list[str] = field(default_factory=list)
+    agents: set[str | None] = field(default_factory=set)
 
     def answer(self, method: str, path: str, token: str | None) -> tuple[int, dict[str, Any]]:
         self.requests.append(f"{method} {path}")
@@ -55,6 +56,7 @@ def api(monkeypatch: pytest.MonkeyPatch) -> Iterator[Api]:
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
+            made.agents.add(self.headers["User-Agent"])
             code, body = made.answer(self.command, self.path, self.headers["Authorization"])
             self.send_response(code)
             self.end_headers()
@@ -88,6 +90,7 @@ def props(token: Path, state: str, kind: str = "instances", server: str = "a") -
 def test_a_running_server_is_left_alone(api: Api, token: Path) -> None:
     VultrPowerProvider().create(props(token, "running"))
     assert api.requests == ["GET /instances/a"]
+    assert api.agents == {"geobench"}
 
 
 def test_a_server_is_halted_and_started_again(api: Api, token: Path) -> None:
