@@ -149,7 +149,7 @@ class AwsRegion(pulumi.ComponentResource):
 
     def _describe(self, host: CloudHost, instance: aws.ec2.Instance) -> pulumi.Output[dict[str, Any]]:
         """The inventory's view of a host, read after it was started or stopped: a start brings a new address."""
-        after: pulumi.Resource = instance
+        after: pulumi.CustomResource = instance
         if not self._args.settings.spot:
             after = aws.ec2transitgateway.InstanceState(
                 f"{host.name}-state",
@@ -158,27 +158,37 @@ class AwsRegion(pulumi.ComponentResource):
                 region=self._args.region,
                 opts=self._child,
             )
-        now = aws.ec2.get_instance_output(
-            instance_id=instance.id,
-            region=self._args.region,
-            opts=pulumi.InvokeOutputOptions(parent=self, depends_on=[after]),
-        )
-        facts = pulumi.Output.all(now.public_ip, now.instance_state, host.host_key, self._kind)
-        return facts.apply(lambda known: self._host(host, *known))
+        both = pulumi.Output.all(instance.id, after.id)
+        now: pulumi.Output[dict[str, Any]] = both.apply(lambda ids: self._look_at(host, ids[0]))
+        return pulumi.Output.all(now, host.host_key, self._kind).apply(lambda known: self._host(host, *known))
+
+    async def _look_at(self, host: CloudHost, identity: str) -> dict[str, Any]:
+        """Ask for an instance as the SDK's own function does, which has no hint for one that ended itself."""
+        asked = {"instanceId": identity, "region": self._args.region}
+        try:
+            function = "aws:ec2/getInstance:getInstance"
+            found: dict[str, Any] = await pulumi.runtime.invoke_async(function, asked, self._invoke)
+            return found
+        except Exception as error:  # the SDK raises no other
+            raise pulumi.RunError(
+                f"{host.name}: AWS does not tell about {identity}: {error}; if it has ended, `pulumi refresh` notices "
+                "and `pulumi up` makes it anew"
+            ) from None
 
     def _host(
-        self, host: CloudHost, address: str, state: str, host_key: str, kind: aws.ec2.GetInstanceTypeResult
+        self, host: CloudHost, now: dict[str, Any], host_key: str, kind: aws.ec2.GetInstanceTypeResult
     ) -> dict[str, Any]:
+        states = {"running": "running", "pending": "booting", "stopped": "stopped"}
         return {
             "name": host.name,
             "provider": "aws",
             "region": self._args.region,
             "specs": self._type,
-            "address": address or "",
+            "address": now.get("publicIp") or "",
             "ssh_user": LOGIN,
             "host_key": host_key,
             "role": host.role,
-            "state": {"running": "running", "pending": "booting", "stopped": "stopped"}.get(state, "unknown"),
+            "state": states.get(now.get("instanceState", ""), "unknown"),
             "cpus": kind.default_vcpus,
             "memory_mb": kind.memory_size,
         }

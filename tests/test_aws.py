@@ -8,7 +8,7 @@ from typing import Any
 import pulumi
 import pytest
 from declared_clouds import OPERATOR, OPERATOR_KEY, Cloud, Declared, args_of, declare
-from pulumi.runtime.mocks import MockMonitor
+from pulumi.runtime.mocks import MockCallArgs, MockMonitor
 
 from benchmark.errors import SettingsError
 from benchmark.inventory import Host
@@ -197,6 +197,19 @@ def test_stopped_hosts_have_no_address_and_cost_their_disk() -> None:
     assert declared.value["cost"] == pytest.approx(2 * 100 * 0.08 / 730, abs=1e-6)
     (peers,) = declared.of_type("ManagedPrefixList").values()
     assert [entry["cidr"] for entry in peers["entries"]] == ["192.0.2.1/32"]
+
+
+class Forgetful(Cloud):
+    """What EC2 says of an instance an hour after its end."""
+
+    def call(self, args: MockCallArgs) -> tuple[dict[str, Any], list[tuple[str, str]] | None]:
+        gone = args.token.endswith(":getInstance") and args.args["instanceId"] == "eu-west-1-1-id"
+        return ({}, [("", "no matching EC2 Instance found")]) if gone else super().call(args)
+
+
+def test_a_host_that_ended_long_ago_is_an_error_that_says_how_to_go_on() -> None:
+    with pytest.raises(pulumi.RunError, match=r"eu-west-1-1: .*no matching EC2 Instance.* `pulumi refresh` notices"):
+        region(settings(), Forgetful())
 
 
 def test_spot_hosts_are_asked_for_and_cannot_be_stopped() -> None:
