@@ -24,7 +24,10 @@ CANONICAL = "099720109477"
 def provider(settings: Settings) -> aws.Provider:
     """Declare the one provider of all AWS regions; credentials come from token_file or AWS's usual places."""
     file = credentials_file(settings, "aws")
-    return aws.Provider("aws", region=HOME_REGION, shared_credentials_files=[str(file)] if file else None)
+    if file is None:
+        return aws.Provider("aws", region=HOME_REGION)
+    # Keys in the environment win over a file, and lead to another account, unless the profile is named.
+    return aws.Provider("aws", region=HOME_REGION, shared_credentials_files=[str(file)], profile="default")
 
 
 class AwsRegion(pulumi.ComponentResource):

@@ -247,6 +247,9 @@ def test_the_provider_reads_the_file_that_the_settings_name(tmp_path: Path) -> N
     (made,) = declare(lambda: provider(settings(token_file=file)).urn).resources
     assert made.inputs["region"] == "us-east-1"
     assert str(file) in made.inputs["sharedCredentialsFiles"]
+    assert made.inputs["profile"] == "default", "keys in the environment would win over those of the file"
     assert "hidden" not in str(made.inputs)
+    (usual,) = declare(lambda: provider(settings()).urn).resources
+    assert not {"profile", "sharedCredentialsFiles"} & set(usual.inputs)
     with pytest.raises(SettingsError, match=r"token_file: .*nowhere does not exist"):
         declare(lambda: provider(settings(token_file=tmp_path / "nowhere")).urn)
