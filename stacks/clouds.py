@@ -9,6 +9,7 @@ from __future__ import annotations
 import getpass
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -120,6 +121,11 @@ def check_operators(settings: Settings) -> None:
         raise SettingsError(
             "operator_cidrs: found none, expected the networks that may reach the hosts' SSH; "
             "`curl https://checkip.amazonaws.com` shows your address, write it as `operator_cidrs: [ADDRESS/32]`"
+        )
+    if all(ip_network(network).version == 6 for network in settings.operator_cidrs):
+        raise SettingsError(
+            f"operator_cidrs: found {', '.join(settings.operator_cidrs)}, expected at least one IPv4 network: hosts have "
+            "IPv4 addresses only; `curl -4 https://checkip.amazonaws.com` shows yours"
         )
     for network in settings.operator_cidrs:
         if network.endswith("/0"):

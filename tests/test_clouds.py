@@ -49,9 +49,14 @@ def test_without_operators_nothing_is_declared_and_the_way_is_shown() -> None:
         declare(lambda: args_of(settings(operator_cidrs=[])))
 
 
+def test_operators_who_could_not_reach_a_host_are_told_so_before_it_is_rented() -> None:
+    with pytest.raises(SettingsError, match=r"found 2001:db8::/48, expected at least one IPv4 network: hosts have IPv4"):
+        declare(lambda: args_of(settings(operator_cidrs=["2001:db8::/48"])))
+
+
 @pytest.mark.parametrize("network", ["0.0.0.0/0", "::/0"])
 def test_the_whole_internet_is_let_in_with_a_warning(network: str, caplog: pytest.LogCaptureFixture) -> None:
-    declare(lambda: check_operators(settings(operator_cidrs=[network])))
+    declare(lambda: check_operators(settings(operator_cidrs=[OPERATOR, network])))
     assert f"{network} lets the whole internet reach the hosts' SSH" in caplog.text
 
 
