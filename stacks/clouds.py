@@ -124,8 +124,8 @@ def check_operators(settings: Settings) -> None:
         )
     if all(ip_network(network).version == 6 for network in settings.operator_cidrs):
         raise SettingsError(
-            f"operator_cidrs: found {', '.join(settings.operator_cidrs)}, expected at least one IPv4 network: hosts have "
-            "IPv4 addresses only; `curl -4 https://checkip.amazonaws.com` shows yours"
+            f"operator_cidrs: found {', '.join(settings.operator_cidrs)}, expected at least one IPv4 network: "
+            "hosts have IPv4 addresses only; `curl -4 https://checkip.amazonaws.com` shows yours"
         )
     for network in settings.operator_cidrs:
         if network.endswith("/0"):
