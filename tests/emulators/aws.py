@@ -39,13 +39,19 @@ _IMAGES = [
 ]
 with tempfile.NamedTemporaryFile("w", suffix=".json", delete=False) as _file:
     json.dump(_IMAGES, _file)
-os.environ["MOTO_AMIS_PATH"] = _file.name  # read when moto's EC2 is first imported
+os.environ |= {  # read when moto's EC2 is first imported
+    "MOTO_AMIS_PATH": _file.name,
+    "MOTO_EC2_ENABLE_INSTANCE_TYPE_VALIDATION": "true",
+    "MOTO_ENABLE_AMI_VALIDATION": "true",
+    "MOTO_ENABLE_KEYPAIR_VALIDATION": "true",
+}
 
 import boto3  # noqa: E402
 import moto.ec2.models.amis  # noqa: E402, F401
 from botocore.exceptions import ClientError  # noqa: E402
 from moto import mock_aws  # noqa: E402
 
+from emulators import aws_refusals as refusals  # noqa: E402
 from emulators.aws_instances import INSTANCES  # noqa: E402
 from emulators.aws_kinds import KINDS  # noqa: E402
 from emulators.aws_questions import Ec2Questions  # noqa: E402
@@ -102,7 +108,9 @@ class Aws:
             raise ClientError(_THROTTLED, operation)  # type: ignore[arg-type]
         if region not in self._clients:
             self._clients[region] = boto3.client("ec2", region_name=region)
-        return getattr(self._clients[region], operation)(**arguments)
+        client = self._clients[region]
+        refusals.of_words(client, operation, arguments)
+        return getattr(client, operation)(**arguments)
 
     def place(self, identity: str, region: str) -> None:
         """Remember in which region something is."""
@@ -120,10 +128,22 @@ class Aws:
         found: dict[str, Any] = reservation["Instances"][0]
         machine = self.machines.get(identity)
         if found["State"]["Name"] == "running" and machine is not None and not machine.running:
-            self.ec2(region, "terminate_instances", InstanceIds=[identity])  # instance_initiated_shutdown_behavior
-            self.machines.pop(identity).remove()
+            self.terminate(identity)  # instance_initiated_shutdown_behavior
             return None
         return None if found["State"]["Name"] == "terminated" else found
+
+    def take_back(self, name: str) -> None:
+        """End an instance by its Name, as Amazon ends one whose spot price rose."""
+        (identity,) = (identity for identity, machine in self.machines.items() if machine.name == name)
+        self.terminate(identity)
+
+    def terminate(self, identity: str) -> None:
+        """End an instance for good; one that has ended stays so."""
+        self.ec2(self._regions[identity], "terminate_instances", InstanceIds=[identity])
+        self.groups.pop(identity, None)
+        machine = self.machines.pop(identity, None)
+        if machine is not None:
+            machine.remove()
 
     def boot(self, identity: str, name: str, region: str, user_data: str, disks_gb: Sequence[int]) -> Machine:
         folder = self._folder / identity

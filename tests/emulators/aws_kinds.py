@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from emulators.provider import CloudError, Properties
+from emulators import aws_refusals as refusals
+from emulators.provider import Properties
 
 if TYPE_CHECKING:
     from emulators.aws import Aws
@@ -48,7 +49,11 @@ class Ec2Kind:
     def at(self, identity: str, operation: str, **arguments: Any) -> Any:
         return self.aws.ec2(self.aws.region_of(identity), operation, **arguments)
 
+    def refuse_if_used(self, identity: str) -> None:
+        refusals.of_removal(self.aws, self.aws.region_of(identity), identity)
+
     def _tag(self, identity: str, inputs: Properties) -> None:
+        refusals.of_tags(inputs["tags"])
         tags = [{"Key": key, "Value": value} for key, value in inputs["tags"].items()]
         self.call(inputs, "create_tags", Resources=[identity], Tags=tags)
 
@@ -63,6 +68,7 @@ class _Vpc(Ec2Kind):
         return vpc, {"defaultRouteTableId": table["RouteTableId"]}
 
     def delete(self, identity: str) -> None:
+        self.refuse_if_used(identity)
         self.at(identity, "delete_vpc", VpcId=identity)
 
 
@@ -75,6 +81,7 @@ class _InternetGateway(Ec2Kind):
     def delete(self, identity: str) -> None:
         found = self.at(identity, "describe_internet_gateways", InternetGatewayIds=[identity])["InternetGateways"]
         for attachment in found[0]["Attachments"]:
+            refusals.of_detachment(self.aws, self.aws.region_of(identity), attachment["VpcId"])
             self.at(identity, "detach_internet_gateway", InternetGatewayId=identity, VpcId=attachment["VpcId"])
         self.at(identity, "delete_internet_gateway", InternetGatewayId=identity)
 
@@ -99,6 +106,7 @@ class _Subnet(Ec2Kind):
         return self.call(inputs, "create_subnet", VpcId=inputs["vpcId"], **where)["Subnet"]["SubnetId"], {}
 
     def delete(self, identity: str) -> None:
+        self.refuse_if_used(identity)
         self.at(identity, "delete_subnet", SubnetId=identity)
 
 
@@ -107,6 +115,7 @@ class _SecurityGroup(Ec2Kind):
     named = "name"
 
     def make(self, inputs: Properties) -> tuple[str, Properties]:
+        refusals.of_group(inputs)
         about = {"GroupName": inputs["name"], "Description": inputs["description"], "VpcId": inputs["vpcId"]}
         group = self.call(inputs, "create_security_group", **about)["GroupId"]
         everything = [{"IpProtocol": "-1", "IpRanges": [{"CidrIp": "0.0.0.0/0"}]}]
@@ -114,6 +123,7 @@ class _SecurityGroup(Ec2Kind):
         return group, {}
 
     def delete(self, identity: str) -> None:
+        self.refuse_if_used(identity)
         self.at(identity, "delete_security_group", GroupId=identity)
 
 
@@ -122,6 +132,7 @@ class _Rule(Ec2Kind):
     direction = "ingress"
 
     def make(self, inputs: Properties) -> tuple[str, Properties]:
+        refusals.of_rule(self.aws, inputs, self.direction)
         permission: dict[str, Any] = {"IpProtocol": inputs["ipProtocol"]}
         if "fromPort" in inputs:
             permission |= {"FromPort": inputs["fromPort"], "ToPort": inputs["toPort"]}
@@ -130,7 +141,6 @@ class _Rule(Ec2Kind):
         if "cidrIpv6" in inputs:
             permission["Ipv6Ranges"] = [{"CidrIpv6": inputs["cidrIpv6"]}]
         if "prefixListId" in inputs:
-            self.call(inputs, "describe_managed_prefix_lists", PrefixListIds=[inputs["prefixListId"]])
             permission["PrefixListIds"] = [{"PrefixListId": inputs["prefixListId"]}]
         group = inputs["securityGroupId"]
         operation = f"authorize_security_group_{self.direction}"
@@ -155,15 +165,15 @@ class _PrefixList(Ec2Kind):
     named = "name"
 
     def make(self, inputs: Properties) -> tuple[str, Properties]:
+        refusals.of_entries(inputs)
         about = {"PrefixListName": inputs["name"], "AddressFamily": inputs["addressFamily"]}
         size = inputs["maxEntries"]
         entries = [{"Cidr": entry["cidr"]} for entry in inputs.get("entries", [])]
-        if len(entries) > size or len({entry["Cidr"] for entry in entries}) < len(entries):
-            raise CloudError(f"InvalidParameterValue: {len(entries)} entries, at most {size} different ones")
         made = self.call(inputs, "create_managed_prefix_list", MaxEntries=size, Entries=entries, **about)
         return made["PrefixList"]["PrefixListId"], {}
 
     def update(self, identity: str, inputs: Properties) -> Properties:
+        refusals.of_entries(inputs)
         wanted = {entry["cidr"] for entry in inputs.get("entries", [])}
         found = self.at(identity, "get_managed_prefix_list_entries", PrefixListId=identity)["Entries"]
         there = {entry["Cidr"] for entry in found}
@@ -180,6 +190,7 @@ class _PrefixList(Ec2Kind):
         return super().update(identity, inputs)
 
     def delete(self, identity: str) -> None:
+        self.refuse_if_used(identity)
         self.at(identity, "delete_managed_prefix_list", PrefixListId=identity)
 
 

@@ -17,19 +17,19 @@ _MODEL = "nvme-Amazon_EC2_NVMe_Instance_Storage"
 
 
 class LocalDisks:
-    """The disks of one machine, of the given sizes in GB; their files are in `directory`, which must not exist."""
+    """The disks of one machine; their files are in `directory`, which exists while they are inserted."""
 
-    def __init__(self, directory: Path, sizes_gb: Sequence[int]) -> None:
-        self._directory, self._sizes_gb = directory, sizes_gb
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
         self._open: list[int] = []
 
-    def insert(self) -> list[str]:
-        """Make them blank and return what shows them to a machine of systemd-nspawn."""
-        if not self._sizes_gb:
+    def insert(self, sizes_gb: Sequence[int]) -> list[str]:
+        """Make blank disks of these sizes and return what shows them to a machine of systemd-nspawn."""
+        if not sizes_gb:
             return []
         links = self._directory / "by-id"
         links.mkdir(parents=True)
-        nodes = {f"nvme{number}n1": self._device(size) for number, size in enumerate(self._sizes_gb, 1)}
+        nodes = {f"nvme{number}n1": self._device(size) for number, size in enumerate(sizes_gb, 1)}
         for name in nodes:
             serial = f"AWS{secrets.token_hex(9)[1:].upper()}"
             for link in (f"{_MODEL}_{serial}", f"{_MODEL}_{serial}_1"):  # the second tells the namespace, too

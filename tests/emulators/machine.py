@@ -98,7 +98,7 @@ class Machine:
         self.name, self.region = name, region
         self.address = ""
         self._directory, self._image, self._network = directory, image, network
-        self._disks = LocalDisks(directory / "disks", disks_gb)
+        self.disks_gb, self._disks = disks_gb, LocalDisks(directory / "disks")
         self._process: subprocess.Popen[bytes] | None = None
 
     def create(self, user_data: str) -> None:
@@ -162,7 +162,7 @@ class Machine:
             "--link-journal=no",
             "--console=pipe",
             f"--machine={self.name[:60]}",
-            *self._disks.insert(),
+            *self._disks.insert(self.disks_gb),
         ]
         with (self._directory / "console").open("ab") as console:
             self._process = subprocess.Popen(

@@ -8,6 +8,7 @@ from __future__ import annotations
 import ipaddress
 import itertools
 import json
+import re
 import threading
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -122,9 +123,11 @@ class Vultr:
         if authorization != f"Bearer {self.token}":
             return 401, {"error": "Invalid API token.", "status": 401}
         _, kind, identity, *action = path.split("/")
-        machine = self.machines.get(identity)
-        if machine is None:
+        machine, metal = self.machines.get(identity), self.things.get(identity, {}).get("plan") in METAL
+        if machine is None or kind != ("bare-metals" if metal else "instances"):
             return 404, {"error": "Invalid instance-id", "status": 404}
+        if action and (method != "POST" or action not in (["start"], ["halt"])):
+            return 404, {"error": "Invalid request", "status": 404}
         if method == "POST":
             self.power(identity, action[0])
             return 204, {}
@@ -194,7 +197,15 @@ class _FirewallRule(_Kind):
             raise CloudError(f"Invalid protocol {protocol}")
         if (protocol in ("tcp", "udp")) != bool(inputs.get("port")):
             raise CloudError("Port is required for TCP and UDP, and for nothing else")
-        ipaddress.ip_network(f"{inputs['subnet']}/{inputs['subnetSize']}")
+        try:
+            version = ipaddress.ip_network(f"{inputs['subnet']}/{inputs['subnetSize']}").version
+        except ValueError:
+            version = None
+        if inputs["ipType"] != f"v{version}":
+            raise CloudError("Invalid subnet")
+        first, _, last = (inputs.get("port") or "1").partition(":")
+        if not 1 <= int(first) <= int(last or first) <= 65535:
+            raise CloudError("Invalid port")
         same = [one for one in self.vultr.rules(group) if _rule(one) == _rule(inputs)]
         if same:
             raise CloudError("This rule is already defined")
@@ -233,9 +244,21 @@ class _Server(_Kind):
             raise CloudError(f"Invalid plan {inputs['plan']}")
         if inputs["osId"] != int(UBUNTU["id"]):
             raise CloudError("Invalid os_id")
-        missing = [key for key in inputs.get("sshKeyIds", []) if key not in self.vultr.things]
-        if missing or inputs.get("firewallGroupId", next(iter(self.vultr.things))) not in self.vultr.things:
-            raise CloudError("Invalid SSH key or firewall group")
+        things, group = self.vultr.things, inputs.get("firewallGroupId")
+        if any("sshKey" not in things.get(key, {}) for key in inputs.get("sshKeyIds", [])):
+            raise CloudError("Invalid SSH key")
+        if group and group not in things:
+            raise CloudError("Invalid firewall group")
+        if not re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?", inputs["hostname"]):
+            raise CloudError("Invalid hostname")
+
+    def update(self, identity: str, inputs: Properties) -> Properties:
+        self.check(inputs)
+        if inputs["plan"] != self.vultr.things[identity]["plan"]:
+            raise CloudError("a change of the plan is not emulated")
+        super().update(identity, inputs)
+        self.vultr.enforce()
+        return {}
 
     def read(self, identity: str) -> Properties | None:
         machine = self.vultr.machines.get(identity)

@@ -19,7 +19,7 @@ HOLDER = """\
 import sys
 from pathlib import Path
 from emulators.local_disk import LocalDisks
-LocalDisks(Path(sys.argv[1]), [1, 1]).insert()
+LocalDisks(Path(sys.argv[1])).insert([1, 1])
 print("ready", flush=True)
 sys.stdin.read()
 """
@@ -40,9 +40,9 @@ def wait_for_none(folder: Path) -> None:
 
 
 def test_each_disk_has_its_size_and_a_link_that_names_it(tmp_path: Path) -> None:
-    disks = LocalDisks(tmp_path / "disks", [3, 2])
+    disks = LocalDisks(tmp_path / "disks")
     try:
-        shown = disks.insert()
+        shown = disks.insert([3, 2])
         taken = devices(tmp_path)
         first, second = (taken[str(tmp_path / f"disks/{number}")] for number in (1, 2))
         sizes = subprocess.run(["blockdev", "--getsize64", first, second], capture_output=True, text=True, check=True)
@@ -61,11 +61,11 @@ def test_each_disk_has_its_size_and_a_link_that_names_it(tmp_path: Path) -> None
 
 
 def test_a_disk_that_was_used_is_blank_the_next_time(tmp_path: Path) -> None:
-    disks = LocalDisks(tmp_path / "disks", [1])
+    disks = LocalDisks(tmp_path / "disks")
     names = set()
     for _ in range(2):
         try:
-            disks.insert()
+            disks.insert([1])
             (device,) = devices(tmp_path).values()
             assert subprocess.run(["blkid", "-p", device], capture_output=True, check=False).returncode == 2
             subprocess.run(["mkfs.ext4", "-q", device], check=True)
@@ -76,8 +76,8 @@ def test_a_disk_that_was_used_is_blank_the_next_time(tmp_path: Path) -> None:
 
 
 def test_machines_without_local_disks_are_shown_none(tmp_path: Path) -> None:
-    disks = LocalDisks(tmp_path / "disks", [])
-    assert disks.insert() == []
+    disks = LocalDisks(tmp_path / "disks")
+    assert disks.insert([]) == []
     disks.remove()
     assert devices(tmp_path) == {}
 

@@ -1,4 +1,4 @@
-"""Kinds of cloud hosts beside the usual one, under the real pulumi against emulated clouds."""
+"""The local disks of hosts on AWS, under the real pulumi: loop devices of machines that really boot."""
 
 from __future__ import annotations
 
@@ -15,15 +15,14 @@ from benchmark.inventory import Host
 
 pytestmark = pytest.mark.e2e
 
-ONE_HOST = """\
-cloud_provider: {provider}
-regions: [{region}]
-specs: {specs}
+SETTINGS = """\
+cloud_provider: aws
+regions: [us-east-1]
+specs: m5d.large
 instances: 1
 monitoring: false
-operator_cidrs: [{{operator}}]
+operator_cidrs: [{operator}]
 """
-ON_AWS = ONE_HOST.format(provider="aws", region="us-east-1", specs="m5d.large")
 DISK_LINKS = "/dev/disk/by-id/nvme-Amazon_EC2_NVMe_Instance_Storage_"
 
 
@@ -38,7 +37,7 @@ def loop_devices(folder: Path) -> list[str]:
 def disks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clouds]:
     """A host whose type has a disk of 75 GB."""
     folder = tmp_path_factory.mktemp("disks")
-    with emulated_clouds(folder, "disks", ON_AWS) as clouds:
+    with emulated_clouds(folder, "disks", SETTINGS) as clouds:
         clouds.stack.up()
         clouds.wait_until_ready()
         yield clouds
@@ -95,10 +94,18 @@ def test_after_a_stop_the_disk_is_a_new_one(disks: Clouds) -> None:
     assert disks.ssh(host, f"ls {DISK_LINKS}*_1") != before
 
 
+def test_another_type_of_instance_brings_its_own_disk(disks: Clouds) -> None:
+    disks.stack.up("-c", "specs=m5d.2xlarge")
+    disks.wait_until_ready()
+    host = only_host(disks)
+    assert (host.specs, host.cpus) == ("m5d.2xlarge", 8)
+    assert 280e9 < int(disks.ssh(host, "df -B1 --output=size geobench | tail -1")) < 300e9
+
+
 def test_nvme_false_leaves_the_disk_alone(disks: Clouds) -> None:
     disks.stack.up("-c", "instances=2", "-c", "nvme=false")
     disks.wait_until_ready()
     first, second = disks.stack.inventory().hosts
     assert mounted(disks, first)[0] == "/dev/nvme1n1"  # what runs stays as it is
     assert disks.ssh(second, "sudo blkid -p /dev/nvme1n1; echo $?") == "2"  # blank
-    assert disks.ssh(second, "! findmnt /dev/nvme1n1 && ! systemctl cat geobench-disk") == ""
+    assert disks.ssh(second, "! findmnt --source /dev/nvme1n1 && ! systemctl cat geobench-disk") == ""

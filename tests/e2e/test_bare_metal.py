@@ -1,0 +1,68 @@
+"""Bare metal of Vultr, which its firewall groups do not guard, under the real pulumi."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+import pytest
+from emulated_clouds import Clouds, emulated_clouds, reaches
+
+from benchmark.inventory import Host
+
+pytestmark = pytest.mark.e2e
+
+SETTINGS = """\
+cloud_provider: vultr
+regions: [ewr]
+specs: vbm-4c-32gb
+instances: 1
+monitoring: false
+operator_cidrs: [{operator}]
+"""
+
+
+@pytest.fixture(scope="module")
+def metal(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clouds]:
+    with emulated_clouds(tmp_path_factory.mktemp("metal"), "metal", SETTINGS) as clouds:
+        clouds.stack.up()
+        clouds.wait_until_ready()
+        yield clouds
+
+
+def only_host(clouds: Clouds) -> Host:
+    (host,) = clouds.stack.inventory().hosts
+    return host
+
+
+def test_a_bare_metal_server_is_a_host_like_any_other(metal: Clouds) -> None:
+    host = only_host(metal)
+    assert (host.provider, host.specs, host.cpus, host.memory_mb) == ("vultr", "vbm-4c-32gb", 4, 32768)
+    found = json.loads(metal.benchmark("status", "--json"))
+    assert found["hosts"] == {host.name: "ready"}
+    assert found["hourly_cost_usd"] == pytest.approx(120 / 672, abs=1e-5)
+    assert metal.site.vultr_cloud.created.count("vultr:index/bareMetalServer:BareMetalServer") == 1
+    assert not [created for created in metal.site.vultr_cloud.created if "firewall" in created]
+
+
+def test_the_firewall_of_a_bare_metal_server_is_its_own(metal: Clouds) -> None:
+    host = only_host(metal)
+    assert "policy drop" in metal.ssh(host, "sudo nft list chain inet geobench input")
+    assert not reaches(host.address, 9100)
+
+
+def test_a_bare_metal_server_is_stopped_and_started_and_keeps_its_address(metal: Clouds) -> None:
+    before = only_host(metal)
+    metal.stack.up("-c", "state=stopped")
+    assert only_host(metal).state == "stopped"
+    assert [machine.running for machine in metal.machines.values()] == [False]
+    assert json.loads(metal.benchmark("status", "--json"))["hosts"] == {before.name: "stopped"}
+    metal.stack.up("-c", "state=running")
+    metal.wait_until_ready()
+    assert only_host(metal) == before
+    assert json.loads(metal.benchmark("status", "--json"))["hosts"] == {before.name: "ready"}
+
+
+def test_nothing_of_a_bare_metal_testbed_is_left(metal: Clouds) -> None:
+    metal.stack.destroy()
+    assert (metal.machines, metal.site.vultr.things) == ({}, {})

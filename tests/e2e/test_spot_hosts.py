@@ -1,0 +1,90 @@
+"""Spot hosts on AWS, which Amazon may take back, under the real pulumi."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+import pytest
+from emulated_clouds import Clouds, emulated_clouds
+from emulators.provider import CloudError
+
+from benchmark.inventory import Host
+
+pytestmark = pytest.mark.e2e
+
+SETTINGS = """\
+cloud_provider: aws
+regions: [us-east-1]
+specs: m5d.large
+instances: 1
+monitoring: false
+operator_cidrs: [{operator}]
+spot: true
+ssh_timeout: 3s
+"""
+SPOT_USD, ADDRESS_USD, DISK_USD = 0.126 * 0.3, 0.005, 100 * 0.088 / 730
+
+
+@pytest.fixture(scope="module")
+def spot(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clouds]:
+    with emulated_clouds(tmp_path_factory.mktemp("spot"), "spot", SETTINGS) as clouds:
+        clouds.stack.up()
+        clouds.wait_until_ready()
+        yield clouds
+
+
+def only_host(clouds: Clouds) -> Host:
+    (host,) = clouds.stack.inventory().hosts
+    return host
+
+
+def lifecycles(clouds: Clouds) -> list[str | None]:
+    """Of the instances that EC2 has and that are not terminated."""
+    asked = [{"Name": "instance-state-name", "Values": ["pending", "running", "stopped"]}]
+    found = clouds.site.aws.ec2("us-east-1", "describe_instances", Filters=asked)["Reservations"]
+    return [instance.get("InstanceLifecycle") for each in found for instance in each["Instances"]]
+
+
+def test_a_spot_host_costs_the_spot_price(spot: Clouds) -> None:
+    host = only_host(spot)
+    assert lifecycles(spot) == ["spot"]
+    found = json.loads(spot.benchmark("status", "--json"))
+    assert found["hosts"] == {host.name: "ready"}
+    assert found["hourly_cost_usd"] == pytest.approx(SPOT_USD + ADDRESS_USD + DISK_USD, abs=1e-5)
+
+
+def test_a_spot_host_is_not_stopped(spot: Clouds) -> None:
+    failed = spot.stack.run("up", "--yes", "--skip-preview", "-c", "state=stopped")
+    assert failed.returncode != 0
+    message = "state: spot instances of AWS cannot be stopped; use `pulumi destroy`, or spot: false"
+    assert [line for line in failed.stdout.splitlines() if message in line]
+    assert "Traceback" not in failed.stdout
+    assert all(machine.running for machine in spot.machines.values())
+    spot.stack.pulumi("config", "rm", "state")
+
+
+def test_a_spot_host_that_amazon_takes_back_is_noticed_and_made_anew(spot: Clouds) -> None:
+    before = only_host(spot)
+    spot.site.aws.take_back(f"spot-{before.name}")
+    shown = spot.benchmark("status", exit_code=3)
+    assert f"{before.name}: unreachable" in shown
+    assert "`pulumi refresh`" in shown
+    spot.stack.pulumi("refresh", "--yes", "--skip-preview")
+    spot.stack.up()
+    spot.wait_until_ready()
+    assert lifecycles(spot) == ["spot"]
+    assert json.loads(spot.benchmark("status", "--json"))["hosts"] == {before.name: "ready"}
+
+
+def test_a_group_that_a_host_is_in_is_not_deleted_and_nothing_is_left_in_the_end(spot: Clouds) -> None:
+    ec2, kinds = spot.site.aws.ec2, spot.site.aws_cloud.kinds
+    (groups,) = spot.site.aws.groups.values()
+    with pytest.raises(CloudError, match="DependencyViolation"):
+        kinds["aws:ec2/securityGroup:SecurityGroup"].delete(groups[0])
+    spot.stack.destroy()
+    assert (spot.machines, lifecycles(spot)) == ({}, [])
+    assert [vpc["IsDefault"] for vpc in ec2("us-east-1", "describe_vpcs")["Vpcs"]] == [True]
+    assert ec2("us-east-1", "describe_key_pairs")["KeyPairs"] == []
+    lists = ec2("us-east-1", "describe_managed_prefix_lists")["PrefixLists"]
+    assert {each["State"] for each in lists if each["OwnerId"] != "AWS"} == {"delete-complete"}

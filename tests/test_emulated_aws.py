@@ -1,0 +1,190 @@
+"""The emulated AWS refuses what Amazon refuses, before any machine boots."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from typing import Any, cast
+from unittest import mock
+
+import pytest
+from emulators.aws import Aws
+from emulators.machine import Image
+from emulators.provider import CloudError, Kind
+
+from stacks.keys import generate_key
+from stacks.local.network import WideAreaNetwork
+
+REGION = {"region": "us-east-1"}
+VPC, SUBNET, GATEWAY = "aws:ec2/vpc:Vpc", "aws:ec2/subnet:Subnet", "aws:ec2/internetGateway:InternetGateway"
+GROUP, KEY = "aws:ec2/securityGroup:SecurityGroup", "aws:ec2/keyPair:KeyPair"
+RULE = "aws:vpc/securityGroupIngressRule:SecurityGroupIngressRule"
+LIST, INSTANCE = "aws:ec2/managedPrefixList:ManagedPrefixList", "aws:ec2/instance:Instance"
+X86, ARM = "ami-0noble00000000000", "ami-0noble00000000001"
+SSH = {"ipProtocol": "tcp", "fromPort": 22, "toPort": 22, "cidrIpv4": "198.51.100.0/24"}
+
+
+class Account:
+    """A network of its own with a subnet and a security group, and a key."""
+
+    def __init__(self, aws: Aws, key: str) -> None:
+        self.kinds: dict[str, Kind] = aws.cloud().kinds
+        self.vpc = self.make(VPC, cidrBlock="10.0.0.0/16")
+        self.subnet = self.make(SUBNET, vpcId=self.vpc, cidrBlock="10.0.0.0/20", availabilityZone="us-east-1a")
+        self.group = self.make(GROUP, name="some", description="some", vpcId=self.vpc)
+        self.key = self.make(KEY, keyName=key, publicKey=generate_key().public_key)
+
+    def make(self, token: str, **inputs: Any) -> str:
+        return self.kinds[token].create({**REGION, **inputs})[0]
+
+    def launch(self, **changed: Any) -> str:
+        usual = {
+            "ami": X86,
+            "instanceType": "m5d.large",
+            "keyName": self.key,
+            "subnetId": self.subnet,
+            "vpcSecurityGroupIds": [self.group],
+            "associatePublicIpAddress": True,
+            "userData": "#cloud-config\n{}\n",
+            "instanceInitiatedShutdownBehavior": "terminate",
+            "metadataOptions": {"httpEndpoint": "enabled", "httpTokens": "required", "httpPutResponseHopLimit": 1},
+            "rootBlockDevice": {"volumeType": "gp3", "volumeSize": 100, "encrypted": True, "tags": {"Name": "a"}},
+            "tags": {"Name": "a"},
+        }
+        return self.make(INSTANCE, **usual | changed)
+
+
+@pytest.fixture(scope="module")
+def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Aws]:
+    with mock.patch.dict(os.environ, {"AWS_ACCESS_KEY_ID": "AKIA", "AWS_SECRET_ACCESS_KEY": "none"}):
+        # No machine boots: what is asked for is refused, or needs none.
+        made = Aws(tmp_path_factory.mktemp("aws"), cast("Image", None), cast("WideAreaNetwork", None))
+        yield made
+        made.close()
+
+
+@pytest.fixture
+def account(aws: Aws, request: pytest.FixtureRequest) -> Account:
+    return Account(aws, f"key of {request.node.name}")
+
+
+@pytest.mark.parametrize(
+    ("changed", "answer"),
+    [
+        ({"instanceType": "m5d.huge"}, "InvalidParameterValue: Invalid value 'm5d.huge' for InstanceType"),
+        ({"instanceType": "m6gd.large"}, "architecture"),
+        ({"ami": "ami-00000000000000000"}, "InvalidAMIID.NotFound"),
+        ({"ami": ARM}, "architecture"),
+        ({"keyName": "none"}, "InvalidKeyPair.NotFound"),
+        ({"subnetId": "subnet-none"}, "InvalidSubnetID.NotFound"),
+        ({"vpcSecurityGroupIds": ["sg-none"]}, "InvalidGroup.NotFound"),
+        ({"userData": "a" * 16385}, "User data is limited to 16384 bytes"),
+        ({"instanceInitiatedShutdownBehavior": "explode"}, "Invalid value 'explode'"),
+        ({"metadataOptions": {"httpTokens": "maybe"}}, "Invalid value 'maybe' for MetadataOptions.HttpTokens"),
+        ({"rootBlockDevice": {"volumeType": "gp3", "volumeSize": 4}}, "InvalidBlockDeviceMapping"),
+        ({"rootBlockDevice": {"volumeType": "gp9", "volumeSize": 9}}, "Invalid value 'gp9'"),
+        ({"instanceMarketOptions": {"marketType": "auction"}}, "Invalid value 'auction'"),
+        (
+            {"instanceMarketOptions": {"marketType": "spot", "spotOptions": {"spotInstanceType": "one-time"}}},
+            "The request with type 'one-time' is not supported",
+        ),
+    ],
+)
+def test_an_instance_whose_parts_do_not_fit_is_refused(aws: Aws, account: Account, changed: Any, answer: str) -> None:
+    with pytest.raises(CloudError, match=answer):
+        account.launch(**changed)
+    assert aws.machines == {}
+
+
+def test_an_instance_has_groups_of_its_own_network_and_at_most_five(account: Account) -> None:
+    other = account.make(GROUP, name="b", description="b", vpcId=account.make(VPC, cidrBlock="10.1.0.0/16"))
+    with pytest.raises(CloudError, match="belong to different networks"):
+        account.launch(vpcSecurityGroupIds=[other])
+    more = [account.make(GROUP, name=f"g{n}", description="g", vpcId=account.vpc) for n in range(5)]
+    with pytest.raises(CloudError, match="SecurityGroupsPerInterfaceLimitExceeded"):
+        account.launch(vpcSecurityGroupIds=[account.group, *more])
+
+
+@pytest.mark.parametrize(
+    ("changed", "answer"),
+    [
+        ({"cidrIpv4": "198.51.100.7/24"}, "CIDR block 198.51.100.7/24 is malformed"),
+        ({"toPort": 70000}, "Invalid value '22-70000' for portRange"),
+        ({"fromPort": 23}, "portRange"),
+        ({"ipProtocol": "tpc"}, "Unknown protocol"),
+        ({"ipProtocol": "-1"}, "all protocols and specific ports"),
+        ({"securityGroupId": "sg-none"}, "InvalidGroupId.Malformed"),
+        ({"cidrIpv4": None, "prefixListId": "pl-none"}, "InvalidPrefixListID.NotFound"),
+    ],
+)
+def test_a_rule_that_means_nothing_is_refused(account: Account, changed: Any, answer: str) -> None:
+    asked = {"securityGroupId": account.group, **SSH, **changed}
+    with pytest.raises(CloudError, match=answer):
+        account.make(RULE, **{name: value for name, value in asked.items() if value is not None})
+
+
+def test_names_and_rules_that_exist_are_refused(account: Account) -> None:
+    account.make(RULE, securityGroupId=account.group, **SSH)
+    with pytest.raises(CloudError, match=r"InvalidPermission\.Duplicate"):
+        account.make(RULE, securityGroupId=account.group, **SSH)
+    with pytest.raises(CloudError, match=r"InvalidGroup\.Duplicate"):
+        account.make(GROUP, name="some", description="some", vpcId=account.vpc)
+    with pytest.raises(CloudError, match=r"InvalidKeyPair\.Duplicate"):
+        account.make(KEY, keyName=account.key, publicKey=generate_key().public_key)
+    with pytest.raises(CloudError, match=r"InvalidKeyPair\.Format"):
+        account.make(KEY, keyName="another", publicKey="nonsense")
+    with pytest.raises(CloudError, match=r"InvalidSubnet\.Conflict"):
+        account.make(SUBNET, vpcId=account.vpc, cidrBlock="10.0.8.0/24", availabilityZone="us-east-1a")
+
+
+def test_names_and_descriptions_of_groups_are_checked(account: Account) -> None:
+    with pytest.raises(CloudError, match="GroupName is invalid"):
+        account.make(GROUP, name="sg-some", description="some", vpcId=account.vpc)
+    with pytest.raises(CloudError, match="Invalid security group description"):
+        account.make(GROUP, name="any", description="somebody's", vpcId=account.vpc)
+
+
+@pytest.mark.parametrize("tags", [{"aws:a": "b"}, {"": "b"}, {"a" * 129: "b"}, {"a": "b" * 257}])
+def test_tags_are_checked(account: Account, tags: dict[str, str]) -> None:
+    with pytest.raises(CloudError, match="is not valid"):
+        account.make(VPC, cidrBlock="10.1.0.0/16", tags=tags)
+
+
+def test_a_prefix_list_counts_with_its_full_size(account: Account) -> None:
+    peers = account.make(LIST, name="peers", addressFamily="IPv4", maxEntries=60, entries=[])
+    account.make(RULE, securityGroupId=account.group, ipProtocol="-1", prefixListId=peers)
+    with pytest.raises(CloudError, match="RulesPerSecurityGroupLimitExceeded"):
+        account.make(RULE, securityGroupId=account.group, **SSH)
+
+
+@pytest.mark.parametrize(
+    ("entries", "answer"),
+    [
+        (["192.0.2.1/32", "192.0.2.2/32", "192.0.2.3/32"], "3 entries, at most 2"),
+        (["192.0.2.1/32", "192.0.2.1/32"], "duplicate entries"),
+        (["2001:db8::/64"], "CIDR block 2001:db8::/64 is malformed"),
+        (["192.0.2.1/24"], "CIDR block 192.0.2.1/24 is malformed"),
+    ],
+)
+def test_entries_of_a_prefix_list_are_checked(account: Account, entries: list[str], answer: str) -> None:
+    listed: dict[str, Any] = {"name": "peers", "addressFamily": "IPv4", "maxEntries": 2}
+    made = account.make(LIST, **listed, entries=[{"cidr": "192.0.2.9/32"}])
+    wrong = {**REGION, **listed, "entries": [{"cidr": entry} for entry in entries]}
+    with pytest.raises(CloudError, match=answer):
+        account.kinds[LIST].create(wrong)
+    with pytest.raises(CloudError, match=answer):
+        account.kinds[LIST].update(made, wrong)
+
+
+def test_what_something_stands_on_is_not_deleted(account: Account) -> None:
+    gateway = account.make(GATEWAY, vpcId=account.vpc)
+    peers = account.make(LIST, name="peers", addressFamily="IPv4", maxEntries=2, entries=[])
+    rule = account.make(RULE, securityGroupId=account.group, ipProtocol="-1", prefixListId=peers)
+    with pytest.raises(CloudError, match=f"DependencyViolation: {peers} has dependent objects: {rule}"):
+        account.kinds[LIST].delete(peers)
+    order = [(RULE, rule), (LIST, peers), (GROUP, account.group), (SUBNET, account.subnet), (GATEWAY, gateway)]
+    for token, identity in order:
+        with pytest.raises(CloudError, match=f"DependencyViolation: {account.vpc} has dependent objects"):
+            account.kinds[VPC].delete(account.vpc)
+        account.kinds[token].delete(identity)
+    account.kinds[VPC].delete(account.vpc)
