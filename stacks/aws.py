@@ -126,7 +126,7 @@ class AwsRegion(pulumi.ComponentResource):
         # A stopped one has lost its public address, which a refresh reads as a wish for none and an update as a
         # reason to replace it: https://github.com/hashicorp/terraform-provider-aws/issues/33775
         kept = ["ami", "user_data", "associate_public_ip_address"]
-        keep = pulumi.ResourceOptions(ignore_changes=kept, depends_on=[self._network.routes])
+        keep = pulumi.ResourceOptions(ignore_changes=kept, depends_on=self._network.uplink)
         return aws.ec2.Instance(
             host.name,
             ami=image,

@@ -40,9 +40,10 @@ class AwsNetwork:
             tags=self.tags("vpc"),
             opts=self._child,
         )
-        self.routes = self._routes()
         self.subnets = [self._subnet(zone) for zone in zones]
         self.groups = self._security_groups()
+        self.uplink: list[pulumi.Resource] = [self._routes(), self._egress(self.groups[0])]
+        """What a host needs at its first start, to fetch packages."""
 
     def tags(self, purpose: str) -> Mapping[str, pulumi.Input[str]]:
         """The testbed's tags, with a name that tells what the resource is for."""
@@ -111,15 +112,6 @@ class AwsNetwork:
                 f"AWS allows {DEFAULT_GROUPS} unless the quota 'Security groups per network interface' is raised"
             )
         groups = [self._security_group("operators")] + [self._security_group(f"peers-{n}") for n in range(peers)]
-        aws.vpc.SecurityGroupEgressRule(
-            f"{self._name}-egress",
-            security_group_id=groups[0].id,
-            ip_protocol="-1",
-            cidr_ipv4="0.0.0.0/0",
-            region=self._args.region,
-            tags=self.tags("egress"),
-            opts=self._child,
-        )
         self._admit_operators(groups[0], "ssh", 22)
         if self._args.settings.grafana_public and any(host.role == "monitoring" for host in self._args.hosts):
             self._admit_operators(groups[0], "grafana", GRAFANA_PORT)
@@ -132,6 +124,17 @@ class AwsNetwork:
             vpc_id=self._vpc.id,
             region=self._args.region,
             tags=self.tags(purpose),
+            opts=self._child,
+        )
+
+    def _egress(self, group: aws.ec2.SecurityGroup) -> aws.vpc.SecurityGroupEgressRule:
+        return aws.vpc.SecurityGroupEgressRule(
+            f"{self._name}-egress",
+            security_group_id=group.id,
+            ip_protocol="-1",
+            cidr_ipv4="0.0.0.0/0",
+            region=self._args.region,
+            tags=self.tags("egress"),
             opts=self._child,
         )
 

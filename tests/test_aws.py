@@ -109,18 +109,29 @@ def test_an_instance_is_what_the_settings_ask_for() -> None:
     assert "ssh-ed25519 AAAAeu-west-1-1-host-key" in instance["userData"]["value"]
 
 
-def test_nothing_that_the_cloud_changes_by_itself_replaces_a_host(monkeypatch: pytest.MonkeyPatch) -> None:
-    kept: dict[str, set[str]] = {}
+@pytest.fixture
+def registered(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """What the engine is asked to register, by name: the options, too, which mocks are not shown."""
+    requests: dict[str, Any] = {}
     register = MockMonitor.RegisterResource
 
     def noted(monitor: MockMonitor, request: Any) -> Any:
-        kept[request.name] = set(request.ignoreChanges)
+        requests[request.name] = request
         return register(monitor, request)
 
     monkeypatch.setattr(MockMonitor, "RegisterResource", noted)
     region(settings())
+    return requests
+
+
+def test_nothing_that_the_cloud_changes_by_itself_replaces_a_host(registered: dict[str, Any]) -> None:
     # A stopped instance has no public address: read by a refresh, that would replace it.
-    assert kept["eu-west-1-1"] == {"ami", "userData", "associatePublicIpAddress"}
+    assert set(registered["eu-west-1-1"].ignoreChanges) == {"ami", "userData", "associatePublicIpAddress"}
+
+
+def test_a_host_starts_when_it_can_reach_the_packages_that_it_installs(registered: dict[str, Any]) -> None:
+    before = {urn.rpartition("::")[2] for urn in registered["eu-west-1-1"].dependencies}
+    assert {"eu-west-1-routes", "eu-west-1-egress"} <= before
 
 
 def test_an_arm_type_gets_an_arm_image() -> None:
