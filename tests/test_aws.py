@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -214,13 +215,25 @@ class Forgetful(Cloud):
     """What EC2 says of an instance an hour after its end."""
 
     def call(self, args: MockCallArgs) -> tuple[dict[str, Any], list[tuple[str, str]] | None]:
-        gone = args.token.endswith(":getInstance") and args.args["instanceId"] == "eu-west-1-1-id"
+        gone = args.args.get("instanceId") == "i-gone"
         return ({}, [("", "no matching EC2 Instance found")]) if gone else super().call(args)
 
 
 def test_a_host_that_ended_long_ago_is_an_error_that_says_how_to_go_on() -> None:
-    with pytest.raises(pulumi.RunError, match=r"eu-west-1-1: .*no matching EC2 Instance.* `pulumi refresh` notices"):
-        region(settings(), Forgetful())
+    def program() -> pulumi.Output[str]:
+        args = args_of(settings())
+        made = AwsRegion("eu-west-1", args)
+
+        # Asked for by itself: a program that fails half-way leaves tasks behind that disturb the tests after it.
+        async def answer() -> str:
+            with pytest.raises(pulumi.RunError) as refused:
+                await made._look_at(args.hosts[1], "i-gone")
+            return str(refused.value)
+
+        return pulumi.Output.from_input(answer())
+
+    shown = declare(program, Forgetful()).value
+    assert re.search(r"eu-west-1-1: .* i-gone: .*no matching EC2 Instance.* `pulumi refresh` notices", shown)
 
 
 def test_spot_hosts_are_asked_for_and_cannot_be_stopped() -> None:
