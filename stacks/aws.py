@@ -30,6 +30,17 @@ def provider(settings: Settings) -> aws.Provider:
     return aws.Provider("aws", region=HOME_REGION, shared_credentials_files=[str(file)], profile="default")
 
 
+def importable(public_key: str) -> str:
+    """Return a key that EC2 imports; RunError for other kinds, which EC2 says are of the wrong format."""
+    kind = public_key.partition(" ")[0]
+    if kind not in ("ssh-ed25519", "ssh-rsa"):
+        raise pulumi.RunError(
+            f"ssh_public_key_file: found a key of the kind {kind}, AWS takes ssh-ed25519 and ssh-rsa; "
+            "`ssh-keygen -t ed25519` makes one, or leave both fields of the key out to have a pair made"
+        )
+    return public_key
+
+
 class AwsRegion(pulumi.ComponentResource):
     """The network, firewall and instances of one region. Raises SettingsError for what the region does not offer."""
 
@@ -93,7 +104,7 @@ class AwsRegion(pulumi.ComponentResource):
         self._kind = kind
         key = aws.ec2.KeyPair(
             f"{self._name}-key",
-            public_key=args.public_key,
+            public_key=args.public_key.apply(importable),
             region=args.region,
             tags=self._network.tags("key"),
             opts=self._child,

@@ -14,7 +14,7 @@ from pulumi.runtime.mocks import MockCallArgs, MockMonitor
 from benchmark.errors import SettingsError
 from benchmark.inventory import Host
 from benchmark.settings import Settings
-from stacks.aws import AwsRegion, provider
+from stacks.aws import AwsRegion, importable, provider
 
 
 def settings(**fields: Any) -> Settings:
@@ -263,6 +263,13 @@ def test_a_type_that_is_not_offered_is_named() -> None:
 def test_the_operators_key_is_uploaded() -> None:
     (key,) = region(settings()).of_type("KeyPair").values()
     assert key["publicKey"] == OPERATOR_KEY
+
+
+@pytest.mark.parametrize("kind", ["ecdsa-sha2-nistp256", "sk-ssh-ed25519@openssh.com"])
+def test_a_key_that_ec2_does_not_import_is_named(kind: str) -> None:
+    with pytest.raises(pulumi.RunError, match=rf"ssh_public_key_file: found .* {kind}, AWS takes ssh-ed25519 and ssh-rsa"):
+        importable(f"{kind} AAAA somebody")
+    assert [importable(key) for key in ("ssh-rsa AAAA", OPERATOR_KEY)] == ["ssh-rsa AAAA", OPERATOR_KEY]
 
 
 def test_the_provider_reads_the_file_that_the_settings_name(tmp_path: Path) -> None:
