@@ -70,6 +70,10 @@ def test_a_spot_host_that_amazon_takes_back_is_noticed_and_made_anew(spot: Cloud
     shown = spot.benchmark("status", exit_code=3)
     assert f"{before.name}: unreachable" in shown
     assert "`pulumi refresh`" in shown
+    failed = spot.stack.run("up", "--yes", "--skip-preview")
+    assert failed.returncode != 0
+    assert "if it has ended, `pulumi refresh` notices and `pulumi up` makes it anew" in failed.stdout
+    assert only_host(spot) == before  # what failed forgets nothing
     spot.stack.pulumi("refresh", "--yes", "--skip-preview")
     spot.stack.up()
     spot.wait_until_ready()
