@@ -188,3 +188,9 @@ def test_what_something_stands_on_is_not_deleted(account: Account) -> None:
             account.kinds[VPC].delete(account.vpc)
         account.kinds[token].delete(identity)
     account.kinds[VPC].delete(account.vpc)
+
+
+def test_a_zone_that_lacks_the_type_refuses_it(account: Account) -> None:
+    lacking = account.make(SUBNET, vpcId=account.vpc, cidrBlock="10.0.64.0/20", availabilityZone="us-east-1e")
+    with pytest.raises(CloudError, match=r"Unsupported: .* \(m5d.large\) is not supported in us-east-1e"):
+        account.launch(subnetId=lacking)
