@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from benchmark import probe
+from benchmark import machine_setup, probe
 from benchmark.placement import place, ports
 from benchmark.probe import Facts
 from benchmark.protocols import Protocol
@@ -56,4 +56,6 @@ def check_testbed(testbed: Testbed, protocol: Protocol, committee: int | None = 
         session.close()
     wanted = ports([*protocol.nodes(plan), *protocol.clients(plan)])
     found = {name: probe.problems(fact, wanted.get(name, ())) for name, fact in facts.items()}
+    for name, problem in machine_setup.problems(testbed).items():
+        found[name].append(problem)
     return Check(facts, clocks, {name: "; ".join(texts) for name, texts in found.items() if texts})

@@ -106,7 +106,7 @@ def connect(host: Host, user: str, key: PKey, timeout: float) -> Connection:
         raise ConnectError(f"{where}: {error}; {pinned.advice}", temporary=False) from None
     except AuthenticationException as error:
         if _still_there(connection) and time.monotonic() - began < timeout:
-            raise ConnectError(f"{where}: {_refused(user, key)}", temporary=False) from None
+            raise ConnectError(f"{where}: {_refused(host, user, key)}", temporary=False) from None
         raise ConnectError(f"{where}: {_banner(connection) or error}", temporary=True) from None
     except (OSError, EOFError, SSHException) as error:
         late = time.monotonic() - began >= timeout
@@ -162,10 +162,15 @@ def _banner(connection: Connection) -> str:
     return " ".join((banner or b"").decode(errors="replace").strip(' "\r\n').split())
 
 
-def _refused(user: str, key: PKey) -> str:
+def _refused(host: Host, user: str, key: PKey) -> str:
+    other = (
+        "add its public half there, or correct the machine's `user` and `pulumi up`"
+        if host.provider == "machines"
+        else "`pulumi up` to install this one"
+    )
     return (
         f"the key {key.fingerprint} was refused for user {user!r}: it is not in the authorized_keys of that user. "
-        "Give the matching key as ssh_private_key_file, or `pulumi up` to install this one"
+        f"Give the matching key as ssh_private_key_file, or {other}"
     )
 
 
@@ -193,9 +198,14 @@ class _PinnedHostKey(MissingHostKeyPolicy):  # type: ignore[misc]
             )
         self._algorithms = _ALGORITHMS[kind]
         self._pinned = f"{kind} {rest.split()[0]}"
+        renewed = (
+            "the machine was set up anew, write its new key into the settings (`host_key`) and `pulumi up`"
+            if host.provider == "machines"
+            else "the host was rebuilt, `pulumi refresh` and `pulumi up` read its new key"
+        )
         self.advice = (
-            f"the inventory pins {self._pinned}. If the host was rebuilt, `pulumi refresh` and `pulumi up` read its "
-            "new key; otherwise something between here and there answers in its place: do not go on"
+            f"the inventory pins {self._pinned}. If {renewed}; "
+            "otherwise something between here and there answers in its place: do not go on"
         )
 
     def transport(self, sock: socket.socket, **options: object) -> Transport:

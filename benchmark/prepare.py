@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 
+from benchmark import machine_setup
 from benchmark.artifacts import packages
 from benchmark.artifacts.hosts import FOLDER
 from benchmark.artifacts.install import Installation, Installed
@@ -44,7 +45,10 @@ def prepare(testbed: Testbed, request: Request, plan: Plan, timeline: Timeline, 
     protocol = request.protocol
     processes = [*protocol.nodes(plan), *protocol.clients(plan)]
     carriers = _unique([*plan.nodes, *plan.clients])
-    # First of all, as Prometheus takes up to ten seconds to act on changed targets.
+    if machine_setup.machines(testbed):
+        with timeline.phase("install"):
+            machine_setup.set_up(testbed, lambda text: timeline.tell("step", text=text))
+    # Before the rest, as Prometheus takes up to ten seconds to act on changed targets.
     with timeline.phase("monitor"):
         monitoring = testbed.inventory.monitoring
         assert monitoring is not None

@@ -6,7 +6,7 @@ import getpass
 import os
 import socket
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -43,10 +43,9 @@ class Testbed:
 
     def connect(self) -> None:
         """Open a connection to every running host; HostError names those that cannot be reached."""
-        self.fleet.connect([host.name for host in self.running]).raise_for_failures(
-            "cannot reach hosts; `python -m benchmark status` shows all, `pulumi refresh` and `pulumi up` bring back "
-            "hosts that died:"
-        )
+        opened = self.fleet.connect([host.name for host in self.running])
+        remedy = lost_hosts_advice(self.inventory.host(name) for name in opened.failed)
+        opened.raise_for_failures(f"cannot reach hosts; `python -m benchmark status` shows all. {remedy}:")
         self._admit()
 
     def _admit(self) -> None:
@@ -162,6 +161,20 @@ class Testbed:
         }
         if bad:
             raise HostError("hosts are not fit for a run:", bad)
+
+
+def lost_hosts_advice(hosts: Iterable[Host]) -> str:
+    """Say what to do about hosts that cannot be reached."""
+    providers = {host.provider for host in hosts}
+    advice = []
+    if "machines" in providers:
+        advice.append(
+            "Machines of your own have to be on and to let you in: pulumi does not start them, it takes their "
+            "address, port, user and host_key from the settings"
+        )
+    if providers - {"machines"}:
+        advice.append("`pulumi refresh` finds out whether hosts still exist, `pulumi up` makes missing ones anew")
+    return ". ".join(advice)
 
 
 def _others(host: Host, heads: Mapping[str, Host]) -> dict[str, Host]:

@@ -36,7 +36,12 @@ class MachineRegion:
 
 
 def regions(plan: Plan, names: Sequence[str]) -> list[MachineRegion]:
-    """Describe the machines of these regions. Raises SettingsError like `machine_hosts`."""
+    """Describe the machines of these regions. Raises SettingsError like `machine_hosts`, or if the key is not named."""
+    if plan.operator.private_key_file is None:
+        raise SettingsError(
+            "ssh_private_key_file is missing: nothing is installed on machines you already have, so name a private key "
+            "that all of them let in, such as ~/.ssh/id_ed25519"
+        )
     hosts = machine_hosts(plan.settings)
     for host in hosts:
         host["role"] = plan.role(host["name"])

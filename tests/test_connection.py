@@ -55,13 +55,19 @@ def test_every_kind_of_host_key_can_be_pinned(kind: str) -> None:
         assert not connection.is_connected
 
 
-def test_another_host_key_is_refused_before_logging_in(server: Sshd, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("provider", "advice"),
+    [("aws", "`pulumi refresh` and `pulumi up` read its new key"), ("machines", "write its new key into the settings")],
+)
+def test_another_host_key_is_refused_before_logging_in(
+    server: Sshd, tmp_path: Path, provider: str, advice: str
+) -> None:
     pinned = make_key(tmp_path / "other")
-    error = refusal(server.host(host_key=pinned), server.user_key)
+    error = refusal(server.host(host_key=pinned).model_copy(update={"provider": provider}), server.user_key)
     assert not error.temporary
     assert f"found the host key {server.host_key}" in str(error)
     assert f"the inventory pins {pinned}" in str(error)
-    assert "pulumi refresh" in str(error)
+    assert advice in str(error)
 
 
 def test_pinned_kind_that_the_host_does_not_have(server: Sshd, tmp_path: Path) -> None:

@@ -117,3 +117,15 @@ def test_the_status_as_json(options: tuple[str, ...], capsys: pytest.CaptureFixt
     found = json.loads(capsys.readouterr().out)
     assert (found["testbed_id"], found["hosts"]) == ("t", {"a-0": "ready", "a-1": "ready", "b-0": "ready"})
     assert (found["hourly_cost_usd"], found["cost_so_far_usd"], found["expires_at"]) == (None, None, {})
+
+
+def test_lost_hosts_of_a_provider_and_of_the_users_own_need_different_things() -> None:
+    lost = states(*["unreachable"] * 5)
+    made_anew = "`pulumi up` makes missing ones anew"
+    assert made_anew in printed(lost)
+    owned = rented().model_copy(
+        update={"hosts": tuple(host.model_copy(update={"provider": "machines"}) for host in rented().hosts)}
+    )
+    text = printed(lost, owned)
+    assert "Machines of your own have to be on and to let you in: pulumi does not start them" in text
+    assert made_anew not in text

@@ -61,6 +61,13 @@ def test_regions_of_machines_declare_nothing() -> None:
     assert [(host["name"], host["role"]) for host in boston] == [("boston-0", "instance")]
 
 
+def test_machines_let_in_a_key_of_the_users_or_nobody() -> None:
+    made = pulumi.Output.from_input("")
+    plan = Plan(settings(machine(1)), OperatorKey(made, made, None), made, "zurich-0", peers=1)
+    with pytest.raises(SettingsError, match="ssh_private_key_file is missing"):
+        regions(plan, ["zurich"])
+
+
 def test_every_missing_key_is_asked_for_with_the_command_that_shows_it() -> None:
     wanted = settings(machine(1, host_key=None), machine(2), machine(3, host_key=None, port=2222))
     with pytest.raises(SettingsError) as error:

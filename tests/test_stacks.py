@@ -208,15 +208,13 @@ def test_one_testbed_spans_clouds_in_the_settings_order_and_expires(tmp_path: Pa
     assert found.hourly_cost_usd > 0
 
 
-def test_machines_of_the_users_own_are_described_and_never_expire() -> None:
+def test_machines_of_the_users_own_are_described_and_never_expire(tmp_path: Path) -> None:
+    key, pair = tmp_path / "key", generate_key()
+    key.write_text(pair.private_key)
+    key.with_name("key.pub").write_text(pair.public_key)
     machine = {"region": "lab", "address": "192.0.2.1", "host_key": generate_key().public_key}
-    found = Inventory.model_validate(
-        declare(
-            lambda: (
-                stacks.create(Settings.model_validate({"cloud_provider": "machines", "machines": [machine]})).inventory
-            )
-        ).value
-    )
+    fields = {"cloud_provider": "machines", "machines": [machine], "ssh_private_key_file": str(key)}
+    found = Inventory.model_validate(declare(lambda: stacks.create(Settings.model_validate(fields)).inventory).value)
     assert [(host.name, host.region, host.address) for host in found.hosts] == [("lab-0", "lab", "192.0.2.1")]
     assert found.expires_at is None
 

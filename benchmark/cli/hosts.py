@@ -26,7 +26,6 @@ _OVERDUE = (
     "`pulumi refresh` and `pulumi up` make hosts that ended anew, "
     "`python -m benchmark extend 4h` gives more time to those that run"
 )
-_LOST = "`pulumi refresh` finds out whether hosts still exist, `pulumi up` makes missing ones anew"
 
 
 @cli.command()
@@ -96,7 +95,7 @@ def shown(inventory: Inventory, found: Mapping[str, Condition], spent: Cost, now
         last = f", the last {when(ends[-1], now)}" if ends[-1] - ends[0] > timedelta(minutes=5) else ""
         yield f"the hosts end themselves {when(ends[0], now)}{last}"
     yield costs(spent, inventory.created_at)
-    yield from _not_ready(found)
+    yield from _not_ready(inventory, found)
 
 
 def _regions(inventory: Inventory, found: Mapping[str, Condition]) -> Table:
@@ -126,15 +125,16 @@ def costs(spent: Cost, created_at: datetime) -> str:
     return text if spent.until_expiry_usd is None else f"{text}, ${spent.until_expiry_usd:.2f} until the hosts end"
 
 
-def _not_ready(found: Mapping[str, Condition]) -> Iterator[str]:
+def _not_ready(inventory: Inventory, found: Mapping[str, Condition]) -> Iterator[str]:
     from rich.markup import escape
+
+    from benchmark.testbed import lost_hosts_advice
 
     for name, each in found.items():
         if each.state != "ready":
             reason = f" ({escape(each.reason)})" if each.reason else ""
             yield _coloured(f"{name}: {each.state}{reason}", each.state)
-    states = {each.state for each in found.values()}
-    if "expired" in states:
+    if any(each.state == "expired" for each in found.values()):
         yield _coloured(_OVERDUE, "expired")
-    if "unreachable" in states:
-        yield _LOST
+    if lost := [inventory.host(name) for name, each in found.items() if each.state == "unreachable"]:
+        yield lost_hosts_advice(lost)

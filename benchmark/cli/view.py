@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from rich.box import SIMPLE
 from rich.console import Console
 from rich.live import Live
+from rich.markup import escape
 from rich.table import Table
 
 from benchmark.cli.live import PHASES, LivePanel, live
@@ -175,7 +176,7 @@ class View:
                 f"{fact.memory_free_mb} MiB",
                 f"{fact.disk_free_mb} MiB",
                 str(fact.left_over),
-                f"[red]{problem}[/red]" if problem else "[green]yes[/green]",
+                f"[red]{escape(problem)}[/red]" if problem else "[green]yes[/green]",
             )
         self.out.print(table)
 

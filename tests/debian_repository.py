@@ -1,0 +1,78 @@
+"""A repository of Debian packages, made of what is installed here: what machines of a test install from."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import subprocess
+import threading
+from collections.abc import Sequence
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+_SCRIPTS = ("preinst", "postinst", "prerm", "postrm")
+
+
+class _Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, format: str, *args: object) -> None:
+        """Say nothing."""
+
+
+class Repository:
+    """Serves the packages `names` of this machine at `source`, a line for apt, until closed."""
+
+    def __init__(self, folder: Path, names: Sequence[str], address: str) -> None:
+        folder.mkdir()
+        (folder / "Packages").write_text("\n".join(_pack(folder, name) for name in names), encoding="utf-8")
+        self._server = ThreadingHTTPServer((address, 0), partial(_Quiet, directory=str(folder)))
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        self.source = f"deb [trusted=yes] http://{address}:{self._server.server_port} ./"
+
+    def close(self) -> None:
+        """Serve no more."""
+        self._server.shutdown()
+        self._server.server_close()
+
+
+def _pack(folder: Path, name: str) -> str:
+    """Make the package that the installed one came from; return its entry in the repository's list."""
+    root = folder / name
+    (root / "DEBIAN").mkdir(parents=True)
+    entry = _query("-s", name)
+    control = "".join(f"{line}\n" for line in _described(entry))
+    (root / "DEBIAN/control").write_text(control, encoding="utf-8")
+    kept = [line.split()[0] for line in _query("-W", "-f", "${Conffiles}", name).splitlines() if line.strip()]
+    (root / "DEBIAN/conffiles").write_text("".join(f"{path}\n" for path in kept), encoding="utf-8")
+    for script in _SCRIPTS:
+        source = Path(f"/var/lib/dpkg/info/{name}.{script}")
+        if source.exists():
+            shutil.copy(source, root / "DEBIAN" / script)
+    paths = [Path(line) for line in _query("-L", name).splitlines()]
+    folders = {parent for path in paths for parent in path.parents}  # some are links here: /lib
+    for path in paths:
+        target = root / path.relative_to("/")
+        if path not in folders and (path.is_symlink() or path.is_file()):
+            shutil.copy2(path, target, follow_symlinks=False)
+        elif path.is_dir():
+            target.mkdir(parents=True, exist_ok=True)
+    file = folder / f"{name}.deb"
+    command = ["dpkg-deb", "-Zgzip", "-z1", "--root-owner-group", "--build", str(root), str(file)]
+    subprocess.run(command, capture_output=True, check=True)
+    shutil.rmtree(root)
+    digest = hashlib.sha256(file.read_bytes()).hexdigest()
+    return f"{control}Filename: ./{file.name}\nSize: {file.stat().st_size}\nSHA256: {digest}\n"
+
+
+def _described(entry: str) -> list[str]:
+    """The lines of an entry of dpkg's database that its package file has, too."""
+    kept, drop = [], False
+    for line in entry.splitlines():
+        drop = drop if line.startswith(" ") else line.startswith(("Status:", "Conffiles:"))
+        if line and not drop:
+            kept.append(line)
+    return kept
+
+
+def _query(*arguments: str) -> str:
+    return subprocess.run(["dpkg-query", *arguments], capture_output=True, text=True, check=True).stdout
