@@ -1,116 +1,81 @@
-"""The search for the highest load within limits, run by run on a testbed; its folder keeps every step."""
+"""The search for the highest load within limits, run by run on a testbed that is held throughout."""
 
 from __future__ import annotations
 
 import dataclasses
-import json
-import secrets
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from pathlib import Path
-from typing import Any
 
 from benchmark.errors import InfrastructureError, LockedError, SystemFailure
 from benchmark.events import Observer
 from benchmark.request import Request
-from benchmark.results import write_atomically
-from benchmark.search import Limits, Plan, Step, Trial, meets, next_step
+from benchmark.search_journal import SearchFolder, Taken
 from benchmark.summary import Summary
-from benchmark.sweep import RETRIES, Bench
+from benchmark.sweep import RETRIES, Bench, same_commit
 from benchmark.testbed import Testbed
-
-SEARCH = "search.json"
-
-
-@dataclass(frozen=True)
-class Taken:
-    """One step that was taken."""
-
-    load_tps: int
-    run_ids: list[str]
-    """More than one where runs had to be repeated; the last one counts."""
-    met: bool
-    text: str
-
-
-@dataclass
-class Search:
-    """A search and what it found; `search.json` holds it after every step."""
-
-    search_id: str
-    limits: Limits
-    plan: Plan
-    commit: str = ""
-    steps: list[Taken] = field(default_factory=list)
-    answer_tps: int | None = None
-    """The highest load that met the limits in every run; None if none did."""
-    confirmed: bool = False
-    reason: str = "not ended"
-
-    def to_json(self) -> str:
-        """Return the text of `search.json`."""
-        return json.dumps({"schema": 1} | dataclasses.asdict(self), indent=2) + "\n"
-
-
-def new_search(limits: Limits, plan: Plan) -> Search:
-    """Return a search that has not begun."""
-    return Search(f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-search-{secrets.token_hex(2)}", limits, plan)
 
 
 def run_search(
-    testbed: Testbed, request: Request, search: Search, observer: Observer, began: float, retries: int = RETRIES
-) -> Path:
-    """Search until the plan says to stop, at most `plan.max_runs` loads, and return the folder of the search.
+    testbed: Testbed, request: Request, folder: SearchFolder, observer: Observer, began: float, retries: int = RETRIES
+) -> None:
+    """Search until the plan says to stop, at most `plan.max_runs` loads; `folder` keeps every step.
 
-    A load at which the system fails does not meet the limits, nor does one that could not be measured validly in
-    `retries` + 1 runs: the answer never rests on a run that is not `ok`. Raises InfrastructureError after as many
-    failures of the testbed in a row.
+    A search that was interrupted goes on: what has been judged is not run again. A load at which the system fails does
+    not meet the limits, nor does one that could not be measured validly in `retries` + 1 runs: the answer never rests
+    on a run that is not `ok`. Raises InfrastructureError after as many failures of the testbed in a row.
     """
-    folder = request.results_dir / testbed.inventory.testbed_id / search.search_id
-    folder.mkdir(parents=True)
+    search = folder.search
+    folder.settle()
     # Made ready for the greatest load: the one with the most clients.
     request = dataclasses.replace(request, loads=(search.plan.maximum_tps,))
     with Bench(testbed, observer, began) as bench:
-        bench.announce(request)
-        search.commit = bench.ready(request).commit
-        while (step := _next(search)).load_tps is not None:
-            bench.timeline.tell("step", text=f"step {len(search.steps) + 1}: {step.load_tps} tx/s ({step.reason})")
-            taken = _try(bench, request, step.load_tps, search.limits, retries)
-            search.steps.append(taken)
-            write_atomically(folder / SEARCH, search.to_json())
-            bench.timeline.tell("step", text=f"  {'met' if taken.met else 'not met'}: {taken.text}")
+        tell = bench.timeline.tell
+        if search.next_step().load_tps is None:
+            tell("step", text=f"nothing to do: search {search.search_id} has ended")
+        else:
+            bench.announce(request)
+        while (step := search.next_step()).load_tps is not None:
+            taken = folder.open_step(step.load_tps)
+            tell("step", text=f"step {len(search.steps)}: {step.load_tps} tx/s ({step.reason})")
+            _try(bench, request, folder, taken, retries)
+            folder.save()
+            tell("step", text=f"  {'met' if taken.met else 'not met'}: {taken.text}")
     search.answer_tps, search.confirmed, search.reason = step.answer_tps, step.confirmed, step.reason
-    write_atomically(folder / SEARCH, search.to_json())
-    return folder
+    folder.save()
 
 
-def _next(search: Search) -> Step:
-    return next_step(search.plan, [Trial(step.load_tps, step.met) for step in search.steps])
-
-
-def _try(bench: Bench, request: Request, load: int, limits: Limits, retries: int) -> Taken:
+def _try(bench: Bench, request: Request, folder: SearchFolder, taken: Taken, retries: int) -> None:
     """Run one load until it is measured, and judge it."""
-    run_ids: list[str] = []
     for left in range(retries, -1, -1):
         try:
-            summary = bench.run(request, load, run_ids.append)
+            summary = _measure(bench, request, folder, taken)
         except LockedError:
             raise
-        except SystemFailure as error:
-            return Taken(load, run_ids, False, f"the system failed: {error}")
         except InfrastructureError as error:
+            bench.close()
             if not left:
-                raise
-            bench.timeline.tell("warning", text=f"the infrastructure failed, repeating {load} tx/s: {error}")
+                again = f"`python -m benchmark search --resume {folder.search.search_id}` goes on from here"
+                raise InfrastructureError(
+                    f"{taken.load_tps} tx/s: failed {retries + 1} times, {again}; the last time: {error}"
+                ) from None
+            bench.timeline.tell("warning", text=f"the infrastructure failed, repeating {taken.load_tps} tx/s: {error}")
             continue
-        if summary.status == "ok":
-            return Taken(load, run_ids, *meets(summary, limits))
+        if taken.met is not None:
+            return
+        why = "; ".join(summary.reasons) if summary else ""
         if left:
-            _say_invalid(bench.timeline.tell, summary)
-    return Taken(load, run_ids, False, f"no valid run in {retries + 1}: {'; '.join(summary.reasons)}")
+            bench.timeline.tell("warning", text=f"{taken.run_ids[-1]} is invalid, repeating it: {why}")
+    taken.met, taken.text = False, f"no valid run in {retries + 1}: {why}"
 
 
-def _say_invalid(tell: Callable[..., Any], summary: Summary) -> None:
-    why = "; ".join(summary.reasons)
-    tell("warning", text=f"{summary.run_id} is {summary.status}, repeating {summary.load_tps:g} tx/s: {why}")
+def _measure(bench: Bench, request: Request, folder: SearchFolder, taken: Taken) -> Summary | None:
+    """Run the load of a step once, and judge it unless the run is invalid; a system that failed has no summary."""
+    search = folder.search
+    # A system that cannot be built or installed says nothing of a load, so this is not part of what is judged.
+    search.commit = same_commit(f"search {search.search_id}", search.commit, bench.ready(request).commit)
+    try:
+        summary = bench.run(request, taken.load_tps, folder.begin)
+    except SystemFailure as error:
+        taken.met, taken.text = False, f"the system failed: {error}"
+        return None
+    if summary.status == "ok":
+        taken.judge(summary, search.limits)
+    return summary

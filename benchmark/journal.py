@@ -16,7 +16,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from benchmark.errors import FailureKind, TestbedError, UsageError, failure_kind
-from benchmark.results import LATEST, read_summary, write_atomically
+from benchmark.results import find_collection, read_summary, write_atomically
 from benchmark.summary import Summary
 
 SWEEP = "sweep.json"
@@ -203,14 +203,7 @@ def read_sweep(path: Path) -> SweepFolder:
 
 def find_sweep(results_dir: Path, name: str) -> SweepFolder:
     """Return the sweep called `name`: a folder, an id or the beginning of one, or `latest`; UsageError otherwise."""
-    if (Path(name) / SWEEP).exists():
-        return read_sweep(Path(name))
-    folders = sorted((path.parent for path in results_dir.glob(f"*/*/{SWEEP}")), key=lambda path: path.name)
-    matches = folders[-1:] if name == LATEST else [path for path in folders if path.name.startswith(name)]
-    if len(matches) != 1:
-        known = ", ".join(path.name for path in folders[-3:]) or "there is none"
-        raise UsageError(f"{len(matches)} sweeps are called {name!r} in {results_dir}; the newest are: {known}")
-    return read_sweep(matches[0])
+    return read_sweep(find_collection(results_dir, name, SWEEP, "sweeps"))
 
 
 def _interrupts(error: BaseException) -> bool:

@@ -152,7 +152,7 @@ def _fill(bench: Bench, request: Request, slot: Slot, folder: SweepFolder, retri
     for left in range(retries, -1, -1):
         before = len(slot.attempts)
         try:
-            _same_commit(folder, slot.arm, bench.ready(request).commit)
+            _know_commit(folder, slot.arm, bench.ready(request).commit)
             summary = bench.run(request, slot.load, lambda run_id: _begin(folder, slot, run_id))
             folder.end(slot.attempts[-1], summary)
             return
@@ -185,11 +185,17 @@ def _tried(slot: Slot, before: int) -> Attempt | None:
     return slot.attempts[-1] if len(slot.attempts) > before else None
 
 
-def _same_commit(folder: SweepFolder, arm: str, commit: str) -> None:
-    """Record the commit of an arm; UsageError if the runs before were of another one."""
-    known = folder.journal.commits.setdefault(arm, commit)
-    if known != commit:
+def _know_commit(folder: SweepFolder, arm: str, commit: str) -> None:
+    """Record the commit of an arm, which must stay the same."""
+    known = folder.journal.commits.get(arm, "")
+    folder.journal.commits[arm] = same_commit(f"sweep {folder.journal.sweep_id}", known, commit)
+
+
+def same_commit(what: str, known: str, commit: str) -> str:
+    """Return `commit`, of which `what` is; UsageError if the runs so far were of another one, `known`."""
+    if known and known != commit:
+        new = f"begin a new {what.partition(' ')[0]}"
         raise UsageError(
-            f"the runs of sweep {folder.journal.sweep_id} so far are of commit {known}, now it is {commit}; "
-            "give the commit's hash, or begin a new sweep"
+            f"the runs of {what} so far are of commit {known}, now it is {commit}; give the commit's hash, or {new}"
         )
+    return commit

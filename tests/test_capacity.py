@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
-from stored import TESTBED, store_run, summary
+from stored import TESTBED, failed, store_run, summary
 
 from benchmark import capacity
-from benchmark.capacity import Search, new_search, run_search
-from benchmark.errors import HostError, SystemFailure
+from benchmark.capacity import run_search
+from benchmark.errors import HostError, InfrastructureError, Interrupted, LockedError, SystemFailure, UsageError
 from benchmark.events import Event, Timeline
 from benchmark.protocols.etcd import Etcd
 from benchmark.request import Request
 from benchmark.search import Limits, Plan
+from benchmark.search_journal import Search, SearchFolder, new_search, read_search
 from benchmark.summary import Summary
 
 CAPACITY = 730
+DOWN = HostError("lost hosts:", {"a": "gone"})
 
 
 class Bench:
@@ -27,7 +29,8 @@ class Bench:
 
     behave: Callable[[int, int], Summary | BaseException]
     results: Path
-    made = 0
+    made = closed = 0
+    commit = "c1"
 
     def __init__(self, testbed: object, observer: Callable[[Event], None], began: float) -> None:
         self.timeline = Timeline(observer)
@@ -42,7 +45,10 @@ class Bench:
         pass
 
     def ready(self, request: object) -> Any:
-        return type("Prepared", (), {"commit": "c1"})
+        return SimpleNamespace(commit=self.commit)
+
+    def close(self) -> None:
+        type(self).closed += 1
 
     def run(self, request: object, load: int, begin: Callable[[str], None]) -> Summary:
         type(self).made += 1
@@ -59,28 +65,35 @@ def known(load: int, number: int) -> Summary:
     return summary(f"r{number}", load, latency=0.1 if load <= CAPACITY else 3.0, tps=min(load, CAPACITY))
 
 
-def search(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, behave: Callable[[int, int], Summary | BaseException], **plan: Any
-) -> tuple[Search, list[str]]:
-    Bench.results, Bench.made = tmp_path, 0
-    monkeypatch.setattr(Bench, "behave", staticmethod(behave), raising=False)
+@pytest.fixture
+def begun(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., SearchFolder]:
+    """Return a function that begins a search of a system that behaves as given."""
     monkeypatch.setattr(capacity, "Bench", Bench)
+
+    def begin(behave: Callable[[int, int], Summary | BaseException], **plan: Any) -> SearchFolder:
+        results = tmp_path / str(len(list(tmp_path.iterdir())))
+        Bench.results, Bench.made, Bench.commit, Bench.closed = results, 0, "c1", 0
+        monkeypatch.setattr(Bench, "behave", staticmethod(behave), raising=False)
+        search = new_search(TESTBED, Limits(p99_s=1.0, achieved=0.98), Plan(100, 20_000, **plan), {}, {})
+        return SearchFolder.create(results, search)
+
+    return begin
+
+
+def go(folder: SearchFolder) -> tuple[Search, list[str]]:
+    """Search until the end; return what is on disk then, and what was told."""
     protocol = Etcd(Etcd.node_model(), Etcd.client_model())
-    request = Request(protocol=protocol, loads=(1,), duration_s=1, warm_up_s=1, results_dir=tmp_path)
-    testbed = type("Testbed", (), {"inventory": type("Inventory", (), {"testbed_id": TESTBED})})
-    found = new_search(Limits(p99_s=1.0, achieved=0.98), Plan(100, 20_000, **plan))
+    request = Request(protocol=protocol, loads=(1,), duration_s=1, warm_up_s=1, results_dir=folder.path.parent.parent)
     told: list[str] = []
-    folder = run_search(cast(Any, testbed), request, found, lambda event: told.append(str(event.data)), 0.0)
-    stored = json.loads((folder / "search.json").read_text())
-    assert stored["answer_tps"] == found.answer_tps
-    assert len(stored["steps"]) == len(found.steps)
-    return found, told
+    run_search(cast(Any, None), request, folder, lambda event: told.append(str(event.data)), 0.0)
+    assert read_search(folder.path).search == folder.search
+    return folder.search, told
 
 
 def test_the_capacity_is_found_within_the_precision_and_confirmed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    begun: Callable[..., SearchFolder],
 ) -> None:
-    found, told = search(tmp_path, monkeypatch, known)
+    found, told = go(begun(known))
     assert found.answer_tps is not None
     assert 0.95 * CAPACITY <= found.answer_tps <= CAPACITY / 0.98
     assert found.confirmed
@@ -88,28 +101,28 @@ def test_the_capacity_is_found_within_the_precision_and_confirmed(
     assert sum("'  met:" in text or "'  not met:" in text for text in told) == len(found.steps)
 
 
-def test_runs_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    found, _ = search(tmp_path, monkeypatch, known, max_runs=5)
+def test_runs_are_bounded(begun: Callable[..., SearchFolder]) -> None:
+    found, _ = go(begun(known, max_runs=5))
     assert (Bench.made, found.confirmed) == (5, False)
     assert "stopped after 5 runs" in found.reason
 
 
-def test_a_system_that_breaks_does_not_meet_the_limits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_system_that_breaks_does_not_meet_the_limits(begun: Callable[..., SearchFolder]) -> None:
     def breaks(load: int, number: int) -> Summary | BaseException:
         return SystemFailure("node-1 ended") if load > 300 else known(load, number)
 
-    found, _ = search(tmp_path, monkeypatch, breaks)
+    found, _ = go(begun(breaks))
     assert found.answer_tps is not None
     assert 285 <= found.answer_tps <= 300
     assert any("the system failed: node-1 ended" in step.text for step in found.steps)
 
 
-def test_invalid_runs_never_decide_for_a_load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_invalid_runs_never_decide_for_a_load(begun: Callable[..., SearchFolder]) -> None:
     def invalid_above(load: int, number: int) -> Summary:
         made = known(load, number)
         return made.model_copy(update={"status": "invalid", "reasons": ["late"]}) if load > 200 else made
 
-    found, told = search(tmp_path, monkeypatch, invalid_above, confirmations=0)
+    found, told = go(begun(invalid_above, confirmations=0))
     assert found.answer_tps is not None
     assert 190 <= found.answer_tps <= 200
     repeated = [step for step in found.steps if step.load_tps > 200]
@@ -117,17 +130,104 @@ def test_invalid_runs_never_decide_for_a_load(tmp_path: Path, monkeypatch: pytes
     assert any("is invalid, repeating" in text for text in told)
 
 
-def test_infrastructure_is_given_three_chances(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_infrastructure_is_given_three_chances(begun: Callable[..., SearchFolder]) -> None:
     def shaky(load: int, number: int) -> Summary | BaseException:
-        return HostError("lost hosts:", {"a": "gone"}) if number % 2 else known(load, number)
+        return DOWN if number % 2 else known(load, number)
 
-    found, _ = search(tmp_path, monkeypatch, shaky, confirmations=0)
+    found, _ = go(begun(shaky, confirmations=0))
     assert found.answer_tps is not None
     assert all(len(step.run_ids) == 2 for step in found.steps)
-    with pytest.raises(HostError):
-        search(tmp_path / "down", monkeypatch, lambda load, number: HostError("lost hosts:", {"a": "gone"}))
+    assert Bench.closed == len(found.steps)
+    folder = begun(lambda load, number: DOWN)
+    with pytest.raises(InfrastructureError, match=rf"failed 3 times, .*search --resume {folder.search.search_id}"):
+        go(folder)
 
 
-def test_no_load_at_all_may_meet_the_limits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    found, _ = search(tmp_path, monkeypatch, lambda load, number: summary(f"r{number}", load, latency=5.0))
+def test_no_load_at_all_may_meet_the_limits(begun: Callable[..., SearchFolder]) -> None:
+    found, _ = go(begun(lambda load, number: summary(f"r{number}", load, latency=5.0)))
     assert (found.answer_tps, found.confirmed) == (None, False)
+
+
+@pytest.mark.parametrize("runs", [1, 4, 8])
+def test_a_search_that_is_killed_goes_on_as_if_it_had_not_been(begun: Callable[..., SearchFolder], runs: int) -> None:
+    whole, _ = go(begun(known))
+    # A kill leaves what is on disk: the run it cuts short has begun, and has no result.
+    folder = begun(lambda load, number: Interrupted("kill") if number == runs else known(load, number))
+    with pytest.raises(Interrupted):
+        go(folder)
+    before = read_search(folder.path)
+    assert [step.met is None for step in before.search.steps] == [False] * (runs - 1) + [True]
+    resumed, told = go(before)
+    assert [step.load_tps for step in resumed.steps] == [step.load_tps for step in whole.steps]
+    assert [step.met for step in resumed.steps] == [step.met for step in whole.steps]
+    assert (resumed.answer_tps, resumed.confirmed, resumed.reason) == (whole.answer_tps, True, whole.reason)
+    assert Bench.made == len(whole.steps) + 1, "nothing is run again but what was cut short"
+    assert resumed.steps[: runs - 1] == folder.search.steps[: runs - 1]
+    assert len(resumed.steps[runs - 1].run_ids) == 2
+    assert not any(f"step {number}:" in text for text in told for number in range(1, runs))
+
+
+@pytest.mark.parametrize(
+    ("result", "repeated"),
+    [
+        (summary("r2", 200), False),
+        (failed("r2", 200), False),
+        (failed("r2", 200, kind="infrastructure"), True),
+        (summary("r2", 200).model_copy(update={"status": "invalid", "reasons": ["late"]}), True),
+    ],
+)
+def test_a_run_that_had_its_result_when_the_runner_was_killed_counts(
+    begun: Callable[..., SearchFolder], result: Summary, repeated: bool
+) -> None:
+    folder = begun(lambda load, number: Interrupted("kill") if number == 2 else known(load, number))
+    with pytest.raises(Interrupted):
+        go(folder)
+    store_run(Bench.results, result)
+    resumed, told = go(read_search(folder.path))
+    step = resumed.steps[1]
+    assert step.run_ids == (["r2", "r3"] if repeated else ["r2"])
+    assert any("step 2: 200 tx/s" in text for text in told) == repeated
+    assert step.met is (result.failure != "system")
+    assert ("the system failed: node-0 ended" in step.text) == (result.failure == "system")
+
+
+def test_a_search_that_has_ended_is_left_alone_and_says_so(
+    begun: Callable[..., SearchFolder], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = begun(known)
+    found, _ = go(folder)
+    made, kept = Bench.made, (folder.path / "search.json").read_bytes()
+
+    def touched(self: Bench, request: object) -> Any:
+        raise AssertionError("no host is asked for anything")
+
+    monkeypatch.setattr(Bench, "ready", touched)
+    monkeypatch.setattr(Bench, "announce", touched)
+    again, told = go(read_search(folder.path))
+    assert told == [str({"text": f"nothing to do: search {found.search_id} has ended"})]
+    assert (again, Bench.made, (folder.path / "search.json").read_bytes()) == (found, made, kept)
+
+
+def test_a_commit_that_moved_is_refused(begun: Callable[..., SearchFolder]) -> None:
+    folder = begun(lambda load, number: Interrupted("Ctrl-C") if number == 2 else known(load, number))
+    with pytest.raises(Interrupted):
+        go(folder)
+    Bench.commit = "c2"
+    with pytest.raises(UsageError, match=r"so far are of commit c1, now it is c2; .* or begin a new search"):
+        go(read_search(folder.path))
+    assert Bench.made == 2
+
+
+@pytest.mark.parametrize("error", [SystemFailure("it cannot be built"), LockedError("testbed t is held")])
+def test_what_comes_before_a_run_says_nothing_of_a_load(
+    begun: Callable[..., SearchFolder], monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    folder = begun(known)
+
+    def broken(self: Bench, request: object) -> Any:
+        raise error
+
+    monkeypatch.setattr(Bench, "ready", broken)
+    with pytest.raises(type(error)):
+        go(folder)
+    assert read_search(folder.path).search.steps == []

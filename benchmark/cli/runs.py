@@ -1,4 +1,4 @@
-"""The commands that run benchmarks: run, search and compare."""
+"""The commands that run benchmarks: run and compare."""
 
 from __future__ import annotations
 
@@ -7,25 +7,23 @@ import os
 import secrets
 import time
 from collections.abc import Callable, Mapping
-from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from benchmark.cli.asked import make_request, of_runs, record, varied
+from benchmark.cli.asked import make_request, of_runs, varied
 from benchmark.cli.commands import cli, make_view
 from benchmark.cli.reports import write_reports
+from benchmark.cli.resumed import kept_options, kept_request, same_options, same_request, same_testbed, taken_up
 from benchmark.cli.target import Target, on_testbed
 from benchmark.errors import UsageError
-from benchmark.settings import format_duration
 from benchmark.stack import project_directory
 
 if TYPE_CHECKING:
     from benchmark.compare import Compared
     from benchmark.journal import SweepFolder
     from benchmark.request import Request
-    from benchmark.search import Limits
 
 _SWEEP_OPTIONS = (
     click.option("--repeat", type=click.IntRange(1), default=1, show_default=True, help="Runs of each load."),
@@ -54,7 +52,7 @@ def run(as_json: bool, stack: str | None, inventory: Path | None, settings: Path
     folder = _resumed(target, options, ("",)) if options["resume"] else None
     options = folder.journal.options | {"retries": options["retries"]} if folder else options
     _need_loads(options)
-    request = make_request(target.settings, target.results_dir, _durations(options), options["loads"])
+    request = make_request(target.settings, target.results_dir, taken_up(options), options["loads"])
     if not folder and len(options["loads"]) * options["repeat"] == 1:
         _run_once(target, request, as_json)
         return
@@ -71,43 +69,6 @@ def run(as_json: bool, stack: str | None, inventory: Path | None, settings: Path
 
 @cli.command()
 @on_testbed
-@click.option("--limit", "limits", multiple=True, help="p99=1s, achieved=98%; both by default.")
-@click.option("--from", "start", type=click.IntRange(1), default=100, show_default=True, help="First load, tx/s.")
-@click.option("--to", "maximum", type=click.IntRange(1), default=20000, show_default=True, help="Greatest load, tx/s.")
-@click.option("--precision", default="5%", show_default=True, help="How close the answer is to a load that fails.")
-@click.option("--confirmations", type=click.IntRange(0), default=2, show_default=True, help="Runs to confirm it.")
-@click.option("--max-runs", type=click.IntRange(1), default=20, show_default=True, help="Loads that are run at most.")
-@of_runs
-def search(as_json: bool, stack: str | None, inventory: Path | None, settings: Path | None, **options: Any) -> None:
-    """Find the highest load that meets the limits."""
-    target = Target(stack, inventory, settings)
-    from benchmark.capacity import new_search, run_search
-    from benchmark.search import Plan
-
-    found = new_search(
-        _limits(options["limits"]),
-        Plan(
-            options["start"],
-            options["maximum"],
-            precision=_share(options["precision"], "--precision"),
-            confirmations=options["confirmations"],
-            max_runs=options["max_runs"],
-        ),
-    )
-    request = make_request(target.settings, target.results_dir, options, (options["maximum"],))
-    view = make_view()
-    with target.open() as testbed, view:
-        folder = run_search(testbed, request, found, view.observe, process_start())
-    if as_json:
-        click.echo(found.to_json(), nl=False)
-    else:
-        view.search(found, folder)
-    if found.answer_tps is None or not found.confirmed:
-        raise SystemExit(1)
-
-
-@cli.command()
-@on_testbed
 @click.argument("names", nargs=-1, metavar="[A B]")
 @click.option("--a", "a", multiple=True, help="A's settings file, or NAME=VALUE: committee=3. Repeat it for more.")
 @click.option("--b", "b", multiple=True, help="The same for B.")
@@ -120,7 +81,7 @@ def compare(as_json: bool, stack: str | None, inventory: Path | None, settings: 
     """Compare two runs or sweeps by their ids, or run A and B in turn with --a and --b or --commits."""
     from benchmark.compare import compare_sides, find_sides
 
-    fail_over = _share(options["fail_over"], "--fail-over") if options["fail_over"] else None
+    fail_over = read_share(options["fail_over"], "--fail-over") if options["fail_over"] else None
     asked = bool(options["a"] or options["b"] or options["commits"] or options["resume"])
     if asked and options["names"]:
         raise UsageError("runs to compare are named, and new ones asked for; give A and B, or --a and --b or --commits")
@@ -156,7 +117,7 @@ def _run_in_turn(target: Target, options: dict[str, Any]) -> SweepFolder:
     folder = _resumed(target, options, ("a", "b")) if options["resume"] else None
     options = folder.journal.options | {"retries": options["retries"]} if folder else options
     _need_loads(options)
-    plain = _durations(options)
+    plain = taken_up(options)
     requests = {}
     for index, arm in enumerate(("a", "b")):
         words = [*options[arm], *([f"commit={options['commits'][index]}"] if options["commits"] else [])]
@@ -173,24 +134,22 @@ def _begun(target: Target, requests: Mapping[str, Request], options: Mapping[str
 
     seed = options["seed"] if options["seed"] is not None else secrets.randbelow(1 << 31)
     plan = slots(tuple(requests), options["loads"], options["repeat"], seed if options["shuffle"] else None)
-    kept = {name: _plain(value) for name, value in options.items() if name not in ("resume", "retries", "names")}
-    records = {arm: json.loads(json.dumps(record(request), default=str)) for arm, request in requests.items()}
-    testbed_id = target.inventory.testbed_id
-    journal = new_journal(testbed_id, records, kept, plan, seed if options["shuffle"] else None)
+    records = {arm: kept_request(request) for arm, request in requests.items()}
+    testbed_id, order = target.inventory.testbed_id, seed if options["shuffle"] else None
+    journal = new_journal(testbed_id, records, kept_options(options), plan, order)
     return SweepFolder.create(target.results_dir, journal)
 
 
 def _resumed(target: Target, options: Mapping[str, Any], arms: tuple[str, ...]) -> SweepFolder:
-    """Find the sweep to go on with; UsageError if it is of another testbed or kind."""
+    """Find the sweep to go on with; UsageError if it is of another testbed or kind, or is asked to be another."""
     from benchmark.journal import find_sweep
 
     folder = find_sweep(target.results_dir, options["resume"])
     if folder.journal.arms != arms:
         command = "run" if folder.journal.arms == ("",) else "compare"
         raise UsageError(f"{folder.journal.sweep_id} was begun by `{command}`; resume it with `{command} --resume`")
-    if folder.journal.testbed_id != target.inventory.testbed_id:
-        here = target.inventory.testbed_id
-        raise UsageError(f"sweep {folder.journal.sweep_id} is of testbed {folder.journal.testbed_id}, this is {here}")
+    same_testbed(f"sweep {folder.journal.sweep_id}", folder.journal.testbed_id, target)
+    same_options(f"sweep {folder.journal.sweep_id}", folder.journal.options)
     return folder
 
 
@@ -199,13 +158,7 @@ def _go(target: Target, requests: Mapping[str, Request], folder: SweepFolder, re
     from benchmark.sweep import run_sweep
 
     for arm, request in requests.items():
-        now, then = json.loads(json.dumps(record(request), default=str)), folder.journal.requests[arm]
-        changed = sorted(name for name in {*now, *then} if now.get(name) != then.get(name))
-        if changed:
-            raise UsageError(
-                f"sweep {folder.journal.sweep_id} was begun with other settings: {', '.join(changed)} changed; "
-                "undo that to resume it, or begin a new one"
-            )
+        same_request(f"sweep {folder.journal.sweep_id}", folder.journal.requests[arm], request)
     view = make_view()
     with target.open() as testbed, view:
         run_sweep(testbed, requests, folder, view.observe, process_start(), retries)
@@ -244,43 +197,7 @@ def _need_loads(options: Mapping[str, Any]) -> None:
         raise UsageError("no load is asked for; give --loads 200 1000, or --resume with the id of a sweep")
 
 
-def _durations(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Return options whose durations are durations: a journal keeps them as text."""
-    from benchmark.settings import parse_duration
-
-    found = dict(options)
-    for name in ("duration", "warm_up"):
-        found[name] = None if found[name] is None else parse_duration(found[name])
-    found["binaries"] = Path(found["binaries"]) if found["binaries"] else None
-    return found
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, timedelta):
-        return format_duration(value)
-    return str(value) if isinstance(value, Path) else value
-
-
-def _limits(given: tuple[str, ...]) -> Limits:
-    from benchmark.search import Limits
-    from benchmark.settings import parse_duration
-
-    found: dict[str, float] = {}
-    for word in given:
-        name, _, value = word.partition("=")
-        try:
-            if name == "p99":
-                found["p99_s"] = parse_duration(value).total_seconds()
-            elif name == "achieved":
-                found["achieved"] = _share(value, "--limit achieved")
-            else:
-                raise ValueError("known are p99=1s and achieved=98%")
-        except ValueError as error:
-            raise UsageError(f"--limit {word}: {error}") from None
-    return Limits(**found)
-
-
-def _share(text: str, option: str) -> float:
+def read_share(text: str, option: str) -> float:
     """Read `5%` or `0.05`."""
     try:
         share = float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)

@@ -14,9 +14,9 @@ from benchmark.repeats import FIGURES, LoadSummary, over_repeats
 from benchmark.statistics import Interval
 
 if TYPE_CHECKING:
-    from benchmark.capacity import Search
     from benchmark.compare import AtLoad, Compared, FigureComparison
     from benchmark.journal import SweepFolder
+    from benchmark.search_journal import Search
 
 Shown = Table | str
 

@@ -19,12 +19,12 @@ from benchmark.cli.live import number as _number
 from benchmark.events import Event
 
 if TYPE_CHECKING:
-    from benchmark.capacity import Search
     from benchmark.check import Check
     from benchmark.compare import Compared
     from benchmark.histogram import Quantile
     from benchmark.journal import SweepFolder
     from benchmark.protocols import Plan
+    from benchmark.search_journal import Search
     from benchmark.summary import Summary
 
 _COLUMNS = (
