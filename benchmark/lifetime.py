@@ -32,6 +32,8 @@ class Condition:
     """When the host ends itself, by its own word; None if it does not or could not be asked."""
     reason: str = ""
     """Why it failed or is not reached."""
+    warnings: tuple[str, ...] = ()
+    """What its first start could not do, though it is of use without."""
 
 
 @dataclass(frozen=True)
@@ -61,8 +63,8 @@ def conditions(testbed: Testbed, now: datetime) -> dict[str, Condition]:
     """Ask every host for its condition: a connection to each, and on cloud hosts one command."""
     reached = testbed.fleet.connect([host.name for host in testbed.running if host.address])
     asked = [name for name in reached.ok if ends_itself(testbed.inventory.host(name))]
-    # Two lines, whatever is missing: what the first start has come to, and when the host ends itself.
-    look = f"for f in state expires_at; do head -n 1 {_FOLDER}/$f 2>/dev/null || echo; done"
+    # Two lines, whatever is missing: what the first start has come to, and when the host ends itself; then warnings.
+    look = f"cd {_FOLDER}; for f in state expires_at; do head -n 1 $f 2>/dev/null || echo; done; cat warnings || true"
     answers = testbed.fleet.run(look, hosts=asked, deadline=_DEADLINE_S) if asked else None
     failed = {**reached.failed, **(answers.failed if answers else {})}
     found: dict[str, Condition] = {}
@@ -77,14 +79,14 @@ def conditions(testbed: Testbed, now: datetime) -> dict[str, Condition]:
 
 
 def answered(text: str, now: datetime) -> Condition:
-    """Read what a cloud host answered: its state's line and the second of its end; either may be empty."""
-    word, _, end = text.partition("\n")
+    """Read what a cloud host answered: its state's line, the second of its end, either may be empty, and warnings."""
+    word, end, *warnings = [*text.split("\n"), ""]
     expires_at = datetime.fromtimestamp(int(end), UTC) if end.strip().isdecimal() else None
     if expires_at and expires_at <= now:
         return Condition("expired", expires_at)
     if word.startswith("failed"):
         return Condition("failed", expires_at, word.removeprefix("failed:").strip())
-    return Condition("ready" if word == "ready" else "booting", expires_at)
+    return Condition("ready" if word == "ready" else "booting", expires_at, warnings=tuple(filter(None, warnings)))
 
 
 def silent(host: Host, reason: str, inventory: Inventory, now: datetime) -> Condition:
@@ -138,6 +140,7 @@ def to_dict(found: Mapping[str, Condition], spent: Cost) -> dict[str, Any]:
         "hosts": {name: each.state for name, each in found.items()},
         "expires_at": {name: each.expires_at.isoformat() for name, each in found.items() if each.expires_at},
         "reasons": {name: each.reason for name, each in found.items() if each.reason},
+        "warnings": {name: list(each.warnings) for name, each in found.items() if each.warnings},
         "hourly_cost_usd": spent.hourly_usd,
         "cost_so_far_usd": _rounded(spent.so_far_usd),
         "cost_until_expiry_usd": _rounded(spent.until_expiry_usd),

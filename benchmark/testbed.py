@@ -49,12 +49,20 @@ class Testbed:
         self._admit()
 
     def _admit(self) -> None:
-        """Name the testbed's hosts to the firewalls of cloud hosts, which let in only the operator at first."""
+        """Tell the firewalls of cloud hosts who may come in: the testbed's hosts, and the operators of the settings.
+
+        A host knows from its creation only the operators that there were. Who tells it stays one of them, so that a
+        slip in the settings locks nobody out.
+        """
         guarded = [host.name for host in self.running if host.provider in ("aws", "vultr")]
-        addresses = [host.address for host in self.running if _is_address(host.address)]
+        lines = [host.address for host in self.running if _is_address(host.address)]
+        lines += [f"operator {network}" for network in self.settings.operator_cidrs]
+        teller = '"operator ${SSH_CLIENT%% *}"' if self.settings.operator_cidrs else ""
         if guarded:
             self.fleet.run(
-                f"printf '%s\\n' {join(addresses)} | sudo -n geobench-peers", hosts=guarded, deadline=_PROBE_DEADLINE_S
+                f"printf '%s\\n' {join(lines)} {teller} | sudo -n geobench-peers",
+                hosts=guarded,
+                deadline=_PROBE_DEADLINE_S,
             ).raise_for_failures(
                 "cannot open the firewalls of hosts to each other; a host that was just created may still be setting "
                 "itself up, `cat /var/lib/geobench/state` on it says:"

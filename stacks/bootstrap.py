@@ -4,8 +4,8 @@ cloud-init makes the login, installs the host's key and unpacks an archive of fi
 `assets/bootstrap.sh`, which then runs once. What it leaves on the host for the runner, all through sudo:
 
 - `/var/lib/geobench/state`: `booting`, `ready` or `failed: REASON`; `/var/lib/geobench/warnings`: what else went wrong.
-- `geobench-peers < ADDRESSES` lets in the hosts of the testbed, one address a line; before, only SSH from the
-  operators comes in. It replaces the addresses given before and survives a reboot.
+- `geobench-peers < LINES` lets in the hosts of the testbed, one address a line; before, only SSH from the operators
+  comes in. Lines `operator NETWORK` replace the operators. What is given replaces what was and survives a reboot.
 - `geobench-expiry` prints when the host ends itself, `geobench-expiry EPOCH` moves that.
 """
 

@@ -73,6 +73,12 @@ def test_overdue_hosts_are_red_with_what_to_run() -> None:
     assert "`pulumi up` make hosts that ended anew" in text
 
 
+def test_a_warning_of_many_hosts_is_said_once() -> None:
+    warned = Condition("ready", LATER, warnings=("[x] was not installed",))
+    text = printed(states(*["ready"] * 5) | dict.fromkeys(("a-0", "a-1", "a-2", "b-0"), warned))
+    assert "\x1b[33mwarning: a-0, a-1, a-2 and 1 more: [x] was not installed\x1b[0m" in text
+
+
 def test_why_a_host_failed_is_said_as_it_is() -> None:
     found = states(*["ready"] * 5) | {"b-1": Condition("failed", reason="packages [red]; see the log")}
     assert "b-1: failed (packages [red]; see the log)" in printed(found)

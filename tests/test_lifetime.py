@@ -35,6 +35,8 @@ def seconds(moment: datetime) -> int:
         ("booting\n\n", Condition("booting")),
         (f"failed: packages; see the log\n{seconds(LATER)}\n", Condition("failed", LATER, "packages; see the log")),
         (f"ready\n{seconds(NOW)}\n", Condition("expired", NOW)),
+        (f"ready\n{seconds(LATER)}\nno Grafana\n", Condition("ready", LATER, warnings=("no Grafana",))),
+        ("", Condition("booting")),
     ],
 )
 def test_what_a_cloud_host_answers(text: str, expected: Condition) -> None:
@@ -82,8 +84,10 @@ def rented(server: Sshd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ite
 
 def test_each_host_has_its_condition(rented: Rented, tmp_path: Path) -> None:
     (tmp_path / "state").write_text("ready\n")
+    (tmp_path / "warnings").write_text("Grafana was not installed\n")
     rented.file.write_text(f"{seconds(LATER)}\n")
     found = conditions(rented.testbed(), NOW)
+    assert (found["a-0"].warnings, found["m-0"].warnings) == (("Grafana was not installed",), ())
     states = {name: each.state for name, each in found.items()}
     assert states == {"a-0": "ready", "a-1": "ready", "a-2": "stopped", "m-0": "ready", "v-0": "unreachable"}
     assert found["a-0"].expires_at == LATER

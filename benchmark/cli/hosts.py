@@ -96,6 +96,7 @@ def shown(inventory: Inventory, found: Mapping[str, Condition], spent: Cost, now
         yield f"the hosts end themselves {when(ends[0], now)}{last}"
     yield costs(spent, inventory.created_at)
     yield from _not_ready(inventory, found)
+    yield from _warnings(found)
 
 
 def _regions(inventory: Inventory, found: Mapping[str, Condition]) -> Table:
@@ -138,3 +139,16 @@ def _not_ready(inventory: Inventory, found: Mapping[str, Condition]) -> Iterator
         yield _coloured(_OVERDUE, "expired")
     if lost := [inventory.host(name) for name, each in found.items() if each.state == "unreachable"]:
         yield lost_hosts_advice(lost)
+
+
+def _warnings(found: Mapping[str, Condition]) -> Iterator[str]:
+    """Each warning once, with the hosts that gave it."""
+    from rich.markup import escape
+
+    given: dict[str, list[str]] = {}
+    for name, each in found.items():
+        for warning in each.warnings:
+            given.setdefault(warning, []).append(name)
+    for warning, names in given.items():
+        more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+        yield f"[yellow]warning: {', '.join(names[:3])}{more}: {escape(warning)}[/yellow]"

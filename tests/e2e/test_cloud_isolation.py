@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from emulated_clouds import SETTINGS, Clouds, emulated_site, wait_for
+from emulated_clouds import SETTINGS, Clouds, connects, emulated_site, wait_for
 from emulators.machine import Machine
 from port_scan import Ports, scan, senders
 
@@ -96,6 +96,20 @@ def test_datagrams_of_strangers_do_not_arrive_either(neighbours: Neighbours) -> 
     peer, target = neighbours.first.machines.values()
     others = [*neighbours.second.machines.values(), neighbours.stranger]
     assert senders(target, 5005, [*others, peer]) == {peer.address}
+
+
+def test_operators_that_are_new_get_in_and_old_ones_do_not(neighbours: Neighbours) -> None:
+    first, stranger = neighbours.first, neighbours.stranger
+    targets = [machine.address for machine in first.machines.values()]
+    operator = first.site.operator
+    first.stack.up("-c", f"operator_cidrs=[{operator}, {stranger.address}/32]")
+    assert not any(connects(stranger, address, SSH) for address in targets)  # the hosts know nothing of it yet
+    first.benchmark("check")
+    assert all(connects(stranger, address, SSH) for address in targets)
+    assert not any(connects(stranger, address, NODE_EXPORTER) for address in targets)
+    first.stack.up("-c", f"operator_cidrs=[{operator}]")
+    first.benchmark("check")
+    assert not any(connects(stranger, address, SSH) for address in targets)
 
 
 def test_a_testbed_that_is_destroyed_leaves_its_neighbour_alone(neighbours: Neighbours) -> None:
