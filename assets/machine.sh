@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Gives a machine that the user already has what measurements need: a node exporter, and if it is the monitoring host a
 # Prometheus that watches for the runner's targets. Runs as root. What the user has set up there is left alone.
-# usage: machine.sh look|set-up LOGIN MONITORING INTERVAL_MS; MONITORING is 1 or 0
+# usage: machine.sh look|set-up LOGIN MONITORING INTERVAL_MS [ADDRESS…]; MONITORING is 1 or 0, the addresses are those
+#   of the testbed's other hosts
 #   look changes nothing and prints what there is to do: `lacks PACKAGE`, `set-up`, `problem TEXT`, a line each
 set -u
 export LC_ALL=C
@@ -80,6 +81,7 @@ look() {
         fi
     fi
     ((todo)) && echo set-up
+    reach "${@:5}"
     ((${#lacking[@]})) || return 0
     command -v apt-get >/dev/null || echo "problem it has no apt-get: install ${lacking[*]} yourself"
     printf 'lacks %s\n' "${lacking[@]}"
@@ -89,6 +91,18 @@ foreign() {
     echo "problem port 9090 is in use by something else than a Prometheus for testbeds. If you do not need it, end it" \
         "(a Prometheus with \`sudo systemctl disable --now prometheus\`), and the next run starts one with a" \
         "configuration of its own; otherwise list another machine first in the settings"
+}
+
+# A port where nothing listens yet refuses at once; a firewall mostly says nothing.
+reach() { # ADDRESS…
+    local address lost
+    # shellcheck disable=SC2016 # the inner shell's own variable
+    mapfile -t lost < <(for address; do
+        { said=$(timeout 5 bash -c 'exec 3<>"/dev/tcp/$0/9100"' "$address" 2>&1) || [[ $said == *refused* ]] ||
+            echo "$address"; } &
+    done; wait)
+    ((${#lost[@]})) && echo "problem it cannot reach ${#lost[@]} of $# other hosts (${lost[*]:0:3}) on port 9100:" \
+        "they must reach each other on every port; look at the firewalls on and between them"
 }
 
 wait_until() { # SECONDS COMMAND
@@ -124,6 +138,6 @@ set_up() {
 }
 
 case $mode in
-    look) look ;;
+    look) look "$@" ;;
     set-up) set_up ;;
 esac

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from shlex import quote
+from shlex import join, quote
 
 from benchmark.errors import HostError
 from benchmark.inventory import Host
@@ -61,9 +61,12 @@ def set_up(testbed: Testbed, tell: Callable[[str], None]) -> None:
     _run(testbed, "set-up", hosts, _SET_UP_DEADLINE_S)
 
 
-def command(mode: str, host: Host, interval_ms: int) -> str:
-    """The command that runs the script, given on its standard input, as root or through sudo."""
-    arguments = f'{mode} "$(id -un)" {int(host.role == "monitoring")} {interval_ms}'
+def command(mode: str, host: Host, interval_ms: int, others: Sequence[str] = ()) -> str:
+    """The command that runs the script, given on its standard input, as root or through sudo.
+
+    `others` are the addresses of hosts that this one has to reach.
+    """
+    arguments = f'{mode} "$(id -un)" {int(host.role == "monitoring")} {interval_ms} {join(others)}'.rstrip()
     refused = quote("problem " + _NO_SUDO)
     return (
         f'[ "$(id -u)" = 0 ] && exec bash -s -- {arguments}; '
@@ -85,7 +88,11 @@ def _run(testbed: Testbed, mode: str, hosts: Sequence[Host], deadline: float) ->
     if not hosts:
         return {}
     interval_ms = round(testbed.settings.scrape_interval.total_seconds() * 1000)
-    commands = {host.name: command(mode, host, interval_ms) for host in hosts}
+    addresses = {host.name: host.address for host in testbed.running}
+    commands = {
+        host.name: command(mode, host, interval_ms, [each for name, each in addresses.items() if name != host.name])
+        for host in hosts
+    }
     answers = testbed.fleet.run(commands, stdin=_SCRIPT.read_text(encoding="utf-8"), deadline=deadline)
     done = answers.raise_for_failures("machines could not be set up for measurements:")
     return {name: answer.stdout for name, answer in done.items()}

@@ -116,13 +116,13 @@ server.serve_forever()
 """
 
 
-def looked(servers: Sequence[tuple[int, str]]) -> Needs:
+def looked(servers: Sequence[tuple[int, str]], *others: str) -> Needs:
     """What the script finds on the monitoring host, in a network of its own in which `servers` answer."""
     started = [
         f'coproc {{ exec python3 -c {shlex.quote(_SERVER)} {port} {shlex.quote(answer)}; }}; read -r <&"${{COPROC[0]}}"'
         for port, answer in servers
     ]
-    lines = ["ip link set lo up", *started, f"bash {SCRIPT} look root 1 500", "kill $(jobs -p)"]
+    lines = ["ip link set lo up", *started, f"bash {SCRIPT} look root 1 500 {shlex.join(others)}", "kill $(jobs -p)"]
     done = subprocess.run(
         ["unshare", "--net", "bash", "-c", "\n".join(lines)], capture_output=True, text=True, timeout=30, check=False
     )
@@ -136,6 +136,9 @@ EXPORTER = (9100, 'node_cpu_seconds_total{cpu="0"} 1')
 def test_what_answers_is_used_and_what_is_foreign_is_left_alone() -> None:
     assert looked([]).services
     assert looked([]).problems == ()
+    assert looked([EXPORTER], "127.0.0.1", "127.0.0.2").problems == ()  # the latter refuses
+    (lost,) = looked([EXPORTER], "127.0.0.1", "192.0.2.1").problems
+    assert "it cannot reach 1 of 2 other hosts (192.0.2.1) on port 9100" in lost
     (foreign,) = looked([(9100, "hello")]).problems
     assert "port 9100 is in use by something else than a node exporter" in foreign
     (other,) = looked([EXPORTER, (9090, '{"data": {"yaml": "scrape_configs: []"}}')]).problems

@@ -166,6 +166,23 @@ def test_a_login_without_sudo_is_told_how_to_get_it(lab: Lab) -> None:
     lab.benchmark("check")
 
 
+def test_a_firewall_between_machines_is_said_before_anything_is_installed(lab: Lab) -> None:
+    rules = "add table inet own; add chain inet own input { type filter hook input priority 0; policy accept; };"
+    rules += " add rule inet own input ct state established accept;"
+    rules += f" add rule inet own input iif != lo ip saddr != {lab.plain.network.operator_address} drop"
+    lab.plain.root("three", f"nft '{rules}'")
+    try:
+        shown = lab.benchmark("run", "--loads", "200", exit_code=3)
+        unreached = f"it cannot reach 1 of 2 other hosts ({lab.address('three')}) on port 9100"
+        assert f"zurich-0: {unreached}" in shown
+        assert f"zurich-1: {unreached}" in shown
+        assert unreached in lab.benchmark("check", exit_code=3)
+    finally:
+        lab.plain.root("three", "nft delete table inet own")
+    lab.benchmark("check")
+    assert "lacks prometheus-node-exporter" in lab.look(lab.stack.inventory().host("zurich-1"))
+
+
 def measured(lab: Lab) -> dict[str, Any]:
     """Run a benchmark; the summary of the latest run."""
     lab.benchmark("run", "--loads", "200", "--duration", "8s", "--warm-up", "3s")
