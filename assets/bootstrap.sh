@@ -61,6 +61,24 @@ UNIT
     systemctl enable --now geobench-expiry.timer
 }
 
+# A first start that was cut short, as by a stop of the host, goes on at the next one; cloud-init runs this only once.
+next_start() {
+    unit geobench-bootstrap.service <<'UNIT'
+[Unit]
+Description=Finish the first start of this host if it was cut short
+Wants=network-online.target
+After=network-online.target
+[Service]
+Type=oneshot
+ExecCondition=/bin/sh -c '! grep -qx ready /var/lib/geobench/state'
+ExecStart=/usr/local/sbin/geobench-bootstrap
+StandardOutput=append:/var/log/cloud-init-output.log
+[Install]
+WantedBy=multi-user.target
+UNIT
+    systemctl enable geobench-bootstrap.service
+}
+
 install_command() { cat >"/usr/local/sbin/$1" && chmod 0755 "/usr/local/sbin/$1"; }
 
 # firewall.nft lets in SSH from the operators; the peers are added by the runner.
@@ -120,7 +138,7 @@ UNIT
     systemctl daemon-reload
     systemctl enable --now geobench-firewall.service
     # Vultr's images come with a second firewall that lets in nothing but SSH; a packet would have to pass both.
-    if command -v ufw >/dev/null; then ufw disable; fi
+    if grep -qs '^ENABLED=yes' /etc/ufw/ufw.conf; then ufw disable; fi
 }
 
 ssh_server() {
@@ -283,7 +301,7 @@ main() {
     rm -f "$STATE/warnings"
     trap 'state "failed: $step; see /var/log/cloud-init-output.log"' ERR
     state booting
-    for step in life_time firewall ssh_server kernel quiet; do "$step"; done
+    for step in life_time next_start firewall ssh_server kernel quiet; do "$step"; done
     step=packages
     list_packages
     install_packages ca-certificates curl prometheus-node-exporter
@@ -299,4 +317,6 @@ main() {
     state ready
 }
 
+exec {lock}>/run/geobench-bootstrap.lock
+flock "$lock"
 main "$@"

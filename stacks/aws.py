@@ -133,17 +133,16 @@ class AwsRegion(pulumi.ComponentResource):
     ) -> aws.ec2.Instance:
         settings = self._args.settings
         tags = {**self._args.tags, "Name": f"{settings.testbed_id}-{host.name}", "role": host.role}
-        # A new image, or a script changed by a newer release, is for new hosts; running ones stay as they are.
-        # A stopped one has lost its public address, which a refresh reads as a wish for none and an update as a
-        # reason to replace it: https://github.com/hashicorp/terraform-provider-aws/issues/33775
-        kept = ["ami", "user_data", "associate_public_ip_address"]
+        # A new image, a script changed by a newer release, a zone that now has the type, too: these are for new hosts;
+        # running ones stay as they are. Their public address is the subnet's doing: a stopped instance has none, which
+        # a refresh reads as a wish: https://github.com/hashicorp/terraform-provider-aws/issues/33775
+        kept = ["ami", "user_data", "subnet_id"]
         keep = pulumi.ResourceOptions(ignore_changes=kept, depends_on=self._network.uplink)
         return aws.ec2.Instance(
             host.name,
             ami=image,
             instance_type=self._type,
             subnet_id=subnet.id,
-            associate_public_ip_address=True,
             vpc_security_group_ids=[group.id for group in self._network.groups],
             key_name=key_name,
             user_data=host.user_data,

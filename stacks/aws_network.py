@@ -98,6 +98,7 @@ class AwsNetwork:
             # By the zone's letter, so that a zone that joins later moves no other.
             cidr_block=f"10.0.{16 * (ord(letter) - ord('a'))}.0/20",
             availability_zone=zone,
+            map_public_ip_on_launch=True,
             region=self._args.region,
             tags=self.tags(f"subnet-{letter}"),
             opts=self._child,

@@ -81,9 +81,9 @@ class Clouds:
         return done.stdout or done.stderr
 
     def summary(self) -> dict[str, object]:
-        """The summary of the only run that there is of the testbed."""
-        (path,) = self.stack.project.glob(f"results/{self.stack.testbed_id}/*tps-*/summary.json")
-        found: dict[str, object] = json.loads(path.read_text(encoding="utf-8"))
+        """The summary of the testbed's last run."""
+        paths = self.stack.project.glob(f"results/{self.stack.testbed_id}/*tps-*/summary.json")
+        found: dict[str, object] = json.loads(max(paths).read_text(encoding="utf-8"))
         return found
 
     def wait_until_ready(self) -> None:

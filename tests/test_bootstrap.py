@@ -147,12 +147,6 @@ def test_it_fits_into_what_clouds_accept() -> None:
         user_data(replace(HOST, operator_cidrs=many))
 
 
-def test_a_firewall_of_the_image_is_put_aside_once_the_hosts_own_is_loaded() -> None:
-    steps = function("firewall").splitlines()
-    loaded = steps.index("    systemctl enable --now geobench-firewall.service")
-    assert steps[loaded + 1 :][-2:] == ["    if command -v ufw >/dev/null; then ufw disable; fi", "}"]
-
-
 def test_the_packages_are_listed_once_the_images_own_update_is_over(tmp_path: Path) -> None:
     """The real apt-get, whose lists somebody else holds at first."""
     (tmp_path / "partial").mkdir()

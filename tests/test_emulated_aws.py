@@ -30,7 +30,8 @@ class Account:
     def __init__(self, aws: Aws, key: str) -> None:
         self.kinds: dict[str, Kind] = aws.cloud().kinds
         self.vpc = self.make(VPC, cidrBlock="10.0.0.0/16")
-        self.subnet = self.make(SUBNET, vpcId=self.vpc, cidrBlock="10.0.0.0/20", availabilityZone="us-east-1a")
+        where = {"cidrBlock": "10.0.0.0/20", "availabilityZone": "us-east-1a"}
+        self.subnet = self.make(SUBNET, vpcId=self.vpc, mapPublicIpOnLaunch=True, **where)
         self.group = self.make(GROUP, name="some", description="some", vpcId=self.vpc)
         self.key = self.make(KEY, keyName=key, publicKey=generate_key().public_key)
 
@@ -44,7 +45,6 @@ class Account:
             "keyName": self.key,
             "subnetId": self.subnet,
             "vpcSecurityGroupIds": [self.group],
-            "associatePublicIpAddress": True,
             "userData": "#cloud-config\n{}\n",
             "instanceInitiatedShutdownBehavior": "terminate",
             "metadataOptions": {"httpEndpoint": "enabled", "httpTokens": "required", "httpPutResponseHopLimit": 1},
@@ -191,6 +191,7 @@ def test_what_something_stands_on_is_not_deleted(account: Account) -> None:
 
 
 def test_a_zone_that_lacks_the_type_refuses_it(account: Account) -> None:
-    lacking = account.make(SUBNET, vpcId=account.vpc, cidrBlock="10.0.64.0/20", availabilityZone="us-east-1e")
+    where = {"cidrBlock": "10.0.64.0/20", "availabilityZone": "us-east-1e"}
+    lacking = account.make(SUBNET, vpcId=account.vpc, mapPublicIpOnLaunch=True, **where)
     with pytest.raises(CloudError, match=r"Unsupported: .* \(m5d.large\) is not supported in us-east-1e"):
         account.launch(subnetId=lacking)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class _Instance(Ec2Kind):
-    replaces = frozenset({"region", "ami", "subnetId", "keyName", "associatePublicIpAddress", "instanceMarketOptions"})
+    replaces = frozenset({"region", "ami", "subnetId", "keyName", "instanceMarketOptions"})
 
     def make(self, inputs: Properties) -> tuple[str, Properties]:
         name = inputs["tags"]["Name"]
@@ -50,7 +50,6 @@ class _Instance(Ec2Kind):
             "DeviceIndex": 0,
             "SubnetId": inputs["subnetId"],
             "Groups": inputs["vpcSecurityGroupIds"],
-            "AssociatePublicIpAddress": inputs["associatePublicIpAddress"],
         }
         disk = {name: value for name, value in inputs["rootBlockDevice"].items() if name != "tags"}
         market = inputs.get("instanceMarketOptions")

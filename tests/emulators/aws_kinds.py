@@ -103,7 +103,10 @@ class _Subnet(Ec2Kind):
 
     def make(self, inputs: Properties) -> tuple[str, Properties]:
         where = {"CidrBlock": inputs["cidrBlock"], "AvailabilityZone": inputs["availabilityZone"]}
-        return self.call(inputs, "create_subnet", VpcId=inputs["vpcId"], **where)["Subnet"]["SubnetId"], {}
+        subnet = self.call(inputs, "create_subnet", VpcId=inputs["vpcId"], **where)["Subnet"]["SubnetId"]
+        public = {"Value": inputs.get("mapPublicIpOnLaunch", False)}
+        self.call(inputs, "modify_subnet_attribute", SubnetId=subnet, MapPublicIpOnLaunch=public)
+        return subnet, {}
 
     def delete(self, identity: str) -> None:
         self.refuse_if_used(identity)

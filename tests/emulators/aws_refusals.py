@@ -120,6 +120,8 @@ def of_launch(aws: Aws, inputs: Properties) -> None:
     if images[0]["Architecture"] not in kind["ProcessorInfo"]["SupportedArchitectures"]:
         raise CloudError("InvalidParameterValue: The architecture of the instance type does not match that of the AMI")
     (subnet,) = aws.ec2(region, "describe_subnets", SubnetIds=[inputs["subnetId"]])["Subnets"]
+    if not subnet["MapPublicIpOnLaunch"]:
+        raise NotImplementedError("an instance without a public address is not emulated")
     _of_zone(aws, region, wanted, subnet["AvailabilityZone"])
     _of_groups(aws, region, inputs["vpcSecurityGroupIds"], subnet["VpcId"])
     spot = inputs.get("instanceMarketOptions", {}).get("spotOptions", {})

@@ -25,7 +25,7 @@ _HIDDEN = {
     "etc/ssh/sshd_config.d": 0o755,
 }  # fmt: skip
 _ENABLED = {
-    "multi-user.target.wants": ["ssh.service"],
+    "multi-user.target.wants": ["ssh.service", "ufw.service"],
     "cloud-init.target.wants": [
         "cloud-init-local.service", "cloud-init.service", "cloud-config.service", "cloud-final.service",
     ],
@@ -101,13 +101,15 @@ class Machine:
         self.disks_gb, self._disks = disks_gb, LocalDisks(directory / "disks")
         self._process: subprocess.Popen[bytes] | None = None
 
-    def create(self, user_data: str) -> None:
-        """Give it a disk on which cloud-init will find `user_data`, and start it."""
+    def create(self, user_data: str, files: Mapping[str, str] | None = None) -> None:
+        """Give it a disk with `files`, path to content, on which cloud-init will find `user_data`, and start it."""
         for name in ("upper", "work", "root"):
             (self._directory / name).mkdir(parents=True)
         seed = self._directory / "upper/var/lib/cloud/seed/nocloud"
         _write(seed / "user-data", user_data)
         _write(seed / "meta-data", f"instance-id: i-{self.name}\nlocal-hostname: {self.name}\n")
+        for name, content in (files or {}).items():
+            _write(self._directory / "upper" / name.lstrip("/"), content)
         self.start()
 
     @property

@@ -24,6 +24,7 @@ PLANS = {"vc2-1c-1gb": (1, 1024, 5.0), "vc2-4c-8gb": (4, 8192, 40.0)}
 METAL = {"vbm-4c-32gb": (4, 32768, 120)}
 REGIONS = ("ewr", "ord", "fra", "lhr", "nrt", "sea", "sto", "bom", "sgp", "syd")
 RULES_PER_GROUP = 50
+UFW = Path(__file__).resolve().parents[1] / "standin/ufw"
 
 
 class Vultr:
@@ -73,7 +74,8 @@ class Vultr:
         folder = self._folder / identity
         made = Machine(folder, self._image, self._network, inputs["label"], inputs["region"])
         self.machines[identity] = made
-        made.create(inputs["userData"])
+        # As on the images of Vultr, a second firewall is on that lets in nothing but SSH.
+        made.create(inputs["userData"], {f"/etc/ufw/{path.name}": path.read_text() for path in UFW.iterdir()})
         return made
 
     def rules(self, group: str) -> list[Properties]:

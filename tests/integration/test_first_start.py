@@ -205,14 +205,27 @@ def test_the_life_time_counts_from_the_first_start(site: Site) -> None:
     assert "geobench-expiry.timer" in site.run("systemctl list-timers --no-legend")
 
 
+def test_a_first_start_that_was_cut_short_goes_on_at_the_next(site: Site) -> None:
+    late = site.machine("late", f"{site.network.operator_address}/32", monitoring=False)
+    try:
+        wait_for(lambda: late.path("/etc/systemd/system/geobench-bootstrap.service").exists())
+        late.stop()
+        assert late.running is False
+        late.start()
+        wait_for(lambda: state(late) == "ready")
+        assert int(late.enter(["geobench-expiry"]).stdout) < time.time() + LIFE.total_seconds()
+    finally:
+        late.remove()
+
+
 def test_another_start_keeps_everything(site: Site) -> None:
     site.run("sudo geobench-peers", stdin="192.0.2.44\n")
-    before = site.run("sudo geobench-expiry; sudo nft list ruleset")
+    before = site.run("sudo geobench-expiry; sudo nft list table inet geobench")
     site.host.stop()
     assert not site.host.running
     site.host.start()
     wait_for(lambda: reaches(site.host.address, 22))
-    assert site.run("sudo geobench-expiry; sudo nft list ruleset") == before
+    assert site.run("sudo geobench-expiry; sudo nft list table inet geobench") == before
     wait_for(lambda: site.ssh("systemctl is-active prometheus").stdout.strip() == "active", 30)
     assert state(site.host) == "ready"
 
