@@ -87,7 +87,7 @@ class Etcd(Protocol):
         requests = [
             HttpRequest(
                 method="POST",
-                url=f"http://{nearest(host, plan.nodes, index).address}:{CLIENT_PORT}/v3/kv/put",
+                url=f"http://{_reached(host, nearest(host, plan.nodes, index))}:{CLIENT_PORT}/v3/kv/put",
                 headers={"Content-Type": "application/json"},
                 body=f'{{"key":"{{{{key:{keys}:base64}}}}","value":"{{{{value:{size}:base64}}}}"}}',
             )
@@ -142,6 +142,11 @@ class Etcd(Protocol):
 
 def _name(index: int) -> str:
     return f"node-{index}"
+
+
+def _reached(client: Host, member: Host) -> str:
+    """The member's address for a client; beside it, not the public one, whose packets clouds lead out and in again."""
+    return "127.0.0.1" if client == member else member.address
 
 
 def _peer(host: Host) -> str:
