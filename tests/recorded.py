@@ -15,6 +15,9 @@ from benchmark.errors import FailureKind
 from benchmark.journal import Attempt, Outcome, SweepFolder, new_journal, slots
 from benchmark.measurements import measure
 from benchmark.monitoring import Series, write_samples
+from benchmark.results import read_summary
+from benchmark.search import Limits, Plan
+from benchmark.search_journal import SearchFolder, Taken, new_search
 from benchmark.summary import Identity, summarise
 from benchmark.validity import judge
 
@@ -75,6 +78,50 @@ def write_sweep(
         slot.attempts.append(attempt(run_id, "ok"))
     sweep.save()
     return sweep.path
+
+
+def write_search(
+    results: Path, *, capacity: int = 90, breaks_at: int = 10_000, steps: int = 20, limits: Limits | None = None
+) -> Path:
+    """Write a search of at most `steps` steps of a system that ends at loads of `breaks_at` tx/s or more."""
+    plan = Plan(30, 1000, precision=0.1, confirmations=1)
+    search = new_search("dev", limits or Limits(p99_s=0.5), plan, {}, {})
+    folder = SearchFolder.create(results, search.model_copy(update={"commit": "3.4.23-4"}))
+    while (step := folder.search.next_step()).load_tps is not None and len(folder.search.steps) < steps:
+        taken = folder.open_step(step.load_tps)
+        _write_step(folder, taken, capacity, step.load_tps >= breaks_at)
+    if step.load_tps is None:
+        folder.search.answer_tps, folder.search.confirmed, folder.search.reason = (
+            step.answer_tps,
+            step.confirmed,
+            step.reason,
+        )
+    folder.save()
+    return folder.path
+
+
+def _write_step(folder: SearchFolder, step: Taken, capacity: int, breaks: bool) -> None:
+    """Write the runs of a step; the second step has one that was killed and one that does not count."""
+    number, load = len(folder.search.steps), step.load_tps
+    name = f"20270115T0900{number:02}Z-etcd-3.4.234-3n-{load}tps-{folder.search.search_id[-4:]}"
+    tries = ("killed", "invalid", "ok") if number == 2 else ("ok",)
+    for outcome in tries:
+        folder.begin(f"{name}{outcome[:1]}")
+        path = folder.path.parent / step.run_ids[-1]
+        if outcome != "killed":
+            write_run(path, load=load, capacity=capacity, seed=number)
+        if outcome == "invalid":
+            _change_summary(path, status="invalid", reasons=["client <a> was late"])
+    if breaks:
+        _change_summary(path, status="failed", failure="system", reasons=["node-1 exited"], throughput_tps=None)
+    summary = read_summary(path)
+    assert summary is not None
+    step.judge(summary, folder.search.limits)
+
+
+def _change_summary(folder: Path, **changes: Any) -> None:
+    path = folder / "summary.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
 
 
 def attempt(run_id: str | None, outcome: Outcome, failure: FailureKind | None = None, reason: str = "") -> Attempt:

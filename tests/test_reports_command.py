@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
-from recorded import write_run, write_sweep
+from recorded import write_run, write_search, write_sweep
 
 from benchmark.cli.commands import cli
 from benchmark.cli.reports import find_results, write_reports
@@ -41,6 +41,17 @@ def test_the_latest_is_the_sweep_that_the_latest_run_is_part_of(tmp_path: Path) 
     assert find_results(tmp_path, "latest") == sweep
     assert find_results(tmp_path, str(sweep)) == sweep
     assert find_results(tmp_path, runs[0].name) == runs[0]
+
+
+def test_a_search_is_found_by_name_and_by_its_latest_run(tmp_path: Path) -> None:
+    write_sweep(tmp_path, {"": {}}, loads=(60,), repeat=1)
+    search = write_search(tmp_path, steps=1)
+    (run,) = (path for path in search.parent.glob("*T0900*"))
+    link_latest(run)
+    assert find_results(tmp_path, "latest") == search
+    assert report(tmp_path, search.name).output == f"{search / 'report.html'}\n"
+    done = report(tmp_path, str(search), "--plots", str(tmp_path / "figures"))
+    assert sorted(done.output.split()) == sorted(map(str, (tmp_path / "figures").iterdir()))
 
 
 def test_plots_go_where_they_are_asked_to(tmp_path: Path) -> None:

@@ -33,6 +33,11 @@ def test_bounds_share_a_unit_where_they_can() -> None:
     assert plain(words.bounds(Quantile(estimate=5.0, lower=5.0, upper=None))) == "more than 5 s"
 
 
+def test_a_share_that_is_short_of_a_limit_never_reads_as_if_it_met_it() -> None:
+    found = [plain(words.tenths(share)) for share in (0.98, 0.97999, 0.05, 1.0, 0.9999, 1.0012, 0.29)]
+    assert found == ["98 %", "97.9 %", "5 %", "100 %", "99.9 %", "100.1 %", "29 %"]
+
+
 def test_rates_sizes_shares_and_times() -> None:
     assert [plain(words.rate(value)) for value in (49.96, 12345.6, None)] == ["50.0", "12'346", "-"]
     assert [plain(words.size(value)) for value in (12, 1200.0, 3.3e9, None)] == ["12 B", "1.2 kB", "3.3 GB", "-"]

@@ -14,7 +14,7 @@ from benchmark.stack import project_directory
 
 
 @cli.command()
-@click.argument("names", nargs=-1, metavar="[RUN|SWEEP|latest] [B]")
+@click.argument("names", nargs=-1, metavar="[RUN|SWEEP|SEARCH|latest] [B]")
 @click.option("--plots", type=click.Path(path_type=Path), help="Folder for its plots (SVG, PDF) and data (CSV).")
 @click.option("--output", type=click.Path(path_type=Path), help="File for a comparison; by default beside the runs.")
 @click.option("--results-dir", type=click.Path(path_type=Path), help="Where results lie; by default ./results.")
@@ -22,15 +22,15 @@ from benchmark.stack import project_directory
 def report(
     names: tuple[str, ...], plots: Path | None, output: Path | None, results_dir: Path | None, as_json: bool
 ) -> None:
-    """Write the report of a run or sweep, the latest if none is named, or of the comparison of two."""
+    """Write the report of a run, sweep or search, the latest if none is named, or of the comparison of two."""
     from benchmark.report import write_plots, write_report
 
     results = results_dir or project_directory() / "results"
     if len(names) > 2:
-        raise UsageError(f"found {len(names)} names; give a run or sweep, or the two to be compared")
+        raise UsageError(f"found {len(names)} names; give a run, sweep or search, or the two to be compared")
     if len(names) == 2:
         if plots:
-            raise UsageError("--plots needs a run or a sweep; a comparison that was run with --a and --b is one")
+            raise UsageError("--plots needs a run, sweep or search; a comparison that was run with --a and --b is one")
         written = [_comparison(results, names, output)]
     else:
         folder = find_results(results, names[0] if names else "latest")
@@ -47,20 +47,27 @@ def _comparison(results: Path, names: tuple[str, ...], output: Path | None) -> P
 
 
 def find_results(results_dir: Path, name: str) -> Path:
-    """Return the folder of the run or sweep called `name`; `latest` is a sweep where the newest run is part of it.
+    """Return the folder of the run, sweep or search called `name`; `latest` is what the newest run is part of.
 
     UsageError if there is none or more than one.
     """
     from benchmark.journal import SWEEP, find_sweep
-    from benchmark.results import LATEST, find_run
+    from benchmark.results import COLLECTIONS, LATEST, find_run
+    from benchmark.search_journal import SEARCH, find_search
 
-    if (Path(name) / SWEEP).exists():
+    if any((Path(name) / file).exists() for file in COLLECTIONS):
         return Path(name)
     folder = find_run(results_dir, name)
-    if name == LATEST and any(results_dir.glob(f"*/*/{SWEEP}")):
+    if name != LATEST:
+        return folder
+    if any(results_dir.glob(f"*/*/{SWEEP}")):
         sweep = find_sweep(results_dir, LATEST)
         if folder.name in {attempt.run_id for slot in sweep.journal.slots for attempt in slot.attempts}:
             return sweep.path
+    if any(results_dir.glob(f"*/*/{SEARCH}")):
+        search = find_search(results_dir, LATEST)
+        if folder.name in {run_id for step in search.search.steps for run_id in step.run_ids}:
+            return search.path
     return folder
 
 

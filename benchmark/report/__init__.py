@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from benchmark.journal import SWEEP
 from benchmark.results import write_atomically
+from benchmark.search_journal import SEARCH
 
 if TYPE_CHECKING:  # those that draw take half a second to import
     from benchmark.compare import Side
@@ -18,14 +19,18 @@ REPORT = "report.html"
 
 
 def write_report(folder: Path) -> Path:
-    """Write report.html into the folder of a run or sweep and return its path; UsageError if it is none."""
+    """Write report.html into the folder of a run, sweep or search and return its path; UsageError if it is none."""
     from benchmark.report.page import run_page
     from benchmark.report.record import read_record
+    from benchmark.report.search_page import search_page
+    from benchmark.report.search_record import read_search_record
     from benchmark.report.sweep_page import collection_page, sweep_collection
 
     path = folder / REPORT
     if (folder / SWEEP).exists():
         write_atomically(path, collection_page(sweep_collection(folder)))
+    elif (folder / SEARCH).exists():
+        write_atomically(path, search_page(read_search_record(folder)))
     else:
         write_atomically(path, run_page(read_record(folder)))
     return path
@@ -42,11 +47,16 @@ def write_comparison(a: Side, b: Side, path: Path) -> Path:
 
 
 def write_plots(folder: Path, into: Path) -> list[Path]:
-    """Write every plot of a run or sweep as SVG and PDF, and the data of plots and tables as CSV; return the paths."""
+    """Write every plot of a run, sweep or search as SVG and PDF, all data as CSV, and return the paths."""
     from benchmark.report.page import charts_of, tables_of
     from benchmark.report.record import read_record
+    from benchmark.report.search_page import charts_of_search, tables_of_search
+    from benchmark.report.search_record import read_search_record
     from benchmark.report.sweep_page import sweep_collection
 
+    if (folder / SEARCH).exists():
+        search = read_search_record(folder)
+        return _write(charts_of_search(search), tables_of_search(search), into)
     if (folder / SWEEP).exists():
         collection = sweep_collection(folder)
         return _write(collection.charts, collection.tables, into)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shlex
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -21,7 +21,9 @@ from benchmark.report.page import render
 from benchmark.report.sweep_charts import Curves, achieved_chart, curve_chart
 from benchmark.report.sweep_tables import attempts_table, compared_table, loads_table
 from benchmark.report.tables import Table
+from benchmark.results import MANIFEST
 from benchmark.statistics import Interval
+from benchmark.summary import Summary
 
 
 @dataclass(frozen=True)
@@ -68,12 +70,12 @@ def sweep_collection(folder: Path) -> Collection:
         compare_sides(sides["A"], sides["B"], interleaved=True) if set(sides) == {"A", "B"} and measured else None
     )
     return Collection(
-        title=f"{'Comparison' if len(arms) > 1 else 'Sweep'} of {_system(sides)}",
+        title=f"{'Comparison' if len(arms) > 1 else 'Sweep'} of {systems(_runs(sides))}",
         folder=folder,
         sides=sides,
         compared=compared,
         facts=_sweep_facts(sweep),
-        command=_command(sides),
+        command=first_command(_folders(sides)),
         attempts=attempts_table(sweep),
     )
 
@@ -82,7 +84,7 @@ def comparison(a: Side, b: Side) -> Collection:
     """Compare two runs or sweeps; UsageError if they have no load in common."""
     sides = {"A": a, "B": b}
     return Collection(
-        title=f"Comparison of {_system(sides)}",
+        title=f"Comparison of {systems(_runs(sides))}",
         folder=a.folder,
         sides=sides,
         compared=compare_sides(a, b),
@@ -93,7 +95,7 @@ def comparison(a: Side, b: Side) -> Collection:
 
 def collection_page(collection: Collection) -> str:
     """Return the page of a sweep or a comparison: HTML that needs no other file."""
-    runs = [run for side in collection.sides.values() for run in side.summaries]
+    runs = _runs(collection.sides)
     context = {
         "title": collection.title,
         "collection": collection,
@@ -102,7 +104,7 @@ def collection_page(collection: Collection) -> str:
         "charts": {chart.name: chart for chart in collection.charts},
         "tables": {table.name: table for table in collection.tables},
         "set_aside": [f"{run.run_id}: {run.status}: {'; '.join(run.reasons)}" for run in runs if run.status != "ok"],
-        "warnings": _common_warnings([(run.load_tps, text) for run in runs for text in run.warnings]),
+        "warnings": common_warnings(runs),
         "runs": len(runs),
         "links": _links(collection),
     }
@@ -149,12 +151,13 @@ def _interval(interval: Interval, written: Callable[[float | None], str]) -> str
     return f"{written(interval.estimate)} ({bounds} at {interval.confidence * 100:.3g} % confidence)"
 
 
-def _common_warnings(told: Sequence[tuple[float, str]]) -> list[str]:
-    """Return each warning of the runs once, with the number of runs that gave it beyond the first."""
+def common_warnings(runs: Sequence[Summary]) -> list[str]:
+    """Return each warning of the runs once, with the number of runs that gave it where it is more than one."""
     counts: dict[str, int] = {}
-    for load, text in told:
-        key = f"at {load:g} tx/s: {text}"
-        counts[key] = counts.get(key, 0) + 1
+    for run in runs:
+        for text in run.warnings:
+            key = f"at {run.load_tps:g} tx/s: {text}"
+            counts[key] = counts.get(key, 0) + 1
     return [f"{text} ({count} times)" if count > 1 else text for text, count in counts.items()]
 
 
@@ -176,22 +179,24 @@ def _sweep_facts(sweep: SweepFolder) -> list[tuple[str, str]]:
     return [(name, text) for name, text in facts if text]
 
 
-def _system(sides: Mapping[str, Side]) -> str:
-    found = dict.fromkeys(
-        f"{run.protocol} {words.version(run.commit)}, {run.nodes} nodes"
-        for side in sides.values()
-        for run in side.summaries
-    )
+def systems(runs: Iterable[Summary]) -> str:
+    """Return what was measured, each system once."""
+    found = dict.fromkeys(f"{run.protocol} {words.version(run.commit)}, {run.nodes} nodes" for run in runs)
     return " and ".join(found) or "runs"
 
 
-def _command(sides: Mapping[str, Side]) -> str:
-    """Return the command that started the first run, as its manifest has it."""
-    for side in sides.values():
-        for run in side.summaries:
-            manifest: Mapping[str, Any] = json.loads(
-                (side.folder / run.run_id / "manifest.json").read_text(encoding="utf-8")
-            )
-            words_given = [str(word) for word in manifest.get("command", [])][1:]
-            return str(words.redacted(f"python -m benchmark {shlex.join(words_given)}"))
+def first_command(folders: Iterable[Path]) -> str:
+    """Return the command that started the first of these runs, as its manifest has it; empty if there is none."""
+    for folder in folders:
+        manifest: Mapping[str, Any] = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        given = [str(word) for word in manifest.get("command", [])][1:]
+        return str(words.redacted(f"python -m benchmark {shlex.join(given)}"))
     return ""
+
+
+def _runs(sides: Mapping[str, Side]) -> list[Summary]:
+    return [run for side in sides.values() for run in side.summaries]
+
+
+def _folders(sides: Mapping[str, Side]) -> list[Path]:
+    return [side.folder / run.run_id for side in sides.values() for run in side.summaries]

@@ -64,6 +64,11 @@ def share(value: float | None) -> str:
     return NONE if value is None else f"{value * 100:.0f}\N{NO-BREAK SPACE}%"
 
 
+def tenths(value: float) -> str:
+    """Return a share as a percentage to a tenth, rounded down: what is short of a limit never reads as if it met it."""
+    return f"{math.floor(round(value * 1000, 6)) / 10:g}\N{NO-BREAK SPACE}%"
+
+
 def moment(unix: float | None) -> str:
     """Return a time in UTC, to the second."""
     return datetime.fromtimestamp(unix, UTC).strftime("%Y-%m-%d %H:%M:%S UTC") if unix else NONE

@@ -47,8 +47,9 @@ class Runner:
         assert "Traceback" not in err
         return out, err
 
-    def journal(self) -> dict[str, Any]:
-        newest = max(self.results.glob("*/sweep.json"), key=lambda path: path.parent.name)
+    def journal(self, name: str = "sweep.json") -> dict[str, Any]:
+        """The journal of the newest sweep, or search."""
+        newest = max(self.results.glob(f"*/{name}"), key=lambda path: path.parent.name)
         found: dict[str, Any] = json.loads(newest.read_text())
         return found
 
@@ -75,9 +76,11 @@ def measuring(runner: Runner, number: int) -> bool:
     if not any(runner.results.glob("*/sweep.json")):
         return False
     tried = [attempt["run_id"] for slot in runner.journal()["slots"] for attempt in slot["attempts"]]
-    if len(tried) < number:
-        return False
-    events = runner.results / tried[number - 1] / "events.jsonl"
+    return len(tried) >= number and is_measured(runner, tried[number - 1])
+
+
+def is_measured(runner: Runner, run_id: str) -> bool:
+    events = runner.results / run_id / "events.jsonl"
     return events.exists() and '"name": "measure"' in events.read_text()
 
 
@@ -166,21 +169,71 @@ def test_two_sides_are_run_in_turn_and_compared(runner: Runner) -> None:
     assert json.loads(stored)["figures"] == found["figures"]
 
 
-def test_a_search_ends_with_an_answer(runner: Runner) -> None:
-    words = ("--from", "20", "--to", "40", "--confirmations", "1", "--max-runs", "4", "--limit", "p99=20s")
-    out, err = runner("search", *words, *RUNS, "--json")
+# Limits that every run meets: the loads and the answer are known.
+SEARCH = ("--from", "20", "--to", "40", "--confirmations", "1", "--max-runs", "4", "--limit", "p99=20s",
+          "--limit", "achieved=50%", *RUNS)  # fmt: skip
+STEPS = [(20, True), (40, True), (40, True)]
+
+
+def steps_of(document: dict[str, Any]) -> list[tuple[int, bool | None]]:
+    return [(step["load_tps"], step["met"]) for step in document["steps"]]
+
+
+def test_a_search_ends_with_an_answer_and_a_report(runner: Runner) -> None:
+    out, err = runner("search", *SEARCH, "--json")
     found = json.loads(out)
-    assert len(found["steps"]) <= 4
-    assert found["answer_tps"] in (20, 40, None)
-    assert found["confirmed"] == (found["answer_tps"] is not None and "stopped" not in found["reason"])
+    assert steps_of(found) == STEPS
+    assert (found["answer_tps"], found["confirmed"]) == (40, True)
     assert "step 1: 20 tx/s (first load)" in err
-    assert list(runner.results.glob("*-search-*/search.json"))
+    folder = runner.results / found["search_id"]
+    assert f"report: {folder / 'report.html'}" in err
+    page = (folder / "report.html").read_text()
+    assert "40.0" in page
+    assert all(run_id in page for step in found["steps"] for run_id in step["run_ids"])
+
+
+def test_a_killed_search_is_resumed_and_ends_as_if_it_had_not_been(runner: Runner) -> None:
+    known = set(runner.results.glob("*/search.json"))
+    process = runner.start("search", *SEARCH)
+
+    def second_step_is_measured() -> bool:
+        if set(runner.results.glob("*/search.json")) == known:
+            return False
+        steps = runner.journal("search.json")["steps"]
+        return len(steps) == 2 and is_measured(runner, steps[1]["run_ids"][0])
+
+    try:
+        wait_for(second_step_is_measured, "the second step is measured")
+    finally:
+        process.kill()
+        process.communicate()
+    before = runner.journal("search.json")
+    assert steps_of(before) == [(20, True), (40, None)]
+    first = runner.results / before["steps"][0]["run_ids"][0]
+    kept = {path: path.read_bytes() for path in first.iterdir() if path.is_file() and path.name != "report.html"}
+
+    _, err = runner("search", "--resume", "latest", "--limit", "p99=1s", codes=(2,))
+    assert "was begun with other limits: p99=20s achieved=0.5, now p99=1s achieved=0.5" in err
+    out, err = runner("search", "--resume", before["search_id"], "--json")
+    after = json.loads(out)
+    assert after["search_id"] == before["search_id"]
+    assert steps_of(after) == STEPS
+    assert (after["answer_tps"], after["confirmed"]) == (40, True)
+    assert after["steps"][0] == before["steps"][0]
+    assert len(after["steps"][1]["run_ids"]) >= 2, "the run that the kill cut short, and the one that counts"
+    assert {path: path.read_bytes() for path in kept} == kept
+    assert "step 1:" not in err
+
+    again, err = runner("search", "--resume", "latest", "--json")
+    assert json.loads(again) == after
+    assert "nothing to do" in err
 
 
 def test_mistakes_are_told_before_anything_is_touched(runner: Runner) -> None:
     for words, said in (
         (("run",), "no load is asked for"),
         (("run", "--resume", "2001"), "0 sweeps are called '2001'"),
+        (("search", "--resume", "2001"), "0 searches are called '2001'"),
         (("search", "--limit", "p98=1s"), "known are p99=1s and achieved=98%"),
         (("compare", "x", "y"), "no single run 'x'"),
         (("compare", "x", "--a", "committee=1"), "give A and B, or --a and --b"),

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from matplotlib.image import imread
 from numpy.typing import NDArray
-from recorded import write_run, write_sweep
+from recorded import write_run, write_search, write_sweep
 
 from benchmark.report import write_report
 from benchmark.report.palette import PALETTE
@@ -48,6 +48,7 @@ def reports(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         "run": write_run(results / "dev" / "run"),
         "sweep": write_sweep(results, {"": {}}, loads=(30, 120), repeat=2),
         "comparison": write_sweep(results, {"a": {}, "b": {"slower": 1.3}}, loads=(60,), repeat=4),
+        "search": write_search(results),
     }
     return {name: write_report(folder) for name, folder in folders.items()}
 
@@ -67,7 +68,7 @@ def share_of(seen: Picture, text: str) -> float:
     return float((np.abs(seen - colour(text)).max(axis=2) < 0.004).mean())
 
 
-@pytest.mark.parametrize("name", ["run", "sweep", "comparison"])
+@pytest.mark.parametrize("name", ["run", "sweep", "comparison", "search"])
 def test_light_and_dark_show_the_same_page_in_their_own_colours(
     name: str, reports: dict[str, Path], browser: Callable[..., str], tmp_path: Path
 ) -> None:
@@ -93,19 +94,20 @@ def test_the_page_is_whole_and_asks_nobody_for_anything(
     canary = tmp_path / "canary.html"
     canary.write_text('<img src="http://canary.invalid/x.png">')
     assert asked_of(browser, canary, tmp_path / "log")[1] == {"canary.invalid"}, "a request would be seen"
-    for name, charts in (("run", 5), ("sweep", 2), ("comparison", 3)):
+    for name, charts in (("run", 5), ("sweep", 2), ("comparison", 3), ("search", 1)):
         dom, hosts = asked_of(browser, reports[name], tmp_path / "log")
         assert hosts == set()
         assert dom.count('role="img"') == charts
         assert dom.rstrip().endswith("</html>")
 
 
+@pytest.mark.parametrize("name", ["run", "search"])
 @pytest.mark.parametrize("width", [400, 1100])
 def test_nothing_is_wider_than_the_window(
-    width: int, reports: dict[str, Path], browser: Callable[..., str], tmp_path: Path
+    name: str, width: int, reports: dict[str, Path], browser: Callable[..., str], tmp_path: Path
 ) -> None:
     """Wide tables scroll in themselves: the margin at the right stays empty at any width."""
-    seen = picture(browser, reports["run"], tmp_path / "page.png", width=width)
+    seen = picture(browser, reports[name], tmp_path / "page.png", width=width)
     assert seen.shape[1] == width
     assert np.abs(seen[:, -6:] - colour(PALETTE["page"].light)).max() < 0.01
 
@@ -141,3 +143,20 @@ def test_it_prints_on_paper_with_its_fonts(
     (first,) = tmp_path.glob("page-*.png")
     seen = np.asarray(imread(first)[..., :3], dtype=np.float64)
     assert seen.mean() > 0.8, "dark on light, whatever the screen has"
+
+
+def test_a_search_prints_without_being_shrunk(
+    reports: dict[str, Path], browser: Callable[..., str], tmp_path: Path
+) -> None:
+    """A browser shrinks a page until its widest part fits the paper; here that is the table of the steps."""
+    paper = tmp_path / "search.pdf"
+    browser(reports["search"], "--no-pdf-header-footer", f"--print-to-pdf={paper}")
+    told = subprocess.run(["pdftotext", "-bbox", str(paper), "-"], capture_output=True, text=True, check=True).stdout
+    heading = re.search(r'yMin="([\d.]+)" xMax="[\d.]+" yMax="([\d.]+)">Steps</word>', told)
+    assert heading
+    points = float(heading[2]) - float(heading[1])
+    assert points > 1.25 * 11 * 0.75, (
+        "a heading is 1.25 times 11 px, of 0.75 points each, and lines are higher than that"
+    )
+    for text in ("tx/s", "confirmed", "killed", "invalid", "latency"):
+        assert f">{text}</word>" in told
