@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from benchmark.compare import Compared, compare_sides, find_sides
 from benchmark.errors import UsageError
 from benchmark.figures import Figures, Latency
-from benchmark.journal import SweepFolder, find_sweep
+from benchmark.journal import SweepFolder
 from benchmark.metrics import LOAD_GENERATOR, Metrics
 from benchmark.monitoring import Series, read_samples
 from benchmark.protocols import known_protocols
@@ -114,7 +114,7 @@ def sweep(name: str | Path, results_dir: Path | str = RESULTS) -> pd.DataFrame:
 
     Tries that were repeated have rows of their own; `counts` is true for the runs that count.
     """
-    folder = find_sweep(Path(results_dir), str(name))
+    folder = SweepFolder.find(Path(results_dir), str(name))
     rows = []
     for slot in folder.journal.slots:
         for attempt in slot.attempts:
@@ -127,7 +127,7 @@ def sweep(name: str | Path, results_dir: Path | str = RESULTS) -> pd.DataFrame:
 
 def repeats(name: str | Path, results_dir: Path | str = RESULTS) -> pd.DataFrame:
     """Return the medians of a sweep with their intervals: a row for each arm, load and figure."""
-    folder: SweepFolder = find_sweep(Path(results_dir), str(name))
+    folder: SweepFolder = SweepFolder.find(Path(results_dir), str(name))
     rows = [
         {"arm": arm, "load_tps": load.load_tps, "figure": figure, "runs": len(each.values)}
         | each.median.model_dump(exclude={"method"})

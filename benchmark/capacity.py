@@ -22,7 +22,7 @@ def run_search(
     not meet the limits, nor does one that could not be measured validly in `retries` + 1 runs: the answer never rests
     on a run that is not `ok`. Raises InfrastructureError after as many failures of the testbed in a row.
     """
-    search = folder.search
+    search = folder.journal
     folder.settle()
     # Made ready for the greatest load: the one with the most clients.
     request = dataclasses.replace(request, loads=(search.plan.maximum_tps,))
@@ -52,7 +52,7 @@ def _try(bench: Bench, request: Request, folder: SearchFolder, taken: Taken, ret
         except InfrastructureError as error:
             bench.close()
             if not left:
-                again = f"`python -m benchmark search --resume {folder.search.search_id}` goes on from here"
+                again = f"`python -m benchmark search --resume {folder.journal.search_id}` goes on from here"
                 raise InfrastructureError(
                     f"{taken.load_tps} tx/s: failed {retries + 1} times, {again}; the last time: {error}"
                 ) from None
@@ -68,7 +68,7 @@ def _try(bench: Bench, request: Request, folder: SearchFolder, taken: Taken, ret
 
 def _measure(bench: Bench, request: Request, folder: SearchFolder, taken: Taken) -> Summary | None:
     """Run the load of a step once, and judge it unless the run is invalid; a system that failed has no summary."""
-    search = folder.search
+    search = folder.journal
     # A system that cannot be built or installed says nothing of a load, so this is not part of what is judged.
     search.commit = same_commit(f"search {search.search_id}", search.commit, bench.ready(request).commit)
     try:

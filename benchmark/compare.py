@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict
 
 from benchmark.differences import Difference, differences
 from benchmark.errors import UsageError
-from benchmark.journal import SWEEP, SweepFolder, find_sweep, read_sweep
+from benchmark.journal import SWEEP, SweepFolder
 from benchmark.repeats import FIGURES, Figure
 from benchmark.results import LATEST, MANIFEST, find_run, read_summary
 from benchmark.statistics import Comparison, Interval, compare, repeats_needed
@@ -110,7 +110,7 @@ class Compared(_Model):
 def find_sides(results_dir: Path, names: Sequence[str]) -> tuple[Side, Side]:
     """Return A and B: two runs or sweeps by id, beginning or `latest`, or one sweep of `compare --a --b`."""
     if len(names) == 1:
-        sweep = find_sweep(results_dir, names[0])
+        sweep = SweepFolder.find(results_dir, names[0])
         if sweep.journal.arms != ("a", "b"):
             raise UsageError(
                 f"{sweep.journal.sweep_id} holds no two sides; name a second run or sweep to compare it with"
@@ -131,7 +131,7 @@ def find_side(results_dir: Path, name: str) -> Side:
         return _single(run)
     path = Path(name) if (Path(name) / SWEEP).exists() else None
     folder = path or find_run(results_dir, name)
-    return side_of(read_sweep(folder)) if (folder / SWEEP).exists() else _single(folder)
+    return side_of(SweepFolder.read(folder)) if (folder / SWEEP).exists() else _single(folder)
 
 
 def side_of(sweep: SweepFolder, arm: str | None = None) -> Side:
@@ -294,7 +294,7 @@ def _why(side: Side) -> str:
 
 
 def _newest_sweep(results_dir: Path) -> SweepFolder | None:
-    return find_sweep(results_dir, LATEST) if any(results_dir.glob(f"*/*/{SWEEP}")) else None
+    return SweepFolder.find(results_dir, LATEST) if any(results_dir.glob(f"*/*/{SWEEP}")) else None
 
 
 def _single(folder: Path) -> Side:

@@ -1,8 +1,4 @@
-"""The journal of a sweep: which runs were asked for, in which order, what was tried and what came of it.
-
-`sweep.json` in the sweep's own folder is written anew before and after every run, so a sweep that was killed goes on
-from it. It refers to the runs by their ids; their results lie in their own folders beside it.
-"""
+"""The journal of a sweep: which runs were asked for, in which order, what was tried and what came of it."""
 
 from __future__ import annotations
 
@@ -10,24 +6,19 @@ import random
 import secrets
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field
 
-from benchmark.errors import FailureKind, TestbedError, UsageError, failure_kind
-from benchmark.results import find_collection, read_summary, write_atomically
+from benchmark.collection import Collection, CollectionJournal, Entry
+from benchmark.errors import FailureKind, TestbedError, failure_kind
 from benchmark.summary import Summary
 
 SWEEP = "sweep.json"
 Outcome = Literal["running", "ok", "invalid", "failed", "interrupted", "killed"]
 
 
-class _Model(BaseModel):
-    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
-
-
-class Attempt(_Model):
+class Attempt(Entry):
     """One try at a run."""
 
     run_id: str | None
@@ -38,14 +29,14 @@ class Attempt(_Model):
     reason: str = ""
 
 
-class Slot(_Model):
+class Slot(Entry):
     """One run that was asked for."""
 
     arm: str = ""
     """Which of the compared requests it belongs to, `a` or `b`; empty in a sweep."""
     load: int
     repeat: int
-    attempts: list[Attempt] = []
+    attempts: list[Attempt] = Field(default_factory=list)
 
     @property
     def done(self) -> bool:
@@ -62,18 +53,13 @@ class Slot(_Model):
         return f"{self.arm.upper() + ', ' if self.arm else ''}{self.load} tx/s, repeat {self.repeat}"
 
 
-class Journal(_Model):
+class Journal(CollectionJournal):
     """What `sweep.json` holds."""
 
-    schema_version: Literal[1] = Field(default=1, alias="schema")
     sweep_id: str
-    testbed_id: str
-    created_at: datetime
-    options: dict[str, Any]
-    """The options as given: `--resume` takes them up again."""
     requests: dict[str, dict[str, Any]]
     """What was asked for, by arm; it must be the same when the sweep is resumed."""
-    commits: dict[str, str] = {}
+    commits: dict[str, str] = Field(default_factory=dict)
     """What each arm's commit turned out to be."""
     seed: int | None = None
     """Of the random order; null where the order is the one given."""
@@ -85,9 +71,10 @@ class Journal(_Model):
         """The arms, in order."""
         return tuple(self.requests)
 
-    def to_json(self) -> str:
-        """Return the text of `sweep.json`."""
-        return self.model_dump_json(by_alias=True, indent=2) + "\n"
+    @property
+    def identity(self) -> str:
+        """The sweep's id."""
+        return self.sweep_id
 
 
 def slots(arms: Sequence[str], loads: Sequence[int], repeat: int, seed: int | None) -> list[Slot]:
@@ -106,27 +93,15 @@ def slots(arms: Sequence[str], loads: Sequence[int], repeat: int, seed: int | No
     return found
 
 
-class SweepFolder:
-    """The folder of a sweep and its journal, which is on disk whenever a method has returned."""
+class SweepFolder(Collection[Journal]):
+    """The folder of a sweep."""
 
-    def __init__(self, path: Path, journal: Journal) -> None:
-        self.path = path
-        self.journal = journal
+    FILE, KIND, KINDS = SWEEP, "sweep", "sweeps"
 
     @classmethod
-    def create(cls, results_dir: Path, journal: Journal) -> SweepFolder:
-        """Make the folder of a new sweep; UsageError if it cannot be written."""
-        folder = cls(results_dir / journal.testbed_id / journal.sweep_id, journal)
-        try:
-            folder.path.mkdir(parents=True)
-        except OSError as error:
-            raise UsageError(f"cannot write results to {folder.path}: {error.strerror}; see results_dir") from None
-        folder.save()
-        return folder
-
-    def save(self) -> None:
-        """Write the journal."""
-        write_atomically(self.path / SWEEP, self.journal.to_json())
+    def parse(cls, text: str) -> Journal:
+        """Read `sweep.json`."""
+        return Journal.model_validate_json(text)
 
     def begin(self, slot: Slot, run_id: str | None) -> Attempt:
         """Record that a run begins."""
@@ -159,10 +134,6 @@ class SweepFolder:
                     attempt.outcome, attempt.reason = "killed", "the runner was killed before the run had a result"
         self.save()
 
-    def summary(self, run_id: str | None) -> Summary | None:
-        """Return the summary of one of its runs; None if it has none."""
-        return read_summary(self.path.parent / run_id) if run_id else None
-
     def summaries(self, arm: str | None = None) -> list[Summary]:
         """Return the summaries of the runs that count, in the order they ran; of one arm, or of all."""
         chosen = [slot for slot in self.journal.slots if arm is None or slot.arm == arm]
@@ -189,21 +160,6 @@ def new_journal(
         seed=seed,
         slots=list(plan),
     )
-
-
-def read_sweep(path: Path) -> SweepFolder:
-    """Read the sweep in the folder `path`; UsageError if there is none."""
-    try:
-        return SweepFolder(path, Journal.model_validate_json((path / SWEEP).read_text(encoding="utf-8")))
-    except OSError as error:
-        raise UsageError(f"{path} is not the folder of a sweep: {error.strerror}") from None
-    except ValidationError as error:
-        raise UsageError(f"{path / SWEEP} is not a sweep's journal: {error.errors()[0]['msg']}") from None
-
-
-def find_sweep(results_dir: Path, name: str) -> SweepFolder:
-    """Return the sweep called `name`: a folder, an id or the beginning of one, or `latest`; UsageError otherwise."""
-    return read_sweep(find_collection(results_dir, name, SWEEP, "sweeps"))
 
 
 def _interrupts(error: BaseException) -> bool:

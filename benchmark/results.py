@@ -101,21 +101,6 @@ def find_run(results_dir: Path, name: str) -> Path:
     raise UsageError(f"no single run {name!r} in {results_dir}: {found}; `python -m benchmark results` lists all")
 
 
-def find_collection(results_dir: Path, name: str, file: str, kinds: str) -> Path:
-    """Return the folder that holds `file` and is called `name`: a path, an id or the beginning of one, or `latest`.
-
-    Raises UsageError if there is none or more than one; `kinds` says of what: sweeps.
-    """
-    if (Path(name) / file).exists():
-        return Path(name)
-    folders = sorted((path.parent for path in results_dir.glob(f"*/*/{file}")), key=lambda path: path.name)
-    matches = folders[-1:] if name == LATEST else [path for path in folders if path.name.startswith(name)]
-    if len(matches) != 1:
-        known = ", ".join(path.name for path in folders[-3:]) or "there is none"
-        raise UsageError(f"{len(matches)} {kinds} are called {name!r} in {results_dir}; the newest are: {known}")
-    return matches[0]
-
-
 def read_summary(folder: Path) -> Summary | None:
     """Read a run's summary; None if there is none yet, UsageError if it is none of ours."""
     try:

@@ -87,11 +87,11 @@ def write_search(
     plan = Plan(30, 1000, precision=0.1, confirmations=1)
     search = new_search("dev", limits or Limits(p99_s=0.5), plan, {}, {})
     folder = SearchFolder.create(results, search.model_copy(update={"commit": "3.4.23-4"}))
-    while (step := folder.search.next_step()).load_tps is not None and len(folder.search.steps) < steps:
+    while (step := folder.journal.next_step()).load_tps is not None and len(folder.journal.steps) < steps:
         taken = folder.open_step(step.load_tps)
         _write_step(folder, taken, capacity, step.load_tps >= breaks_at)
     if step.load_tps is None:
-        folder.search.answer_tps, folder.search.confirmed, folder.search.reason = (
+        folder.journal.answer_tps, folder.journal.confirmed, folder.journal.reason = (
             step.answer_tps,
             step.confirmed,
             step.reason,
@@ -102,8 +102,8 @@ def write_search(
 
 def _write_step(folder: SearchFolder, step: Taken, capacity: int, breaks: bool) -> None:
     """Write the runs of a step; the second step has one that was killed and one that does not count."""
-    number, load = len(folder.search.steps), step.load_tps
-    name = f"20270115T0900{number:02}Z-etcd-3.4.234-3n-{load}tps-{folder.search.search_id[-4:]}"
+    number, load = len(folder.journal.steps), step.load_tps
+    name = f"20270115T0900{number:02}Z-etcd-3.4.234-3n-{load}tps-{folder.journal.search_id[-4:]}"
     tries = ("killed", "invalid", "ok") if number == 2 else ("ok",)
     for outcome in tries:
         folder.begin(f"{name}{outcome[:1]}")
@@ -116,7 +116,7 @@ def _write_step(folder: SearchFolder, step: Taken, capacity: int, breaks: bool) 
         _change_summary(path, status="failed", failure="system", reasons=["node-1 exited"], throughput_tps=None)
     summary = read_summary(path)
     assert summary is not None
-    step.judge(summary, folder.search.limits)
+    step.judge(summary, folder.journal.limits)
 
 
 def _change_summary(folder: Path, **changes: Any) -> None:

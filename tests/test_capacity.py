@@ -17,7 +17,7 @@ from benchmark.events import Event, Timeline
 from benchmark.protocols.etcd import Etcd
 from benchmark.request import Request
 from benchmark.search import Limits, Plan
-from benchmark.search_journal import Search, SearchFolder, new_search, read_search
+from benchmark.search_journal import Search, SearchFolder, new_search
 from benchmark.summary import Summary
 
 CAPACITY = 730
@@ -86,8 +86,8 @@ def go(folder: SearchFolder) -> tuple[Search, list[str]]:
     request = Request(protocol=protocol, loads=(1,), duration_s=1, warm_up_s=1, results_dir=folder.path.parent.parent)
     told: list[str] = []
     run_search(cast(Any, None), request, folder, lambda event: told.append(str(event.data)), 0.0)
-    assert read_search(folder.path).search == folder.search
-    return folder.search, told
+    assert SearchFolder.read(folder.path).journal == folder.journal
+    return folder.journal, told
 
 
 def test_the_capacity_is_found_within_the_precision_and_confirmed(
@@ -139,7 +139,7 @@ def test_infrastructure_is_given_three_chances(begun: Callable[..., SearchFolder
     assert all(len(step.run_ids) == 2 for step in found.steps)
     assert Bench.closed == len(found.steps)
     folder = begun(lambda load, number: DOWN)
-    with pytest.raises(InfrastructureError, match=rf"failed 3 times, .*search --resume {folder.search.search_id}"):
+    with pytest.raises(InfrastructureError, match=rf"failed 3 times, .*search --resume {folder.journal.search_id}"):
         go(folder)
 
 
@@ -155,14 +155,14 @@ def test_a_search_that_is_killed_goes_on_as_if_it_had_not_been(begun: Callable[.
     folder = begun(lambda load, number: Interrupted("kill") if number == runs else known(load, number))
     with pytest.raises(Interrupted):
         go(folder)
-    before = read_search(folder.path)
-    assert [step.met is None for step in before.search.steps] == [False] * (runs - 1) + [True]
+    before = SearchFolder.read(folder.path)
+    assert [step.met is None for step in before.journal.steps] == [False] * (runs - 1) + [True]
     resumed, told = go(before)
     assert [step.load_tps for step in resumed.steps] == [step.load_tps for step in whole.steps]
     assert [step.met for step in resumed.steps] == [step.met for step in whole.steps]
     assert (resumed.answer_tps, resumed.confirmed, resumed.reason) == (whole.answer_tps, True, whole.reason)
     assert Bench.made == len(whole.steps) + 1, "nothing is run again but what was cut short"
-    assert resumed.steps[: runs - 1] == folder.search.steps[: runs - 1]
+    assert resumed.steps[: runs - 1] == folder.journal.steps[: runs - 1]
     assert len(resumed.steps[runs - 1].run_ids) == 2
     assert not any(f"step {number}:" in text for text in told for number in range(1, runs))
 
@@ -183,7 +183,7 @@ def test_a_run_that_had_its_result_when_the_runner_was_killed_counts(
     with pytest.raises(Interrupted):
         go(folder)
     store_run(Bench.results, result)
-    resumed, told = go(read_search(folder.path))
+    resumed, told = go(SearchFolder.read(folder.path))
     step = resumed.steps[1]
     assert step.run_ids == (["r2", "r3"] if repeated else ["r2"])
     assert any("step 2: 200 tx/s" in text for text in told) == repeated
@@ -203,7 +203,7 @@ def test_a_search_that_has_ended_is_left_alone_and_says_so(
 
     monkeypatch.setattr(Bench, "ready", touched)
     monkeypatch.setattr(Bench, "announce", touched)
-    again, told = go(read_search(folder.path))
+    again, told = go(SearchFolder.read(folder.path))
     assert told == [str({"text": f"nothing to do: search {found.search_id} has ended"})]
     assert (again, Bench.made, (folder.path / "search.json").read_bytes()) == (found, made, kept)
 
@@ -214,7 +214,7 @@ def test_a_commit_that_moved_is_refused(begun: Callable[..., SearchFolder]) -> N
         go(folder)
     Bench.commit = "c2"
     with pytest.raises(UsageError, match=r"so far are of commit c1, now it is c2; .* or begin a new search"):
-        go(read_search(folder.path))
+        go(SearchFolder.read(folder.path))
     assert Bench.made == 2
 
 
@@ -230,4 +230,4 @@ def test_what_comes_before_a_run_says_nothing_of_a_load(
     monkeypatch.setattr(Bench, "ready", broken)
     with pytest.raises(type(error)):
         go(folder)
-    assert read_search(folder.path).search.steps == []
+    assert SearchFolder.read(folder.path).journal.steps == []

@@ -10,7 +10,7 @@ import pytest
 from stored import TESTBED, failed, store_run, store_sweep, summary
 
 from benchmark.errors import HostError, Interrupted, SystemFailure, UsageError
-from benchmark.journal import SweepFolder, find_sweep, new_journal, read_sweep, slots
+from benchmark.journal import SweepFolder, new_journal, slots
 from benchmark.results import find_runs
 
 
@@ -46,10 +46,10 @@ def test_what_is_recorded_is_on_disk_at_once(tmp_path: Path) -> None:
     sweep = folder(tmp_path)
     first, second, *_ = sweep.journal.slots
     attempt = sweep.begin(first, "r1")
-    assert read_sweep(sweep.path).journal.slots[0].attempts[0].outcome == "running"
+    assert SweepFolder.read(sweep.path).journal.slots[0].attempts[0].outcome == "running"
     sweep.end(attempt, summary("r1"))
     sweep.fail(second, None, HostError("hosts are gone", {"a-1": "no route"}))
-    stored = read_sweep(sweep.path).journal.slots
+    stored = SweepFolder.read(sweep.path).journal.slots
     assert (stored[0].done, stored[0].run_id) == (True, "r1")
     assert (stored[1].done, stored[1].attempts[0].failure, stored[1].attempts[0].run_id) == (
         False,
@@ -85,22 +85,22 @@ def test_runs_whose_runner_was_killed_are_settled_by_their_results(tmp_path: Pat
         store_run(tmp_path, found)
         sweep.begin(slot, found.run_id)
     sweep.begin(sweep.journal.slots[3], "never-written")
-    again = read_sweep(sweep.path)
+    again = SweepFolder.read(sweep.path)
     again.settle()
     outcomes = [(slot.attempts[0].outcome, slot.done) for slot in again.journal.slots]
     assert outcomes == [("ok", True), ("failed", True), ("failed", False), ("killed", False)]
     assert [found.run_id for found in again.summaries()] == ["ok", "bad"]
-    assert read_sweep(sweep.path).journal == again.journal
+    assert SweepFolder.read(sweep.path).journal == again.journal
 
 
 def test_sweeps_are_found_and_are_no_runs(tmp_path: Path) -> None:
     sweep = store_sweep(tmp_path, [("", summary("20260101T000000Z-x"))])
-    assert find_sweep(tmp_path, "latest").path == sweep.path
-    assert find_sweep(tmp_path, sweep.journal.sweep_id[:20]).path == sweep.path
-    assert find_sweep(tmp_path, str(sweep.path)).path == sweep.path
+    assert SweepFolder.find(tmp_path, "latest").path == sweep.path
+    assert SweepFolder.find(tmp_path, sweep.journal.sweep_id[:20]).path == sweep.path
+    assert SweepFolder.find(tmp_path, str(sweep.path)).path == sweep.path
     assert Counter(path.name for path, _ in find_runs(tmp_path)) == {"20260101T000000Z-x": 1}
     with pytest.raises(UsageError, match="0 sweeps are called 'nope'"):
-        find_sweep(tmp_path, "nope")
+        SweepFolder.find(tmp_path, "nope")
 
 
 def test_a_broken_journal_is_a_message(tmp_path: Path) -> None:
@@ -108,6 +108,6 @@ def test_a_broken_journal_is_a_message(tmp_path: Path) -> None:
     document = json.loads((sweep.path / "sweep.json").read_text())
     (sweep.path / "sweep.json").write_text(json.dumps(document | {"slots": 3}))
     with pytest.raises(UsageError, match=r"sweep\.json is not a sweep's journal"):
-        read_sweep(sweep.path)
+        SweepFolder.read(sweep.path)
     with pytest.raises(UsageError, match="is not the folder of a sweep"):
-        read_sweep(tmp_path)
+        SweepFolder.read(tmp_path)

@@ -12,7 +12,7 @@ import pytest
 from hosts import inventory
 
 from benchmark.cli import main
-from benchmark.search_journal import find_search
+from benchmark.search_journal import SearchFolder
 
 SETTINGS = "testbed_id: t\nregions: [a, b]\nssh_timeout: 1s\nssh_retries: 0\nssh_private_key_file: key\n"
 FILES = ("--inventory", "inventory.json", "--settings", "settings.yaml")
@@ -97,8 +97,8 @@ def test_other_settings_and_other_testbeds_are_refused(capsys: pytest.CaptureFix
 
 def test_a_search_that_has_ended_is_shown_again(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert call(*SEARCH) == 3
-    folder = find_search(project / "results", "latest")
-    while (step := folder.search.next_step()).load_tps is not None:
+    folder = SearchFolder.find(project / "results", "latest")
+    while (step := folder.journal.next_step()).load_tps is not None:
         taken = folder.open_step(step.load_tps)
         taken.met, taken.text = step.load_tps <= 150, "as tested"
         folder.save()
@@ -106,7 +106,7 @@ def test_a_search_that_has_ended_is_shown_again(project: Path, capsys: pytest.Ca
     assert call("search", "--resume", "latest", "--json") == 0
     out, err = capsys.readouterr()
     assert (json.loads(out)["answer_tps"], json.loads(out)["confirmed"]) == (150, True)
-    assert f"nothing to do: search {folder.search.search_id} has ended" in err
+    assert f"nothing to do: search {folder.journal.search_id} has ended" in err
 
 
 def test_sweeps_are_resumed_only_as_they_were_begun(capsys: pytest.CaptureFixture[str]) -> None:

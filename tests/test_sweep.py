@@ -13,7 +13,7 @@ from stored import TESTBED, store_run, summary
 from benchmark import sweep as module
 from benchmark.errors import HostError, InfrastructureError, Interrupted, LockedError, SystemFailure, UsageError
 from benchmark.events import Event, Timeline
-from benchmark.journal import SweepFolder, new_journal, read_sweep, slots
+from benchmark.journal import SweepFolder, new_journal, slots
 from benchmark.sweep import run_sweep
 
 DOWN = HostError("lost hosts:", {"a-1": "no route"})
@@ -78,7 +78,7 @@ def go(folder: SweepFolder, retries: int = 2) -> list[str]:
 
 
 def outcomes(folder: SweepFolder) -> list[list[tuple[str, str | None]]]:
-    stored = read_sweep(folder.path).journal.slots
+    stored = SweepFolder.read(folder.path).journal.slots
     return [[(attempt.outcome, attempt.failure) for attempt in slot.attempts] for slot in stored]
 
 
@@ -110,7 +110,7 @@ def test_infrastructure_that_stays_down_ends_the_sweep_and_resume_goes_on(
     folder = begin(tmp_path)
     with pytest.raises(InfrastructureError, match=rf"failed 2 times, .*--resume {folder.journal.sweep_id}"):
         go(folder, retries=1)
-    go(read_sweep(folder.path))
+    go(SweepFolder.read(folder.path))
     down = ("failed", "infrastructure")
     assert outcomes(folder) == [[("ok", None)], [down, down, ("ok", None)], [("ok", None)], [("ok", None)]]
 
@@ -144,11 +144,11 @@ def test_what_is_done_is_never_done_again(bench: type[ScriptedBench], tmp_path: 
     with pytest.raises(Interrupted):
         go(folder)
     before = outcomes(folder)
-    go(read_sweep(folder.path))
+    go(SweepFolder.read(folder.path))
     after = outcomes(folder)
     assert after[:2] == before[:2]
     assert after[2] == [("interrupted", None), ("ok", None)]
-    go(read_sweep(folder.path))
+    go(SweepFolder.read(folder.path))
     assert outcomes(folder) == after
 
 
@@ -159,4 +159,4 @@ def test_a_commit_that_moved_is_refused(bench: type[ScriptedBench], tmp_path: Pa
         go(folder)
     bench.commit = "c2"
     with pytest.raises(UsageError, match="so far are of commit c1, now it is c2"):
-        go(read_sweep(folder.path))
+        go(SweepFolder.read(folder.path))

@@ -51,9 +51,9 @@ def find_results(results_dir: Path, name: str) -> Path:
 
     UsageError if there is none or more than one.
     """
-    from benchmark.journal import SWEEP, find_sweep
+    from benchmark.journal import SWEEP, SweepFolder
     from benchmark.results import COLLECTIONS, LATEST, find_run
-    from benchmark.search_journal import SEARCH, find_search
+    from benchmark.search_journal import SEARCH, SearchFolder
 
     if any((Path(name) / file).exists() for file in COLLECTIONS):
         return Path(name)
@@ -61,12 +61,12 @@ def find_results(results_dir: Path, name: str) -> Path:
     if name != LATEST:
         return folder
     if any(results_dir.glob(f"*/*/{SWEEP}")):
-        sweep = find_sweep(results_dir, LATEST)
+        sweep = SweepFolder.find(results_dir, LATEST)
         if folder.name in {attempt.run_id for slot in sweep.journal.slots for attempt in slot.attempts}:
             return sweep.path
     if any(results_dir.glob(f"*/*/{SEARCH}")):
-        search = find_search(results_dir, LATEST)
-        if folder.name in {run_id for step in search.search.steps for run_id in step.run_ids}:
+        search = SearchFolder.find(results_dir, LATEST)
+        if folder.name in {run_id for step in search.journal.steps for run_id in step.run_ids}:
             return search.path
     return folder
 

@@ -142,9 +142,9 @@ def _begun(target: Target, requests: Mapping[str, Request], options: Mapping[str
 
 def _resumed(target: Target, options: Mapping[str, Any], arms: tuple[str, ...]) -> SweepFolder:
     """Find the sweep to go on with; UsageError if it is of another testbed or kind, or is asked to be another."""
-    from benchmark.journal import find_sweep
+    from benchmark.journal import SweepFolder
 
-    folder = find_sweep(target.results_dir, options["resume"])
+    folder = SweepFolder.find(target.results_dir, options["resume"])
     if folder.journal.arms != arms:
         command = "run" if folder.journal.arms == ("",) else "compare"
         raise UsageError(f"{folder.journal.sweep_id} was begun by `{command}`; resume it with `{command} --resume`")

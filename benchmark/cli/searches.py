@@ -39,16 +39,16 @@ def search(as_json: bool, stack: str | None, inventory: Path | None, settings: P
     from benchmark.capacity import run_search
 
     folder = _resumed(target, options) if options["resume"] else None
-    asked = taken_up(folder.search.options) if folder else options
+    asked = taken_up(folder.journal.options) if folder else options
     request = make_request(target.settings, target.results_dir, asked, (asked["maximum"],))
     if folder:
-        same_request(f"search {folder.search.search_id}", folder.search.request, request)
+        same_request(f"search {folder.journal.search_id}", folder.journal.request, request)
     else:
         folder = _begun(target, request, options)
     view = make_view()
     with target.open() as testbed, view:
         run_search(testbed, request, folder, view.observe, process_start())
-    found = folder.search
+    found = folder.journal
     if as_json:
         click.echo(found.to_json(), nl=False)
     else:
@@ -77,12 +77,12 @@ def _begun(target: Target, request: Request, options: Mapping[str, Any]) -> Sear
 
 def _resumed(target: Target, options: Mapping[str, Any]) -> SearchFolder:
     """Find the search to go on with; UsageError if it is of another testbed, or other limits are asked for now."""
-    from benchmark.search_journal import find_search
+    from benchmark.search_journal import SearchFolder
 
-    folder = find_search(target.results_dir, options["resume"])
-    what, known = f"search {folder.search.search_id}", folder.search.limits
-    same_testbed(what, folder.search.testbed_id, target)
-    same_options(what, folder.search.options, except_for=("limits",))
+    folder = SearchFolder.find(target.results_dir, options["resume"])
+    what, known = f"search {folder.journal.search_id}", folder.journal.limits
+    same_testbed(what, folder.journal.testbed_id, target)
+    same_options(what, folder.journal.options, except_for=("limits",))
     if (limits := _limits(options["limits"], known)) != known:
         then, now = (f"p99={each.p99_s:g}s achieved={each.achieved:.4g}" for each in (known, limits))
         raise UsageError(

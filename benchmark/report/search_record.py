@@ -8,7 +8,7 @@ from pathlib import Path
 
 from benchmark.report.search_charts import Point
 from benchmark.search import Limits, Step
-from benchmark.search_journal import Search, SearchFolder, Taken, read_search
+from benchmark.search_journal import Search, SearchFolder, Taken
 from benchmark.summary import Summary
 
 
@@ -21,7 +21,7 @@ class SearchRecord:
     @property
     def search(self) -> Search:
         """Its journal."""
-        return self.folder.search
+        return self.folder.journal
 
     @cached_property
     def runs(self) -> dict[str, Summary]:
@@ -66,7 +66,7 @@ class SearchRecord:
 
 def read_search_record(folder: Path) -> SearchRecord:
     """Read the search in `folder`; UsageError if it holds none."""
-    return SearchRecord(read_search(folder))
+    return SearchRecord(SearchFolder.read(folder))
 
 
 def missed(run: Summary, limits: Limits) -> list[str]:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmark.compare import Compared, Side, compare_sides, side_of
-from benchmark.journal import SweepFolder, read_sweep
+from benchmark.journal import SweepFolder
 from benchmark.repeats import over_repeats
 from benchmark.report import words
 from benchmark.report.chart import Chart
@@ -62,7 +62,7 @@ class Collection:
 
 def sweep_collection(folder: Path) -> Collection:
     """Read a sweep, or a comparison that was run as one; UsageError if `folder` holds none."""
-    sweep = read_sweep(folder)
+    sweep = SweepFolder.read(folder)
     arms = sweep.journal.arms
     sides = {arm.upper(): side_of(sweep, arm) for arm in arms} if len(arms) > 1 else {"": side_of(sweep)}
     measured = all(any(run.status == "ok" for run in side.summaries) for side in sides.values())
