@@ -121,45 +121,35 @@ class VultrRegion(pulumi.ComponentResource):
         )
 
     def _instance(self, host: CloudHost) -> pulumi.Output[dict[str, Any]]:
+        group = self._group.id if self._group else None
         server = vultr.Instance(
-            host.name,
-            plan=self._plan,
-            region=self._args.region,
-            os_id=self._os,
-            hostname=host.name,
-            label=f"{self._args.settings.testbed_id}-{host.name}",
-            tags=self._tags(host),
-            user_data=host.user_data,
-            ssh_key_ids=[self._key.id],
-            firewall_group_id=self._group.id if self._group else None,
-            enable_ipv6=False,
-            backups="disabled",
-            activation_email=False,
-            opts=self._kept(),
+            host.name, **self._ordered(host), firewall_group_id=group, backups="disabled", opts=self._kept()
         )
         power = self._power(host, server)
         facts = pulumi.Output.all(server.main_ip, host.host_key, power.state, server.vcpu_count, server.ram)
         return facts.apply(lambda known: self._host(host, *known))
 
     def _metal_server(self, host: CloudHost) -> pulumi.Output[dict[str, Any]]:
-        server = vultr.BareMetalServer(
-            host.name,
-            plan=self._plan,
-            region=self._args.region,
-            os_id=self._os,
-            hostname=host.name,
-            label=f"{self._args.settings.testbed_id}-{host.name}",
-            tags=self._tags(host),
-            user_data=host.user_data,
-            ssh_key_ids=[self._key.id],
-            enable_ipv6=False,
-            activation_email=False,
-            opts=self._kept(),
-        )
+        server = vultr.BareMetalServer(host.name, **self._ordered(host), opts=self._kept())
         power = self._power(host, server)
         memory = server.ram.apply(_megabytes)
         facts = pulumi.Output.all(server.main_ip, host.host_key, power.state, server.cpu_count, memory)
         return facts.apply(lambda known: self._host(host, *known))
+
+    def _ordered(self, host: CloudHost) -> dict[str, Any]:
+        """What servers of both kinds are ordered with."""
+        return {
+            "plan": self._plan,
+            "region": self._args.region,
+            "os_id": self._os,
+            "hostname": host.name,
+            "label": f"{self._args.settings.testbed_id}-{host.name}",
+            "tags": self._tags(host),
+            "user_data": host.user_data,
+            "ssh_key_ids": [self._key.id],
+            "enable_ipv6": False,
+            "activation_email": False,
+        }
 
     def _kept(self) -> pulumi.ResourceOptions:
         """A newer system or first-start script is for new hosts; running ones stay as they are."""

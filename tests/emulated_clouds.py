@@ -6,10 +6,8 @@ import json
 import os
 import socket
 import subprocess
-import sys
 import threading
-import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from unittest import mock
@@ -17,6 +15,8 @@ from unittest import mock
 from emulators.machine import Machine
 from emulators.site import AWS_SECRET, TOKEN, Site
 from pulumi_stack import Stack
+from runner import Runner
+from waiting import wait_for
 
 from benchmark.inventory import Host
 
@@ -29,6 +29,14 @@ operator_cidrs: [{operator}]
 scrape_interval: 500ms
 """
 """A testbed over both clouds; `{operator}` is this machine's network."""
+ONE_AWS_HOST = """\
+cloud_provider: aws
+regions: [us-east-1]
+specs: m5d.large
+instances: 1
+monitoring: false
+operator_cidrs: [{operator}]
+"""
 SECRETS = (TOKEN, AWS_SECRET, "PRIVATE KEY")
 
 
@@ -46,6 +54,12 @@ class Clouds:
         prefix = f"{self.stack.testbed_id}-"
         found = {machine.name: machine for machine in self.site.machines}
         return {name.removeprefix(prefix): one for name, one in found.items() if name.startswith(prefix)}
+
+    @property
+    def only_host(self) -> Host:
+        """The testbed's host, if it has one."""
+        (host,) = self.stack.inventory().hosts
+        return host
 
     def ssh(self, host: Host, command: str) -> str:
         """Run a command on a host with the stack's key; the host must have the key of the inventory."""
@@ -67,18 +81,8 @@ class Clouds:
 
     def benchmark(self, *arguments: str, exit_code: int = 0) -> str:
         """Run a command of the runner and return its standard output, or its errors where it printed nothing there."""
-        command = [sys.executable, "-m", "benchmark", *arguments]
-        done = subprocess.run(
-            command,
-            cwd=self.stack.project,
-            env=self.stack.environment,
-            capture_output=True,
-            text=True,
-            timeout=300,
-            check=False,
-        )
-        assert done.returncode == exit_code, f"{done.stdout}\n{done.stderr}"
-        return done.stdout or done.stderr
+        out, err = Runner(self.stack)(*arguments, codes=(exit_code,))
+        return out or err
 
     def summary(self) -> dict[str, object]:
         """The summary of the testbed's last run."""
@@ -124,14 +128,6 @@ def emulated_clouds(
             yield clouds
         finally:
             clouds.stack.destroy()
-
-
-def wait_for(condition: Callable[[], object], what: str, seconds: float = 120.0) -> None:
-    """Wait until a condition holds."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, f"{what} within {seconds:.0f} s"
-        time.sleep(0.1)
 
 
 def reaches(address: str, port: int) -> bool:

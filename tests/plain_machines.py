@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import itertools
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 
 import yaml
 from debian_repository import Repository
 from emulators.machine import Image, Machine
+from waiting import wait_for
 
 from benchmark.settings import Network
 from stacks.keys import generate_key
 from stacks.local.network import WideAreaNetwork, links_for
 
 LOGIN = "ada"
-DEADLINE_S = 180.0
 PACKAGES = (
     "prometheus", "prometheus-node-exporter", "prometheus-node-exporter-collectors", "etcd-server", "etcd-client",
 )  # fmt: skip
@@ -51,7 +50,7 @@ class PlainMachines:
                 self._ends.callback(self.machines[each].remove)
                 self.machines[each].create(self._cloud_config(port))
             for machine in self.machines.values():
-                wait_for(machine.path("/var/lib/installed").exists, f"{machine.name} is installed")
+                wait_for(machine.path("/var/lib/installed").exists, f"{machine.name} is installed", 180.0)
         except BaseException:
             self.close()
             raise
@@ -90,10 +89,3 @@ class PlainMachines:
     def close(self) -> None:
         """End everything."""
         self._ends.close()
-
-
-def wait_for(condition: Callable[[], object], what: str, seconds: float = DEADLINE_S) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, f"{what} within {seconds:.0f} s"
-        time.sleep(0.05)

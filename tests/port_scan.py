@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from emulated_clouds import wait_for
 from emulators.machine import Machine
+from waiting import wait_for
 
 DEADLINE_S = 180.0
 

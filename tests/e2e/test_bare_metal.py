@@ -8,8 +8,6 @@ from collections.abc import Iterator
 import pytest
 from emulated_clouds import Clouds, emulated_clouds, reaches
 
-from benchmark.inventory import Host
-
 pytestmark = pytest.mark.e2e
 
 SETTINGS = """\
@@ -30,13 +28,8 @@ def metal(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clouds]:
         yield clouds
 
 
-def only_host(clouds: Clouds) -> Host:
-    (host,) = clouds.stack.inventory().hosts
-    return host
-
-
 def test_a_bare_metal_server_is_a_host_like_any_other(metal: Clouds) -> None:
-    host = only_host(metal)
+    host = metal.only_host
     assert (host.provider, host.specs, host.cpus, host.memory_mb) == ("vultr", "vbm-4c-32gb", 4, 32768)
     found = json.loads(metal.benchmark("status", "--json"))
     assert found["hosts"] == {host.name: "ready"}
@@ -46,20 +39,20 @@ def test_a_bare_metal_server_is_a_host_like_any_other(metal: Clouds) -> None:
 
 
 def test_the_firewall_of_a_bare_metal_server_is_its_own(metal: Clouds) -> None:
-    host = only_host(metal)
+    host = metal.only_host
     assert "policy drop" in metal.ssh(host, "sudo nft list chain inet geobench input")
     assert not reaches(host.address, 9100)
 
 
 def test_a_bare_metal_server_is_stopped_and_started_and_keeps_its_address(metal: Clouds) -> None:
-    before = only_host(metal)
+    before = metal.only_host
     metal.stack.up("-c", "state=stopped")
-    assert only_host(metal).state == "stopped"
+    assert metal.only_host.state == "stopped"
     assert [machine.running for machine in metal.machines.values()] == [False]
     assert json.loads(metal.benchmark("status", "--json"))["hosts"] == {before.name: "stopped"}
     metal.stack.up("-c", "state=running")
     metal.wait_until_ready()
-    assert only_host(metal) == before
+    assert metal.only_host == before
     assert json.loads(metal.benchmark("status", "--json"))["hosts"] == {before.name: "ready"}
 
 

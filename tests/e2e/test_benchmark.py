@@ -7,16 +7,15 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-from pulumi_stack import Stack
+from runner import Runner, running
+from waiting import wait_for
 
 pytestmark = pytest.mark.e2e
 
-DEADLINE_S = 60.0
 SHORT = ("run", "--loads", "60", "--committee", "3", "--duration", "3s", "--warm-up", "1s")
 SETTINGS = """\
 regions: [us-east-1, eu-west-1, ap-northeast-1]
@@ -27,53 +26,14 @@ ssh_timeout: 5s
 """
 
 
-class Runner:
-    """`python -m benchmark` on the testbed of a stack."""
-
-    def __init__(self, stack: Stack) -> None:
-        self.stack = stack
-
-    def start(self, *arguments: str) -> subprocess.Popen[str]:
-        return subprocess.Popen(
-            [sys.executable, "-m", "benchmark", *arguments],
-            cwd=self.stack.project, env=self.stack.environment, stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        )  # fmt: skip
-
-    def __call__(self, *arguments: str, code: int = 0) -> tuple[str, str]:
-        process = self.start(*arguments)
-        out, err = process.communicate(timeout=180)
-        assert process.returncode == code, f"{' '.join(arguments)}: exit code {process.returncode}\n{out}\n{err}"
-        assert "Traceback" not in err
-        return out, err
-
-    @property
-    def results(self) -> Path:
-        return self.stack.project / "results" / self.stack.testbed_id
-
-    def latest(self) -> dict[str, Any]:
-        found: dict[str, Any] = json.loads((self.results / "latest" / "summary.json").read_text())
-        return found
-
-    def on(self, host: str, command: str) -> str:
-        return self("ssh", host, "bash", "-c", f"'{command}'")[0]
-
-
 @pytest.fixture(scope="module")
 def runner(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runner]:
-    stack = Stack(tmp_path_factory.mktemp("stack"), "e2erun", SETTINGS)
-    try:
-        stack.up()
-        yield Runner(stack)
-    finally:
-        stack.destroy()
+    with running(tmp_path_factory.mktemp("stack"), "e2erun", SETTINGS) as made:
+        yield made
 
 
-def wait_for(condition: Callable[[], object], what: str) -> None:
-    end = time.monotonic() + DEADLINE_S
-    while not condition():
-        assert time.monotonic() < end, f"{what}: not within {DEADLINE_S:g} s"
-        time.sleep(0.02)
+def on(runner: Runner, host: str, command: str) -> str:
+    return runner("ssh", host, "bash", "-c", f"'{command}'")[0]
 
 
 def phases(folder: Path) -> list[str]:
@@ -177,7 +137,7 @@ def test_one_run_at_a_time(runner: Runner) -> None:
     process = runner.start("run", "--loads", "60", "--committee", "3", "--duration", "60s", "--warm-up", "0s")
     try:
         wait_for_phase(runner, "measure", before)
-        _, err = runner(*SHORT, code=3)
+        _, err = runner(*SHORT, codes=(3,))
         assert f"(process {process.pid}) since 2" in err
         assert "stop --force" in err
         runner("stop", "--force")
@@ -195,7 +155,7 @@ def test_a_node_that_dies_ends_the_run_with_its_last_lines(runner: Runner) -> No
     folder = wait_for_phase(runner, "measure", before)
     host = json.loads((folder / "manifest.json").read_text())["placement"]["nodes"][1]
     began = time.monotonic()
-    runner.on(host, "read -r pid _ <geobench/run/node-1/pid && kill -KILL $pid")
+    on(runner, host, "read -r pid _ <geobench/run/node-1/pid && kill -KILL $pid")
     _, err = process.communicate(timeout=60)
     assert process.returncode == 1, err
     assert time.monotonic() - began < 20
@@ -210,7 +170,7 @@ def test_a_port_in_use_is_named_before_anything_starts(runner: Runner) -> None:
     holder = runner.start("ssh", host, f'exec timeout 100 python3 -c "{serve}"')
     try:
         wait_for(lambda: ":2379 " in runner("ssh", host, "ss -ltn")[0], "a listener on 2379")
-        _, err = runner("run", "--loads", "60", code=3)
+        _, err = runner("run", "--loads", "60", codes=(3,))
         assert f"{host}: port 2379 is in use" in err
     finally:
         runner("ssh", host, "pkill -f [c]reate_server || true")
@@ -232,5 +192,5 @@ def test_results_and_logs_are_found_again(runner: Runner) -> None:
     listed = json.loads(runner("results", "--json")[0])
     assert summary["run_id"] in [each["run_id"] for each in listed]
     assert "etcd" in runner("logs", summary["run_id"], "node-0")[0]
-    _, err = runner("logs", summary["run_id"], "node-9", code=2)
+    _, err = runner("logs", summary["run_id"], "node-9", codes=(2,))
     assert "node-0" in err

@@ -9,20 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from emulated_clouds import Clouds, emulated_clouds
+from emulated_clouds import ONE_AWS_HOST, Clouds, emulated_clouds
 
 from benchmark.inventory import Host
 
 pytestmark = pytest.mark.e2e
 
-SETTINGS = """\
-cloud_provider: aws
-regions: [us-east-1]
-specs: m5d.large
-instances: 1
-monitoring: false
-operator_cidrs: [{operator}]
-"""
 DISK_LINKS = "/dev/disk/by-id/nvme-Amazon_EC2_NVMe_Instance_Storage_"
 
 
@@ -37,17 +29,12 @@ def loop_devices(folder: Path) -> list[str]:
 def disks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clouds]:
     """A host whose type has a disk of 75 GB."""
     folder = tmp_path_factory.mktemp("disks")
-    with emulated_clouds(folder, "disks", SETTINGS) as clouds:
+    with emulated_clouds(folder, "disks", ONE_AWS_HOST) as clouds:
         clouds.stack.up()
         clouds.wait_until_ready()
         yield clouds
         clouds.stack.destroy()
         assert loop_devices(folder) == []
-
-
-def only_host(clouds: Clouds) -> Host:
-    (host,) = clouds.stack.inventory().hosts
-    return host
 
 
 def mounted(clouds: Clouds, host: Host) -> tuple[str, str, str]:
@@ -58,7 +45,7 @@ def mounted(clouds: Clouds, host: Host) -> tuple[str, str, str]:
 
 
 def test_the_folder_of_benchmarks_is_on_the_local_disk(disks: Clouds) -> None:
-    host = only_host(disks)
+    host = disks.only_host
     assert mounted(disks, host) == ("/dev/nvme1n1", "ext4", "ubuntu:ubuntu")
     assert disks.ssh(host, f"readlink -f {DISK_LINKS}*_1") == "/dev/nvme1n1"
     assert 70e9 < int(disks.ssh(host, "df -B1 --output=size geobench | tail -1")) < 75e9
@@ -66,7 +53,7 @@ def test_the_folder_of_benchmarks_is_on_the_local_disk(disks: Clouds) -> None:
 
 
 def test_a_restart_without_a_stop_keeps_what_is_on_the_disk(disks: Clouds) -> None:
-    host = only_host(disks)
+    host = disks.only_host
     disks.ssh(host, "echo kept >geobench/file")
     disks.ssh(host, "sudo umount geobench && sudo systemctl restart geobench-disk")
     assert mounted(disks, host) == ("/dev/nvme1n1", "ext4", "ubuntu:ubuntu")
@@ -74,7 +61,7 @@ def test_a_restart_without_a_stop_keeps_what_is_on_the_disk(disks: Clouds) -> No
 
 
 def test_a_disk_that_cannot_be_used_is_told_by_status(disks: Clouds) -> None:
-    host = only_host(disks)
+    host = disks.only_host
     disks.ssh(host, "sudo umount geobench && sudo mkswap -q /dev/nvme1n1 && ! sudo systemctl restart geobench-disk")
     found = json.loads(disks.benchmark("status", "--json", exit_code=3))
     assert found["hosts"] == {host.name: "failed"}
@@ -83,12 +70,12 @@ def test_a_disk_that_cannot_be_used_is_told_by_status(disks: Clouds) -> None:
 
 
 def test_after_a_stop_the_disk_is_a_new_one(disks: Clouds) -> None:
-    before = disks.ssh(only_host(disks), f"ls {DISK_LINKS}*_1")
+    before = disks.ssh(disks.only_host, f"ls {DISK_LINKS}*_1")
     disks.stack.up("-c", "state=stopped")
     assert loop_devices(disks.folder) == []
     disks.stack.up("-c", "state=running")
     disks.wait_until_ready()
-    host = only_host(disks)
+    host = disks.only_host
     assert mounted(disks, host) == ("/dev/nvme1n1", "ext4", "ubuntu:ubuntu")
     assert disks.ssh(host, "ls -A geobench") == "lost+found"
     assert disks.ssh(host, f"ls {DISK_LINKS}*_1") != before
@@ -97,7 +84,7 @@ def test_after_a_stop_the_disk_is_a_new_one(disks: Clouds) -> None:
 def test_another_type_of_instance_brings_its_own_disk(disks: Clouds) -> None:
     disks.stack.up("-c", "specs=m5d.2xlarge")
     disks.wait_until_ready()
-    host = only_host(disks)
+    host = disks.only_host
     assert (host.specs, host.cpus) == ("m5d.2xlarge", 8)
     assert 280e9 < int(disks.ssh(host, "df -B1 --output=size geobench | tail -1")) < 300e9
 

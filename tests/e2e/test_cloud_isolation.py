@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from emulated_clouds import SETTINGS, Clouds, connects, emulated_site, wait_for
+from emulated_clouds import SETTINGS, Clouds, connects, emulated_site
 from emulators.machine import Machine
 from port_scan import Ports, scan, senders
+from waiting import wait_for
 
 pytestmark = pytest.mark.e2e
 

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 
 import pytest
-from emulated_clouds import SECRETS, Clouds, connects, emulated_clouds, holding, reaches, wait_for, watched_commands
+from emulated_clouds import SECRETS, Clouds, connects, emulated_clouds, holding, reaches, watched_commands
+from waiting import wait_for
 
 pytestmark = pytest.mark.e2e
 

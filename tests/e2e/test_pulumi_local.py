@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import json
 import subprocess
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from pulumi_stack import Stack
+from waiting import wait_for
 
 from stacks.local.network import WideAreaNetwork
 
 pytestmark = pytest.mark.e2e
 
 ROOT = Path(__file__).resolve().parents[2]
-DEADLINE_S = 20.0
 
 
 @pytest.fixture(scope="module")
@@ -29,13 +28,6 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
             yield made
         finally:
             made.destroy()
-
-
-def wait_for(condition: Callable[[], object], what: str) -> None:
-    deadline = time.monotonic() + DEADLINE_S
-    while not condition():
-        assert time.monotonic() < deadline, f"{what} within {DEADLINE_S:.0f} s"
-        time.sleep(0.05)
 
 
 def changes(report: str) -> dict[str, int]:

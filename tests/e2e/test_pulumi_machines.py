@@ -17,8 +17,9 @@ from typing import Any
 
 import pytest
 import yaml
-from plain_machines import LOGIN, PlainMachines, wait_for
+from plain_machines import LOGIN, PlainMachines
 from pulumi_stack import ROOT, Stack
+from waiting import wait_for
 
 from benchmark.inventory import Host
 from benchmark.machine_setup import command

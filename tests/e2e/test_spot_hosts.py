@@ -6,23 +6,12 @@ import json
 from collections.abc import Iterator
 
 import pytest
-from emulated_clouds import Clouds, emulated_clouds
+from emulated_clouds import ONE_AWS_HOST, Clouds, emulated_clouds
 from emulators.provider import CloudError
-
-from benchmark.inventory import Host
 
 pytestmark = pytest.mark.e2e
 
-SETTINGS = """\
-cloud_provider: aws
-regions: [us-east-1]
-specs: m5d.large
-instances: 1
-monitoring: false
-operator_cidrs: [{operator}]
-spot: true
-ssh_timeout: 3s
-"""
+SETTINGS = ONE_AWS_HOST + "spot: true\nssh_timeout: 3s\n"
 SPOT_USD, ADDRESS_USD, DISK_USD = 0.126 * 0.3, 0.005, 100 * 0.088 / 730
 
 
@@ -34,11 +23,6 @@ def spot(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clouds]:
         yield clouds
 
 
-def only_host(clouds: Clouds) -> Host:
-    (host,) = clouds.stack.inventory().hosts
-    return host
-
-
 def lifecycles(clouds: Clouds) -> list[str | None]:
     """Of the instances that EC2 has and that are not terminated."""
     asked = [{"Name": "instance-state-name", "Values": ["pending", "running", "stopped"]}]
@@ -47,7 +31,7 @@ def lifecycles(clouds: Clouds) -> list[str | None]:
 
 
 def test_a_spot_host_costs_the_spot_price(spot: Clouds) -> None:
-    host = only_host(spot)
+    host = spot.only_host
     assert lifecycles(spot) == ["spot"]
     found = json.loads(spot.benchmark("status", "--json"))
     assert found["hosts"] == {host.name: "ready"}
@@ -65,7 +49,7 @@ def test_a_spot_host_is_not_stopped(spot: Clouds) -> None:
 
 
 def test_a_spot_host_that_amazon_takes_back_is_noticed_and_made_anew(spot: Clouds) -> None:
-    before = only_host(spot)
+    before = spot.only_host
     spot.site.aws.take_back(f"spot-{before.name}")
     shown = spot.benchmark("status", exit_code=3)
     assert f"{before.name}: unreachable" in shown
@@ -73,7 +57,7 @@ def test_a_spot_host_that_amazon_takes_back_is_noticed_and_made_anew(spot: Cloud
     failed = spot.stack.run("up", "--yes", "--skip-preview")
     assert failed.returncode != 0
     assert "if it has ended, `pulumi refresh` notices and `pulumi up` makes it anew" in failed.stdout
-    assert only_host(spot) == before  # what failed forgets nothing
+    assert spot.only_host == before  # what failed forgets nothing
     spot.stack.pulumi("refresh", "--yes", "--skip-preview")
     spot.stack.up()
     spot.wait_until_ready()

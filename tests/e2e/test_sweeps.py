@@ -3,49 +3,26 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
-import time
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from pulumi_stack import Stack
+from runner import Runner, running
+from waiting import wait_for
 
 pytestmark = pytest.mark.e2e
 
-DEADLINE_S = 90.0
 SETTINGS = (
     "regions: [us-east-1, eu-west-1]\ninstances: 2\nscrape_interval: 500ms\nwarm_up: 2s\nbenchmark_duration: 4s\n"
 )
 RUNS = ("--committee", "3")
 
 
-class Runner:
-    """`python -m benchmark` on the testbed of a stack."""
-
-    def __init__(self, stack: Stack) -> None:
-        self.stack = stack
-
-    @property
-    def results(self) -> Path:
-        return self.stack.project / "results" / self.stack.testbed_id
-
-    def start(self, *arguments: str) -> subprocess.Popen[str]:
-        command = [sys.executable, "-m", "benchmark", *arguments]
-        return subprocess.Popen(
-            command, cwd=self.stack.project, env=self.stack.environment, stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        )  # fmt: skip
+class Busy(Runner):
+    """A runner on a machine that may be busy: that makes runs invalid, and then the exit code is 1."""
 
     def __call__(self, *arguments: str, codes: tuple[int, ...] = (0, 1)) -> tuple[str, str]:
-        """Run a command; a busy machine may make runs invalid, and then the exit code is 1."""
-        process = self.start(*arguments)
-        out, err = process.communicate(timeout=400)
-        assert process.returncode in codes, f"{' '.join(arguments)}: {process.returncode}\n{out}\n{err}"
-        assert "Traceback" not in err
-        return out, err
+        return super().__call__(*arguments, codes=codes)
 
     def journal(self, name: str = "sweep.json") -> dict[str, Any]:
         """The journal of the newest sweep, or search."""
@@ -55,23 +32,12 @@ class Runner:
 
 
 @pytest.fixture(scope="module")
-def runner(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runner]:
-    stack = Stack(tmp_path_factory.mktemp("sweeps"), "e2esweep", SETTINGS)
-    try:
-        stack.up()
-        yield Runner(stack)
-    finally:
-        stack.destroy()
+def runner(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Busy]:
+    with running(tmp_path_factory.mktemp("sweeps"), "e2esweep", SETTINGS) as made:
+        yield Busy(made.stack)
 
 
-def wait_for(condition: Callable[[], object], what: str) -> None:
-    end = time.monotonic() + DEADLINE_S
-    while not condition():
-        assert time.monotonic() < end, f"{what}: not within {DEADLINE_S:g} s"
-        time.sleep(0.05)
-
-
-def measuring(runner: Runner, number: int) -> bool:
+def measuring(runner: Busy, number: int) -> bool:
     """Whether run `number` of the newest sweep is being measured."""
     if not any(runner.results.glob("*/sweep.json")):
         return False
@@ -79,12 +45,12 @@ def measuring(runner: Runner, number: int) -> bool:
     return len(tried) >= number and is_measured(runner, tried[number - 1])
 
 
-def is_measured(runner: Runner, run_id: str) -> bool:
+def is_measured(runner: Busy, run_id: str) -> bool:
     events = runner.results / run_id / "events.jsonl"
     return events.exists() and '"name": "measure"' in events.read_text()
 
 
-def test_a_killed_sweep_is_resumed_without_repeating_what_is_done(runner: Runner) -> None:
+def test_a_killed_sweep_is_resumed_without_repeating_what_is_done(runner: Busy) -> None:
     process = runner.start("run", "--loads", "20", "40", "--repeat", "2", "--shuffle", *RUNS)
     try:
         wait_for(lambda: measuring(runner, 2), "the second run is measured")
@@ -113,7 +79,7 @@ def test_a_killed_sweep_is_resumed_without_repeating_what_is_done(runner: Runner
     assert json.loads(again)["sweep"] == after
 
 
-def test_a_sweep_is_resumed_only_as_it_was_begun(runner: Runner) -> None:
+def test_a_sweep_is_resumed_only_as_it_was_begun(runner: Busy) -> None:
     settings = runner.stack.project / "s.yaml"
     kept = settings.read_text()
     settings.write_text(f"{kept}node_parameters: {{heartbeat_ms: 77}}\n")
@@ -124,7 +90,7 @@ def test_a_sweep_is_resumed_only_as_it_was_begun(runner: Runner) -> None:
     assert "was begun with other settings: node_parameters" in err
 
 
-def test_a_system_that_fails_is_recorded_and_the_sweep_goes_on(runner: Runner) -> None:
+def test_a_system_that_fails_is_recorded_and_the_sweep_goes_on(runner: Busy) -> None:
     known = {path.parent.name for path in runner.results.glob("*/sweep.json")}
     process = runner.start("run", "--loads", "20", "--repeat", "2", "--duration", "12s", *RUNS)
     try:
@@ -143,7 +109,7 @@ def test_a_system_that_fails_is_recorded_and_the_sweep_goes_on(runner: Runner) -
     assert "the system failed, which is a result" in err
 
 
-def test_two_sides_are_run_in_turn_and_compared(runner: Runner) -> None:
+def test_two_sides_are_run_in_turn_and_compared(runner: Busy) -> None:
     words = (
         "--a",
         "committee=1",
@@ -179,7 +145,7 @@ def steps_of(document: dict[str, Any]) -> list[tuple[int, bool | None]]:
     return [(step["load_tps"], step["met"]) for step in document["steps"]]
 
 
-def test_a_search_ends_with_an_answer_and_a_report(runner: Runner) -> None:
+def test_a_search_ends_with_an_answer_and_a_report(runner: Busy) -> None:
     out, err = runner("search", *SEARCH, "--json")
     found = json.loads(out)
     assert steps_of(found) == STEPS
@@ -192,7 +158,7 @@ def test_a_search_ends_with_an_answer_and_a_report(runner: Runner) -> None:
     assert all(run_id in page for step in found["steps"] for run_id in step["run_ids"])
 
 
-def test_a_killed_search_is_resumed_and_ends_as_if_it_had_not_been(runner: Runner) -> None:
+def test_a_killed_search_is_resumed_and_ends_as_if_it_had_not_been(runner: Busy) -> None:
     known = set(runner.results.glob("*/search.json"))
     process = runner.start("search", *SEARCH)
 
@@ -229,7 +195,7 @@ def test_a_killed_search_is_resumed_and_ends_as_if_it_had_not_been(runner: Runne
     assert "nothing to do" in err
 
 
-def test_mistakes_are_told_before_anything_is_touched(runner: Runner) -> None:
+def test_mistakes_are_told_before_anything_is_touched(runner: Busy) -> None:
     for words, said in (
         (("run",), "no load is asked for"),
         (("run", "--resume", "2001"), "0 sweeps are called '2001'"),

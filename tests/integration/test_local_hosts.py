@@ -6,12 +6,12 @@ import contextlib
 import dataclasses
 import signal
 import subprocess
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from waiting import wait_for
 
 from benchmark.errors import InfrastructureError
 from benchmark.inventory import NODE_EXPORTER_PORT, TARGETS_DIRECTORY
@@ -25,7 +25,6 @@ from stacks.monitoring import monitoring_files
 pytestmark = pytest.mark.integration
 
 REGIONS = ("us-east-1", "us-east-2")
-DEADLINE_S = 20.0
 
 
 class Testbed:
@@ -99,13 +98,6 @@ def scratch(testbed: Testbed) -> Iterator[str]:
     name = "us-east-2-9"
     yield name
     testbed.host(name).remove()
-
-
-def wait_for(condition: Callable[[], object], what: str) -> None:
-    deadline = time.monotonic() + DEADLINE_S
-    while not condition():
-        assert time.monotonic() < deadline, f"{what} within {DEADLINE_S:.0f} s"
-        time.sleep(0.05)
 
 
 def http_get(address: str, port: int, path: str, seconds: int = 10) -> str:
