@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import io
 import json
+import socket
+import threading
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -123,6 +126,28 @@ def test_the_status_as_json(options: tuple[str, ...], capsys: pytest.CaptureFixt
     found = json.loads(capsys.readouterr().out)
     assert (found["testbed_id"], found["hosts"]) == ("t", {"a-0": "ready", "a-1": "ready", "b-0": "ready"})
     assert (found["hourly_cost_usd"], found["cost_so_far_usd"], found["expires_at"]) == (None, None, {})
+
+
+def test_status_asks_a_host_that_is_lost_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, server: Sshd, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    asked: list[object] = []
+    with socket.create_server(("127.0.0.1", 0)) as gone:
+
+        def refuse() -> None:
+            with suppress(OSError):  # the end
+                while True:
+                    connection, origin = gone.accept()
+                    asked.append(origin)
+                    connection.close()
+
+        threading.Thread(target=refuse, daemon=True).start()
+        lost = server.host("a-0").model_copy(update={"ssh_port": gone.getsockname()[1]})
+        assert call("status", "--json", *write(tmp_path, [lost], key=str(server.user_key))) == 3
+        gone.shutdown(socket.SHUT_RDWR)
+    assert json.loads(capsys.readouterr().out)["hosts"] == {"a-0": "unreachable"}
+    assert len(asked) == 1
 
 
 def test_lost_hosts_of_a_provider_and_of_the_users_own_need_different_things() -> None:

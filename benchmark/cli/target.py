@@ -71,8 +71,8 @@ class Target:
         return self.project / self.settings.results_dir
 
     @contextmanager
-    def open(self) -> Iterator[Testbed]:
-        """The testbed, not connected yet; everything is closed at the end."""
+    def open(self, retries: int | None = None) -> Iterator[Testbed]:
+        """The testbed, not connected yet; everything is closed at the end. `retries` wins over the settings."""
         from benchmark.remote import Fleet
         from benchmark.testbed import Testbed
 
@@ -81,7 +81,7 @@ class Target:
             self.inventory.ssh.user,
             self.private_key,
             timeout=self.settings.ssh_timeout,
-            retries=self.settings.ssh_retries,
+            retries=self.settings.ssh_retries if retries is None else retries,
         )
         with fleet:
             yield Testbed(self.inventory, fleet, self.settings)
