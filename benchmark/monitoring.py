@@ -99,12 +99,16 @@ def targets(hosts: Sequence[Host], endpoints: Iterable[Endpoint]) -> dict[str, s
     return {f"{job}.json": json.dumps(group, indent=1) + "\n" for job, group in groups.items()}
 
 
+def scraped_at(host: Host, port: int) -> str:
+    """Return the address of a target, which Prometheus makes its label `instance`."""
+    return f"[{host.address}]:{port}" if ":" in host.address else f"{host.address}:{port}"
+
+
 def _target(host: Host, job: Job, port: int, path: str = "/metrics") -> dict[str, Any]:
-    address = f"[{host.address}]" if ":" in host.address else host.address
     labels = {"job": job, "host": host.name, "region": host.region, "role": host.role}
     if path != "/metrics":
         labels["__metrics_path__"] = path
-    return {"targets": [f"{address}:{port}"], "labels": labels}
+    return {"targets": [scraped_at(host, port)], "labels": labels}
 
 
 def marks(run: str, events: Iterable[Mark]) -> str:
@@ -187,12 +191,15 @@ class Prometheus:
         answer = self._query(f'min by (host) (up{{job="{job}"}})')
         return {entry["metric"]["host"]: entry["value"][1] == "1" for entry in answer}
 
-    def scraped(self, since: float) -> set[tuple[str, str]]:
-        """Return the (job, host) pairs whose targets all were scraped with success after `since` (Unix seconds)."""
-        answer = self._query(
-            f"min by (job, host) (timestamp(up)) > {since:.3f} and on (job, host) min by (job, host) (up) == 1"
-        )
-        return {(entry["metric"]["job"], entry["metric"]["host"]) for entry in answer}
+    def scraped(self, since: float) -> set[tuple[str, str, str]]:
+        """Return the (job, host, address) of the targets that were scraped with success after `since` (Unix seconds).
+
+        Each by its address: a host that was stopped has another one when it starts again, and of a Prometheus that was
+        stopped with it nobody hears for five minutes that the former target is gone.
+        """
+        answer = self._query(f"timestamp(up) > {since:.3f} and up == 1")
+        labels = [entry["metric"] for entry in answer]
+        return {(one["job"], one["host"], one["instance"]) for one in labels}
 
     def progress(self, window: timedelta, metrics: Metrics = LOAD_GENERATOR) -> Progress:
         """Return what was done over the last `window`, in one request: for display, not for results.

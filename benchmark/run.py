@@ -21,7 +21,7 @@ from benchmark.events import Timeline
 from benchmark.inventory import MARKS_FILE
 from benchmark.logs import LogReport, collect_command, collected, parse_report, script
 from benchmark.manifest import manifest
-from benchmark.monitoring import Mark, Series, marks, write_samples
+from benchmark.monitoring import Mark, Series, marks, scraped_at, write_samples
 from benchmark.placement import endpoints
 from benchmark.prepare import Prepared
 from benchmark.protocols import Plan, Process
@@ -190,13 +190,14 @@ class Run:
 
     def _wait_scraped(self, supervised: Supervision) -> None:
         """Wait until Prometheus has a sample of every node and client of this run."""
-        wanted = {(e.job, e.host) for e in endpoints(self.processes)}
+        hosts = self.testbed.inventory.host
+        wanted = {(e.job, e.host, scraped_at(hosts(e.host), e.port)) for e in endpoints(self.processes)}
         since = max(life.started or 0.0 for life in supervised.lives.values())
         deadline = time.monotonic() + _SCRAPE_DEADLINE_S
         while missing := wanted - self.prepared.prometheus.scraped(since):
             supervised.check()
             if time.monotonic() > deadline:
-                listed = ", ".join(sorted(f"{job} on {host}" for job, host in missing)[:8])
+                listed = ", ".join(sorted(f"{job} on {host}" for job, host, _ in missing)[:8])
                 raise InfrastructureError(
                     f"Prometheus has no sample of {listed} after {_SCRAPE_DEADLINE_S:g} s; "
                     "`python -m benchmark grafana` leads to its targets page"

@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, TypeVar
@@ -27,7 +28,7 @@ import pytest
 from benchmark import monitoring
 from benchmark.errors import InfrastructureError
 from benchmark.inventory import PROMETHEUS_PORT, TARGETS_DIRECTORY, Host
-from benchmark.monitoring import Endpoint, Mark, Prometheus, marks, targets
+from benchmark.monitoring import Endpoint, Mark, Prometheus, marks, scraped_at, targets
 from stacks.monitoring import CONFIG_FILE, DASHBOARDS, STORAGE, monitoring_files, prometheus_arguments
 
 pytestmark = pytest.mark.integration
@@ -176,7 +177,7 @@ def prometheus(folder: Path) -> Iterator[str]:
             text = text.replace(old, new)
         return text
 
-    (folder / "targets").mkdir()
+    (folder / "targets").mkdir(exist_ok=True)
     (folder / "prometheus.yml").write_text(here(monitoring_files(INTERVAL)[CONFIG_FILE]))
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(["prometheus", *map(here, prometheus_arguments())], stdout=log, stderr=log)
@@ -321,8 +322,25 @@ def test_scraped_names_targets_with_a_sample_after_the_time_given(scraped: Scrap
         (j, h.name) for j in ("host", "node") for h in HOSTS
     }
     since = time.time()
-    wait_for(lambda: scraped.client.scraped(since) == wanted, f"scraped after {since}")
+    wait_for(lambda: {pair[:2] for pair in scraped.client.scraped(since)} == wanted, f"scraped after {since}")
+    addresses = {address for job, _, address in scraped.client.scraped(since) if job == "client"}
+    assert addresses == {scraped_at(one, scraped.machine.port) for one in HOSTS[:2]}
     assert scraped.client.scraped(time.time() + 60) == set()
+
+
+def _includes(client: Prometheus, since: float, wanted: set[tuple[str, str, str]]) -> bool:
+    return wanted <= client.scraped(since)
+
+
+def test_a_host_that_was_stopped_and_has_another_address_is_scraped(tmp_path: Path) -> None:
+    with serving() as machine:
+        for address in ("127.0.0.1", "127.0.0.9"):  # Prometheus is stopped in between, as its host is
+            there = HOSTS[0].model_copy(update={"address": address})
+            with prometheus(tmp_path) as url, Prometheus(url) as client:
+                running = Scraped(url, client, machine, tmp_path / "targets")
+                running.write(targets([there], [Endpoint(there.name, machine.port, "node", "/node/metrics")]))
+                wanted = {("node", there.name, scraped_at(there, machine.port))}
+                wait_for(partial(_includes, client, time.time(), wanted), f"scraped at {address}")
 
 
 def test_progress_agrees_with_what_the_clients_do(scraped: Scraped) -> None:
