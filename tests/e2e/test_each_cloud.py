@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -26,7 +27,7 @@ class Case:
     def settings(self) -> str:
         return (
             f"cloud_provider: {self.cloud}\nregions: [{', '.join(self.regions)}]\nspecs: {self.specs}\ninstances: 2\n"
-            "operator_cidrs: [{operator}]\nscrape_interval: 500ms\n"
+            "operator_cidrs: [{operator}]\nscrape_interval: 500ms\ngrafana_public: true\n"
         )
 
 
@@ -65,6 +66,17 @@ def left_on_aws(cloud: Clouds, region: str) -> list[str]:
     return [str(one) for some in found for one in some if one.get("State") != "delete-complete"]
 
 
+def answer(address: str, port: int) -> str:
+    """What this machine, the operator's, is answered."""
+    try:
+        with socket.create_connection((address, port), timeout=2.0):
+            return "open"
+    except ConnectionRefusedError:
+        return "refused"
+    except TimeoutError:
+        return "silent"
+
+
 def test_its_hosts_become_ready_and_cost_what_the_cloud_says(cloud: Clouds, case: Case) -> None:
     cloud.wait_until_ready()
     names = [f"{region}-{index}" for region in case.regions for index in (0, 1)]
@@ -74,6 +86,18 @@ def test_its_hosts_become_ready_and_cost_what_the_cloud_says(cloud: Clouds, case
     shown = cloud.benchmark("status")
     assert shown.count("2 ready") == 2
     assert f"${case.hourly_usd:.2f}" in shown
+
+
+def test_a_public_grafana_has_an_address_a_password_and_a_way_in(cloud: Clouds) -> None:
+    monitoring, *others = cloud.stack.inventory().hosts
+    assert cloud.stack.pulumi("stack", "output", "grafana_url").strip() == f"http://{monitoring.address}:3000"
+    assert "grafana_password" in cloud.stack.pulumi("stack", "output")
+    password = cloud.stack.pulumi("stack", "output", "grafana_password", "--show-secrets").strip()
+    assert len(password) == 20
+    assert password not in cloud.stack.pulumi("stack", "export") + cloud.stack.pulumi("stack", "output")
+    # The emulated clouds have no Grafana, so the open port is one where nobody listens.
+    assert "warning: " + monitoring.name + ": Grafana was not installed" in cloud.benchmark("status")
+    assert [answer(host.address, 3000) for host in (monitoring, *others)] == ["refused"] + ["silent"] * 3
 
 
 def test_a_benchmark_offers_the_load_that_was_asked_for(cloud: Clouds) -> None:
