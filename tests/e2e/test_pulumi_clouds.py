@@ -7,15 +7,18 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 
 import pytest
-from emulated_clouds import SECRETS, Clouds, connects, emulated_clouds, holding, reaches, watched_commands
+from emulated_clouds import SECRETS, SETTINGS, Clouds, connects, emulated_clouds, holding, reaches, watched_commands
 from waiting import wait_for
 
 pytestmark = pytest.mark.e2e
 
+REPOSITORY_TOKEN = "REP0SITORY-T0KEN-0F-THE-TESTS"
+
 
 @pytest.fixture(scope="module")
 def clouds(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clouds]:
-    with emulated_clouds(tmp_path_factory.mktemp("clouds"), "clouds") as made:
+    repository = f"repository: {{{{url: 'https://me:{REPOSITORY_TOKEN}@git.example/system', commit: main}}}}\n"
+    with emulated_clouds(tmp_path_factory.mktemp("clouds"), "clouds", SETTINGS + repository) as made:
         made.stack.up()
         yield made
 
@@ -61,13 +64,13 @@ def test_a_benchmark_runs_on_hosts_of_two_clouds(clouds: Clouds) -> None:
     with watched_commands() as commands:
         clouds.benchmark("run", "--loads", "200", "--duration", "8s", "--warm-up", "3s")
     assert holding(commands, "--loads")
-    assert not holding(commands, *SECRETS)
+    assert not holding(commands, *SECRETS, REPOSITORY_TOKEN)
     found = clouds.summary()
     assert (found["protocol"], found["nodes"], found["load_tps"], found["errors"]) == ("etcd", 3, 200, {})
     assert found["throughput_tps"] == pytest.approx(200, rel=0.1)
     texts = [path.read_bytes() for path in clouds.stack.project.glob("results/**/*") if path.is_file()]
     assert holding(texts, "etcd")
-    assert not holding(texts, *SECRETS)
+    assert not holding(texts, *SECRETS, REPOSITORY_TOKEN)
 
 
 def test_a_host_that_shows_another_key_is_refused(clouds: Clouds) -> None:
@@ -100,6 +103,18 @@ def test_hosts_are_given_more_time_without_pulumi(clouds: Clouds) -> None:
         assert machine.enter(["geobench-expiry"]).stdout == f"{latest.timestamp() + 4 * 3600:.0f}\n"
 
 
+def test_a_host_whose_time_is_over_is_shown_with_what_to_run(clouds: Clouds) -> None:
+    clouds.wait_until_ready()
+    host = clouds.machines["ewr-0"]
+    assert host.enter(["geobench-expiry", "1000"]).returncode == 0  # it stays for ten minutes after a start
+    assert json.loads(clouds.benchmark("status", "--json", exit_code=3))["hosts"]["ewr-0"] == "expired"
+    shown = " ".join(clouds.benchmark("status", exit_code=3).split())
+    assert "1 ready, 1 expired" in shown or "1 expired, 1 ready" in shown
+    assert "`pulumi destroy` removes the testbed (a halted server of Vultr costs until then)" in shown
+    clouds.benchmark("extend", "1h")
+    assert json.loads(clouds.benchmark("status", "--json"))["hosts"]["ewr-0"] == "ready"
+
+
 def test_nothing_changes_if_nothing_was_changed(clouds: Clouds) -> None:
     assert "to update" not in clouds.stack.pulumi("preview", "--diff", "--expect-no-changes")
     clouds.stack.pulumi("refresh", "--yes", "--skip-preview", "--expect-no-changes")
@@ -110,7 +125,7 @@ def test_no_secret_is_in_clear_anywhere(clouds: Clouds) -> None:
     assert any("user_data" in path.read_text() or "userData" in path.read_text() for path in files)
     shown = clouds.stack.pulumi("stack", "export") + clouds.stack.pulumi("stack", "output", "--json")
     for text in [shown, *(path.read_text(encoding="utf-8") for path in files)]:
-        assert not holding([text.encode()], *SECRETS)
+        assert not holding([text.encode()], *SECRETS, REPOSITORY_TOKEN)
 
 
 def test_a_second_instance_more_touches_no_host_that_is_there(clouds: Clouds) -> None:
@@ -118,7 +133,7 @@ def test_a_second_instance_more_touches_no_host_that_is_there(clouds: Clouds) ->
     with watched_commands() as commands:
         clouds.stack.up("-c", "instances=3")
     assert holding(commands, "instances=3")
-    assert not holding(commands, *SECRETS)
+    assert not holding(commands, *SECRETS, REPOSITORY_TOKEN)
     assert len(clouds.machines) == 6
     assert {name: clouds.machines[name].address for name in before} == before
     clouds.stack.up("-c", "instances=2")
