@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 from datetime import timedelta
 
@@ -9,6 +10,15 @@ import pytest
 from sshd import USER, Sshd
 
 from benchmark.remote import Fleet
+
+
+def pytest_configure() -> None:
+    """End tests that are told to end, as by timeout(1), like those that are interrupted: they clean up."""
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, interrupt)
 
 
 @pytest.fixture(scope="session")

@@ -49,6 +49,7 @@ class Image:
         directory.mkdir(parents=True)
         # An overlay refuses a layer that lies within another one.
         subprocess.run(["mount", "-t", "tmpfs", "-o", "size=16m,mode=0755", "image", str(directory)], check=True)
+        self._guard = _guard('umount --lazy "$0"', str(directory))
         for name, mode in _HIDDEN.items():
             _folder(directory, name, mode)
             os.setxattr(directory / name, "trusted.overlay.opaque", b"y")
@@ -77,6 +78,7 @@ class Image:
     def remove(self) -> None:
         """Take it away; no machine may run."""
         subprocess.run(["umount", str(self.directory)], check=True)
+        self._guard.communicate(b"ended\n")
         self.directory.rmdir()
 
 
@@ -100,6 +102,8 @@ class Machine:
         self._directory, self._image, self._network = directory, image, network
         self.disks_gb, self._disks = disks_gb, LocalDisks(directory / "disks")
         self._process: subprocess.Popen[bytes] | None = None
+        self._init: int | None = None
+        self._guard: subprocess.Popen[bytes]
 
     def create(self, user_data: str, files: Mapping[str, str] | None = None) -> None:
         """Give it a disk with `files`, path to content, on which cloud-init will find `user_data`, and start it."""
@@ -176,6 +180,8 @@ class Machine:
                 start_new_session=True,
             )
         leader = _wait_for(self._leader, f"process 1 of {self.name}")
+        self._init = os.pidfd_open(leader)
+        self._guard = _guard('kill -KILL "$0"; umount --lazy "$1"', str(leader), str(root))
         self._network.attach(self.name, self.region, self.address, leader)
 
     def stop(self, *, keep_address: bool = False) -> None:
@@ -188,6 +194,12 @@ class Machine:
                 self._process.kill()
             self._process.wait()
             self._process = None
+            if self._init is not None:
+                with contextlib.suppress(ProcessLookupError):  # it outlives a nspawn that was killed
+                    signal.pidfd_send_signal(self._init, signal.SIGKILL)
+                os.close(self._init)
+                self._guard.communicate(b"ended\n")
+                self._init = None
         self._network.detach(self.name)
         if not keep_address:
             self._network.release_address(self.name)
@@ -214,6 +226,12 @@ class Machine:
                 if own and Path(f"/proc/{child}/comm").read_text().strip() == "systemd":
                     return int(child)
         return None
+
+
+def _guard(script: str, *arguments: str) -> subprocess.Popen[bytes]:
+    """Run a script if this process ends without having said that there is nothing to do: it is killed, say."""
+    command = ["sh", "-c", f"read -r ended || {{ {script}; }}", *arguments]
+    return subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True)
 
 
 def _admitted(protocol: str, ports: str, network: str) -> str:
