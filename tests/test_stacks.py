@@ -148,11 +148,19 @@ def test_a_region_of_two_providers_is_refused() -> None:
 
 
 class TimedCloud(Cloud):
-    """Clouds, and the moment the testbed was created."""
+    """Clouds whose hosts have addresses of their own in ADDRESSES, and the moment the testbed was created."""
 
     def new_resource(self, args: MockResourceArgs) -> tuple[str | None, dict[str, Any]]:
         identity, made = super().new_resource(args)
+        if identity in self.addresses:
+            made["mainIp"] = self.addresses[identity] = ADDRESSES[args.name]
         return identity, {**made, "created_at": "2030-01-01T00:00:00+00:00"}
+
+
+ADDRESSES = {
+    "ewr-0": "203.0.113.10", "ewr-1": "203.0.113.11", "us-east-1-0": "203.0.113.20", "us-east-1-1": "203.0.113.21",
+    "sea-0": "203.0.113.30", "sea-1": "203.0.113.31",
+}  # fmt: skip
 
 
 def cloud_settings(folder: Path, **fields: object) -> Settings:
@@ -187,7 +195,7 @@ def grafana(settings: Settings) -> tuple[object, object, object]:
 
 def test_a_public_grafana_has_an_address_and_a_secret_password(tmp_path: Path) -> None:
     url, password, secret = grafana(cloud_settings(tmp_path, grafana_public=True))
-    assert url == "http://203.0.113.1:3000"
+    assert url == f"http://{ADDRESSES['ewr-0']}:3000"
     assert password == grafana_password("PRIVATE-ewr-0-host-key")
     assert secret is True
 
@@ -206,6 +214,23 @@ def test_one_testbed_spans_clouds_in_the_settings_order_and_expires(tmp_path: Pa
     assert found.expires_at == datetime(2030, 1, 1, 2, tzinfo=UTC)
     assert found.hourly_cost_usd is not None
     assert found.hourly_cost_usd > 0
+
+
+def test_each_cloud_lets_in_the_hosts_of_the_other(tmp_path: Path) -> None:
+    declared = declare_clouds(lambda: stacks.create(cloud_settings(tmp_path, instances=2)).inventory, TimedCloud())
+    found = Inventory.model_validate(declared.value)
+    assert {host.name: host.address for host in found.hosts} == ADDRESSES
+    (peers,) = declared.of_type("ManagedPrefixList").values()
+    assert [entry["cidr"] for entry in peers["entries"]] == [f"{host.address}/32" for host in found.hosts]
+    rules = declared.of_type("FirewallRule").values()
+    admitted = {
+        (rule["firewallGroupId"], f"{rule['subnet']}/{rule['subnetSize']:.0f}", rule["protocol"], rule.get("port"))
+        for rule in rules
+    }
+    everything = [("tcp", "1:65535"), ("udp", "1:65535"), ("icmp", None)]
+    sources = [(f"{address}/32", *ports) for address in ADDRESSES.values() for ports in everything]
+    sources.append((OPERATOR, "tcp", "22"))
+    assert admitted == {(f"{region}-firewall-id", *source) for region in ("ewr", "sea") for source in sources}
 
 
 def test_machines_of_the_users_own_are_described_and_never_expire(tmp_path: Path) -> None:
