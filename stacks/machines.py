@@ -36,16 +36,34 @@ class MachineRegion:
 
 
 def regions(plan: Plan, names: Sequence[str]) -> list[MachineRegion]:
-    """Describe the machines of these regions. Raises SettingsError like `machine_hosts`, or if the key is not named."""
+    """Describe the machines of these regions; a warning tells that they stay up where other hosts are to be stopped.
+
+    Raises SettingsError like `machine_hosts`, if the key is not named, or if machines alone are to be stopped.
+    """
     if plan.operator.private_key_file is None:
         raise SettingsError(
             "ssh_private_key_file is missing: nothing is installed on machines you already have, so name a private key "
             "that all of them let in, such as ~/.ssh/id_ed25519"
         )
     hosts = machine_hosts(plan.settings)
+    if plan.settings.state == "stopped":
+        _check_stop(plan.settings)
     for host in hosts:
         host["role"] = plan.role(host["name"])
     return [MachineRegion([host for host in hosts if host["region"] == name]) for name in names]
+
+
+def _check_stop(settings: Settings) -> None:
+    """Tell that machines are not halted: as an error where the testbed has no other hosts."""
+    if all(spec.provider == "machines" for spec in settings.region_specs):
+        raise SettingsError(
+            "state: found stopped, expected running: machines you already have are never halted; "
+            "`sudo systemctl poweroff` on each does it, `pulumi destroy` forgets them and changes nothing on them"
+        )
+    pulumi.log.warn(
+        f"state: stopped leaves {', '.join(machine.address for machine in settings.machines)} running: machines you "
+        "already have are never halted, only the testbed's other hosts are"
+    )
 
 
 def machine_hosts(settings: Settings) -> list[dict[str, Any]]:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pulumi
 import pytest
-from declared_clouds import declare
+from declared_clouds import Declared, declare
 
 from benchmark.errors import SettingsError
 from benchmark.inventory import Host
@@ -66,6 +66,32 @@ def test_machines_let_in_a_key_of_the_users_or_nobody() -> None:
     plan = Plan(settings(machine(1)), OperatorKey(made, made, None), made, "zurich-0", peers=1)
     with pytest.raises(SettingsError, match="ssh_private_key_file is missing"):
         regions(plan, ["zurich"])
+
+
+def in_state(state: str, *listed: str) -> Declared:
+    """Declare two machines in a testbed of that state with these regions besides."""
+    fields = {"cloud_provider": "machines", "machines": [machine(1), machine(2)], "regions": listed, "state": state}
+
+    def program() -> pulumi.Output[Any]:
+        nowhere = pulumi.Output.from_input("")
+        plan = Plan(Settings.model_validate(fields), OperatorKey(nowhere, None, "key"), nowhere, None, peers=2)
+        (made,) = regions(plan, ["zurich"])
+        return pulumi.Output.all(*made.hosts)
+
+    return declare(program)
+
+
+@pytest.mark.parametrize("listed", [(), ("zurich",)])
+def test_machines_alone_cannot_be_stopped(listed: tuple[str, ...]) -> None:
+    with pytest.raises(SettingsError, match=r"state: found stopped, expected running.* `sudo systemctl poweroff`"):
+        in_state("stopped", *listed)
+
+
+def test_machines_beside_a_cloud_stay_up_with_a_warning(caplog: pytest.LogCaptureFixture) -> None:
+    running = in_state("running", "vultr:ewr").value
+    assert caplog.text == ""
+    assert in_state("stopped", "vultr:ewr").value == running
+    assert "state: stopped leaves 192.0.2.1, 192.0.2.2 running" in caplog.text
 
 
 def test_every_missing_key_is_asked_for_with_the_command_that_shows_it() -> None:
