@@ -50,6 +50,8 @@ def test_the_folder_of_benchmarks_is_on_the_local_disk(disks: Clouds) -> None:
     assert disks.ssh(host, f"readlink -f {DISK_LINKS}*_1") == "/dev/nvme1n1"
     assert 70e9 < int(disks.ssh(host, "df -B1 --output=size geobench | tail -1")) < 75e9
     assert len(loop_devices(disks.folder)) == 1
+    options = disks.ssh(host, "findmnt -n -o OPTIONS --mountpoint ~/geobench").split(",")
+    assert {"noatime", "noinit_itable"} <= set(options)  # nothing is written that the benchmark did not write
 
 
 def test_a_restart_without_a_stop_keeps_what_is_on_the_disk(disks: Clouds) -> None:

@@ -137,6 +137,7 @@ def test_only_the_key_of_the_operator_logs_in(site: Site) -> None:
     effective = site.run("sudo sshd -T")
     assert {"passwordauthentication no", "kbdinteractiveauthentication no", "usedns no"} <= set(effective.splitlines())
     assert "maxstartups 200:30:400" in effective
+    assert {"clientaliveinterval 15", "clientalivecountmax 4"} <= set(effective.splitlines())
 
 
 def test_the_operator_reaches_ssh_and_nothing_else(site: Site) -> None:
