@@ -8,22 +8,18 @@ SDK before the cloud sees them. https://pulumi-developer-docs.readthedocs.io/lat
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, NoReturn, Protocol
 
 import grpc
-from google.protobuf import any_pb2, empty_pb2, json_format, struct_pb2
+from google.protobuf import any_pb2, empty_pb2
 from google.rpc import status_pb2
 from pulumi.runtime.proto import plugin_pb2, provider_pb2, provider_pb2_grpc
 
 from emulators import schema
-
-Properties = dict[str, Any]
-
-_SECRET = "4dabf18193072939515e22adb298388d"
-"""The key that marks an object as a secret's wrapping."""
+from emulators.properties import Properties, asked_part, plain, same, struct
 
 
 class CloudError(Exception):
@@ -62,6 +58,11 @@ class Cloud:
     created: list[str] = field(default_factory=list)
     """The types of all that was created, for tests to count."""
 
+    @property
+    def package(self) -> str:
+        """The name of its SDK in tokens."""
+        return next(iter(self.kinds)).partition(":")[0]
+
 
 class Provider(provider_pb2_grpc.ResourceProviderServicer):  # type: ignore[misc]
     """Speaks the engine's protocol for one cloud."""
@@ -82,40 +83,38 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):  # type: ignore[misc
         return plugin_pb2.PluginInfo(version="7.51.1")
 
     def CheckConfig(self, request: Any, context: Any) -> Any:
-        return provider_pb2.CheckResponse(inputs=request.news)
+        wrong = schema.check_config(self._cloud.package, plain(request.news))
+        return provider_pb2.CheckResponse(inputs=request.news, failures=_failures(wrong))
 
     def DiffConfig(self, request: Any, context: Any) -> Any:
         return provider_pb2.DiffResponse(changes=provider_pb2.DiffResponse.DIFF_NONE)
 
     def Configure(self, request: Any, context: Any) -> Any:
         with _answering(context):
-            self._cloud.configure(_plain(request.args))
+            self._cloud.configure(plain(request.args))
         return provider_pb2.ConfigureResponse(acceptSecrets=False, supportsPreview=False)
 
     def Invoke(self, request: Any, context: Any) -> Any:
-        arguments = _plain(request.args)
+        arguments = plain(request.args)
         wrong = schema.check_call(request.tok, arguments)
         if wrong:
-            failures = [provider_pb2.CheckFailure(property=name, reason=reason) for name, reason in wrong]
-            return provider_pb2.InvokeResponse(failures=failures)
+            return provider_pb2.InvokeResponse(failures=_failures(wrong))
         with _answering(context):
-            return provider_pb2.InvokeResponse(**{"return": _struct(self._cloud.functions[request.tok](arguments))})
+            return provider_pb2.InvokeResponse(**{"return": struct(self._cloud.functions[request.tok](arguments))})
 
     def Check(self, request: Any, context: Any) -> Any:
-        news, olds = _plain(request.news), _plain(request.olds)
+        news, olds = plain(request.news), plain(request.olds)
         token = request.urn.split("::")[2].split("$")[-1]
         named = self._cloud.kinds[token].named
         if named and not news.get(named):
             news[named] = olds.get(named) or f"{request.urn.split('::')[-1]}-{request.randomSeed[:4].hex()}"
-        failures = [
-            provider_pb2.CheckFailure(property=name, reason=reason) for name, reason in schema.check(token, news)
-        ]
-        return provider_pb2.CheckResponse(inputs=_struct(news), failures=failures)
+        return provider_pb2.CheckResponse(inputs=struct(news), failures=_failures(schema.check(token, news)))
 
     def Diff(self, request: Any, context: Any) -> Any:
-        olds, news = _plain(request.olds), _plain(request.news)
-        before = _plain(request.old_inputs)
-        changed = [name for name in {*before, *news} if not _same(olds.get(name, before.get(name)), news.get(name))]
+        olds, news = plain(request.olds), plain(request.news)
+        before = plain(request.old_inputs)
+        there = asked_part({**before, **olds}, before, news)
+        changed = [name for name in {*before, *news} if not same(there.get(name), news.get(name))]
         kind = self._kind(request.urn)
         replaces = [name for name in changed if name in kind.replaces]
         some = provider_pb2.DiffResponse.DIFF_SOME if changed else provider_pb2.DiffResponse.DIFF_NONE
@@ -124,27 +123,28 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):  # type: ignore[misc
     def Create(self, request: Any, context: Any) -> Any:
         try:
             with _answering(context):
-                identity, made = self._kind(request.urn).create(_plain(request.properties))
+                identity, made = self._kind(request.urn).create(plain(request.properties))
         except NotReadyError as error:
             _fail_half_way(context, error)
         self._cloud.created.append(request.urn.split("::")[2].split("$")[-1])
-        return provider_pb2.CreateResponse(id=identity, properties=_struct(made))
+        return provider_pb2.CreateResponse(id=identity, properties=struct(made))
 
     def Read(self, request: Any, context: Any) -> Any:
         with _answering(context):
             found = self._kind(request.urn).read(request.id)
         if found is None:
             return provider_pb2.ReadResponse()
-        state = {**_plain(request.properties), **found}
-        inputs = {name: state.get(name, value) for name, value in _plain(request.inputs).items()}
-        return provider_pb2.ReadResponse(id=request.id, properties=_struct(state), inputs=_struct(inputs))
+        state = {**plain(request.properties), **found}
+        wished = plain(request.inputs)
+        there = asked_part(state, wished)
+        inputs = {name: value if same(value, there.get(name)) else there.get(name) for name, value in wished.items()}
+        return provider_pb2.ReadResponse(id=request.id, properties=struct(state), inputs=struct(inputs))
 
     def Update(self, request: Any, context: Any) -> Any:
         with _answering(context):
-            found = self._kind(request.urn).update(request.id, _plain(request.news))
-        return provider_pb2.UpdateResponse(
-            properties=_struct({**_plain(request.olds), **_plain(request.news), **found})
-        )
+            found = self._kind(request.urn).update(request.id, plain(request.news))
+        made = {**plain(request.olds), **plain(request.news), **found}
+        return provider_pb2.UpdateResponse(properties=struct(made))
 
     def Delete(self, request: Any, context: Any) -> Any:
         with _answering(context):
@@ -183,44 +183,19 @@ class _answering:  # noqa: N801
             self._context.abort(grpc.StatusCode.UNKNOWN, f"{type(error).__name__}: {error}")
 
 
+def _failures(wrong: list[tuple[str, str]]) -> list[Any]:
+    return [provider_pb2.CheckFailure(property=name, reason=reason) for name, reason in wrong]
+
+
 def _fail_half_way(context: Any, error: NotReadyError) -> NoReturn:
     """Say that a resource exists and is not what it should be: the engine keeps it and tries again to update it."""
     detail = any_pb2.Any()
     detail.Pack(
         provider_pb2.ErrorResourceInitFailed(
-            id=error.identity, properties=_struct(error.properties), reasons=[str(error)]
+            id=error.identity, properties=struct(error.properties), reasons=[str(error)]
         )
     )
     status = status_pb2.Status(code=grpc.StatusCode.UNKNOWN.value[0], message=str(error), details=[detail])
     context.set_trailing_metadata((("grpc-status-details-bin", status.SerializeToString()),))
     context.abort(grpc.StatusCode.UNKNOWN, str(error))
     raise AssertionError("abort raises")
-
-
-def _same(old: Any, new: Any) -> bool:
-    """Whether two values are one to the cloud: nothing, an empty list and an empty text are."""
-    if isinstance(old, Mapping) and isinstance(new, Mapping):
-        return all(_same(old.get(name), new.get(name)) for name in {*old, *new} if not name.startswith("__"))
-    if isinstance(old, list) and isinstance(new, list):
-        return len(old) == len(new) and all(_same(a, b) for a, b in zip(old, new, strict=True))
-    return (old or None) == (new or None)
-
-
-def _plain(found: struct_pb2.Struct) -> Properties:
-    """Read properties; whole numbers become int."""
-    plain: Properties = _whole(json_format.MessageToDict(found))
-    return plain
-
-
-def _whole(value: Any) -> Any:
-    if isinstance(value, dict):
-        if _SECRET in value:
-            return _whole(value["value"])
-        return {key: _whole(item) for key, item in value.items() if item is not None}
-    if isinstance(value, list):
-        return [_whole(item) for item in value]
-    return int(value) if isinstance(value, float) and value.is_integer() else value
-
-
-def _struct(properties: Properties) -> struct_pb2.Struct:
-    return json_format.ParseDict(properties, struct_pb2.Struct())

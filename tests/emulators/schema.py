@@ -5,9 +5,13 @@ A resource's argument class carries them, as does the signature of a function; n
 
 from __future__ import annotations
 
+import ast
+import enum
 import importlib
 import inspect
+import json
 import re
+import textwrap
 import threading
 import typing
 from collections.abc import Awaitable, Callable, Mapping
@@ -20,6 +24,9 @@ UNKNOWN = "04da6b54-80e4-46f7-96ec-b56ff0331ba9"
 """How the engine writes a value that only exists once something was created."""
 
 _IMPORTING = threading.Lock()
+_KINDS: dict[Any, tuple[type, ...]] = {str: (str,), bool: (bool,), int: (int, float), float: (int, float)}
+_OF_THE_ENGINE = ("version", "pluginDownloadURL")
+"""What the configuration of every provider may hold besides its own."""
 _PACKAGES = {"aws": "pulumi_aws", "vultr": "ediri_vultr"}
 
 
@@ -38,7 +45,35 @@ def check_call(token: str, found: Mapping[str, Any]) -> list[tuple[str, str]]:
     function = _function(token)
     hints = typing.get_type_hints(function, vars(importlib.import_module(function.__module__)))
     types = {_camel(name): hint for name, hint in hints.items() if name not in ("opts", "return")}
-    return _wrong(found, types, [], "")
+    return _wrong(found, types, _required(_function(token, "_output")), "")
+
+
+def check_config(package: str, found: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """List what is wrong with the configuration of a provider, in which everything but text is written as JSON."""
+    types = _types.input_type_types(importlib.import_module(_PACKAGES[package]).ProviderArgs)
+    read: dict[str, Any] = {}
+    wrong = []
+    for name, value in found.items():
+        if name in _OF_THE_ENGINE:
+            continue
+        try:
+            read[name] = value if types.get(name) in (None, str) or value == UNKNOWN else json.loads(value)
+        except ValueError:
+            wrong.append((name, f"must be written as JSON, found {value!r}"))
+    return wrong + _wrong(read, types, [], "")
+
+
+def _required(function: Any) -> list[str]:
+    """The arguments that a function cannot do without: in its form for outputs only they are not Optional twice."""
+    (definition,) = ast.parse(textwrap.dedent(inspect.getsource(function))).body
+    assert isinstance(definition, ast.FunctionDef)
+    required = []
+    for argument in definition.args.args:
+        hint = ast.unparse(argument.annotation) if argument.annotation else ""
+        wrapped = re.match(r"((?:pulumi\.Input|Optional)\[)*", hint)
+        if wrapped and wrapped[0].count("Optional") < 2 and argument.arg != "opts":
+            required.append(_camel(argument.arg))
+    return required
 
 
 def _wrong(
@@ -63,6 +98,7 @@ def _mismatch(value: Any, hint: Any, where: str) -> list[tuple[str, str]]:
         options = [one for one in inner if get_origin(one) not in (Awaitable, pulumi.Output) and one is not type(None)]
         if any(_types.is_input_type(one) for one in options):  # a dictionary's or an answer's type says less
             options = [one for one in options if _types.is_input_type(one)]
+        options = [one for one in options if _checkable(one)] or options
         results = [_mismatch(value, option, where) for option in options]
         return [] if not results or [] in results else min(results, key=len)
     if origin is not None and issubclass(origin, Mapping):
@@ -87,12 +123,24 @@ def _plain_mismatch(value: Any, hint: Any, where: str) -> list[tuple[str, str]]:
         parameters = inspect.signature(hint.__init__).parameters
         required = [names[name] for name, one in parameters.items() if name in names and one.default is one.empty]
         return _wrong(value, _types.input_type_types(hint), required, f"{where}.")
-    kinds: dict[Any, tuple[type, ...]] = {str: (str,), bool: (bool,), int: (int, float), float: (int, float)}
-    if hint not in kinds:  # an enumeration, or an output type that an input may also be
+    if _is_enumeration(hint):
+        known = [one.value for one in hint]
+        return [] if value in known else [(where, f"must be one of {known}, found {value!r}")]
+    if hint not in _KINDS:  # an output type that an input may also be
         return []
-    fits = isinstance(value, kinds[hint]) and (hint is bool or not isinstance(value, bool))
+    fits = isinstance(value, _KINDS[hint]) and (hint is bool or not isinstance(value, bool))
     whole = hint is not int or not isinstance(value, float) or value.is_integer()
     return [] if fits and whole else [(where, f"must be of type {hint.__name__}, found {value!r}")]
+
+
+def _checkable(hint: Any) -> bool:
+    """Whether `_mismatch` can find a value wrong by this type, where another type of a union is one that it can."""
+    plain = hint in _KINDS or _is_enumeration(hint) or _types.is_input_type(hint)
+    return hint is Any or get_origin(hint) is not None or plain
+
+
+def _is_enumeration(hint: Any) -> bool:
+    return isinstance(hint, type) and issubclass(hint, enum.Enum)
 
 
 def _arguments(token: str) -> type:
@@ -101,9 +149,9 @@ def _arguments(token: str) -> type:
     return found
 
 
-def _function(token: str) -> Any:
+def _function(token: str, suffix: str = "") -> Any:
     """The function of a token such as `aws:ec2/getAmi:getAmi`."""
-    return _located(token, lambda name: re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower())
+    return _located(token, lambda name: re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower() + suffix)
 
 
 def _located(token: str, attribute: Callable[[str], str]) -> Any:
