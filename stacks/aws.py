@@ -133,10 +133,11 @@ class AwsRegion(pulumi.ComponentResource):
     ) -> aws.ec2.Instance:
         settings = self._args.settings
         tags = {**self._args.tags, "Name": f"{settings.testbed_id}-{host.name}", "role": host.role}
-        # A new image, a script changed by a newer release, a zone that now has the type, too: these are for new hosts;
-        # running ones stay as they are. Their public address is the subnet's doing: a stopped instance has none, which
-        # a refresh reads as a wish: https://github.com/hashicorp/terraform-provider-aws/issues/33775
-        kept = ["ami", "user_data", "subnet_id"]
+        # A new image, a script changed by a newer release, a zone that now has the type, too, another key of the
+        # operator: these are for new hosts; those there are stay as they are. Their public address is the subnet's
+        # doing: a stopped instance has none, which a refresh reads as a wish:
+        # https://github.com/hashicorp/terraform-provider-aws/issues/33775
+        kept = ["ami", "user_data", "subnet_id", "key_name"]
         keep = pulumi.ResourceOptions(ignore_changes=kept, depends_on=self._network.uplink)
         return aws.ec2.Instance(
             host.name,
