@@ -11,7 +11,8 @@ from typing import Any, cast
 import pytest
 from emulators.machine import Image
 from emulators.provider import CloudError, Kind
-from emulators.vultr import RULES_PER_GROUP, Vultr
+from emulators.vultr import Vultr
+from emulators.vultr_kinds import RULES_PER_GROUP
 
 from stacks.local.network import WideAreaNetwork
 
@@ -39,6 +40,10 @@ class Account:
         return self.make(RULE, **{name: value for name, value in asked.items() if value is not None})
 
     def server(self, token: str = SERVER, **changed: Any) -> str:
+        return self.make(token, **self.inputs(**changed))
+
+    def inputs(self, **changed: Any) -> dict[str, Any]:
+        """What a server is ordered with."""
         usual = {
             "plan": "vc2-1c-1gb",
             "region": "ewr",
@@ -48,7 +53,7 @@ class Account:
             "sshKeyIds": [self.key],
             "userData": "#cloud-config\n{}\n",
         }
-        return self.make(token, **usual | changed)
+        return usual | changed
 
     def ask(self, method: str, path: str, token: str = "T0KEN") -> int:
         """Send a request to the HTTP API and return the answer's code."""
@@ -73,9 +78,9 @@ def account(tmp_path: Path) -> Iterator[Account]:
     ("token", "changed", "answer"),
     [
         (SERVER, {"region": "mars"}, "Invalid region mars"),
-        (SERVER, {"plan": "vc2-999c"}, "Invalid plan vc2-999c"),
-        (SERVER, {"plan": "vbm-4c-32gb"}, "Invalid plan vbm-4c-32gb"),
-        (METAL, {"plan": "vc2-1c-1gb"}, "Invalid plan vc2-1c-1gb"),
+        (SERVER, {"plan": "vc2-999c"}, "Invalid plan chosen"),
+        (SERVER, {"plan": "vbm-4c-32gb"}, "Invalid plan chosen"),
+        (METAL, {"plan": "vc2-1c-1gb"}, "Invalid plan chosen"),
         (SERVER, {"osId": 1}, "Invalid os_id"),
         (SERVER, {"sshKeyIds": ["none"]}, "Invalid SSH key"),
         (SERVER, {"firewallGroupId": "none"}, "Invalid firewall group"),
@@ -88,9 +93,14 @@ def test_a_server_that_cannot_be_is_refused(account: Account, token: str, change
     assert account.vultr.machines == {}
 
 
-def test_a_group_is_no_key(account: Account) -> None:
+def test_a_thing_of_one_kind_is_none_of_another(account: Account) -> None:
     with pytest.raises(CloudError, match="Invalid SSH key"):
         account.server(sshKeyIds=[account.group])
+    with pytest.raises(CloudError, match="Invalid firewall group"):
+        account.server(firewallGroupId=account.key)
+    with pytest.raises(CloudError, match="Invalid firewall group"):
+        account.rule(firewallGroupId=account.key)
+    assert account.kinds[GROUP].read(account.key) is None
 
 
 @pytest.mark.parametrize(
@@ -127,8 +137,72 @@ def test_a_key_is_a_public_key(account: Account) -> None:
         account.make(KEY, name="key", sshKey="nonsense")
 
 
+def test_two_keys_may_have_one_name(account: Account) -> None:
+    other = account.make(KEY, name="key", sshKey="ssh-ed25519 BBBB")
+    assert other != account.key
+    for key, public in ((account.key, "ssh-ed25519 AAAA"), (other, "ssh-ed25519 BBBB")):
+        assert account.kinds[KEY].read(key) == {"name": "key", "sshKey": public}
+
+
+def test_what_cannot_change_in_place_is_not_changed(account: Account) -> None:
+    rule = account.rule()
+    with pytest.raises(CloudError, match=r"error updating firewall rule: .*port cannot be changed"):
+        account.kinds[RULE].update(rule, {"firewallGroupId": account.group, **SSH, "port": "23"})
+    assert [one["port"] for one in account.vultr.rules(account.group)] == ["22"]
+    account.kinds[KEY].update(account.key, {"name": "other", "sshKey": "ssh-ed25519 AAAA"})
+    assert account.kinds[KEY].read(account.key) == {"name": "other", "sshKey": "ssh-ed25519 AAAA"}
+    with pytest.raises(CloudError, match=r"error updating SSH key: .*Invalid SSH key"):
+        account.kinds[KEY].update(account.key, {"name": "other", "sshKey": "nonsense"})
+
+
+@pytest.mark.parametrize(
+    ("token", "fixed", "free"),
+    [
+        (SERVER, {"hostname": "b", "sshKeyIds": [], "userData": "", "osId": 1}, {"label": "b", "tags": ["a=b"]}),
+        (METAL, {"hostname": "b", "plan": "vbm-8c-132gb", "enableIpv6": True}, {"label": "b", "tags": ["a=b"]}),
+    ],
+)
+def test_a_server_changes_in_place_what_the_api_can_change(
+    account: Account, token: str, fixed: dict[str, Any], free: dict[str, Any]
+) -> None:
+    inputs = account.inputs(plan="vbm-4c-32gb" if token == METAL else "vc2-1c-1gb")
+    server = account.vultr.add(token.rpartition(":")[2], inputs)
+    for name, value in fixed.items():
+        with pytest.raises(CloudError, match=f"{name} cannot be changed"):
+            account.kinds[token].update(server, inputs | {name: value})
+    account.kinds[token].update(server, inputs | free)
+    assert account.vultr.things[server].properties == inputs | free
+
+
+def test_a_wrong_token_is_refused_with_every_request(account: Account) -> None:
+    cloud = account.vultr.cloud()
+    cloud.configure({"apiKey": "another"})
+    refused = pytest.raises(CloudError, match=r"Invalid API token\.")
+    with refused:
+        account.make(KEY, name="key", sshKey="ssh-ed25519 AAAA")
+    with refused:
+        account.kinds[GROUP].delete(account.group)
+    with refused:
+        cloud.functions["vultr:index/getOs:getOs"]({"filters": [{"name": "name", "values": ["Ubuntu 24.04 LTS x64"]}]})
+    cloud.configure({"apiKey": "T0KEN"})
+    account.kinds[GROUP].delete(account.group)
+
+
+def test_a_plan_that_is_not_listed_has_no_price(account: Account) -> None:
+    ask = account.vultr.cloud().functions["vultr:index/getPlan:getPlan"]
+    assert ask({"filters": [{"name": "id", "values": ["vc2-1c-1gb"]}]})["monthlyCost"] == 5.0
+    with pytest.raises(CloudError, match="no results were found"):
+        ask({"filters": [{"name": "id", "values": ["vc2-999c"]}]})
+
+
+def test_a_busy_api_says_so_and_asks_nobody_who_they_are(account: Account) -> None:
+    account.vultr.busy = 2
+    asked = [account.ask("GET", f"/instances/{account.key}", token) for token in ("T0KEN", "another", "T0KEN")]
+    assert asked == [429, 429, 404]
+
+
 def test_the_api_knows_servers_by_their_kind_and_who_asks(account: Account) -> None:
-    server = account.vultr.add({"plan": "vbm-4c-32gb"})
+    server = account.vultr.add("BareMetalServer", {"plan": "vbm-4c-32gb"})
     account.vultr.machines[server] = cast("Any", object())
     assert account.ask("GET", f"/bare-metals/{server}") == 200
     assert account.ask("GET", f"/bare-metals/{account.key}") == 404

@@ -87,7 +87,9 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):  # type: ignore[misc
         return provider_pb2.CheckResponse(inputs=request.news, failures=_failures(wrong))
 
     def DiffConfig(self, request: Any, context: Any) -> Any:
-        return provider_pb2.DiffResponse(changes=provider_pb2.DiffResponse.DIFF_NONE)
+        changed = request.olds != request.news
+        some = provider_pb2.DiffResponse.DIFF_SOME if changed else provider_pb2.DiffResponse.DIFF_NONE
+        return provider_pb2.DiffResponse(changes=some)
 
     def Configure(self, request: Any, context: Any) -> Any:
         with _answering(context):
