@@ -94,7 +94,9 @@ def connect(host: Host, user: str, key: PKey, timeout: float) -> Connection:
     """Open a connection to `host`; each step may take `timeout` (s); ConnectError with the reason otherwise."""
     where = f"{host.address}:{host.ssh_port}"
     if not host.address:
-        raise ConnectError(f"has no address, it is {host.state}; `pulumi up` starts it", temporary=False)
+        # `pulumi up -c` is remembered: after `-c state=stopped` another `pulumi up` alone starts nothing.
+        remedy = "`pulumi up -c state=running` starts it" if host.state == "stopped" else "`pulumi up` looks after it"
+        raise ConnectError(f"has no address, it is {host.state}; {remedy}", temporary=False)
     pinned = _PinnedHostKey(host)
     connection = _prepare(host, user, key, timeout, pinned)
     began = time.monotonic()

@@ -126,7 +126,7 @@ def test_unknown_name_is_final(server: Sshd) -> None:
 def test_stopped_host_says_so(server: Sshd) -> None:
     host = server.host().model_copy(update={"address": "", "state": "stopped"})
     error = refusal(host, server.user_key)
-    assert str(error) == "has no address, it is stopped; `pulumi up` starts it"
+    assert str(error) == "has no address, it is stopped; `pulumi up -c state=running` starts it"
     assert not error.temporary
 
 

@@ -88,6 +88,9 @@ def grafana(as_json: bool, stack: str | None, inventory: Path | None, settings: 
     target = Target(stack, inventory, settings)
     with target.open() as testbed, testbed.dashboard(GRAFANA_PORT) as (what, port):
         address = f"http://127.0.0.1:{port}"
+        if what == "prometheus":
+            why = "`python -m benchmark status` tells whether its installation failed"
+            click.echo(f"no Grafana runs on the monitoring host, so this leads to its Prometheus; {why}", err=True)
         click.echo(json.dumps({what: address}) if as_json else f"{what}: {address} (Ctrl-C ends the tunnel)")
         sys.stdout.flush()
         signal.pause()
