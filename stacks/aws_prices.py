@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any
 
 import pulumi
+
+from stacks.clouds import look_up_price
 
 HOURS_PER_MONTH = 730.0
 """By which Amazon turns a price per GB and month into one per hour."""
@@ -60,17 +61,23 @@ def _on_demand(region: str, instance_type: str, opts: pulumi.InvokeOptions) -> p
         "licenseModel": "No License required",
         "marketoption": "OnDemand",
     }
-    return _product(fields, "Hrs", opts)
+    return _product(fields, "Hrs", opts, f"{instance_type} in {region}")
 
 
 def _disk(region: str, disk_gb: int, opts: pulumi.InvokeOptions) -> pulumi.Output[float | None]:
-    price = _product({"regionCode": region, "productFamily": "Storage", "volumeApiName": "gp3"}, "GB-Mo", opts)
+    fields = {"regionCode": region, "productFamily": "Storage", "volumeApiName": "gp3"}
+    price = _product(fields, "GB-Mo", opts, f"disks in {region}")
     return price.apply(lambda usd: None if usd is None else usd * disk_gb / HOURS_PER_MONTH)
 
 
-def _product(fields: Mapping[str, str], unit: str, opts: pulumi.InvokeOptions) -> pulumi.Output[float | None]:
-    filters = [{"field": field, "value": value} for field, value in fields.items()]
-    answer = _ask("aws:pricing/getProduct:getProduct", {"filters": filters, "serviceCode": "AmazonEC2"}, opts)
+def _product(
+    fields: Mapping[str, str], unit: str, opts: pulumi.InvokeOptions, what: str
+) -> pulumi.Output[float | None]:
+    asked = {
+        "filters": [{"field": field, "value": value} for field, value in fields.items()],
+        "serviceCode": "AmazonEC2",
+    }
+    answer = look_up_price("aws:pricing/getProduct:getProduct", asked, opts, what)
     return answer.apply(lambda found: parse_price(found["result"], unit) if found else None)
 
 
@@ -81,19 +88,5 @@ def _spot(region: str, instance_type: str, zone: str, opts: pulumi.InvokeOptions
         "filters": [{"name": "product-description", "values": ["Linux/UNIX"]}],
         "region": region,
     }
-    answer = _ask("aws:ec2/getSpotPrice:getSpotPrice", asked, opts)
+    answer = look_up_price("aws:ec2/getSpotPrice:getSpotPrice", asked, opts, f"{instance_type} in {zone}")
     return answer.apply(lambda found: float(found["spotPrice"]) or None if found else None)
-
-
-def _ask(function: str, asked: dict[str, Any], opts: pulumi.InvokeOptions) -> pulumi.Output[dict[str, Any] | None]:
-    """Call a function of the provider; None if it fails, where the SDK's own functions would end the program."""
-
-    async def ask() -> dict[str, Any] | None:
-        try:
-            found: dict[str, Any] = await pulumi.runtime.invoke_async(function, asked, opts)
-            return found
-        except Exception as error:  # the account may not ask, or several products fit: hosts can be had all the same
-            pulumi.log.warn(f"no price from AWS: {error}")
-            return None
-
-    return pulumi.Output.from_input(ask())

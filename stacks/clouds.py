@@ -7,11 +7,11 @@ known only when all hosts of all regions exist, so `admit` is called last, with 
 from __future__ import annotations
 
 import getpass
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import ip_network
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NoReturn, Protocol, TypeVar
 
 import pulumi
 
@@ -20,6 +20,8 @@ from benchmark.inventory import Provider, Role
 from benchmark.settings import RegionSpec, Settings
 from stacks.bootstrap import Bootstrap, grafana_password, user_data
 from stacks.keys import SshKey
+
+T = TypeVar("T")
 
 _EXAMPLES = {"aws": "m5d.2xlarge", "vultr": "vc2-4c-8gb"}
 _CREDENTIALS = {"aws": "~/.aws/credentials", "vultr": "~/.vultr"}
@@ -157,6 +159,44 @@ def credentials_file(settings: Settings, provider: Provider) -> Path | None:
             f"to use {_CREDENTIALS[provider]}"
         )
     return path
+
+
+def look_up(
+    function: str, asked: Mapping[str, Any], opts: pulumi.InvokeOptions, problem: str, remedy: str
+) -> pulumi.Output[dict[str, Any]]:
+    """Ask a provider what no host can be made without; if it fails, the program ends with `problem`: why; `remedy`."""
+
+    def end(reason: str) -> NoReturn:
+        raise pulumi.RunError(f"{problem}: {reason}; {remedy}")
+
+    return _ask(function, asked, opts, end)
+
+
+def look_up_price(
+    function: str, asked: Mapping[str, Any], opts: pulumi.InvokeOptions, what: str
+) -> pulumi.Output[dict[str, Any] | None]:
+    """Ask a provider for the price of `what`; None and a warning if it fails, for hosts can be had all the same.
+
+    The account may not be allowed to ask, several products may fit, or it is not sold to new customers any more.
+    """
+    return _ask(function, asked, opts, lambda reason: pulumi.log.warn(f"the price of {what} is unknown: {reason}"))
+
+
+def _ask(
+    function: str, asked: Mapping[str, Any], opts: pulumi.InvokeOptions, failed: Callable[[str], T]
+) -> pulumi.Output[dict[str, Any] | T]:
+    """Call a function of a provider; the SDK's own would end the program with a traceback."""
+
+    async def ask() -> dict[str, Any] | T:
+        try:
+            found: dict[str, Any] = await pulumi.runtime.invoke_async(function, dict(asked), opts)
+        except Exception as error:  # the SDK raises no other
+            reason = str(error)
+        else:
+            return found
+        return failed(reason.rpartition(" returned an error: ")[2])
+
+    return pulumi.Output.from_input(ask())
 
 
 def total_cost(prices: Sequence[pulumi.Input[float | None]]) -> pulumi.Output[float | None]:

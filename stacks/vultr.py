@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import partial
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
-from typing import Any
+from typing import Any, TypedDict
 
 import ediri_vultr as vultr
 import pulumi
@@ -23,7 +23,7 @@ import pulumi
 from benchmark.inventory import GRAFANA_PORT
 from benchmark.settings import Settings
 from stacks.bootstrap import LOGIN
-from stacks.clouds import CloudHost, CloudRegionArgs, credentials_file, spec_of, total_cost
+from stacks.clouds import CloudHost, CloudRegionArgs, credentials_file, look_up, look_up_price, spec_of, total_cost
 from stacks.vultr_power import DEFAULT_TOKEN_FILE, VultrPower, read_token
 
 UBUNTU = "Ubuntu 24.04 LTS x64"
@@ -60,9 +60,7 @@ class VultrRegion(pulumi.ComponentResource):
         self._key = vultr.SSHKey(
             f"{name}-key", name=f"{args.settings.testbed_id}-{name}", ssh_key=args.public_key, opts=self._child
         )
-        self._os = vultr.get_os_output(
-            filters=[vultr.GetOsFilterArgs(name="name", values=[UBUNTU])], opts=self._invoke
-        ).id.apply(int)
+        self._os = self._system()
         self.hosts: list[pulumi.Output[dict[str, Any]]] = [
             self._metal_server(host) if self._metal else self._instance(host) for host in args.hosts
         ]
@@ -136,20 +134,20 @@ class VultrRegion(pulumi.ComponentResource):
         facts = pulumi.Output.all(server.main_ip, host.host_key, power.state, server.cpu_count, memory)
         return facts.apply(lambda known: self._host(host, *known))
 
-    def _ordered(self, host: CloudHost) -> dict[str, Any]:
+    def _ordered(self, host: CloudHost) -> _Order:
         """What servers of both kinds are ordered with."""
-        return {
-            "plan": self._plan,
-            "region": self._args.region,
-            "os_id": self._os,
-            "hostname": host.name,
-            "label": f"{self._args.settings.testbed_id}-{host.name}",
-            "tags": self._tags(host),
-            "user_data": host.user_data,
-            "ssh_key_ids": [self._key.id],
-            "enable_ipv6": False,
-            "activation_email": False,
-        }
+        return _Order(
+            plan=self._plan,
+            region=self._args.region,
+            os_id=self._os,
+            hostname=host.name,
+            label=f"{self._args.settings.testbed_id}-{host.name}",
+            tags=self._tags(host),
+            user_data=host.user_data,
+            ssh_key_ids=[self._key.id],
+            enable_ipv6=False,
+            activation_email=False,
+        )
 
     def _kept(self) -> pulumi.ResourceOptions:
         """A newer system or first-start script is for new hosts; running ones stay as they are."""
@@ -188,15 +186,33 @@ class VultrRegion(pulumi.ComponentResource):
             "memory_mb": memory_mb,
         }
 
+    def _system(self) -> pulumi.Output[int]:
+        asked = {"filters": [{"name": "name", "values": [UBUNTU]}]}
+        problem = f"Vultr did not tell the number of its {UBUNTU}"
+        remedy = "https://my.vultr.com/settings/#settingsapi shows the token and the addresses that may use it"
+        return look_up("vultr:index/getOs:getOs", asked, self._invoke, problem, remedy).apply(lambda os: int(os["id"]))
+
     def _hourly_price(self) -> pulumi.Output[float | None]:
-        monthly: pulumi.Output[Any]
-        if self._metal:
-            metal = [vultr.GetBareMetalPlanFilterArgs(name="id", values=[self._plan])]
-            monthly = vultr.get_bare_metal_plan_output(filters=metal, opts=self._invoke).monthly_cost
-        else:
-            plan = [vultr.GetPlanFilterArgs(name="id", values=[self._plan])]
-            monthly = vultr.get_plan_output(filters=plan, opts=self._invoke).monthly_cost
-        return monthly.apply(hourly)
+        asked = {"filters": [{"name": "id", "values": [self._plan]}]}
+        function, listed = ("getBareMetalPlan", "plans-metal") if self._metal else ("getPlan", "plans")
+        what = f"{self._plan} (see https://api.vultr.com/v2/{listed})"
+        answer = look_up_price(f"vultr:index/{function}:{function}", asked, self._invoke, what)
+        return answer.apply(lambda plan: hourly(plan["monthlyCost"]) if plan else None)
+
+
+class _Order(TypedDict):
+    """For the arguments of two classes of the SDK, which checks them by these types."""
+
+    plan: str
+    region: str
+    os_id: pulumi.Output[int]
+    hostname: str
+    label: str
+    tags: list[pulumi.Input[str]]
+    user_data: pulumi.Output[str]
+    ssh_key_ids: list[pulumi.Input[str]]
+    enable_ipv6: bool
+    activation_email: bool
 
 
 def hourly(monthly_usd: float | None) -> float | None:

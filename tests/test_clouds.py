@@ -11,8 +11,10 @@ from declared_clouds import OPERATOR, args_of, declare
 
 from benchmark.errors import SettingsError
 from benchmark.settings import Settings
-from stacks.clouds import check_operators, credentials_file, spec_of, total_cost
+from stacks.clouds import check_operators, credentials_file, look_up, look_up_price, spec_of, total_cost
 from stacks.clouds import testbed_tags as cloud_tags
+
+PRODUCT = "aws:pricing/getProduct:getProduct"
 
 
 def settings(**fields: Any) -> Settings:
@@ -81,6 +83,32 @@ def test_a_token_file_is_that_of_the_settings_cloud(tmp_path: Path) -> None:
 def test_a_sum_with_an_unknown_price_is_unknown() -> None:
     sums = declare(lambda: pulumi.Output.all(total_cost([0.1, 0.2]), total_cost([0.1, None]), total_cost([]))).value
     assert sums == [0.3, None, 0.0]
+
+
+def asked(instance_type: str) -> dict[str, Any]:
+    """What the price list of a cloud with some prices is asked."""
+    return {"filters": [{"field": "instanceType", "value": instance_type}], "serviceCode": "AmazonEC2"}
+
+
+def test_a_price_that_is_not_told_is_unknown_with_a_warning(caplog: pytest.LogCaptureFixture) -> None:
+    def program() -> pulumi.Output[Any]:
+        none = pulumi.InvokeOptions()
+        known, unknown = (look_up_price(PRODUCT, asked(kind), none, f"a {kind}") for kind in ("m6g.large", "m7.huge"))
+        return pulumi.Output.all(known, unknown)
+
+    known, unknown = declare(program).value
+    assert "USD" in known["result"]
+    assert unknown is None
+    (warning,) = [record.getMessage() for record in caplog.records]
+    assert warning.startswith("the price of a m7.huge is unknown: ")
+    assert "Returned 0 elements" in warning
+
+
+def test_what_must_be_known_ends_the_program_with_what_to_do() -> None:
+    with pytest.raises(pulumi.RunError, match=r"^no type: .*Returned 0 elements.*; look it up$"):
+        declare(lambda: look_up(PRODUCT, asked("m7.huge"), pulumi.InvokeOptions(), "no type", "look it up"))
+    found = declare(lambda: look_up(PRODUCT, asked("m6g.large"), pulumi.InvokeOptions(), "no type", "look it up"))
+    assert "USD" in found.value["result"]
 
 
 def test_owner_tags(monkeypatch: pytest.MonkeyPatch) -> None:

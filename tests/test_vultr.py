@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pulumi
 import pytest
 from declared_clouds import OPERATOR, OPERATOR_KEY, Cloud, Declared, args_of, declare
-from pulumi.runtime.mocks import MockMonitor
+from pulumi.runtime.mocks import MockCallArgs, MockMonitor
 
 from benchmark.errors import SettingsError
 from benchmark.inventory import Host
@@ -39,6 +40,17 @@ def region(wanted: Settings, peers: int = 0, cloud: Cloud | None = None, **args:
         return pulumi.Output.all(hosts=pulumi.Output.all(*made.hosts), cost=made.hourly_cost_usd)
 
     return declare(program, cloud)
+
+
+@dataclass
+class Silent(Cloud):
+    """Clouds one of whose functions fails, as that of the provider does for what Vultr does not list."""
+
+    function: str = ""
+
+    def call(self, args: MockCallArgs) -> tuple[dict[str, Any], list[tuple[str, str]] | None]:
+        fails = args.token.endswith(f":{self.function}")
+        return ({}, [("filters", "no results were found")]) if fails else super().call(args)
 
 
 def rules(declared: Declared) -> list[tuple[str, str, str]]:
@@ -162,6 +174,29 @@ def test_a_price_of_nothing_is_unknown() -> None:
     assert region(settings(), cloud=Cloud(prices={"vc2-4c-8gb": 0.0})).value["cost"] is None
     assert hourly(None) is hourly(0) is None
     assert hourly(672) == 1.0
+
+
+@pytest.mark.parametrize(
+    ("plan", "function", "kind", "listed"),
+    [
+        ("vc2-9c-9gb", "getPlan", "Instance", "v2/plans"),
+        ("vbm-9c-99gb", "getBareMetalPlan", "BareMetalServer", "v2/plans-metal"),
+    ],
+)
+def test_servers_of_a_plan_that_is_listed_no_more_are_declared_and_their_price_is_unknown(
+    plan: str, function: str, kind: str, listed: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    declared = region(settings(specs=plan), cloud=Silent(function=function))
+    assert declared.value["cost"] is None
+    assert {server["plan"] for server in declared.of_type(kind).values()} == {plan}
+    (warning,) = [record.getMessage() for record in caplog.records]
+    assert warning.startswith(f"the price of {plan} (see https://api.vultr.com/{listed}) is unknown: ")
+    assert "no results were found" in warning
+
+
+def test_without_a_system_the_program_ends_with_a_plain_message() -> None:
+    with pytest.raises(pulumi.RunError, match=r"its Ubuntu 24\.04 LTS x64: .*no results.*; https://my\.vultr\.com"):
+        region(settings(), cloud=Silent(function="getOs"))
 
 
 def test_the_operators_key_is_uploaded() -> None:
