@@ -165,12 +165,14 @@ class AwsRegion(pulumi.ComponentResource):
         """The inventory's view of a host, read after it was started or stopped: a start brings a new address."""
         after: pulumi.CustomResource = instance
         if not self._args.settings.spot:
+            # A change of the type starts the instance, even one that was stopped; only a new state stops it again.
+            anew = pulumi.ResourceOptions(replacement_trigger=self._type)
             after = aws.ec2transitgateway.InstanceState(
                 f"{host.name}-state",
                 instance_id=instance.id,
                 state=self._args.settings.state,
                 region=self._args.region,
-                opts=self._child,
+                opts=pulumi.ResourceOptions.merge(self._child, anew),
             )
         both = pulumi.Output.all(instance.id, after.id)
         now: pulumi.Output[dict[str, Any]] = both.apply(lambda ids: self._look_at(host, ids[0]))

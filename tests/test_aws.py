@@ -132,6 +132,12 @@ def test_neither_the_cloud_nor_another_key_of_the_operator_replaces_a_host(regis
     assert "associatePublicIpAddress" not in registered["eu-west-1-1"].object
 
 
+def test_another_type_sets_the_state_anew(registered: dict[str, Any]) -> None:
+    # The provider starts an instance whose type it changed. https://github.com/hashicorp/terraform-provider-aws,
+    # internal/service/ec2/ec2_instance.go: modifyInstanceAttributeWithStopStart
+    assert registered["eu-west-1-1-state"].replacement_trigger.string_value == "m5d.2xlarge"
+
+
 def test_a_host_starts_when_it_can_reach_the_packages_that_it_installs(registered: dict[str, Any]) -> None:
     before = {urn.rpartition("::")[2] for urn in registered["eu-west-1-1"].dependencies}
     assert {"eu-west-1-routes", "eu-west-1-egress"} <= before
