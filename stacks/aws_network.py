@@ -18,19 +18,24 @@ from collections.abc import Mapping, Sequence
 import pulumi
 import pulumi_aws as aws
 
+from benchmark.errors import SettingsError
 from benchmark.inventory import GRAFANA_PORT
 from stacks.clouds import CloudRegionArgs
 
-PEERS_PER_GROUP = 60
+RULES_PER_GROUP = 60
 DEFAULT_GROUPS = 5
 
 
 class AwsNetwork:
-    """A VPC with a subnet in each of `zones` and the security groups of its hosts; children of `parent`."""
+    """A VPC with a subnet in each of `zones` and the security groups of its hosts; children of `parent`.
+
+    Raises SettingsError for more operator_cidrs than a group has rules.
+    """
 
     def __init__(self, name: str, args: CloudRegionArgs, zones: Sequence[str], parent: pulumi.Resource) -> None:
         self._name, self._args = name, args
         self._child = pulumi.ResourceOptions(parent=parent)
+        self._check_operators()
         self._vpc = aws.ec2.Vpc(
             f"{name}-vpc",
             cidr_block="10.0.0.0/16",
@@ -53,11 +58,11 @@ class AwsNetwork:
         """Let in every host of the testbed by its address; see `CloudRegion.admit`."""
         every = list(addresses.values())
         for index, group in enumerate(self.groups[1:]):
-            some = every[index * PEERS_PER_GROUP : (index + 1) * PEERS_PER_GROUP]
+            some = every[index * RULES_PER_GROUP : (index + 1) * RULES_PER_GROUP]
             peers = aws.ec2.ManagedPrefixList(
                 f"{self._name}-peers-{index}",
                 address_family="IPv4",
-                max_entries=PEERS_PER_GROUP,
+                max_entries=RULES_PER_GROUP,
                 entries=pulumi.Output.all(*some).apply(_entries),
                 region=self._args.region,
                 tags=self.tags(f"peers-{index}"),
@@ -106,16 +111,15 @@ class AwsNetwork:
 
     def _security_groups(self) -> list[aws.ec2.SecurityGroup]:
         """One group for the operators, then those for the peers, filled by `admit`."""
-        peers = math.ceil(self._args.peers / PEERS_PER_GROUP)
+        peers = math.ceil(self._args.peers / RULES_PER_GROUP)
         if 1 + peers > DEFAULT_GROUPS:
             pulumi.log.warn(
                 f"{self._args.region}: {self._args.peers} hosts need {1 + peers} security groups for each instance, "
                 f"AWS allows {DEFAULT_GROUPS} unless the quota 'Security groups per network interface' is raised"
             )
         groups = [self._security_group("operators")] + [self._security_group(f"peers-{n}") for n in range(peers)]
-        self._admit_operators(groups[0], "ssh", 22)
-        if self._args.settings.grafana_public and any(host.role == "monitoring" for host in self._args.hosts):
-            self._admit_operators(groups[0], "grafana", GRAFANA_PORT)
+        for service, port in self._services().items():
+            self._admit_operators(groups[0], service, port)
         return groups
 
     def _security_group(self, purpose: str) -> aws.ec2.SecurityGroup:
@@ -138,6 +142,23 @@ class AwsNetwork:
             tags=self.tags("egress"),
             opts=self._child,
         )
+
+    def _services(self) -> dict[str, int]:
+        public = self._args.settings.grafana_public and any(host.role == "monitoring" for host in self._args.hosts)
+        return {"ssh": 22} | ({"grafana": GRAFANA_PORT} if public else {})
+
+    def _check_operators(self) -> None:
+        """A group takes as many rules of IPv4 and of IPv6 each."""
+        versions = [ipaddress.ip_network(network).version for network in self._args.settings.operator_cidrs]
+        most = RULES_PER_GROUP // len(self._services())
+        for version in (4, 6):
+            found = versions.count(version)
+            if found > most:
+                raise SettingsError(
+                    f"operator_cidrs: found {found} networks of IPv{version}, expected at most {most}: AWS takes "
+                    f"{RULES_PER_GROUP} rules in a security group, one for each network and each service open to it; "
+                    "write wider networks, such as 203.0.113.0/24"
+                )
 
     def _admit_operators(self, group: aws.ec2.SecurityGroup, service: str, port: int) -> None:
         for cidr in self._args.settings.operator_cidrs:

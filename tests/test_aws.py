@@ -197,6 +197,19 @@ def test_a_public_grafana_is_open_to_the_operators_of_its_region_only() -> None:
     assert not any("grafana" in name for name in elsewhere)
 
 
+def test_operators_that_do_not_fit_into_a_group_are_refused_before_anything_is_made() -> None:
+    ipv4 = [f"198.51.100.{number}/32" for number in range(61)]
+    ipv6 = [f"2001:db8:{number:x}::/48" for number in range(61)]
+    assert len(region(settings(operator_cidrs=ipv4[:60] + ipv6[:60])).of_type("SecurityGroupIngressRule")) == 121
+    for version, many in (4, ipv4), (6, [OPERATOR, *ipv6]):
+        with pytest.raises(SettingsError, match=rf"found 61 networks of IPv{version}, expected at most 60: .* wider"):
+            region(settings(operator_cidrs=many))
+    public = settings(operator_cidrs=ipv4[:31], grafana_public=True)
+    with pytest.raises(SettingsError, match=r"found 31 networks of IPv4, expected at most 30: "):
+        region(public)
+    region(public, monitoring=False)
+
+
 def test_the_inventory_of_a_region() -> None:
     first, second = (Host.model_validate(host) for host in region(settings()).value["hosts"])
     assert (first.name, first.role, first.address, first.state) == (
