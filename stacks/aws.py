@@ -102,6 +102,8 @@ class AwsRegion(pulumi.ComponentResource):
         args = self._args
         kind = aws.ec2.get_instance_type_output(instance_type=self._type, region=args.region, opts=self._invoke)
         self._kind = kind
+        if args.region == next(spec.name for spec in args.settings.region_specs if spec.provider == "aws"):
+            kind.burstable_performance_supported.apply(self._warn_of_credits)  # once for all regions
         key = aws.ec2.KeyPair(
             f"{self._name}-key",
             public_key=args.public_key.apply(importable),
@@ -115,6 +117,14 @@ class AwsRegion(pulumi.ComponentResource):
             self._instance(host, image, key.key_name, subnets[index % len(subnets)])
             for index, host in enumerate(args.hosts)
         ]
+
+    def _warn_of_credits(self, burstable: bool | None) -> None:
+        if burstable:
+            pulumi.log.warn(
+                f"specs: {self._type} has burstable processors, which are slowed down under load or charged for, about "
+                "$0.05 for each vCPU and hour that hourly_cost_usd does not count; numbers to publish need a type such "
+                "as m5d.2xlarge"
+            )
 
     def _image(self, architectures: list[str]) -> pulumi.Output[str]:
         """The newest Ubuntu 24.04 LTS for the processor."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -146,6 +147,26 @@ def test_a_host_starts_when_it_can_reach_the_packages_that_it_installs(registere
 def test_an_arm_type_gets_an_arm_image() -> None:
     instance = region(settings(specs="m6g.large")).of_type("Instance")["eu-west-1-0"]
     assert "noble-24.04-arm64-server" in instance["ami"]
+
+
+class Burstable(Cloud):
+    """What EC2 says of types whose processors run at full speed on credit only."""
+
+    def _instance_type(self, args: dict[str, Any]) -> dict[str, Any]:
+        return {**super()._instance_type(args), "burstablePerformanceSupported": args["instanceType"].startswith("t")}
+
+
+@pytest.mark.parametrize(("specs", "warnings"), [("t3.xlarge", 1), ("m5d.2xlarge", 0)])
+def test_burstable_processors_are_warned_of_once(specs: str, warnings: int, caplog: pytest.LogCaptureFixture) -> None:
+    wanted = settings(specs=specs, regions=["vultr:ewr", "eu-west-1", "us-east-1"])
+
+    def program() -> pulumi.Output[Any]:
+        args = args_of(wanted)
+        made = [AwsRegion(name, replace(args, region=name)) for name in ("eu-west-1", "us-east-1")]
+        return pulumi.Output.all(*(host for each in made for host in each.hosts))
+
+    declare(program, Burstable())
+    assert caplog.text.count(f"specs: {specs} has burstable processors") == warnings
 
 
 def test_everything_that_takes_tags_says_whose_it_is_and_until_when() -> None:
