@@ -18,6 +18,7 @@ import pulumi
 from pulumi.dynamic import CreateResult, DiffResult, ReadResult, Resource, ResourceProvider, UpdateResult
 
 from benchmark.errors import InfrastructureError, SettingsError
+from stacks.plain_errors import plain_errors
 
 API = "https://api.vultr.com/v2"
 DEFAULT_TOKEN_FILE = Path("~/.vultr")
@@ -68,10 +69,12 @@ class VultrPowerProvider(ResourceProvider):
 
     serialize_as_secret_always = False
 
+    @plain_errors
     def create(self, props: dict[str, Any]) -> CreateResult:
         _bring(props, before="running")
         return CreateResult(props["server"], props)
 
+    @plain_errors
     def read(self, id_: str, props: dict[str, Any]) -> ReadResult:
         state = _state(props)
         return ReadResult(id_ if state else None, {**props, "state": props["state"] if state == "active" else state})
@@ -81,6 +84,7 @@ class VultrPowerProvider(ResourceProvider):
         changed = any(olds.get(name) != news.get(name) for name in ("state", "token_file"))
         return DiffResult(changes=bool(replaces) or changed, replaces=replaces, delete_before_replace=True)
 
+    @plain_errors
     def update(self, _id: str, olds: dict[str, Any], news: dict[str, Any]) -> UpdateResult:
         _bring(news, before=olds["state"])
         return UpdateResult(news)
@@ -135,7 +139,8 @@ def _request(props: dict[str, Any], method: str, path: str) -> dict[str, Any] | 
             if error.code == 404:
                 return None
             if error.code not in (429, 500, 502, 503, 504) or attempt == _TRIES - 1:
-                raise InfrastructureError(f"Vultr: {method} {path}: {error.code} {_reason(error)}") from None
+                remedy = f"look at the token in {props['token_file']}" if error.code in (401, 403) else "try again"
+                raise InfrastructureError(f"Vultr: {method} {path}: {error.code} {_reason(error)}; {remedy}") from None
         except OSError as error:
             if attempt == _TRIES - 1:
                 raise InfrastructureError(f"Vultr: {method} {path}: {error}") from None
@@ -146,6 +151,6 @@ def _request(props: dict[str, Any], method: str, path: str) -> dict[str, Any] | 
 def _reason(error: urllib.error.HTTPError) -> str:
     text = error.read(500).decode(errors="replace")
     try:
-        return str(json.loads(text)["error"])
+        return str(json.loads(text)["error"]).rstrip(".")
     except (ValueError, KeyError, TypeError):
         return text

@@ -8,7 +8,7 @@ import traceback
 import pytest
 
 from benchmark.errors import InfrastructureError
-from stacks.local.plain_errors import plain_errors
+from stacks.plain_errors import plain_errors
 
 
 def shown(error: Exception) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -76,6 +77,12 @@ def api(monkeypatch: pytest.MonkeyPatch) -> Iterator[Api]:
     server.server_close()
 
 
+@pytest.fixture(autouse=True)
+def _limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Plain errors set it for good."""
+    monkeypatch.setattr(sys, "tracebacklimit", 1000, raising=False)
+
+
 @pytest.fixture
 def token(tmp_path: Path) -> Path:
     path = tmp_path / "token"
@@ -135,7 +142,7 @@ def test_a_busy_api_is_asked_again(api: Api, token: Path) -> None:
 
 def test_a_busy_api_is_not_asked_for_ever(api: Api, token: Path) -> None:
     api.busy = 100
-    with pytest.raises(InfrastructureError, match="429 Rate limit exceeded"):
+    with pytest.raises(InfrastructureError, match="429 Rate limit exceeded; try again"):
         VultrPowerProvider().create(props(token, "stopped"))
 
 
@@ -167,7 +174,7 @@ def test_a_new_state_is_an_update_and_another_server_another_resource(token: Pat
 def test_a_refused_token_is_said_without_showing_it(api: Api, tmp_path: Path) -> None:
     wrong = tmp_path / "wrong"
     wrong.write_text("hidden")
-    with pytest.raises(InfrastructureError, match="401 Invalid API token") as error:
+    with pytest.raises(InfrastructureError, match=r"401 Invalid API token; look at the token in .*/wrong") as error:
         VultrPowerProvider().create(props(wrong, "running"))
     assert "hidden" not in str(error.value)
 

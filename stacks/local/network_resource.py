@@ -14,7 +14,7 @@ import pulumi
 from pulumi.dynamic import CreateResult, DiffResult, ReadResult, Resource, ResourceProvider, UpdateResult
 
 from stacks.local.network import Links, WideAreaNetwork
-from stacks.local.plain_errors import plain_errors
+from stacks.plain_errors import plain_errors
 
 
 class NetworkProvider(ResourceProvider):

@@ -13,7 +13,7 @@ from benchmark.inventory import Role
 from stacks.local.filesystem import HostConfig
 from stacks.local.host import Host
 from stacks.local.network import WideAreaNetwork
-from stacks.local.plain_errors import plain_errors
+from stacks.plain_errors import plain_errors
 
 DEAD = "dead"
 """Found as the `state` of a host that should run and does not."""
