@@ -165,15 +165,17 @@ def _banner(connection: Connection) -> str:
 
 
 def _refused(host: Host, user: str, key: PKey) -> str:
-    other = (
-        "add its public half there, or correct the machine's `user` and `pulumi up`"
-        if host.provider == "machines"
-        else "`pulumi up` to install this one"
+    give = "Give the matching key as ssh_private_key_file"
+    anew = (
+        "A host of a cloud keeps the key that it was made with: put that back as ssh_private_key_file and `pulumi up`, "
+        "or make the hosts anew with `pulumi destroy` and `pulumi up`"
     )
-    return (
-        f"the key {key.fingerprint} was refused for user {user!r}: it is not in the authorized_keys of that user. "
-        f"Give the matching key as ssh_private_key_file, or {other}"
-    )
+    remedy = {
+        "machines": f"{give}, or add its public half there, or correct the machine's `user` and `pulumi up`",
+        "local": f"{give}, or `pulumi up` to install this one",
+    }.get(host.provider, anew)
+    found = f"the key {key.fingerprint} was refused for user {user!r}"
+    return f"{found}: it is not in the authorized_keys of that user. {remedy}"
 
 
 def _reason(error: Exception) -> str:

@@ -96,6 +96,27 @@ def test_refused_key_is_final_and_named(server: Sshd, tmp_path: Path) -> None:
     assert f"refused for user {USER!r}" in str(error)
 
 
+@pytest.mark.parametrize(
+    ("provider", "advice"),
+    [
+        ("machines", "add its public half there"),
+        ("local", "`pulumi up` to install this one"),
+        ("aws", "put that back as ssh_private_key_file and `pulumi up`, or make the hosts anew with `pulumi destroy`"),
+        (
+            "vultr",
+            "put that back as ssh_private_key_file and `pulumi up`, or make the hosts anew with `pulumi destroy`",
+        ),
+    ],
+)
+def test_a_changed_key_is_installed_only_where_it_can_be(
+    server: Sshd, tmp_path: Path, provider: str, advice: str
+) -> None:
+    make_key(tmp_path / "stranger")
+    error = refusal(server.host().model_copy(update={"provider": provider}), tmp_path / "stranger")
+    assert advice in str(error)
+    assert ("install this one" in str(error)) == (provider == "local")
+
+
 def test_nothing_listening_is_worth_another_try(server: Sshd) -> None:
     host = server.host().model_copy(update={"ssh_port": free_port()})
     error = refusal(host, server.user_key)
