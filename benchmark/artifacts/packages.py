@@ -3,23 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from shlex import join
 
 from benchmark.errors import InfrastructureError, UsageError
 
 INSTALL_DEADLINE_S = 900.0
+_INSTALL = Path(__file__).resolve().parents[2] / "assets" / "install.sh"
 
 
 def install_command(packages: Sequence[str]) -> str:
-    """The command that installs Debian packages without letting them start services; as root or through sudo."""
-    # A service that starts by itself would take the ports of the node that the run starts.
-    script = (
-        "set -e; export DEBIAN_FRONTEND=noninteractive; policy=/usr/sbin/policy-rc.d; "
-        "if [ ! -e $policy ]; then trap 'rm -f $policy' EXIT; "
-        "printf '#!/bin/sh\\nexit 101\\n' >$policy; chmod 755 $policy; fi; "
-        'apt-get update -qq >&2; apt-get install -y -qq --no-install-recommends "$@" >&2'
-    )
-    quoted = join(["bash", "-c", script, "install", *packages])
+    """The command that installs Debian packages whose services shall not run; as root or through sudo."""
+    quoted = join(["bash", "-c", _INSTALL.read_text(encoding="utf-8"), "install", *packages])
     return f'if [ "$(id -u)" = 0 ]; then exec {quoted}; else exec sudo -n {quoted}; fi'
 
 
