@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,10 +42,15 @@ class Check:
         }
 
 
-def check_testbed(testbed: Testbed, protocol: Protocol, committee: int | None = None) -> Check:
-    """Check every running host for a run of `protocol`; HostError if hosts cannot be reached."""
+def check_testbed(
+    testbed: Testbed, protocol: Protocol, tell: Callable[[str], None], committee: int | None = None
+) -> Check:
+    """Check every running host for a run of `protocol`; HostError if hosts cannot be reached or are not set up.
+
+    `tell` is told what is waited for.
+    """
     plan = place(testbed.inventory, type(protocol), len(testbed.running), committee)
-    testbed.connect()
+    testbed.make_ready(tell)
     facts = testbed.probe(clean=False)
     sessions = testbed.fleet.open(
         _CLOCK_COMMAND, hosts=[host.name for host in testbed.running], deadline=_CLOCK_DEADLINE_S

@@ -12,14 +12,13 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
 from benchmark.errors import HostError
+from benchmark.first_start import FOLDER, NO_LOGIN, is_rented
 from benchmark.inventory import Host, Inventory
 from benchmark.testbed import Testbed
 
 State = Literal["ready", "booting", "failed", "stopped", "expired", "unreachable"]
 
 _DEADLINE_S = 15.0
-_FOLDER = "/var/lib/geobench"
-_NO_LOGIN = "System is booting up"  # systemd's word to those who log in too early, by way of pam_nologin(8)
 _EXPIRY = "sudo -n geobench-expiry"
 
 
@@ -54,17 +53,12 @@ class Extended:
     failed: dict[str, str]
 
 
-def ends_itself(host: Host) -> bool:
-    """Whether a host has a time to live: those of clouds have."""
-    return host.provider in ("aws", "vultr")
-
-
 def conditions(testbed: Testbed, now: datetime) -> dict[str, Condition]:
     """Ask every host for its condition: a connection to each, and on cloud hosts one command."""
     reached = testbed.fleet.connect([host.name for host in testbed.running if host.address])
-    asked = [name for name in reached.ok if ends_itself(testbed.inventory.host(name))]
+    asked = [name for name in reached.ok if is_rented(testbed.inventory.host(name))]
     # Two lines, whatever is missing: what the first start has come to, and when the host ends itself; then warnings.
-    look = f"cd {_FOLDER}; for f in state expires_at; do head -n 1 $f 2>/dev/null || echo; done; cat warnings || true"
+    look = f"cd {FOLDER}; for f in state expires_at; do head -n 1 $f 2>/dev/null || echo; done; cat warnings || true"
     answers = testbed.fleet.run(look, hosts=asked, deadline=_DEADLINE_S) if asked else None
     failed = {**reached.failed, **(answers.failed if answers else {})}
     found: dict[str, Condition] = {}
@@ -91,11 +85,13 @@ def answered(text: str, now: datetime) -> Condition:
 
 def silent(host: Host, reason: str, inventory: Inventory, now: datetime) -> Condition:
     """What to think of a host that does not answer."""
-    if host.state == "stopped":
+    stopped = host.state == "stopped"
+    # One that is stopped cannot end itself: its end is the one that was planned.
+    if is_rented(host) and inventory.expires_at and inventory.expires_at <= now:
+        return Condition("expired", reason="it is stopped" if stopped else reason)
+    if stopped:
         return Condition("stopped")
-    if ends_itself(host) and inventory.expires_at and inventory.expires_at <= now:
-        return Condition("expired", reason=reason)
-    boots = host.state == "booting" or _NO_LOGIN in reason
+    boots = host.state == "booting" or NO_LOGIN in reason
     return Condition("booting" if boots else "unreachable", reason=reason)
 
 
@@ -118,7 +114,7 @@ def extend(testbed: Testbed, by: timedelta, now: datetime) -> Extended:
 
     Raises HostError if no host says when it ends.
     """
-    names = [host.name for host in testbed.running if ends_itself(host) and host.address]
+    names = [host.name for host in testbed.running if is_rented(host) and host.address]
     if not names:
         return Extended({}, {})
     reached = testbed.fleet.connect(names)

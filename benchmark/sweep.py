@@ -78,7 +78,7 @@ class Bench:
             return self._ready[1]
         if not self._connected:
             with self.timeline.phase("connect"):
-                self.testbed.connect()
+                self.testbed.make_ready(lambda text: self.timeline.tell("step", text=text))
                 self._held.enter_context(self.testbed.lock())
             self._connected = True
         self._way.close()

@@ -6,7 +6,7 @@ import getpass
 import os
 import socket
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -14,17 +14,19 @@ from ipaddress import ip_address
 from pathlib import Path
 from shlex import join
 
+from benchmark import first_start
 from benchmark import probe as probing
 from benchmark.artifacts import packages as debian
 from benchmark.errors import HostError, LockedError, UsageError
 from benchmark.inventory import PROMETHEUS_PORT, Host, Inventory
 from benchmark.probe import Facts
-from benchmark.remote import Fleet
+from benchmark.remote import Completed, Fleet, Results
 from benchmark.settings import Settings
 
 _LOCK = Path(__file__).resolve().parent.parent / "assets" / "lock.sh"
 _PROBE_DEADLINE_S = 30.0
 _LOCK_DEADLINE_S = 15.0
+_PEERS = "sudo -n geobench-peers"
 
 
 @dataclass(frozen=True)
@@ -43,30 +45,35 @@ class Testbed:
 
     def connect(self) -> None:
         """Open a connection to every running host; HostError names those that cannot be reached."""
-        opened = self.fleet.connect([host.name for host in self.running])
+        self._all_reached(self.fleet.connect([host.name for host in self.running]))
+
+    def make_ready(self, tell: Callable[[str], None]) -> None:
+        """Connect to every running host, wait until all are set up, and have their firewalls let in each other.
+
+        `tell` is told who is waited for. HostError names those that cannot be reached or did not set themselves up. The
+        others keep out the address of a host that is lost: it may be somebody else's by now.
+        """
+        opened = first_start.connect(self.fleet, self.running, tell)
+        admitted = self._admit([host for host in self.running if host.name in opened.ok])
+        self._all_reached(opened)
+        admitted.raise_for_failures("cannot open the firewalls of hosts to each other:")
+
+    def _all_reached(self, opened: Results[None]) -> None:
         remedy = lost_hosts_advice(self.inventory.host(name) for name in opened.failed)
         opened.raise_for_failures(f"cannot reach hosts; `python -m benchmark status` shows all. {remedy}:")
-        self._admit()
 
-    def _admit(self) -> None:
-        """Tell the firewalls of cloud hosts who may come in: the testbed's hosts, and the operators of the settings.
+    def _admit(self, hosts: Sequence[Host]) -> Results[Completed]:
+        """Tell the firewalls of cloud hosts who may come in: `hosts` and the operators of the settings, nobody else.
 
         A host knows from its creation only the operators that there were. Who tells it stays one of them, so that a
         slip in the settings locks nobody out.
         """
-        guarded = [host.name for host in self.running if host.provider in ("aws", "vultr")]
-        lines = [host.address for host in self.running if _is_address(host.address)]
+        guarded = [host.name for host in hosts if first_start.is_rented(host)]
+        lines = [host.address for host in hosts if _is_address(host.address)]
         lines += [f"operator {network}" for network in self.settings.operator_cidrs]
         teller = '"operator ${SSH_CLIENT%% *}"' if self.settings.operator_cidrs else ""
-        if guarded:
-            self.fleet.run(
-                f"printf '%s\\n' {join(lines)} {teller} | sudo -n geobench-peers",
-                hosts=guarded,
-                deadline=_PROBE_DEADLINE_S,
-            ).raise_for_failures(
-                "cannot open the firewalls of hosts to each other; a host that was just created may still be setting "
-                "itself up, `cat /var/lib/geobench/state` on it says:"
-            )
+        command = f"printf '%s\\n' {join(lines)} {teller} | {_PEERS}"
+        return self.fleet.run(command, hosts=guarded, deadline=_PROBE_DEADLINE_S) if guarded else Results()
 
     @contextmanager
     def lock(self, take_over: bool = False) -> Iterator[None]:
@@ -182,6 +189,11 @@ def lost_hosts_advice(hosts: Iterable[Host]) -> str:
         )
     if providers - {"machines"}:
         advice.append("`pulumi refresh` finds out whether hosts still exist, `pulumi up` makes missing ones anew")
+    if "vultr" in providers:
+        advice.append(
+            "If it cannot read a server that was deleted at Vultr, `pulumi state delete` makes it forget that one "
+            "(docs/clouds.md, `A server that Vultr no longer has`)"
+        )
     return ". ".join(advice)
 
 

@@ -74,6 +74,7 @@ def test_overdue_hosts_are_red_with_what_to_run() -> None:
     assert "\x1b[31ma-1: expired\x1b[0m" in text
     assert "\x1b[31mtheir time is over: `pulumi destroy` removes the testbed" in text
     assert "`pulumi up` make hosts that ended anew" in text
+    assert "and the disks that stopped hosts of AWS cost; " in text
 
 
 def test_a_warning_of_many_hosts_is_said_once() -> None:

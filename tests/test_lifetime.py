@@ -77,7 +77,7 @@ def rented(server: Sshd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ite
     command.write_text(f'#!/bin/sh\n[ -z "$1" ] || {{ {move}; }}\ncat {made.file}\n')
     command.chmod(0o755)
     monkeypatch.setattr(lifetime, "_EXPIRY", str(command))
-    monkeypatch.setattr(lifetime, "_FOLDER", str(tmp_path))
+    monkeypatch.setattr(lifetime, "FOLDER", str(tmp_path))
     with made.fleet:
         yield made
 
@@ -100,7 +100,15 @@ def test_a_host_that_has_written_nothing_yet_is_booting_and_a_silent_one_past_it
 ) -> None:
     assert conditions(rented.testbed(), NOW)["a-0"] == Condition("booting")
     late = conditions(rented.testbed(), LATER)
-    assert (late["v-0"].state, late["m-0"].state, late["a-2"].state) == ("expired", "ready", "stopped")
+    assert (late["v-0"].state, late["m-0"].state, late["a-2"].state) == ("expired", "ready", "expired")
+
+
+def test_a_host_that_is_stopped_past_its_time_is_overdue_as_it_cannot_end_itself() -> None:
+    found = inventory(a=1, stopped=frozenset({"a-0"})).model_copy(update={"expires_at": LATER})
+    rented = found.hosts[0].model_copy(update={"provider": "aws"})
+    assert lifetime.silent(rented, "it has no address", found, NOW) == Condition("stopped")
+    assert lifetime.silent(rented, "it has no address", found, LATER) == Condition("expired", reason="it is stopped")
+    assert lifetime.silent(found.hosts[0], "", found, LATER) == Condition("stopped")
 
 
 def test_a_machine_that_does_not_answer_never_expires(server: Sshd, tmp_path: Path) -> None:

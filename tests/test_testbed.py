@@ -1,4 +1,4 @@
-"""The way to the dashboards of a testbed whose monitoring host is a real SSH server on loopback."""
+"""A testbed whose hosts are a real SSH server on loopback: the way to its dashboards, and whom hosts let in."""
 
 from __future__ import annotations
 
@@ -6,17 +6,21 @@ import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hosts import inventory
 from sshd import USER, Sshd, free_port
 
+from benchmark import first_start, testbed
 from benchmark.errors import HostError, UsageError
-from benchmark.inventory import PROMETHEUS_PORT
+from benchmark.inventory import PROMETHEUS_PORT, Host
 from benchmark.remote import Fleet
 from benchmark.settings import Settings
-from benchmark.testbed import Testbed
+from benchmark.testbed import Testbed, lost_hosts_advice
+
+OPERATORS = ("203.0.113.0/24",)
 
 
 @contextmanager
@@ -69,3 +73,78 @@ def test_a_stopped_monitoring_host_has_no_dashboards(server: Sshd) -> None:
         found.dashboard(PROMETHEUS_PORT),
     ):
         pass
+
+
+@pytest.fixture
+def told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The file that takes what the last cloud host was told; all of them are ready."""
+    (tmp_path / "state").write_text("ready\n")
+    monkeypatch.setattr(first_start, "FOLDER", str(tmp_path))
+    monkeypatch.setattr(testbed, "_PEERS", f"tee {tmp_path}/peers")
+    return tmp_path / "peers"
+
+
+def of_hosts(server: Sshd, *hosts: Host, operators: tuple[str, ...] = OPERATORS) -> Testbed:
+    found = inventory(a=1).model_copy(update={"hosts": hosts})
+    fleet = Fleet(hosts, USER, server.user_key, timeout=timedelta(seconds=5), retries=0)
+    return Testbed(found, fleet, Settings(regions=("a",), operator_cidrs=operators))
+
+
+def rented(server: Sshd, name: str, address: str = "127.0.0.1", port: int = 0) -> Host:
+    fields = {"provider": "aws", "address": address, "ssh_port": port or server.port}
+    return server.host(name).model_copy(update=fields)
+
+
+def test_hosts_let_in_each_other_the_operators_and_who_tells_them(server: Sshd, told: Path) -> None:
+    made = of_hosts(server, rented(server, "a"), rented(server, "b", "localhost"), server.host("m"))
+    with made.fleet:
+        made.make_ready(print)
+    assert told.read_text() == "127.0.0.1\n127.0.0.1\noperator 203.0.113.0/24\noperator 127.0.0.1\n"  # names are none
+
+
+def test_who_names_no_operators_changes_none(server: Sshd, told: Path) -> None:
+    made = of_hosts(server, rented(server, "a"), operators=())
+    with made.fleet:
+        made.make_ready(print)
+    assert told.read_text() == "127.0.0.1\n"
+
+
+def test_the_address_of_a_host_that_is_lost_is_let_in_no_longer(server: Sshd, told: Path) -> None:
+    made = of_hosts(server, rented(server, "a"), rented(server, "b", "127.0.0.9", 1))
+    with made.fleet, pytest.raises(HostError, match="cannot reach hosts") as error:
+        made.make_ready(print)
+    assert set(error.value.hosts) == {"b"}
+    assert "127.0.0.9" not in told.read_text()
+    assert told.read_text().startswith("127.0.0.1\n")
+
+
+def test_a_host_that_is_not_set_up_is_told_nothing(server: Sshd, told: Path) -> None:
+    (told.parent / "state").write_text("failed: packages; see /var/log/cloud-init-output.log\n")
+    made = of_hosts(server, rented(server, "a"))
+    with made.fleet, pytest.raises(HostError, match="could not set themselves up"):
+        made.make_ready(print)
+    assert not told.exists()
+
+
+def test_a_firewall_that_cannot_be_told_is_said(server: Sshd, told: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(testbed, "_PEERS", "false")
+    made = of_hosts(server, rented(server, "a"))
+    with made.fleet, pytest.raises(HostError, match="cannot open the firewalls"):
+        made.make_ready(print)
+
+
+def test_other_hosts_have_firewalls_of_their_own(server: Sshd, told: Path) -> None:
+    made = of_hosts(server, server.host("m"))
+    with made.fleet:
+        made.make_ready(print)
+        made.connect()
+    assert not told.exists()
+
+
+def test_what_to_do_about_lost_hosts_depends_on_whose_they_are(server: Sshd) -> None:
+    machine, aws = server.host("m"), rented(server, "a")
+    vultr = aws.model_copy(update={"provider": "vultr"})
+    assert "pulumi refresh" not in lost_hosts_advice([machine])
+    assert "`pulumi up` makes missing ones anew" in lost_hosts_advice([aws])
+    assert "pulumi state delete" not in lost_hosts_advice([aws])
+    assert "`pulumi state delete`" in lost_hosts_advice([vultr, machine])

@@ -39,7 +39,7 @@ def check(
 
     protocol = make_protocol(find_protocol(target.settings.protocol), target.settings)
     with target.open() as testbed:
-        found = check_testbed(testbed, protocol, committee)
+        found = check_testbed(testbed, protocol, lambda text: click.echo(text, err=True), committee)
     if as_json:
         click.echo(json.dumps(found.to_dict(), indent=2))
     else:

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from benchmark.lifetime import Condition, Cost
 
 _OVERDUE = (
-    "their time is over: `pulumi destroy` removes the testbed (a halted server of Vultr costs until then); "
+    "their time is over: `pulumi destroy` removes the testbed (a halted server of Vultr costs until then) "
+    "and the disks that stopped hosts of AWS cost; "
     "`pulumi refresh` and `pulumi up` make hosts that ended anew, "
     "`python -m benchmark extend 4h` gives more time to those that run"
 )
@@ -57,7 +58,7 @@ def extend(
     if duration <= timedelta(0):
         raise click.BadParameter("a testbed is extended by more than nothing; `pulumi destroy` ends it")
     target = Target(stack, inventory, settings)
-    from benchmark.lifetime import ends_itself
+    from benchmark.first_start import is_rented
     from benchmark.lifetime import extend as move_end
 
     now = datetime.now(UTC)
@@ -70,7 +71,7 @@ def extend(
     elif done.expires_at:
         end = max(done.expires_at.values())
         click.echo(f"testbed {testbed_id}: {len(done.expires_at)} hosts end themselves {when(end, now)}")
-    elif any(ends_itself(host) for host in target.inventory.hosts):
+    elif any(is_rented(host) for host in target.inventory.hosts):
         click.echo(f"testbed {testbed_id}: no host runs; `pulumi up -c state=running` starts them")
     else:
         click.echo(f"testbed {testbed_id}: its hosts are not rented and never end themselves; nothing to extend")

@@ -1,0 +1,100 @@
+"""When hosts of clouds are taken for set up: over a real SSH server, on which one file says how far they are."""
+
+from __future__ import annotations
+
+import threading
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from hosts import inventory
+from sshd import USER, Sshd
+
+from benchmark import first_start
+from benchmark.errors import HostError
+from benchmark.inventory import Host
+from benchmark.remote import Fleet
+
+
+def hosts(server: Sshd, **providers: str) -> list[Host]:
+    return [server.host(name).model_copy(update={"provider": provider}) for name, provider in providers.items()]
+
+
+def connected(server: Sshd, of: list[Host], told: list[str]) -> tuple[list[str], list[str]]:
+    """Who is reached and who is not."""
+    with Fleet(of, USER, server.user_key, timeout=timedelta(seconds=5), retries=0) as fleet:
+        opened = first_start.connect(fleet, of, told.append)
+    return list(opened.ok), list(opened.failed)
+
+
+@pytest.fixture
+def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The file in which all cloud hosts say how far they are; nothing is in it yet."""
+    monkeypatch.setattr(first_start, "FOLDER", str(tmp_path))
+    monkeypatch.setattr(first_start, "_POLL_S", 0.05)
+    return tmp_path / "state"
+
+
+def test_hosts_that_are_ready_are_not_waited_for(server: Sshd, state: Path) -> None:
+    state.write_text("ready\n")
+    told: list[str] = []
+    assert connected(server, hosts(server, a="aws", v="vultr", m="machines"), told) == (["a", "v", "m"], [])
+    assert told == []
+
+
+def test_other_hosts_have_no_first_start(server: Sshd, state: Path) -> None:
+    assert connected(server, hosts(server, m="machines", n="local"), []) == (["m", "n"], [])
+    assert not state.exists()
+
+
+@pytest.mark.parametrize("before", [None, "booting\n"])
+def test_hosts_that_boot_are_waited_for_and_named_once(server: Sshd, state: Path, before: str | None) -> None:
+    if before:
+        state.write_text(before)
+    told: list[str] = []
+    named = threading.Event()
+
+    def tell(text: str) -> None:
+        told.append(text)
+        named.set()
+
+    def finish() -> None:
+        assert named.wait(10)
+        (state.parent / "new").write_text("ready\n")
+        (state.parent / "new").rename(state)
+
+    thread = threading.Thread(target=finish)
+    thread.start()
+    of = hosts(server, **{f"a-{index}": "aws" for index in range(7)}, m="machines")
+    with Fleet(of, USER, server.user_key, timeout=timedelta(seconds=5), retries=0) as fleet:
+        assert len(first_start.connect(fleet, of, tell).ok) == 8
+    thread.join()
+    assert told == ["waiting for hosts that still set themselves up: a-0, a-1, a-2, a-3, a-4 and 2 more"]
+
+
+def test_a_first_start_that_failed_is_said_with_what_to_do(server: Sshd, state: Path) -> None:
+    state.write_text("failed: local disk; see journalctl -u geobench-disk\n")
+    with pytest.raises(HostError, match="sudo geobench-bootstrap` tries again") as error:
+        connected(server, hosts(server, a="aws", m="machines"), [])
+    assert error.value.hosts == {"a": "failed: local disk; see journalctl -u geobench-disk"}
+
+
+def test_a_first_start_without_end_is_said(server: Sshd, state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    state.write_text("booting\n")
+    monkeypatch.setattr(first_start, "_WAIT_S", 0.2)
+    with pytest.raises(HostError, match="still setting themselves up") as error:
+        connected(server, hosts(server, v="vultr"), [])
+    assert error.value.hosts == {"v": "booting"}
+
+
+def test_a_host_that_does_not_answer_is_not_waited_for(server: Sshd, state: Path) -> None:
+    state.write_text("ready\n")
+    lost = hosts(server, a="aws", b="aws")
+    lost[1] = lost[1].model_copy(update={"ssh_port": 1})
+    assert connected(server, lost, []) == (["a"], ["b"])
+
+
+def test_hosts_are_rented_of_clouds_alone() -> None:
+    (host,) = inventory(a=1).hosts
+    rented = [first_start.is_rented(host.model_copy(update={"provider": each})) for each in ("aws", "vultr")]
+    assert (rented, first_start.is_rented(host)) == ([True, True], False)
