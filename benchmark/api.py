@@ -13,16 +13,15 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from benchmark import manifest
 from benchmark.compare import Compared, compare_sides, find_sides
 from benchmark.errors import UsageError
 from benchmark.figures import Figures, Latency
 from benchmark.journal import SweepFolder
-from benchmark.metrics import LOAD_GENERATOR, Metrics
+from benchmark.metrics import Metrics
 from benchmark.monitoring import Series, read_samples
-from benchmark.protocols import known_protocols
 from benchmark.repeats import over_repeats
 from benchmark.results import MANIFEST, SAMPLES, find_run, find_runs, read_summary
-from benchmark.settings import parse_duration
 from benchmark.summary import Summary
 from benchmark.timeline import Timeline, timelines
 
@@ -48,8 +47,7 @@ class Run:
     @property
     def metrics(self) -> Metrics:
         """Which of its metrics mean latency and throughput."""
-        kind = known_protocols().get(self.summary.protocol)
-        return kind.metrics if kind else LOAD_GENERATOR
+        return manifest.metrics(self.manifest)
 
     def samples(self, metric: str | None = None) -> pd.DataFrame:
         """Return every sample, or those of one metric: time, metric, value and a column for each label."""
@@ -68,8 +66,7 @@ class Run:
         window = self.summary.window
         if window is None:
             raise UsageError(f"run {self.summary.run_id} was not measured: {'; '.join(self.summary.reasons)}")
-        settings = self.manifest["parameters"].get("settings", {})
-        step = parse_duration(settings.get("scrape_interval", 5)).total_seconds()
+        step = manifest.scrape_interval(self.manifest)
         if by:
             made = timelines(self.series, window.start, window.end, by=by, step=step, metrics=self.metrics)
             rows = [{by: name} | row for name, timeline in made.items() for row in _rows(timeline, window.start)]

@@ -1,4 +1,4 @@
-"""All that is needed to know what a run was, and to do it again."""
+"""All that is needed to know what a run was, and to do it again: how it is written, and what is read from it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 import benchmark
-from benchmark.settings import redact
+from benchmark.metrics import Metrics
+from benchmark.settings import parse_duration, redact
 
 if TYPE_CHECKING:
     from benchmark.inventory import Inventory
@@ -59,6 +60,17 @@ def manifest(
         "command": [redact(word) for word in sys.argv],
         "faults": [],
     }
+
+
+def metrics(document: Mapping[str, Any]) -> Metrics:
+    """Return which metrics of a run mean latency and throughput, and who exports them, from its manifest."""
+    return Metrics(**document.get("metrics", {}))
+
+
+def scrape_interval(document: Mapping[str, Any]) -> float:
+    """Return the seconds between two samples, as set, from a run's manifest."""
+    settings = document.get("parameters", {}).get("settings", {})
+    return parse_duration(settings.get("scrape_interval", "5s")).total_seconds()
 
 
 def versions() -> dict[str, str]:

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from simulated import steady
 
-from benchmark.figures import LOAD_GENERATOR
 from benchmark.histogram import Quantile
 from benchmark.journal import Attempt, Slot, SweepFolder, new_journal
 from benchmark.measurements import measure
-from benchmark.monitoring import write_samples
-from benchmark.results import RunFolder
+from benchmark.metrics import LOAD_GENERATOR, Metrics
+from benchmark.monitoring import Series, read_samples, write_samples
+from benchmark.results import MANIFEST, SAMPLES, RunFolder
 from benchmark.summary import Identity, Summary, not_measured, summarise
 from benchmark.validity import Verdict
 
@@ -72,6 +74,19 @@ def store_run(results: Path, found: Summary, document: Mapping[str, Any] | None 
     folder.write("summary.json", found.to_json())
     write_samples(folder.path / "samples.parquet", steady("a-1") + steady("b-0", region="b"))
     return folder.path
+
+
+def use_metrics(folder: Path, metrics: Metrics) -> None:
+    """Make a stored run one of a system that exports `metrics`, as samples and manifest say."""
+    samples = [
+        Series(
+            one.metric.replace("latency_s", metrics.latency), one.labels | {"job": metrics.job}, one.times, one.values
+        )
+        for one in read_samples(folder / SAMPLES)
+    ]
+    write_samples(folder / SAMPLES, samples)
+    document = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+    (folder / MANIFEST).write_text(json.dumps(document | {"metrics": asdict(metrics)}), encoding="utf-8")
 
 
 def store_sweep(

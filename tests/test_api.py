@@ -9,10 +9,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from stored import failed, store_run, store_sweep, summary
+from stored import failed, store_run, store_sweep, summary, use_metrics
 
 from benchmark import api
 from benchmark.errors import UsageError
+from benchmark.metrics import Metrics
 
 
 @pytest.fixture
@@ -39,6 +40,14 @@ def test_a_timeline_counts_what_was_sent(stored: Path) -> None:
     assert set(regions["region"]) == {"us-east-1", "b"}
     assert regions.groupby("region")["throughput_tps"].mean().to_numpy() == pytest.approx([100, 100], rel=0.02)
     assert (whole["end"] - whole["start"]).dt.total_seconds().to_numpy() == pytest.approx(np.ones(len(whole)), rel=0.1)
+
+
+def test_the_manifest_tells_the_metrics_of_a_system_that_nobody_knows(stored: Path) -> None:
+    use_metrics(stored / "t" / "20260101T000000Z-one", Metrics("commit_s", squared=None, job="node"))
+    run = api.run("latest", stored)
+    assert run.timeline()["throughput_tps"].mean() == pytest.approx(200, rel=0.02)
+    regions = run.timeline(by="region")
+    assert regions.groupby("region")["mean_s"].mean().to_numpy() == pytest.approx([0.12, 0.12], rel=0.02)
 
 
 def test_tables_of_a_run_are_those_of_its_summary(stored: Path) -> None:

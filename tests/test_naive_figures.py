@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from simulated import client
-from stored import store_run, summary
+from stored import store_run, summary, use_metrics
 
+from benchmark.metrics import Metrics
 from tools.naive_figures import Stored, main, prometheus_rate, read_stored, rows
 
 CASES: dict[str, tuple[list[int | None], int, int]] = {
@@ -79,3 +80,11 @@ def test_the_table_is_markdown(tmp_path: Path) -> None:
     assert all(line.startswith("| ") for line in "\n".join(lines).splitlines())
     assert any("200.00 tx/s" in line for line in lines)
     assert main([], lines.append) == 2
+
+
+def test_the_metrics_are_those_of_the_manifest(tmp_path: Path) -> None:
+    folder = store_run(tmp_path, summary("20260101T000000Z-one"))
+    use_metrics(folder, Metrics("commit_s", squared=None, job="node"))
+    found = rows(read_stored(folder))
+    assert found[0].value == pytest.approx(200, rel=0.01)
+    assert any("rate(commit_s_count[" in row.way for row in found)

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmark import manifest
 from benchmark.counters import Process, Span, processes
 from benchmark.figures import Figures
 from benchmark.histogram import Histogram, merge
@@ -22,7 +23,6 @@ from benchmark.measurements import measure
 from benchmark.metrics import LOAD_GENERATOR, Metrics
 from benchmark.monitoring import Series, read_samples
 from benchmark.results import MANIFEST, SAMPLES, find_run
-from benchmark.settings import parse_duration
 
 
 @dataclass(frozen=True)
@@ -65,10 +65,10 @@ class Stored:
 
 def read_stored(folder: Path) -> Stored:
     """Read a run from its folder; UsageError if its samples are missing."""
-    manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-    times, settings = manifest["times"], manifest["parameters"].get("settings", {})
-    step = parse_duration(settings.get("scrape_interval", 5)).total_seconds()
-    return Stored(read_samples(folder / SAMPLES), times["load"], times["start"], times["end"], step)
+    document = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+    times, step = document["times"], manifest.scrape_interval(document)
+    series, metrics = read_samples(folder / SAMPLES), manifest.metrics(document)
+    return Stored(series, times["load"], times["start"], times["end"], step, metrics)
 
 
 def rows(run: Stored) -> list[Row]:

@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from benchmark import manifest
 from benchmark.counters import Process, processes
 from benchmark.errors import UsageError
 from benchmark.histogram import Histogram, merge
@@ -17,7 +18,6 @@ from benchmark.metrics import Metrics
 from benchmark.monitoring import Series, read_samples
 from benchmark.report.words import redacted
 from benchmark.results import EVENTS, MANIFEST, SAMPLES, read_summary
-from benchmark.settings import parse_duration
 from benchmark.summary import Summary
 from benchmark.timeline import Timeline, make_timeline
 
@@ -72,12 +72,12 @@ class Record:
     @property
     def scrape_interval(self) -> float:
         """Seconds between two samples, as set."""
-        return parse_duration(self.settings.get("scrape_interval", "5s")).total_seconds()
+        return manifest.scrape_interval(self.manifest)
 
     @property
     def metrics(self) -> Metrics:
         """Which metrics mean latency and throughput, and who exports them."""
-        return Metrics(**self.manifest.get("metrics", {}))
+        return manifest.metrics(self.manifest)
 
     @cached_property
     def processes(self) -> list[Process]:
@@ -140,13 +140,13 @@ class Record:
 
 def read_record(folder: Path) -> Record:
     """Read a run's folder, without secrets; UsageError if it holds no manifest or no summary."""
-    manifest = redacted(_read_json(folder / MANIFEST))
+    document = redacted(_read_json(folder / MANIFEST))
     summary = read_summary(folder)
     if summary is None:
         raise UsageError(f"{folder} has no summary: the run was killed before it wrote one, so there is no report")
     samples = folder / SAMPLES
     series = read_samples(samples) if samples.exists() else []
-    return Record(folder, summary, manifest, _read_events(folder / EVENTS), series)
+    return Record(folder, summary, document, _read_events(folder / EVENTS), series)
 
 
 def _read_json(path: Path) -> Mapping[str, Any]:
