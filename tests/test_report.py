@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from page import Page
 from recorded import START, write_run, write_sweep
 
@@ -17,9 +18,10 @@ from benchmark.compare import find_sides
 from benchmark.errors import UsageError
 from benchmark.metrics import Metrics
 from benchmark.monitoring import Series, read_samples, write_samples
-from benchmark.report import REPORT, write_comparison, write_plots, write_report
+from benchmark.report import REPORT, reproduce, write_comparison, write_plots, write_report
 from benchmark.report.record import read_record
 from benchmark.results import read_summary
+from benchmark.settings import Repository, Settings
 
 DATA = Path(__file__).parent / "data" / "run"
 
@@ -70,6 +72,24 @@ def test_it_says_what_where_and_how_to_do_it_again(page: Page) -> None:
     for region in ("us-east-1", "eu-west-1", "ap-northeast-1"):
         assert region in page.text
     assert "91.0" in page.text  # a round trip as measured
+
+
+@pytest.mark.parametrize("option", [["--commit", "main"], ["--commit=main"]])
+def test_a_built_system_is_built_again_at_the_very_commit(tmp_path: Path, option: list[str]) -> None:
+    folder = write_run(tmp_path / "run")
+    origin = {"from": "repository", "repository": "https://example.org/x", "requested": "main", "commit": "1f" * 20}
+    change(folder, "manifest.json", artifact=origin, command=["x", "run", *option, "--loads", "60"])
+    record = read_record(folder)
+    settings = Settings.model_validate(yaml.safe_load(reproduce.settings(record)))
+    assert settings.repository == Repository(url="https://example.org/x", commit="1f" * 20)
+    assert settings.regions == ("us-east-1", "eu-west-1", "ap-northeast-1")
+    assert re.fullmatch(rf"python -m benchmark run --commit[ =]{'1f' * 20} --loads 60", reproduce.commands(record)[-1])
+
+
+def test_binaries_that_were_brought_have_no_repository(tmp_path: Path) -> None:
+    folder = write_run(tmp_path / "run")
+    change(folder, "manifest.json", artifact={"from": "binaries", "repository": None, "commit": "unknown"})
+    assert "repository" not in reproduce.settings(read_record(folder))
 
 
 def test_nothing_outside_the_page_is_loaded(page: Page) -> None:

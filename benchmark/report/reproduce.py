@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
@@ -39,12 +40,15 @@ def versions(record: Record) -> list[tuple[str, str]]:
 def commands(record: Record) -> list[str]:
     """Return what makes the testbed and the run again, line by line."""
     arguments = [str(word) for word in record.manifest.get("command", [])][1:]
+    asked = shlex.join(arguments)
+    if built := _repository(record):
+        asked = re.sub(r"(?<=--commit[ =])\S+", built["commit"], asked)  # a branch or tag may have moved since
     testbed = record.settings.get("testbed_id", "dev")
     return [
         f"pulumi stack select --create {shlex.quote(str(testbed))}",
         "pulumi config set settings settings.yaml",
         "pulumi up",
-        f"python -m benchmark {shlex.join(arguments)}",
+        f"python -m benchmark {asked}",
     ]
 
 
@@ -55,7 +59,17 @@ def settings(record: Record) -> str:
         kept = {"testbed_id": model.testbed_id} | model.model_dump(mode="json", exclude_defaults=True)
     except ValidationError:
         kept = dict(record.settings)
+    if built := _repository(record):
+        kept["repository"] = built
     return str(yaml.safe_dump(kept, sort_keys=False, allow_unicode=True))
+
+
+def _repository(record: Record) -> dict[str, str] | None:
+    """Return what the system was built from, at the very commit and without secrets; None for one that was not."""
+    artifact = record.manifest.get("artifact") or {}
+    if artifact.get("from") != "repository":
+        return None
+    return {"url": artifact["repository"], "commit": artifact["commit"]}
 
 
 def files(folder: Path) -> Sequence[tuple[str, str]]:
