@@ -14,6 +14,7 @@ FOLDER = "/var/lib/geobench"
 NO_LOGIN = "System is booting up"
 """systemd's word to those who log in too early, by way of pam_nologin(8)."""
 
+_ANSWER_S = 60.0
 _WAIT_S = 600.0
 _POLL_S = 2.0
 _DEADLINE_S = 15.0
@@ -35,13 +36,14 @@ def is_rented(host: Host) -> bool:
 def connect(fleet: Fleet, hosts: Sequence[Host], tell: Callable[[str], None]) -> Results[None]:
     """Connect to hosts and wait until the first start of those of clouds is over; `tell` is told who is waited for.
 
-    Hosts that do not answer are not waited for: the results name them. Raises HostError where a first start failed, or
-    takes more than ten minutes.
+    Where some are of clouds, hosts have a minute to answer: they are reached soon after they were created. The results
+    name those that do not. Raises HostError where a first start failed, or takes more than ten minutes.
     """
     deadline = time.monotonic() + _WAIT_S
+    patience = _ANSWER_S if any(is_rented(host) for host in hosts) else 0.0
     told = False
     while True:
-        opened = fleet.connect([host.name for host in hosts])
+        opened = fleet.connect([host.name for host in hosts], patience)
         states = _states(fleet, [host.name for host in hosts if is_rented(host) and host.name in opened.ok])
         states |= {name: reason for name, reason in opened.failed.items() if NO_LOGIN in reason}
         if failed := {name: state for name, state in states.items() if state.startswith("failed")}:
@@ -53,7 +55,7 @@ def connect(fleet: Fleet, hosts: Sequence[Host], tell: Callable[[str], None]) ->
             raise HostError(_LATE, booting)
         if not told:
             tell(f"waiting for hosts that still set themselves up: {_listed(booting)}")
-            told = True
+            told, patience = True, 0.0
         time.sleep(_POLL_S)
 
 

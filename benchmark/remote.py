@@ -8,6 +8,7 @@ for each command, looks for its end every 10 ms and cannot be left while the hos
 from __future__ import annotations
 
 import contextlib
+import itertools
 import tempfile
 import threading
 import time
@@ -84,10 +85,14 @@ class Fleet:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def connect(self, hosts: Iterable[str] | None = None) -> Results[None]:
-        """Open the connections; refused or unanswered ones are tried again, refused keys are not."""
+    def connect(self, hosts: Iterable[str] | None = None, patience: float = 0.0) -> Results[None]:
+        """Open the connections; refused or unanswered ones are tried again, for `patience` (s) at least.
+
+        Refused keys are not.
+        """
         names = self._known(self.hosts if hosts is None else hosts)
-        opened = {name: self._pool.submit(self._connection, name, self._timeout, self._retries) for name in names}
+        arguments = self._timeout, self._retries, time.monotonic() + patience
+        opened = {name: self._pool.submit(self._connection, name, *arguments) for name in names}
         results: Results[None] = Results()
         for name, future in opened.items():
             try:
@@ -242,21 +247,24 @@ class Fleet:
         if job.session:
             self._closer.submit(job.session.close)
 
-    def _connection(self, name: str, timeout: float, retries: int) -> Connection:
-        """Return the host's connection, opened if there is none that lives; ConnectError otherwise."""
+    def _connection(self, name: str, timeout: float, retries: int, until: float = 0.0) -> Connection:
+        """Return the host's connection, opened if there is none that lives; ConnectError otherwise.
+
+        It is tried `retries` times again, and more often before `until` (monotonic time).
+        """
         with self._locks[name]:
             known = self._connections.get(name)
             if known is not None:
                 if known.is_connected:
                     return known
                 disconnect(known)
-            for attempt in range(retries + 1):
+            for attempt in itertools.count():
                 try:
                     host = self.hosts[name]
                     self._connections[name] = connect(host, host.ssh_user or self._user, self._key, timeout)
                     break
                 except ConnectError as error:
-                    if not error.temporary or attempt == retries:
+                    if not error.temporary or (attempt >= retries and time.monotonic() >= until):
                         raise
                     if self._closing.wait(min(5.0, 0.25 * 2**attempt)):
                         raise

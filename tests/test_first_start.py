@@ -32,6 +32,7 @@ def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The file in which all cloud hosts say how far they are; nothing is in it yet."""
     monkeypatch.setattr(first_start, "FOLDER", str(tmp_path))
     monkeypatch.setattr(first_start, "_POLL_S", 0.05)
+    monkeypatch.setattr(first_start, "_ANSWER_S", 0.0)
     return tmp_path / "state"
 
 
@@ -87,11 +88,30 @@ def test_a_first_start_without_end_is_said(server: Sshd, state: Path, monkeypatc
     assert error.value.hosts == {"v": "booting"}
 
 
-def test_a_host_that_does_not_answer_is_not_waited_for(server: Sshd, state: Path) -> None:
+def test_a_host_that_does_not_answer_is_named(server: Sshd, state: Path) -> None:
     state.write_text("ready\n")
     lost = hosts(server, a="aws", b="aws")
     lost[1] = lost[1].model_copy(update={"ssh_port": 1})
     assert connected(server, lost, []) == (["a"], ["b"])
+
+
+def test_a_host_that_was_just_created_has_time_to_answer(state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    state.write_text("ready\n")
+    monkeypatch.setattr(first_start, "_ANSWER_S", 20.0)
+    late = Sshd()
+    starter = threading.Timer(0.5, late.start)
+    with late.cleaned():
+        starter.start()
+        try:
+            assert connected(late, hosts(late, a="aws"), []) == (["a"], [])
+        finally:
+            starter.join()
+
+
+def test_machines_that_are_off_are_named_at_once(server: Sshd, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(first_start, "_ANSWER_S", 300.0)
+    off = [host.model_copy(update={"ssh_port": 1}) for host in hosts(server, m="machines")]
+    assert connected(server, off, []) == ([], ["m"])
 
 
 def test_hosts_are_rented_of_clouds_alone() -> None:

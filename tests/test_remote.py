@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from sshd import USER, Sshd, free_port
+from sshd import USER, Sshd, free_port, make_key
 
 from benchmark.errors import HostError, UsageError
 from benchmark.inventory import Inventory, Ssh
@@ -154,6 +154,28 @@ def test_retry_reaches_a_host_that_comes_up() -> None:
             assert fleet.connect().raise_for_failures("connect") == {"host-0": None}
         finally:
             starter.join()
+
+
+def test_patience_reaches_a_host_that_comes_up_later_than_any_retry() -> None:
+    late = Sshd()
+    timer = threading.Timer(0.7, late.start)
+    with late.cleaned(), Fleet([late.host()], USER, late.user_key, timeout=5 * SECOND, retries=0) as fleet:
+        timer.start()
+        try:
+            assert fleet.connect(patience=20).raise_for_failures("connect") == {"host-0": None}
+        finally:
+            timer.join()
+
+
+def test_patience_ends_and_is_not_for_what_stays_refused(server: Sshd, tmp_path: Path) -> None:
+    make_key(tmp_path / "stranger")
+    down = server.host("down").model_copy(update={"ssh_port": free_port()})
+    began = time.monotonic()
+    with Fleet([down], USER, server.user_key, timeout=SECOND, retries=0) as fleet:
+        assert list(fleet.connect(patience=0.5).failed) == ["down"]
+    assert 0.5 <= time.monotonic() - began < 10
+    with Fleet([server.host()], USER, tmp_path / "stranger", timeout=5 * SECOND, retries=0) as fleet:
+        assert "was refused" in fleet.connect(patience=300).failed["host-0"]
 
 
 def test_lost_connection_is_named_and_opened_again() -> None:

@@ -80,6 +80,7 @@ def told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The file that takes what the last cloud host was told; all of them are ready."""
     (tmp_path / "state").write_text("ready\n")
     monkeypatch.setattr(first_start, "FOLDER", str(tmp_path))
+    monkeypatch.setattr(first_start, "_ANSWER_S", 0.0)
     monkeypatch.setattr(testbed, "_PEERS", f"tee {tmp_path}/peers")
     return tmp_path / "peers"
 
