@@ -51,7 +51,7 @@ def host_usage(series: Sequence[Series], start: float, end: float) -> dict[str, 
     return result
 
 
-def saturated_hosts(usage: Mapping[str, HostUsage], limit: float = 0.9) -> list[str]:
+def saturated_hosts(usage: Mapping[str, HostUsage], limit: float) -> list[str]:
     """Return a warning for each host whose processors were busier than `limit` (share) over the whole window."""
     return [
         f"{host}: CPU {used.cpu_busy:.0%} busy, more than {limit:.0%}: the host may be what limits the throughput"

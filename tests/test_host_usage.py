@@ -83,12 +83,12 @@ def test_hosts_are_told_apart_and_other_jobs_ignored() -> None:
 
 def test_saturated_hosts_are_named_with_the_numbers() -> None:
     usage = {"a": HostUsage(cpu_busy=0.94), "b": HostUsage(cpu_busy=0.9), "c": HostUsage()}
-    assert saturated_hosts(usage) == ["a: CPU 94% busy, more than 90%: the host may be what limits the throughput"]
-    assert len(saturated_hosts(usage, limit=0.5)) == 2
+    assert saturated_hosts(usage, 0.9) == ["a: CPU 94% busy, more than 90%: the host may be what limits the throughput"]
+    assert len(saturated_hosts(usage, 0.5)) == 2
 
 
 def test_hosts_of_one_machine_are_told_once() -> None:
     usage = {name: HostUsage(cpu_busy=0.95) for name in ("a", "b", "c", "d")}
     shown = by_machine(usage, {"a": "boot-1", "b": "boot-2", "c": "boot-1", "d": ""})
     assert list(shown) == ["a and 1 more on one machine", "b", "d"]
-    assert len(saturated_hosts(shown)) == 3
+    assert len(saturated_hosts(shown, 0.9)) == 3

@@ -16,6 +16,7 @@ from benchmark.report.chart import Chart
 from benchmark.report.palette import light, series_style
 from benchmark.report.record import Record
 from benchmark.report.time_charts import SINCE, limits, mark_time
+from benchmark.validity import THRESHOLDS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -58,7 +59,7 @@ def _draw(record: Record, axis: Array, busy: Mapping[str, Array], sent: Mapping[
     _lines(upper, middles, busy)
     upper.set(ylim=(0, 1.02), ylabel="CPU busy")
     upper.set_yticks([0, 0.5, 1], ["0", "50 %", "100 %"])
-    upper.axhline(0.9, color=light("bad"), linewidth=0.7, linestyle=(0, (2, 2)))
+    upper.axhline(THRESHOLDS.cpu_busy, color=light("bad"), linewidth=0.7, linestyle=(0, (2, 2)))
     _lines(lower, middles, {name: rates / 1e6 for name, rates in sent.items()})
     lower.set(ylabel="sent (MB/s)", xlabel=SINCE)
     lower.set_ylim(bottom=0)
@@ -80,7 +81,8 @@ def _rows(times: Array, busy: Mapping[str, Array], sent: Mapping[str, Array]) ->
 
 def _caption(record: Record, hosts: int) -> str:
     lines = "A line for each host." if hosts <= _EACH else f"Median and range of {hosts} hosts, and the busiest one."
-    text = f"{lines} Above the dashed line, 90 %, a host may be what limits the throughput."
+    limit = words.share(THRESHOLDS.cpu_busy)
+    text = f"{lines} Above the dashed line, {limit}, a host may be what limits the throughput."
     providers = {host.get("provider") for host in record.manifest.get("inventory", {}).get("hosts", [])}
     if "local" in providers:
         text += " Hosts of the local provider share the processors of one machine, so their lines agree."

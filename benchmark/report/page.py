@@ -26,7 +26,6 @@ from benchmark.report.tables import (
 )
 from benchmark.report.time_charts import time_charts
 from benchmark.report.world import world_chart
-from benchmark.validity import THRESHOLDS
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -63,7 +62,6 @@ def run_page(record: Record) -> str:
         "title": _title(record),
         "record": record,
         "summary": record.summary,
-        "warnings": [*record.summary.warnings, *_busy_hosts(record)],
         "state": state(record.summary.status, record.summary.saturated),
         "claim": claim(record, precise),
         "tiles": _tiles(record, precise),
@@ -110,20 +108,6 @@ def state(status: str, saturated: bool) -> tuple[str, str]:
     if status != "ok":
         return "bad", {"invalid": "invalid: not to be used", "failed": "failed", "interrupted": "interrupted"}[status]
     return ("warning", "valid, saturated") if saturated else ("good", "valid")
-
-
-def _busy_hosts(record: Record) -> list[str]:
-    """Return a warning that names the hosts whose processors were busy, unless the run itself gave it."""
-    busy = [
-        host
-        for host, used in record.usage.items()
-        if (used.cpu_busy or 0.0) > THRESHOLDS.cpu_busy and not any(host in text for text in record.summary.warnings)
-    ]
-    if not busy:
-        return []
-    named = ", ".join(busy[:4]) + (f" and {len(busy) - 4} more" if len(busy) > 4 else "")
-    limit = words.share(THRESHOLDS.cpu_busy)
-    return [f"processors more than {limit} busy on {named}: hosts may be what limits the throughput and adds latency"]
 
 
 def _title(record: Record) -> str:
