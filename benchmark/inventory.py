@@ -122,4 +122,6 @@ def read_inventory(path: Path) -> Inventory:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
         raise UsageError(f"cannot read the inventory {path}: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise UsageError(f"cannot read the inventory {path}: it is not a text file in UTF-8") from None
     return parse_inventory(text, str(path))

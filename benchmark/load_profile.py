@@ -51,6 +51,8 @@ def _replayed(path: Path) -> list[tuple[float, float, float]]:
         lines = path.read_text(encoding="utf-8").splitlines()
     except OSError as error:
         raise UsageError(f"cannot read the profile {path}: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise UsageError(f"cannot read the profile {path}: it is not a text file in UTF-8") from None
     rates: list[tuple[float, float]] = []
     for number, words in enumerate(csv.reader(lines), 1):
         if not words or words[0].lstrip().startswith("#"):

@@ -10,7 +10,7 @@ import difflib
 import ipaddress
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -250,19 +250,31 @@ class Settings(_Model):
 
 
 def load_settings(path: Path, overrides: Mapping[str, object] | None = None) -> Settings:
-    """Read a settings file; `overrides` (field to value, values may be text) win over it.
+    """Read a settings file; `overrides` (field to value) win over it.
 
     `${NAME}` in the file is replaced from the environment. Paths in it are relative to the current folder.
     Raises SettingsError that names file, field, what was found and what is accepted.
     """
     fields = {name: _expand(value, name, path) for name, value in read_mapping(path).items()}
-    for name, value in (overrides or {}).items():
-        fields[name] = yaml.safe_load(value) if isinstance(value, str) else value
+    return parse_settings(fields | dict(overrides or {}), str(path))
+
+
+def parse_settings(fields: Mapping[str, object], source: str, also_known: Sequence[str] = ()) -> Settings:
+    """Check the fields of settings; SettingsError tells all faults, each with `source`, field, found and accepted.
+
+    An unknown field's nearest name may be one of `also_known`, which are accepted where the fields come from.
+    """
     try:
         return Settings.model_validate(fields)
     except ValidationError as error:
-        lines = [_explain(detail, fields) for detail in error.errors()]
-        raise SettingsError("\n".join(f"{path}: {line}" for line in lines)) from None
+        lines = [_explain(detail, also_known) for detail in error.errors()]
+        raise SettingsError("\n".join(f"{source}: {line}" for line in lines)) from None
+
+
+def parse_value(text: str, source: str) -> object:
+    """Read a value that is written as YAML, such as `4` or `[a, b]`; SettingsError, which names `source`, otherwise."""
+    with explained(f"{source}: found {redact(text)!r}"):
+        return yaml.safe_load(text)
 
 
 def stack_settings(project: Path, stack: str) -> Settings:
@@ -289,7 +301,11 @@ def configured_settings(project: Path, config: Mapping[str, object], source: str
         raise SettingsError(
             f"{source}: {prefix}settings names no file; `pulumi config set settings assets/settings.local.yaml` sets it"
         )
-    return load_settings(project / path, values)
+    parsed = {
+        name: parse_value(value, f"{source}: {prefix}{name}") if isinstance(value, str) else value
+        for name, value in values.items()
+    }
+    return load_settings(project / path, parsed)
 
 
 def json_schema() -> dict[str, Any]:
@@ -298,18 +314,18 @@ def json_schema() -> dict[str, Any]:
 
 
 @contextmanager
-def explained(path: Path) -> Iterator[None]:
-    """Turn what goes wrong while `path` is read as YAML into a SettingsError with line and column."""
+def explained(source: Path | str) -> Iterator[None]:
+    """Turn what goes wrong while `source` is read as YAML into a SettingsError with line and column."""
     try:
         yield
     except OSError as error:
-        raise SettingsError(f"cannot read {path}: {error.strerror}") from None
+        raise SettingsError(f"cannot read {source}: {error.strerror}") from None
     except UnicodeDecodeError:
-        raise SettingsError(f"{path} is not a text file in UTF-8") from None
-    except yaml.YAMLError as error:
+        raise SettingsError(f"{source} is not a text file in UTF-8") from None
+    except (yaml.YAMLError, ValueError) as error:  # a date such as 2026-02-30 is a ValueError
         mark = getattr(error, "problem_mark", None)
         where = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-        raise SettingsError(f"{path}{where}: not YAML: {getattr(error, 'problem', None) or error}") from None
+        raise SettingsError(f"{source}{where}: not YAML: {getattr(error, 'problem', None) or error}") from None
 
 
 def read_mapping(path: Path) -> dict[str, Any]:
@@ -353,11 +369,12 @@ def _expand(value: Any, field: str, path: Path) -> Any:
     return value
 
 
-def _explain(detail: ErrorDetails, fields: Mapping[str, Any]) -> str:
+def _explain(detail: ErrorDetails, also_known: Sequence[str]) -> str:
     """Turn one of pydantic's errors into a line: field, what was found, what is accepted."""
     where = ".".join(str(part) for part in detail["loc"])
     if detail["type"] == "extra_forbidden":
-        near = difflib.get_close_matches(str(detail["loc"][-1]), _names(detail["loc"][:-1]), n=1)
+        known = [*_names(detail["loc"][:-1]), *also_known]
+        near = difflib.get_close_matches(str(detail["loc"][-1]), known, n=1)
         hint = f"did you mean {near[0]!r}?" if near else "docs/settings.md lists all fields"
         return f"unknown field {where!r}; {hint}"
     message = detail["msg"].removeprefix("Value error, ")

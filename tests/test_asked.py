@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -76,11 +77,34 @@ def test_repositories_keep_their_credentials_to_themselves() -> None:
 
 @pytest.mark.parametrize(
     ("word", "message"),
-    [("comittee=3", "comittee"), ("committee=three", "expected a whole number"), ("dedicated_clients=x", "'x'")],
+    [
+        ("comittee=3", "comittee=3: unknown field 'comittee'; did you mean 'committee'?"),
+        ("instnces=3", "did you mean 'instances'?"),
+        ("network.los=3", "unknown field 'network.los'; did you mean 'loss'?"),
+        ("committee=three", "found 'three', expected a whole number"),
+        ("committee=²", "found '²', expected a whole number"),
+        ("dedicated_clients=x", "found 'x', expected a whole number"),
+        ("instances=[1", "instances: found '[1', line 1, column 3: not YAML"),
+        ("name=2026-02-30", "name: found '2026-02-30': not YAML: day is out of range"),
+        ("protocol.x=1", "protocol.x: protocol is 'etcd', which has no fields; give protocol=VALUE"),
+        ("regions.0=x", "regions is ('a', 'b'), which has no fields"),
+        ("repository.url.x=1", "repository.url.x: url is 'https://example.org/x', which has no fields"),
+        ("repository=[https://token@example.org/", "found '[https://example.org/'"),
+    ],
 )
 def test_mistakes_are_named(word: str, message: str) -> None:
-    with pytest.raises((SettingsError, UsageError), match=message):
-        varied(settings(), OPTIONS, [word])
+    base = settings(repository={"url": "https://token@example.org/x"})
+    with pytest.raises((SettingsError, UsageError), match=re.escape(message)) as found:
+        varied(base, OPTIONS, [word])
+    assert "token" not in str(found.value)
+
+
+def test_all_mistakes_of_a_side_are_told_at_once() -> None:
+    with pytest.raises(SettingsError) as found:
+        varied(settings(), OPTIONS, ["instances=many", "disk_gb=1"])
+    assert [line.partition(": ")[2].partition(":")[0] for line in str(found.value).splitlines()] == [
+        "instances", "disk_gb",
+    ]  # fmt: skip
 
 
 def test_a_record_tells_what_changed() -> None:

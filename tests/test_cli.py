@@ -120,6 +120,9 @@ def test_a_missing_or_broken_inventory(
     Path("none.json").write_text('{"hosts": []}')
     assert call("status", "--inventory", "none.json") == 2
     assert "none.json is not an inventory of version 1" in capsys.readouterr().err
+    Path("none.json").write_bytes(b"\x80\x02}q\x00")
+    assert call("status", "--inventory", "none.json") == 2
+    assert "cannot read the inventory none.json: it is not a text file in UTF-8" in capsys.readouterr().err
 
 
 def test_unknown_parameters_name_the_known_ones(files: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:

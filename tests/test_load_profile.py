@@ -64,3 +64,10 @@ def test_what_is_no_profile_names_those_that_are(text: str) -> None:
 def test_a_missing_file_is_named() -> None:
     with pytest.raises(UsageError, match=r"cannot read the profile nowhere\.csv: No such file"):
         load_profile("nowhere.csv", 0, 60)
+
+
+def test_a_file_that_is_no_text_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "rates.csv"
+    path.write_bytes("seconds,débit\n0,1\n".encode("latin-1"))
+    with pytest.raises(UsageError, match=r"cannot read the profile .*rates\.csv: it is not a text file in UTF-8"):
+        load_profile(str(path), 0, 60)

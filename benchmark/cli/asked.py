@@ -8,14 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-import yaml
-from pydantic import ValidationError
+from pydantic import BaseModel
 
 from benchmark.cli.target import DurationType
 from benchmark.errors import SettingsError, UsageError
 from benchmark.parameters import make_protocol
 from benchmark.protocols import find_protocol, known_protocols
-from benchmark.settings import Settings, load_settings, read_mapping, redact
+from benchmark.settings import Settings, load_settings, parse_settings, parse_value, read_mapping, redact
 
 if TYPE_CHECKING:
     from benchmark.request import Request
@@ -117,37 +116,34 @@ def varied(settings: Settings, options: Mapping[str, Any], given: Sequence[str])
     for word in given:
         name, equals, value = word.partition("=")
         if not equals:
-            fields |= load_settings(Path(word)).model_dump(exclude_unset=True, exclude={"repository"})
-            fields["repository"] = load_settings(Path(word)).repository or fields["repository"]
+            file = load_settings(Path(word))
+            fields |= file.model_dump(exclude_unset=True, exclude={"repository"})
+            fields["repository"] = file.repository or fields["repository"]
         elif name.replace("-", "_") in RUN_OPTIONS:
             changed[name.replace("-", "_")] = _option(name, value)
         else:
-            _set(fields, name, yaml.safe_load(value))
-    try:
-        return Settings.model_validate(fields), changed
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
-        text = redact(f"{where}: {first['msg']}, found {first['input']!r}")
-        raise SettingsError(f"{' '.join(given)}: {text}") from None
+            _set(fields, name, parse_value(value, name))
+    return parse_settings(fields, redact(" ".join(given)), RUN_OPTIONS), changed
 
 
 def _option(name: str, value: str) -> Any:
     if name == "duration":
         return DurationType().convert(value, None, None)
     if name in ("committee", "dedicated_clients", "dedicated-clients"):
-        if not value.isdigit():
+        if not value.isdecimal():
             raise UsageError(f"{name}={value}: found {value!r}, expected a whole number")
         return int(value)
     return value
 
 
 def _set(fields: dict[str, Any], name: str, value: Any) -> None:
-    head, dot, rest = name.partition(".")
-    if not dot:
-        fields[head] = value
-        return
-    inner = fields.get(head)
-    inner = read_mapping(inner) if isinstance(inner, Path) else dict(inner or {})
-    _set(inner, rest, value)
-    fields[head] = inner
+    """Set a field, or with dots in its name one deep inside, where a file of parameters is read."""
+    *outer, last = name.split(".")
+    for step in outer:
+        inner = fields.get(step)
+        inner = read_mapping(inner) if isinstance(inner, Path) else inner or {}
+        if not isinstance(inner, Mapping | BaseModel):
+            raise SettingsError(redact(f"{name}: {step} is {inner!r}, which has no fields; give {step}=VALUE"))
+        fields[step] = dict(inner)
+        fields = fields[step]
+    fields[last] = value

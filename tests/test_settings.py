@@ -1,0 +1,100 @@
+"""Settings: what is read from files and from a stack's configuration, and what is said of mistakes in either."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from benchmark.errors import SettingsError
+from benchmark.settings import configured_settings, load_settings, parse_settings, parse_value
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "s.yaml"
+    path.write_text("regions: [a, b]\ninstances: 2\n")
+    return path
+
+
+def configured(file: Path, **values: object) -> object:
+    config = {f"geobench:{name}": value for name, value in values.items()}
+    return configured_settings(file.parent, {"geobench:settings": file.name, "aws:region": "x"} | config, "stack dev")
+
+
+def test_the_configuration_of_a_stack_wins_over_the_file(file: Path) -> None:
+    found = configured(file, instances="8", benchmark_duration="90s", regions='["c"]', nvme=False)
+    expected = load_settings(file).model_copy(
+        update={"instances": 8, "benchmark_duration": timedelta(seconds=90), "regions": ("c",), "nvme": False}
+    )
+    assert found == expected
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        ("[1", "stack dev: geobench:instances: found '[1', line 1, column 3: not YAML: expected ',' or ']'"),
+        ("2026-02-30", "stack dev: geobench:instances: found '2026-02-30': not YAML: day is out of range"),
+        ("many", "instances: Input should be a valid integer, unable to parse string as an integer, found 'many'"),
+        ("0", "instances: Input should be greater than or equal to 1, found 0"),
+    ],
+)
+def test_a_mistaken_value_of_the_configuration_is_named(file: Path, value: str, said: str) -> None:
+    with pytest.raises(SettingsError) as found:
+        configured(file, instances=value)
+    assert said in str(found.value)
+    assert "\n" not in str(found.value)
+
+
+def test_a_configuration_without_a_file_says_how_one_is_named(file: Path) -> None:
+    with pytest.raises(SettingsError, match="stack dev: geobench:settings names no file; `pulumi config set settings"):
+        configured_settings(file.parent, {"geobench:instances": "3"}, "stack dev")
+
+
+def test_a_value_is_what_its_yaml_says() -> None:
+    assert [parse_value(text, "x") for text in ("4", "[a, b]", "{a: 1}", "true", "text", "")] == [
+        4, ["a", "b"], {"a": 1}, True, "text", None,
+    ]  # fmt: skip
+    with pytest.raises(SettingsError) as found:
+        parse_value("[https://token@example.org/x", "repository")
+    assert "https://example.org/x" in str(found.value)
+    assert "token" not in str(found.value)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"regions: [a]\n\xff\xfe\n", "is not a text file in UTF-8"),
+        (b"\x7fELF\x02\x01\x00", "not YAML: unacceptable character"),
+        (b"regions: [a\n", "s.yaml, line 2, column 1: not YAML"),
+        (b"regions: [a]\ntestbed_id: 2026-02-30\n", "s.yaml: not YAML: day is out of range"),
+        (b"- a\n", "found list, expected fields as `name: value`"),
+        (b"regions: [a]\n3: 4\n", "expected fields as `name: value`"),
+    ],
+)
+def test_a_file_that_is_none_is_explained(file: Path, content: bytes, said: str) -> None:
+    file.write_bytes(content)
+    with pytest.raises(SettingsError) as found:
+        load_settings(file)
+    assert said in str(found.value)
+
+
+def test_a_missing_file_and_a_folder_are_named(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=r"cannot read .*none\.yaml: No such file"):
+        load_settings(tmp_path / "none.yaml")
+    with pytest.raises(SettingsError, match="Is a directory"):
+        load_settings(tmp_path)
+
+
+def test_all_faults_are_told_and_unknown_fields_name_the_nearest() -> None:
+    fields = {"regions": ["a"], "instnces": 3, "network": {"loss": 2}, "comittee": 3}
+    with pytest.raises(SettingsError) as found:
+        parse_settings(fields, "here", ("committee",))
+    assert sorted(str(found.value).splitlines()) == [
+        "here: network.loss: Input should be less than 1, found 2",
+        "here: unknown field 'comittee'; did you mean 'committee'?",
+        "here: unknown field 'instnces'; did you mean 'instances'?",
+    ]
+    with pytest.raises(SettingsError, match=r"unknown field .comittee.; docs/settings"):
+        parse_settings({"regions": ["a"], "comittee": 3}, "here")
