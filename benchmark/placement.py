@@ -51,16 +51,29 @@ def place(
 
 
 def _sum(inventory: Inventory, protocol: type[Protocol], nodes: int, clients: int, found: int) -> str:
+    """Say which hosts are needed, which were found (`found` of them may carry nodes and clients), and what to do."""
     monitoring = 1 if inventory.monitoring else 0
     parts = [f"{nodes} nodes"] + [f"{clients} dedicated clients"] * bool(clients) + ["1 monitoring"] * monitoring
-    per_region = -(-(nodes + clients + monitoring) // len(inventory.regions))
+    needed, stopped = nodes + clients + monitoring, sum(host.state == "stopped" for host in inventory.hosts)
     smaller = found - clients
     advice = [f"`--committee {smaller}` or less"] if smaller >= protocol.minimum_nodes else []
-    advice.append(f"`pulumi up -c instances={per_region}`")
     return (
-        f"need {nodes + clients + monitoring} hosts ({' + '.join(parts)}), "
-        f"found {found + monitoring} running in testbed {inventory.testbed_id}; {' or '.join(advice)}"
+        f"need {needed} hosts ({' + '.join(parts)}), found {len(inventory.hosts) - stopped} running"
+        f"{f' and {stopped} stopped' if stopped else ''} in testbed {inventory.testbed_id}; "
+        f"{' or '.join([*advice, _more_hosts(inventory, needed, stopped)])}"
     )
+
+
+def _more_hosts(inventory: Inventory, needed: int, stopped: int) -> str:
+    """Say how the testbed comes to have as many running hosts as are needed: no cloud makes the user's machines."""
+    if stopped and needed <= len(inventory.hosts):
+        return "`pulumi up -c state=running`"
+    machines = sum(host.provider == "machines" for host in inventory.hosts)
+    regions = {(host.provider, host.region) for host in inventory.hosts if host.provider != "machines"}
+    if not regions:
+        return "list more `machines` in the settings and `pulumi up`"
+    start = "-c state=running " if stopped else ""
+    return f"`pulumi up {start}-c instances={-(-(needed - machines) // len(regions))}`"
 
 
 def ports(processes: Sequence[Process]) -> dict[str, list[int]]:

@@ -6,6 +6,7 @@ import pytest
 from hosts import inventory
 
 from benchmark.errors import UsageError
+from benchmark.inventory import Inventory, Provider
 from benchmark.placement import endpoints, interleave, place, ports
 from benchmark.protocols.etcd import Etcd, EtcdClient, EtcdNode
 
@@ -52,8 +53,41 @@ def test_an_error_does_the_sum() -> None:
     text = str(error.value)
     assert "need 102 hosts (99 nodes + 2 dedicated clients + 1 monitoring)" in text
     assert "found 4 running in testbed t" in text
-    assert "--committee 1" in text
-    assert "instances=51" in text
+    assert text.endswith("; `--committee 1` or less or `pulumi up -c instances=51`")
+
+
+def advice(found: Inventory, committee: int | None = None) -> str:
+    with pytest.raises(UsageError) as error:
+        place(found, Etcd, load=200, committee=committee)
+    return str(error.value).partition("found ")[2]
+
+
+def test_a_stopped_testbed_is_to_be_started() -> None:
+    stopped = inventory(a=2, b=2, stopped=frozenset({"a-0", "a-1", "b-0", "b-1"}))
+    started = "`pulumi up -c state=running`"
+    assert advice(stopped) == f"0 running and 4 stopped in testbed t; {started}"
+    assert advice(stopped, committee=3) == f"0 running and 4 stopped in testbed t; {started}"
+    assert advice(stopped, committee=9).endswith("; `pulumi up -c state=running -c instances=5`")
+    partly = inventory(a=2, b=2, stopped=frozenset({"b-1"}))
+    assert advice(partly, 3) == f"3 running and 1 stopped in testbed t; `--committee 2` or less or {started}"
+
+
+def provided(found: Inventory, **providers: Provider) -> Inventory:
+    """Return an inventory whose regions are of the providers given, as in `a="machines"`."""
+    hosts = [host.model_copy(update={"provider": providers.get(host.region, host.provider)}) for host in found.hosts]
+    return found.model_copy(update={"hosts": tuple(hosts)})
+
+
+def test_machines_that_are_missing_are_to_be_listed() -> None:
+    own = provided(inventory(a=2, b=1), a="machines", b="machines")
+    listed = "list more `machines` in the settings and `pulumi up`"
+    assert advice(own, 5) == f"3 running in testbed t; `--committee 2` or less or {listed}"
+
+
+def test_only_regions_of_clouds_are_made_larger() -> None:
+    mixed = provided(inventory(a=2, b=2, c=2), a="machines", b="aws", c="vultr")
+    assert advice(mixed, 7).endswith("`pulumi up -c instances=3`"), "2 machines and 3 hosts in each of 2 regions"
+    assert len(place(provided(inventory(a=2, b=3, c=3), a="machines"), Etcd, 1, committee=7).nodes) == 7
 
 
 def test_ports_and_endpoints_are_those_of_the_processes() -> None:
