@@ -14,38 +14,50 @@ from waiting import wait_for
 DEADLINE_S = 180.0
 
 # Runs with the standard library alone. A port that neither opens nor refuses is silent; a connection that was asked
-# for is asked for once more after a second, by the kernel, so that one lost packet hides no port. Two hosts that try
-# each other can meet: a firewall takes the other's call for the answer to its own. So what answers has to do so twice.
+# for is asked for once more after a second, by the kernel, so that one lost packet hides no port. Ports are tried at an
+# even pace, as bursts would be lost, twice as well. Two hosts that try each other can meet: a firewall takes the
+# other's call for the answer to its own. So what answers has to do so twice.
 _SCAN = """
-import errno, resource, selectors, socket, sys, time
-address, at_once, seconds = sys.argv[1], 8192, 1.5
-resource.setrlimit(resource.RLIMIT_NOFILE, (9000, 9000))
+import collections, errno, pathlib, resource, selectors, socket, sys, time
+address, a_turn, turn_s, seconds = sys.argv[1], 128, 0.02, 1.5
+resource.setrlimit(resource.RLIMIT_NOFILE, (20000, 20000))
+for setting in sys.argv[2:]:
+    pathlib.Path(setting).write_text("4")
 
 def answers(ports):
-    waiting, found = selectors.DefaultSelector(), {0: [], errno.ECONNREFUSED: []}
-    for port in ports:
-        tried = socket.socket()
-        tried.setblocking(False)
-        tried.connect_ex((address, port))
-        waiting.register(tried, selectors.EVENT_WRITE, port)
-    deadline = time.monotonic() + seconds
-    while waiting.get_map() and (left := deadline - time.monotonic()) > 0:
-        for key, _ in waiting.select(left):
-            found.setdefault(key.fileobj.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR), []).append(key.data)
-            waiting.unregister(key.fileobj)
-            key.fileobj.close()
-    for key in list(waiting.get_map().values()):
-        key.fileobj.close()
+    ports, tried, found = collections.deque(ports), collections.deque(), {0: [], errno.ECONNREFUSED: []}
+    waiting = selectors.DefaultSelector()
+    while ports or tried:
+        turn_end = time.monotonic() + turn_s
+        for _ in range(min(a_turn, len(ports))):
+            one = socket.socket()
+            one.setblocking(False)
+            one.connect_ex((address, ports[0]))
+            waiting.register(one, selectors.EVENT_WRITE, ports.popleft())
+            tried.append((time.monotonic() + seconds, one))
+        over = False
+        while not over:
+            over = (left := turn_end - time.monotonic()) <= 0
+            for key, _ in waiting.select(max(left, 0)):
+                found.setdefault(key.fileobj.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR), []).append(key.data)
+                waiting.unregister(key.fileobj)
+                key.fileobj.close()
+        while tried and tried[0][0] < turn_end:
+            one = tried.popleft()[1]
+            if one.fileno() != -1:
+                waiting.unregister(one)
+                one.close()
     return found[0], found[errno.ECONNREFUSED]
 
-opened, refused = [], []
-for first in range(1, 65536, at_once):
-    some = answers(range(first, min(first + at_once, 65536)))
-    opened += some[0]
-    refused += some[1]
-print(*answers(opened)[0])
-print(len(refused if len(refused) > 100 else answers(refused)[1]))
+opened, refused = answers(range(1, 65536))
+if len(refused) < 100:
+    refused = answers(refused)[1]
+opened, closed = answers(opened)
+print(*opened)
+print(len(refused + closed))
 """
+# A host's firewall remembers each call for two minutes: those of a few scans are more than a kernel has room for.
+_FORGET = "/proc/sys/net/netfilter/nf_conntrack_tcp_timeout_syn_sent"
 
 
 @dataclass(frozen=True)
@@ -88,7 +100,7 @@ def scan(address: str, origin: Machine | None = None) -> Ports:
     """Try every port of an address, from a machine or, without one, from here; 15 s if nothing answers."""
     command = ["/usr/bin/python3", "-c", _SCAN, address]
     if origin is not None:
-        done = origin.enter(command, DEADLINE_S)
+        done = origin.enter([*command, _FORGET], DEADLINE_S)
     else:
         done = subprocess.run(
             [sys.executable, *command[1:]], capture_output=True, text=True, timeout=DEADLINE_S, check=False
