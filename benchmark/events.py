@@ -12,12 +12,6 @@ Phase = Literal[
     "connect", "check", "install", "configure", "monitor", "start_nodes", "start_clients",
     "warm_up", "measure", "stop", "collect",
 ]  # fmt: skip
-PHASES: tuple[Phase, ...] = (
-    "connect", "check", "install", "configure", "monitor", "start_nodes", "start_clients",
-    "warm_up", "measure", "stop", "collect",
-)  # fmt: skip
-
-
 Kind = Literal["plan", "step", "run", "phase", "phase_end", "progress", "warning", "summary"]
 """`step` is something within a phase that may take long, as a sentence in `text`."""
 

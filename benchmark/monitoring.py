@@ -186,11 +186,6 @@ class Prometheus:
                 labels = {name: value for name, value in entry["metric"].items() if name != "__name__"}
                 yield Series(entry["metric"].get("__name__", ""), labels, times[inside], values[inside])
 
-    def up(self, job: Job) -> dict[str, bool]:
-        """Return for each host of `job` whether the last scrape of all its targets succeeded."""
-        answer = self._query(f'min by (host) (up{{job="{job}"}})')
-        return {entry["metric"]["host"]: entry["value"][1] == "1" for entry in answer}
-
     def scraped(self, since: float) -> set[tuple[str, str, str]]:
         """Return the (job, host, address) of the targets that were scraped with success after `since` (Unix seconds).
 

@@ -64,6 +64,17 @@ class RunFolder:
             file.write(line)
 
 
+def ready_to_write(path: Path) -> Path:
+    """Return `path` once its folder is there; UsageError if nothing can be written there."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"cannot write {path}: {error.strerror}: {error.filename}") from None
+    if not os.access(path.parent, os.W_OK):
+        raise UsageError(f"cannot write {path}: its folder may not be written to")
+    return path
+
+
 def write_atomically(path: Path, text: str) -> None:
     """Write `text` beside `path`, then put it in its place."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
@@ -77,9 +88,9 @@ def write_atomically(path: Path, text: str) -> None:
         temporary.unlink(missing_ok=True)
 
 
-def find_runs(results_dir: Path, testbed_id: str | None = None) -> Iterator[tuple[Path, Summary | None]]:
+def find_runs(results_dir: Path) -> Iterator[tuple[Path, Summary | None]]:
     """Yield every run's folder, oldest first, with its summary; None where it was killed before it wrote one."""
-    every = [path for path in results_dir.glob(f"{testbed_id or '*'}/*") if path.is_dir() and not path.is_symlink()]
+    every = [path for path in results_dir.glob("*/*") if path.is_dir() and not path.is_symlink()]
     folders = [path for path in every if not any((path / name).exists() for name in COLLECTIONS)]
     for folder in sorted(folders, key=lambda path: path.name):
         yield folder, read_summary(folder)

@@ -228,7 +228,7 @@ class Run:
             if self.request.snapshot:
                 self._save_snapshot()
             summary = self._summarise(series, supervised, logs)
-        self._write_manifest(supervised, summary)
+        self._write_manifest(supervised)
         self.folder.write(SUMMARY, summary.to_json())
         self.timeline.tell("summary", summary=summary, folder=str(self.folder.path), timings=self._timings(supervised))
         return summary
@@ -314,7 +314,7 @@ class Run:
         text = answer[process.host.name].stdout if process.host.name in answer else ""
         return SystemFailure(str(error), process=process.name, log_tail=text)
 
-    def _write_manifest(self, supervised: Supervision | None = None, summary: Summary | None = None) -> None:
+    def _write_manifest(self, supervised: Supervision | None = None) -> None:
         self.folder.write_json(
             MANIFEST,
             manifest(self.request, self.testbed.inventory, self.plan, self.prepared, self.identity)

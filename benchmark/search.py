@@ -39,8 +39,6 @@ class Plan:
     """First load; doubled while it meets the limits, halved while it does not."""
     maximum_tps: int
     """No load above this is tried."""
-    minimum_tps: int = 1
-    """No load below this is tried."""
     precision: float = 0.05
     """The answer is at most this share below a load that fails."""
     confirmations: int = 2
@@ -49,9 +47,9 @@ class Plan:
     """Runs in all, confirmations included."""
 
     def __post_init__(self) -> None:
-        if not 1 <= self.minimum_tps <= self.start_tps <= self.maximum_tps:
-            found = f"{self.minimum_tps}, {self.start_tps} and {self.maximum_tps}"
-            raise UsageError(f"a search needs 1 <= minimum <= start <= maximum (tx/s), found {found}")
+        if not 1 <= self.start_tps <= self.maximum_tps:
+            found = f"{self.start_tps} and {self.maximum_tps}"
+            raise UsageError(f"a search needs 1 <= start <= maximum (tx/s), found {found}")
         if not 0 < self.precision < 1 or self.confirmations < 0 or self.max_runs < 1:
             found = f"{self.precision}, {self.confirmations}, {self.max_runs}"
             raise UsageError(f"a search needs 0 < precision < 1, confirmations >= 0, max_runs >= 1, found {found}")
@@ -117,7 +115,7 @@ def _probe(plan: Plan, passes: int | None, fails: int | None) -> int | None:
         assert passes is not None
         return min(2 * passes, plan.maximum_tps) if passes < plan.maximum_tps else None
     if passes is None:
-        return max(fails // 2, plan.minimum_tps) if fails > plan.minimum_tps else None
+        return fails // 2 if fails > 1 else None
     if fails - passes <= max(1, math.floor(plan.precision * fails)):
         return None
     return (passes + fails) // 2

@@ -206,16 +206,6 @@ class Sessions:
         self._running.add(session)
         session.watch(partial(self._queue.put, session))
 
-    def send(self, data: str | bytes) -> dict[str, str]:
-        """Write to the standard input of all; return the hosts that could not be reached, with the reason."""
-        failed = {}
-        for session in list(self._running):
-            try:
-                session.send(data)
-            except OSError as error:
-                failed[session.host] = session.failure or str(error)
-        return failed
-
     def wait(self, timeout: float = 0.0) -> list[Session]:
         """Take in output until a session ends or `timeout` (s) passes; return those that ended.
 
@@ -233,12 +223,6 @@ class Sessions:
             session = self._queue.get()
             self._collect(session, ended)
         return ended
-
-    def close(self) -> None:
-        """Close every session that still runs."""
-        for session in list(self._running):
-            session.close()
-        self._running.clear()
 
     def _collect(self, session: Session, ended: list[Session]) -> None:
         if session.ended and session in self._running:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -48,13 +47,6 @@ class Comparison(_Model):
     shown: bool
     """Whether a difference is shown at the confidence asked for."""
     verdict: str
-
-
-class Regression(_Model):
-    """What a regression gate says."""
-
-    outcome: Literal["pass", "fail", "inconclusive"]
-    text: str
 
 
 def median_interval(values: Sequence[float], confidence: float = 0.95) -> Interval:
@@ -133,25 +125,6 @@ def repeats_needed(confidence: float = 0.95) -> int:
     while 2 / math.comb(2 * repeats, repeats) > round(1 - confidence, 12):
         repeats += 1
     return repeats
-
-
-def regression(comparison: Comparison, *, fail_over: float, higher_is_better: bool) -> Regression:
-    """Judge whether B is worse than A by more than `fail_over` (share of A's median).
-
-    `fail`: a difference is shown and its estimate is worse than that. `inconclusive`: worse than that, but not
-    shown, or not to be told as a share. Else `pass`.
-    """
-    if comparison.relative is None:
-        return Regression(
-            outcome="inconclusive", text="the median of A is 0: no difference can be told as a share of it"
-        )
-    change = comparison.relative.estimate
-    worse = -change if higher_is_better else change
-    text = f"B is {'worse' if worse > 0 else 'better'} by {abs(worse):.1%}, {fail_over:.1%} is allowed"
-    if worse <= fail_over:
-        return Regression(outcome="pass", text=f"{text}; {comparison.verdict}")
-    outcome: Literal["fail", "inconclusive"] = "fail" if comparison.shown else "inconclusive"
-    return Regression(outcome=outcome, text=f"{text}; {comparison.verdict}")
 
 
 def _bootstrap_medians(ordered: Array) -> tuple[Array, Array]:

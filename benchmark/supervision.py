@@ -103,7 +103,6 @@ class Supervision:
 
     sessions: Mapping[str, Session]
     processes: Sequence[Process]
-    pause: Callable[[float], None] = time.sleep
     clocks: dict[str, Clock] = field(default_factory=dict)
     lives: dict[str, Life] = field(default_factory=dict)
     _stopped: set[str] = field(default_factory=set)
@@ -218,7 +217,7 @@ class Supervision:
                 self.check()
             if time.monotonic() > end:
                 return False
-            self.pause(pause_s)
+            time.sleep(pause_s)
 
     def _read(self) -> None:
         """Take in what the supervisors said."""

@@ -117,6 +117,18 @@ def test_the_gate_fails_only_for_what_is_shown(tmp_path: Path, factor: float, re
     assert found.gate.outcome == outcome, found.gate
 
 
+@pytest.mark.parametrize(("factor", "outcome"), [(0.9, "fail"), (0.97, "pass"), (1.1, "pass")])
+def test_less_throughput_is_worse_and_more_is_not(tmp_path: Path, factor: float, outcome: str) -> None:
+    b = [
+        run.model_copy(update={"throughput_tps": factor * run.load_tps - index / 100})
+        for index, run in enumerate(noisy("b", 1.0, 6))
+    ]
+    found = compared(tmp_path, noisy("a", 1.0, 6), b, fail_over=0.05)
+    assert found.gate is not None
+    assert found.gate.outcome == outcome, found.gate
+    assert ("throughput at 100 tx/s by" in found.gate.text) is (outcome == "fail")
+
+
 def test_the_gate_sees_a_load_that_alone_got_worse(tmp_path: Path) -> None:
     b = [
         run if run.load_tps < 400 else summary(run.run_id, 400.0, latency=1.0 + index / 1000)

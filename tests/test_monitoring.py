@@ -228,14 +228,14 @@ def answer(*result: object) -> bytes:
 @pytest.mark.parametrize("body", [b"<html>", b"[]", b'{"status": "success"}'])
 def test_something_else_behind_the_tunnel_is_recognised(body: bytes) -> None:
     with answering(200, body) as url, Prometheus(url) as client, pytest.raises(InfrastructureError, match="not Prom"):
-        client.up("host")
+        client.scraped(0)
 
 
 @pytest.mark.parametrize("status", [400, 422, 503])
 def test_a_refusal_carries_the_query_and_the_answer(status: int) -> None:
-    refusal = pytest.raises(InfrastructureError, match=rf"refused the query min by .*{status}.*because")
+    refusal = pytest.raises(InfrastructureError, match=rf"refused the query timestamp.*{status}.*because")
     with answering(status, b"because") as url, Prometheus(url) as client, refusal:
-        client.up("host")
+        client.scraped(0)
 
 
 def test_figures_that_are_not_numbers_yet_are_absent() -> None:
@@ -264,7 +264,7 @@ def test_nobody_listening_is_an_infrastructure_error() -> None:
         taken.bind(("127.0.0.1", 0))  # bound and not listening: connections are refused
         url = f"http://127.0.0.1:{taken.getsockname()[1]}"
         with Prometheus(url) as client, pytest.raises(InfrastructureError, match=r"no answer.*does the tunnel stand"):
-            client.up("node")
+            client.scraped(0)
 
 
 def test_an_answer_that_never_comes_ends_with_the_timeout() -> None:
@@ -277,7 +277,7 @@ def test_an_answer_that_never_comes_ends_with_the_timeout() -> None:
             Prometheus(url, timedelta(seconds=0.3)) as client,
             pytest.raises(InfrastructureError, match=r"within 0\.3 s"),
         ):
-            client.up("node")
+            client.scraped(0)
         assert 0.3 <= time.monotonic() - started < 3
 
 
@@ -286,5 +286,6 @@ def test_the_operators_proxy_is_not_used(monkeypatch: pytest.MonkeyPatch) -> Non
         monkeypatch.setenv(name, "http://127.0.0.1:1")
     monkeypatch.delenv("no_proxy", raising=False)
     monkeypatch.delenv("NO_PROXY", raising=False)
-    with answering(200, answer({"metric": {"host": "a"}, "value": [1, "1"]})) as url, Prometheus(url) as client:
-        assert client.up("host") == {"a": True}
+    scraped = {"metric": {"job": "host", "host": "a", "instance": "10.0.0.1:9100"}, "value": [1, "1"]}
+    with answering(200, answer(scraped)) as url, Prometheus(url) as client:
+        assert client.scraped(0) == {("host", "a", "10.0.0.1:9100")}

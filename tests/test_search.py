@@ -49,9 +49,9 @@ def test_a_start_that_fails_is_halved() -> None:
 
 
 def test_a_system_that_meets_nothing_has_no_answer() -> None:
-    trials, step = search(Plan(start_tps=100, maximum_tps=1000, minimum_tps=30), lambda load: False)
-    assert [trial.load_tps for trial in trials] == [100, 50, 30]
-    assert step == Step(None, None, False, "30 tx/s fails already, the least load to be tried")
+    trials, step = search(Plan(start_tps=100, maximum_tps=1000), lambda load: False)
+    assert [trial.load_tps for trial in trials] == [100, 50, 25, 12, 6, 3, 1]
+    assert step == Step(None, None, False, "1 tx/s fails already, the least load to be tried")
 
 
 def test_a_system_that_meets_everything_is_confirmed_at_the_maximum() -> None:
@@ -119,7 +119,7 @@ def test_the_search_of_a_noisy_system_is_rarely_above_its_capacity() -> None:
 
 @pytest.mark.parametrize(
     "fields",
-    [{"start_tps": 0}, {"start_tps": 9, "minimum_tps": 10}, {"maximum_tps": 50}, {"precision": 0.0}, {"max_runs": 0}],
+    [{"start_tps": 0}, {"maximum_tps": 50}, {"precision": 0.0}, {"max_runs": 0}],
 )
 def test_a_plan_that_cannot_be_followed_is_refused(fields: dict[str, float]) -> None:
     with pytest.raises(UsageError, match="a search needs"):

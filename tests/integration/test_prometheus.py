@@ -184,7 +184,7 @@ def prometheus(folder: Path) -> Iterator[str]:
     try:
         url = f"http://127.0.0.1:{port}"
         with Prometheus(url) as client:
-            wait_for(lambda: process.poll() is not None or client.up("host") is not None, (folder / "log").read_text())
+            wait_for(lambda: process.poll() is not None or client.scraped(0) is not None, (folder / "log").read_text())
         assert process.poll() is None, (folder / "log").read_text()
         yield url
     finally:
@@ -311,12 +311,6 @@ def test_no_samples_before_the_first_scrape(scraped: Scraped) -> None:
     assert scraped.client.samples('{job="client"}', BORN - 20, BORN - 10) == []
 
 
-def test_up_tells_the_dead_from_the_living(scraped: Scraped) -> None:
-    assert scraped.client.up("client") == {"us-east-1-0": True, "us-east-1-1": True, "eu-west-1-2": False}
-    assert scraped.client.up("node") == dict.fromkeys((one.name for one in HOSTS), True)
-    assert scraped.client.up("host") == dict.fromkeys((one.name for one in HOSTS), True)
-
-
 def test_scraped_names_targets_with_a_sample_after_the_time_given(scraped: Scraped) -> None:
     wanted = {("client", "us-east-1-0"), ("client", "us-east-1-1")} | {
         (j, h.name) for j in ("host", "node") for h in HOSTS
@@ -370,8 +364,8 @@ def test_rewritten_target_files_are_taken_up_and_the_old_targets_go(tmp_path: Pa
     before = {path.name: path.read_text() for path in scraped.folder.glob("*.json")}
     try:
         scraped.write(targets(HOSTS, [Endpoint(HOSTS[2].name, scraped.machine.port, "client", "/client")]))
-        wait_for(lambda: scraped.client.up("client") == {HOSTS[2].name: True}, "only the new client")
-        wait_for(lambda: scraped.client.up("node") == {}, "no nodes")
+        wanted = {("client", HOSTS[2].name)} | {("host", one.name) for one in HOSTS}
+        wait_for(lambda: {pair[:2] for pair in scraped.client.scraped(BORN)} == wanted, "only the new client")
     finally:
         scraped.write(before)
         wait_for(scraped.steady, "the clients as before")
