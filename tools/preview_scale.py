@@ -13,6 +13,8 @@ import re
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -33,6 +35,18 @@ def resources(output: str) -> int:
     return int(found[1])
 
 
+@contextmanager
+def stack_in_clouds(folder: Path, name: str) -> Iterator[Stack]:
+    """Give a stack that can be previewed, with settings named on the command line, in emulated clouds of that name."""
+    site = Site(folder, name, ["us-east-1", "ewr"])
+    try:
+        stack = Stack(folder / "stack", name)
+        stack.environment |= {**site.environment, "OPERATOR_CIDR": site.operator}
+        yield stack
+    finally:
+        site.close()
+
+
 def measure(stack: Stack, cloud: str, hosts: int) -> tuple[int, float]:
     """Return the resources of a preview with that many hosts over ten regions, and how long it took (s)."""
     settings = ROOT / "assets" / f"settings.{cloud}.yaml"
@@ -47,17 +61,11 @@ def main() -> None:
     parser.add_argument("--hosts", type=int, nargs="+", default=[100, 200, 500], help="multiples of 10")
     options = parser.parse_args()
     print(f"{'cloud':<6} {'hosts':>6} {'resources':>10} {'seconds':>8}")
-    with tempfile.TemporaryDirectory() as folder:
-        site = Site(Path(folder), "preview", ["us-east-1", "ewr"])
-        try:
-            stack = Stack(Path(folder) / "stack", "preview")
-            stack.environment |= {**site.environment, "OPERATOR_CIDR": site.operator}
-            for cloud in CLOUDS:
-                for hosts in options.hosts:
-                    count, seconds = measure(stack, cloud, hosts)
-                    print(f"{cloud:<6} {hosts:>6} {count:>10} {seconds:>8.1f}", flush=True)
-        finally:
-            site.close()
+    with tempfile.TemporaryDirectory() as folder, stack_in_clouds(Path(folder), "preview") as stack:
+        for cloud in CLOUDS:
+            for hosts in options.hosts:
+                count, seconds = measure(stack, cloud, hosts)
+                print(f"{cloud:<6} {hosts:>6} {count:>10} {seconds:>8.1f}", flush=True)
 
 
 if __name__ == "__main__":
