@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from benchmark.errors import InfrastructureError
+from stacks.local import requirements
 from stacks.local.requirements import check_machine
 
 
@@ -37,6 +38,12 @@ def test_another_system_is_named(complaint: Any, monkeypatch: pytest.MonkeyPatch
 def test_another_user_is_told_to_become_root(complaint: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     assert "sudo -E pulumi up" in complaint()
+
+
+def test_a_missing_device_is_named(complaint: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    monkeypatch.setattr(requirements, "DEVICE", tmp_path / "tun")
+    assert "tun, which is not there; `modprobe tun`" in complaint()
 
 
 def test_missing_programs_are_named_by_their_packages(complaint: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from benchmark.errors import InfrastructureError
 from stacks.local.host import PATH
+from stacks.local.interfaces import DEVICE
 
 _PACKAGES = {
     "sshd": "openssh-server",
@@ -33,6 +34,11 @@ def check_machine(state: Path) -> None:
         raise InfrastructureError(
             f"local hosts need root to make namespaces, and this is user {os.geteuid()}; run pulumi as root "
             "(`sudo -E pulumi up`), or choose another cloud_provider"
+        )
+    if not DEVICE.exists():
+        raise InfrastructureError(
+            f"local hosts are joined through {DEVICE}, which is not there; `modprobe tun`, or "
+            "give the container the device"
         )
     missing = [package for command, package in _PACKAGES.items() if shutil.which(command, path=PATH) is None]
     if missing:
