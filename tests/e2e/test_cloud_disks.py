@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 
 import pytest
 from emulated_clouds import ONE_AWS_HOST, Clouds, emulated_clouds
+from runner import Runner
 
 from benchmark.inventory import Host
 
@@ -71,6 +73,16 @@ def test_a_disk_that_cannot_be_used_is_told_by_status(disks: Clouds) -> None:
     assert "unknown filesystem type 'swap'" in disks.ssh(host, "sudo journalctl -u geobench-disk")
 
 
+def test_a_host_without_its_disk_takes_part_in_nothing_until_it_has_one(disks: Clouds) -> None:
+    shown = " ".join(disks.benchmark("check", exit_code=3).split())
+    assert f"{disks.only_host.name}: failed: local disk; see journalctl -u geobench-disk" in shown
+    (advice,) = re.findall(r"`python -m benchmark ssh HOST ([^`]*)` tries again", shown)
+    disks.ssh(disks.only_host, "sudo wipefs -q -a /dev/nvme1n1")
+    disks.benchmark("ssh", disks.only_host.name, *advice.split())
+    disks.benchmark("check")
+    assert mounted(disks, disks.only_host)[0] == "/dev/nvme1n1"
+
+
 def test_after_a_stop_the_disk_is_a_new_one(disks: Clouds) -> None:
     before = disks.ssh(disks.only_host, f"ls {DISK_LINKS}*_1")
     disks.stack.up("-c", "state=stopped")
@@ -93,8 +105,9 @@ def test_another_type_of_instance_brings_its_own_disk(disks: Clouds) -> None:
 
 def test_nvme_false_leaves_the_disk_alone(disks: Clouds) -> None:
     disks.stack.up("-c", "instances=2", "-c", "nvme=false")
-    disks.wait_until_ready()
     first, second = disks.stack.inventory().hosts
+    _, told = Runner(disks.stack)("check")  # at once: it waits for a host that still sets itself up
+    assert told.startswith(f"waiting for hosts that still set themselves up: {second.name}\n")
     assert mounted(disks, first)[0] == "/dev/nvme1n1"  # what runs stays as it is
     assert disks.ssh(second, "sudo blkid -p /dev/nvme1n1; echo $?") == "2"  # blank
     assert disks.ssh(second, "! findmnt --source /dev/nvme1n1 && ! systemctl cat geobench-disk") == ""
