@@ -24,11 +24,11 @@ def write_report(folder: Path) -> Path:
     from benchmark.report.record import read_record
     from benchmark.report.search_page import search_page
     from benchmark.report.search_record import read_search_record
-    from benchmark.report.sweep_page import collection_page, sweep_collection
+    from benchmark.report.sweep_page import read_sweep_record, sweep_page
 
     path = folder / REPORT
     if (folder / SWEEP).exists():
-        write_atomically(path, collection_page(sweep_collection(folder)))
+        write_atomically(path, sweep_page(read_sweep_record(folder)))
     elif (folder / SEARCH).exists():
         write_atomically(path, search_page(read_search_record(folder)))
     else:
@@ -40,9 +40,9 @@ def write_comparison(a: Side, b: Side, path: Path) -> Path:
     """Write the report of a comparison of two runs or sweeps to `path`; UsageError if they have no load in common."""
     from dataclasses import replace
 
-    from benchmark.report.sweep_page import collection_page, comparison
+    from benchmark.report.sweep_page import comparison, sweep_page
 
-    write_atomically(path, collection_page(replace(comparison(a, b), folder=path.parent)))
+    write_atomically(path, sweep_page(replace(comparison(a, b), folder=path.parent)))
     return path
 
 
@@ -52,14 +52,14 @@ def write_plots(folder: Path, into: Path) -> list[Path]:
     from benchmark.report.record import read_record
     from benchmark.report.search_page import charts_of_search, tables_of_search
     from benchmark.report.search_record import read_search_record
-    from benchmark.report.sweep_page import sweep_collection
+    from benchmark.report.sweep_page import read_sweep_record
 
     if (folder / SEARCH).exists():
         search = read_search_record(folder)
         return _write(charts_of_search(search), tables_of_search(search), into)
     if (folder / SWEEP).exists():
-        collection = sweep_collection(folder)
-        return _write(collection.charts, collection.tables, into)
+        sweep = read_sweep_record(folder)
+        return _write(sweep.charts, sweep.tables, into)
     record = read_record(folder)
     return _write(charts_of(record), tables_of(record), into)
 

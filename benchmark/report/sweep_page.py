@@ -27,7 +27,7 @@ from benchmark.summary import Summary
 
 
 @dataclass(frozen=True)
-class Collection:
+class SweepRecord:
     """Runs that belong together: a sweep, or the two sides of a comparison; `folder` holds those of its report."""
 
     title: str
@@ -60,7 +60,7 @@ class Collection:
         return [table for table in made if table is not None]
 
 
-def sweep_collection(folder: Path) -> Collection:
+def read_sweep_record(folder: Path) -> SweepRecord:
     """Read a sweep, or a comparison that was run as one; UsageError if `folder` holds none."""
     sweep = SweepFolder.read(folder)
     arms = sweep.journal.arms
@@ -69,7 +69,7 @@ def sweep_collection(folder: Path) -> Collection:
     compared = (
         compare_sides(sides["A"], sides["B"], interleaved=True) if set(sides) == {"A", "B"} and measured else None
     )
-    return Collection(
+    return SweepRecord(
         title=f"{'Comparison' if len(arms) > 1 else 'Sweep'} of {systems(_runs(sides))}",
         folder=folder,
         sides=sides,
@@ -80,10 +80,10 @@ def sweep_collection(folder: Path) -> Collection:
     )
 
 
-def comparison(a: Side, b: Side) -> Collection:
+def comparison(a: Side, b: Side) -> SweepRecord:
     """Compare two runs or sweeps; UsageError if they have no load in common."""
     sides = {"A": a, "B": b}
-    return Collection(
+    return SweepRecord(
         title=f"Comparison of {systems(_runs(sides))}",
         folder=a.folder,
         sides=sides,
@@ -93,29 +93,29 @@ def comparison(a: Side, b: Side) -> Collection:
     )
 
 
-def collection_page(collection: Collection) -> str:
+def sweep_page(record: SweepRecord) -> str:
     """Return the page of a sweep or a comparison: HTML that needs no other file."""
-    runs = _runs(collection.sides)
+    runs = _runs(record.sides)
     context = {
-        "title": collection.title,
-        "collection": collection,
-        "compared": collection.compared,
-        "claims": _claims(collection.curves),
-        "charts": {chart.name: chart for chart in collection.charts},
-        "tables": {table.name: table for table in collection.tables},
+        "title": record.title,
+        "record": record,
+        "compared": record.compared,
+        "claims": _claims(record.curves),
+        "charts": {chart.name: chart for chart in record.charts},
+        "tables": {table.name: table for table in record.tables},
         "set_aside": [f"{run.run_id}: {run.status}: {'; '.join(run.reasons)}" for run in runs if run.status != "ok"],
         "warnings": common_warnings(runs),
         "runs": len(runs),
-        "links": _links(collection),
+        "links": _links(record),
     }
     return render("sweep.html", context)
 
 
-def _links(collection: Collection) -> dict[str, str]:
-    """Return where the report of each run lies, seen from that of the collection."""
-    sides = collection.sides.values()
+def _links(record: SweepRecord) -> dict[str, str]:
+    """Return where the report of each run lies, seen from that of all."""
+    sides = record.sides.values()
     return {
-        run.run_id: Path(os.path.relpath(side.folder / run.run_id / "report.html", collection.folder)).as_posix()
+        run.run_id: Path(os.path.relpath(side.folder / run.run_id / "report.html", record.folder)).as_posix()
         for side in sides
         for run in side.summaries
     }
