@@ -11,11 +11,7 @@ from pydantic import BaseModel, ConfigDict
 
 from benchmark.counters import Process, Span
 from benchmark.histogram import Finite, Histogram, Quantile, merge
-from benchmark.metrics import DUE, ERRORS, IN_FLIGHT, LATENESS, LOAD_GENERATOR, SUBMITTED, Metrics
-
-__all__ = [
-    "ERRORS", "LATENESS", "LOAD_GENERATOR", "SUBMITTED", "Figures", "Growth", "Latency", "Metrics", "figures", "grow",
-]  # fmt: skip
+from benchmark.metrics import DUE, ERRORS, IN_FLIGHT, SUBMITTED, Metrics
 
 
 class Latency(BaseModel):

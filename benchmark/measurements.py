@@ -13,8 +13,9 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from benchmark.counters import Process, processes
-from benchmark.figures import LATENESS, LOAD_GENERATOR, Figures, Growth, Metrics, figures, grow
+from benchmark.figures import Figures, Growth, figures, grow
 from benchmark.histogram import Quantile
+from benchmark.metrics import LATENESS, LOAD_GENERATOR, Metrics
 from benchmark.monitoring import Series
 from benchmark.timeline import Timeline, make_timeline
 

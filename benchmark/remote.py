@@ -25,14 +25,12 @@ from paramiko import ChannelException
 from benchmark.archive import File, pack, pack_command, unpack, unpack_command
 from benchmark.connection import ConnectError, connect, disconnect, load_key
 from benchmark.errors import HostError, UsageError
-from benchmark.inventory import Host, Inventory
+from benchmark.inventory import Host
 from benchmark.jobs import Completed, Job, Results, collect, exit_reason
-from benchmark.openssh import known_hosts_line, openssh_command
 from benchmark.session import Session, Sessions
-from benchmark.settings import Settings
 from benchmark.tunnel import Tunnel
 
-__all__ = ["Completed", "File", "Fleet", "Results", "Session", "Sessions", "known_hosts_line", "openssh_command"]
+__all__ = ["Completed", "File", "Fleet", "Results", "Session", "Sessions"]
 
 
 class Fleet:
@@ -66,18 +64,6 @@ class Fleet:
         self._pool = ThreadPoolExecutor(width, thread_name_prefix="fleet")
         # Closing a channel can block on a host that vanished, so what is late is closed aside.
         self._closer = ThreadPoolExecutor(4, thread_name_prefix="fleet-closer")
-
-    @classmethod
-    def from_inventory(cls, inventory: Inventory, key_text: str | None, settings: Settings) -> Fleet:
-        """Reach all hosts of `inventory`; UsageError if neither it nor `key_text` has a private key."""
-        key = key_text or (Path(inventory.ssh.private_key_file) if inventory.ssh.private_key_file else None)
-        if key is None:
-            raise UsageError(
-                "the inventory names no private key; set ssh_private_key_file, or let the runner read the inventory "
-                "from the stack, which keeps the key"
-            )
-        user, timeout = inventory.ssh.user, settings.ssh_timeout
-        return cls(inventory.hosts, user, key, timeout=timeout, retries=settings.ssh_retries)
 
     def __enter__(self) -> Fleet:
         return self

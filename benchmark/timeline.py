@@ -9,8 +9,8 @@ from typing import Literal
 import numpy as np
 
 from benchmark.counters import Process, Span, processes
-from benchmark.figures import ERRORS, LOAD_GENERATOR, SUBMITTED, Metrics
 from benchmark.histogram import Array, make_histogram, merge
+from benchmark.metrics import ERRORS, LOAD_GENERATOR, SUBMITTED, Metrics
 from benchmark.monitoring import Series
 
 

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from benchmark.counters import processes
-from benchmark.figures import LOAD_GENERATOR, Metrics
 from benchmark.histogram import Array
+from benchmark.metrics import LOAD_GENERATOR, Metrics
 from benchmark.monitoring import Series
 from benchmark.summary import WarmUp
 from benchmark.timeline import Timeline, make_timeline

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from simulated import client, histogram, labels_of, series, steady
 
-from benchmark.figures import Metrics
 from benchmark.measurements import Measurement, measure
+from benchmark.metrics import Metrics
 from benchmark.monitoring import Series
 
 WINDOW = (1010.0, 1050.0)

@@ -7,16 +7,14 @@ import signal
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from sshd import USER, Sshd, free_port, make_key
 
 from benchmark.errors import HostError, UsageError
-from benchmark.inventory import Inventory, Ssh
 from benchmark.remote import File, Fleet, Sessions
-from benchmark.settings import Settings
 
 SECOND = timedelta(seconds=1)
 
@@ -297,15 +295,10 @@ def test_sessions_start_together_and_end_with_the_fleet(server: Sshd) -> None:
     assert all(map(gone, pids))
 
 
-def test_a_key_as_text_and_an_inventory_are_enough(server: Sshd) -> None:
-    inventory = Inventory(
-        testbed_id="t", created_at=datetime.now(tz=UTC), ssh=Ssh(user=USER), hosts=(server.host("only"),)
-    )
+def test_a_key_as_text_is_enough(server: Sshd) -> None:
     text = server.user_key.read_text(encoding="utf-8")
-    with Fleet.from_inventory(inventory, text, Settings(regions=("ewr",))) as fleet:
-        assert fleet.run("true", deadline=10).ok
-    with pytest.raises(UsageError, match="names no private key"):
-        Fleet.from_inventory(inventory, None, Settings(regions=("ewr",)))
+    with Fleet([server.host("only")], USER, text, timeout=10 * SECOND, retries=0) as fleet:
+        assert fleet.run("true", deadline=10).raise_for_failures("true")
 
 
 def test_tunnel_to_a_host_that_is_down_is_an_error(server: Sshd) -> None:

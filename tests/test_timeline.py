@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from simulated import client, labels_of, series, steady
 
 from benchmark.counters import processes
-from benchmark.figures import LOAD_GENERATOR
+from benchmark.metrics import LOAD_GENERATOR
 from benchmark.monitoring import Series
 from benchmark.timeline import Timeline, make_timeline, timelines
 
