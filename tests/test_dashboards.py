@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from benchmark.validity import THRESHOLDS
 from tools import dashboards
 
 BOARDS = dashboards.dashboards()
@@ -30,7 +31,7 @@ def expressions(name: str) -> dict[str, list[str]]:
 @pytest.mark.parametrize("name", BOARDS)
 def test_committed_json_is_what_the_code_writes(name: str) -> None:
     committed = (dashboards.OUTPUT / name).read_text(encoding="utf-8")
-    assert committed == BOARDS[name], "out of date: run `python tools/dashboards.py`"
+    assert committed == BOARDS[name], "out of date: run `python -m tools.dashboards`"
 
 
 def test_main_writes_every_dashboard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -119,6 +120,15 @@ def test_the_hosts_show_every_resource_and_the_emulator() -> None:
         assert metric in text
     for metric in ("wan_lateness_seconds_bucket", "wan_packets_total", "wan_dropped_packets_total"):
         assert metric in text
+
+
+def test_lateness_is_explained_by_the_limits_that_runs_are_judged_by() -> None:
+    said = {panel["title"]: panel.get("description", "") for name in BOARDS for panel in drawn(name)}
+    clients, emulator = said["Lateness of the load generators"], said["Lateness of the emulator"]
+    assert f"above {THRESHOLDS.client_lateness_s * 1000:g} ms is a warning" in clients
+    assert f"more than {THRESHOLDS.client_lateness_share:.0%} of the mean latency too" in clients
+    assert f"above {THRESHOLDS.wan_lateness_s * 1000:g} ms is a warning" in emulator
+    assert "valid" not in emulator, "it never makes a run invalid"
 
 
 @pytest.mark.parametrize("name", BOARDS)

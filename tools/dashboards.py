@@ -1,4 +1,4 @@
-"""Write the Grafana dashboards to assets/dashboards: `python tools/dashboards.py`.
+"""Write the Grafana dashboards to assets/dashboards: `python -m tools.dashboards`.
 
 The panels are data; Grafana's typed library turns them into its JSON. They work provisioned on the monitoring
 host and imported by hand: the data source is a variable. Rates here are for the eye; results come from raw samples.
@@ -23,6 +23,8 @@ from grafana_foundation_sdk.models.common import (
     TooltipDisplayMode,
 )
 from grafana_foundation_sdk.models.prometheus import PromQueryFormat
+
+from benchmark.validity import THRESHOLDS
 
 OUTPUT = Path(__file__).resolve().parent.parent / "assets" / "dashboards"
 SOURCE = models.DataSourceRef(type_val="prometheus", uid="${datasource}")
@@ -114,7 +116,9 @@ RUN: dict[str, list[Panel]] = {
             "Lateness of the load generators",
             "s",
             _quantiles("lateness_s", CLIENT),
-            "How long after its due time a request was sent. A run whose generators were late is not valid.",
+            "How long after its due time a request was sent. A p99 above "
+            f"{THRESHOLDS.client_lateness_s * 1000:g} ms is a warning; if it is more than {THRESHOLDS.client_lateness_share:.0%} of the "
+            "mean latency too, and the system kept up, the run is invalid.",
         ),
     ],
     "Regions": _split("region"),
@@ -211,7 +215,8 @@ HOSTS: dict[str, list[Panel]] = {
             "Lateness of the emulator",
             "s",
             _quantiles("wan_lateness_seconds", EMULATOR),
-            "How long after its due time a packet was delivered. A run with a p99 above 1 ms is not valid.",
+            "How long after its due time a packet was delivered. A p99 above "
+            f"{THRESHOLDS.wan_lateness_s * 1000:g} ms is a warning of the run.",
         ),
         Panel("Packets carried", "pps", {"packets": _rate("wan_packets_total", EMULATOR)}),
         Panel(
