@@ -76,6 +76,11 @@ class Journal(CollectionJournal):
         """The sweep's id."""
         return self.sweep_id
 
+    @property
+    def command(self) -> str:
+        """The command that began it, and resumes it: `run` or `compare`."""
+        return "run" if self.arms == ("",) else "compare"
+
 
 def slots(arms: Sequence[str], loads: Sequence[int], repeat: int, seed: int | None) -> list[Slot]:
     """Return the runs in order: all loads of all arms once, then all once more, `repeat` times.

@@ -64,17 +64,6 @@ class RunFolder:
             file.write(line)
 
 
-def ready_to_write(path: Path) -> Path:
-    """Return `path` once its folder is there; UsageError if nothing can be written there."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UsageError(f"cannot write {path}: {error.strerror}: {error.filename}") from None
-    if not os.access(path.parent, os.W_OK):
-        raise UsageError(f"cannot write {path}: its folder may not be written to")
-    return path
-
-
 def write_atomically(path: Path, text: str) -> None:
     """Write `text` beside `path`, then put it in its place."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")

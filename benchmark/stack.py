@@ -34,6 +34,27 @@ def project_directory() -> Path:
     return Path(__file__).resolve().parent.parent
 
 
+def selected_stack(project: Path) -> str | None:
+    """Return the name of the stack that is selected, up or not; None where there is none, or no Pulumi that tells."""
+    pulumi = shutil.which("pulumi")
+    if pulumi is None:
+        return None
+    command = [pulumi, "stack", "--show-name", "--non-interactive"]
+    try:
+        done = subprocess.run(
+            command,
+            cwd=project,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=_DEADLINE_S,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        return None
+    return done.stdout.strip() or None if done.returncode == 0 else None
+
+
 def begin_reading(project: Path, stack: str | None = None) -> Callable[[], Stack]:
     """Have Pulumi read the outputs of `stack`, or of the selected one; return what waits for them.
 

@@ -166,7 +166,8 @@ def _fill(bench: Bench, request: Request, slot: Slot, folder: SweepFolder, retri
             bench.close()
             folder.fail(slot, _tried(slot, before), error)
             if not left:
-                again = f"`python -m benchmark run --resume {folder.journal.sweep_id}` goes on from here"
+                journal = folder.journal
+                again = f"`python -m benchmark {journal.command} --resume {journal.sweep_id}` goes on from here"
                 raise InfrastructureError(
                     f"{slot}: failed {retries + 1} times, {again}; the last time: {error}"
                 ) from None

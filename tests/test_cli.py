@@ -6,14 +6,20 @@ import json
 import socket
 import subprocess
 import sys
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from hosts import inventory
 from sshd import Sshd
+from stored import store_run, summary
 
 from benchmark.cli import main, spread
+from benchmark.events import Timeline
 from benchmark.inventory import Host
+from benchmark.summary import Summary
 
 SETTINGS = "testbed_id: t\nregions: [a, b]\nssh_timeout: 1s\nssh_retries: 0\n"
 
@@ -83,6 +89,59 @@ def test_hosts_that_are_down_are_named(files: tuple[str, ...], capsys: pytest.Ca
     assert "a-0: " in err
     assert "refused" in err
     assert "Traceback" not in err
+
+
+class JudgedBench:
+    """A testbed whose runs are over at once, and have been judged."""
+
+    verdict: Mapping[str, Any] = {}
+
+    def __init__(self, *_: object) -> None:
+        self.timeline = Timeline()
+
+    def __enter__(self) -> JudgedBench:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def announce(self, request: object) -> None:
+        pass
+
+    def ready(self, request: object) -> SimpleNamespace:
+        return SimpleNamespace(commit="3.4")
+
+    def run(self, request: object, load: int, begin: Callable[[str], object] = str) -> Summary:
+        name = f"20260101T000000Z-{load}"
+        begin(name)
+        found = summary(name, float(load)).model_copy(update=dict(self.verdict))
+        store_run(Path("results"), found)
+        return found
+
+
+@pytest.mark.parametrize("loads", [("60",), ("30", "60")])
+@pytest.mark.parametrize(
+    ("verdict", "code"),
+    [({}, 0), ({"saturated": True, "warnings": ["late"]}, 0), ({"status": "invalid", "reasons": ["no sample"]}, 1)],
+)
+def test_one_run_and_many_end_with_1_if_any_is_not_to_be_used(
+    files: tuple[str, ...], monkeypatch: pytest.MonkeyPatch, loads: tuple[str, ...], verdict: dict[str, Any], code: int
+) -> None:
+    monkeypatch.setattr(JudgedBench, "verdict", verdict)
+    monkeypatch.setattr("benchmark.sweep.Bench", JudgedBench)
+    assert call("run", "--loads", *loads, *files) == code
+
+
+def test_where_a_profile_goes_is_settled_before_it_is_taken(
+    files: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert call("profile", "node-0", "--output", "new/x.svg", *files) == 3, (
+        "it gets as far as the hosts, which are down"
+    )
+    assert Path("new").is_dir()
+    capsys.readouterr()
+    assert call("profile", "node-0", "--output", "key/x.svg", *files) == 2
+    assert "cannot write key/x.svg: File exists" in capsys.readouterr().err
 
 
 def test_unreachable_hosts_show_in_the_status(files: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:

@@ -42,6 +42,11 @@ def test_a_random_order_keeps_rounds_whole_and_can_be_had_again() -> None:
     assert [slot.repeat for slot in first] == sorted(slot.repeat for slot in first)
 
 
+@pytest.mark.parametrize(("arms", "command"), [(("",), "run"), (("a", "b"), "compare")])
+def test_a_journal_knows_the_command_that_began_it(arms: tuple[str, ...], command: str) -> None:
+    assert new_journal(TESTBED, {arm: {} for arm in arms}, {}, slots(arms, (10,), 1, None), None).command == command
+
+
 def test_what_is_recorded_is_on_disk_at_once(tmp_path: Path) -> None:
     sweep = folder(tmp_path)
     first, second, *_ = sweep.journal.slots

@@ -12,6 +12,7 @@ import pytest
 from hosts import inventory
 
 from benchmark.cli import main
+from benchmark.journal import SweepFolder, slots
 from benchmark.search_journal import SearchFolder
 
 SETTINGS = "testbed_id: t\nregions: [a, b]\nssh_timeout: 1s\nssh_retries: 0\nssh_private_key_file: key\n"
@@ -107,6 +108,36 @@ def test_a_search_that_has_ended_is_shown_again(project: Path, capsys: pytest.Ca
     out, err = capsys.readouterr()
     assert (json.loads(out)["answer_tps"], json.loads(out)["confirmed"]) == (150, True)
     assert f"nothing to do: search {folder.journal.search_id} has ended" in err
+
+
+@pytest.mark.parametrize(
+    ("words", "other"),
+    [(("run", "--loads", "20", "40"), "compare"), (("compare", "--a", "committee=1", "--loads", "20"), "run")],
+)
+def test_a_sweep_that_gives_up_prints_the_command_that_goes_on(
+    words: tuple[str, ...], other: str, project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert call(*words, "--retries", "0") == 3
+    (folder,) = project.glob("results/*/*/sweep.json")
+    again = (words[0], "--resume", folder.parent.name)
+    assert f"failed 1 times, `python -m benchmark {' '.join(again)}` goes on from here" in capsys.readouterr().err
+    assert call(*again, "--retries", "0") == 3, "it gets as far as the hosts, which are down"
+    capsys.readouterr()
+    assert call(other, *again[1:]) == 2
+    assert f"was begun by `{words[0]}`; resume it with `{words[0]} --resume`" in capsys.readouterr().err
+    assert [len(slot.attempts) for slot in SweepFolder.read(folder.parent).journal.slots] == [2, 0]
+
+
+def test_a_seed_asks_for_its_random_order(project: Path) -> None:
+    loads = tuple(range(10, 20))
+    words = ("run", "--loads", *map(str, loads), "--repeat", "2", "--retries", "0")
+    for asked, seed in ((("--seed", "7"), 7), (("--seed", "7", "--shuffle"), 7), ((), None)):
+        assert call(*words, *asked) == 3
+        journal = SweepFolder.read(
+            max(project.glob("results/*/*-sweep-*"), key=lambda path: path.stat().st_ctime_ns)
+        ).journal
+        planned = [(slot.load, slot.repeat) for slot in slots(("",), loads, 2, seed)]
+        assert ([(slot.load, slot.repeat) for slot in journal.slots], journal.seed) == (planned, seed)
 
 
 def test_sweeps_are_resumed_only_as_they_were_begun(capsys: pytest.CaptureFixture[str]) -> None:

@@ -12,11 +12,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from benchmark.cli.target import Target, on_testbed
+from benchmark.cli.target import Target, of_results, on_testbed
 from benchmark.inventory import GRAFANA_PORT
 from benchmark.parameters import make_protocol
 from benchmark.protocols import find_protocol
-from benchmark.stack import project_directory
 
 if TYPE_CHECKING:
     from benchmark.cli.view import View
@@ -67,13 +66,13 @@ def stop(as_json: bool, stack: str | None, inventory: Path | None, settings: Pat
 
 
 @cli.command()
-@click.option("--results-dir", type=click.Path(path_type=Path), help="Where results lie; by default ./results.")
+@of_results
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document on standard output.")
-def results(results_dir: Path | None, as_json: bool) -> None:
+def results(results_dir: Path, as_json: bool) -> None:
     """List all runs with their figures."""
     from benchmark.results import find_runs
 
-    found = list(find_runs(results_dir or project_directory() / "results"))
+    found = list(find_runs(results_dir))
     if as_json:
         documents = [json.loads(summary.to_json()) if summary else {"run_id": path.name} for path, summary in found]
         click.echo(json.dumps(documents, indent=2))
@@ -99,12 +98,13 @@ def grafana(as_json: bool, stack: str | None, inventory: Path | None, settings: 
 @cli.command()
 @click.argument("run")
 @click.option("--port", type=click.IntRange(0, 65535), default=0, help="Port to listen on; by default any free one.")
-def prometheus(run: str, port: int) -> None:
+@of_results
+def prometheus(run: str, port: int, results_dir: Path) -> None:
     """Open the Prometheus snapshot that was saved with RUN (`run --snapshot`), until Ctrl-C."""
     from benchmark.results import find_run
     from benchmark.snapshot import opened_snapshot
 
-    with opened_snapshot(find_run(project_directory() / "results", run), port) as address:
+    with opened_snapshot(find_run(results_dir, run), port) as address:
         click.echo(f"prometheus: {address} (Ctrl-C ends it)")
         sys.stdout.flush()
         signal.pause()
@@ -137,12 +137,13 @@ def ssh(stack: str | None, inventory: Path | None, host: str, command: tuple[str
 @cli.command()
 @click.argument("run")
 @click.argument("process", required=False)
-def logs(run: str, process: str | None) -> None:
+@of_results
+def logs(run: str, process: str | None, results_dir: Path) -> None:
     """Print the logs of RUN (an id, its beginning, or `latest`), of all processes or of PROCESS, such as node-0."""
     from benchmark.logs import find_logs, log_name, read_log
     from benchmark.results import LOGS, find_run
 
-    found = find_logs(find_run(project_directory() / "results", run) / LOGS, process)
+    found = find_logs(find_run(results_dir, run) / LOGS, process)
     for path in found:
         if len(found) > 1:
             click.echo(f"==> {log_name(path)} on {path.parent.name} <==")

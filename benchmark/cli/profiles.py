@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from benchmark.cli.commands import cli
-from benchmark.cli.target import DurationType, Target, on_testbed
+from benchmark.cli.target import DurationType, Target, on_testbed, ready_to_write
 
 if TYPE_CHECKING:
     from benchmark.profiling import CallGraph
@@ -44,13 +44,14 @@ def profile(
     from benchmark.profiling import profile as sample
     from benchmark.results import write_atomically
 
+    path = ready_to_write(output or Path(f"{node}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}.svg"))
     with target.open() as testbed:
         testbed.connect()
         click.echo(f"sampling {node} for {seconds.total_seconds():g} s", err=True)
         stacks = sample(testbed, node, seconds.total_seconds(), call_graph)
-    now = datetime.now(UTC)
-    path = output or Path(f"{node}-{now:%Y%m%dT%H%M%SZ}.svg")
-    title = f"{node} of {target.inventory.testbed_id}, {seconds.total_seconds():g} s until {now:%F %T} UTC"
+    title = (
+        f"{node} of {target.inventory.testbed_id}, {seconds.total_seconds():g} s until {datetime.now(UTC):%F %T} UTC"
+    )
     write_atomically(path, flame_graph(stacks, title))
     samples = sum(stacks.values())
     click.echo(json.dumps({"file": str(path), "samples": samples}) if as_json else f"{path}: {samples} samples")

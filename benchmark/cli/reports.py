@@ -9,41 +9,43 @@ from pathlib import Path
 import click
 
 from benchmark.cli.commands import cli
+from benchmark.cli.target import of_results, ready_to_write
 from benchmark.errors import UsageError
-from benchmark.stack import project_directory
 
 
 @cli.command()
 @click.argument("names", nargs=-1, metavar="[RUN|SWEEP|SEARCH|latest] [B]")
 @click.option("--plots", type=click.Path(path_type=Path), help="Folder for its plots (SVG, PDF) and data (CSV).")
-@click.option("--output", type=click.Path(path_type=Path), help="File for a comparison; by default beside the runs.")
-@click.option("--results-dir", type=click.Path(path_type=Path), help="Where results lie; by default ./results.")
+@click.option(
+    "--output",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="File for a comparison; by default beside the runs.",
+)
+@of_results
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document on standard output.")
-def report(
-    names: tuple[str, ...], plots: Path | None, output: Path | None, results_dir: Path | None, as_json: bool
-) -> None:
+def report(names: tuple[str, ...], plots: Path | None, output: Path | None, results_dir: Path, as_json: bool) -> None:
     """Write the report of a run, sweep or search, the latest if none is named, or of the comparison of two."""
     from benchmark.report import write_plots, write_report
 
-    results = results_dir or project_directory() / "results"
     if len(names) > 2:
         raise UsageError(f"found {len(names)} names; give a run, sweep or search, or the two to be compared")
     if len(names) == 2:
         if plots:
             raise UsageError("--plots needs a run, sweep or search; a comparison that was run with --a and --b is one")
-        written = [_comparison(results, names, output)]
+        written = [_comparison(results_dir, names, output)]
     else:
-        folder = find_results(results, names[0] if names else "latest")
+        folder = find_results(results_dir, names[0] if names else "latest")
         written = write_plots(folder, plots) if plots else [write_report(folder)]
     click.echo(json.dumps([str(path) for path in written]) if as_json else "\n".join(map(str, written)))
 
 
-def _comparison(results: Path, names: tuple[str, ...], output: Path | None) -> Path:
+def _comparison(results_dir: Path, names: tuple[str, ...], output: Path | None) -> Path:
     from benchmark.compare import find_sides
     from benchmark.report import write_comparison
 
-    a, b = find_sides(results, names)
-    return write_comparison(a, b, output or a.folder / f"{a.name}-against-{b.name}.html".replace(" ", "-"))
+    a, b = find_sides(results_dir, names)
+    path = output or a.folder / f"{a.name}-against-{b.name}.html".replace(" ", "-")
+    return write_comparison(a, b, ready_to_write(path))
 
 
 def find_results(results_dir: Path, name: str) -> Path:

@@ -6,7 +6,7 @@ import json
 import os
 import secrets
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,9 +16,8 @@ from benchmark.cli.asked import make_request, of_runs, varied
 from benchmark.cli.commands import cli, make_view
 from benchmark.cli.reports import write_reports
 from benchmark.cli.resumed import kept_options, kept_request, same_options, same_request, same_testbed, taken_up
-from benchmark.cli.target import Target, on_testbed
+from benchmark.cli.target import Target, on_testbed, results_dir
 from benchmark.errors import UsageError
-from benchmark.stack import project_directory
 
 if TYPE_CHECKING:
     from benchmark.compare import Compared
@@ -28,7 +27,9 @@ if TYPE_CHECKING:
 _SWEEP_OPTIONS = (
     click.option("--repeat", type=click.IntRange(1), default=1, show_default=True, help="Runs of each load."),
     click.option("--shuffle", is_flag=True, help="Run the loads in a random order, another one for each repeat."),
-    click.option("--seed", type=int, help="Of the random order; by default a random one, which is recorded."),
+    click.option(
+        "--seed", type=int, help="Of the random order, implies --shuffle; else a random one, which is recorded."
+    ),
     click.option("--retries", type=click.IntRange(0), default=2, show_default=True, help="For failing infrastructure."),
     click.option("--resume", metavar="ID|latest", help="Go on with a sweep that was interrupted, as it was begun."),
 )
@@ -64,7 +65,7 @@ def run(as_json: bool, stack: str | None, inventory: Path | None, settings: Path
     else:
         view.sweep(folder)
     write_reports(_folders(folder))
-    _exit_if_failed(folder)
+    _exit_unless_ok(_outcomes(folder))
 
 
 @cli.command()
@@ -85,18 +86,17 @@ def compare(as_json: bool, stack: str | None, inventory: Path | None, settings: 
     asked = bool(options["a"] or options["b"] or options["commits"] or options["resume"])
     if asked and options["names"]:
         raise UsageError("runs to compare are named, and new ones asked for; give A and B, or --a and --b or --commits")
-    names, results_dir, folder = options["names"], _results_dir(settings), None
-    if asked:
-        folder = _run_in_turn(Target(stack, inventory, settings), options)
-        names, results_dir = (str(folder.path),), folder.path.parent.parent
-    compared = compare_sides(*find_sides(results_dir, names), interleaved=len(names) == 1, fail_over=fail_over)
+    folder = _run_in_turn(Target(stack, inventory, settings), options) if asked else None
+    names = (str(folder.path),) if folder else options["names"]
+    results = folder.path.parent.parent if folder else results_dir(stack, inventory, settings)
+    compared = compare_sides(*find_sides(results, names), interleaved=len(names) == 1, fail_over=fail_over)
     _show(compared, as_json)
     if folder:
         write_reports(_folders(folder))
     if compared.gate and compared.gate.outcome == "fail":
         raise SystemExit(1)
     if folder and not compared.gate:
-        _exit_if_failed(folder)
+        _exit_unless_ok(_outcomes(folder))
 
 
 def _run_once(target: Target, request: Request, as_json: bool) -> None:
@@ -110,6 +110,7 @@ def _run_once(target: Target, request: Request, as_json: bool) -> None:
     else:
         view.summaries(summaries, target.results_dir / target.inventory.testbed_id)
     write_reports(target.results_dir / target.inventory.testbed_id / summary.run_id for summary in summaries)
+    _exit_unless_ok([summary.status for summary in summaries])
 
 
 def _run_in_turn(target: Target, options: dict[str, Any]) -> SweepFolder:
@@ -132,11 +133,12 @@ def _begun(target: Target, requests: Mapping[str, Request], options: Mapping[str
     """Make the folder of a new sweep."""
     from benchmark.journal import SweepFolder, new_journal, slots
 
-    seed = options["seed"] if options["seed"] is not None else secrets.randbelow(1 << 31)
-    plan = slots(tuple(requests), options["loads"], options["repeat"], seed if options["shuffle"] else None)
+    seed = options["seed"]
+    if seed is None and options["shuffle"]:
+        seed = secrets.randbelow(1 << 31)
+    plan = slots(tuple(requests), options["loads"], options["repeat"], seed)
     records = {arm: kept_request(request) for arm, request in requests.items()}
-    testbed_id, order = target.inventory.testbed_id, seed if options["shuffle"] else None
-    journal = new_journal(testbed_id, records, kept_options(options), plan, order)
+    journal = new_journal(target.inventory.testbed_id, records, kept_options(options), plan, seed)
     return SweepFolder.create(target.results_dir, journal)
 
 
@@ -146,7 +148,7 @@ def _resumed(target: Target, options: Mapping[str, Any], arms: tuple[str, ...]) 
 
     folder = SweepFolder.find(target.results_dir, options["resume"])
     if folder.journal.arms != arms:
-        command = "run" if folder.journal.arms == ("",) else "compare"
+        command = folder.journal.command
         raise UsageError(f"{folder.journal.sweep_id} was begun by `{command}`; resume it with `{command} --resume`")
     same_testbed(f"sweep {folder.journal.sweep_id}", folder.journal.testbed_id, target)
     same_options(f"sweep {folder.journal.sweep_id}", folder.journal.options)
@@ -187,8 +189,13 @@ def _folders(folder: SweepFolder) -> list[Path]:
     return [folder.path.parent / summary.run_id for summary in folder.summaries()] + [folder.path]
 
 
-def _exit_if_failed(folder: SweepFolder) -> None:
-    if any(slot.attempts[-1].outcome != "ok" for slot in folder.journal.slots if slot.attempts):
+def _outcomes(folder: SweepFolder) -> list[str]:
+    return [slot.attempts[-1].outcome for slot in folder.journal.slots if slot.attempts]
+
+
+def _exit_unless_ok(outcomes: Sequence[str]) -> None:
+    """End with exit code 1 if a run failed or is invalid; that one is saturated is a result."""
+    if any(outcome != "ok" for outcome in outcomes):
         raise SystemExit(1)
 
 
@@ -206,12 +213,6 @@ def read_share(text: str, option: str) -> float:
     if not 0 < share <= 1:
         raise UsageError(f"{option}: found {text!r}, expected a share such as 5% or 0.05")
     return share
-
-
-def _results_dir(settings: Path | None) -> Path:
-    from benchmark.settings import load_settings
-
-    return project_directory() / (load_settings(settings).results_dir if settings else "results")
 
 
 def process_start() -> float:

@@ -1,7 +1,8 @@
-"""The testbed that a command works on, and the options that say which one."""
+"""What a command works on, a testbed, results or a file to write, and the options that say which."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -11,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from benchmark.errors import UsageError
+from benchmark.errors import SettingsError, UsageError
 from benchmark.inventory import Inventory, read_inventory
 from benchmark.settings import Settings, load_settings, parse_duration, stack_settings
-from benchmark.stack import Stack, begin_reading, project_directory
+from benchmark.stack import Stack, begin_reading, project_directory, selected_stack
 
 if TYPE_CHECKING:
     from benchmark.testbed import Testbed
@@ -87,6 +88,34 @@ class Target:
             yield Testbed(self.inventory, fleet, self.settings)
 
 
+def results_dir(stack: str | None = None, inventory: Path | None = None, settings: Path | None = None) -> Path:
+    """Where the results of runs lie that were given these options, whether or not the stack is up.
+
+    A stack's configuration that cannot be read is told, and the results are looked for where they lie by default.
+    """
+    project = project_directory()
+    if settings:
+        return project / load_settings(settings).results_dir
+    default: Path = project / Settings.model_fields["results_dir"].default
+    name = None if inventory else stack or selected_stack(project)
+    try:
+        return project / stack_settings(project, name.rpartition("/")[2]).results_dir if name else default
+    except SettingsError as error:
+        click.secho(f"warning: results are looked for in {default}: {error}", fg="yellow", err=True)
+        return default
+
+
+def ready_to_write(path: Path) -> Path:
+    """Return `path` once its folder is there; UsageError if nothing can be written there."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"cannot write {path}: {error.strerror}: {error.filename}") from None
+    if not os.access(path.parent, os.W_OK):
+        raise UsageError(f"cannot write {path}: its folder may not be written to")
+    return path
+
+
 class DurationType(click.ParamType[timedelta]):
     """90, 90s, 3m, 12h."""
 
@@ -111,3 +140,13 @@ def on_testbed(command: Callable[..., Any]) -> Callable[..., Any]:
     for option in reversed(options):
         command = option(command)
     return command
+
+
+def of_results(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the option that says where results lie."""
+    return click.option(
+        "--results-dir",
+        type=click.Path(path_type=Path),
+        default=results_dir,
+        help="Where results lie; by default the results_dir of the selected stack's settings.",
+    )(command)

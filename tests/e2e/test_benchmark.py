@@ -85,7 +85,7 @@ def test_the_latency_is_what_the_network_predicts(runner: Runner) -> None:
     root = Path(__file__).resolve().parents[2]
     printed = ""
     for _ in range(3):  # a busy machine adds to latency
-        runner("run", "--loads", "20", "--duration", "8s", "--warm-up", "2s")
+        runner("run", "--loads", "20", "--duration", "8s", "--warm-up", "2s", codes=(0, 1))
         command = [sys.executable, "-m", "tools.latency_model", str((runner.results / "latest").resolve())]
         done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
         printed = done.stdout + done.stderr
@@ -101,6 +101,15 @@ def test_several_loads_are_several_runs(runner: Runner) -> None:
     assert [summary["load_tps"] for summary in document["runs"]] == [30, 60]
     made = {summary["run_id"] for summary in document["runs"]} | {document["sweep"]["sweep_id"]}
     assert known(runner) - before == made
+
+
+def test_a_run_that_may_not_be_used_ends_with_1(runner: Runner) -> None:
+    short = ("--committee", "3", "--duration", "500ms", "--warm-up", "1s")  # too short for two samples
+    out, err = runner("run", "--loads", "60", *short, "--json", codes=(1,))
+    (summary,) = json.loads(out)
+    assert summary["status"] == "invalid"
+    assert any("fewer than 2 samples" in reason for reason in summary["reasons"])
+    assert "report: " in err
 
 
 @pytest.mark.parametrize(
