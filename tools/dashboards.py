@@ -118,7 +118,8 @@ RUN: dict[str, list[Panel]] = {
             _quantiles("lateness_s", CLIENT),
             "How long after its due time a request was sent. A p99 above "
             f"{THRESHOLDS.client_lateness_s * 1000:g} ms is a warning; if it is more than "
-            f"{THRESHOLDS.client_lateness_share:.0%} of the mean latency too, and the system kept up, the run is invalid.",
+            f"{THRESHOLDS.client_lateness_share:.0%} of the mean latency too, and the system kept up, "
+            "the run is invalid.",
         ),
     ],
     "Regions": _split("region"),
