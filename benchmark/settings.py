@@ -191,7 +191,7 @@ class Settings(_Model):
     working_dir: str = Field(default="geobench", pattern=r"^[A-Za-z0-9._/-]+$")
     """Folder on the hosts for artifacts, configuration, data and logs; relative to the login's home."""
     results_dir: Path = Path("results")
-    """Folder on this machine that results are written to, relative to the settings' project."""
+    """Folder on this machine that results are written to and looked for in, relative to the settings' project."""
     ssh_timeout: Duration = Field(default=timedelta(seconds=10), gt=timedelta(0))
     """Longest wait for a connection to a host."""
     ssh_retries: int = Field(default=2, ge=0, le=20)

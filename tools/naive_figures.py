@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmark import manifest
+from benchmark.cli.target import results_dir
 from benchmark.counters import Process, Span, processes
 from benchmark.figures import Figures
 from benchmark.histogram import Histogram, merge
@@ -160,7 +161,7 @@ def main(arguments: Sequence[str], show: Callable[[str], object] = print) -> int
         show("usage: python -m tools.naive_figures RUN")
         return 2
     show("| figure | way | value | error |\n| --- | --- | ---: | ---: |")
-    for row in rows(read_stored(find_run(Path("results"), arguments[0]))):
+    for row in rows(read_stored(find_run(results_dir(), arguments[0]))):
         show(str(row))
     return 0
 

@@ -20,6 +20,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchmark import probe
+from benchmark.cli.target import results_dir
 from benchmark.inventory import Host, Inventory
 from benchmark.openssh import known_hosts_line, openssh_command
 from benchmark.stack import begin_reading, project_directory
@@ -34,15 +35,16 @@ STEPS = (
 )
 
 
-def one_run(stack: Sequence[str], committee: int) -> dict[str, float]:
-    """Run the benchmark once; return the seconds of each phase."""
+def one_run(stack: str | None, committee: int) -> dict[str, float]:
+    """Run the benchmark once; return the seconds of each phase, which a run that is invalid has too."""
     short = ("--loads", str(10 * committee), "--duration", "3s", "--warm-up", "3s")
-    command = [sys.executable, "-m", "benchmark", "run", *stack, "--committee", str(committee), *short, "--json"]
+    named = ("--stack", stack) if stack else ()
+    command = [sys.executable, "-m", "benchmark", "run", *named, "--committee", str(committee), *short, "--json"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
+    if not done.stdout:
         sys.exit(done.stderr)
     (summary,) = json.loads(done.stdout)
-    (folder,) = (project_directory() / "results").glob(f"*/{summary['run_id']}")
+    (folder,) = results_dir(stack).glob(f"*/{summary['run_id']}")
     timings: dict[str, float] = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))["timings_s"]
     return timings
 
@@ -86,10 +88,9 @@ def main() -> None:
     parser.add_argument("--committee", type=int, default=5)
     parser.add_argument("--repeat", type=int, default=5)
     options = parser.parse_args()
-    named = ("--stack", options.stack) if options.stack else ()
     found = begin_reading(project_directory(), options.stack)()
-    one_run(named, options.committee)  # installs what is missing
-    runs = [one_run(named, options.committee) for _ in range(options.repeat)]
+    one_run(options.stack, options.committee)  # installs what is missing
+    runs = [one_run(options.stack, options.committee) for _ in range(options.repeat)]
     ssh = statistics.median(peer(found.inventory, found.private_key, options.committee) for _ in range(options.repeat))
     overhead = statistics.median(run["overhead"] for run in runs)
     print(
