@@ -14,9 +14,9 @@ from pydantic import BaseModel, ConfigDict
 
 from benchmark.differences import Difference, differences
 from benchmark.errors import UsageError
-from benchmark.journal import SWEEP, SweepFolder
+from benchmark.journal import SweepFolder
 from benchmark.repeats import FIGURES, Figure
-from benchmark.results import LATEST, MANIFEST, find_run, read_summary
+from benchmark.results import LATEST, MANIFEST, SWEEP, find_run, read_summary
 from benchmark.statistics import Comparison, Interval, compare, repeats_needed
 from benchmark.stratified import Stratum, compare_strata, holm
 from benchmark.summary import Summary

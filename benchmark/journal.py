@@ -12,9 +12,9 @@ from pydantic import Field
 
 from benchmark.collection import Collection, CollectionJournal, Entry
 from benchmark.errors import FailureKind, TestbedError, failure_kind
+from benchmark.results import SWEEP
 from benchmark.summary import Summary
 
-SWEEP = "sweep.json"
 Outcome = Literal["running", "ok", "invalid", "failed", "interrupted", "killed"]
 
 

@@ -14,7 +14,7 @@ from benchmark.settings import Repository
 
 @dataclass(frozen=True)
 class Request:
-    """One run for each of `loads` (tx/s), `repeat` times; durations in seconds."""
+    """One run for each of `loads` (tx/s); durations in seconds."""
 
     protocol: Protocol
     loads: Sequence[int]
@@ -26,7 +26,6 @@ class Request:
     dedicated_clients: int = 0
     profile: str = "constant"
     """As `benchmark.load_profile` reads it."""
-    repeat: int = 1
     snapshot: bool = False
     """Whether all that Prometheus holds is saved with each run."""
     name: str | None = None

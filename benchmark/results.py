@@ -19,7 +19,7 @@ from benchmark.summary import Summary, parse_summary
 
 LATEST = "latest"
 SUMMARY, MANIFEST, SAMPLES, EVENTS, LOGS = "summary.json", "manifest.json", "samples.parquet", "events.jsonl", "logs"
-COLLECTIONS = "sweep.json", "search.json"
+COLLECTIONS = SWEEP, SEARCH = "sweep.json", "search.json"
 """Files in folders that hold no run of their own, but refer to several."""
 BUILD_LOG = "build.log"
 """What the build printed, in the runs of the command that built."""

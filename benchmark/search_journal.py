@@ -9,10 +9,9 @@ from typing import Any
 from pydantic import Field
 
 from benchmark.collection import Collection, CollectionJournal, Entry
+from benchmark.results import SEARCH
 from benchmark.search import Limits, Plan, Step, Trial, meets, next_step
 from benchmark.summary import Summary
-
-SEARCH = "search.json"
 
 
 class Taken(Entry):

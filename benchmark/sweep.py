@@ -119,7 +119,7 @@ def run_benchmark(testbed: Testbed, request: Request, observer: Observer, began:
     """
     with Bench(testbed, observer, began) as bench:
         bench.announce(request)
-        return [bench.run(request, load) for load in [*request.loads] * request.repeat]
+        return [bench.run(request, load) for load in request.loads]
 
 
 def run_sweep(

@@ -91,7 +91,7 @@ def record(request: Request) -> dict[str, Any]:
     plain = {
         field.name: getattr(request, field.name)
         for field in dataclasses.fields(request)
-        if field.name not in ("protocol", "results_dir", "source", "repeat")
+        if field.name not in ("protocol", "results_dir", "source")
     }
     system = request.protocol
     return {

@@ -34,6 +34,8 @@ def report(names: tuple[str, ...], plots: Path | None, output: Path | None, resu
             raise UsageError("--plots needs a run, sweep or search; a comparison that was run with --a and --b is one")
         written = [_comparison(results_dir, names, output)]
     else:
+        if output:
+            raise UsageError("--output is for the comparison of two; the report of one lies in its own folder")
         folder = find_results(results_dir, names[0] if names else "latest")
         written = write_plots(folder, plots) if plots else [write_report(folder)]
     click.echo(json.dumps([str(path) for path in written]) if as_json else "\n".join(map(str, written)))
@@ -53,9 +55,9 @@ def find_results(results_dir: Path, name: str) -> Path:
 
     UsageError if there is none or more than one.
     """
-    from benchmark.journal import SWEEP, SweepFolder
-    from benchmark.results import COLLECTIONS, LATEST, find_run
-    from benchmark.search_journal import SEARCH, SearchFolder
+    from benchmark.journal import SweepFolder
+    from benchmark.results import COLLECTIONS, LATEST, SEARCH, SWEEP, find_run
+    from benchmark.search_journal import SearchFolder
 
     if any((Path(name) / file).exists() for file in COLLECTIONS):
         return Path(name)

@@ -6,9 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmark.journal import SWEEP
-from benchmark.results import write_atomically
-from benchmark.search_journal import SEARCH
+from benchmark.results import SEARCH, SWEEP, write_atomically
 
 if TYPE_CHECKING:  # those that draw take half a second to import
     from benchmark.compare import Side
