@@ -75,6 +75,7 @@ def test_mistakes_are_explained(tmp_path: Path) -> None:
     assert isinstance(report(tmp_path, "nothing").exception, UsageError)
     assert isinstance(report(tmp_path, "a", "b", "c").exception, UsageError)
     assert isinstance(report(tmp_path, "a", "b", "--plots", "x").exception, UsageError)
+    assert "is for the comparison of two" in str(report(tmp_path, "a", "--output", "x.html").exception)
 
 
 def test_a_report_that_fails_fails_no_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
