@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,7 +11,10 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 FABRIC = {"remote.py", "connection.py", "session.py", "tunnel.py"}
-DATA_ONLY = ("protocols", "faults.py", "load.py", "measurements.py", "monitoring.py", "report")
+FOLDERS = (".", "assets", "benchmark", "benchmark/protocols")
+"""Where files lie that documents name by less than their path."""
+DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+DATA_ONLY = ("protocols", "load.py", "measurements.py", "monitoring.py", "report")
 
 
 def imports(path: Path) -> Iterator[str]:
@@ -59,6 +63,17 @@ def test_only_the_command_line_prints(path: Path) -> None:
 def test_what_is_data_reaches_no_host(path: Path) -> None:
     if any(part in DATA_ONLY for part in path.relative_to(ROOT).parts):
         assert not to(path, "benchmark.remote", "benchmark.run")
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_modules_and_scripts_that_documents_name_are_there(path: Path) -> None:
+    named = set(re.findall(r"`(?:python )?([\w/]+\.(?:py|sh))", path.read_text(encoding="utf-8")))
+    assert {name for name in named if not any((ROOT / folder / name).exists() for folder in FOLDERS)} == set()
+
+
+def test_every_script_for_hosts_is_on_the_map() -> None:
+    text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    assert [path.name for path in (ROOT / "assets").glob("*.sh") if f"`{path.name}`" not in text] == []
 
 
 @pytest.mark.parametrize("path", [*modules("benchmark"), *modules("stacks")], ids=lambda p: str(p.relative_to(ROOT)))
