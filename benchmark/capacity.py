@@ -27,7 +27,7 @@ def run_search(
     # Made ready for the greatest load: the one with the most clients.
     request = dataclasses.replace(request, loads=(search.plan.maximum_tps,))
     with Bench(testbed, observer, began) as bench:
-        tell = bench.timeline.tell
+        tell = bench.events.tell
         if search.next_step().load_tps is None:
             tell("step", text=f"nothing to do: search {search.search_id} has ended")
         else:
@@ -56,13 +56,13 @@ def _try(bench: Bench, request: Request, folder: SearchFolder, taken: Taken, ret
                 raise InfrastructureError(
                     f"{taken.load_tps} tx/s: failed {retries + 1} times, {again}; the last time: {error}"
                 ) from None
-            bench.timeline.tell("warning", text=f"the infrastructure failed, repeating {taken.load_tps} tx/s: {error}")
+            bench.events.tell("warning", text=f"the infrastructure failed, repeating {taken.load_tps} tx/s: {error}")
             continue
         if taken.met is not None:
             return
         why = "; ".join(summary.reasons) if summary else ""
         if left:
-            bench.timeline.tell("warning", text=f"{taken.run_ids[-1]} is invalid, repeating it: {why}")
+            bench.events.tell("warning", text=f"{taken.run_ids[-1]} is invalid, repeating it: {why}")
     taken.met, taken.text = False, f"no valid run in {retries + 1}: {why}"
 
 

@@ -28,7 +28,7 @@ class Event:
 Observer = Callable[[Event], None]
 
 
-class Timeline:
+class Events:
     """Tells observers about events and keeps how long each phase took, in seconds."""
 
     def __init__(self, *observers: Observer) -> None:

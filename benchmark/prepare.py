@@ -11,7 +11,7 @@ from benchmark.artifacts import packages
 from benchmark.artifacts.hosts import FOLDER
 from benchmark.artifacts.install import Installation, Installed
 from benchmark.artifacts.source import Binaries
-from benchmark.events import Timeline
+from benchmark.events import Events
 from benchmark.inventory import PROMETHEUS_PORT, TARGETS_DIRECTORY, Host
 from benchmark.monitoring import Prometheus, targets
 from benchmark.placement import endpoints, ports
@@ -40,16 +40,16 @@ class Prepared:
         return f"{FOLDER}/{self.installed.by_host[host]}" if self.installed else None
 
 
-def prepare(testbed: Testbed, request: Request, plan: Plan, timeline: Timeline, stack: ExitStack) -> Prepared:
+def prepare(testbed: Testbed, request: Request, plan: Plan, events: Events, stack: ExitStack) -> Prepared:
     """Point Prometheus at the run, check the hosts, install what is missing; `stack` closes the way to Prometheus."""
     protocol = request.protocol
     processes = [*protocol.nodes(plan), *protocol.clients(plan)]
     carriers = _unique([*plan.nodes, *plan.clients])
     if machine_setup.machines(testbed):
-        with timeline.phase("install"):
-            machine_setup.set_up(testbed, lambda text: timeline.tell("step", text=text))
+        with events.phase("install"):
+            machine_setup.set_up(testbed, lambda text: events.tell("step", text=text))
     # Before the rest, as Prometheus takes up to ten seconds to act on changed targets.
-    with timeline.phase("monitor"):
+    with events.phase("monitor"):
         monitoring = testbed.inventory.monitoring
         assert monitoring is not None
         documents = targets(testbed.running, endpoints(processes))
@@ -59,22 +59,22 @@ def prepare(testbed: Testbed, request: Request, plan: Plan, timeline: Timeline, 
         )
         port = stack.enter_context(testbed.fleet.tunnel(monitoring.name, PROMETHEUS_PORT))
         prometheus = stack.enter_context(Prometheus(f"http://127.0.0.1:{port}"))
-    with timeline.phase("check"):
+    with events.phase("check"):
         facts = testbed.probe(clean=True, packages=protocol.packages, carriers=carriers)
         testbed.check(ports(processes), facts)
-    with timeline.phase("install"):
+    with events.phase("install"):
         versions = {host.name: facts[host.name].packages for host in plan.nodes}
         if lacking := packages.missing_packages(versions):
             testbed.install(lacking)
             facts = testbed.probe(clean=True, packages=protocol.packages, carriers=carriers)
             versions = {host.name: facts[host.name].packages for host in plan.nodes}
-        installed = _install(testbed, request, carriers, facts, timeline)
+        installed = _install(testbed, request, carriers, facts, events)
         commit = installed.commit if installed else packages.package_commit(protocol.packages, versions)
     return Prepared(facts, testbed.rtt_ms(facts), commit, versions[plan.nodes[0].name], prometheus, installed)
 
 
 def _install(
-    testbed: Testbed, request: Request, carriers: Sequence[Host], facts: Mapping[str, Facts], timeline: Timeline
+    testbed: Testbed, request: Request, carriers: Sequence[Host], facts: Mapping[str, Facts], events: Events
 ) -> Installed | None:
     """Bring what the request names to all hosts; None for a system from packages."""
     if request.source is None:
@@ -82,7 +82,7 @@ def _install(
     installation = Installation(
         testbed,
         carriers,
-        tell=lambda text: timeline.tell("step", text=text),
+        tell=lambda text: events.tell("step", text=text),
         log_folder=request.results_dir / testbed.inventory.testbed_id,
         rtt_ms=testbed.rtt_ms(facts),
     )
@@ -93,7 +93,7 @@ def _install(
         assert build is not None
         installed = installation.from_repository(build, request.source)
     for text in installed.warnings:
-        timeline.tell("warning", text=text)
+        events.tell("warning", text=text)
     return installed
 
 

@@ -17,7 +17,7 @@ from typing import Literal
 from benchmark import supervision
 from benchmark.errors import InfrastructureError, Interrupted, SystemFailure, TestbedError, failure_kind
 from benchmark.evaluation import Evidence, evaluate, fetch
-from benchmark.events import Timeline
+from benchmark.events import Events
 from benchmark.inventory import MARKS_FILE
 from benchmark.logs import LogReport, collect_command, collected, parse_report, script
 from benchmark.manifest import manifest
@@ -47,12 +47,12 @@ _LOG_TAIL = 20
 class Run:
     """One load on one committee; `execute` goes through its phases once."""
 
-    def __init__(self, testbed: Testbed, request: Request, plan: Plan, prepared: Prepared, timeline: Timeline) -> None:
+    def __init__(self, testbed: Testbed, request: Request, plan: Plan, prepared: Prepared, events: Events) -> None:
         self.testbed = testbed
         self.request = request
         self.plan = plan
         self.prepared = prepared
-        self.timeline = timeline
+        self.events = events
         self.nodes = request.protocol.nodes(plan)
         self.clients = request.protocol.clients(plan)
         self.times: dict[str, float] = {}
@@ -67,7 +67,7 @@ class Run:
             clients=len(self.clients),
             load_tps=float(plan.load),
         )
-        timeline.observers.insert(0, lambda event: self.folder.append_event(dataclasses.asdict(event)))
+        events.observers.insert(0, lambda event: self.folder.append_event(dataclasses.asdict(event)))
 
     @property
     def processes(self) -> tuple[Process, ...]:
@@ -76,7 +76,7 @@ class Run:
 
     def execute(self) -> Summary:
         """Go through the phases; what was started is stopped and what is known is written, also on errors."""
-        self.timeline.tell("run", run_id=self.identity.run_id, load=self.plan.load, folder=str(self.folder.path))
+        self.events.tell("run", run_id=self.identity.run_id, load=self.plan.load, folder=str(self.folder.path))
         if self.prepared.installed and self.prepared.installed.log:
             shutil.copyfile(self.prepared.installed.log, self.folder.path / BUILD_LOG)
         self._write_manifest()
@@ -89,10 +89,10 @@ class Run:
             except SystemFailure as error:
                 raise self._with_log(error) from None
             finally:
-                with self.timeline.phase("stop"):
+                with self.events.phase("stop"):
                     late = supervised.stop(_STOP_DEADLINE_S) if supervised else []
                     for host in late:
-                        self.timeline.tell("warning", text=f"{host} did not confirm that all processes ended")
+                        self.events.tell("warning", text=f"{host} did not confirm that all processes ended")
             return self._collect(supervised)
         except TestbedError as error:
             self._record_failure(error, supervised)
@@ -110,7 +110,7 @@ class Run:
         by_host: dict[str, list[Process]] = {}
         for process in self.processes:
             by_host.setdefault(process.host.name, []).append(process)
-        with self.timeline.phase("configure"):
+        with self.events.phase("configure"):
             fleet = self.testbed.fleet
             files = {
                 host: supervision.files(processes, working, self.prepared.binaries(host))
@@ -146,9 +146,9 @@ class Run:
 
     def _start(self, supervised: Supervision) -> None:
         """Start all nodes at one moment, wait until they are ready, then the clients."""
-        with self.timeline.phase("start_nodes"):
+        with self.events.phase("start_nodes"):
             self._launch(supervised, self.nodes)
-        with self.timeline.phase("start_clients"):
+        with self.events.phase("start_clients"):
             self._launch(supervised, self.clients)
 
     def _launch(self, supervised: Supervision, processes: Sequence[Process]) -> None:
@@ -162,19 +162,19 @@ class Run:
         The window must not be late where the load follows a profile, so that is waited for before.
         """
         if self.plan.profile:
-            with self.timeline.phase("monitor"):
+            with self.events.phase("monitor"):
                 self._wait_scraped(supervised)
         begin = time.time() + _LEAD_S
         supervised.go(self.clients, begin)
         start = begin + self.request.warm_up_s
         self.times = {"load": begin, "start": start, "end": start + self.request.duration_s}
-        with self.timeline.phase("warm_up"):
+        with self.events.phase("warm_up"):
             self._watch(supervised, start)
-        with self.timeline.phase("monitor"):
+        with self.events.phase("monitor"):
             self._wait_scraped(supervised)
         start = max(start, time.time())
         self.times |= {"start": start, "end": start + self.request.duration_s}
-        with self.timeline.phase("measure"):
+        with self.events.phase("measure"):
             self._mark()
             self._watch(supervised, self.times["end"])
 
@@ -186,7 +186,7 @@ class Run:
         assert host is not None
         done = self.testbed.fleet.put({host.name: {MARKS_FILE: text.encode()}}, deadline=_CLOCK_DEADLINE_S)
         for reason in done.failed.values():
-            self.timeline.tell("warning", text=f"dashboards will not mark this run's phases: {reason}")
+            self.events.tell("warning", text=f"dashboards will not mark this run's phases: {reason}")
 
     def _wait_scraped(self, supervised: Supervision) -> None:
         """Wait until Prometheus has a sample of every node and client of this run."""
@@ -214,12 +214,12 @@ class Run:
             if now >= following:
                 following = now + _PROGRESS_S
                 figures = dataclasses.asdict(self.prepared.prometheus.progress(window, metrics))
-                self.timeline.tell("progress", left_s=round(self.times["end"] - now, 1), **figures)
+                self.events.tell("progress", left_s=round(self.times["end"] - now, 1), **figures)
             time.sleep(max(0.0, min(0.05, until - time.time())))
 
     def _collect(self, supervised: Supervision) -> Summary:
         """Bring samples and logs home and sum them up."""
-        with self.timeline.phase("collect"):
+        with self.events.phase("collect"):
             begin, end = self.times["load"], self.times["end"]
             series = fetch(self.prepared.prometheus, self.request.protocol, self.processes, begin, end)
             self.warm_up = self._cut(series)
@@ -230,7 +230,7 @@ class Run:
             summary = self._summarise(series, supervised, logs)
         self._write_manifest(supervised)
         self.folder.write(SUMMARY, summary.to_json())
-        self.timeline.tell("summary", summary=summary, folder=str(self.folder.path), timings=self._timings(supervised))
+        self.events.tell("summary", summary=summary, folder=str(self.folder.path), timings=self._timings(supervised))
         return summary
 
     def _cut(self, series: Sequence[Series]) -> WarmUp:
@@ -269,7 +269,7 @@ class Run:
         there = {host: files[host] for host in searched.ok}
         got = fleet.get(there, self.folder.path / LOGS, deadline=_LOG_DEADLINE_S)
         for host, reason in {**searched.failed, **got.failed}.items():
-            self.timeline.tell("warning", text=f"logs of {host} are not complete: {reason}")
+            self.events.tell("warning", text=f"logs of {host} are not complete: {reason}")
         return parse_report({host: answer.stdout for host, answer in searched.ok.items()})
 
     def _save_snapshot(self) -> None:
@@ -278,7 +278,7 @@ class Run:
         try:
             save_snapshot(self.testbed.fleet, host.name, self.prepared.prometheus.url, self.folder.path)
         except InfrastructureError as error:  # the run itself is complete without it
-            self.timeline.tell("warning", text=str(error))
+            self.events.tell("warning", text=str(error))
 
     def _record_failure(self, error: Exception, supervised: Supervision | None) -> None:
         """Keep what is known of a run that came to no result."""
@@ -299,7 +299,7 @@ class Run:
         begun = [life.started for life in lives if life.started is not None]
         ready = [life.ready for life in lives if life.ready is not None]
         system = max(ready, default=0.0) - min(begun, default=0.0) if ready else 0.0
-        phases = self.timeline.phases
+        phases = self.events.phases
         spent = sum(phases.values()) - phases.get("warm_up", 0.0) - phases.get("measure", 0.0)
         return {**phases, "system_start": system, "overhead": spent - system}
 

@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from types import TracebackType
 
 from benchmark.errors import InfrastructureError, LockedError, SystemFailure, UsageError
-from benchmark.events import Observer, Timeline
+from benchmark.events import Events, Observer
 from benchmark.journal import Attempt, Slot, SweepFolder
 from benchmark.load_profile import load_profile
 from benchmark.placement import place
@@ -36,8 +36,8 @@ class Bench:
 
     def __init__(self, testbed: Testbed, observer: Observer, began: float) -> None:
         self.testbed = testbed
-        self.timeline = Timeline(observer)
-        self.timeline.phases["begin"] = time.time() - began
+        self.events = Events(observer)
+        self.events.phases["begin"] = time.time() - began
         self._held = ExitStack()
         self._way = ExitStack()
         self._ready: tuple[Request, Prepared] | None = None
@@ -70,20 +70,20 @@ class Bench:
         """Tell what will be run; UsageError where it cannot be, before anything is touched."""
         plans = [self.plan(request, load) for load in request.loads]
         testbed_id = self.testbed.inventory.testbed_id
-        self.timeline.tell("plan", plans=plans, testbed=testbed_id, protocol=request.protocol.name)
+        self.events.tell("plan", plans=plans, testbed=testbed_id, protocol=request.protocol.name)
 
     def ready(self, request: Request) -> Prepared:
         """Make the testbed ready for runs of `request`, unless it is; raises InfrastructureError, SystemFailure."""
         if self._ready and self._ready[0] is request:
             return self._ready[1]
         if not self._connected:
-            with self.timeline.phase("connect"):
-                self.testbed.make_ready(lambda text: self.timeline.tell("step", text=text))
+            with self.events.phase("connect"):
+                self.testbed.make_ready(lambda text: self.events.tell("step", text=text))
                 self._held.enter_context(self.testbed.lock())
             self._connected = True
         self._way.close()
         most = self.plan(request, max(request.loads))
-        prepared = prepare(self.testbed, request, most, self.timeline, self._way)
+        prepared = prepare(self.testbed, request, most, self.events, self._way)
         self._ready, self._fresh = (request, prepared), True
         return prepared
 
@@ -96,8 +96,8 @@ class Bench:
         try:
             prepared = self.ready(request)
             # Every run's own phases, after those that were done once for all.
-            own = Timeline(*self.timeline.observers)
-            own.phases, self.timeline.phases = self.timeline.phases, {}
+            own = Events(*self.events.observers)
+            own.phases, self.events.phases = self.events.phases, {}
             if not self._fresh:
                 with own.phase("check"):
                     self.testbed.probe(clean=True)
@@ -143,7 +143,7 @@ def run_sweep(
         for number, slot in enumerate(slots, 1):
             if slot.done:
                 continue
-            bench.timeline.tell("step", text=f"run {number} of {len(slots)}: {slot}")
+            bench.events.tell("step", text=f"run {number} of {len(slots)}: {slot}")
             _fill(bench, requests[slot.arm], slot, folder, retries)
 
 
@@ -160,7 +160,7 @@ def _fill(bench: Bench, request: Request, slot: Slot, folder: SweepFolder, retri
             raise
         except SystemFailure as error:
             folder.fail(slot, _tried(slot, before), error)
-            bench.timeline.tell("warning", text=f"{slot}: the system failed, which is a result: {error}")
+            bench.events.tell("warning", text=f"{slot}: the system failed, which is a result: {error}")
             return
         except InfrastructureError as error:
             bench.close()
@@ -171,7 +171,7 @@ def _fill(bench: Bench, request: Request, slot: Slot, folder: SweepFolder, retri
                 raise InfrastructureError(
                     f"{slot}: failed {retries + 1} times, {again}; the last time: {error}"
                 ) from None
-            bench.timeline.tell("warning", text=f"{slot}: the infrastructure failed, repeating it: {error}")
+            bench.events.tell("warning", text=f"{slot}: the infrastructure failed, repeating it: {error}")
         except BaseException as error:
             folder.fail(slot, _tried(slot, before), error)
             raise

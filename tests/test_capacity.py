@@ -13,7 +13,7 @@ from stored import TESTBED, failed, store_run, summary
 from benchmark import capacity
 from benchmark.capacity import run_search
 from benchmark.errors import HostError, InfrastructureError, Interrupted, LockedError, SystemFailure, UsageError
-from benchmark.events import Event, Timeline
+from benchmark.events import Event, Events
 from benchmark.protocols.etcd import Etcd
 from benchmark.request import Request
 from benchmark.search import Limits, Plan
@@ -33,7 +33,7 @@ class Bench:
     commit = "c1"
 
     def __init__(self, testbed: object, observer: Callable[[Event], None], began: float) -> None:
-        self.timeline = Timeline(observer)
+        self.events = Events(observer)
 
     def __enter__(self) -> Bench:
         return self

@@ -12,7 +12,7 @@ from stored import TESTBED, store_run, summary
 
 from benchmark import sweep as module
 from benchmark.errors import HostError, InfrastructureError, Interrupted, LockedError, SystemFailure, UsageError
-from benchmark.events import Event, Timeline
+from benchmark.events import Event, Events
 from benchmark.journal import SweepFolder, new_journal, slots
 from benchmark.sweep import run_sweep
 
@@ -27,7 +27,7 @@ class ScriptedBench:
     commit = "c1"
 
     def __init__(self, testbed: object, observer: Callable[[Event], None], began: float) -> None:
-        self.timeline = Timeline(observer)
+        self.events = Events(observer)
         self.closed = 0
 
     def __enter__(self) -> ScriptedBench:
