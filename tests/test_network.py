@@ -94,14 +94,6 @@ def test_an_ended_process_is_not_the_emulator(network: WideAreaNetwork) -> None:
     assert not network.running()
 
 
-def test_start_without_root_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("GEOBENCH_STATE_DIR", str(tmp_path))
-    monkeypatch.setattr(os, "geteuid", lambda: 1000)
-    with pytest.raises(InfrastructureError, match="need root"):
-        WideAreaNetwork("t").start(Links({"a/a": 1.0}))
-    assert list(tmp_path.iterdir()) == []
-
-
 @pytest.mark.integration
 def test_a_start_that_fails_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GEOBENCH_STATE_DIR", str(tmp_path))
