@@ -17,7 +17,7 @@ from sshd import Sshd
 from stored import store_run, summary
 
 from benchmark.cli import main, spread
-from benchmark.events import Timeline
+from benchmark.events import Events
 from benchmark.inventory import Host
 from benchmark.summary import Summary
 
@@ -97,7 +97,7 @@ class JudgedBench:
     verdict: Mapping[str, Any] = {}
 
     def __init__(self, *_: object) -> None:
-        self.timeline = Timeline()
+        self.events = Events()
 
     def __enter__(self) -> JudgedBench:
         return self
