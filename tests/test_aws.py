@@ -189,6 +189,20 @@ def test_only_operators_reach_ssh_and_only_peers_anything_else() -> None:
     assert not any("cidrIpv4" in rule for rule in others)
 
 
+def test_hosts_reach_everything_as_packages_and_all_other_hosts_need_it() -> None:
+    (rule,) = region(settings()).of_type("SecurityGroupEgressRule").values()
+    assert (rule["ipProtocol"], rule["cidrIpv4"]) == ("-1", "0.0.0.0/0")
+    assert not {"fromPort", "toPort", "prefixListId", "cidrIpv6"} & set(rule)
+
+
+def test_every_host_is_in_the_group_that_lets_it_out() -> None:
+    declared = region(settings())
+    (rule,) = declared.of_type("SecurityGroupEgressRule").values()
+    groups = [instance["vpcSecurityGroupIds"] for instance in declared.of_type("Instance").values()]
+    assert len(groups) == 2
+    assert all(rule["securityGroupId"] in some for some in groups)
+
+
 def test_the_peers_are_all_hosts_that_have_an_address() -> None:
     (peers,) = region(settings()).of_type("ManagedPrefixList").values()
     assert [entry["cidr"] for entry in peers["entries"]] == ["203.0.113.1/32", "203.0.113.2/32", "192.0.2.1/32"]

@@ -2,65 +2,34 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
-from typing import Any, cast
-from unittest import mock
+from typing import Any
 
 import pytest
+from emulated_account import (
+    ARM,
+    GATEWAY,
+    GROUP,
+    KEY,
+    LIST,
+    REGION,
+    RULE,
+    SSH,
+    SUBNET,
+    VPC,
+    Account,
+    idle_aws,
+)
 from emulators.aws import Aws
-from emulators.machine import Image
-from emulators.provider import CloudError, Kind
+from emulators.provider import CloudError
 
 from stacks.keys import generate_key
-from stacks.local.network import WideAreaNetwork
-
-REGION = {"region": "us-east-1"}
-VPC, SUBNET, GATEWAY = "aws:ec2/vpc:Vpc", "aws:ec2/subnet:Subnet", "aws:ec2/internetGateway:InternetGateway"
-GROUP, KEY = "aws:ec2/securityGroup:SecurityGroup", "aws:ec2/keyPair:KeyPair"
-RULE = "aws:vpc/securityGroupIngressRule:SecurityGroupIngressRule"
-LIST, INSTANCE = "aws:ec2/managedPrefixList:ManagedPrefixList", "aws:ec2/instance:Instance"
-X86, ARM = "ami-0noble00000000000", "ami-0noble00000000001"
-SSH = {"ipProtocol": "tcp", "fromPort": 22, "toPort": 22, "cidrIpv4": "198.51.100.0/24"}
-
-
-class Account:
-    """A network of its own with a subnet and a security group, and a key."""
-
-    def __init__(self, aws: Aws, key: str) -> None:
-        self.kinds: dict[str, Kind] = aws.cloud().kinds
-        self.vpc = self.make(VPC, cidrBlock="10.0.0.0/16")
-        where = {"cidrBlock": "10.0.0.0/20", "availabilityZone": "us-east-1a"}
-        self.subnet = self.make(SUBNET, vpcId=self.vpc, mapPublicIpOnLaunch=True, **where)
-        self.group = self.make(GROUP, name="some", description="some", vpcId=self.vpc)
-        self.key = self.make(KEY, keyName=key, publicKey=generate_key().public_key)
-
-    def make(self, token: str, **inputs: Any) -> str:
-        return self.kinds[token].create({**REGION, **inputs})[0]
-
-    def launch(self, **changed: Any) -> str:
-        usual = {
-            "ami": X86,
-            "instanceType": "m5d.large",
-            "keyName": self.key,
-            "subnetId": self.subnet,
-            "vpcSecurityGroupIds": [self.group],
-            "userData": "#cloud-config\n{}\n",
-            "instanceInitiatedShutdownBehavior": "terminate",
-            "metadataOptions": {"httpEndpoint": "enabled", "httpTokens": "required", "httpPutResponseHopLimit": 1},
-            "rootBlockDevice": {"volumeType": "gp3", "volumeSize": 100, "encrypted": True, "tags": {"Name": "a"}},
-            "tags": {"Name": "a"},
-        }
-        return self.make(INSTANCE, **usual | changed)
 
 
 @pytest.fixture(scope="module")
 def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Aws]:
-    with mock.patch.dict(os.environ, {"AWS_ACCESS_KEY_ID": "AKIA", "AWS_SECRET_ACCESS_KEY": "none"}):
-        # No machine boots: what is asked for is refused, or needs none.
-        made = Aws(tmp_path_factory.mktemp("aws"), cast("Image", None), cast("WideAreaNetwork", None))
+    with idle_aws(tmp_path_factory.mktemp("aws")) as made:
         yield made
-        made.close()
 
 
 @pytest.fixture

@@ -6,20 +6,23 @@ duplicates and the like are refused in Amazon's own words.
 
 from __future__ import annotations
 
+import configparser
 import json
 import os
 import tempfile
 import threading
 import time
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 CANONICAL = "099720109477"
+FIRST_IMAGES = "20260601"
 _IMAGES = [
     {
         "ami_id": f"ami-0noble{arm:011d}",
-        "name": f"ubuntu/images/hvm-ssd-gp3/ubuntu-noble-24.04-{'arm64' if arm else 'amd64'}-server-20260601",
+        "name": f"ubuntu/images/hvm-ssd-gp3/ubuntu-noble-24.04-{'arm64' if arm else 'amd64'}-server-{FIRST_IMAGES}",
         "description": "Canonical, Ubuntu, 24.04 LTS",
         "owner_id": CANONICAL,
         "image_location": "",
@@ -47,14 +50,18 @@ os.environ |= {  # read when moto's EC2 is first imported
 }
 
 import boto3  # noqa: E402
-import moto.ec2.models.amis  # noqa: E402, F401
 from botocore.exceptions import ClientError  # noqa: E402
 from moto import mock_aws  # noqa: E402
+from moto.core import DEFAULT_ACCOUNT_ID as ACCOUNT  # noqa: E402
+from moto.ec2.models import ec2_backends  # noqa: E402
+from moto.ec2.models.amis import Ami  # noqa: E402
 
 from emulators import aws_refusals as refusals  # noqa: E402
+from emulators.aws_groups import GROUPS  # noqa: E402
 from emulators.aws_instances import INSTANCES  # noqa: E402
 from emulators.aws_kinds import KINDS  # noqa: E402
 from emulators.aws_questions import Ec2Questions  # noqa: E402
+from emulators.firewall import Rule  # noqa: E402
 from emulators.machine import Image, Machine  # noqa: E402
 from emulators.provider import Cloud, CloudError, Kind, Properties  # noqa: E402
 from stacks.local.network import WideAreaNetwork  # noqa: E402
@@ -65,9 +72,13 @@ _THROTTLED = {"Error": {"Code": "RequestLimitExceeded", "Message": "Request limi
 
 
 class Aws:
-    """One account. `faults` by the Name of an instance: `capacity` or `late`; `throttle` counts calls to refuse."""
+    """One account. `faults` by the Name of an instance: `capacity` or `late`; `throttle` counts calls to refuse.
 
-    def __init__(self, folder: Path, image: Image, network: WideAreaNetwork) -> None:
+    `home` is the home of who runs pulumi, `secret` what the keys in its .aws/credentials must hold.
+    """
+
+    def __init__(self, folder: Path, image: Image, network: WideAreaNetwork, home: Path, secret: str) -> None:
+        self._home, self._secret = home, secret
         self.faults: dict[str, str] = {}
         self.throttle = 0
         self.machines: dict[str, Machine] = {}
@@ -81,7 +92,7 @@ class Aws:
 
     def cloud(self) -> Cloud:
         """The provider of this account."""
-        kinds: dict[str, Kind] = {token: kind(self) for token, kind in (KINDS | INSTANCES).items()}
+        kinds: dict[str, Kind] = {token: kind(self) for token, kind in (KINDS | GROUPS | INSTANCES).items()}
         return Cloud(kinds, Ec2Questions(self).answers, self._configure)
 
     def close(self) -> None:
@@ -116,21 +127,43 @@ class Aws:
         """Remember in which region something is."""
         self._regions[identity] = region
 
-    def region_of(self, identity: str) -> str:
-        return self._regions[identity]
+    def region_of(self, identity: str) -> str | None:
+        """The region of something that was made here, None for everything else."""
+        return self._regions.get(identity)
+
+    def address_of(self, identity: str) -> str:
+        """The public address of an instance, empty if it has none."""
+        machine = self.machines.get(identity)
+        return machine.address if machine else ""
+
+    def attribute(self, identity: str, name: str) -> str:
+        """What EC2 tells of an instance only if it is asked for by name."""
+        region = self._regions[identity]
+        found = self.ec2(region, "describe_instance_attribute", InstanceId=identity, Attribute=name)
+        value: str = found[f"{name[0].upper()}{name[1:]}"]["Value"]
+        return value
 
     def describe(self, identity: str) -> dict[str, Any] | None:
         """An instance as Amazon sees it, None once it is terminated; a machine that ended by itself is noticed."""
         region = self._regions.get(identity)
         if region is None:
             return None
+        with self._lock:
+            found = self._instance(region, identity)
+            machine = self.machines.get(identity)
+            if found["State"]["Name"] == "running" and machine is not None and not machine.running:
+                if self.attribute(identity, "instanceInitiatedShutdownBehavior") == "terminate":
+                    self.terminate(identity)
+                else:
+                    self.ec2(region, "stop_instances", InstanceIds=[identity])
+                    machine.stop()
+                found = self._instance(region, identity)
+        return None if found["State"]["Name"] == "terminated" else found
+
+    def _instance(self, region: str, identity: str) -> dict[str, Any]:
         (reservation,) = self.ec2(region, "describe_instances", InstanceIds=[identity])["Reservations"]
         found: dict[str, Any] = reservation["Instances"][0]
-        machine = self.machines.get(identity)
-        if found["State"]["Name"] == "running" and machine is not None and not machine.running:
-            self.terminate(identity)  # instance_initiated_shutdown_behavior
-            return None
-        return None if found["State"]["Name"] == "terminated" else found
+        return found
 
     def take_back(self, name: str) -> None:
         """End an instance by its Name, as Amazon ends one whose spot price rose."""
@@ -156,29 +189,48 @@ class Aws:
         with self._lock:
             for identity, machine in list(self.machines.items()):
                 if machine.running:
-                    machine.guard(self._rules(identity))
+                    machine.guard(*self._rules(identity))
 
-    def _rules(self, identity: str) -> list[tuple[str, str, str]]:
+    def _rules(self, identity: str) -> tuple[list[Rule], list[Rule]]:
+        """What may come in and what may go out."""
         region = self._regions[identity]
         asked = [{"Name": "group-id", "Values": self.groups[identity]}]
-        rules = []
+        rules: tuple[list[Rule], list[Rule]] = [], []
         for rule in self.ec2(region, "describe_security_group_rules", Filters=asked)["SecurityGroupRules"]:
-            if not rule["IsEgress"]:
-                ports = f"{rule['FromPort']}-{rule['ToPort']}" if rule.get("FromPort", -1) >= 0 else ""
-                protocol = "all" if rule["IpProtocol"] == "-1" else rule["IpProtocol"]
-                rules += [(protocol, ports, source) for source in self._sources(region, rule)]
+            ports = f"{rule['FromPort']}-{rule['ToPort']}" if rule.get("FromPort", -1) >= 0 else ""
+            protocol = "all" if rule["IpProtocol"] == "-1" else rule["IpProtocol"]
+            rules[rule["IsEgress"]].extend((protocol, ports, other) for other in self._others(region, rule))
         return rules
 
-    def _sources(self, region: str, rule: dict[str, Any]) -> list[str]:
+    def _others(self, region: str, rule: dict[str, Any]) -> list[str]:
+        """The networks at the other end."""
         listed = rule.get("PrefixListId")
         if listed is None:
             return [source for source in (rule.get("CidrIpv4"), rule.get("CidrIpv6")) if source]
         found = self.ec2(region, "get_managed_prefix_list_entries", PrefixListId=listed)
         return [entry["Cidr"] for entry in found["Entries"]]
 
+    def publish_image(self, region: str, architecture: str, date: str) -> str:
+        """Publish Ubuntu 24.04 of another day (YYYYMMDD), as Canonical does every few weeks; return its identity."""
+        (known,) = (image for image in _IMAGES if image["architecture"] == architecture)
+        name = str(known["name"]).replace(FIRST_IMAGES, date)
+        identity = f"ami-{date}{known['ami_id'][-9:]}"
+        made = datetime.strptime(date, "%Y%m%d").replace(tzinfo=UTC)
+        about: dict[str, Any] = {**known, "ami_id": identity, "name": name, "creation_date": made}
+        with self._lock:
+            backend = ec2_backends[ACCOUNT][region]
+            backend.amis[identity] = Ami(backend, region_name=f"{region}a", **about)
+        return identity
+
     def _configure(self, arguments: Properties) -> None:
-        for text in json.loads(arguments.get("sharedCredentialsFiles") or "[]"):
-            if "aws_secret_access_key" not in Path(text).read_text(encoding="utf-8"):
-                raise CloudError("No valid credential sources found")
         if not arguments.get("region"):
             raise CloudError("missing region configuration")
+        files = json.loads(arguments.get("sharedCredentialsFiles") or "[]") or [self._home / ".aws/credentials"]
+        profiles = configparser.ConfigParser()
+        profiles.read(files, encoding="utf-8")
+        profile = arguments.get("profile", "default")
+        keys = dict(profiles[profile]) if profiles.has_section(profile) else {}
+        if not (keys.get("aws_access_key_id") and keys.get("aws_secret_access_key")):
+            raise CloudError("No valid credential sources found")
+        if keys["aws_secret_access_key"] != self._secret:
+            raise CloudError("validating provider credentials: InvalidClientTokenId: The security token is invalid")

@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+import base64
 from typing import TYPE_CHECKING, Any
 
 from emulators import aws_refusals as refusals
-from emulators.aws_kinds import Ec2Kind
+from emulators.aws_kinds import Ec2Kind, tags_of
 from emulators.provider import CloudError, NotReadyError, Properties
 
 if TYPE_CHECKING:
     from emulators.aws import Aws
 
+_METADATA = ("httpEndpoint", "httpTokens", "httpPutResponseHopLimit", "httpProtocolIpv6", "instanceMetadataTags")
+_ONE_TIME = {
+    "marketType": "spot",
+    "spotOptions": {"spotInstanceType": "one-time", "instanceInterruptionBehavior": "terminate"},
+}
+"""The one kind of spot instance that is emulated."""
+
 
 class _Instance(Ec2Kind):
-    replaces = frozenset({"region", "ami", "subnetId", "keyName", "instanceMarketOptions"})
+    replaces = frozenset({"region", "ami", "subnetId", "keyName", "instanceMarketOptions", "associatePublicIpAddress"})
 
-    def make(self, inputs: Properties) -> tuple[str, Properties]:
+    def make(self, inputs: Properties) -> str:
         name = inputs["tags"]["Name"]
         fault = self.aws.faults.pop(name, "")
         if fault == "capacity":
@@ -25,16 +33,17 @@ class _Instance(Ec2Kind):
             )
         identity = self._run(inputs)
         self.aws.place(identity, inputs["region"])
-        self._tag(identity, inputs)
+        self.tag(identity, inputs)
+        disk = self._disk(self._described(identity))
+        self.retag(identity, disk["volumeId"], {}, inputs["rootBlockDevice"].get("tags", {}))
         self.aws.groups[identity] = inputs["vpcSecurityGroupIds"]
         disks_gb = self._local_disks_gb(inputs)
-        machine = self.aws.boot(identity, name, inputs["region"], inputs["userData"], disks_gb)
+        self.aws.boot(identity, name, inputs["region"], inputs["userData"], disks_gb)
         self.aws.enforce()
-        computed = {"publicIp": machine.address, "instanceState": "running"}
         if fault == "late":
-            made = {**inputs, **computed, "id": identity}
+            made = {**inputs, **(self.read(identity) or {}), "id": identity}
             raise NotReadyError(identity, made, f"waiting for EC2 Instance ({identity}) to be ready: timeout")
-        return identity, computed
+        return identity
 
     def _local_disks_gb(self, inputs: Properties) -> list[int]:
         """The sizes of what the type has on NVMe."""
@@ -71,34 +80,85 @@ class _Instance(Ec2Kind):
         identity: str = made["Instances"][0]["InstanceId"]
         return identity
 
-    def read(self, identity: str) -> Properties | None:
+    def look(self, identity: str) -> Properties | None:
         found = self.aws.describe(identity)
         if found is None:
             return None
-        return {"publicIp": self.aws.machines[identity].address, "instanceState": found["State"]["Name"]}
+        (interface,) = found["NetworkInterfaces"]
+        address = self.aws.address_of(identity)
+        return {
+            "ami": found["ImageId"],
+            "instanceType": found["InstanceType"],
+            "subnetId": found["SubnetId"],
+            "keyName": found["KeyName"],
+            "vpcSecurityGroupIds": sorted(group["GroupId"] for group in interface["Groups"]),
+            "userData": base64.b64decode(self.aws.attribute(identity, "userData")).decode(),
+            "instanceInitiatedShutdownBehavior": self.aws.attribute(identity, "instanceInitiatedShutdownBehavior"),
+            "instanceMarketOptions": _ONE_TIME if found.get("InstanceLifecycle") == "spot" else None,
+            "metadataOptions": {name: found["MetadataOptions"].get(_ec2_name(name)) for name in _METADATA},
+            "rootBlockDevice": self._disk(found),
+            "tags": tags_of(found),
+            "publicIp": address,
+            "associatePublicIpAddress": bool(address),
+            "instanceState": found["State"]["Name"],
+        }
 
-    def update(self, identity: str, inputs: Properties) -> Properties:
-        super().update(identity, inputs)
-        groups = self.aws.groups[identity] = inputs["vpcSecurityGroupIds"]
-        self.at(identity, "modify_instance_attribute", InstanceId=identity, Groups=groups)
+    def _described(self, identity: str) -> dict[str, Any]:
         found = self.aws.describe(identity)
-        if found and found["InstanceType"] != inputs["instanceType"]:
+        if found is None:
+            raise CloudError(f"IncorrectInstanceState: The instance '{identity}' is not in a state to be changed")
+        return found
+
+    def _disk(self, found: dict[str, Any]) -> Properties:
+        (mapping,) = found["BlockDeviceMappings"]
+        identity, until_end = mapping["Ebs"]["VolumeId"], mapping["Ebs"]["DeleteOnTermination"]
+        (volume,) = self.at(found["InstanceId"], "describe_volumes", VolumeIds=[identity])["Volumes"]
+        fields = {"volumeType": "VolumeType", "volumeSize": "Size", "encrypted": "Encrypted", "iops": "Iops"}
+        about = {name: volume.get(field) for name, field in fields.items()}
+        return {"volumeId": identity, "deleteOnTermination": until_end, **about, "tags": tags_of(volume)}
+
+    def change(self, identity: str, inputs: Properties) -> None:
+        found = self._described(identity)
+        groups = inputs["vpcSecurityGroupIds"]
+        refusals.of_groups(self.aws, inputs["region"], groups, found["VpcId"])
+        interface = found["NetworkInterfaces"][0]["NetworkInterfaceId"]
+        self.at(identity, "modify_network_interface_attribute", NetworkInterfaceId=interface, Groups=groups)
+        self.aws.groups[identity] = groups
+        behavior = inputs["instanceInitiatedShutdownBehavior"]
+        refusals.of_shutdown(behavior)
+        named = {"Attribute": "instanceInitiatedShutdownBehavior", "Value": behavior}
+        self.at(identity, "modify_instance_attribute", InstanceId=identity, **named)
+        there = {name: value for name, value in found["MetadataOptions"].items() if name != "State"}
+        options = there | _named_by_ec2(inputs["metadataOptions"])  # moto forgets those that are not named
+        self.at(identity, "modify_instance_metadata_options", InstanceId=identity, **options)
+        self._change_disk(identity, self._disk(found), inputs["rootBlockDevice"])
+        if found["InstanceType"] != inputs["instanceType"]:
             self._resize(identity, found, inputs)
         self.aws.enforce()
-        return {"publicIp": self.aws.machines[identity].address}
+
+    def _change_disk(self, identity: str, found: Properties, wanted: Properties) -> None:
+        """Let the disk grow or change its type, as it may while it is in use."""
+        size, kind = wanted["volumeSize"], wanted.get("volumeType", found["volumeType"])
+        volume = found["volumeId"]
+        if (size, kind) != (found["volumeSize"], found["volumeType"]):
+            refusals.of_growth(volume, found["volumeSize"], size)
+            self.at(identity, "modify_volume", VolumeId=volume, Size=size, VolumeType=kind)
+        self.retag(identity, volume, found["tags"], wanted.get("tags", {}))
 
     def _resize(self, identity: str, found: dict[str, Any], inputs: Properties) -> None:
-        """Stop it, as EC2 wants it, and start it as another type if it ran."""
-        machine, ran = self.aws.machines[identity], self.aws.machines[identity].running
-        if ran:
+        """Stop it, as EC2 wants it, and start it as another type: the provider does so even if it did not run.
+
+        https://github.com/hashicorp/terraform-provider-aws/blob/v6.0.0/internal/service/ec2/ec2_instance.go
+        """
+        machine = self.aws.machines[identity]
+        if machine.running:
             stop(self.aws, found)
         kind = {"Value": inputs["instanceType"]}
         self.at(identity, "modify_instance_attribute", InstanceId=identity, InstanceType=kind)
         machine.disks_gb = self._local_disks_gb(inputs)
-        if ran:
-            start(self.aws, found)
+        start(self.aws, found)
 
-    def delete(self, identity: str) -> None:
+    def remove(self, identity: str) -> None:
         self.aws.terminate(identity)
 
 
@@ -106,26 +166,26 @@ class _InstanceState(Ec2Kind):
     replaces = frozenset({"region", "instanceId"})
     tagged = False
 
-    def make(self, inputs: Properties) -> tuple[str, Properties]:
-        identity = inputs["instanceId"]
-        self.update(identity, inputs)
-        return identity, {}
+    def make(self, inputs: Properties) -> str:
+        identity: str = inputs["instanceId"]
+        self.change(identity, inputs)
+        return identity
 
-    def read(self, identity: str) -> Properties | None:
+    def look(self, identity: str) -> Properties | None:
         found = self.aws.describe(identity)
-        return {"state": found["State"]["Name"]} if found else None
+        return {"instanceId": identity, "state": found["State"]["Name"]} if found else None
 
-    def update(self, identity: str, inputs: Properties) -> Properties:
-        machine, wanted, found = self.aws.machines[identity], inputs["state"], self.aws.describe(identity)
+    def change(self, identity: str, inputs: Properties) -> None:
+        wanted, found = inputs["state"], self.aws.describe(identity)
         if found is None:
             raise CloudError(f"IncorrectInstanceState: The instance '{identity}' is not in a state to be {wanted}")
+        machine = self.aws.machines[identity]
         if wanted == "stopped" and machine.running:
             stop(self.aws, found)
         elif wanted == "running" and not machine.running:
             start(self.aws, found)
-        return {}
 
-    def delete(self, identity: str) -> None:
+    def remove(self, identity: str) -> None:
         pass  # as the provider: the instance stays as it is
 
 
@@ -137,7 +197,7 @@ def stop(aws: Aws, found: dict[str, Any]) -> None:
             f"UnsupportedOperation: You can't stop the Spot Instance '{identity}' because it is associated with a "
             "one-time Spot Instance request."
         )
-    aws.ec2(aws.region_of(identity), "stop_instances", InstanceIds=[identity])
+    aws.ec2(aws.region_of(identity) or "", "stop_instances", InstanceIds=[identity])
     aws.machines[identity].stop()
 
 
@@ -145,15 +205,19 @@ def start(aws: Aws, found: dict[str, Any]) -> None:
     """Boot the machine of an instance again."""
     identity = found["InstanceId"]
     aws.machines[identity].start()
-    aws.ec2(aws.region_of(identity), "start_instances", InstanceIds=[identity])
+    aws.ec2(aws.region_of(identity) or "", "start_instances", InstanceIds=[identity])
     aws.enforce()
 
 
 def _named_by_ec2(value: Any) -> Any:
     """Write the SDK's names, such as volumeSize, as EC2 does."""
     if isinstance(value, dict):
-        return {f"{name[0].upper()}{name[1:]}": _named_by_ec2(inner) for name, inner in value.items()}
+        return {_ec2_name(name): _named_by_ec2(inner) for name, inner in value.items()}
     return value
+
+
+def _ec2_name(name: str) -> str:
+    return f"{name[0].upper()}{name[1:]}"
 
 
 INSTANCES: dict[str, type[Ec2Kind]] = {

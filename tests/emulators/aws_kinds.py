@@ -1,11 +1,15 @@
-"""The kinds of resources of EC2: a resource asks the API as the real provider asks Amazon."""
+"""The kinds of resources of EC2: a resource asks the API as the real provider asks Amazon.
+
+Whatever was asked for is read back from the API: an input that had no effect is an error, and so is a changed one.
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
 from emulators import aws_refusals as refusals
-from emulators.provider import Properties
+from emulators.properties import asked_part, same
+from emulators.provider import CloudError, Properties
 
 if TYPE_CHECKING:
     from emulators.aws import Aws
@@ -16,197 +20,231 @@ class Ec2Kind:
 
     replaces: frozenset[str] = frozenset({"region"})
     named: str | None = None
+    tagged = True
 
     def __init__(self, aws: Aws) -> None:
         self.aws = aws
 
     def create(self, inputs: Properties) -> tuple[str, Properties]:
-        identity, computed = self.make(inputs)
+        identity = self.make(inputs)
         self.aws.place(identity, inputs["region"])
-        if inputs.get("tags") and self.tagged:
-            self._tag(identity, inputs)
-        return identity, {**inputs, **computed, "id": identity}
-
-    tagged = True
-
-    def make(self, inputs: Properties) -> tuple[str, Properties]:
-        raise NotImplementedError
+        self.tag(identity, inputs)
+        return identity, {**inputs, **self._confirmed(identity, inputs, "is not emulated"), "id": identity}
 
     def read(self, identity: str) -> Properties | None:
-        return {}
+        if self.aws.region_of(identity) is None:
+            return None
+        try:
+            found = self.look(identity)
+        except CloudError as error:
+            if _is_gone(error):
+                return None
+            raise
+        return None if found is None else {"region": self.aws.region_of(identity), **found}
 
     def update(self, identity: str, inputs: Properties) -> Properties:
-        if inputs.get("tags") and self.tagged:
-            self._tag(identity, inputs)
-        return {}
+        self.change(identity, inputs)
+        self.tag(identity, inputs)
+        return self._confirmed(identity, inputs, "cannot be changed in this emulation")
 
     def delete(self, identity: str) -> None:
+        try:
+            self.remove(identity)
+        except CloudError as error:
+            if not _is_gone(error):
+                raise
+
+    def make(self, inputs: Properties) -> str:
+        """Create it and return its identity."""
+        raise NotImplementedError
+
+    def look(self, identity: str) -> Properties | None:
+        """Describe it in the SDK's words: every input that it can have, and what programs read of it."""
+        raise NotImplementedError
+
+    def change(self, identity: str, inputs: Properties) -> None:
+        """Apply those inputs that the provider changes in place; what then still differs is refused."""
+
+    def remove(self, identity: str) -> None:
         raise NotImplementedError
 
     def call(self, inputs: Properties, operation: str, **arguments: Any) -> Any:
         return self.aws.ec2(inputs["region"], operation, **arguments)
 
     def at(self, identity: str, operation: str, **arguments: Any) -> Any:
-        return self.aws.ec2(self.aws.region_of(identity), operation, **arguments)
+        return self.aws.ec2(self.aws.region_of(identity) or "", operation, **arguments)
 
     def refuse_if_used(self, identity: str) -> None:
-        refusals.of_removal(self.aws, self.aws.region_of(identity), identity)
+        refusals.of_removal(self.aws, self.aws.region_of(identity) or "", identity)
 
-    def _tag(self, identity: str, inputs: Properties) -> None:
-        refusals.of_tags(inputs["tags"])
-        tags = [{"Key": key, "Value": value} for key, value in inputs["tags"].items()]
-        self.call(inputs, "create_tags", Resources=[identity], Tags=tags)
+    def tag(self, identity: str, inputs: Properties) -> None:
+        """Give it the tags that it shall have, and take away all others."""
+        if self.tagged:
+            found = self.read(identity) or {}
+            self.retag(identity, self.taggable(identity), found.get("tags", {}), inputs.get("tags", {}))
+
+    def taggable(self, identity: str) -> str:
+        """What EC2 calls it where tags are concerned."""
+        return identity
+
+    def retag(self, identity: str, target: str, found: dict[str, str], wanted: dict[str, str]) -> None:
+        refusals.of_tags(wanted)
+        gone = [{"Key": key} for key in found.keys() - wanted.keys()]
+        new = [{"Key": key, "Value": value} for key, value in wanted.items() if found.get(key) != value]
+        if gone:
+            self.at(identity, "delete_tags", Resources=[target], Tags=gone)
+        if new:
+            self.at(identity, "create_tags", Resources=[target], Tags=new)
+
+    def _confirmed(self, identity: str, inputs: Properties, otherwise: str) -> Properties:
+        found = self.read(identity)
+        if found is None:
+            raise CloudError(f"{identity} does not exist")
+        there = asked_part(found, inputs)
+        wrong = [name for name, value in inputs.items() if not same(there.get(name), value)]
+        if wrong:
+            raise CloudError(f"{identity}: {', '.join(wrong)} {otherwise}")
+        return found
+
+
+def tags_of(found: dict[str, Any]) -> dict[str, str]:
+    """The tags of what EC2 describes."""
+    return {tag["Key"]: tag["Value"] for tag in found.get("Tags", [])}
+
+
+def _is_gone(error: CloudError) -> bool:
+    return ".NotFound" in str(error)
 
 
 class _Vpc(Ec2Kind):
     replaces = frozenset({"region", "cidrBlock"})
 
-    def make(self, inputs: Properties) -> tuple[str, Properties]:
-        vpc = self.call(inputs, "create_vpc", CidrBlock=inputs["cidrBlock"])["Vpc"]["VpcId"]
-        filters = [{"Name": "vpc-id", "Values": [vpc]}]
-        (table,) = self.call(inputs, "describe_route_tables", Filters=filters)["RouteTables"]
-        return vpc, {"defaultRouteTableId": table["RouteTableId"]}
+    def make(self, inputs: Properties) -> str:
+        vpc: str = self.call(inputs, "create_vpc", CidrBlock=inputs["cidrBlock"])["Vpc"]["VpcId"]
+        self.aws.place(vpc, inputs["region"])
+        self.change(vpc, inputs)
+        return vpc
 
-    def delete(self, identity: str) -> None:
+    def look(self, identity: str) -> Properties:
+        (vpc,) = self.at(identity, "describe_vpcs", VpcIds=[identity])["Vpcs"]
+        filters = [{"Name": "vpc-id", "Values": [identity]}]
+        (table,) = self.at(identity, "describe_route_tables", Filters=filters)["RouteTables"]
+        dns = {
+            f"e{name[1:]}": self.at(identity, "describe_vpc_attribute", VpcId=identity, Attribute=f"e{name[1:]}")[name]
+            for name in ("EnableDnsSupport", "EnableDnsHostnames")
+        }
+        return {
+            "cidrBlock": vpc["CidrBlock"],
+            "defaultRouteTableId": table["RouteTableId"],
+            "tags": tags_of(vpc),
+            **{name: setting["Value"] for name, setting in dns.items()},
+        }
+
+    def change(self, identity: str, inputs: Properties) -> None:
+        for name in ("EnableDnsSupport", "EnableDnsHostnames"):  # the API takes one at a time
+            wanted = inputs.get(f"e{name[1:]}", name == "EnableDnsSupport")
+            self.at(identity, "modify_vpc_attribute", VpcId=identity, **{name: {"Value": wanted}})
+
+    def remove(self, identity: str) -> None:
         self.refuse_if_used(identity)
         self.at(identity, "delete_vpc", VpcId=identity)
 
 
 class _InternetGateway(Ec2Kind):
-    def make(self, inputs: Properties) -> tuple[str, Properties]:
-        gateway = self.call(inputs, "create_internet_gateway")["InternetGateway"]["InternetGatewayId"]
+    def make(self, inputs: Properties) -> str:
+        gateway: str = self.call(inputs, "create_internet_gateway")["InternetGateway"]["InternetGatewayId"]
         self.call(inputs, "attach_internet_gateway", InternetGatewayId=gateway, VpcId=inputs["vpcId"])
-        return gateway, {}
+        return gateway
 
-    def delete(self, identity: str) -> None:
-        found = self.at(identity, "describe_internet_gateways", InternetGatewayIds=[identity])["InternetGateways"]
-        for attachment in found[0]["Attachments"]:
-            refusals.of_detachment(self.aws, self.aws.region_of(identity), attachment["VpcId"])
-            self.at(identity, "detach_internet_gateway", InternetGatewayId=identity, VpcId=attachment["VpcId"])
+    def look(self, identity: str) -> Properties:
+        (found,) = self.at(identity, "describe_internet_gateways", InternetGatewayIds=[identity])["InternetGateways"]
+        attached = [attachment["VpcId"] for attachment in found["Attachments"]]
+        return {"vpcId": attached[0] if attached else "", "tags": tags_of(found)}
+
+    def remove(self, identity: str) -> None:
+        vpc = self.look(identity)["vpcId"]
+        if vpc:
+            refusals.of_detachment(self.aws, self.aws.region_of(identity) or "", vpc)
+            self.at(identity, "detach_internet_gateway", InternetGatewayId=identity, VpcId=vpc)
         self.at(identity, "delete_internet_gateway", InternetGatewayId=identity)
 
 
 class _DefaultRouteTable(Ec2Kind):
-    def make(self, inputs: Properties) -> tuple[str, Properties]:
-        table = inputs["defaultRouteTableId"]
-        for route in inputs["routes"]:
-            target = {"DestinationCidrBlock": route["cidrBlock"], "GatewayId": route["gatewayId"]}
-            self.call(inputs, "create_route", RouteTableId=table, **target)
-        return table, {}
+    replaces = frozenset({"region", "defaultRouteTableId"})
 
-    def delete(self, identity: str) -> None:
+    def make(self, inputs: Properties) -> str:
+        table: str = inputs["defaultRouteTableId"]
+        self.aws.place(table, inputs["region"])
+        self.change(table, inputs)
+        return table
+
+    def look(self, identity: str) -> Properties:
+        (table,) = self.at(identity, "describe_route_tables", RouteTableIds=[identity])["RouteTables"]
+        routes = [
+            {"cidrBlock": route["DestinationCidrBlock"], "gatewayId": route["GatewayId"]}
+            for route in table["Routes"]
+            if route["GatewayId"] != "local"
+        ]
+        return {"defaultRouteTableId": identity, "routes": routes, "tags": tags_of(table)}
+
+    def change(self, identity: str, inputs: Properties) -> None:
+        there, wanted = self.look(identity)["routes"], inputs.get("routes", [])
+        for route in there:
+            if route not in wanted:
+                self.at(identity, "delete_route", RouteTableId=identity, DestinationCidrBlock=route["cidrBlock"])
+        for route in wanted:
+            if route not in there:
+                target = {"DestinationCidrBlock": route["cidrBlock"], "GatewayId": route["gatewayId"]}
+                self.at(identity, "create_route", RouteTableId=identity, **target)
+
+    def remove(self, identity: str) -> None:
         pass  # the table goes with its VPC
 
 
 class _Subnet(Ec2Kind):
     replaces = frozenset({"region", "cidrBlock", "availabilityZone", "vpcId"})
 
-    def make(self, inputs: Properties) -> tuple[str, Properties]:
+    def make(self, inputs: Properties) -> str:
         where = {"CidrBlock": inputs["cidrBlock"], "AvailabilityZone": inputs["availabilityZone"]}
-        subnet = self.call(inputs, "create_subnet", VpcId=inputs["vpcId"], **where)["Subnet"]["SubnetId"]
-        public = {"Value": inputs.get("mapPublicIpOnLaunch", False)}
-        self.call(inputs, "modify_subnet_attribute", SubnetId=subnet, MapPublicIpOnLaunch=public)
-        return subnet, {}
+        subnet: str = self.call(inputs, "create_subnet", VpcId=inputs["vpcId"], **where)["Subnet"]["SubnetId"]
+        self.aws.place(subnet, inputs["region"])
+        self.change(subnet, inputs)
+        return subnet
 
-    def delete(self, identity: str) -> None:
+    def look(self, identity: str) -> Properties:
+        (subnet,) = self.at(identity, "describe_subnets", SubnetIds=[identity])["Subnets"]
+        fields = {"cidrBlock": "CidrBlock", "availabilityZone": "AvailabilityZone", "vpcId": "VpcId"}
+        public = {"mapPublicIpOnLaunch": subnet["MapPublicIpOnLaunch"]}
+        return {**{name: subnet[field] for name, field in fields.items()}, **public, "tags": tags_of(subnet)}
+
+    def change(self, identity: str, inputs: Properties) -> None:
+        public = {"Value": inputs.get("mapPublicIpOnLaunch", False)}
+        self.at(identity, "modify_subnet_attribute", SubnetId=identity, MapPublicIpOnLaunch=public)
+
+    def remove(self, identity: str) -> None:
         self.refuse_if_used(identity)
         self.at(identity, "delete_subnet", SubnetId=identity)
-
-
-class _SecurityGroup(Ec2Kind):
-    replaces = frozenset({"region", "name", "description", "vpcId"})
-    named = "name"
-
-    def make(self, inputs: Properties) -> tuple[str, Properties]:
-        refusals.of_group(inputs)
-        about = {"GroupName": inputs["name"], "Description": inputs["description"], "VpcId": inputs["vpcId"]}
-        group = self.call(inputs, "create_security_group", **about)["GroupId"]
-        everything = [{"IpProtocol": "-1", "IpRanges": [{"CidrIp": "0.0.0.0/0"}]}]
-        self.call(inputs, "revoke_security_group_egress", GroupId=group, IpPermissions=everything)
-        return group, {}
-
-    def delete(self, identity: str) -> None:
-        self.refuse_if_used(identity)
-        self.at(identity, "delete_security_group", GroupId=identity)
-
-
-class _Rule(Ec2Kind):
-    replaces = frozenset({"region", "securityGroupId"})
-    direction = "ingress"
-
-    def make(self, inputs: Properties) -> tuple[str, Properties]:
-        refusals.of_rule(self.aws, inputs, self.direction)
-        permission: dict[str, Any] = {"IpProtocol": inputs["ipProtocol"]}
-        if "fromPort" in inputs:
-            permission |= {"FromPort": inputs["fromPort"], "ToPort": inputs["toPort"]}
-        if "cidrIpv4" in inputs:
-            permission["IpRanges"] = [{"CidrIp": inputs["cidrIpv4"]}]
-        if "cidrIpv6" in inputs:
-            permission["Ipv6Ranges"] = [{"CidrIpv6": inputs["cidrIpv6"]}]
-        if "prefixListId" in inputs:
-            permission["PrefixListIds"] = [{"PrefixListId": inputs["prefixListId"]}]
-        group = inputs["securityGroupId"]
-        operation = f"authorize_security_group_{self.direction}"
-        (rule,) = self.call(inputs, operation, GroupId=group, IpPermissions=[permission])["SecurityGroupRules"]
-        self.aws.enforce()
-        return rule["SecurityGroupRuleId"], {"securityGroupRuleId": rule["SecurityGroupRuleId"]}
-
-    def delete(self, identity: str) -> None:
-        found = self.at(identity, "describe_security_group_rules", SecurityGroupRuleIds=[identity])
-        (rule,) = found["SecurityGroupRules"]
-        operation = f"revoke_security_group_{self.direction}"
-        self.at(identity, operation, GroupId=rule["GroupId"], SecurityGroupRuleIds=[identity])
-        self.aws.enforce()
-
-
-class _EgressRule(_Rule):
-    direction = "egress"
-
-
-class _PrefixList(Ec2Kind):
-    replaces = frozenset({"region", "addressFamily"})
-    named = "name"
-
-    def make(self, inputs: Properties) -> tuple[str, Properties]:
-        refusals.of_entries(inputs)
-        about = {"PrefixListName": inputs["name"], "AddressFamily": inputs["addressFamily"]}
-        size = inputs["maxEntries"]
-        entries = [{"Cidr": entry["cidr"]} for entry in inputs.get("entries", [])]
-        made = self.call(inputs, "create_managed_prefix_list", MaxEntries=size, Entries=entries, **about)
-        return made["PrefixList"]["PrefixListId"], {}
-
-    def update(self, identity: str, inputs: Properties) -> Properties:
-        refusals.of_entries(inputs)
-        wanted = {entry["cidr"] for entry in inputs.get("entries", [])}
-        found = self.at(identity, "get_managed_prefix_list_entries", PrefixListId=identity)["Entries"]
-        there = {entry["Cidr"] for entry in found}
-        (about,) = self.at(identity, "describe_managed_prefix_lists", PrefixListIds=[identity])["PrefixLists"]
-        change = {
-            "AddEntries": [{"Cidr": cidr} for cidr in wanted - there],
-            "RemoveEntries": [{"Cidr": cidr} for cidr in there - wanted],
-        }
-        given = {key: value for key, value in change.items() if value}
-        if given:
-            version = about["Version"]
-            self.at(identity, "modify_managed_prefix_list", PrefixListId=identity, CurrentVersion=version, **given)
-            self.aws.enforce()
-        return super().update(identity, inputs)
-
-    def delete(self, identity: str) -> None:
-        self.refuse_if_used(identity)
-        self.at(identity, "delete_managed_prefix_list", PrefixListId=identity)
 
 
 class _KeyPair(Ec2Kind):
     replaces = frozenset({"region", "keyName", "publicKey"})
     named = "keyName"
-    tagged = False
 
-    def make(self, inputs: Properties) -> tuple[str, Properties]:
-        self.call(inputs, "import_key_pair", KeyName=inputs["keyName"], PublicKeyMaterial=inputs["publicKey"].encode())
-        return inputs["keyName"], {}
+    def make(self, inputs: Properties) -> str:
+        name: str = inputs["keyName"]
+        self.call(inputs, "import_key_pair", KeyName=name, PublicKeyMaterial=inputs["publicKey"].encode())
+        return name
 
-    def delete(self, identity: str) -> None:
+    def look(self, identity: str) -> Properties:
+        (found,) = self.at(identity, "describe_key_pairs", KeyNames=[identity], IncludePublicKey=True)["KeyPairs"]
+        key = {"keyPairId": found["KeyPairId"], "publicKey": found["PublicKey"]}
+        return {"keyName": identity, **key, "tags": tags_of(found)}
+
+    def taggable(self, identity: str) -> str:
+        identifier: str = self.look(identity)["keyPairId"]
+        return identifier
+
+    def remove(self, identity: str) -> None:
         self.at(identity, "delete_key_pair", KeyName=identity)
 
 
@@ -215,9 +253,5 @@ KINDS: dict[str, type[Ec2Kind]] = {
     "aws:ec2/internetGateway:InternetGateway": _InternetGateway,
     "aws:ec2/defaultRouteTable:DefaultRouteTable": _DefaultRouteTable,
     "aws:ec2/subnet:Subnet": _Subnet,
-    "aws:ec2/securityGroup:SecurityGroup": _SecurityGroup,
-    "aws:vpc/securityGroupIngressRule:SecurityGroupIngressRule": _Rule,
-    "aws:vpc/securityGroupEgressRule:SecurityGroupEgressRule": _EgressRule,
-    "aws:ec2/managedPrefixList:ManagedPrefixList": _PrefixList,
     "aws:ec2/keyPair:KeyPair": _KeyPair,
 }

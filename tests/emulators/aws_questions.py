@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from emulators import aws_prices
 from emulators.provider import CloudError, Properties
 
 if TYPE_CHECKING:
     from emulators.aws import Aws
-
-PRICES = {"m5d.2xlarge": 0.504, "m5d.large": 0.126}
-GP3_USD = 0.088
 
 
 class Ec2Questions:
@@ -25,7 +22,7 @@ class Ec2Questions:
             "aws:ec2/getInstanceType:getInstanceType": self._instance_type,
             "aws:ec2/getAmi:getAmi": self._ami,
             "aws:ec2/getInstance:getInstance": self._get_instance,
-            "aws:pricing/getProduct:getProduct": self._price,
+            "aws:pricing/getProduct:getProduct": aws_prices.product,
             "aws:ec2/getSpotPrice:getSpotPrice": self._spot_price,
         }
 
@@ -43,6 +40,7 @@ class Ec2Questions:
             "supportedArchitectures": kind["ProcessorInfo"]["SupportedArchitectures"],
             "defaultVcpus": kind["VCpuInfo"]["DefaultVCpus"],
             "memorySize": kind["MemoryInfo"]["SizeInMiB"],
+            "burstablePerformanceSupported": kind["BurstablePerformanceSupported"],
         }
 
     def _ami(self, asked: Properties) -> Properties:
@@ -50,6 +48,11 @@ class Ec2Questions:
         images = self._aws.ec2(asked["region"], "describe_images", Owners=asked["owners"], Filters=filters)["Images"]
         if not images:
             raise CloudError("Your query returned no results. Please change your search criteria and try again.")
+        if len(images) > 1 and not asked.get("mostRecent"):
+            raise CloudError(
+                "Your query returned more than one result. Please try a more specific search criteria, or set "
+                "`most_recent` attribute to true."
+            )
         newest = max(images, key=lambda image: image["CreationDate"])
         return {"id": newest["ImageId"], "architecture": newest["Architecture"]}
 
@@ -57,18 +60,9 @@ class Ec2Questions:
         found = self._aws.describe(asked["instanceId"])
         if found is None:
             raise CloudError("Your query returned no results. Please change your search criteria and try again.")
-        machine = self._aws.machines[asked["instanceId"]]
-        return {"id": asked["instanceId"], "publicIp": machine.address, "instanceState": found["State"]["Name"]}
-
-    def _price(self, asked: Properties) -> Properties:
-        fields = {one["field"]: one["value"] for one in asked["filters"]}
-        disk = fields.get("volumeApiName") == "gp3"
-        price = GP3_USD if disk else PRICES.get(fields.get("instanceType", ""))
-        if price is None:
-            raise CloudError("Pricing product query not precise enough. Returned 0 elements")
-        dimension = {"unit": "GB-Mo" if disk else "Hrs", "pricePerUnit": {"USD": f"{price:.10f}"}}
-        terms = {"OnDemand": {"A.B": {"priceDimensions": {"A.B.C": dimension}}}}
-        return {"id": "price", "result": json.dumps({"serviceCode": asked["serviceCode"], "terms": terms})}
+        address = self._aws.address_of(asked["instanceId"])
+        return {"id": asked["instanceId"], "publicIp": address, "instanceState": found["State"]["Name"]}
 
     def _spot_price(self, asked: Properties) -> Properties:
-        return {"id": "spot", "spotPrice": f"{PRICES[asked['instanceType']] * 0.3:.6f}"}
+        zones = self._aws.ec2(asked["region"], "describe_availability_zones")["AvailabilityZones"]
+        return aws_prices.spot_price(asked, [zone["ZoneName"] for zone in zones])

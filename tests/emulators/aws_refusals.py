@@ -123,7 +123,7 @@ def of_launch(aws: Aws, inputs: Properties) -> None:
     if not subnet["MapPublicIpOnLaunch"]:
         raise NotImplementedError("an instance without a public address is not emulated")
     _of_zone(aws, region, wanted, subnet["AvailabilityZone"])
-    _of_groups(aws, region, inputs["vpcSecurityGroupIds"], subnet["VpcId"])
+    of_groups(aws, region, inputs["vpcSecurityGroupIds"], subnet["VpcId"])
     spot = inputs.get("instanceMarketOptions", {}).get("spotOptions", {})
     if spot.get("spotInstanceType") == "one-time" and spot.get("instanceInterruptionBehavior") != "terminate":
         raise CloudError("InvalidParameterCombination: The request with type 'one-time' is not supported…")
@@ -137,12 +137,27 @@ def _of_zone(aws: Aws, region: str, wanted: str, zone: str) -> None:
         raise CloudError(f"Unsupported: Your requested instance type ({wanted}) is not supported in {zone}")
 
 
-def _of_groups(aws: Aws, region: str, groups: list[str], vpc: str) -> None:
+def of_groups(aws: Aws, region: str, groups: list[str], vpc: str) -> None:
+    """Refuse groups of another network, or too many, for an interface."""
     found = aws.ec2(region, "describe_security_groups", GroupIds=groups)["SecurityGroups"]
     if any(group["VpcId"] != vpc for group in found):
         raise CloudError("InvalidParameter: Security group and subnet belong to different networks.")
     if len(groups) > GROUPS_PER_INSTANCE:
         raise CloudError(f"SecurityGroupsPerInterfaceLimitExceeded: at most {GROUPS_PER_INSTANCE} per interface")
+
+
+def of_shutdown(behavior: str) -> None:
+    """Refuse what is no answer to the question what becomes of an instance that halts."""
+    if behavior not in ("stop", "terminate"):
+        raise CloudError(f"InvalidParameterValue: Invalid value '{behavior}' for InstanceInitiatedShutdownBehavior")
+
+
+def of_growth(volume: str, before_gb: int, after_gb: int) -> None:
+    """Refuse to make a disk smaller."""
+    if after_gb < before_gb:
+        raise CloudError(
+            f"InvalidParameterValue: New size cannot be smaller than existing size: {volume} has {before_gb} GiB"
+        )
 
 
 def of_removal(aws: Aws, region: str, identity: str) -> None:

@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from emulators.firewall import EVERYWHERE, Rule, ruleset
 from emulators.local_disk import LocalDisks
 from stacks.local.network import WideAreaNetwork
 
@@ -135,17 +136,14 @@ class Machine:
         prefix = ["nsenter", f"--target={self._leader()}", "--mount", "--net", "--pid", "--root", "--wd=/"]
         return subprocess.run([*prefix, *command], capture_output=True, text=True, timeout=seconds, check=False)
 
-    def guard(self, rules: list[tuple[str, str, str]]) -> None:
-        """Let the cloud's own firewall admit (protocol or `all`, ports or ``, source network), and nothing else."""
-        admitted = [_admitted(*rule) for rule in rules]
+    def guard(self, rules: Sequence[Rule], outgoing: Sequence[Rule] = EVERYWHERE) -> None:
+        """Let the cloud's own firewall admit what `rules` say, and let out what `outgoing` says, and nothing else."""
         leader = self._leader() if self.running else None
         if leader is None:  # it boots, or has just ended: who boots it comes back
             return
-        table = ["table inet cloud", "delete table inet cloud", "table inet cloud { chain input {"]
-        table += ["type filter hook input priority -10; policy drop;", "iif lo accept", "ct state established accept"]
         done = subprocess.run(
             ["nsenter", f"--target={leader}", "--net", "nft", "-f", "-"],
-            input="\n".join([*table, *admitted, "}", "}"]),
+            input=ruleset(rules, outgoing),
             capture_output=True,
             text=True,
             check=False,
@@ -232,15 +230,6 @@ def _guard(script: str, *arguments: str) -> subprocess.Popen[bytes]:
     """Run a script if this process ends without having said that there is nothing to do: it is killed, say."""
     command = ["sh", "-c", f"read -r ended || {{ {script}; }}", *arguments]
     return subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True)
-
-
-def _admitted(protocol: str, ports: str, network: str) -> str:
-    """Write a rule of the cloud's firewall for nftables."""
-    source = f"ip6 saddr {network}" if ":" in network else f"ip saddr {network}"
-    if protocol == "icmp":
-        return f"{source} meta l4proto {{ icmp, icmpv6 }} accept"
-    match = f"{protocol} dport {ports}" if ports else ("" if protocol == "all" else f"meta l4proto {protocol}")
-    return f"{source} {match} accept"
 
 
 def _wait_for(condition: Callable[[], int | None], what: str) -> int:

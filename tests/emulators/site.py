@@ -26,11 +26,11 @@ class Site:
         rtt_ms = {f"{a}/{b}": 0.5 if a == b else 20.0 for a, b in pairs}
         self.network.start(links_for(regions, Network(rtt_ms=rtt_ms, internet=False)))
         self.image = Image(folder / "image")
-        self.aws = Aws(folder / "aws", self.image, self.network)
+        home = folder / "login"
+        self.aws = Aws(folder / "aws", self.image, self.network, home, AWS_SECRET)
         self.vultr = Vultr(folder / "vultr", self.image, self.network, TOKEN)
         self.aws_cloud, self.vultr_cloud = self.aws.cloud(), self.vultr.cloud()
         self._served = [Served(self.aws_cloud), Served(self.vultr_cloud)]
-        home = folder / "login"
         (home / ".aws").mkdir(parents=True)
         keys = f"[default]\naws_access_key_id = AKIA\naws_secret_access_key = {AWS_SECRET}\n"
         (home / ".aws/credentials").write_text(keys, encoding="utf-8")

@@ -1,0 +1,176 @@
+"""What others do to a testbed on AWS, seen by the real pulumi: a refresh notices it and an update mends it.
+
+Nothing of this needs a machine that runs, so none boots.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from emulated_account import SECRET, IdleAws, idle_aws
+from emulators.provider import Served
+from pulumi_stack import Stack
+
+pytestmark = pytest.mark.e2e
+
+SETTINGS = """\
+cloud_provider: aws
+regions: [us-east-1]
+specs: m5d.large
+instances: 2
+monitoring: false
+operator_cidrs: [198.51.100.0/24]
+"""
+
+
+@dataclass
+class Bed:
+    """A stack that is up, and the account that it is in."""
+
+    stack: Stack
+    aws: IdleAws
+
+    def ec2(self, operation: str, **arguments: Any) -> Any:
+        return self.aws.ec2("us-east-1", operation, **arguments)
+
+    def only(self, operation: str, field: str) -> dict[str, Any]:
+        """The one thing of its kind that is the testbed's."""
+        (found,) = self.all(operation, field)
+        return found
+
+    def all(self, operation: str, field: str) -> list[dict[str, Any]]:
+        mine = [{"Name": "tag:testbed_id", "Values": [self.stack.testbed_id]}]
+        found: list[dict[str, Any]] = self.ec2(operation, Filters=mine)[field]
+        return found
+
+    def images(self) -> dict[str, str]:
+        """What instances were started from, by their names."""
+        return {
+            self.aws.machines[one["InstanceId"]].name: one["ImageId"]
+            for each in self.all("describe_instances", "Reservations")
+            for one in each["Instances"]
+        }
+
+    def unchanged(self) -> bool:
+        """Whether a refresh finds what there was."""
+        done = self.stack.run("refresh", "--yes", "--skip-preview", "--expect-no-changes")
+        assert done.returncode == 0 or "no changes were expected" in done.stdout + done.stderr, done.stdout
+        return done.returncode == 0
+
+
+@pytest.fixture(scope="module")
+def bed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bed]:
+    folder = tmp_path_factory.mktemp("drift")
+    with idle_aws(folder / "home") as aws:
+        served = Served(aws.cloud())
+        made = Bed(Stack(folder, "drift", SETTINGS), aws)
+        made.stack.environment |= {"HOME": str(folder / "home"), "PULUMI_DEBUG_PROVIDERS": f"aws:{served.port}"}
+        keys = folder / "home/.aws/credentials"
+        keys.parent.mkdir(parents=True)
+        keys.write_text(f"[default]\naws_access_key_id = AKIA\naws_secret_access_key = {SECRET}\n", encoding="utf-8")
+        try:
+            made.stack.up()
+            yield made
+        finally:
+            made.stack.destroy()
+            served.close()
+
+
+def tamper_with_rules(bed: Bed) -> None:
+    """Close SSH to the operators, and what goes out."""
+    for rule in bed.all("describe_security_group_rules", "SecurityGroupRules"):
+        if rule.get("CidrIpv4"):
+            operation = f"revoke_security_group_{'egress' if rule['IsEgress'] else 'ingress'}"
+            bed.ec2(operation, GroupId=rule["GroupId"], SecurityGroupRuleIds=[rule["SecurityGroupRuleId"]])
+
+
+def tamper_with_peers(bed: Bed) -> None:
+    """Let a stranger in."""
+    found = bed.only("describe_managed_prefix_lists", "PrefixLists")
+    about = {"PrefixListName": found["PrefixListName"], "CurrentVersion": found["Version"]}
+    new = [{"Cidr": "203.0.113.9/32"}]
+    bed.ec2("modify_managed_prefix_list", PrefixListId=found["PrefixListId"], AddEntries=new, **about)
+
+
+def tamper_with_instances(bed: Bed) -> None:
+    """Let them stop instead of end, and talk to who asks for metadata without a token."""
+    for identity in bed.aws.machines:
+        behavior = {"Attribute": "instanceInitiatedShutdownBehavior", "Value": "stop"}
+        bed.ec2("modify_instance_attribute", InstanceId=identity, **behavior)
+        options = {"HttpTokens": "optional", "HttpEndpoint": "enabled", "HttpPutResponseHopLimit": 1}
+        bed.ec2("modify_instance_metadata_options", InstanceId=identity, **options)
+
+
+def tamper_with_network(bed: Bed) -> None:
+    """Take the owner's tag and the names of hosts from the network, and the way out of it."""
+    table = bed.only("describe_route_tables", "RouteTables")["RouteTableId"]
+    bed.ec2("delete_route", RouteTableId=table, DestinationCidrBlock="0.0.0.0/0")
+    vpc = bed.only("describe_vpcs", "Vpcs")["VpcId"]
+    bed.ec2("delete_tags", Resources=[vpc], Tags=[{"Key": "owner"}])
+    bed.ec2("modify_vpc_attribute", VpcId=vpc, EnableDnsHostnames={"Value": False})
+
+
+def tampered(bed: Bed) -> list[Any]:
+    """What the functions above change."""
+    rules = bed.all("describe_security_group_rules", "SecurityGroupRules")
+    listed = bed.only("describe_managed_prefix_lists", "PrefixLists")["PrefixListId"]
+    entries = bed.ec2("get_managed_prefix_list_entries", PrefixListId=listed)["Entries"]
+    vpc = bed.only("describe_vpcs", "Vpcs")
+    table = bed.only("describe_route_tables", "RouteTables")
+    instances = [
+        (bed.aws.attribute(identity, "instanceInitiatedShutdownBehavior"), found["MetadataOptions"]["HttpTokens"])
+        for identity in bed.aws.machines
+        if (found := bed.aws.describe(identity))
+    ]
+    return [
+        sorted((rule["IpProtocol"], rule.get("CidrIpv4", ""), rule["IsEgress"]) for rule in rules),
+        sorted(entry["Cidr"] for entry in entries),
+        sorted(tag["Key"] for tag in vpc["Tags"]),
+        bed.ec2("describe_vpc_attribute", VpcId=vpc["VpcId"], Attribute="enableDnsHostnames")["EnableDnsHostnames"],
+        sorted(route["DestinationCidrBlock"] for route in table["Routes"]),
+        instances,
+    ]
+
+
+def test_a_refresh_finds_no_change_where_there_is_none(bed: Bed) -> None:
+    assert bed.unchanged()
+    bed.stack.pulumi("preview", "--expect-no-changes")
+
+
+@pytest.mark.parametrize(
+    "tamper",
+    [tamper_with_rules, tamper_with_peers, tamper_with_instances, tamper_with_network],
+    ids=lambda tamper: tamper.__name__.removeprefix("tamper_with_"),
+)
+def test_what_a_stranger_changed_is_noticed_and_mended(bed: Bed, tamper: Any) -> None:
+    before, machines = tampered(bed), list(bed.aws.machines)
+    tamper(bed)
+    assert tampered(bed) != before
+    assert not bed.unchanged()
+    bed.stack.up()
+    assert tampered(bed) == before
+    assert list(bed.aws.machines) == machines, "no host was replaced"
+
+
+def test_a_newer_image_is_for_new_hosts_only(bed: Bed) -> None:
+    before = bed.images()
+    newer = bed.aws.publish_image("us-east-1", "x86_64", "20260715")
+    bed.stack.pulumi("preview", "--expect-no-changes")
+    bed.stack.up("-c", "instances=3")
+    after = bed.images()
+    assert {name: after.pop(name) for name in before} == before
+    assert list(after.values()) == [newer]
+
+
+def test_specs_of_stopped_hosts_change_and_they_stay_stopped(bed: Bed) -> None:
+    bed.stack.up("-c", "state=stopped", "-c", "specs=m5d.large")
+    bed.stack.up("-c", "specs=m5d.2xlarge")
+    states = [bed.aws.describe(identity) for identity in bed.aws.machines]
+    assert {(one["State"]["Name"], one["InstanceType"]) for one in states if one} == {("stopped", "m5d.2xlarge")}
+    assert not any(machine.running for machine in bed.aws.machines.values())
+    hosts = json.loads(bed.stack.pulumi("stack", "output", "inventory", "--json"))["hosts"]
+    assert {(host["state"], host["address"]) for host in hosts} == {("stopped", "")}
