@@ -191,8 +191,8 @@ def lost_hosts_advice(hosts: Iterable[Host]) -> str:
         advice.append("`pulumi refresh` finds out whether hosts still exist, `pulumi up` makes missing ones anew")
     if "vultr" in providers:
         advice.append(
-            "If it cannot read a server that was deleted at Vultr, `pulumi state delete` makes it forget that one "
-            "(docs/clouds.md, `A server that Vultr no longer has`)"
+            "Where that fails with `instance not found`, docs/clouds.md has the way out, under `A server that Vultr no "
+            "longer has`"
         )
     return ". ".join(advice)
 

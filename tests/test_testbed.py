@@ -147,5 +147,5 @@ def test_what_to_do_about_lost_hosts_depends_on_whose_they_are(server: Sshd) -> 
     vultr = aws.model_copy(update={"provider": "vultr"})
     assert "pulumi refresh" not in lost_hosts_advice([machine])
     assert "`pulumi up` makes missing ones anew" in lost_hosts_advice([aws])
-    assert "pulumi state delete" not in lost_hosts_advice([aws])
-    assert "`pulumi state delete`" in lost_hosts_advice([vultr, machine])
+    assert "instance not found" not in lost_hosts_advice([aws])
+    assert "`instance not found`, docs/clouds.md has the way out" in lost_hosts_advice([vultr, machine])
