@@ -2,15 +2,29 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
+from unittest import mock
 
 import pytest
-from emulated_clouds import Clouds, emulated_clouds
+from emulated_clouds import ONE_AWS_HOST, Clouds, emulated_clouds
+from emulators import aws_prices, vultr
+from emulators.site import TOKEN
 
 pytestmark = pytest.mark.e2e
 
 HOSTS = ["ewr-0", "ewr-1", "us-east-1-0", "us-east-1-1"]
+ONE_VULTR_HOST = """\
+cloud_provider: vultr
+regions: [ewr]
+specs: vc2-1c-1gb
+instances: 1
+monitoring: false
+operator_cidrs: [{operator}]
+"""
+ENDLESS = 10**6
 
 
 @pytest.fixture
@@ -25,6 +39,15 @@ def names(clouds: Clouds) -> list[str]:
     return sorted(machine.name.removeprefix("troubled-") for machine in clouds.site.machines)
 
 
+def refused(clouds: Clouds, *arguments: str) -> str:
+    """What an update says that fails, which is never a traceback."""
+    failed = clouds.stack.run("up", "--yes", "--skip-preview", *arguments)
+    assert failed.returncode != 0
+    said = failed.stdout + failed.stderr
+    assert "Traceback" not in said
+    return said
+
+
 @pytest.mark.parametrize(
     ("name", "fault", "answer"),
     [
@@ -37,9 +60,7 @@ def names(clouds: Clouds) -> list[str]:
 def test_another_update_mends_what_a_cloud_left_half_done(troubled: Clouds, name: str, fault: str, answer: str) -> None:
     for cloud in (troubled.site.aws, troubled.site.vultr):
         cloud.faults[f"troubled-{name}"] = fault
-    failed = troubled.stack.run("up", "--yes", "--skip-preview")
-    assert failed.returncode != 0
-    assert answer in failed.stdout
+    assert answer in refused(troubled)
     troubled.stack.up()
     assert names(troubled) == HOSTS
     addresses = {host.address for host in troubled.stack.inventory().hosts}
@@ -56,14 +77,80 @@ def test_throttling_is_waited_out(troubled: Clouds) -> None:
     assert names(troubled) == HOSTS
 
 
+def test_what_throttling_prevented_another_update_makes_up_for(troubled: Clouds) -> None:
+    aws = troubled.site.aws
+    call = aws.ec2
+
+    def throttled_once_instances_are_asked_for(region: str, operation: str, **arguments: Any) -> Any:
+        if operation == "run_instances":
+            aws.throttle = ENDLESS
+        return call(region, operation, **arguments)
+
+    with mock.patch.object(aws, "ec2", throttled_once_instances_are_asked_for):
+        assert "RequestLimitExceeded" in refused(troubled)
+    assert 0 < aws.throttle <= ENDLESS - 25, "the provider asks again before it gives up"
+    assert not aws.machines
+    aws.throttle = 0
+    troubled.stack.up()
+    assert names(troubled) == HOSTS
+    ran = aws.ec2("us-east-1", "describe_instances")["Reservations"]
+    assert sorted(one["Instances"][0]["InstanceId"] for one in ran) == sorted(aws.machines)
+
+
+def test_vultr_is_asked_again_when_it_is_busy(tmp_path: Path) -> None:
+    with emulated_clouds(tmp_path, "busy", ONE_VULTR_HOST) as clouds:
+        clouds.stack.up()
+        clouds.site.vultr.busy = 3
+        clouds.stack.up("-c", "state=stopped")
+        assert clouds.site.vultr.busy == 0
+        assert clouds.only_host.state == "stopped"
+        assert [machine.running for machine in clouds.machines.values()] == [False]
+
+
+@pytest.mark.parametrize(
+    ("settings", "prices"), [(ONE_AWS_HOST, aws_prices.PRICES), (ONE_VULTR_HOST, vultr.PRICES)], ids=["aws", "vultr"]
+)
+def test_a_host_whose_price_is_not_told_is_had_and_its_cost_is_unknown(
+    tmp_path: Path, settings: str, prices: dict[str, Any]
+) -> None:
+    with emulated_clouds(tmp_path, "priceless", settings) as clouds:
+        with mock.patch.dict(prices, clear=True):
+            assert f"the price of {settings.partition('specs: ')[2].split()[0]} " in clouds.stack.up()
+        outputs = json.loads(clouds.stack.pulumi("stack", "output", "--json"))
+        assert "hourly_cost_usd" not in outputs, "pulumi leaves out what is null"
+        assert outputs["inventory"]["hourly_cost_usd"] is None
+        clouds.wait_until_ready()
+        assert "cost: unknown" in clouds.benchmark("status")
+        told = json.loads(clouds.benchmark("status", "--json"))
+        assert [value for name, value in told.items() if name.endswith("_usd")] == [None, None, None]
+        clouds.stack.up()
+        known = json.loads(clouds.stack.pulumi("stack", "output", "--json"))
+        assert known["hourly_cost_usd"] == known["inventory"]["hourly_cost_usd"] > 0
+
+
 def test_refused_credentials_are_said_without_a_traceback(troubled: Clouds) -> None:
     empty = troubled.folder / "empty"
     empty.write_text("[default]\n")
-    failed = troubled.stack.run("up", "--yes", "--skip-preview", "-c", f"token_file={empty}")
-    assert failed.returncode != 0
-    assert "AWS did not say which zones of us-east-1 offer m5d.2xlarge" in failed.stdout
-    assert "No valid credential sources found" in failed.stdout
-    assert "Traceback" not in failed.stdout
+    said = refused(troubled, "-c", f"token_file={empty}")
+    assert "AWS did not say which zones of us-east-1 offer m5d.2xlarge" in said
+    assert "No valid credential sources found" in said
+
+
+def test_what_vultr_refuses_is_said_without_a_traceback(tmp_path: Path) -> None:
+    with emulated_clouds(tmp_path, "lone", ONE_VULTR_HOST) as clouds:
+        token = Path(clouds.stack.environment["HOME"]) / ".vultr"
+        token.write_text("N0T-THE-T0KEN\n")
+        said = refused(clouds)
+        assert "Vultr did not tell the number of its Ubuntu 24.04 LTS x64: " in said
+        assert "Invalid API token." in said
+        assert "https://my.vultr.com/settings/#settingsapi shows the token" in said
+        assert "N0T-THE-T0KEN" not in said
+        token.write_text(f"{TOKEN}\n")
+        said = refused(clouds, "-c", "specs=vc2-999c")
+        assert "the price of vc2-999c (see https://api.vultr.com/v2/plans) is unknown: " in said
+        assert 'error creating server: {"error":"Invalid plan chosen.","status":400}' in said
+        clouds.stack.up("-c", "specs=vc2-1c-1gb")
+        assert list(clouds.machines) == ["ewr-0"]
 
 
 def test_what_cannot_be_is_said_before_anything_is_created(troubled: Clouds) -> None:
@@ -73,10 +160,7 @@ def test_what_cannot_be_is_said_before_anything_is_created(troubled: Clouds) -> 
         "token_file=/nowhere": "token_file: /nowhere does not exist",
     }
     for field, message in wrong.items():
-        failed = troubled.stack.run("up", "--yes", "--skip-preview", "-c", field)
-        assert failed.returncode != 0
-        assert message in failed.stdout + failed.stderr
-        assert "Traceback" not in failed.stdout + failed.stderr
+        assert message in refused(troubled, "-c", field)
         name = field.partition("=")[0]
         troubled.stack.pulumi("config", "rm", name)
     assert names(troubled) == []
