@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from functools import partial
 from queue import Empty, SimpleQueue
 from typing import BinaryIO
@@ -188,23 +188,11 @@ class Session:
 class Sessions:
     """Sessions watched together by the thread that calls `wait`; nothing is polled."""
 
-    def __init__(self, sessions: Iterable[Session] = ()) -> None:
+    def __init__(self, sessions: Iterable[Session]) -> None:
         self._queue: SimpleQueue[Session] = SimpleQueue()
-        self._running: set[Session] = set()
-        for session in sessions:
-            self.add(session)
-
-    def __iter__(self) -> Iterator[Session]:
-        """Those whose end was not reported yet."""
-        return iter(list(self._running))
-
-    def __len__(self) -> int:
-        return len(self._running)
-
-    def add(self, session: Session) -> None:
-        """Watch `session` from now on; any thread may call this."""
-        self._running.add(session)
-        session.watch(partial(self._queue.put, session))
+        self._running = set(sessions)
+        for session in self._running:
+            session.watch(partial(self._queue.put, session))
 
     def wait(self, timeout: float = 0.0) -> list[Session]:
         """Take in output until a session ends or `timeout` (s) passes; return those that ended.

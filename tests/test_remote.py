@@ -280,7 +280,7 @@ def test_sessions_start_together_and_end_with_the_fleet(server: Sshd) -> None:
     with Fleet(hosts, USER, server.user_key, timeout=10 * SECOND, retries=0) as fleet:
         opened = fleet.open("echo $$; read go; date +%s%N; exec cat", deadline=10).raise_for_failures("open")
         sessions = Sessions(opened.values())
-        for session in sessions:
+        for session in opened.values():
             session.send("go\n")
         lines: dict[str, list[str]] = {name: [] for name in opened}
         ends = time.monotonic() + 10

@@ -23,8 +23,8 @@ from benchmark.timeline import Timeline, make_timeline
 
 
 @dataclass(frozen=True)
-class Mark:
-    """A fault of a run, or a phase: when it began and ended, unix s; `end` is None where it lasted."""
+class Fault:
+    """A fault of a run: when it began and ended, unix s; `end` is None where it lasted."""
 
     name: str
     start: float
@@ -129,10 +129,10 @@ class Record:
         return host_usage(self.series, self.start, self.end)
 
     @property
-    def faults(self) -> list[Mark]:
+    def faults(self) -> list[Fault]:
         """The faults of the manifest, in order: each has a name, a start, and an end if it was healed."""
         return [
-            Mark(str(fault.get("name", "fault")), float(fault["start"]), fault.get("end"))
+            Fault(str(fault.get("name", "fault")), float(fault["start"]), fault.get("end"))
             for fault in self.manifest.get("faults", [])
             if "start" in fault
         ]
