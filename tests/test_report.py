@@ -14,6 +14,8 @@ import yaml
 from page import Page
 from recorded import START, write_run, write_sweep
 
+from benchmark.artifacts.install import Installed
+from benchmark.artifacts.source import Origin
 from benchmark.compare import find_sides
 from benchmark.errors import UsageError
 from benchmark.metrics import Metrics
@@ -77,8 +79,9 @@ def test_it_says_what_where_and_how_to_do_it_again(page: Page) -> None:
 @pytest.mark.parametrize("option", [["--commit", "main"], ["--commit=main"]])
 def test_a_built_system_is_built_again_at_the_very_commit(tmp_path: Path, option: list[str]) -> None:
     folder = write_run(tmp_path / "run")
-    origin = {"from": "repository", "repository": "https://example.org/x", "requested": "main", "commit": "1f" * 20}
-    change(folder, "manifest.json", artifact=origin, command=["x", "run", *option, "--loads", "60"])
+    origin = Origin.of(Repository(url="https://me:hunter2@example.org/x", commit="main"))
+    artifact = Installed("1f" * 20, {}, {}, origin).to_manifest()
+    change(folder, "manifest.json", artifact=artifact, command=["x", "run", *option, "--loads", "60"])
     record = read_record(folder)
     settings = Settings.model_validate(yaml.safe_load(reproduce.settings(record)))
     assert settings.repository == Repository(url="https://example.org/x", commit="1f" * 20)
@@ -88,7 +91,7 @@ def test_a_built_system_is_built_again_at_the_very_commit(tmp_path: Path, option
 
 def test_binaries_that_were_brought_have_no_repository(tmp_path: Path) -> None:
     folder = write_run(tmp_path / "run")
-    change(folder, "manifest.json", artifact={"from": "binaries", "repository": None, "commit": "unknown"})
+    change(folder, "manifest.json", artifact=Installed("unknown", {}, {}).to_manifest())
     assert "repository" not in reproduce.settings(read_record(folder))
 
 
