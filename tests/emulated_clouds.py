@@ -40,12 +40,26 @@ operator_cidrs: [{operator}]
 SECRETS = (TOKEN, AWS_SECRET, "PRIVATE KEY")
 
 
+class HeardStack(Stack):
+    """A stack that remembers what pulumi printed, but where it was asked for secrets."""
+
+    def __init__(self, folder: Path, testbed_id: str, settings: str) -> None:
+        self.said: list[bytes] = []
+        super().__init__(folder, testbed_id, settings)
+
+    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        done = super().run(*arguments)
+        if "--show-secrets" not in arguments:
+            self.said += [done.stdout.encode(), done.stderr.encode()]
+        return done
+
+
 class Clouds:
     """A stack of the program and the site that it is deployed to."""
 
     def __init__(self, folder: Path, site: Site, testbed_id: str, settings: str = SETTINGS) -> None:
         self.site, self.folder = site, folder
-        self.stack = Stack(folder / testbed_id, testbed_id, settings.format(operator=site.operator))
+        self.stack = HeardStack(folder / testbed_id, testbed_id, settings.format(operator=site.operator))
         self.stack.environment |= {**site.environment, "GEOBENCH_STATE_DIR": os.environ["GEOBENCH_STATE_DIR"]}
 
     @property
@@ -82,6 +96,7 @@ class Clouds:
     def benchmark(self, *arguments: str, exit_code: int = 0) -> str:
         """Run a command of the runner and return its standard output, or its errors where it printed nothing there."""
         out, err = Runner(self.stack)(*arguments, codes=(exit_code,))
+        self.stack.said += [out.encode(), err.encode()]
         return out or err
 
     def summary(self) -> dict[str, object]:
@@ -168,4 +183,23 @@ def watched_commands() -> Iterator[set[bytes]]:
 
 def holding(texts: Iterable[bytes], *words: str) -> list[bytes]:
     """Return the texts in which one of the words occurs."""
-    return [text for text in texts if any(word.encode() in text for word in words)]
+    # A copy, made at once: watched_commands() may add to them meanwhile.
+    return [text for text in list(texts) if any(word.encode() in text for word in words)]
+
+
+def words_on(machine: Machine, *words: str) -> dict[str, set[str]]:
+    """Return where on a machine each of the words occurs: in which of the folders that are written to, in its journal.
+
+    The words appear in no command line.
+    """
+    found: dict[str, set[str]] = {word: set() for word in words}
+    for folder in ("/etc", "/home", "/root", "/var/log", "/var/lib"):
+        search = ["grep", "-rhoaF", "--devices=skip", "--file=-", str(machine.path(folder))]
+        done = subprocess.run(search, input="\n".join(words), capture_output=True, text=True, check=False)
+        for word in set(done.stdout.splitlines()):
+            found[word].add(folder)
+    journal = machine.enter(["journalctl", "--no-pager", "--output=json"]).stdout
+    for word in words:
+        if word in journal:
+            found[word].add("the journal")
+    return found

@@ -3,11 +3,26 @@
 from __future__ import annotations
 
 import json
+import signal
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 
 import pytest
-from emulated_clouds import SECRETS, SETTINGS, Clouds, connects, emulated_clouds, holding, reaches, watched_commands
+import requests
+from emulated_clouds import (
+    SECRETS,
+    SETTINGS,
+    Clouds,
+    connects,
+    emulated_clouds,
+    holding,
+    reaches,
+    watched_commands,
+    words_on,
+)
+from emulators.site import AWS_SECRET, TOKEN
+from runner import Runner
 from waiting import wait_for
 
 pytestmark = pytest.mark.e2e
@@ -16,7 +31,14 @@ REPOSITORY_TOKEN = "REP0SITORY-T0KEN-0F-THE-TESTS"
 
 
 @pytest.fixture(scope="module")
-def clouds(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clouds]:
+def commands() -> Iterator[set[bytes]]:
+    """The command lines and environments of all that runs from the first `pulumi up` on."""
+    with watched_commands() as seen:
+        yield seen
+
+
+@pytest.fixture(scope="module")
+def clouds(tmp_path_factory: pytest.TempPathFactory, commands: set[bytes]) -> Iterator[Clouds]:
     repository = f"repository: {{{{url: 'https://me:{REPOSITORY_TOKEN}@git.example/system', commit: main}}}}\n"
     with emulated_clouds(tmp_path_factory.mktemp("clouds"), "clouds", SETTINGS + repository) as made:
         made.stack.up()
@@ -55,16 +77,14 @@ def test_hosts_reach_each_other_once_they_are_named(clouds: Clouds) -> None:
     assert not any(reaches(host.address, 9100) for host in hosts)  # nor does the operator, but for SSH
 
 
-def test_a_benchmark_runs_on_hosts_of_two_clouds(clouds: Clouds) -> None:
+def test_a_benchmark_runs_on_hosts_of_two_clouds(clouds: Clouds, commands: set[bytes]) -> None:
     clouds.wait_until_ready()
     status = json.loads(clouds.benchmark("status", "--json"))
     assert status["hosts"] == {host.name: "ready" for host in clouds.stack.inventory().hosts}
     assert set(status["expires_at"]) == set(status["hosts"])
     assert 0 < status["cost_so_far_usd"] < status["cost_until_expiry_usd"]
-    with watched_commands() as commands:
-        clouds.benchmark("run", "--loads", "200", "--duration", "8s", "--warm-up", "3s")
+    clouds.benchmark("run", "--loads", "200", "--duration", "8s", "--warm-up", "3s")
     assert holding(commands, "--loads")
-    assert not holding(commands, *SECRETS, REPOSITORY_TOKEN)
     found = clouds.summary()
     assert (found["protocol"], found["nodes"], found["load_tps"], found["errors"]) == ("etcd", 3, 200, {})
     assert found["throughput_tps"] == pytest.approx(200, rel=0.1)
@@ -90,6 +110,43 @@ def test_a_host_that_shows_another_key_is_refused(clouds: Clouds) -> None:
     finally:
         machine.enter(["sh", "-c", "mv /root/kept/* /etc/ssh && systemctl restart ssh"])
     clouds.wait_until_ready()
+
+
+@contextmanager
+def dashboards(clouds: Clouds) -> Iterator[tuple[str, str]]:
+    """What `grafana` leads to and at which address, until it is interrupted."""
+    process = Runner(clouds.stack).start("grafana")
+    assert process.stdout
+    try:
+        what, _, address = process.stdout.readline().removesuffix(" (Ctrl-C ends the tunnel)\n").partition(": ")
+        yield what, address
+    finally:
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=60)
+    assert (process.returncode, "Traceback" in err) == (130, False), err
+    assert ("so this leads to its Prometheus" in err) == (what == "prometheus")
+    with pytest.raises(requests.ConnectionError):
+        requests.get(address, timeout=10)
+
+
+def test_the_way_to_the_dashboards_is_open_until_it_is_interrupted(clouds: Clouds) -> None:
+    clouds.wait_until_ready()
+    host = clouds.machines["us-east-1-0"]
+    with dashboards(clouds) as (what, address):
+        assert what == "prometheus"  # the emulated clouds have no Grafana
+        assert requests.get(f"{address}/-/ready", timeout=10).text == "Prometheus Server is Ready.\n"
+    folder = host.path("/srv/grafana")
+    folder.mkdir(parents=True)
+    (folder / "index.html").write_text("a page")
+    serve = ["python3", "-m", "http.server", "3000", "--bind=127.0.0.1", "--directory=/srv/grafana"]
+    begun = host.enter(["systemd-run", "--unit=page", "--quiet", *serve])
+    assert begun.returncode == 0, begun.stderr
+    try:
+        wait_for(lambda: ":3000 " in host.enter(["ss", "-ltn"]).stdout, "the page is served")
+        with dashboards(clouds) as (what, address):
+            assert (what, requests.get(address, timeout=10).text) == ("grafana", "a page")
+    finally:
+        host.enter(["systemctl", "stop", "page"])
 
 
 def test_hosts_are_given_more_time_without_pulumi(clouds: Clouds) -> None:
@@ -120,6 +177,19 @@ def test_nothing_changes_if_nothing_was_changed(clouds: Clouds) -> None:
     clouds.stack.pulumi("refresh", "--yes", "--skip-preview", "--expect-no-changes")
 
 
+def test_a_rule_that_somebody_removed_comes_back(clouds: Clouds) -> None:
+    clouds.wait_until_ready()
+    address, aws = clouds.machines["us-east-1-1"].address, clouds.site.aws
+    rules = aws.ec2("us-east-1", "describe_security_group_rules")["SecurityGroupRules"]
+    (ssh,) = (rule for rule in rules if rule.get("FromPort") == 22)
+    which = {"GroupId": ssh["GroupId"], "SecurityGroupRuleIds": [ssh["SecurityGroupRuleId"]]}
+    aws.ec2("us-east-1", "revoke_security_group_ingress", **which)
+    aws.enforce()
+    assert not reaches(address, 22)
+    clouds.stack.up("--refresh")
+    assert reaches(address, 22)
+
+
 def test_no_secret_is_in_clear_anywhere(clouds: Clouds) -> None:
     files = [path for path in clouds.stack.backend.rglob("*") if path.is_file()]
     assert any("user_data" in path.read_text() or "userData" in path.read_text() for path in files)
@@ -128,25 +198,38 @@ def test_no_secret_is_in_clear_anywhere(clouds: Clouds) -> None:
         assert not holding([text.encode()], *SECRETS, REPOSITORY_TOKEN)
 
 
-def test_a_second_instance_more_touches_no_host_that_is_there(clouds: Clouds) -> None:
+def test_no_secret_of_the_operator_is_on_a_host(clouds: Clouds) -> None:
+    clouds.wait_until_ready()
+    key = clouds.stack.pulumi("stack", "output", "ssh_private_key", "--show-secrets").splitlines()[3]
+    for name, machine in clouds.machines.items():
+        found = words_on(machine, "geobench", "ssh-ed25519", TOKEN, AWS_SECRET, REPOSITORY_TOKEN, key)
+        searched = found.pop("geobench") | found.pop("ssh-ed25519")
+        assert searched >= {"/etc", "/home", "/var/log", "/var/lib", "the journal"}
+        assert not any(found.values()), name
+
+
+def test_another_instance_touches_no_host_that_is_there(clouds: Clouds, commands: set[bytes]) -> None:
     before = {name: machine.address for name, machine in clouds.machines.items()}
-    with watched_commands() as commands:
-        clouds.stack.up("-c", "instances=3")
+    newer = clouds.site.aws.publish_image("us-east-1", "x86_64", "20260715")  # is for new hosts alone
+    clouds.stack.up("-c", "instances=3")
     assert holding(commands, "instances=3")
-    assert not holding(commands, *SECRETS, REPOSITORY_TOKEN)
     assert len(clouds.machines) == 6
     assert {name: clouds.machines[name].address for name in before} == before
+    instances = [clouds.site.aws.describe(identity) for identity in clouds.site.aws.machines]
+    assert [found["ImageId"] == newer for found in instances if found].count(True) == 1
     clouds.stack.up("-c", "instances=2")
     assert {name: machine.address for name, machine in clouds.machines.items()} == before
 
 
-def test_stopped_hosts_come_back_with_addresses_that_the_inventory_knows(clouds: Clouds) -> None:
+def test_stopped_hosts_come_back_with_addresses_that_the_inventory_knows(clouds: Clouds, commands: set[bytes]) -> None:
     clouds.stack.up("-c", "state=stopped")
+    assert holding(commands, "state=stopped")
     inventory = clouds.stack.inventory()
     assert {host.state for host in inventory.hosts} == {"stopped"}
     assert not any(machine.running for machine in clouds.machines.values())
     assert clouds.benchmark("status").count("2 stopped") == 2
     assert "no host runs; `pulumi up -c state=running` starts them" in clouds.benchmark("extend", "1h")
+    assert "us-east-1-0: has no address, it is stopped" in clouds.benchmark("grafana", exit_code=3)
     clouds.stack.up("-c", "state=running")
     clouds.wait_until_ready()
     for host in clouds.stack.inventory().hosts:
@@ -165,3 +248,13 @@ def test_a_host_that_ended_itself_is_noticed_and_made_anew(clouds: Clouds) -> No
     assert all(machine.running for machine in clouds.machines.values())
     assert len(clouds.machines) == 4
     clouds.wait_until_ready()
+
+
+def test_no_secret_was_shown_or_in_a_command_line(clouds: Clouds, commands: set[bytes]) -> None:
+    """Of all that was done to the testbed so far, its creation included."""
+    secrets, said = (*SECRETS, REPOSITORY_TOKEN), clouds.stack.said
+    clouds.benchmark("status")
+    assert all(holding(said, word) for word in (" created", "testbed clouds: 4 hosts"))
+    assert not holding(said, *secrets)
+    assert holding(commands, "\0up\0--yes")
+    assert not holding(commands, *secrets)
