@@ -20,6 +20,7 @@ from typing import Any, TypedDict
 import ediri_vultr as vultr
 import pulumi
 
+from benchmark.errors import SettingsError
 from benchmark.inventory import GRAFANA_PORT
 from benchmark.settings import Settings
 from stacks.bootstrap import LOGIN
@@ -47,7 +48,10 @@ def provider(settings: Settings) -> vultr.Provider:
 
 
 class VultrRegion(pulumi.ComponentResource):
-    """The servers of one region, the key they are logged in to with, and their firewall group."""
+    """The servers of one region, the key they are logged in to with, and their firewall group.
+
+    Raises SettingsError for more operator_cidrs than a group has rules.
+    """
 
     def __init__(self, name: str, args: CloudRegionArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("geobench:vultr:Region", name, None, opts)
@@ -56,6 +60,7 @@ class VultrRegion(pulumi.ComponentResource):
         self._invoke = pulumi.InvokeOptions(parent=self)
         self._plan = spec_of(args.settings, "vultr")
         self._metal = self._plan.startswith("vbm-")
+        self._check_operators()
         self._group = None if self._metal else self._firewall_group()
         self._key = vultr.SSHKey(
             f"{name}-key", name=f"{args.settings.testbed_id}-{name}", ssh_key=args.public_key, opts=self._child
@@ -90,6 +95,15 @@ class VultrRegion(pulumi.ComponentResource):
     def _rules_left(self) -> int:
         return RULES_PER_GROUP - SPARE_RULES - len(self._services()) * len(self._args.settings.operator_cidrs)
 
+    def _check_operators(self) -> None:
+        found, most = len(self._args.settings.operator_cidrs), RULES_PER_GROUP - SPARE_RULES
+        if not self._metal and self._rules_left() < 0:
+            raise SettingsError(
+                f"operator_cidrs: found {found} networks, expected at most {most // len(self._services())}: Vultr "
+                f"takes {RULES_PER_GROUP} rules in a firewall group, one for each network and open service; write "
+                "wider networks, such as 203.0.113.0/24"
+            )
+
     def _services(self) -> dict[str, int]:
         public = self._args.settings.grafana_public and any(host.role == "monitoring" for host in self._args.hosts)
         return {"ssh": 22} | ({"grafana": GRAFANA_PORT} if public else {})
@@ -120,8 +134,11 @@ class VultrRegion(pulumi.ComponentResource):
 
     def _instance(self, host: CloudHost) -> pulumi.Output[dict[str, Any]]:
         group = self._group.id if self._group else None
+        # Whoever has the link to the server's console, which is an output, needs no password.
+        secret = pulumi.ResourceOptions(additional_secret_outputs=["kvm"])
+        opts = pulumi.ResourceOptions.merge(self._kept(), secret)
         server = vultr.Instance(
-            host.name, **self._ordered(host), firewall_group_id=group, backups="disabled", opts=self._kept()
+            host.name, **self._ordered(host), firewall_group_id=group, backups="disabled", opts=opts
         )
         power = self._power(host, server)
         facts = pulumi.Output.all(server.main_ip, host.host_key, power.state, server.vcpu_count, server.ram)

@@ -14,6 +14,7 @@ from unittest import mock
 
 from emulators.machine import Machine
 from emulators.site import AWS_SECRET, TOKEN, Site
+from emulators.vultr_kinds import CONSOLE_TOKEN
 from pulumi_stack import Stack
 from runner import Runner
 from waiting import wait_for
@@ -37,7 +38,7 @@ instances: 1
 monitoring: false
 operator_cidrs: [{operator}]
 """
-SECRETS = (TOKEN, AWS_SECRET, "PRIVATE KEY")
+SECRETS = (TOKEN, AWS_SECRET, CONSOLE_TOKEN, "PRIVATE KEY")
 
 
 class HeardStack(Stack):

@@ -22,6 +22,7 @@ PLANS = {"vc2-1c-1gb": (1, 1024), "vc2-4c-8gb": (4, 8192)}
 METAL = {"vbm-4c-32gb": (4, 32768)}
 REGIONS = ("ewr", "ord", "fra", "lhr", "nrt", "sea", "sto", "bom", "sgp", "syd")
 RULES_PER_GROUP = 50
+CONSOLE_TOKEN = "C0NS0LE-T0KEN-0F-THE-TESTS"
 
 
 def refusal(reason: str, status: int = 400) -> CloudError:
@@ -177,7 +178,8 @@ class _Server(VultrKind):
         return identity, computed
 
     def describe(self, cpus: int, memory_mb: int) -> Properties:
-        return {"vcpuCount": cpus, "ram": memory_mb}
+        console = f"https://my.vultr.com/subs/vps/novnc/api.php?data={CONSOLE_TOKEN}"
+        return {"vcpuCount": cpus, "ram": memory_mb, "kvm": console}
 
     def look(self, identity: str) -> Properties:
         return {**super().look(identity), "mainIp": self.vultr.machines[identity].address}
