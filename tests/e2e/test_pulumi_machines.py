@@ -266,6 +266,8 @@ def _ready(lab: Lab) -> bool:
 
 def test_what_a_run_installed_outlives_a_reboot_and_destroy_touches_no_machine(lab: Lab) -> None:
     assert lab.look(lab.stack.inventory().host("zurich-1")) == ""  # it was off and on
+    assert lab.plain.root("two", "systemctl is-enabled etcd || :") == "disabled\n"
+    lab.benchmark("check")  # nothing has the ports of the nodes
     before = lab.files()
     lab.stack.destroy()
     assert lab.files() == before
