@@ -60,7 +60,7 @@ def test_each_region_has_its_counts_in_green_and_red() -> None:
 def test_the_end_and_the_cost_are_said() -> None:
     text = printed(states(*["ready"] * 5))
     assert "the hosts end themselves at 2026-01-01 08:00 UTC (in 2h00m)\n" in text
-    assert "cost: $2.50 per hour, about $15.00 since 2026-01-01 00:00 UTC, $20.00 until the hosts end" in text
+    assert "cost: $2.50 per hour, about $15.00 since 2026-01-01 00:00 UTC, $20.00 in all when the hosts end" in text
     assert "pulumi" not in text
 
 

@@ -6,7 +6,7 @@ cd "$(dirname "$0")/.."
 
 # The local provider is part of this project: the clouds' plugins need not be downloaded for it.
 PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION=true pulumi up --yes --stack dev
-python -m benchmark run --stack dev --loads 200 ${DURATION:+--duration "$DURATION"}
+python -m benchmark run --stack dev --loads 200 ${DURATION:+--duration "$DURATION"} && outcome=0 || outcome=$?
 cat <<'END'
 
 Next, to type in this shell:
@@ -16,3 +16,4 @@ Next, to type in this shell:
     python -m benchmark results           # all results so far
     pulumi destroy                        # remove the testbed
 END
+exit "$outcome"
