@@ -123,8 +123,9 @@ def costs(spent: Cost, created_at: datetime) -> str:
     if spent.hourly_usd == 0:
         return "cost: nothing is rented"
     assert spent.so_far_usd is not None
-    text = f"cost: ${spent.hourly_usd:.2f} per hour, about ${spent.so_far_usd:.2f} since {created_at:%F %H:%M} UTC"
-    return text if spent.until_expiry_usd is None else f"{text}, ${spent.until_expiry_usd:.2f} in all when the hosts end"
+    so_far = f"cost: ${spent.hourly_usd:.2f} per hour, about ${spent.so_far_usd:.2f} since {created_at:%F %H:%M} UTC"
+    in_all = spent.until_expiry_usd
+    return so_far if in_all is None else f"{so_far}, ${in_all:.2f} in all when the hosts end"
 
 
 def _not_ready(inventory: Inventory, found: Mapping[str, Condition]) -> Iterator[str]:
