@@ -224,12 +224,11 @@ class Settings(_Model):
     @field_validator("operator_cidrs")
     @classmethod
     def _networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        for text in value:
-            try:
-                ipaddress.ip_network(text)
-            except ValueError as error:
-                raise ValueError(f"{error}; write a network such as 203.0.113.7/32") from None
-        return value
+        """Write each in one way, and once: clouds refuse a rule that is there, and an address without its `/32`."""
+        try:
+            return tuple(dict.fromkeys(str(ipaddress.ip_network(text)) for text in value))
+        except ValueError as error:
+            raise ValueError(f"{error}; write a network such as 203.0.113.7/32") from None
 
     @model_validator(mode="after")
     def _has_hosts(self) -> Settings:

@@ -98,3 +98,12 @@ def test_all_faults_are_told_and_unknown_fields_name_the_nearest() -> None:
     ]
     with pytest.raises(SettingsError, match=r"unknown field .comittee.; docs/settings"):
         parse_settings({"regions": ["a"], "comittee": 3}, "here")
+
+
+def test_the_operators_networks_are_written_in_one_way_and_once() -> None:
+    fields = {"cloud_provider": "vultr", "regions": ["ewr"], "specs": "vc2-4c-8gb"}
+    given = ["203.0.113.7", "203.0.113.7/32", "2001:db8:0::/48"]
+    found = parse_settings({**fields, "operator_cidrs": given}, "file")
+    assert found.operator_cidrs == ("203.0.113.7/32", "2001:db8::/48")
+    with pytest.raises(SettingsError, match=r"has host bits set; write a network such as 203\.0\.113\.7/32"):
+        parse_settings({**fields, "operator_cidrs": ["203.0.113.7/24"]}, "file")
