@@ -13,7 +13,7 @@ from benchmark.settings import Settings
 from stacks.aws_network import AwsNetwork
 from stacks.aws_prices import hourly_price
 from stacks.bootstrap import LOGIN
-from stacks.clouds import CloudHost, CloudRegionArgs, credentials_file, spec_of, total_cost
+from stacks.clouds import CloudHost, CloudRegionArgs, credentials_file, look_up, spec_of, total_cost
 
 HOME_REGION = "us-east-1"
 """Where the provider itself is configured; every resource names its own region. Prices are told here."""
@@ -100,10 +100,9 @@ class AwsRegion(pulumi.ComponentResource):
 
     def _instances(self) -> list[aws.ec2.Instance]:
         args = self._args
-        kind = aws.ec2.get_instance_type_output(instance_type=self._type, region=args.region, opts=self._invoke)
-        self._kind = kind
+        self._kind = kind = self._instance_type()
         if args.region == next(spec.name for spec in args.settings.region_specs if spec.provider == "aws"):
-            kind.burstable_performance_supported.apply(self._warn_of_credits)  # once for all regions
+            kind.apply(self._warn_of_credits)  # once for all regions
         key = aws.ec2.KeyPair(
             f"{self._name}-key",
             public_key=args.public_key.apply(importable),
@@ -111,15 +110,21 @@ class AwsRegion(pulumi.ComponentResource):
             tags=self._network.tags("key"),
             opts=self._child,
         )
-        image: pulumi.Output[str] = kind.supported_architectures.apply(self._image)
+        image: pulumi.Output[str] = kind.apply(lambda known: self._image(known["supportedArchitectures"]))
         subnets = self._network.subnets
         return [
             self._instance(host, image, key.key_name, subnets[index % len(subnets)])
             for index, host in enumerate(args.hosts)
         ]
 
-    def _warn_of_credits(self, burstable: bool | None) -> None:
-        if burstable:
+    def _instance_type(self) -> pulumi.Output[dict[str, Any]]:
+        asked = {"instanceType": self._type, "region": self._args.region}
+        problem = f"AWS did not describe {self._type} in {self._args.region}"
+        remedy = "its keys must allow ec2:DescribeInstanceTypes"
+        return look_up("aws:ec2/getInstanceType:getInstanceType", asked, self._invoke, problem, remedy)
+
+    def _warn_of_credits(self, kind: Mapping[str, Any]) -> None:
+        if kind.get("burstablePerformanceSupported"):
             pulumi.log.warn(
                 f"specs: {self._type} has burstable processors, which are slowed down under load or charged for, about "
                 "$0.05 for each vCPU and hour that hourly_cost_usd does not count; numbers to publish need a type such "
@@ -130,13 +135,16 @@ class AwsRegion(pulumi.ComponentResource):
         """The newest Ubuntu 24.04 LTS for the processor."""
         processor = "arm64" if "arm64" in architectures else "amd64"
         name = f"ubuntu/images/hvm-ssd-gp3/ubuntu-noble-24.04-{processor}-server-*"
-        return aws.ec2.get_ami_output(
-            owners=[CANONICAL],
-            most_recent=True,
-            filters=[aws.ec2.GetAmiFilterArgs(name="name", values=[name])],
-            region=self._args.region,
-            opts=self._invoke,
-        ).id
+        asked = {
+            "owners": [CANONICAL],
+            "mostRecent": True,
+            "filters": [{"name": "name", "values": [name]}],
+            "region": self._args.region,
+        }
+        problem = f"AWS did not tell the newest image of {self._args.region} that is called {name}"
+        remedy = "its keys must allow ec2:DescribeImages"
+        answer = look_up("aws:ec2/getAmi:getAmi", asked, self._invoke, problem, remedy)
+        return answer.apply(lambda image: str(image["id"]))
 
     def _instance(
         self, host: CloudHost, image: pulumi.Output[str], key_name: pulumi.Output[str], subnet: aws.ec2.Subnet
@@ -188,22 +196,13 @@ class AwsRegion(pulumi.ComponentResource):
         now: pulumi.Output[dict[str, Any]] = both.apply(lambda ids: self._look_at(host, ids[0]))
         return pulumi.Output.all(now, host.host_key, self._kind).apply(lambda known: self._host(host, *known))
 
-    async def _look_at(self, host: CloudHost, identity: str) -> dict[str, Any]:
-        """Ask for an instance as the SDK's own function does, which has no hint for one that ended itself."""
+    def _look_at(self, host: CloudHost, identity: str) -> pulumi.Output[dict[str, Any]]:
         asked = {"instanceId": identity, "region": self._args.region}
-        try:
-            function = "aws:ec2/getInstance:getInstance"
-            found: dict[str, Any] = await pulumi.runtime.invoke_async(function, asked, self._invoke)
-            return found
-        except Exception as error:  # the SDK raises no other
-            raise pulumi.RunError(
-                f"{host.name}: AWS does not tell about {identity}: {error}; if it has ended, `pulumi refresh` notices "
-                "and `pulumi up` makes it anew"
-            ) from None
+        problem = f"{host.name}: AWS does not tell about {identity}"
+        remedy = "if it has ended, `pulumi refresh` notices and `pulumi up` makes it anew"
+        return look_up("aws:ec2/getInstance:getInstance", asked, self._invoke, problem, remedy)
 
-    def _host(
-        self, host: CloudHost, now: dict[str, Any], host_key: str, kind: aws.ec2.GetInstanceTypeResult
-    ) -> dict[str, Any]:
+    def _host(self, host: CloudHost, now: Mapping[str, Any], host_key: str, kind: Mapping[str, Any]) -> dict[str, Any]:
         states = {"running": "running", "pending": "booting", "stopped": "stopped"}
         return {
             "name": host.name,
@@ -215,8 +214,8 @@ class AwsRegion(pulumi.ComponentResource):
             "host_key": host_key,
             "role": host.role,
             "state": states.get(now.get("instanceState", ""), "unknown"),
-            "cpus": kind.default_vcpus,
-            "memory_mb": kind.memory_size,
+            "cpus": kind["defaultVcpus"],
+            "memory_mb": kind["memorySize"],
         }
 
 

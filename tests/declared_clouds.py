@@ -35,6 +35,8 @@ class Cloud(Mocks):
     resources: list[MockResourceArgs] = field(default_factory=list)
     calls: list[MockCallArgs] = field(default_factory=list)
     addresses: dict[str, str] = field(default_factory=dict)
+    silent: str = ""
+    """The name of a function that fails, as those of providers do that find nothing or may not ask."""
 
     def new_resource(self, args: MockResourceArgs) -> tuple[str | None, dict[str, Any]]:
         self.resources.append(args)
@@ -55,6 +57,8 @@ class Cloud(Mocks):
     def call(self, args: MockCallArgs) -> tuple[dict[str, Any], list[tuple[str, str]] | None]:
         self.calls.append(args)
         name = args.token.rpartition(":")[2]
+        if name == self.silent:
+            return {}, [("filters", "no results were found")]
         answer = self._answer(name, args.args)
         return answer, [] if answer else [("filters", "Pricing product query not precise enough. Returned 0 elements")]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -276,20 +275,27 @@ class Forgetful(Cloud):
 
 
 def test_a_host_that_ended_long_ago_is_an_error_that_says_how_to_go_on() -> None:
-    def program() -> pulumi.Output[str]:
+    def program() -> pulumi.Output[Any]:
         args = args_of(settings())
-        made = AwsRegion("eu-west-1", args)
+        return AwsRegion("eu-west-1", args)._look_at(args.hosts[1], "i-gone")
 
-        # Asked for by itself: a program that fails half-way leaves tasks behind that disturb the tests after it.
-        async def answer() -> str:
-            with pytest.raises(pulumi.RunError) as refused:
-                await made._look_at(args.hosts[1], "i-gone")
-            return str(refused.value)
+    with pytest.raises(pulumi.RunError, match=r"eu-west-1-1: .* i-gone: .*no matching EC2 .* `pulumi refresh` notices"):
+        declare(program, Forgetful())
 
-        return pulumi.Output.from_input(answer())
 
-    shown = declare(program, Forgetful()).value
-    assert re.search(r"eu-west-1-1: .* i-gone: .*no matching EC2 Instance.* `pulumi refresh` notices", shown)
+@pytest.mark.parametrize(
+    ("function", "said"),
+    [
+        (
+            "getInstanceType",
+            r"AWS did not describe m5d\.2xlarge in eu-west-1: .*; its keys must allow ec2:DescribeInst",
+        ),
+        ("getAmi", r"the newest image of eu-west-1 that is called ubuntu/.*; its keys must allow ec2:DescribeImages"),
+    ],
+)
+def test_what_the_keys_may_not_ask_is_said_plainly(function: str, said: str) -> None:
+    with pytest.raises(pulumi.RunError, match=said):
+        region(settings(), Cloud(silent=function))
 
 
 def test_spot_hosts_are_asked_for_and_cannot_be_stopped() -> None:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pulumi
 import pytest
 from declared_clouds import OPERATOR, OPERATOR_KEY, Cloud, Declared, args_of, declare
-from pulumi.runtime.mocks import MockCallArgs, MockMonitor
+from pulumi.runtime.mocks import MockMonitor
 
 from benchmark.errors import SettingsError
 from benchmark.inventory import Host
@@ -40,17 +39,6 @@ def region(wanted: Settings, peers: int = 0, cloud: Cloud | None = None, **args:
         return pulumi.Output.all(hosts=pulumi.Output.all(*made.hosts), cost=made.hourly_cost_usd)
 
     return declare(program, cloud)
-
-
-@dataclass
-class Silent(Cloud):
-    """Clouds one of whose functions fails, as that of the provider does for what Vultr does not list."""
-
-    function: str = ""
-
-    def call(self, args: MockCallArgs) -> tuple[dict[str, Any], list[tuple[str, str]] | None]:
-        fails = args.token.endswith(f":{self.function}")
-        return ({}, [("filters", "no results were found")]) if fails else super().call(args)
 
 
 def rules(declared: Declared) -> list[tuple[str, str, str]]:
@@ -121,6 +109,31 @@ def test_with_more_hosts_ssh_stays_closed_and_the_hosts_guard_the_rest(caplog: p
     assert sorted(found) == sorted([("tcp", "22", OPERATOR), *((*rule, "0.0.0.0/0") for rule in open_to_all)])
 
 
+def test_operators_that_do_not_fit_into_a_group_are_refused_before_anything_is_made() -> None:
+    networks = [f"198.51.100.{number}/32" for number in range(47)]
+    assert len(region(settings(operator_cidrs=networks[:46])).of_type("FirewallRule")) == 50
+    with pytest.raises(SettingsError, match=r"found 47 networks, expected at most 46: .* wider"):
+        region(settings(operator_cidrs=networks))
+    public = settings(operator_cidrs=networks[:24], grafana_public=True)
+    with pytest.raises(SettingsError, match=r"found 24 networks, expected at most 23: "):
+        region(public)
+    region(public, monitoring=False)
+    region(settings(operator_cidrs=networks, specs="vbm-4c-32gb"))  # which has no group
+
+
+def test_the_link_to_a_servers_console_is_a_secret(monkeypatch: pytest.MonkeyPatch) -> None:
+    secret: dict[str, list[str]] = {}
+    register = MockMonitor.RegisterResource
+
+    def noted(monitor: MockMonitor, request: Any) -> Any:
+        secret[request.name] = list(request.additionalSecretOutputs)
+        return register(monitor, request)
+
+    monkeypatch.setattr(MockMonitor, "RegisterResource", noted)
+    region(settings())
+    assert {"kvm", "defaultPassword"} <= set(secret["ewr-0"])
+
+
 def test_a_peer_without_an_address_lets_in_nobody() -> None:
     def program() -> pulumi.Output[Any]:
         made = VultrRegion("ewr", args_of(settings()))
@@ -186,17 +199,16 @@ def test_a_price_of_nothing_is_unknown() -> None:
 def test_servers_of_a_plan_that_is_listed_no_more_are_declared_and_their_price_is_unknown(
     plan: str, function: str, kind: str, listed: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    declared = region(settings(specs=plan), cloud=Silent(function=function))
+    declared = region(settings(specs=plan), cloud=Cloud(silent=function))
     assert declared.value["cost"] is None
     assert {server["plan"] for server in declared.of_type(kind).values()} == {plan}
-    (warning,) = [record.getMessage() for record in caplog.records]
-    assert warning.startswith(f"the price of {plan} (see https://api.vultr.com/{listed}) is unknown: ")
-    assert "no results were found" in warning
+    assert f"the price of {plan} (see https://api.vultr.com/{listed}) is unknown: " in caplog.text
+    assert caplog.text.count("no results were found") == 1
 
 
 def test_without_a_system_the_program_ends_with_a_plain_message() -> None:
     with pytest.raises(pulumi.RunError, match=r"its Ubuntu 24\.04 LTS x64: .*no results.*; https://my\.vultr\.com"):
-        region(settings(), cloud=Silent(function="getOs"))
+        region(settings(), cloud=Cloud(silent="getOs"))
 
 
 def test_the_operators_key_is_uploaded() -> None:
