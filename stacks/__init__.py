@@ -52,7 +52,7 @@ class Region(Protocol):
     """Of the first host, where it runs a Grafana that listens in public; a secret."""
 
     def admit(self, addresses: Mapping[str, pulumi.Input[str]]) -> None:
-        """Let in the hosts with these names and addresses: all of the testbed."""
+        """Let in the hosts with these names and addresses: all of the testbed, but for those without an address."""
 
 
 class CreationProvider(ResourceProvider):

@@ -72,7 +72,7 @@ class AwsRegion(pulumi.ComponentResource):
         self.register_outputs({"hosts": self.hosts, "hourly_cost_usd": self.hourly_cost_usd})
 
     def admit(self, addresses: Mapping[str, pulumi.Input[str]]) -> None:
-        """Let in every host of the testbed by its address; see `CloudRegion.admit`."""
+        """Let in every host of the testbed by its address; see `stacks.Region`."""
         self._network.admit(addresses)
 
     def _offering_zones(self) -> list[str]:

@@ -55,7 +55,7 @@ class AwsNetwork:
         return {**self._args.tags, "Name": f"{self._args.settings.testbed_id}-{self._args.region}-{purpose}"}
 
     def admit(self, addresses: Mapping[str, pulumi.Input[str]]) -> None:
-        """Let in every host of the testbed by its address; see `CloudRegion.admit`."""
+        """Let in every host of the testbed by its address; see `stacks.Region`."""
         every = list(addresses.values())
         for index, group in enumerate(self.groups[1:]):
             some = every[index * RULES_PER_GROUP : (index + 1) * RULES_PER_GROUP]

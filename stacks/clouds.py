@@ -1,6 +1,6 @@
 """What regions of all clouds have in common: what they are asked for, what they give back, what is checked before.
 
-`AwsRegion` and `VultrRegion` take a `CloudRegionArgs` and have the attributes of `CloudRegion`. A host's peers are
+`AwsRegion` and `VultrRegion` take a `CloudRegionArgs` and are a `stacks.Region`. A host's peers are
 known only when all hosts of all regions exist, so `admit` is called last, with every address of the testbed.
 """
 
@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import ip_network
 from pathlib import Path
-from typing import Any, NoReturn, Protocol, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 import pulumi
 
@@ -58,20 +58,6 @@ class CloudRegionArgs:
     def grafana_password(self) -> pulumi.Output[str] | None:
         """The password of the region's Grafana, if one listens in public; a secret."""
         return self.hosts[0].grafana_password
-
-
-class CloudRegion(Protocol):
-    """What a region of a cloud gives back."""
-
-    hosts: list[pulumi.Output[dict[str, Any]]]
-    """For each host the fields of `benchmark.inventory.Host`."""
-    hourly_cost_usd: pulumi.Output[float | None]
-    """Sum over the region's hosts; None if a price is unknown."""
-    grafana_password: pulumi.Output[str] | None
-    """Of the first host, where it runs a Grafana that listens in public; a secret."""
-
-    def admit(self, addresses: Mapping[str, pulumi.Input[str]]) -> None:
-        """Let in these hosts, by name; those with an empty address, as stopped ones have, are left out."""
 
 
 def cloud_region_args(

@@ -74,7 +74,7 @@ class VultrRegion(pulumi.ComponentResource):
         self.register_outputs({"hosts": self.hosts, "hourly_cost_usd": self.hourly_cost_usd})
 
     def admit(self, addresses: Mapping[str, pulumi.Input[str]]) -> None:
-        """Let in every host of the testbed by its address; see `CloudRegion.admit`."""
+        """Let in every host of the testbed by its address; see `stacks.Region`."""
         if self._group is None:
             return
         if self._rules_left() < len(_PEER_PORTS) * len(addresses):
