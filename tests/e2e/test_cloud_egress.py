@@ -1,0 +1,36 @@
+"""Hosts on AWS send to where their security groups let them, and answer whom they let in."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+
+import pytest
+from emulated_clouds import ONE_AWS_HOST, Clouds, connects, emulated_clouds
+
+pytestmark = pytest.mark.e2e
+
+
+@pytest.fixture(scope="module")
+def clouds(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clouds]:
+    with emulated_clouds(tmp_path_factory.mktemp("egress"), "egress", ONE_AWS_HOST) as made:
+        made.stack.up()
+        made.wait_until_ready()
+        yield made
+
+
+def test_a_host_sends_for_as_long_as_its_rule_stands(clouds: Clouds) -> None:
+    (machine,) = clouds.machines.values()
+    aws, host = clouds.site.aws, clouds.only_host
+    with socket.create_server((clouds.site.network.operator_address, 0)) as server:
+        address, port = server.getsockname()
+        assert connects(machine, address, port)
+        found = aws.ec2("us-east-1", "describe_security_group_rules")["SecurityGroupRules"]
+        (rule,) = [one for one in found if one["IsEgress"] and one["GroupId"] in next(iter(aws.groups.values()))]
+        which = {"GroupId": rule["GroupId"], "SecurityGroupRuleIds": [rule["SecurityGroupRuleId"]]}
+        aws.ec2("us-east-1", "revoke_security_group_egress", **which)
+        aws.enforce()
+        assert not connects(machine, address, port)
+        assert clouds.ssh(host, "hostname") == host.name, "it answers whom it lets in"
+        clouds.stack.up("--refresh")
+        assert connects(machine, address, port)
