@@ -87,17 +87,8 @@ class Testbed:
         holder = (
             f"by {getpass.getuser()}@{socket.gethostname()} (process {os.getpid()}) since {datetime.now(UTC):%F %T} UTC"
         )
-        words = [
-            "exec",
-            "bash",
-            "-c",
-            _LOCK.read_text(),
-            "lock",
-            self.settings.working_dir,
-            holder,
-            str(int(take_over)),
-        ]
-        session = self.fleet.open(join(words[1:]), hosts=[host], deadline=_LOCK_DEADLINE_S).raise_for_failures(
+        words = ["bash", "-c", _LOCK.read_text(), "lock", self.settings.working_dir, holder, str(int(take_over))]
+        session = self.fleet.open(join(words), hosts=[host], deadline=_LOCK_DEADLINE_S).raise_for_failures(
             "cannot lock the testbed:"
         )[host]
         try:
