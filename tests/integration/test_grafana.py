@@ -147,7 +147,9 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 
 
 def test_every_host_is_ready_with_grafana_or_without(site: Site) -> None:
-    assert [read(machine, "state") for machine in site.machines] == ["ready"] * 3
+    for machine in site.machines:
+        said = machine.path("/var/log/cloud-init-output.log").read_text()[-3000:]
+        assert read(machine, "state") == "ready", f"{machine.name}: {said}"
     assert [installed(machine) for machine in site.machines] == [False, True, True]
     assert [read(machine, "warnings") for machine in (site.tunnel, site.public)] == ["", ""]
 
