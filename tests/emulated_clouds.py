@@ -9,6 +9,7 @@ import subprocess
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from unittest import mock
 
@@ -106,15 +107,24 @@ class Clouds:
         found: dict[str, object] = json.loads(max(paths).read_text(encoding="utf-8"))
         return found
 
+    def _lets_in(self, host: Host) -> bool:
+        done: bool = self.try_ssh(host, "true").returncode == 0
+        return done
+
     def wait_until_ready(self) -> None:
         """Wait until every host's first start is over and it lets users in."""
         for host in self.stack.inventory().hosts:
-            wait_for(lambda host=host: reaches(host.address, 22), f"{host.name} answers")
+            wait_for(partial(reaches, host.address, 22), f"{host.name} answers")
         for machine in self.machines.values():
-            wait_for(lambda machine=machine: _state(machine) not in ("", "booting"), f"{machine.name} is set up")
+            wait_for(partial(_is_over, machine), f"{machine.name} is set up")
             assert _state(machine) == "ready", f"{machine.name} is {_state(machine)}: {machine.console[-2000:]}"
         for host in self.stack.inventory().hosts:  # a host that was started again says ready before it lets users in
-            wait_for(lambda host=host: self.try_ssh(host, "true").returncode == 0, f"{host.name} lets users in")
+            wait_for(partial(self._lets_in, host), f"{host.name} lets users in")
+
+
+def _is_over(machine: Machine) -> bool:
+    """Whether a first start is, however it went."""
+    return _state(machine) not in ("", "booting")
 
 
 def _state(machine: Machine) -> str:
@@ -157,8 +167,8 @@ def reaches(address: str, port: int) -> bool:
 
 def connects(machine: Machine, address: str, port: int) -> bool:
     """Whether a machine can connect to an address."""
-    done = machine.enter(["timeout", "1", "bash", "-c", f"exec 3<>/dev/tcp/{address}/{port}"])
-    return done.returncode == 0
+    done: bool = machine.enter(["timeout", "1", "bash", "-c", f"exec 3<>/dev/tcp/{address}/{port}"]).returncode == 0
+    return done
 
 
 @contextmanager

@@ -20,7 +20,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
-from emulators.site import Site  # noqa: E402
+from emulated_clouds import emulated_site  # noqa: E402
 from pulumi_stack import Stack  # noqa: E402
 
 REGIONS = 10
@@ -38,13 +38,10 @@ def resources(output: str) -> int:
 @contextmanager
 def stack_in_clouds(folder: Path, name: str) -> Iterator[Stack]:
     """Give a stack that can be previewed, with settings named on the command line, in emulated clouds of that name."""
-    site = Site(folder, name, ["us-east-1", "ewr"])
-    try:
+    with emulated_site(folder, name) as site:
         stack = Stack(folder / "stack", name)
         stack.environment |= {**site.environment, "OPERATOR_CIDR": site.operator}
         yield stack
-    finally:
-        site.close()
 
 
 def measure(stack: Stack, cloud: str, hosts: int) -> tuple[int, float]:
