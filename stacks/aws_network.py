@@ -19,7 +19,6 @@ import pulumi
 import pulumi_aws as aws
 
 from benchmark.errors import SettingsError
-from benchmark.inventory import GRAFANA_PORT
 from stacks.clouds import CloudRegionArgs
 
 RULES_PER_GROUP = 60
@@ -118,7 +117,7 @@ class AwsNetwork:
                 f"AWS allows {DEFAULT_GROUPS} unless the quota 'Security groups per network interface' is raised"
             )
         groups = [self._security_group("operators")] + [self._security_group(f"peers-{n}") for n in range(peers)]
-        for service, port in self._services().items():
+        for service, port in self._args.operator_ports.items():
             self._admit_operators(groups[0], service, port)
         return groups
 
@@ -143,14 +142,10 @@ class AwsNetwork:
             opts=self._child,
         )
 
-    def _services(self) -> dict[str, int]:
-        public = self._args.settings.grafana_public and any(host.role == "monitoring" for host in self._args.hosts)
-        return {"ssh": 22} | ({"grafana": GRAFANA_PORT} if public else {})
-
     def _check_operators(self) -> None:
         """A group takes as many rules of IPv4 and of IPv6 each."""
         versions = [ipaddress.ip_network(network).version for network in self._args.settings.operator_cidrs]
-        most = RULES_PER_GROUP // len(self._services())
+        most = RULES_PER_GROUP // len(self._args.operator_ports)
         for version in (4, 6):
             found = versions.count(version)
             if found > most:

@@ -16,7 +16,7 @@ from typing import Any, NoReturn, TypeVar
 import pulumi
 
 from benchmark.errors import SettingsError
-from benchmark.inventory import Provider, Role
+from benchmark.inventory import GRAFANA_PORT, Provider, Role
 from benchmark.settings import RegionSpec, Settings
 from stacks.bootstrap import Bootstrap, grafana_password, user_data
 from stacks.keys import SshKey
@@ -53,6 +53,12 @@ class CloudRegionArgs:
     """Put on everything that takes tags."""
     peers: int
     """Hosts of the whole testbed."""
+
+    @property
+    def operator_ports(self) -> dict[str, int]:
+        """The services that operator_cidrs may reach on the region's hosts, and their TCP ports."""
+        public = self.settings.grafana_public and any(host.role == "monitoring" for host in self.hosts)
+        return {"ssh": 22} | ({"grafana": GRAFANA_PORT} if public else {})
 
     @property
     def grafana_password(self) -> pulumi.Output[str] | None:

@@ -21,7 +21,6 @@ import ediri_vultr as vultr
 import pulumi
 
 from benchmark.errors import SettingsError
-from benchmark.inventory import GRAFANA_PORT
 from benchmark.settings import Settings
 from stacks.bootstrap import LOGIN
 from stacks.clouds import CloudHost, CloudRegionArgs, credentials_file, look_up, look_up_price, spec_of, total_cost
@@ -93,25 +92,22 @@ class VultrRegion(pulumi.ComponentResource):
                 self._rule(f"{protocol}-from-{name}", network, protocol, port)
 
     def _rules_left(self) -> int:
-        return RULES_PER_GROUP - SPARE_RULES - len(self._services()) * len(self._args.settings.operator_cidrs)
+        return RULES_PER_GROUP - SPARE_RULES - len(self._args.operator_ports) * len(self._args.settings.operator_cidrs)
 
     def _check_operators(self) -> None:
-        found, most = len(self._args.settings.operator_cidrs), RULES_PER_GROUP - SPARE_RULES
-        if not self._metal and self._rules_left() < 0:
+        found = len(self._args.settings.operator_cidrs)
+        most = (RULES_PER_GROUP - SPARE_RULES) // len(self._args.operator_ports)
+        if not self._metal and found > most:
             raise SettingsError(
-                f"operator_cidrs: found {found} networks, expected at most {most // len(self._services())}: Vultr "
+                f"operator_cidrs: found {found} networks, expected at most {most}: Vultr "
                 f"takes {RULES_PER_GROUP} rules in a firewall group, one for each network and open service; write "
                 "wider networks, such as 203.0.113.0/24"
             )
 
-    def _services(self) -> dict[str, int]:
-        public = self._args.settings.grafana_public and any(host.role == "monitoring" for host in self._args.hosts)
-        return {"ssh": 22} | ({"grafana": GRAFANA_PORT} if public else {})
-
     def _firewall_group(self) -> vultr.FirewallGroup:
         description = f"testbed {self._args.settings.testbed_id}, {self._args.region}"
         self._group = group = vultr.FirewallGroup(f"{self._name}-firewall", description=description, opts=self._child)
-        for service, port in self._services().items():
+        for service, port in self._args.operator_ports.items():
             for network in self._args.settings.operator_cidrs:
                 self._rule(f"{service}-from-{network}", network, "tcp", str(port))
         return group
