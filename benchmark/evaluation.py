@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from benchmark.host_usage import by_machine, host_usage
+from benchmark.inventory import Host
 from benchmark.logs import LogReport
 from benchmark.measurements import Measurement, measure
-from benchmark.monitoring import Prometheus, Series
+from benchmark.monitoring import Prometheus, Series, identities
 from benchmark.placement import endpoints
 from benchmark.probe import Facts
 from benchmark.protocols import Plan, Process, Protocol
@@ -39,16 +40,23 @@ class Evidence:
 
 
 def fetch(
-    prometheus: Prometheus, protocol: Protocol, processes: Sequence[Process], begin: float, end: float
+    prometheus: Prometheus,
+    protocol: Protocol,
+    hosts: Sequence[Host],
+    processes: Sequence[Process],
+    begin: float,
+    end: float,
 ) -> list[Series]:
-    """Return the raw samples of a run's hosts, nodes and clients from its first load to its end (unix s)."""
+    """Return the raw samples of a run's hosts, nodes and clients from its first load to its end (unix s).
+
+    What is scraped of others is left out: of a run that ended a second ago, on other hosts or at former addresses.
+    """
     names = ["process_.*", protocol.leader_metric, *protocol.metrics.names]
     nodes = f'{{job="node",__name__=~"{"|".join(name for name in names if name)}"}}'
     selectors = ['{job="client"}', _HOST_METRICS, nodes, "up"]
     found = [series for selector in selectors for series in prometheus.samples(selector, begin - 1, end)]
-    # A run that ended a second ago may have been scraped within that second, on other hosts.
-    ours = {(endpoint.job, endpoint.host) for endpoint in endpoints(processes)}
-    return [s for s in found if s.labels["job"] == "host" or (s.labels["job"], s.labels["host"]) in ours]
+    ours = identities(hosts, endpoints(processes))
+    return [s for s in found if (s.labels["job"], s.labels["host"], s.labels["instance"]) in ours]
 
 
 def evaluate(protocol: Protocol, plan: Plan, identity: Identity, evidence: Evidence) -> Summary:

@@ -104,6 +104,17 @@ def scraped_at(host: Host, port: int) -> str:
     return f"[{host.address}]:{port}" if ":" in host.address else f"{host.address}:{port}"
 
 
+def identities(hosts: Iterable[Host], endpoints: Iterable[Endpoint]) -> set[tuple[str, str, str]]:
+    """Return the (job, host, address) of the targets of a run, by which its series are told from all others.
+
+    Hosts that were stopped may come back with each other's addresses, and until Prometheus has read the new targets it
+    scrapes them under the names that these addresses had.
+    """
+    by_name = {host.name: host for host in hosts}
+    found = {("host", host.name, scraped_at(host, NODE_EXPORTER_PORT)) for host in by_name.values()}
+    return found | {(one.job, one.host, scraped_at(by_name[one.host], one.port)) for one in endpoints}
+
+
 def _target(host: Host, job: Job, port: int, path: str = "/metrics") -> dict[str, Any]:
     labels = {"job": job, "host": host.name, "region": host.region, "role": host.role}
     if path != "/metrics":

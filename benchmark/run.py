@@ -21,7 +21,7 @@ from benchmark.events import Events
 from benchmark.inventory import MARKS_FILE
 from benchmark.logs import LogReport, collect_command, collected, parse_report, script
 from benchmark.manifest import manifest
-from benchmark.monitoring import Mark, Series, marks, scraped_at, write_samples
+from benchmark.monitoring import Mark, Series, identities, marks, write_samples
 from benchmark.placement import endpoints
 from benchmark.prepare import Prepared
 from benchmark.protocols import Plan, Process
@@ -190,8 +190,8 @@ class Run:
 
     def _wait_scraped(self, supervised: Supervision) -> None:
         """Wait until Prometheus has a sample of every node and client of this run."""
-        hosts = self.testbed.inventory.host
-        wanted = {(e.job, e.host, scraped_at(hosts(e.host), e.port)) for e in endpoints(self.processes)}
+        targets = identities(self.testbed.inventory.hosts, endpoints(self.processes))
+        wanted = {target for target in targets if target[0] != "host"}
         since = max(life.started or 0.0 for life in supervised.lives.values())
         deadline = time.monotonic() + _SCRAPE_DEADLINE_S
         while missing := wanted - self.prepared.prometheus.scraped(since):
@@ -221,7 +221,8 @@ class Run:
         """Bring samples and logs home and sum them up."""
         with self.events.phase("collect"):
             begin, end = self.times["load"], self.times["end"]
-            series = fetch(self.prepared.prometheus, self.request.protocol, self.processes, begin, end)
+            hosts = self.testbed.inventory.hosts
+            series = fetch(self.prepared.prometheus, self.request.protocol, hosts, self.processes, begin, end)
             self.warm_up = self._cut(series)
             write_samples(self.folder.path / SAMPLES, series)
             logs = self._collect_logs()

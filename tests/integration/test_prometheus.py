@@ -25,10 +25,13 @@ from typing import Any, TypeVar
 
 import pytest
 
-from benchmark import monitoring
+from benchmark import monitoring, placement
 from benchmark.errors import InfrastructureError
+from benchmark.evaluation import fetch
 from benchmark.inventory import PROMETHEUS_PORT, TARGETS_DIRECTORY, Host
-from benchmark.monitoring import Endpoint, Mark, Prometheus, marks, scraped_at, targets
+from benchmark.monitoring import Endpoint, Mark, Prometheus, identities, marks, scraped_at, targets
+from benchmark.protocols import Process
+from benchmark.protocols.etcd import Etcd, EtcdClient, EtcdNode
 from stacks.monitoring import CONFIG_FILE, DASHBOARDS, STORAGE, monitoring_files, prometheus_arguments
 
 pytestmark = pytest.mark.integration
@@ -335,6 +338,34 @@ def test_a_host_that_was_stopped_and_has_another_address_is_scraped(tmp_path: Pa
                 running.write(targets([there], [Endpoint(there.name, machine.port, "node", "/node/metrics")]))
                 wanted = {("node", there.name, scraped_at(there, machine.port))}
                 wait_for(partial(_includes, client, time.time(), wanted), f"scraped at {address}")
+
+
+def test_hosts_that_came_back_with_each_other_s_addresses_are_not_taken_for_one_another(tmp_path: Path) -> None:
+    first, second = HOSTS[:2]
+    swapped = [
+        first.model_copy(update={"address": second.address}),
+        second.model_copy(update={"address": first.address}),
+    ]
+    begin = time.time()
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        serving() as machine,
+        prometheus(tmp_path) as url,
+        Prometheus(url) as client,
+    ):
+        patch.setattr(monitoring, "NODE_EXPORTER_PORT", machine.port)
+        running = Scraped(url, client, machine, tmp_path / "targets")
+        for hosts in ([first, second], swapped):  # the former are still scraped when the run's clients start
+            clients = [
+                Process(f"client-{one.name}", "client", one, (), metrics_port=machine.port, metrics_path="/client")
+                for one in hosts
+            ]
+            running.write(targets(hosts, placement.endpoints(clients)))
+            wanted = identities(hosts, placement.endpoints(clients))
+            wait_for(partial(_includes, client, time.time(), wanted), "scraped under their names")
+        found = fetch(client, Etcd(EtcdNode(), EtcdClient()), swapped, clients, begin, time.time())
+    assert {(one.labels["job"], one.labels["host"], one.labels["instance"]) for one in found} == wanted
+    assert {"up", "submitted", "node_load1"} <= {one.metric for one in found}
 
 
 def test_progress_agrees_with_what_the_clients_do(scraped: Scraped) -> None:
