@@ -31,7 +31,7 @@ def run_search(
         if search.next_step().load_tps is None:
             tell("step", text=f"nothing to do: search {search.search_id} has ended")
         else:
-            bench.announce(request)
+            bench.announce(request, 1)
         while (step := search.next_step()).load_tps is not None:
             taken = folder.open_step(step.load_tps)
             tell("step", text=f"step {len(search.steps)}: {step.load_tps} tx/s ({step.reason})")

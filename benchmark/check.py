@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 from benchmark import machine_setup, probe
@@ -26,6 +27,8 @@ class Check:
     facts: Mapping[str, Facts]
     clocks: Mapping[str, Clock]
     problems: Mapping[str, str]
+    ends: Mapping[str, datetime]
+    """When the hosts that do so end themselves."""
 
     def to_dict(self) -> dict[str, Any]:
         """For `--json`."""
@@ -36,6 +39,7 @@ class Check:
                 "free_disk_mb": fact.disk_free_mb,
                 "left_over": fact.left_over,
                 "rtt_ms": dict(fact.rtt_ms),
+                "expires_at": self.ends[name].isoformat() if name in self.ends else None,
                 "problem": self.problems.get(name),
             }
             for name, fact in self.facts.items()
@@ -50,7 +54,7 @@ def check_testbed(
     `tell` is told what is waited for.
     """
     plan = place(testbed.inventory, type(protocol), len(testbed.running), committee)
-    testbed.make_ready(tell)
+    ends = testbed.make_ready(tell)
     facts = testbed.probe(clean=False)
     sessions = testbed.fleet.open(
         _CLOCK_COMMAND, hosts=[host.name for host in testbed.running], deadline=_CLOCK_DEADLINE_S
@@ -63,4 +67,7 @@ def check_testbed(
     found = {name: probe.problems(fact, wanted.get(name, ())) for name, fact in facts.items()}
     for name, problem in machine_setup.problems(testbed).items():
         found[name].append(problem)
-    return Check(facts, clocks, {name: "; ".join(texts) for name, texts in found.items() if texts})
+    for name, end in ends.items():
+        if end <= datetime.now(UTC):
+            found[name].append("its time is over; `python -m benchmark extend 4h` gives it more")
+    return Check(facts, clocks, {name: "; ".join(texts) for name, texts in found.items() if texts}, ends)

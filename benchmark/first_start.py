@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from benchmark.errors import HostError
 from benchmark.inventory import Host
@@ -11,6 +13,10 @@ from benchmark.remote import Completed, Fleet, Results
 
 FOLDER = "/var/lib/geobench"
 """Where a host keeps what its first start has come to (assets/bootstrap.sh)."""
+PARAMETERS = "/etc/geobench/bootstrap.env"
+"""What it was made with, as variables of a shell."""
+PROMETHEUS_CONFIG = "/etc/prometheus/prometheus.yml"
+LOCAL_DISKS = "/dev/disk/by-id/nvme-Amazon_EC2_NVMe_Instance_Storage_*"
 NO_LOGIN = "System is booting up"
 """systemd's word to those who log in too early, by way of pam_nologin(8)."""
 
@@ -28,46 +34,91 @@ _LATE = (
 )
 
 
+@dataclass(frozen=True)
+class Report:
+    """What a cloud host says of itself."""
+
+    state: str = "booting"
+    """`ready`, `booting`, or `failed: REASON`."""
+    expires_at: datetime | None = None
+    """When it ends itself."""
+    warnings: tuple[str, ...] = ()
+    """What its first start could not do, though it is of use without."""
+    local_disk: str | None = None
+    """The folder that its local disk was set up for; empty if it was not to be used, None if there is none."""
+    scrape_interval_ms: int | None = None
+    """Of its Prometheus; None where it has none."""
+
+
+def look() -> str:
+    """Return the command that has a host say what `parse` reads; what is missing is left out."""
+    return (
+        f"exec 2>/dev/null; cd {FOLDER} && {{ sed -n '1s/^/state /p' state; sed -n '1s/^/end /p' expires_at; "
+        "sed 's/^/warning /' warnings; }; "
+        f'if ls {LOCAL_DISKS} >/dev/null && . {PARAMETERS}; then [ "$NVME" = yes ] || WORKING_DIR=; '
+        'echo "disk $WORKING_DIR"; fi; '
+        f"sed -n 's/^  scrape_interval: \\([0-9]*\\)ms$/interval \\1/p' {PROMETHEUS_CONFIG}; true"
+    )
+
+
+def parse(text: str) -> Report:
+    """Read what the command of `look` printed."""
+    said: dict[str, list[str]] = {}
+    for line in text.splitlines():
+        kind, _, value = line.partition(" ")
+        said.setdefault(kind, []).append(value)
+    end, interval = said.get("end", [""])[0], said.get("interval", [""])[0]
+    return Report(
+        state=said.get("state", ["booting"])[0],
+        expires_at=datetime.fromtimestamp(int(end), UTC) if end.isdecimal() else None,
+        warnings=tuple(said.get("warning", [])),
+        local_disk=said["disk"][0] if "disk" in said else None,
+        scrape_interval_ms=int(interval) if interval.isdecimal() else None,
+    )
+
+
 def is_rented(host: Host) -> bool:
     """Whether a host is of a cloud: it sets itself up at its first start, and ends itself when its time is over."""
     return host.provider in ("aws", "vultr")
 
 
-def connect(fleet: Fleet, hosts: Sequence[Host], tell: Callable[[str], None]) -> Results[None]:
+def connect(
+    fleet: Fleet, hosts: Sequence[Host], tell: Callable[[str], None]
+) -> tuple[Results[None], dict[str, Report]]:
     """Connect to hosts and wait until the first start of those of clouds is over; `tell` is told who is waited for.
 
-    Where some are of clouds, hosts have a minute to answer: they are reached soon after they were created. The results
-    name those that do not. Raises HostError where a first start failed, or takes more than ten minutes.
+    Returns who was reached, and what those of clouds say. Where some are of clouds, hosts have a minute to answer: they
+    are reached soon after they were created. Raises HostError where a first start failed, or takes more than ten
+    minutes.
     """
     deadline = time.monotonic() + _WAIT_S
     patience = _ANSWER_S if any(is_rented(host) for host in hosts) else 0.0
     told = False
     while True:
         opened = fleet.connect([host.name for host in hosts], patience)
-        states = _states(fleet, [host.name for host in hosts if is_rented(host) and host.name in opened.ok])
+        reports = _reports(fleet, [host.name for host in hosts if is_rented(host) and host.name in opened.ok])
+        states = {name: report.state for name, report in reports.items()}
         states |= {name: reason for name, reason in opened.failed.items() if NO_LOGIN in reason}
         if failed := {name: state for name, state in states.items() if state.startswith("failed")}:
             raise HostError(_FAILED, failed)
         booting = {name: state for name, state in states.items() if state != "ready"}
         if not booting:
-            return opened
+            return opened, reports
         if time.monotonic() > deadline:
             raise HostError(_LATE, booting)
         if not told:
-            tell(f"waiting for hosts that still set themselves up: {_listed(booting)}")
+            tell(f"waiting for hosts that still set themselves up: {listed(booting)}")
             told, patience = True, 0.0
         time.sleep(_POLL_S)
 
 
-def _states(fleet: Fleet, names: Sequence[str]) -> dict[str, str]:
-    """Ask hosts what their first start has come to: `ready`, `booting`, or `failed: REASON`."""
-    look = f"head -n 1 {FOLDER}/state 2>/dev/null || true"
-    answers: Results[Completed] = fleet.run(look, hosts=names, deadline=_DEADLINE_S) if names else Results()
+def _reports(fleet: Fleet, names: Sequence[str]) -> dict[str, Report]:
+    answers: Results[Completed] = fleet.run(look(), hosts=names, deadline=_DEADLINE_S) if names else Results()
     answered = answers.raise_for_failures("hosts do not say whether they are ready:")
-    return {name: answer.stdout.strip() or "booting" for name, answer in answered.items()}
+    return {name: parse(answer.stdout) for name, answer in answered.items()}
 
 
-def _listed(names: Iterable[str]) -> str:
+def listed(names: Iterable[str]) -> str:
     """The first few names, and how many more there are."""
     first, more = list(names)[:5], list(names)[5:]
     return ", ".join(first) + (f" and {len(more)} more" if more else "")

@@ -6,13 +6,14 @@ inventory's, which knows only what was planned.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
-from benchmark.errors import HostError
-from benchmark.first_start import FOLDER, NO_LOGIN, is_rented
+from benchmark.errors import HostError, UsageError
+from benchmark.first_start import NO_LOGIN, Report, is_rented, look, parse
 from benchmark.inventory import Host, Inventory
 from benchmark.testbed import Testbed
 
@@ -57,14 +58,12 @@ def conditions(testbed: Testbed, now: datetime) -> dict[str, Condition]:
     """Ask every host for its condition: a connection to each, and on cloud hosts one command."""
     reached = testbed.fleet.connect([host.name for host in testbed.running if host.address])
     asked = [name for name in reached.ok if is_rented(testbed.inventory.host(name))]
-    # Two lines, whatever is missing: what the first start has come to, and when the host ends itself; then warnings.
-    look = f"cd {FOLDER}; for f in state expires_at; do head -n 1 $f 2>/dev/null || echo; done; cat warnings || true"
-    answers = testbed.fleet.run(look, hosts=asked, deadline=_DEADLINE_S) if asked else None
+    answers = testbed.fleet.run(look(), hosts=asked, deadline=_DEADLINE_S) if asked else None
     failed = {**reached.failed, **(answers.failed if answers else {})}
     found: dict[str, Condition] = {}
     for host in testbed.inventory.hosts:
         if answers and host.name in answers.ok:
-            found[host.name] = answered(answers.ok[host.name].stdout, now)
+            found[host.name] = answered(parse(answers.ok[host.name].stdout), now)
         elif host.name in reached.ok and host.name not in failed:
             found[host.name] = Condition("ready")
         else:
@@ -72,15 +71,13 @@ def conditions(testbed: Testbed, now: datetime) -> dict[str, Condition]:
     return found
 
 
-def answered(text: str, now: datetime) -> Condition:
-    """Read what a cloud host answered: its state's line, the second of its end, either may be empty, and warnings."""
-    word, end, *warnings = [*text.split("\n"), ""]
-    expires_at = datetime.fromtimestamp(int(end), UTC) if end.strip().isdecimal() else None
-    if expires_at and expires_at <= now:
-        return Condition("expired", expires_at)
-    if word.startswith("failed"):
-        return Condition("failed", expires_at, word.removeprefix("failed:").strip())
-    return Condition("ready" if word == "ready" else "booting", expires_at, warnings=tuple(filter(None, warnings)))
+def answered(said: Report, now: datetime) -> Condition:
+    """What to think of a cloud host that answers."""
+    if said.expires_at and said.expires_at <= now:
+        return Condition("expired", said.expires_at)
+    if said.state.startswith("failed"):
+        return Condition("failed", said.expires_at, said.state.removeprefix("failed:").strip())
+    return Condition("ready" if said.state == "ready" else "booting", said.expires_at, warnings=said.warnings)
 
 
 def silent(host: Host, reason: str, inventory: Inventory, now: datetime) -> Condition:
@@ -107,6 +104,31 @@ def _cost(hourly: float | None, since: datetime, until: datetime | None) -> floa
     if hourly is None or until is None:
         return None
     return hourly * max(0.0, (until - since) / timedelta(hours=1))
+
+
+def check_time_left(ends: Mapping[str, datetime], seconds: float, now: datetime) -> None:
+    """Raise UsageError if a host ends itself within `seconds` from now, in the middle of what is to come."""
+    if not ends:
+        return
+    name, end = min(ends.items(), key=lambda each: each[1])
+    if end < now + timedelta(seconds=seconds):
+        hours = math.ceil((seconds - (end - now).total_seconds()) / 3600) + 1
+        raise UsageError(
+            f"the runs take at least {span(timedelta(seconds=seconds))}, but {name} ends itself {when(end, now)}; "
+            f"`python -m benchmark extend {hours}h` gives all hosts more time"
+        )
+
+
+def when(moment: datetime, now: datetime) -> str:
+    """Write a moment with the time from now until then, in hours and minutes."""
+    between = span(abs(moment - now))
+    return f"at {moment:%F %H:%M} UTC ({f'in {between}' if moment >= now else f'{between} ago'})"
+
+
+def span(time: timedelta) -> str:
+    """Write a time in hours and minutes."""
+    minutes = round(time / timedelta(minutes=1))
+    return f"{minutes // 60}h{minutes % 60:02d}m"
 
 
 def extend(testbed: Testbed, by: timedelta, now: datetime) -> Extended:

@@ -6,11 +6,13 @@ import dataclasses
 import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
+from datetime import UTC, datetime
 from types import TracebackType
 
 from benchmark.errors import InfrastructureError, LockedError, SystemFailure, UsageError
 from benchmark.events import Events, Observer
 from benchmark.journal import Attempt, Slot, SweepFolder
+from benchmark.lifetime import check_time_left
 from benchmark.load_profile import load_profile
 from benchmark.placement import place
 from benchmark.prepare import Prepared, prepare
@@ -41,6 +43,7 @@ class Bench:
         self._held = ExitStack()
         self._way = ExitStack()
         self._ready: tuple[Request, Prepared] | None = None
+        self._least_s = 0.0
         self._connected = self._fresh = False
 
     def __enter__(self) -> Bench:
@@ -66,10 +69,11 @@ class Bench:
             raise UsageError(f"{protocol.name} makes a constant load only, found profile {request.profile!r}")
         return dataclasses.replace(plan, duration_s=request.warm_up_s + request.duration_s, profile=profile)
 
-    def announce(self, request: Request) -> None:
-        """Tell what will be run; UsageError where it cannot be, before anything is touched."""
+    def announce(self, request: Request, runs: int) -> None:
+        """Tell what will be run, `runs` times in all; UsageError where it cannot be, before anything is touched."""
         plans = [self.plan(request, load) for load in request.loads]
         testbed_id = self.testbed.inventory.testbed_id
+        self._least_s += runs * _seconds(request)
         self.events.tell("plan", plans=plans, testbed=testbed_id, protocol=request.protocol.name)
 
     def ready(self, request: Request) -> Prepared:
@@ -78,7 +82,8 @@ class Bench:
             return self._ready[1]
         if not self._connected:
             with self.events.phase("connect"):
-                self.testbed.make_ready(lambda text: self.events.tell("step", text=text))
+                ends = self.testbed.make_ready(lambda text: self.events.tell("step", text=text))
+                check_time_left(ends, self._least_s, datetime.now(UTC))
                 self._held.enter_context(self.testbed.lock())
             self._connected = True
         self._way.close()
@@ -105,10 +110,17 @@ class Bench:
             plan = dataclasses.replace(self.plan(request, load), rtt_ms=prepared.rtt_ms)
             run = Run(self.testbed, request, plan, prepared, own)
             begin(run.identity.run_id)
-            return run.execute()
+            summary = run.execute()
+            self._least_s -= _seconds(request)
+            return summary
         except InfrastructureError:
             self.close()
             raise
+
+
+def _seconds(request: Request) -> float:
+    """How long one run takes at least."""
+    return request.warm_up_s + request.duration_s
 
 
 def run_benchmark(testbed: Testbed, request: Request, observer: Observer, began: float) -> list[Summary]:
@@ -118,7 +130,7 @@ def run_benchmark(testbed: Testbed, request: Request, observer: Observer, began:
     Interrupted later.
     """
     with Bench(testbed, observer, began) as bench:
-        bench.announce(request)
+        bench.announce(request, len(request.loads))
         return [bench.run(request, load) for load in request.loads]
 
 
@@ -137,9 +149,9 @@ def run_sweep(
     """
     folder.settle()
     with Bench(testbed, observer, began) as bench:
-        for request in requests.values():
-            bench.announce(request)
         slots = folder.journal.slots
+        for arm, request in requests.items():
+            bench.announce(request, sum(slot.arm == arm and not slot.done for slot in slots))
         for number, slot in enumerate(slots, 1):
             if slot.done:
                 continue

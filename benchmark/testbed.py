@@ -14,7 +14,7 @@ from ipaddress import ip_address
 from pathlib import Path
 from shlex import join
 
-from benchmark import first_start
+from benchmark import changed_settings, first_start
 from benchmark import probe as probing
 from benchmark.artifacts import packages as debian
 from benchmark.errors import HostError, LockedError, UsageError
@@ -47,16 +47,20 @@ class Testbed:
         """Open a connection to every running host; HostError names those that cannot be reached."""
         self._all_reached(self.fleet.connect([host.name for host in self.running]))
 
-    def make_ready(self, tell: Callable[[str], None]) -> None:
-        """Connect to every running host, wait until all are set up, and have their firewalls let in each other.
+    def make_ready(self, tell: Callable[[str], None]) -> dict[str, datetime]:
+        """Connect to every running host, wait until all are set up, and have them follow the settings.
 
-        `tell` is told who is waited for. HostError names those that cannot be reached or did not set themselves up. The
-        others keep out the address of a host that is lost: it may be somebody else's by now.
+        Their firewalls let in each other, and Prometheus scrapes as often as it should. Returns when the hosts end
+        themselves, by name, for those that do; `tell` is told who is waited for. HostError names those that cannot be
+        reached or did not set themselves up: the others keep out the address of a host that is lost, which may be
+        somebody else's by now. SettingsError where hosts were made for other settings.
         """
-        opened = first_start.connect(self.fleet, self.running, tell)
+        opened, reports = first_start.connect(self.fleet, self.running, tell)
         admitted = self._admit([host for host in self.running if host.name in opened.ok])
         self._all_reached(opened)
         admitted.raise_for_failures("cannot open the firewalls of hosts to each other:")
+        changed_settings.follow(self.fleet, self.settings, reports, tell)
+        return {name: report.expires_at for name, report in reports.items() if report.expires_at}
 
     def _all_reached(self, opened: Results[None]) -> None:
         remedy = lost_hosts_advice(self.inventory.host(name) for name in opened.failed)

@@ -41,7 +41,7 @@ class Bench:
     def __exit__(self, *_: object) -> None:
         pass
 
-    def announce(self, request: object) -> None:
+    def announce(self, request: object, runs: int) -> None:
         pass
 
     def ready(self, request: object) -> Any:

@@ -105,7 +105,7 @@ class JudgedBench:
     def __exit__(self, *_: object) -> None:
         pass
 
-    def announce(self, request: object) -> None:
+    def announce(self, request: object, runs: int) -> None:
         pass
 
     def ready(self, request: object) -> SimpleNamespace:

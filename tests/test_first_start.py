@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import threading
-from datetime import timedelta
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from hosts import inventory
 from sshd import USER, Sshd
+from test_bootstrap import MONITORING, files
 
 from benchmark import first_start
 from benchmark.errors import HostError
+from benchmark.first_start import Report, parse
 from benchmark.inventory import Host
 from benchmark.remote import Fleet
 
@@ -23,7 +26,7 @@ def hosts(server: Sshd, **providers: str) -> list[Host]:
 def connected(server: Sshd, of: list[Host], told: list[str]) -> tuple[list[str], list[str]]:
     """Who is reached and who is not."""
     with Fleet(of, USER, server.user_key, timeout=timedelta(seconds=5), retries=0) as fleet:
-        opened = first_start.connect(fleet, of, told.append)
+        opened, _ = first_start.connect(fleet, of, told.append)
     return list(opened.ok), list(opened.failed)
 
 
@@ -68,7 +71,7 @@ def test_hosts_that_boot_are_waited_for_and_named_once(server: Sshd, state: Path
     thread.start()
     of = hosts(server, **{f"a-{index}": "aws" for index in range(7)}, m="machines")
     with Fleet(of, USER, server.user_key, timeout=timedelta(seconds=5), retries=0) as fleet:
-        assert len(first_start.connect(fleet, of, tell).ok) == 8
+        assert len(first_start.connect(fleet, of, tell)[0].ok) == 8
     thread.join()
     assert told == ["waiting for hosts that still set themselves up: a-0, a-1, a-2, a-3, a-4 and 2 more"]
 
@@ -118,3 +121,52 @@ def test_hosts_are_rented_of_clouds_alone() -> None:
     (host,) = inventory(a=1).hosts
     rented = [first_start.is_rented(host.model_copy(update={"provider": each})) for each in ("aws", "vultr")]
     assert (rented, first_start.is_rented(host)) == ([True, True], False)
+
+
+END = datetime(2026, 1, 1, tzinfo=UTC)
+WARNINGS = ("Grafana was not installed", "some kernel settings were refused")
+
+
+@pytest.fixture
+def made(state: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder that has the files of a monitoring host which is ready, as they are given to it."""
+    given = files(replace(MONITORING, working_dir="my runs", scrape_interval=timedelta(milliseconds=500)))
+    for name in ("PARAMETERS", "PROMETHEUS_CONFIG"):
+        path = state.parent / name
+        path.write_text(given[getattr(first_start, name)])
+        monkeypatch.setattr(first_start, name, str(path))
+    monkeypatch.setattr(first_start, "LOCAL_DISKS", f"{state.parent}/disk_*")
+    state.write_text("ready\n")
+    (state.parent / "expires_at").write_text(f"{END.timestamp():.0f}\n")
+    (state.parent / "warnings").write_text("".join(f"{warning}\n" for warning in WARNINGS))
+    return state.parent
+
+
+def report(server: Sshd) -> Report:
+    of = hosts(server, a="aws", m="machines")
+    with Fleet(of, USER, server.user_key, timeout=timedelta(seconds=5), retries=0) as fleet:
+        _, reports = first_start.connect(fleet, of, print)
+    assert list(reports) == ["a"]
+    return reports["a"]
+
+
+def test_hosts_say_when_they_end_and_what_they_were_made_for(server: Sshd, made: Path) -> None:
+    (made / "disk_1").touch()
+    expected = Report("ready", END, WARNINGS, local_disk="my runs", scrape_interval_ms=500)
+    assert report(server) == expected
+
+
+def test_hosts_without_a_local_disk_say_nothing_of_it(server: Sshd, made: Path) -> None:
+    assert report(server).local_disk is None
+
+
+def test_hosts_made_without_nvme_say_that_their_disk_is_not_used(server: Sshd, made: Path) -> None:
+    (made / "disk_1").touch()
+    file = made / "PARAMETERS"
+    file.write_text(file.read_text().replace("NVME=yes", "NVME=no"))
+    assert report(server).local_disk == ""
+
+
+def test_what_a_host_has_not_got_is_not_there() -> None:
+    assert parse("") == Report("booting", None, (), None, None)
+    assert parse("state failed: clock; see the log\nend \n") == Report("failed: clock; see the log")

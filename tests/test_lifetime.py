@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -10,10 +11,11 @@ import pytest
 from hosts import inventory
 from sshd import USER, Sshd
 
-from benchmark import lifetime
-from benchmark.errors import HostError
+from benchmark import first_start, lifetime
+from benchmark.errors import HostError, UsageError
+from benchmark.first_start import Report
 from benchmark.inventory import Host, Inventory
-from benchmark.lifetime import Condition, answered, conditions, cost, extend, to_dict
+from benchmark.lifetime import Condition, answered, check_time_left, conditions, cost, extend, to_dict, when
 from benchmark.remote import Fleet
 from benchmark.settings import Settings
 from benchmark.testbed import Testbed
@@ -27,20 +29,18 @@ def seconds(moment: datetime) -> int:
 
 
 @pytest.mark.parametrize(
-    ("text", "expected"),
+    ("said", "expected"),
     [
-        (f"ready\n{seconds(LATER)}\n", Condition("ready", LATER)),
-        (f"booting\n{seconds(LATER)}\n", Condition("booting", LATER)),
-        ("\n\n", Condition("booting")),
-        ("booting\n\n", Condition("booting")),
-        (f"failed: packages; see the log\n{seconds(LATER)}\n", Condition("failed", LATER, "packages; see the log")),
-        (f"ready\n{seconds(NOW)}\n", Condition("expired", NOW)),
-        (f"ready\n{seconds(LATER)}\nno Grafana\n", Condition("ready", LATER, warnings=("no Grafana",))),
-        ("", Condition("booting")),
+        (Report("ready", LATER), Condition("ready", LATER)),
+        (Report("booting", LATER), Condition("booting", LATER)),
+        (Report(), Condition("booting")),
+        (Report("failed: packages; see the log", LATER), Condition("failed", LATER, "packages; see the log")),
+        (Report("ready", NOW), Condition("expired", NOW)),
+        (Report("ready", LATER, ("no Grafana",)), Condition("ready", LATER, warnings=("no Grafana",))),
     ],
 )
-def test_what_a_cloud_host_answers(text: str, expected: Condition) -> None:
-    assert answered(text, NOW) == expected
+def test_what_a_cloud_host_answers(said: Report, expected: Condition) -> None:
+    assert answered(said, NOW) == expected
 
 
 class Rented:
@@ -77,7 +77,7 @@ def rented(server: Sshd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ite
     command.write_text(f'#!/bin/sh\n[ -z "$1" ] || {{ {move}; }}\ncat {made.file}\n')
     command.chmod(0o755)
     monkeypatch.setattr(lifetime, "_EXPIRY", str(command))
-    monkeypatch.setattr(lifetime, "FOLDER", str(tmp_path))
+    monkeypatch.setattr(first_start, "FOLDER", str(tmp_path))
     with made.fleet:
         yield made
 
@@ -174,3 +174,30 @@ def test_a_host_that_lets_nobody_log_in_yet_is_booting() -> None:
     found = inventory(a=1)
     assert lifetime.silent(found.hosts[0], early, found, NOW).state == "booting"
     assert lifetime.silent(found.hosts[0], "192.0.2.1:22: refused", found, NOW).state == "unreachable"
+
+
+def test_moments_say_how_far_away_they_are() -> None:
+    assert when(NOW + timedelta(hours=25, minutes=3), NOW).endswith("(in 25h03m)")
+    assert when(NOW - timedelta(minutes=90), NOW).endswith("(1h30m ago)")
+
+
+def test_runs_that_hosts_outlive_are_none_of_their_business() -> None:
+    check_time_left({}, 1e9, NOW)
+    check_time_left({"a": LATER + timedelta(days=1), "b": LATER}, 7200, NOW)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "end", "advice"),
+    [
+        (5 * 3600.0, "at 2026-01-01 08:00 UTC (in 2h00m)", "extend 4h"),
+        (7201.0, "at 2026-01-01 08:00 UTC (in 2h00m)", "extend 2h"),
+    ],
+)
+def test_runs_that_last_longer_than_a_host_are_refused(seconds: float, end: str, advice: str) -> None:
+    with pytest.raises(UsageError, match=re.escape(f"but b ends itself {end}; `python -m benchmark {advice}`")):
+        check_time_left({"a": LATER + timedelta(days=1), "b": LATER}, seconds, NOW)
+
+
+def test_hosts_whose_time_is_over_are_refused_for_any_run() -> None:
+    with pytest.raises(UsageError, match=r"at least 0h01m, but b ends itself .* \(2h00m ago\); .*extend 4h"):
+        check_time_left({"b": NOW - timedelta(hours=2)}, 60, NOW)

@@ -25,6 +25,7 @@ class ScriptedBench:
     script: Sequence[BaseException | None] = ()
     results: Path
     commit = "c1"
+    announced = 0
 
     def __init__(self, testbed: object, observer: Callable[[Event], None], began: float) -> None:
         self.events = Events(observer)
@@ -36,8 +37,8 @@ class ScriptedBench:
     def __exit__(self, *_: object) -> None:
         pass
 
-    def announce(self, request: object) -> None:
-        pass
+    def announce(self, request: object, runs: int) -> None:
+        type(self).announced = runs
 
     def ready(self, request: object) -> Any:
         return SimpleNamespace(commit=self.commit)
@@ -145,6 +146,7 @@ def test_what_is_done_is_never_done_again(bench: type[ScriptedBench], tmp_path: 
         go(folder)
     before = outcomes(folder)
     go(SweepFolder.read(folder.path))
+    assert bench.announced == 2
     after = outcomes(folder)
     assert after[:2] == before[:2]
     assert after[2] == [("interrupted", None), ("ok", None)]

@@ -23,9 +23,8 @@ if TYPE_CHECKING:
 
 _OVERDUE = (
     "their time is over: `pulumi destroy` removes the testbed (a halted server of Vultr costs until then) "
-    "and the disks that stopped hosts of AWS cost; "
-    "`pulumi refresh` and `pulumi up` make hosts that ended anew, "
-    "`python -m benchmark extend 4h` gives more time to those that run"
+    "and the disks that stopped hosts of AWS cost; `pulumi up` then makes it anew; "
+    "`python -m benchmark extend 4h` gives more time to hosts that run"
 )
 
 
@@ -60,6 +59,7 @@ def extend(
     target = Target(stack, inventory, settings)
     from benchmark.first_start import is_rented
     from benchmark.lifetime import extend as move_end
+    from benchmark.lifetime import when
 
     now = datetime.now(UTC)
     with target.open() as testbed:
@@ -79,15 +79,10 @@ def extend(
         raise HostError("hosts that keep their end:", done.failed)
 
 
-def when(moment: datetime, now: datetime) -> str:
-    """Write a moment with the time from now until then, in hours and minutes."""
-    minutes = round(abs((moment - now) / timedelta(minutes=1)))
-    span = f"{minutes // 60}h{minutes % 60:02d}m"
-    return f"at {moment:%F %H:%M} UTC ({f'in {span}' if moment >= now else f'{span} ago'})"
-
-
 def shown(inventory: Inventory, found: Mapping[str, Condition], spent: Cost, now: datetime) -> Iterator[Table | str]:
     """Show how many hosts of each region are in which state, which are not ready, the end and the cost."""
+    from benchmark.lifetime import when
+
     yield _regions(inventory, found)
     if inventory.monitoring:
         yield f"monitoring: {inventory.monitoring.name} ({inventory.monitoring.address or 'no address'})"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -164,6 +165,8 @@ class View:
 
     def check(self, found: Check) -> None:
         """Show what was found on each host."""
+        from benchmark.lifetime import when
+
         table = Table()
         for name in ("host", "clock", "free memory", "free disk", "left over", "fit"):
             table.add_column(name, justify="left" if name in ("host", "fit") else "right")
@@ -179,6 +182,8 @@ class View:
                 f"[red]{escape(problem)}[/red]" if problem else "[green]yes[/green]",
             )
         self.out.print(table)
+        if found.ends:
+            self.out.print(f"the hosts end themselves {when(min(found.ends.values()), datetime.now(UTC))}")
 
 
 def _load(plan: Plan) -> str:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import ipaddress
 import json
+import re
 import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pytest
 from emulated_clouds import Clouds, emulated_clouds
+from runner import Runner
 
 pytestmark = pytest.mark.e2e
 
@@ -28,7 +30,7 @@ class Case:
     def settings(self) -> str:
         return (
             f"cloud_provider: {self.cloud}\nregions: [{', '.join(self.regions)}]\nspecs: {self.specs}\ninstances: 2\n"
-            "operator_cidrs: [{operator}]\nscrape_interval: 500ms\ngrafana_public: true\n"
+            "operator_cidrs: [{operator}]\nscrape_interval: 2s\ngrafana_public: true\n"
         )
 
 
@@ -112,7 +114,7 @@ def swap_addresses(cloud: Clouds, before: dict[str, str]) -> None:
     """Have stopped machines that gave back the addresses they had `before` come up with each other's."""
     first, *others = sorted(before, key=lambda name: ipaddress.ip_address(before[name]))
     for name in (*others, first):  # the lowest free address is claimed
-        cloud.site.network.claim_address(cloud.machines[name].name)
+        cloud.site.network.claim_address(cloud.machines[name].identity)
 
 
 def test_stopped_hosts_start_again_and_take_a_benchmark(cloud: Clouds, case: Case) -> None:
@@ -121,13 +123,22 @@ def test_stopped_hosts_start_again_and_take_a_benchmark(cloud: Clouds, case: Cas
     assert set(json.loads(cloud.benchmark("status", "--json"))["hosts"].values()) == {"stopped"}
     assert not any(machine.running for machine in cloud.machines.values())
     swap_addresses(cloud, before)
-    cloud.stack.up("-c", "state=running")
+    cloud.stack.up("-c", "state=running", "-c", "scrape_interval=500ms")
     cloud.wait_until_ready()
     assert set(json.loads(cloud.benchmark("status", "--json"))["hosts"].values()) == {"ready"}
     addresses = {host.name: host.address for host in cloud.stack.inventory().hosts}
     assert addresses == {name: machine.address for name, machine in cloud.machines.items()}
     assert len(addresses.items() & before.items()) == (len(before) if case.cloud == "vultr" else 0)
     cloud.benchmark("run", "--loads", "100", "--duration", "5s", "--warm-up", "2s", "--name", "again")
+    assert cloud.summary()["status"] == "ok"  # it is invalid where Prometheus has not taken up the new interval
+
+
+def test_runs_that_hosts_would_not_outlive_are_refused(cloud: Clouds) -> None:
+    _, err = Runner(cloud.stack)("run", "--loads", "100", "--duration", "20h", codes=(2,))
+    words = " ".join(err.split())
+    assert "the runs take at least 20h" in words
+    assert re.search(r"ends itself at .* UTC \(in 1[12]h\d\dm\); `python -m benchmark extend (9|10)h` gives", words)
+    assert "the hosts end themselves at" in cloud.benchmark("check")
 
 
 def test_nothing_is_left_of_it(cloud: Clouds, case: Case) -> None:
