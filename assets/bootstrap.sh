@@ -19,6 +19,15 @@ fetch_packages() { apt-get -q -o Acquire::Retries=5 -o DPkg::Lock::Timeout=600 "
 # apt does not wait for the lock of its lists, which the image's own update may hold at the first start.
 list_packages() { for _ in {1..30}; do fetch_packages update && return; sleep 4; done; return 1; }
 install_packages() { fetch_packages -y --no-install-recommends -o Dpkg::Options::=--force-confold install "$@"; }
+# A start that was cut short leaves packages half unpacked or not configured, and apt refuses to go on or takes them for
+# installed. dpkg does not wait for whoever installs now, but a check does.
+finish_packages() {
+    local half
+    fetch_packages check || dpkg --force-confold --configure -a || true  # what is not ready for it comes next
+    half=$(dpkg-query -W -f '${db:Status-Eflag} ${binary:Package}\n' | sed -n 's/^reinstreq //p')
+    # shellcheck disable=SC2086
+    install_packages --fix-broken --reinstall $half
+}
 unit() { cat >"/etc/systemd/system/$1"; }
 
 # The end comes first: whatever fails later, the host still ends itself.
@@ -83,7 +92,7 @@ install_command() { cat >"/usr/local/sbin/$1" && chmod 0755 "/usr/local/sbin/$1"
 
 # firewall.nft lets in SSH from the operators; the peers are added by the runner.
 firewall() {
-    command -v nft >/dev/null || { list_packages && install_packages nftables; }
+    command -v nft >/dev/null || { list_packages && finish_packages && install_packages nftables; }
     touch "$CONFIG/peers.nft"
     install_command geobench-peers <<'SCRIPT'
 #!/bin/sh
@@ -313,6 +322,7 @@ main() {
     for step in life_time next_start firewall ssh_server kernel quiet; do "$step"; done
     step=packages
     list_packages
+    finish_packages
     install_packages ca-certificates curl prometheus-node-exporter
     systemctl enable --now prometheus-node-exporter
     step=clock && clock
