@@ -99,7 +99,8 @@ class Machine(_Model):
     region: str
     """A name of your choice that groups machines, such as a city."""
     address: str
-    """IP address or name that the operator and the other machines reach it by."""
+    """IP address or name that the operator and the other machines reach it by; beside regions of clouds an IPv4
+    address, since their hosts have no others and their firewalls know no names."""
     port: int = Field(default=22, ge=1, le=65535)
     """Port of its SSH server."""
     user: str = "root"
@@ -238,6 +239,19 @@ class Settings(_Model):
             raise ValueError("`regions` lists none; name at least one")
         return self
 
+    @model_validator(mode="after")
+    def _has_addresses(self) -> Settings:
+        """Refuse machines that hosts of clouds would not let in."""
+        named = [
+            f"machines.{n}.address {one.address}" for n, one in enumerate(self.machines) if not _is_ipv4(one.address)
+        ]
+        if named and any(spec.provider in ("aws", "vultr") for spec in self.region_specs):
+            raise ValueError(
+                f"found {', '.join(named)}, expected IPv4 addresses: hosts of clouds have no others, and their firewalls "
+                "know no names; `getent ahostsv4 NAME` shows the address"
+            )
+        return self
+
     @property
     def region_specs(self) -> tuple[RegionSpec, ...]:
         """The listed regions with their providers, in order."""
@@ -246,6 +260,13 @@ class Settings(_Model):
             prefix, _, name = text.rpartition(":")
             specs.append(RegionSpec(prefix or self.cloud_provider, name))  # type: ignore[arg-type]
         return tuple(specs)
+
+
+def _is_ipv4(text: str) -> bool:
+    try:
+        return ipaddress.ip_address(text).version == 4
+    except ValueError:
+        return False
 
 
 def load_settings(path: Path, overrides: Mapping[str, object] | None = None) -> Settings:

@@ -107,3 +107,25 @@ def test_the_operators_networks_are_written_in_one_way_and_once() -> None:
     assert found.operator_cidrs == ("203.0.113.7/32", "2001:db8::/48")
     with pytest.raises(SettingsError, match=r"has host bits set; write a network such as 203\.0\.113\.7/32"):
         parse_settings({**fields, "operator_cidrs": ["203.0.113.7/24"]}, "file")
+
+
+def beside(provider: str, *addresses: str) -> dict[str, object]:
+    """The fields of a testbed of machines and one other region."""
+    machines = [{"region": "lab", "address": address} for address in addresses]
+    region = f"{provider}:one" if provider != "machines" else "lab"
+    return {"cloud_provider": "machines", "machines": machines, "regions": [region]}
+
+
+@pytest.mark.parametrize("provider", ["aws", "vultr"])
+def test_machines_that_hosts_of_clouds_would_not_let_in_are_named(provider: str) -> None:
+    with pytest.raises(SettingsError) as found:
+        parse_settings(beside(provider, "198.51.100.7", "lab.example.org", "2001:db8::7"), "file")
+    said = "file: found machines.1.address lab.example.org, machines.2.address 2001:db8::7, expected IPv4 addresses: "
+    assert str(found.value).startswith(said)
+    assert "`getent ahostsv4 NAME` shows the address" in str(found.value)
+    parse_settings(beside(provider, "198.51.100.7", "198.51.100.8"), "file")
+
+
+@pytest.mark.parametrize("provider", ["machines", "local"])
+def test_machines_may_have_names_where_no_cloud_is(provider: str) -> None:
+    assert parse_settings(beside(provider, "lab.example.org", "2001:db8::7"), "file").machines
