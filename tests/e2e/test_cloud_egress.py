@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterator
+from functools import partial
 
 import pytest
 from emulated_clouds import ONE_AWS_HOST, Clouds, connects, emulated_clouds
+from waiting import wait_for
 
 pytestmark = pytest.mark.e2e
 
@@ -20,17 +22,19 @@ def clouds(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clouds]:
 
 
 def test_a_host_sends_for_as_long_as_its_rule_stands(clouds: Clouds) -> None:
+    clouds.stack.up("--refresh")
     (machine,) = clouds.machines.values()
     aws, host = clouds.site.aws, clouds.only_host
     with socket.create_server((clouds.site.network.operator_address, 0)) as server:
         address, port = server.getsockname()
-        assert connects(machine, address, port)
+        sends = partial(connects, machine, address, port)
+        wait_for(sends, "it sends")
         found = aws.ec2("us-east-1", "describe_security_group_rules")["SecurityGroupRules"]
         (rule,) = [one for one in found if one["IsEgress"] and one["GroupId"] in next(iter(aws.groups.values()))]
         which = {"GroupId": rule["GroupId"], "SecurityGroupRuleIds": [rule["SecurityGroupRuleId"]]}
         aws.ec2("us-east-1", "revoke_security_group_egress", **which)
         aws.enforce()
-        assert not connects(machine, address, port)
+        assert not sends()
         assert clouds.ssh(host, "hostname") == host.name, "it answers whom it lets in"
         clouds.stack.up("--refresh")
-        assert connects(machine, address, port)
+        wait_for(sends, "it sends again")
