@@ -145,6 +145,8 @@ check_out() { # COMMIT: into $tree, exactly, with its sub-modules
     git clone --quiet --no-checkout --local "$mirror" "$tree" && cd "$tree" && git remote set-url origin "$url" &&
         git checkout --quiet --detach "$1" && with_credentials submodule update --quiet --init --recursive || return 4
     local found changed
+    # Whatever git noted about the files while it wrote them is forgotten: their contents are compared.
+    git read-tree HEAD && git submodule --quiet foreach --recursive git read-tree HEAD || return 4
     found=$(git rev-parse HEAD)
     changed=$(git status --porcelain --ignore-submodules=none)
     [[ $found == "$1" && -z $changed ]] && return
