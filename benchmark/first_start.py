@@ -88,12 +88,15 @@ def connect(
     """Connect to hosts and wait until the first start of those of clouds is over; `tell` is told who is waited for.
 
     Returns who was reached, and what those of clouds say. Where some are of clouds, hosts have a minute to answer: they
-    are reached soon after they were created. Raises HostError where a first start failed, or takes more than ten
-    minutes.
+    are reached soon after they were created; their bare metal has ten. Raises HostError where a first start failed, or
+    takes more than ten minutes.
     """
     deadline = time.monotonic() + _WAIT_S
     patience = _ANSWER_S if any(is_rented(host) for host in hosts) else 0.0
     told = False
+    if any(_is_metal(host) for host in hosts):
+        _wait_for_metal(fleet, hosts, patience, tell)
+        patience = 0.0
     while True:
         opened = fleet.connect([host.name for host in hosts], patience)
         reports = _reports(fleet, [host.name for host in hosts if is_rented(host) and host.name in opened.ok])
@@ -110,6 +113,18 @@ def connect(
             tell(f"waiting for hosts that still set themselves up: {listed(booting)}")
             told, patience = True, 0.0
         time.sleep(_POLL_S)
+
+
+def _is_metal(host: Host) -> bool:
+    return is_rented(host) and (".metal" in host.specs or host.specs.startswith("vbm-"))
+
+
+def _wait_for_metal(fleet: Fleet, hosts: Sequence[Host], patience: float, tell: Callable[[str], None]) -> None:
+    """Connect to hosts, for longer to bare metal, which checks itself as it boots."""
+    failed = fleet.connect([host.name for host in hosts], patience).failed
+    if silent := [host.name for host in hosts if host.name in failed and _is_metal(host)]:
+        tell(f"waiting for bare metal that does not answer yet: {listed(silent)}")
+        fleet.connect(silent, _WAIT_S)
 
 
 def _reports(fleet: Fleet, names: Sequence[str]) -> dict[str, Report]:

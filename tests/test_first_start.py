@@ -123,6 +123,25 @@ def test_hosts_are_rented_of_clouds_alone() -> None:
     assert (rented, first_start.is_rented(host)) == ([True, True], False)
 
 
+@pytest.mark.parametrize("specs", ["m5.metal", "c7g.metal-48xl", "vbm-4c-32gb"])
+def test_bare_metal_has_longer_to_answer(
+    server: Sshd, state: Path, monkeypatch: pytest.MonkeyPatch, specs: str
+) -> None:
+    monkeypatch.setattr(first_start, "_WAIT_S", 1.0)
+    state.write_text("ready\n")
+    first, second, third = hosts(server, a="aws", b="aws", m="machines")
+    gone = [each.model_copy(update={"ssh_port": 1, "specs": specs}) for each in (second, third)]
+    told: list[str] = []
+    assert connected(server, [first, *gone], told) == (["a"], ["b", "m"])
+    assert told == ["waiting for bare metal that does not answer yet: b"]
+
+
+def test_other_hosts_that_do_not_answer_are_not_waited_for(server: Sshd, state: Path) -> None:
+    state.write_text("ready\n")
+    first, second = hosts(server, a="aws", b="aws")
+    assert connected(server, [first, second.model_copy(update={"ssh_port": 1})], []) == (["a"], ["b"])
+
+
 END = datetime(2026, 1, 1, tzinfo=UTC)
 WARNINGS = ("Grafana was not installed", "some kernel settings were refused")
 
