@@ -13,7 +13,8 @@ from unittest import mock
 from emulators.aws import Aws
 from emulators.firewall import EVERYWHERE, Rule
 from emulators.machine import Image, Machine
-from emulators.provider import Kind
+from emulators.provider import Kind, Served
+from pulumi_stack import Stack
 
 from stacks.keys import generate_key
 from stacks.local.network import WideAreaNetwork
@@ -116,3 +117,21 @@ def idle_aws(folder: Path) -> Iterator[IdleAws]:
             yield made
         finally:
             made.close()
+
+
+@contextmanager
+def idle_stack(folder: Path, testbed_id: str, settings: str) -> Iterator[tuple[Stack, IdleAws]]:
+    """Give a stack, nothing of it created yet, and the account that it is deployed to; destroy it."""
+    home = folder / "home"
+    with idle_aws(home) as aws:
+        served = Served(aws.cloud())
+        stack = Stack(folder, testbed_id, settings)
+        stack.environment |= {"HOME": str(home), "PULUMI_DEBUG_PROVIDERS": f"aws:{served.port}"}
+        keys = home / ".aws/credentials"
+        keys.parent.mkdir(parents=True)
+        keys.write_text(f"[default]\naws_access_key_id = AKIA\naws_secret_access_key = {SECRET}\n", encoding="utf-8")
+        try:
+            yield stack, aws
+        finally:
+            stack.destroy()
+            served.close()

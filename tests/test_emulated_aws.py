@@ -10,6 +10,7 @@ from emulated_account import (
     ARM,
     GATEWAY,
     GROUP,
+    INSTANCE,
     KEY,
     LIST,
     REGION,
@@ -159,8 +160,24 @@ def test_what_something_stands_on_is_not_deleted(account: Account) -> None:
     account.kinds[VPC].delete(account.vpc)
 
 
-def test_a_zone_that_lacks_the_type_refuses_it(account: Account) -> None:
+def test_subnets_and_groups_of_an_instance_are_not_deleted_before_it(account: Account) -> None:
+    instance = account.launch()
+    for token, identity in ((SUBNET, account.subnet), (GROUP, account.group)):
+        with pytest.raises(CloudError, match=f"DependencyViolation: {identity} has dependent objects: {instance}"):
+            account.kinds[token].delete(identity)
+    account.kinds[INSTANCE].delete(instance)
+    account.kinds[SUBNET].delete(account.subnet)
+    account.kinds[GROUP].delete(account.group)
+
+
+def test_a_zone_that_lacks_the_type_refuses_it(aws: Aws, account: Account) -> None:
     where = {"cidrBlock": "10.0.64.0/20", "availabilityZone": "us-east-1e"}
     lacking = account.make(SUBNET, vpcId=account.vpc, mapPublicIpOnLaunch=True, **where)
     with pytest.raises(CloudError, match=r"Unsupported: .* \(m5d.large\) is not supported in us-east-1e"):
         account.launch(subnetId=lacking)
+    there = account.launch(instanceType="m4.large", subnetId=lacking)
+    changed = account.inputs(instanceType="m5d.large", subnetId=lacking)
+    with pytest.raises(CloudError, match=r"Unsupported: .* \(m5d.large\) is not supported in us-east-1e"):
+        account.kinds[INSTANCE].update(there, changed)
+    assert aws.machines[there].running
+    account.kinds[INSTANCE].delete(there)

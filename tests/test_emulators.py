@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from emulators import schema
-from emulators.properties import asked_part, same
+from emulators.aws import Aws
+from emulators.aws_instances import INSTANCES
+from emulators.properties import asked_part, same, struct
+from emulators.provider import Cloud, Provider
+from pulumi.runtime.proto import provider_pb2
 
 INSTANCE = "aws:ec2/instance:Instance"
 RULE = "vultr:index/firewallRule:FirewallRule"
@@ -74,6 +78,54 @@ def test_arguments_of_functions_are_checked_too(token: str, found: dict[str, Any
 )
 def test_the_configuration_of_a_provider_is_checked(package: str, found: dict[str, Any], wrong: list[str]) -> None:
     assert [name for name, _ in schema.check_config(package, found)] == wrong
+
+
+@pytest.mark.parametrize(
+    ("token", "kept", "forgotten"),
+    [
+        (INSTANCE, {"instanceMarketOptions", "keyName", "associatePublicIpAddress"}, {"tags", "userData"}),
+        (
+            "aws:vpc/securityGroupIngressRule:SecurityGroupIngressRule",
+            {"region"},
+            {"cidrIpv4", "fromPort", "ipProtocol"},
+        ),
+        ("vultr:index/instance:Instance", {"firewallGroupId", "label"}, {"tags", "plan"}),
+        (RULE, set(), {"port", "notes", "subnet"}),
+    ],
+)
+def test_an_input_that_a_cloud_computes_keeps_its_value_when_it_is_named_no_more(
+    token: str, kept: set[str], forgotten: set[str]
+) -> None:
+    found = schema.kept(token)
+    assert kept <= found
+    assert not forgotten & found
+
+
+SPOT = {"instanceMarketOptions": {"marketType": "spot"}}
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "changed", "replaces"),
+    [
+        (SPOT, {}, [], []),  # https://github.com/hashicorp/terraform-provider-aws/issues/38141
+        ({}, SPOT, ["instanceMarketOptions"], ["instanceMarketOptions"]),
+        ({"tags": {"a": "b"}}, {}, ["tags"], []),
+        ({"keyName": "a"}, {"keyName": "b"}, ["keyName"], ["keyName"]),
+        ({"instanceType": "m5d.large", "keyName": "a"}, {"instanceType": "m5d.xlarge"}, ["instanceType"], []),
+    ],
+)
+def test_what_is_named_no_more_is_a_change_unless_the_cloud_computes_it(
+    before: dict[str, Any], after: dict[str, Any], changed: list[str], replaces: list[str]
+) -> None:
+    provider = Provider(Cloud({INSTANCE: INSTANCES[INSTANCE](cast("Aws", None))}, {}, lambda _: None))
+    request = provider_pb2.DiffRequest(
+        urn=f"urn:pulumi:e2e::geobench::geobench:aws:Region${INSTANCE}::a",
+        old_inputs=struct(before),
+        olds=struct(before),
+        news=struct(after),
+    )
+    found = provider.Diff(request, None)
+    assert (sorted(found.diffs), sorted(found.replaces)) == (changed, replaces)
 
 
 @pytest.mark.parametrize(

@@ -11,8 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from emulated_account import SECRET, IdleAws, idle_aws
-from emulators.provider import Served
+from emulated_account import IdleAws, idle_stack
 from pulumi_stack import Stack
 
 pytestmark = pytest.mark.e2e
@@ -64,20 +63,9 @@ class Bed:
 
 @pytest.fixture(scope="module")
 def bed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bed]:
-    folder = tmp_path_factory.mktemp("drift")
-    with idle_aws(folder / "home") as aws:
-        served = Served(aws.cloud())
-        made = Bed(Stack(folder, "drift", SETTINGS), aws)
-        made.stack.environment |= {"HOME": str(folder / "home"), "PULUMI_DEBUG_PROVIDERS": f"aws:{served.port}"}
-        keys = folder / "home/.aws/credentials"
-        keys.parent.mkdir(parents=True)
-        keys.write_text(f"[default]\naws_access_key_id = AKIA\naws_secret_access_key = {SECRET}\n", encoding="utf-8")
-        try:
-            made.stack.up()
-            yield made
-        finally:
-            made.stack.destroy()
-            served.close()
+    with idle_stack(tmp_path_factory.mktemp("drift"), "drift", SETTINGS) as (stack, aws):
+        stack.up()
+        yield Bed(stack, aws)
 
 
 def tamper_with_rules(bed: Bed) -> None:

@@ -150,6 +150,7 @@ class _Instance(Ec2Kind):
 
         https://github.com/hashicorp/terraform-provider-aws/blob/v6.0.0/internal/service/ec2/ec2_instance.go
         """
+        refusals.of_zone(self.aws, inputs["region"], inputs["instanceType"], found["Placement"]["AvailabilityZone"])
         machine = self.aws.machines[identity]
         if machine.running:
             stop(self.aws, found)

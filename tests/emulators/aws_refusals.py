@@ -122,14 +122,15 @@ def of_launch(aws: Aws, inputs: Properties) -> None:
     (subnet,) = aws.ec2(region, "describe_subnets", SubnetIds=[inputs["subnetId"]])["Subnets"]
     if not subnet["MapPublicIpOnLaunch"]:
         raise NotImplementedError("an instance without a public address is not emulated")
-    _of_zone(aws, region, wanted, subnet["AvailabilityZone"])
+    of_zone(aws, region, wanted, subnet["AvailabilityZone"])
     of_groups(aws, region, inputs["vpcSecurityGroupIds"], subnet["VpcId"])
     spot = inputs.get("instanceMarketOptions", {}).get("spotOptions", {})
     if spot.get("spotInstanceType") == "one-time" and spot.get("instanceInterruptionBehavior") != "terminate":
         raise CloudError("InvalidParameterCombination: The request with type 'one-time' is not supported…")
 
 
-def _of_zone(aws: Aws, region: str, wanted: str, zone: str) -> None:
+def of_zone(aws: Aws, region: str, wanted: str, zone: str) -> None:
+    """Refuse a type of instance that a zone does not have."""
     asked = [{"Name": "instance-type", "Values": [wanted]}, {"Name": "location", "Values": [zone]}]
     kind = "availability-zone"
     found = aws.ec2(region, "describe_instance_type_offerings", LocationType=kind, Filters=asked)

@@ -84,7 +84,7 @@ class Image:
 
 
 class Machine:
-    """One machine; `directory` is its disk. It may end by itself: `running` tells.
+    """One machine; `directory` is its disk, of a name that no other has. It may end by itself: `running` tells.
 
     `disks_gb` are the sizes of its local disks, blank at each start.
     """
@@ -100,6 +100,8 @@ class Machine:
     ) -> None:
         self.name, self.region = name, region
         self.address = ""
+        self.identity = directory.name
+        """By which the network knows it: its successor has the same name while both are there."""
         self._directory, self._image, self._network = directory, image, network
         self.disks_gb, self._disks = disks_gb, LocalDisks(directory / "disks")
         self._process: subprocess.Popen[bytes] | None = None
@@ -158,7 +160,7 @@ class Machine:
         work.mkdir()
         layers = f"lowerdir={self._image.directory}:/,upperdir={self._directory / 'upper'},workdir={work},volatile"
         subprocess.run(["mount", "-t", "overlay", "overlay", "-o", layers, str(root)], check=True)
-        self.address = self._network.claim_address(self.name)
+        self.address = self._network.claim_address(self.identity)
         command = ["systemd-nspawn", "--quiet", "--boot", "--register=no", "--keep-unit", "--private-network"]
         command += [
             "--resolv-conf=off",
@@ -180,7 +182,7 @@ class Machine:
         leader = _wait_for(self._leader, f"process 1 of {self.name}")
         self._init = os.pidfd_open(leader)
         self._guard = _guard('kill -KILL "$0"; umount --lazy "$1"', str(leader), str(root))
-        self._network.attach(self.name, self.region, self.address, leader)
+        self._network.attach(self.identity, self.region, self.address, leader)
 
     def stop(self, *, keep_address: bool = False) -> None:
         """Halt it and keep its disk; its address is given back, unless the cloud lets machines keep theirs."""
@@ -198,9 +200,9 @@ class Machine:
                 os.close(self._init)
                 self._guard.communicate(b"ended\n")
                 self._init = None
-        self._network.detach(self.name)
+        self._network.detach(self.identity)
         if not keep_address:
-            self._network.release_address(self.name)
+            self._network.release_address(self.identity)
             self.address = ""
         root = self._directory / "root"
         if root.is_mount():

@@ -106,7 +106,7 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):  # type: ignore[misc
 
     def Check(self, request: Any, context: Any) -> Any:
         news, olds = plain(request.news), plain(request.olds)
-        token = request.urn.split("::")[2].split("$")[-1]
+        token = _token(request.urn)
         named = self._cloud.kinds[token].named
         if named and not news.get(named):
             news[named] = olds.get(named) or f"{request.urn.split('::')[-1]}-{request.randomSeed[:4].hex()}"
@@ -116,7 +116,8 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):  # type: ignore[misc
         olds, news = plain(request.olds), plain(request.news)
         before = plain(request.old_inputs)
         there = asked_part({**before, **olds}, before, news)
-        changed = [name for name in {*before, *news} if not same(there.get(name), news.get(name))]
+        gone = {*before} - {*news} - schema.kept(_token(request.urn))
+        changed = [name for name in {*gone, *news} if not same(there.get(name), news.get(name))]
         kind = self._kind(request.urn)
         replaces = [name for name in changed if name in kind.replaces]
         some = provider_pb2.DiffResponse.DIFF_SOME if changed else provider_pb2.DiffResponse.DIFF_NONE
@@ -128,7 +129,7 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):  # type: ignore[misc
                 identity, made = self._kind(request.urn).create(plain(request.properties))
         except NotReadyError as error:
             _fail_half_way(context, error)
-        self._cloud.created.append(request.urn.split("::")[2].split("$")[-1])
+        self._cloud.created.append(_token(request.urn))
         return provider_pb2.CreateResponse(id=identity, properties=struct(made))
 
     def Read(self, request: Any, context: Any) -> Any:
@@ -154,7 +155,7 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):  # type: ignore[misc
         return empty_pb2.Empty()
 
     def _kind(self, urn: str) -> Kind:
-        return self._cloud.kinds[urn.split("::")[2].split("$")[-1]]
+        return self._cloud.kinds[_token(urn)]
 
 
 class Served:
@@ -183,6 +184,11 @@ class _answering:  # noqa: N801
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _trace: object) -> None:
         if error is not None and not isinstance(error, NotReadyError):
             self._context.abort(grpc.StatusCode.UNKNOWN, f"{type(error).__name__}: {error}")
+
+
+def _token(urn: str) -> str:
+    """The type of a resource, without those of its parents."""
+    return urn.split("::")[2].split("$")[-1]
 
 
 def _failures(wrong: list[tuple[str, str]]) -> list[Any]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ast
 import enum
+import functools
 import importlib
 import inspect
 import json
@@ -38,6 +39,23 @@ def check(token: str, found: Mapping[str, Any]) -> list[tuple[str, str]]:
     parameters = inspect.signature(arguments.__init__).parameters
     required = [names[name] for name, one in parameters.items() if name in names and one.default is one.empty]
     return _wrong(found, types, required, "")
+
+
+@functools.cache
+def kept(token: str) -> frozenset[str]:
+    """Return the inputs of a resource whose value stays when a program names it no more: that is no change.
+
+    The provider computes what is optional and not named; the SDK then types the output without Optional, as
+    tfgen's `variable.optional` does: https://github.com/pulumi/pulumi-terraform-bridge/blob/main/pkg/tfgen/generate.go
+    """
+    arguments, resource = _arguments(token), _located(token, lambda name: name)
+    names = _types.input_type_py_to_pulumi_names(arguments)
+    parameters = inspect.signature(arguments.__init__).parameters
+    optional = [
+        name for name in names if name in parameters and parameters[name].default is not inspect.Parameter.empty
+    ]
+    outputs = {name: typing.get_type_hints(getattr(resource, name).fget)["return"] for name in optional}
+    return frozenset(names[name] for name, hint in outputs.items() if type(None) not in get_args(get_args(hint)[0]))
 
 
 def check_call(token: str, found: Mapping[str, Any]) -> list[tuple[str, str]]:

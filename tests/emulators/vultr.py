@@ -121,6 +121,7 @@ class Vultr:
         if action == "halt" and machine.running:
             machine.stop(keep_address=True)
         elif action == "start" and not machine.running:
+            machine.stop(keep_address=True)  # it may have halted itself
             machine.start()
             self.enforce()
 
