@@ -51,7 +51,10 @@ class AwsRegion(pulumi.ComponentResource):
         self._invoke = pulumi.InvokeOptions(parent=self)
         self._type = spec_of(args.settings, "aws")
         if args.settings.spot and args.settings.state == "stopped":
-            raise SettingsError("state: spot instances of AWS cannot be stopped; use `pulumi destroy`, or spot: false")
+            raise SettingsError(
+                "state: spot instances of AWS cannot be stopped; use `pulumi destroy`, or spot: false, which makes all "
+                "hosts anew, on demand and with empty disks"
+            )
         self._zones = self._offering_zones()
         self._network = AwsNetwork(name, args, self._zones, self)
         instances = self._instances()
@@ -96,7 +99,7 @@ class AwsRegion(pulumi.ComponentResource):
                 f"specs: {self._type} is not offered in {region}; `aws ec2 describe-instance-type-offerings "
                 f"--region {region} --query 'InstanceTypeOfferings[].InstanceType'` lists what is"
             )
-        return zones[: len(self._args.hosts)]
+        return zones
 
     def _instances(self) -> list[aws.ec2.Instance]:
         args = self._args
@@ -151,12 +154,6 @@ class AwsRegion(pulumi.ComponentResource):
     ) -> aws.ec2.Instance:
         settings = self._args.settings
         tags = {**self._args.tags, "Name": f"{settings.testbed_id}-{host.name}", "role": host.role}
-        # A new image, a script changed by a newer release, a zone that now has the type, too, another key of the
-        # operator: these are for new hosts; those there are stay as they are. Their public address is the subnet's
-        # doing: a stopped instance has none, which a refresh reads as a wish:
-        # https://github.com/hashicorp/terraform-provider-aws/issues/33775
-        kept = ["ami", "user_data", "subnet_id", "key_name"]
-        keep = pulumi.ResourceOptions(ignore_changes=kept, depends_on=self._network.uplink)
         return aws.ec2.Instance(
             host.name,
             ami=image,
@@ -176,8 +173,22 @@ class AwsRegion(pulumi.ComponentResource):
             ),
             region=self._args.region,
             tags=tags,
-            opts=pulumi.ResourceOptions.merge(self._child, keep),
+            opts=pulumi.ResourceOptions.merge(self._child, self._kept(host)),
         )
+
+    def _kept(self, host: CloudHost) -> pulumi.ResourceOptions:
+        """What a host is made anew for and what not, and what it is made after and removed before."""
+        # A new image, a script changed by a newer release, a zone that now has the type, too, another key of the
+        # operator: these are for new hosts; those there are stay as they are. Their public address is the subnet's
+        # doing: a stopped instance has none, which a refresh reads as a wish:
+        # https://github.com/hashicorp/terraform-provider-aws/issues/33775
+        kept = ["ami", "user_data", "subnet_id", "key_name"]
+        # Prometheus comes with the first start alone; that a spot instance shall be none, the provider does not see:
+        # https://github.com/hashicorp/terraform-provider-aws/issues/38141
+        anew = [host.role, self._args.settings.spot]
+        # All subnets: it may be in another one than it would be put into today.
+        after = [*self._network.uplink, *self._network.subnets]
+        return pulumi.ResourceOptions(ignore_changes=kept, replacement_trigger=anew, depends_on=after)
 
     def _describe(self, host: CloudHost, instance: aws.ec2.Instance) -> pulumi.Output[dict[str, Any]]:
         """The inventory's view of a host, read after it was started or stopped: a start brings a new address."""

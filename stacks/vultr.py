@@ -132,7 +132,7 @@ class VultrRegion(pulumi.ComponentResource):
         group = self._group.id if self._group else None
         # Whoever has the link to the server's console, which is an output, needs no password.
         secret = pulumi.ResourceOptions(additional_secret_outputs=["kvm"])
-        opts = pulumi.ResourceOptions.merge(self._kept(), secret)
+        opts = pulumi.ResourceOptions.merge(self._kept(host), secret)
         server = vultr.Instance(
             host.name, **self._ordered(host), firewall_group_id=group, backups="disabled", opts=opts
         )
@@ -141,7 +141,7 @@ class VultrRegion(pulumi.ComponentResource):
         return facts.apply(lambda known: self._host(host, *known))
 
     def _metal_server(self, host: CloudHost) -> pulumi.Output[dict[str, Any]]:
-        server = vultr.BareMetalServer(host.name, **self._ordered(host), opts=self._kept())
+        server = vultr.BareMetalServer(host.name, **self._ordered(host), opts=self._kept(host))
         power = self._power(host, server)
         memory = server.ram.apply(_megabytes)
         facts = pulumi.Output.all(server.main_ip, host.host_key, power.state, server.cpu_count, memory)
@@ -162,9 +162,12 @@ class VultrRegion(pulumi.ComponentResource):
             activation_email=False,
         )
 
-    def _kept(self) -> pulumi.ResourceOptions:
-        """A newer system or first-start script is for new hosts; running ones stay as they are."""
-        kept = pulumi.ResourceOptions(ignore_changes=["os_id", "user_data"])
+    def _kept(self, host: CloudHost) -> pulumi.ResourceOptions:
+        """A newer system or first-start script is for new hosts; running ones stay as they are, but for another role.
+
+        Prometheus is what a first start alone installs.
+        """
+        kept = pulumi.ResourceOptions(ignore_changes=["os_id", "user_data"], replacement_trigger=host.role)
         return pulumi.ResourceOptions.merge(self._child, kept)
 
     def _power(self, host: CloudHost, server: pulumi.CustomResource) -> VultrPower:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -53,7 +54,7 @@ def test_a_region_is_a_network_with_a_firewall_and_instances() -> None:
         "Vpc": 1,
         "InternetGateway": 1,
         "DefaultRouteTable": 1,
-        "Subnet": 2,
+        "Subnet": 3,  # in each zone that offers the type
         "SecurityGroup": 2,  # the operators and the peers
         "SecurityGroupEgressRule": 1,
         "SecurityGroupIngressRule": 2,
@@ -89,6 +90,14 @@ def test_more_instances_do_not_move_those_there_are() -> None:
     assert {name: many[name]["subnetId"] for name in few} == {name: few[name]["subnetId"] for name in few}
 
 
+@pytest.mark.parametrize("instances", [1, 2, 6])
+def test_a_zone_that_joins_takes_no_subnet_from_hosts_that_are_there(instances: int) -> None:
+    wanted = settings(instances=instances)
+    before, after = (region(wanted, Cloud(zones=zones)).of_type("Subnet") for zones in ("bc", "abcd"))
+    assert {name: after.get(name) for name in before} == before
+    assert [name[-1] for name in after] == ["a", "b", "c", "d"]
+
+
 def test_subnets_do_not_overlap_and_send_traffic_to_the_gateway() -> None:
     declared = region(settings(instances=3))
     blocks = [subnet["cidrBlock"] for subnet in declared.of_type("Subnet").values()]
@@ -111,8 +120,8 @@ def test_an_instance_is_what_the_settings_ask_for() -> None:
 
 
 @pytest.fixture
-def registered(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    """What the engine is asked to register, by name: the options, too, which mocks are not shown."""
+def registering(monkeypatch: pytest.MonkeyPatch) -> Callable[..., dict[str, Any]]:
+    """What the engine is asked to register for given settings, by name: the options, too, which mocks are not shown."""
     requests: dict[str, Any] = {}
     register = MockMonitor.RegisterResource
 
@@ -120,9 +129,19 @@ def registered(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
         requests[request.name] = request
         return register(monitor, request)
 
+    def declared(*, monitoring: bool = True, **fields: Any) -> dict[str, Any]:
+        requests.clear()
+        region(settings(**fields), monitoring=monitoring)
+        return dict(requests)
+
     monkeypatch.setattr(MockMonitor, "RegisterResource", noted)
-    region(settings())
-    return requests
+    return declared
+
+
+@pytest.fixture
+def registered(registering: Callable[..., dict[str, Any]]) -> dict[str, Any]:
+    """What the engine is asked to register for the usual settings."""
+    return registering()
 
 
 def test_neither_the_cloud_nor_another_key_of_the_operator_replaces_a_host(registered: dict[str, Any]) -> None:
@@ -130,6 +149,22 @@ def test_neither_the_cloud_nor_another_key_of_the_operator_replaces_a_host(regis
     assert set(registered["eu-west-1-1"].ignoreChanges) == {"ami", "userData", "subnetId", "keyName"}
     # A stopped instance has no public address: had it been asked for, a refresh would see it missing.
     assert "associatePublicIpAddress" not in registered["eu-west-1-1"].object
+
+
+def made_anew(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
+    """The hosts that an update replaces because the program says so."""
+    hosts = [name for name in before if before[name].type == "aws:ec2/instance:Instance"]
+    return sorted(name for name in hosts if before[name].replacement_trigger != after[name].replacement_trigger)
+
+
+def test_hosts_of_another_role_or_market_are_made_anew(registering: Callable[..., dict[str, Any]]) -> None:
+    before = registering()
+    # Prometheus is installed at the first start; https://github.com/hashicorp/terraform-provider-aws/issues/38141
+    assert made_anew(before, registering(monitoring=False)) == ["eu-west-1-0"]
+    assert made_anew(registering(spot=True), before) == ["eu-west-1-0", "eu-west-1-1"]
+    others: dict[str, Any] = {"specs": "m5d.large", "instances": 3, "disk_gb": 200, "time_to_live": "1h"}
+    for field, value in others.items():
+        assert made_anew(before, registering(**{field: value})) == [], field
 
 
 def test_another_type_sets_the_state_anew(registered: dict[str, Any]) -> None:
@@ -141,6 +176,11 @@ def test_another_type_sets_the_state_anew(registered: dict[str, Any]) -> None:
 def test_a_host_starts_when_it_can_reach_the_packages_that_it_installs(registered: dict[str, Any]) -> None:
     before = {urn.rpartition("::")[2] for urn in registered["eu-west-1-1"].dependencies}
     assert {"eu-west-1-routes", "eu-west-1-egress"} <= before
+
+
+def test_a_host_goes_before_every_subnet_as_it_may_be_in_any(registered: dict[str, Any]) -> None:
+    after = {urn.rpartition("::")[2] for urn in registered["eu-west-1-1"].dependencies}
+    assert {f"eu-west-1-subnet-{letter}" for letter in "abc"} <= after
 
 
 def test_an_arm_type_gets_an_arm_image() -> None:
@@ -305,7 +345,7 @@ def test_spot_hosts_are_asked_for_and_cannot_be_stopped() -> None:
     assert options["spotOptions"] == {"spotInstanceType": "one-time", "instanceInterruptionBehavior": "terminate"}
     assert declared.of_type("InstanceState") == {}
     assert declared.value["cost"] == pytest.approx(2 * (0.181 + 0.005 + 100 * 0.08 / 730), abs=1e-6)
-    with pytest.raises(SettingsError, match="spot instances of AWS cannot be stopped"):
+    with pytest.raises(SettingsError, match=r"cannot be stopped; .* or spot: false, which makes all hosts anew"):
         region(settings(spot=True, state="stopped"))
 
 

@@ -183,6 +183,26 @@ def test_stopped_servers_keep_their_address_and_their_price() -> None:
     assert declared.value["cost"] == region(settings()).value["cost"] == pytest.approx(2 * 40 / 672, abs=1e-6)
 
 
+@pytest.mark.parametrize(("plan", "kind"), [("vc2-4c-8gb", "Instance"), ("vbm-4c-32gb", "BareMetalServer")])
+def test_a_server_of_another_role_is_made_anew(plan: str, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    triggers: list[dict[str, Any]] = []
+    register = MockMonitor.RegisterResource
+
+    def noted(monitor: MockMonitor, request: Any) -> Any:
+        if request.type.endswith(f":{kind}"):
+            triggers[-1][request.name] = request.replacement_trigger
+        return register(monitor, request)
+
+    monkeypatch.setattr(MockMonitor, "RegisterResource", noted)
+    changes: list[dict[str, Any]] = [{}, {"monitoring": False}, {"peers": 3}]
+    for change in changes:
+        triggers.append({})
+        region(settings(specs=plan), **change)
+    before, without, among_more = triggers
+    assert [name for name in sorted(before) if without[name] != before[name]] == ["ewr-0"]
+    assert among_more == before
+
+
 def test_a_price_of_nothing_is_unknown() -> None:
     assert region(settings(), cloud=Cloud(prices={"vc2-4c-8gb": 0.0})).value["cost"] is None
     assert hourly(None) is hourly(0) is None

@@ -12,7 +12,8 @@ from emulators.provider import CloudError
 pytestmark = pytest.mark.e2e
 
 SETTINGS = ONE_AWS_HOST + "spot: true\nssh_timeout: 3s\n"
-SPOT_USD, ADDRESS_USD, DISK_USD = 0.126 * 0.3, 0.005, 100 * 0.088 / 730
+ON_DEMAND_USD, ADDRESS_USD, DISK_USD = 0.126, 0.005, 100 * 0.088 / 730
+SPOT_USD = ON_DEMAND_USD * 0.3
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +42,7 @@ def test_a_spot_host_costs_the_spot_price(spot: Clouds) -> None:
 def test_a_spot_host_is_not_stopped(spot: Clouds) -> None:
     failed = spot.stack.run("up", "--yes", "--skip-preview", "-c", "state=stopped")
     assert failed.returncode != 0
-    message = "state: spot instances of AWS cannot be stopped; use `pulumi destroy`, or spot: false"
+    message = "state: spot instances of AWS cannot be stopped; use `pulumi destroy`, or spot: false, which makes all "
     assert [line for line in failed.stdout.splitlines() if message in line]
     assert "Traceback" not in failed.stdout
     assert all(machine.running for machine in spot.machines.values())
@@ -63,6 +64,24 @@ def test_a_spot_host_that_amazon_takes_back_is_noticed_and_made_anew(spot: Cloud
     spot.wait_until_ready()
     assert lifecycles(spot) == ["spot"]
     assert json.loads(spot.benchmark("status", "--json"))["hosts"] == {before.name: "ready"}
+
+
+def test_without_spot_hosts_are_made_anew_on_demand_and_can_be_stopped(spot: Clouds) -> None:
+    before, (machine,) = spot.only_host, spot.machines.values()
+    kept = set(spot.site.aws.machines)
+    spot.stack.up("-c", "spot=false")
+    assert lifecycles(spot) == [None]
+    assert not machine.running
+    assert not kept & set(spot.site.aws.machines)
+    spot.wait_until_ready()
+    found = json.loads(spot.benchmark("status", "--json"))
+    assert found["hosts"] == {before.name: "ready"}
+    assert found["hourly_cost_usd"] == pytest.approx(ON_DEMAND_USD + ADDRESS_USD + DISK_USD, abs=1e-5)
+    assert spot.only_host.host_key == before.host_key
+    spot.stack.pulumi("refresh", "--yes", "--skip-preview", "--expect-no-changes")
+    spot.stack.up("-c", "state=stopped")
+    assert spot.only_host.state == "stopped"
+    assert [machine.running for machine in spot.machines.values()] == [False]
 
 
 def test_a_group_that_a_host_is_in_is_not_deleted_and_nothing_is_left_in_the_end(spot: Clouds) -> None:
