@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import subprocess
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from debian_repository import Repository
@@ -24,10 +26,21 @@ PACKAGES = ("chrony", "curl", "nftables", "prometheus", "prometheus-node-exporte
 SERVICES = ("chrony", "prometheus", "prometheus-node-exporter")
 AMAZONS_CLOCK = "169.254.169.123"
 # A machine has this one's files: what this one has installed is gone before cloud-init comes.
-BEFORE_CLOUD_INIT = f"""\
+PURGE = f"""\
+set -e
+apt-get -y purge {" ".join(PACKAGES)}
+rm -rf /etc/prometheus /var/lib/prometheus /usr/sbin/policy-rc.d
+[ ! -e /etc/pause ] || install /etc/pause /usr/sbin/policy-rc.d
+touch /var/purged
+"""
+BEFORE_CLOUD_INIT = """\
 [Service]
-ExecStartPre=/usr/bin/apt-get -y purge {" ".join(PACKAGES)}
-ExecStartPre=/bin/rm -rf /etc/prometheus /var/lib/prometheus /usr/sbin/policy-rc.d
+ExecStartPre=/bin/sh -c '[ -e /var/purged ] || sh /etc/purge'
+"""
+# The first service that a package starts takes for ever.
+PAUSE = """\
+#!/bin/sh
+[ -e /var/paused ] || { touch /var/paused; exec sleep infinity; }
 """
 # Containers may not set the clock, so chrony does not start in one unless it only looks at it.
 CLOCK_IN_A_CONTAINER = """\
@@ -50,30 +63,80 @@ def read(machine: Machine, path: str) -> str:
     return file.read_text(encoding="utf-8") if file.exists() else ""
 
 
-@pytest.fixture(scope="module")
-def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
-    """A monitoring host whose first start is over."""
-    folder = tmp_path_factory.mktemp("packages")
-    with ExitStack() as ends:
-        network = WideAreaNetwork("packages")
-        network.start(links_for(["us-east-1"], Network(internet=False)))
-        ends.callback(network.stop)
-        repository = Repository(folder / "packages", PACKAGES, network.operator_address)
-        ends.callback(repository.close)
-        files = {
-            "/etc/apt/sources.list.d/packages.list": f"{repository.source}\n",
-            "/etc/systemd/system/cloud-init-local.service.d/before.conf": BEFORE_CLOUD_INIT,
-            "/etc/systemd/system/chrony.service.d/container.conf": CLOCK_IN_A_CONTAINER,
-        }
-        image = Image(folder / "image", files)
-        ends.callback(image.remove)
-        made = Machine(folder / "bare", image, network, "bare", "us-east-1")
-        ends.callback(made.remove)
-        operators, life = (f"{network.operator_address}/32",), timedelta(hours=1)
+class Site:
+    """A network with a repository of packages; its machines are monitoring hosts that lack them."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._ends = ExitStack()
+        self.network = WideAreaNetwork("packages")
+        try:
+            self.network.start(links_for(["us-east-1"], Network(internet=False)))
+            self._ends.callback(self.network.stop)
+            repository = Repository(folder / "packages", PACKAGES, self.network.operator_address)
+            self._ends.callback(repository.close)
+            files = {
+                "/etc/apt/sources.list.d/packages.list": f"{repository.source}\n",
+                "/etc/purge": PURGE,
+                "/etc/systemd/system/cloud-init-local.service.d/before.conf": BEFORE_CLOUD_INIT,
+                "/etc/systemd/system/chrony.service.d/container.conf": CLOCK_IN_A_CONTAINER,
+            }
+            self.image = Image(folder / "image", files)
+            self._ends.callback(self.image.remove)
+        except BaseException:
+            self.close()
+            raise
+
+    def machine(self, name: str, files: Mapping[str, str] | None = None) -> Machine:
+        """Make a machine, and start it for the first time."""
+        made = Machine(self.folder / name, self.image, self.network, name, "us-east-1")
+        self._ends.callback(made.remove)
+        operators, life = (f"{self.network.operator_address}/32",), timedelta(hours=1)
         key = generate_key()
-        made.create(user_data(Bootstrap("bare", "aws", key.public_key, *key, operators, life, monitoring=True)))
-        wait_for(lambda: read(made, "/var/lib/geobench/state") not in ("", "booting\n"), "the first start", 180.0)
+        made.create(user_data(Bootstrap(name, "aws", key.public_key, *key, operators, life, monitoring=True)), files)
+        return made
+
+    def left(self, machine: Machine, package: str) -> str:
+        """What dpkg says of a package on the disk of a machine that was cut off while dpkg worked."""
+        books = self.folder / machine.name / "upper/var/lib/dpkg"
+        assert list(books.glob("updates/[0-9]*")), "dpkg was not at work"
+        query = ["dpkg-query", f"--admindir={books}", "--show", "--showformat=${db:Status-Status}", package]
+        return subprocess.run(query, capture_output=True, text=True, check=True).stdout
+
+    def close(self) -> None:
+        """End everything."""
+        self._ends.close()
+
+
+def cut_off(machine: Machine) -> None:
+    """Take the power from a machine."""
+    machine.enter(["poweroff", "--force", "--force", "--no-sync"])
+    wait_for(lambda: not machine.running, f"the end of {machine.name}", 10.0)
+    machine.stop()
+
+
+def first_start(machine: Machine) -> str:
+    """Wait until it is over, and return what it came to."""
+    state = "/var/lib/geobench/state"
+    wait_for(lambda: read(machine, state) not in ("", "booting\n"), "the first start", 180.0)
+    return read(machine, state)
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    made = Site(tmp_path_factory.mktemp("packages"))
+    try:
         yield made
+    finally:
+        made.close()
+
+
+@pytest.fixture(scope="module")
+def host(site: Site) -> Machine:
+    """A host whose first start is over."""
+    made = site.machine("bare")
+    first_start(made)
+    return made
 
 
 def test_the_host_is_ready(host: Machine) -> None:
@@ -112,3 +175,19 @@ def test_the_clock_is_amazons(host: Machine) -> None:
 
 def test_the_firewall_is_closed(host: Machine) -> None:
     assert "policy drop" in run(host, "nft list chain inet geobench input")
+
+
+def test_a_first_start_that_was_cut_off_while_packages_were_installed_goes_on(site: Site) -> None:
+    machine = site.machine("cut", {"/etc/pause": PAUSE})
+    wait_for(lambda: machine.path("/var/paused").exists(), "a package that is being configured")
+    cut_off(machine)
+    assert site.left(machine, "prometheus-node-exporter") == "half-configured"
+    machine.start()
+    wait_for(lambda: machine.path("/usr/bin/prometheus.dpkg-new").exists(), "a package that is being unpacked")
+    cut_off(machine)
+    assert site.left(machine, "prometheus") == "half-installed"
+    machine.start()
+    assert first_start(machine) == "ready\n", read(machine, "/var/log/cloud-init-output.log")[-3000:]
+    assert run(machine, "dpkg --audit") == ""
+    states = run(machine, f"dpkg-query -W -f '${{db:Status-Abbrev}}' {' '.join(PACKAGES)}")
+    assert states.split() == ["ii"] * len(PACKAGES)
