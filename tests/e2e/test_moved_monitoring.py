@@ -1,0 +1,76 @@
+"""Another first region, and with it another monitoring host, in a testbed over two clouds under the real pulumi."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+import pytest
+from emulated_clouds import Clouds, emulated_clouds
+from emulators.machine import Machine
+
+pytestmark = pytest.mark.e2e
+
+SETTINGS = """\
+cloud_provider: aws
+regions: [us-east-1, vultr:ewr]
+specs: {{aws: m5d.2xlarge, vultr: vc2-4c-8gb}}
+instances: 1
+operator_cidrs: [{operator}]
+scrape_interval: 500ms
+"""
+OTHER_ORDER = "regions=[vultr:ewr, us-east-1]"
+HOSTS = ("aws:ec2/instance:Instance", "vultr:index/instance:Instance")
+
+
+@pytest.fixture(scope="module")
+def clouds(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clouds]:
+    with emulated_clouds(tmp_path_factory.mktemp("moved"), "moved", SETTINGS) as made:
+        made.stack.up()
+        yield made
+
+
+def monitors(machine: Machine) -> bool:
+    """Whether it has a Prometheus."""
+    found: bool = machine.enter(["systemctl", "is-active", "--quiet", "prometheus"]).returncode == 0
+    return found
+
+
+def test_a_preview_shows_that_both_hosts_are_made_anew(clouds: Clouds) -> None:
+    clouds.wait_until_ready()
+    steps = json.loads(clouds.stack.pulumi("preview", "--json", "-c", OTHER_ORDER))["steps"]
+    replaced = [step["urn"].rpartition("::")[2] for step in steps if step["op"] == "replace"]
+    assert {"us-east-1-0", "ewr-0"} <= set(replaced)
+
+
+def test_the_monitoring_host_moves_to_one_that_has_prometheus(clouds: Clouds) -> None:
+    before, machines = clouds.stack.inventory(), clouds.machines
+    assert {name: monitors(machine) for name, machine in machines.items()} == {"us-east-1-0": True, "ewr-0": False}
+    clouds.stack.up("-c", OTHER_ORDER)
+    clouds.wait_until_ready()
+    after = clouds.stack.inventory()
+    assert [(host.name, host.role) for host in after.hosts] == [("ewr-0", "monitoring"), ("us-east-1-0", "instance")]
+    assert {host.name: host.host_key for host in after.hosts} == {host.name: host.host_key for host in before.hosts}
+    assert {name: monitors(machine) for name, machine in clouds.machines.items()} == {
+        "us-east-1-0": False,
+        "ewr-0": True,
+    }
+    assert not any(machine.running for machine in machines.values()), "no host of before is left"
+
+
+def test_a_benchmark_is_measured_by_the_host_that_monitors_now(clouds: Clouds) -> None:
+    clouds.benchmark("run", "--loads", "100", "--duration", "5s", "--warm-up", "2s")
+    found = clouds.summary()
+    assert (found["status"], found["nodes"], found["errors"]) == ("ok", 1, {})
+    assert found["throughput_tps"] == pytest.approx(100, rel=0.1)
+
+
+def test_the_next_update_and_a_refresh_change_nothing(clouds: Clouds) -> None:
+    clouds.stack.pulumi("refresh", "--yes", "--skip-preview", "--expect-no-changes")
+    clouds.stack.pulumi("preview", "--expect-no-changes")
+
+
+def test_nothing_is_left_of_the_hosts_of_either_order(clouds: Clouds) -> None:
+    clouds.stack.destroy()
+    assert clouds.site.machines == []
+    assert clouds.site.vultr.things == {}
