@@ -45,6 +45,8 @@ def test_the_firewall_of_a_bare_metal_server_is_its_own(metal: Clouds) -> None:
 
 
 def test_a_bare_metal_server_is_stopped_and_started_and_keeps_its_address(metal: Clouds) -> None:
+    metal.stack.up("-c", "state=running")
+    metal.wait_until_ready()
     before = metal.only_host
     metal.stack.up("-c", "state=stopped")
     assert metal.only_host.state == "stopped"
