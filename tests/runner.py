@@ -12,6 +12,8 @@ from typing import Any
 
 from pulumi_stack import Stack
 
+DEADLINE_S = 400
+
 
 class Runner:
     """The runner's command line in the project folder of a stack."""
@@ -35,7 +37,14 @@ class Runner:
     def __call__(self, *arguments: str, codes: tuple[int, ...] = (0,)) -> tuple[str, str]:
         """Run a command that ends with one of `codes`, and never with a traceback."""
         process = self.start(*arguments)
-        out, err = process.communicate(timeout=400)
+        try:
+            out, err = process.communicate(timeout=DEADLINE_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            out, err = process.communicate()
+            err += f"\nkilled: it had not ended after {DEADLINE_S} s"
+        finally:
+            process.kill()
         assert process.returncode in codes, f"{' '.join(arguments)}: exit code {process.returncode}\n{out}\n{err}"
         assert "Traceback" not in err
         return out, err
