@@ -58,15 +58,23 @@ def test_the_folder_of_benchmarks_is_on_the_local_disk(disks: Clouds) -> None:
 
 def test_a_restart_without_a_stop_keeps_what_is_on_the_disk(disks: Clouds) -> None:
     host = disks.only_host
-    disks.ssh(host, "echo kept >geobench/file")
+    disks.ssh(host, "sudo geobench-disk && echo kept >geobench/file")
     disks.ssh(host, "sudo umount geobench && sudo systemctl restart geobench-disk")
     assert mounted(disks, host) == ("/dev/nvme1n1", "ext4", "ubuntu:ubuntu")
     assert disks.ssh(host, "cat geobench/file") == "kept"
 
 
+def spoil(disks: Clouds) -> None:
+    """Have the host find on its disk what it cannot mount."""
+    unmount = "if mountpoint -q geobench; then sudo umount geobench; fi"
+    found = "sudo mkswap -q /dev/nvme1n1 && ! sudo systemctl restart geobench-disk"
+    # systemd starts a unit five times in ten seconds, and then no more.
+    disks.ssh(disks.only_host, f"{unmount} && sudo systemctl reset-failed geobench-disk && {found}")
+
+
 def test_a_disk_that_cannot_be_used_is_told_by_status(disks: Clouds) -> None:
+    spoil(disks)
     host = disks.only_host
-    disks.ssh(host, "sudo umount geobench && sudo mkswap -q /dev/nvme1n1 && ! sudo systemctl restart geobench-disk")
     found = json.loads(disks.benchmark("status", "--json", exit_code=3))
     assert found["hosts"] == {host.name: "failed"}
     assert found["reasons"] == {host.name: "local disk; see journalctl -u geobench-disk"}
@@ -74,6 +82,7 @@ def test_a_disk_that_cannot_be_used_is_told_by_status(disks: Clouds) -> None:
 
 
 def test_a_host_without_its_disk_takes_part_in_nothing_until_it_has_one(disks: Clouds) -> None:
+    spoil(disks)
     shown = " ".join(disks.benchmark("check", exit_code=3).split())
     assert f"{disks.only_host.name}: failed: local disk; see journalctl -u geobench-disk" in shown
     (advice,) = re.findall(r"`python -m benchmark ssh HOST ([^`]*)` tries again", shown)
@@ -84,6 +93,8 @@ def test_a_host_without_its_disk_takes_part_in_nothing_until_it_has_one(disks: C
 
 
 def test_after_a_stop_the_disk_is_a_new_one(disks: Clouds) -> None:
+    disks.stack.up("-c", "state=running")
+    disks.wait_until_ready()
     before = disks.ssh(disks.only_host, f"ls {DISK_LINKS}*_1")
     disks.stack.up("-c", "state=stopped")
     assert loop_devices(disks.folder) == []
@@ -104,6 +115,7 @@ def test_another_type_of_instance_brings_its_own_disk(disks: Clouds) -> None:
 
 
 def test_nvme_false_leaves_the_disk_alone(disks: Clouds) -> None:
+    disks.stack.up("-c", "instances=1")  # so that the second is new
     disks.stack.up("-c", "instances=2", "-c", "nvme=false")
     first, second = disks.stack.inventory().hosts
     # At once: it waits for a host that still sets itself up, and has nothing measured on two kinds of disks.
