@@ -117,7 +117,7 @@ class Clouds:
             wait_for(partial(reaches, host.address, 22), f"{host.name} answers")
         for machine in self.machines.values():
             wait_for(partial(_is_over, machine), f"{machine.name} is set up")
-            assert _state(machine) == "ready", f"{machine.name} is {_state(machine)}: {machine.console[-2000:]}"
+            assert _state(machine) == "ready", f"{machine.name} is {_state(machine)}: {_said(machine)}"
         for host in self.stack.inventory().hosts:  # a host that was started again says ready before it lets users in
             wait_for(partial(self._lets_in, host), f"{host.name} lets users in")
 
@@ -130,6 +130,12 @@ def _is_over(machine: Machine) -> bool:
 def _state(machine: Machine) -> str:
     file = machine.path("/var/lib/geobench/state")
     return file.read_text(encoding="utf-8").strip() if file.exists() else ""
+
+
+def _said(machine: Machine) -> str:
+    """The last words of its first start, and of the units that this made."""
+    shown = "tail -n 30 /var/log/cloud-init-output.log; journalctl --no-pager --lines=30 --unit='geobench-*'"
+    return machine.enter(["sh", "-c", shown]).stdout
 
 
 @contextmanager
