@@ -37,7 +37,7 @@ def test_a_machine_without_resolver_gives_an_empty_file(tmp_path: Path) -> None:
 
 def test_every_host_has_an_exporter_and_only_the_monitoring_host_has_prometheus() -> None:
     instance, monitoring = services("instance", grafana=True), services("monitoring", grafana=False)
-    assert instance.count("\n") == 1
+    assert instance.count(" &\n") == 1
     assert "--web.listen-address=:9100" in instance
     assert "prometheus --config.file" in monitoring
     assert "127.0.0.1:9090" in monitoring

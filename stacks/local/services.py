@@ -69,9 +69,11 @@ def services(role: Role, grafana: bool) -> str:
         f"--collector.textfile.directory={TEXTFILES}", f"--collector.filesystem.fs-types-exclude={_UNCOUNTED}",
         "--log.level=warn",
     ]  # fmt: skip
-    lines = [_background("node-exporter", exporter, {"GOMAXPROCS": "1", "GOGC": "50"})]
+    # A host that was the monitoring host before publishes no more what one does.
+    link = f"{TEXTFILES}/wan.prom"
+    lines = [f"rm -f {link} {MARKS_FILE}\n" if role == "instance" else f"ln -sf {WAN_METRICS}/wan.prom {link}\n"]
+    lines.append(_background("node-exporter", exporter, {"GOMAXPROCS": "1", "GOGC": "50"}))
     if role == "monitoring":
-        lines.insert(0, f"ln -sf {WAN_METRICS}/wan.prom {TEXTFILES}/wan.prom\n")
         lines.append(_background("prometheus", ["prometheus", *prometheus_arguments()], {}))
         if grafana:
             server = ["grafana-server", "--homepath=/usr/share/grafana"]

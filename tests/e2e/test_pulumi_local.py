@@ -83,6 +83,7 @@ def test_nothing_changes_if_nothing_was_changed(stack: Stack) -> None:
 
 
 def test_more_instances_touch_no_host_that_is_there(stack: Stack) -> None:
+    stack.up("-c", "instances=2")
     before, created_at = stack.pids(), stack.inventory().created_at
     report = changes(stack.up("-c", "instances=3"))
     after = stack.pids()
@@ -95,6 +96,7 @@ def test_more_instances_touch_no_host_that_is_there(stack: Stack) -> None:
 
 
 def test_a_killed_host_is_noticed_by_a_refresh_and_made_anew_by_the_next_update(stack: Stack) -> None:
+    stack.up("--refresh")
     before = stack.pids()
     victim = before["eu-west-1-1"]
     assert victim is not None
@@ -110,6 +112,7 @@ def test_a_killed_host_is_noticed_by_a_refresh_and_made_anew_by_the_next_update(
 
 @pytest.mark.parametrize("refresh", [True, False])
 def test_hosts_are_made_anew_with_a_network_that_died(stack: Stack, refresh: bool) -> None:
+    stack.up("--refresh")
     emulator = WideAreaNetwork(stack.testbed_id)
     identity = emulator.identity()
     assert identity is not None
@@ -123,6 +126,7 @@ def test_hosts_are_made_anew_with_a_network_that_died(stack: Stack, refresh: boo
 
 
 def test_stopped_hosts_come_back_with_their_files_and_addresses(stack: Stack) -> None:
+    stack.up("-c", "state=running")
     before = stack.inventory()
     marker = stack.host("eu-west-1-0").directory / "upper/root/marker"
     pid = stack.host("eu-west-1-0").process_id()
@@ -174,6 +178,14 @@ def test_a_region_may_take_the_place_of_another(stack: Stack) -> None:
     assert sorted(after) == ["ap-northeast-1-0", "ap-northeast-1-1", "us-east-1-0", "us-east-1-1"]
     assert {name: after[name] for name in kept} == kept
     assert sorted(WideAreaNetwork(stack.testbed_id).hosts()) == sorted(after)
+
+
+def test_another_first_region_has_the_monitoring_host(stack: Stack) -> None:
+    stack.up("-c", "regions=[ap-northeast-1, us-east-1]")
+    assert stack.inventory().monitoring == stack.inventory().host("ap-northeast-1-0")
+    search = {name: ["nsenter", "-t", str(pid), "-a", "pidof", "prometheus"] for name, pid in stack.pids().items()}
+    wait_for(lambda: subprocess.run(search["ap-northeast-1-0"], check=False).returncode == 0, "Prometheus runs")
+    assert subprocess.run(search["us-east-1-0"], check=False).returncode == 1
 
 
 def test_destroy_leaves_the_machine_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

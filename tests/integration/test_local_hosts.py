@@ -14,7 +14,7 @@ import pytest
 from waiting import wait_for
 
 from benchmark.errors import InfrastructureError
-from benchmark.inventory import NODE_EXPORTER_PORT, TARGETS_DIRECTORY
+from benchmark.inventory import MARKS_FILE, NODE_EXPORTER_PORT, TARGETS_DIRECTORY
 from benchmark.settings import Network
 from stacks.keys import KeyPair, generate_key
 from stacks.local.filesystem import HostConfig
@@ -228,6 +228,19 @@ def test_the_monitoring_host_publishes_the_networks_own_metrics(testbed: Testbed
     metrics = http_get("127.0.0.1", NODE_EXPORTER_PORT, "/metrics")
     wait_for(lambda: "wan.prom" in testbed.output("us-east-1-0", metrics), "the network's metrics are published")
     assert testbed.ssh("us-east-1-0", "touch /run/wan/x").returncode != 0
+
+
+def test_a_host_may_become_the_monitoring_host_and_cease_to_be(testbed: Testbed, scratch: str) -> None:
+    host, plain = testbed.create(scratch), testbed.config(scratch)
+    ready, metrics = http_get("127.0.0.1", 9090, "/-/ready"), http_get("127.0.0.1", NODE_EXPORTER_PORT, "/metrics")
+    host.start(dataclasses.replace(plain, role="monitoring", files=monitoring_files(timedelta(seconds=1))))
+    wait_for(lambda: "200 OK" in testbed.ssh(scratch, ready).stdout, "Prometheus is ready")
+    testbed.output(scratch, f"echo 'a_run 1' >{MARKS_FILE}")
+    wait_for(lambda: "\na_run 1" in testbed.output(scratch, metrics), "the marks are published")
+    host.start(plain)
+    wait_for(lambda: "node_textfile_scrape_error 0" in testbed.output(scratch, metrics), "the exporter has no errors")
+    assert "a_run" not in testbed.output(scratch, metrics)
+    assert testbed.ssh(scratch, "pidof prometheus").returncode == 1
 
 
 def test_orphans_are_reaped(testbed: Testbed) -> None:
