@@ -226,7 +226,7 @@ def test_binaries_of_the_user_are_sent_once_and_brought_to_all(project: Project,
     installation = Installation(project.testbed.testbed, carriers, told.append, tmp_path)
     # Content that no other test had on the hosts.
     with (folder / "remora").open("ab") as file:
-        file.write(b"brought")
+        file.write(str(tmp_path).encode())
     installed = installation.from_binaries(BUILD, Binaries(folder))
     assert installed.commit == "unknown"
     (name,) = {*installed.by_host.values()}
