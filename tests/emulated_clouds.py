@@ -135,7 +135,8 @@ def _state(machine: Machine) -> str:
 def _said(machine: Machine) -> str:
     """The last words of its first start, and of the units that this made."""
     shown = "tail -n 30 /var/log/cloud-init-output.log; journalctl --no-pager --lines=30 --unit='geobench-*'"
-    return machine.enter(["sh", "-c", shown]).stdout
+    said: str = machine.enter(["sh", "-c", shown]).stdout
+    return said
 
 
 @contextmanager
