@@ -118,6 +118,8 @@ def swap_addresses(cloud: Clouds, before: dict[str, str]) -> None:
 
 
 def test_stopped_hosts_start_again_and_take_a_benchmark(cloud: Clouds, case: Case) -> None:
+    cloud.stack.up("-c", "state=running", "-c", "scrape_interval=2s")
+    cloud.wait_until_ready()
     before = {name: machine.address for name, machine in cloud.machines.items()}
     cloud.stack.up("-c", "state=stopped")
     assert set(json.loads(cloud.benchmark("status", "--json"))["hosts"].values()) == {"stopped"}
@@ -141,11 +143,18 @@ def test_runs_that_hosts_would_not_outlive_are_refused(cloud: Clouds) -> None:
     assert "the hosts end themselves at" in cloud.benchmark("check")
 
 
+def test_what_will_have_to_go_is_found_in_every_region(cloud: Clouds, case: Case) -> None:
+    assert len(cloud.site.machines) == 4
+    if case.cloud == "aws":
+        assert all(len(left_on_aws(cloud, region)) >= 6 for region in case.regions)
+    else:
+        assert cloud.site.vultr.things
+
+
 def test_nothing_is_left_of_it(cloud: Clouds, case: Case) -> None:
-    of_aws = case.regions if case.cloud == "aws" else ()
-    assert all(len(left_on_aws(cloud, region)) >= 6 for region in of_aws)
     cloud.stack.destroy()
     assert cloud.site.machines == []
     assert cloud.site.vultr.things == {}
+    of_aws = case.regions if case.cloud == "aws" else ()
     assert [left for region in of_aws for left in left_on_aws(cloud, region)] == []
     assert json.loads(cloud.stack.pulumi("stack", "export"))["deployment"].get("resources", []) == []
