@@ -36,6 +36,8 @@ datasource_list: [NoCloud]
 network: {config: disabled}
 locale: C.UTF-8
 """
+# Machines whose systemd had its units in the same control groups would take them away from each other.
+_IN_GROUPS = 'while [ "$1" != -- ]; do echo $$ >"$1/cgroup.procs" || exit; shift; done; shift; exec "$@"'
 DEADLINE_SECONDS = 120.0
 
 
@@ -105,6 +107,7 @@ class Machine:
         self._directory, self._image, self._network = directory, image, network
         self.disks_gb, self._disks = disks_gb, LocalDisks(directory / "disks")
         self._process: subprocess.Popen[bytes] | None = None
+        self._groups: list[Path] = []
         self._init: int | None = None
         self._guard: subprocess.Popen[bytes]
 
@@ -170,9 +173,10 @@ class Machine:
             f"--machine={self.name[:60]}",
             *self._disks.insert(self.disks_gb),
         ]
+        self._groups = _control_groups(f"machine-{os.getpid()}-{self.identity}")
         with (self._directory / "console").open("ab") as console:
             self._process = subprocess.Popen(
-                [*command, f"--directory={root}"],
+                ["sh", "-c", _IN_GROUPS, "sh", *map(str, self._groups), "--", *command, f"--directory={root}"],
                 stdin=subprocess.DEVNULL,
                 stdout=console,
                 stderr=console,
@@ -200,6 +204,8 @@ class Machine:
                 os.close(self._init)
                 self._guard.communicate(b"ended\n")
                 self._init = None
+        for group in self._groups:
+            _remove_group(group)
         self._network.detach(self.identity)
         if not keep_address:
             self._network.release_address(self.identity)
@@ -226,6 +232,27 @@ class Machine:
                 if own and Path(f"/proc/{child}/comm").read_text().strip() == "systemd":
                     return int(child)
         return None
+
+
+def _control_groups(name: str) -> list[Path]:
+    """Make groups of that name below those of this process, in the hierarchies that systemd uses: one, or two."""
+    made: list[Path] = []
+    for line in Path("/proc/self/cgroup").read_text(encoding="utf-8").splitlines():
+        _, hierarchy, own = line.split(":", 2)
+        if hierarchy in ("", "name=systemd"):
+            mount = Path("/sys/fs/cgroup")
+            folders = [mount / "systemd"] if hierarchy else [mount / "unified", mount]
+            made += [folder / own.lstrip("/") / name for folder in folders if (folder / "cgroup.procs").exists()][:1]
+    for group in made:
+        group.mkdir(exist_ok=True)
+    return made
+
+
+def _remove_group(group: Path) -> None:
+    """Take away a group and those below it; what has just been killed may still be in one."""
+    for folder, _, _ in os.walk(group, topdown=False):
+        with contextlib.suppress(OSError):
+            Path(folder).rmdir()
 
 
 def _guard(script: str, *arguments: str) -> subprocess.Popen[bytes]:
