@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -47,9 +48,9 @@ class Unreadable:
             raise CloudError('error getting server: {"error":"instance not found","status":404}')
 
 
-@pytest.fixture(scope="module")
-def clouds(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clouds]:
-    with emulated_clouds(tmp_path_factory.mktemp("deleted"), "deleted", SETTINGS) as made:
+@pytest.fixture
+def clouds(tmp_path: Path) -> Iterator[Clouds]:
+    with emulated_clouds(tmp_path, "deleted", SETTINGS) as made:
         kinds = made.site.vultr_cloud.kinds
         kinds[INSTANCE] = Unreadable(kinds[INSTANCE], made.site.vultr.things)
         made.stack.up()

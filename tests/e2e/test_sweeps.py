@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -37,9 +38,13 @@ def runner(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Busy]:
         yield Busy(made.stack)
 
 
-def measuring(runner: Busy, number: int) -> bool:
-    """Whether run `number` of the newest sweep is being measured."""
-    if not any(runner.results.glob("*/sweep.json")):
+def sweeps(runner: Busy) -> set[Path]:
+    return set(runner.results.glob("*/sweep.json"))
+
+
+def measuring(runner: Busy, number: int, known: set[Path]) -> bool:
+    """Whether run `number` of a sweep that is none of the `known` is being measured."""
+    if sweeps(runner) == known:
         return False
     tried = [attempt["run_id"] for slot in runner.journal()["slots"] for attempt in slot["attempts"]]
     return len(tried) >= number and is_measured(runner, tried[number - 1])
@@ -51,9 +56,10 @@ def is_measured(runner: Busy, run_id: str) -> bool:
 
 
 def test_a_killed_sweep_is_resumed_without_repeating_what_is_done(runner: Busy) -> None:
+    known = sweeps(runner)
     process = runner.start("run", "--loads", "20", "40", "--repeat", "2", "--shuffle", *RUNS)
     try:
-        wait_for(lambda: measuring(runner, 2), "the second run is measured")
+        wait_for(lambda: measuring(runner, 2, known), "the second run is measured")
     finally:
         process.kill()
         process.communicate()
@@ -91,11 +97,10 @@ def test_a_sweep_is_resumed_only_as_it_was_begun(runner: Busy) -> None:
 
 
 def test_a_system_that_fails_is_recorded_and_the_sweep_goes_on(runner: Busy) -> None:
-    known = {path.parent.name for path in runner.results.glob("*/sweep.json")}
+    known = sweeps(runner)
     process = runner.start("run", "--loads", "20", "--repeat", "2", "--duration", "12s", *RUNS)
     try:
-        wait_for(lambda: len(list(runner.results.glob("*/sweep.json"))) > len(known), "the sweep has begun")
-        wait_for(lambda: measuring(runner, 1), "the first run is measured")
+        wait_for(lambda: measuring(runner, 1, known), "the first run is measured")
         runner("ssh", "eu-west-1-0", "pkill", "-KILL", "-x", "etcd", codes=(0,))
         _, err = process.communicate(timeout=200)
     finally:
