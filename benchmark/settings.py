@@ -247,8 +247,8 @@ class Settings(_Model):
         ]
         if named and any(spec.provider in ("aws", "vultr") for spec in self.region_specs):
             raise ValueError(
-                f"found {', '.join(named)}, expected IPv4 addresses: hosts of clouds have no others, and their firewalls "
-                "know no names; `getent ahostsv4 NAME` shows the address"
+                f"found {', '.join(named)}, expected IPv4 addresses: hosts of clouds have no others, and their "
+                "firewalls know no names; `getent ahostsv4 NAME` shows the address"
             )
         return self
 
