@@ -66,6 +66,7 @@ def test_a_type_that_more_zones_offer_leaves_hosts_and_their_subnets(bed: tuple[
 
 def test_more_hosts_go_to_other_zones_and_move_none(bed: tuple[Stack, IdleAws]) -> None:
     stack, aws = bed
+    stack.up("-c", "instances=2")
     before = hosts(aws)
     stack.up("-c", "instances=4")
     after = hosts(aws)

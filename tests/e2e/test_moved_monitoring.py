@@ -19,7 +19,7 @@ instances: 1
 operator_cidrs: [{operator}]
 scrape_interval: 500ms
 """
-OTHER_ORDER = "regions=[vultr:ewr, us-east-1]"
+ORDER, OTHER_ORDER = "regions=[us-east-1, vultr:ewr]", "regions=[vultr:ewr, us-east-1]"
 HOSTS = ("aws:ec2/instance:Instance", "vultr:index/instance:Instance")
 
 
@@ -44,6 +44,8 @@ def test_a_preview_shows_that_both_hosts_are_made_anew(clouds: Clouds) -> None:
 
 
 def test_the_monitoring_host_moves_to_one_that_has_prometheus(clouds: Clouds) -> None:
+    clouds.stack.up("-c", ORDER)
+    clouds.wait_until_ready()
     before, machines = clouds.stack.inventory(), clouds.machines
     assert {name: monitors(machine) for name, machine in machines.items()} == {"us-east-1-0": True, "ewr-0": False}
     clouds.stack.up("-c", OTHER_ORDER)
