@@ -6,26 +6,18 @@ import json
 from collections.abc import Iterator
 
 import pytest
-from emulated_clouds import Clouds, emulated_clouds
+from emulated_clouds import SETTINGS, Clouds, emulated_clouds
 from emulators.machine import Machine
 
 pytestmark = pytest.mark.e2e
 
-SETTINGS = """\
-cloud_provider: aws
-regions: [us-east-1, vultr:ewr]
-specs: {{aws: m5d.2xlarge, vultr: vc2-4c-8gb}}
-instances: 1
-operator_cidrs: [{operator}]
-scrape_interval: 500ms
-"""
 ORDER, OTHER_ORDER = "regions=[us-east-1, vultr:ewr]", "regions=[vultr:ewr, us-east-1]"
-HOSTS = ("aws:ec2/instance:Instance", "vultr:index/instance:Instance")
 
 
 @pytest.fixture(scope="module")
 def clouds(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clouds]:
-    with emulated_clouds(tmp_path_factory.mktemp("moved"), "moved", SETTINGS) as made:
+    settings = SETTINGS.replace("instances: 2", "instances: 1")
+    with emulated_clouds(tmp_path_factory.mktemp("moved"), "moved", settings) as made:
         made.stack.up()
         yield made
 

@@ -236,9 +236,9 @@ class Scraped:
             return json.load(answer)["data"]
 
 
-@pytest.fixture(scope="module")
-def scraped(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scraped]:
-    folder = tmp_path_factory.mktemp("prometheus")
+@contextmanager
+def scraping(folder: Path) -> Iterator[Scraped]:
+    """Run a Prometheus that scrapes what is written, of hosts whose metrics are all served by one machine."""
     with (
         pytest.MonkeyPatch.context() as patch,
         serving() as machine,
@@ -246,8 +246,13 @@ def scraped(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scraped]:
         Prometheus(url) as client,
     ):
         patch.setattr(monitoring, "NODE_EXPORTER_PORT", machine.port)
-        running = Scraped(url, client, machine, folder / "targets")
-        running.write(targets(HOSTS, endpoints(machine.port)))
+        yield Scraped(url, client, machine, folder / "targets")
+
+
+@pytest.fixture(scope="module")
+def scraped(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scraped]:
+    with scraping(tmp_path_factory.mktemp("prometheus")) as running:
+        running.write(targets(HOSTS, endpoints(running.machine.port)))
         wait_for(running.steady, "a window full of samples of both clients, and one of every other target")
         yield running
 
@@ -347,23 +352,18 @@ def test_hosts_that_came_back_with_each_other_s_addresses_are_not_taken_for_one_
         second.model_copy(update={"address": first.address}),
     ]
     begin = time.time()
-    with (
-        pytest.MonkeyPatch.context() as patch,
-        serving() as machine,
-        prometheus(tmp_path) as url,
-        Prometheus(url) as client,
-    ):
-        patch.setattr(monitoring, "NODE_EXPORTER_PORT", machine.port)
-        running = Scraped(url, client, machine, tmp_path / "targets")
+    with scraping(tmp_path) as running:
         for hosts in ([first, second], swapped):  # the former are still scraped when the run's clients start
             clients = [
-                Process(f"client-{one.name}", "client", one, (), metrics_port=machine.port, metrics_path="/client")
+                Process(
+                    f"client-{one.name}", "client", one, (), metrics_port=running.machine.port, metrics_path="/client"
+                )
                 for one in hosts
             ]
             running.write(targets(hosts, placement.endpoints(clients)))
             wanted = identities(hosts, placement.endpoints(clients))
-            wait_for(partial(_includes, client, time.time(), wanted), "scraped under their names")
-        found = fetch(client, Etcd(EtcdNode(), EtcdClient()), swapped, clients, begin, time.time())
+            wait_for(partial(_includes, running.client, time.time(), wanted), "scraped under their names")
+        found = fetch(running.client, Etcd(EtcdNode(), EtcdClient()), swapped, clients, begin, time.time())
     assert {(one.labels["job"], one.labels["host"], one.labels["instance"]) for one in found} == wanted
     assert {"up", "submitted", "node_load1"} <= {one.metric for one in found}
 
