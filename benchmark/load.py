@@ -6,18 +6,15 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
-from functools import cache
-from pathlib import Path
 
 from pydantic import BaseModel, Field
 
+from benchmark.host_scripts import read_script
 from benchmark.inventory import Host
 from benchmark.protocols import Plan, Process
 from benchmark.settings import Duration
 
 METRICS_PORT = 18600
-
-_SCRIPT = Path(__file__).resolve().parent.parent / "assets" / "load_generator.py"
 
 
 class LoadGenerator(BaseModel, extra="forbid", frozen=True, use_attribute_docstrings=True):
@@ -82,7 +79,7 @@ def _generator(plan: Plan, index: int, workload: str, request: HttpRequest, para
         job="client",
         host=plan.clients[index],
         argv=("python3", "-I", "load_generator.py", "--config", "config.json"),
-        files={"config.json": json.dumps(config, indent=1), "load_generator.py": _script()},
+        files={"config.json": json.dumps(config, indent=1), "load_generator.py": read_script("load_generator.py")},
         ports=(METRICS_PORT,),
         metrics_port=METRICS_PORT,
         ready=f"http {METRICS_PORT} /metrics",
@@ -98,8 +95,3 @@ def _schedule(plan: Plan, index: int) -> dict[str, object]:
     first = next((low + high) / 2 for _, low, high in plan.profile if low + high)
     pieces = [[start, share * low, share * high] for start, low, high in plan.profile]
     return {"profile": pieces, "offset_s": index / (total * first)}
-
-
-@cache
-def _script() -> str:
-    return _SCRIPT.read_text(encoding="utf-8")

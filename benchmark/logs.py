@@ -1,6 +1,6 @@
 """The logs of a run: searched on the hosts that wrote them, compressed, and brought home up to a limit.
 
-assets/collect_logs.sh does it; what it looks for is written there.
+collect_logs.sh does it; what it looks for is written there.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from benchmark.errors import InfrastructureError, UsageError
+from benchmark.host_scripts import read_script
 from benchmark.protocols import Process
 
 Kind = Literal["panic", "crash", "error"]
@@ -24,7 +25,6 @@ LIMIT = 16 << 20
 LINES = 3
 SUFFIX = ".log.gz"
 _COLLECTED = "collected"
-_SCRIPT = Path(__file__).resolve().parent.parent / "assets" / "collect_logs.sh"
 
 
 class Finding(BaseModel):
@@ -65,7 +65,7 @@ class LogReport:
 
 def script() -> str:
     """The bash script that searches and compresses; it is sent on standard input of `collect_command`."""
-    return _SCRIPT.read_text(encoding="utf-8")
+    return read_script("collect_logs.sh")
 
 
 def collect_command(run_directory: str, limit: int = LIMIT) -> str:

@@ -1,6 +1,6 @@
 """What machines that the user already has lack for measurements: found out, and given to them, over SSH alone.
 
-Machines of the other providers are made with it. `assets/machine.sh` is all that runs there; what the user has set up,
+Machines of the other providers are made with it. `machine.sh` is all that runs there; what the user has set up,
 such as a Prometheus of their own, is left alone.
 """
 
@@ -8,14 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from shlex import join, quote
 
 from benchmark.errors import HostError
+from benchmark.host_scripts import read_script
 from benchmark.inventory import Host
 from benchmark.testbed import Testbed
 
-_SCRIPT = Path(__file__).resolve().parent.parent / "assets" / "machine.sh"
 _LOOK_DEADLINE_S = 60.0
 _SET_UP_DEADLINE_S = 120.0
 _NO_SUDO = (
@@ -93,6 +92,6 @@ def _run(testbed: Testbed, mode: str, hosts: Sequence[Host], deadline: float) ->
         host.name: command(mode, host, interval_ms, [each for name, each in addresses.items() if name != host.name])
         for host in hosts
     }
-    answers = testbed.fleet.run(commands, stdin=_SCRIPT.read_text(encoding="utf-8"), deadline=deadline)
+    answers = testbed.fleet.run(commands, stdin=read_script("machine.sh"), deadline=deadline)
     done = answers.raise_for_failures("machines could not be set up for measurements:")
     return {name: answer.stdout for name, answer in done.items()}

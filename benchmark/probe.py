@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from shlex import quote
 
 from benchmark.errors import InfrastructureError
+from benchmark.host_scripts import read_script
 from benchmark.inventory import Host
 
-_SCRIPT = Path(__file__).resolve().parent.parent / "assets" / "probe.sh"
 LEAST_DISK_MB = 1024
 
 
@@ -32,7 +31,7 @@ class Facts:
 
 def script() -> str:
     """The bash script that prints the facts; it is sent on standard input of `command`."""
-    return _SCRIPT.read_text(encoding="utf-8")
+    return read_script("probe.sh")
 
 
 def command(

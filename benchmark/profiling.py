@@ -6,16 +6,15 @@ import re
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
 from benchmark.errors import HostError, InfrastructureError, UsageError
+from benchmark.host_scripts import read_script
 from benchmark.supervision import RUN_DIRECTORY
 from benchmark.testbed import Testbed
 
 CallGraph = Literal["fp", "dwarf"]
 """How perf finds the callers: by frame pointers, or by unwinding copies of the stack, which costs more."""
-_SCRIPT = Path(__file__).resolve().parent.parent / "assets" / "profile.sh"
 _LOOK_DEADLINE_S = 15.0
 _SPARE_S = 120.0
 _NO_PERF = 3
@@ -42,7 +41,7 @@ def profile(testbed: Testbed, name: str, seconds: float, call_graph: CallGraph) 
     answer = testbed.fleet.run(
         shlex.join(words),
         hosts=[process.host],
-        stdin=_SCRIPT.read_text(encoding="utf-8"),
+        stdin=read_script("profile.sh"),
         deadline=seconds + _SPARE_S,
         check=False,
     ).raise_for_failures(f"{name} was not sampled:")[process.host]

@@ -1,4 +1,4 @@
-"""The processes of one run, through one supervisor on each host (assets/supervise.sh).
+"""The processes of one run, through one supervisor on each host (supervise.sh).
 
 A supervisor is a remote command whose standard input is held open. It starts processes at a given time, reports when
 they started, became ready and ended, and ends them when it is told to or when this side is gone.
@@ -9,13 +9,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Protocol as Interface
 
 from benchmark.errors import HostError, SystemFailure
+from benchmark.host_scripts import read_script
 from benchmark.protocols import Process
 
-_SCRIPT = Path(__file__).resolve().parent.parent / "assets" / "supervise.sh"
 RUN_DIRECTORY = "run"
 SCRIPT_NAME = "supervise.sh"
 _PINGS = 5
@@ -64,7 +63,7 @@ def files(processes: Sequence[Process], working_dir: str, binaries: str | None =
     # A process begins in its own folder below the run's; the pattern is the working folder then.
     search = f'export PATH="${{PWD%/*/*}}/{binaries}:$PATH"\n' if binaries else ""
     base = f"{working_dir}/{RUN_DIRECTORY}"
-    found = {f"{base}/{SCRIPT_NAME}": _SCRIPT.read_bytes()}
+    found = {f"{base}/{SCRIPT_NAME}": read_script(SCRIPT_NAME).encode()}
     for process in processes:
         folder = f"{base}/{process.name}"
         found[f"{folder}/command"] = (search + process.script()).encode()

@@ -11,19 +11,18 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from ipaddress import ip_address
-from pathlib import Path
 from shlex import join
 
 from benchmark import changed_settings, first_start
 from benchmark import probe as probing
 from benchmark.artifacts import packages as debian
 from benchmark.errors import HostError, LockedError, UsageError
+from benchmark.host_scripts import read_script
 from benchmark.inventory import PROMETHEUS_PORT, Host, Inventory
 from benchmark.probe import Facts
 from benchmark.remote import Completed, Fleet, Results
 from benchmark.settings import Settings
 
-_LOCK = Path(__file__).resolve().parent.parent / "assets" / "lock.sh"
 _PROBE_DEADLINE_S = 30.0
 _LOCK_DEADLINE_S = 15.0
 _PEERS = "sudo -n geobench-peers"
@@ -91,7 +90,7 @@ class Testbed:
         holder = (
             f"by {getpass.getuser()}@{socket.gethostname()} (process {os.getpid()}) since {datetime.now(UTC):%F %T} UTC"
         )
-        words = ["bash", "-c", _LOCK.read_text(), "lock", self.settings.working_dir, holder, str(int(take_over))]
+        words = ["bash", "-c", read_script("lock.sh"), "lock", self.settings.working_dir, holder, str(int(take_over))]
         session = self.fleet.open(join(words), hosts=[host], deadline=_LOCK_DEADLINE_S).raise_for_failures(
             "cannot lock the testbed:"
         )[host]

@@ -11,7 +11,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 FABRIC = {"remote.py", "connection.py", "session.py", "tunnel.py"}
-FOLDERS = (".", "assets", "benchmark", "benchmark/protocols")
+FOLDERS = (".", "assets", "benchmark", "benchmark/host_scripts", "benchmark/protocols")
 """Where files lie that documents name by less than their path."""
 DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 DATA_ONLY = ("protocols", "load.py", "measurements.py", "monitoring.py", "report")
@@ -52,7 +52,7 @@ def test_only_the_remote_modules_know_fabric(path: Path) -> None:
 
 @pytest.mark.parametrize("path", modules("benchmark"), ids=lambda path: str(path.relative_to(ROOT)))
 def test_only_the_command_line_prints(path: Path) -> None:
-    if "cli" in path.parts:
+    if "cli" in path.parts or "host_scripts" in path.parts:
         return
     assert not to(path, "rich", "click")
     calls = [node for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(node, ast.Call)]
@@ -73,7 +73,9 @@ def test_modules_and_scripts_that_documents_name_are_there(path: Path) -> None:
 
 def test_every_script_for_hosts_is_on_the_map() -> None:
     text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
-    assert [path.name for path in (ROOT / "assets").glob("*.sh") if f"`{path.name}`" not in text] == []
+    scripts = [path for folder in ("assets", "benchmark", "stacks/cloud") for path in (ROOT / folder).rglob("*.sh")]
+    assert scripts
+    assert [path.name for path in scripts if f"`{path.name}`" not in text] == []
 
 
 @pytest.mark.parametrize("path", [*modules("benchmark"), *modules("stacks")], ids=lambda p: str(p.relative_to(ROOT)))

@@ -11,7 +11,7 @@ from hosts import inventory
 from hypothesis import given
 from hypothesis import strategies as st
 
-from assets.load_generator import Schedule
+from benchmark.host_scripts.load_generator import Schedule
 from benchmark.load import HttpRequest, LoadGenerator, generators, split
 from benchmark.load_profile import load_profile
 from benchmark.protocols import Pieces, Plan

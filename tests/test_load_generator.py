@@ -24,8 +24,17 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from truth import FAVOURED, Entry, running_truth
 
-from assets import load_generator
-from assets.load_generator import BOUNDS, Config, ConfigError, Metrics, ProtocolError, Response, Schedule, Template
+from benchmark.host_scripts import load_generator
+from benchmark.host_scripts.load_generator import (
+    BOUNDS,
+    Config,
+    ConfigError,
+    Metrics,
+    ProtocolError,
+    Response,
+    Schedule,
+    Template,
+)
 
 SCRIPT = Path(load_generator.__file__)
 Json = dict[str, object]

@@ -16,7 +16,7 @@ from benchmark.inventory import MARKS_FILE, TARGETS_DIRECTORY, Host
 from benchmark.machine_setup import Needs, command, parse
 from stacks.monitoring import CONFIG_FILE, monitoring_files, prometheus_arguments
 
-SCRIPT = Path(__file__).resolve().parents[1] / "assets" / "machine.sh"
+SCRIPT = Path(__file__).resolve().parents[1] / "benchmark" / "host_scripts" / "machine.sh"
 
 
 def sourced(function: str, *, monitoring: bool = True, interval_ms: int = 500) -> str:

@@ -12,7 +12,7 @@ import pytest
 from benchmark.errors import InfrastructureError, UsageError
 from benchmark.profiling import Running, find_process, parse_running, parse_stacks, running_command
 
-SCRIPT = Path(__file__).resolve().parents[1] / "assets" / "profile.sh"
+SCRIPT = Path(__file__).resolve().parents[1] / "benchmark" / "host_scripts" / "profile.sh"
 SPIN = """
 #include <time.h>
 volatile long sum;

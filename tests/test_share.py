@@ -1,4 +1,4 @@
-"""assets/share.py as real processes that give an artifact to each other over loopback."""
+"""share.py as real processes that give an artifact to each other over loopback."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from typing import Any
 
 import pytest
 
-SCRIPT = Path(__file__).resolve().parent.parent / "assets" / "share.py"
+SCRIPT = Path(__file__).resolve().parent.parent / "benchmark" / "host_scripts" / "share.py"
 NAME = "a" * 64
 TOKEN = "0f" * 16
 FILES = {"large": random.Random(1).randbytes(12_000_000), "empty": b"", "small": b"#!/bin/sh\n"}

@@ -27,7 +27,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-SCRIPT = Path(__file__).resolve().parents[1] / "assets" / "load_generator.py"
+SCRIPT = Path(__file__).resolve().parents[1] / "benchmark" / "host_scripts" / "load_generator.py"
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"
 BODY = '{"key": "{{key:1000:base64}}", "value": "{{value:128:base64}}"}'
 CONNECTIONS = 16

@@ -1,4 +1,4 @@
-"""Bringing an artifact from hosts that have it to those that lack it, within the testbed (assets/share.py)."""
+"""Bringing an artifact from hosts that have it to those that lack it, within the testbed (share.py)."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from benchmark.artifacts.hosts import ASSETS, FOLDER, File
+from benchmark.artifacts.hosts import FOLDER, File
 from benchmark.errors import HostError
+from benchmark.host_scripts import read_script
 from benchmark.inventory import Host
 from benchmark.remote import Fleet, Session, Sessions
 
-_SCRIPT = ASSETS / "share.py"
 _START_DEADLINE_S = 60.0
 _SLOWEST_BYTES_PER_S = 1 << 20
 _BRANCHES = 2
@@ -57,7 +57,7 @@ def distribute(
     """
     hosts = [root, *receivers]
     folder = f"{working_dir}/{FOLDER}"
-    script = {f"{folder}/share.py": _SCRIPT.read_bytes()}
+    script = {f"{folder}/share.py": read_script("share.py").encode()}
     fleet.put({host.name: script for host in hosts}, deadline=_START_DEADLINE_S).raise_for_failures(
         "hosts cannot take an artifact:"
     )

@@ -1,14 +1,13 @@
-"""What hosts are asked about artifacts, in the words of assets/artifacts.sh."""
+"""What hosts are asked about artifacts, in the words of artifacts.sh."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from shlex import join
 
-ASSETS = Path(__file__).resolve().parent.parent.parent / "assets"
-_SCRIPT = ASSETS / "artifacts.sh"
+from benchmark.host_scripts import read_script
+
 FOLDER = "artifacts"
 """Folder of the artifacts within the working folder of a host."""
 
@@ -33,7 +32,7 @@ class Holdings:
 
 def command(working_dir: str, verb: str, *arguments: str) -> str:
     """The command that does `verb` on a host; secrets are no arguments, they go to its standard input."""
-    return join(["exec", "bash", "-c", _SCRIPT.read_text(encoding="utf-8"), "artifacts", working_dir, verb, *arguments])
+    return join(["exec", "bash", "-c", read_script("artifacts.sh"), "artifacts", working_dir, verb, *arguments])
 
 
 def parse_holdings(text: str) -> Holdings:

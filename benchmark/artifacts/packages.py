@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from shlex import join
 
 from benchmark.errors import InfrastructureError, UsageError
+from benchmark.host_scripts import read_script
 
 INSTALL_DEADLINE_S = 900.0
-_INSTALL = Path(__file__).resolve().parents[2] / "assets" / "install.sh"
 
 
 def install_command(packages: Sequence[str]) -> str:
     """The command that installs Debian packages whose services shall not run; as root or through sudo."""
-    quoted = join(["bash", "-c", _INSTALL.read_text(encoding="utf-8"), "install", *packages])
+    quoted = join(["bash", "-c", read_script("install.sh"), "install", *packages])
     return f'if [ "$(id -u)" = 0 ]; then exec {quoted}; else exec sudo -n {quoted}; fi'
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 from collections.abc import Callable, Mapping
 from functools import cache
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmark.histogram import Quantile
@@ -29,8 +28,6 @@ from benchmark.report.world import world_chart
 
 if TYPE_CHECKING:
     from jinja2 import Environment
-
-_TEMPLATES = Path(__file__).resolve().parents[2] / "assets" / "report"
 
 
 def charts_of(record: Record) -> list[Chart]:
@@ -79,17 +76,17 @@ def run_page(record: Record) -> str:
 
 
 def render(template: str, context: Mapping[str, Any]) -> str:
-    """Fill a template of assets/report; everything that is not marked safe is escaped."""
+    """Fill a template; everything that is not marked safe is escaped."""
     return _environment().get_template(template).render(**context)
 
 
 @cache
 def _environment() -> Environment:
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+    from jinja2 import Environment, PackageLoader, StrictUndefined
     from markupsafe import Markup
 
     environment = Environment(
-        loader=FileSystemLoader(_TEMPLATES),
+        loader=PackageLoader("benchmark.report"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

@@ -6,6 +6,7 @@ import csv
 from collections import Counter
 from collections.abc import Mapping
 from functools import cache, partial
+from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -137,7 +138,7 @@ def _places() -> dict[str, Place]:
 
 @cache
 def _land() -> list[Array]:
-    with (_ASSETS / "land.csv").open(newline="", encoding="utf-8") as file:
+    with files("benchmark.report").joinpath("land.csv").open(encoding="utf-8") as file:
         points = np.loadtxt(file, delimiter=",", skiprows=1)
     starts = np.flatnonzero(np.diff(points[:, 0])) + 1
     return [np.asarray(ring[:, 1:], dtype=np.float64) for ring in np.split(points, starts)]

@@ -83,7 +83,7 @@ class Lab:
 
     def look(self, host: Host) -> str:
         """What the runner's script finds to do on a host."""
-        script = (ROOT / "assets/machine.sh").read_text(encoding="utf-8")
+        script = (ROOT / "benchmark/host_scripts/machine.sh").read_text(encoding="utf-8")
         return self.ssh(HOSTS[host.name], command("look", host, 500), script)
 
     def files(self) -> dict[str, str]:

@@ -25,7 +25,7 @@ from benchmark.validity import judge
 
 pytestmark = pytest.mark.integration
 
-GENERATOR = Path(__file__).parents[2] / "assets" / "load_generator.py"
+GENERATOR = Path(__file__).parents[2] / "benchmark" / "host_scripts" / "load_generator.py"
 MODELS = {
     "constant": "constant:0.2",
     "exponential": "exponential:0.25",
