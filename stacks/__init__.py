@@ -8,73 +8,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from importlib import import_module
-from typing import Any, Protocol, cast
+from typing import Any, cast
 
 import pulumi
-from pulumi.dynamic import CreateResult, DiffResult, Resource, ResourceProvider
 
 from benchmark.errors import SettingsError
-from benchmark.inventory import GRAFANA_PORT, Inventory, Provider, Role, Ssh
+from benchmark.inventory import GRAFANA_PORT, Inventory, Provider, Ssh
 from benchmark.settings import RegionSpec, Settings
-from stacks.clouds import CloudRegionArgs, cloud_region_args, testbed_tags, total_cost
-from stacks.keys import OperatorKey, operator_key
+from stacks.cloud.region_args import CloudRegionArgs, cloud_region_args, testbed_tags, total_cost
+from stacks.keys import operator_key
+from stacks.region import Creation, Plan, Region
 
 _CLOUDS: Mapping[Provider, str] = {"aws": "AwsRegion", "vultr": "VultrRegion"}
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What the components of all regions share."""
-
-    settings: Settings
-    operator: OperatorKey
-    created_at: pulumi.Output[str]
-    monitoring_host: str | None
-    """Name of the host that runs Prometheus."""
-    peers: int
-    """Hosts of the whole testbed."""
-
-    def role(self, name: str) -> Role:
-        """The role of the host called `name`."""
-        return "monitoring" if name == self.monitoring_host else "instance"
-
-
-class Region(Protocol):
-    """What the component of a region offers, whatever its provider."""
-
-    hosts: Sequence[pulumi.Output[dict[str, Any]]]
-    """Fields of `benchmark.inventory.Host`, a mapping for each host."""
-    hourly_cost_usd: pulumi.Input[float | None]
-    """Sum over the region's hosts; None if a price is unknown."""
-    grafana_password: pulumi.Output[str] | None
-    """Of the first host, where it runs a Grafana that listens in public; a secret."""
-
-    def admit(self, addresses: Mapping[str, pulumi.Input[str]]) -> None:
-        """Let in the hosts with these names and addresses: all of the testbed, but for those without an address."""
-
-
-class CreationProvider(ResourceProvider):
-    """Takes the time once, when the stack is first created."""
-
-    serialize_as_secret_always = False
-
-    def create(self, _props: dict[str, Any]) -> CreateResult:
-        now = datetime.now(UTC).isoformat(timespec="seconds")
-        return CreateResult(now, {"created_at": now})
-
-    def diff(self, _id: str, _olds: dict[str, Any], _news: dict[str, Any]) -> DiffResult:
-        return DiffResult(changes=False)
-
-
-class Creation(Resource, module="geobench", name="Creation"):
-    """The moment a testbed was created: `created_at`, ISO 8601 in UTC, the same in every later update."""
-
-    created_at: pulumi.Output[str]
-
-    def __init__(self, name: str) -> None:
-        super().__init__(CreationProvider(), name, {"created_at": None})
 
 
 @dataclass(frozen=True)
@@ -133,7 +80,7 @@ def _grafana_url(host: pulumi.Output[dict[str, Any]], password: pulumi.Output[st
 
 
 def _regions(provider: Provider, plan: Plan, names: Sequence[str]) -> Sequence[Region]:
-    module = import_module(f"stacks.{provider}")
+    module = import_module(f"stacks.{provider}.region")
     if provider not in _CLOUDS:
         return cast("Sequence[Region]", module.regions(plan, names))
     component: Callable[[str, CloudRegionArgs, pulumi.ResourceOptions], Region] = getattr(module, _CLOUDS[provider])

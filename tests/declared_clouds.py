@@ -12,7 +12,7 @@ import pulumi
 from pulumi.runtime.mocks import MockCallArgs, MockResourceArgs, Mocks, set_mocks
 
 from benchmark.settings import RegionSpec, Settings
-from stacks.clouds import CloudRegionArgs, cloud_region_args
+from stacks.cloud.region_args import CloudRegionArgs, cloud_region_args
 
 OPERATOR = "198.51.100.7/32"
 PRICES = {"m5d.2xlarge": 0.452, "m6g.large": 0.077, "gp3": 0.08}

@@ -17,7 +17,7 @@ from emulators.provider import Kind, Served
 from pulumi_stack import Stack
 
 from stacks.keys import generate_key
-from stacks.local.network import WideAreaNetwork
+from stacks.local.wan.network import WideAreaNetwork
 
 SECRET = "AWS-SECRET-0F-THE-TESTS"
 REGION = {"region": "us-east-1"}

@@ -13,9 +13,10 @@ from benchmark.remote import Fleet
 from benchmark.settings import Network, Settings
 from benchmark.testbed import Testbed
 from stacks.keys import KeyPair, generate_key
-from stacks.local.filesystem import HostConfig
-from stacks.local.host import Host
-from stacks.local.network import WideAreaNetwork, links_for
+from stacks.local.host.filesystem import HostConfig
+from stacks.local.host.host import Host
+from stacks.local.wan.network import WideAreaNetwork
+from stacks.local.wan.round_trips import links_for
 from stacks.monitoring import monitoring_files
 
 SCRAPE_INTERVAL = timedelta(seconds=1)

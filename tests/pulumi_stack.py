@@ -9,8 +9,8 @@ import sys
 from pathlib import Path
 
 from benchmark.inventory import Inventory, parse_inventory
-from stacks.local.host import Host
-from stacks.local.network import WideAreaNetwork
+from stacks.local.host.host import Host
+from stacks.local.wan.network import WideAreaNetwork
 
 ROOT = Path(__file__).resolve().parents[1]
 TWO_REGIONS = "regions: [us-east-1, eu-west-1]\ninstances: 2\n"

@@ -9,7 +9,7 @@ import pytest
 from emulators.aws_prices import GP3_USD, PRICES, product, spot_price
 from emulators.provider import CloudError
 
-from stacks.aws_prices import parse_price
+from stacks.aws.prices import parse_price
 
 HOST = {
     "regionCode": "eu-west-1",

@@ -14,7 +14,7 @@ from emulators.provider import CloudError, Kind
 from emulators.vultr import Vultr
 from emulators.vultr_kinds import RULES_PER_GROUP
 
-from stacks.local.network import WideAreaNetwork
+from stacks.local.wan.network import WideAreaNetwork
 
 KEY, GROUP = "vultr:index/sSHKey:SSHKey", "vultr:index/firewallGroup:FirewallGroup"
 RULE, SERVER = "vultr:index/firewallRule:FirewallRule", "vultr:index/instance:Instance"

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from benchmark.settings import Network
-from stacks.local.network import WideAreaNetwork, links_for
+from stacks.local.wan.network import WideAreaNetwork
+from stacks.local.wan.round_trips import links_for
 from tools import wan_accuracy
 from tools.wan_accuracy import REGIONS, Host, Pair
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmark.settings import Network
-from stacks.local.regions import links_for
+from stacks.local.wan.round_trips import links_for
 
 TOLERANCE = 0.10
 

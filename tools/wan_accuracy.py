@@ -27,7 +27,8 @@ from typing import NamedTuple
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmark.settings import Network
-from stacks.local.network import Links, WideAreaNetwork, links_for
+from stacks.local.wan.network import WideAreaNetwork
+from stacks.local.wan.round_trips import Links, links_for
 
 REGIONS = (
     *("us-east-1", "us-west-2", "ca-central-1", "sa-east-1", "eu-west-1", "eu-central-1", "eu-north-1"),

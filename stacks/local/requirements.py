@@ -10,8 +10,8 @@ import tempfile
 from pathlib import Path
 
 from benchmark.errors import InfrastructureError
-from stacks.local.host import PATH
-from stacks.local.interfaces import DEVICE
+from stacks.local.host.host import PATH
+from stacks.local.wan.interfaces import DEVICE
 
 _PACKAGES = {
     "sshd": "openssh-server",

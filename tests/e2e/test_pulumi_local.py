@@ -11,7 +11,7 @@ import pytest
 from pulumi_stack import Stack
 from waiting import wait_for
 
-from stacks.local.network import WideAreaNetwork
+from stacks.local.wan.network import WideAreaNetwork
 
 pytestmark = pytest.mark.e2e
 

@@ -64,7 +64,7 @@ from emulators.aws_questions import Ec2Questions  # noqa: E402
 from emulators.firewall import Rule  # noqa: E402
 from emulators.machine import Image, Machine  # noqa: E402
 from emulators.provider import Cloud, CloudError, Kind, Properties  # noqa: E402
-from stacks.local.network import WideAreaNetwork  # noqa: E402
+from stacks.local.wan.network import WideAreaNetwork  # noqa: E402
 
 Path(_file.name).unlink()
 

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from emulators.firewall import EVERYWHERE, Rule, ruleset
 from emulators.local_disk import LocalDisks
-from stacks.local.network import WideAreaNetwork
+from stacks.local.wan.network import WideAreaNetwork
 
 _HIDDEN = {
     "root": 0o700, "home": 0o755, "tmp": 0o1777, "var/tmp": 0o1777, "var/log": 0o755, "var/lib/prometheus": 0o755,

@@ -11,7 +11,8 @@ from emulators.aws import Aws
 from emulators.machine import Image, Machine
 from emulators.provider import Served
 from emulators.vultr import Vultr
-from stacks.local.network import WideAreaNetwork, links_for
+from stacks.local.wan.network import WideAreaNetwork
+from stacks.local.wan.round_trips import links_for
 
 TOKEN = "V0ULTR-T0KEN-0F-THE-TESTS"
 AWS_SECRET = "AWS-SECRET-0F-THE-TESTS"

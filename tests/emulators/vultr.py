@@ -17,7 +17,7 @@ from typing import Any
 from emulators.machine import Image, Machine
 from emulators.provider import Cloud, CloudError, Kind, Properties
 from emulators.vultr_kinds import KINDS, firewall_rule, refusal
-from stacks.local.network import WideAreaNetwork
+from stacks.local.wan.network import WideAreaNetwork
 
 UBUNTU = {"id": "2284", "name": "Ubuntu 24.04 LTS x64", "arch": "x64", "family": "ubuntu"}
 PRICES = {"vc2-1c-1gb": 5.0, "vc2-4c-8gb": 40.0}

@@ -15,9 +15,10 @@ from waiting import wait_for
 
 from benchmark.inventory import TARGETS_DIRECTORY
 from benchmark.settings import Network
-from stacks.bootstrap import LOGIN, Bootstrap, user_data
+from stacks.cloud.cloud_init import LOGIN, Bootstrap, user_data
 from stacks.keys import generate_key
-from stacks.local.network import WideAreaNetwork, links_for
+from stacks.local.wan.network import WideAreaNetwork
+from stacks.local.wan.round_trips import links_for
 from stacks.monitoring import CONFIG_FILE, monitoring_files
 
 pytestmark = pytest.mark.integration

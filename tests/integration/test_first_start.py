@@ -13,9 +13,10 @@ import pytest
 from emulators.machine import Image, Machine
 
 from benchmark.settings import Network
-from stacks.bootstrap import Bootstrap, user_data
+from stacks.cloud.cloud_init import Bootstrap, user_data
 from stacks.keys import KeyPair, generate_key
-from stacks.local.network import WideAreaNetwork, links_for
+from stacks.local.wan.network import WideAreaNetwork
+from stacks.local.wan.round_trips import links_for
 
 pytestmark = pytest.mark.integration
 

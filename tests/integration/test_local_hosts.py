@@ -17,9 +17,10 @@ from benchmark.errors import InfrastructureError
 from benchmark.inventory import MARKS_FILE, NODE_EXPORTER_PORT, TARGETS_DIRECTORY
 from benchmark.settings import Network
 from stacks.keys import KeyPair, generate_key
-from stacks.local.filesystem import HostConfig
-from stacks.local.host import CHECKOUT, Host
-from stacks.local.network import WideAreaNetwork, links_for
+from stacks.local.host.filesystem import HostConfig
+from stacks.local.host.host import CHECKOUT, Host
+from stacks.local.wan.network import WideAreaNetwork
+from stacks.local.wan.round_trips import links_for
 from stacks.monitoring import monitoring_files
 
 pytestmark = pytest.mark.integration

@@ -18,9 +18,10 @@ import pytest
 
 from benchmark.errors import InfrastructureError
 from benchmark.settings import Network
-from stacks.local import gateway
-from stacks.local.network import Links, WideAreaNetwork, links_for
-from stacks.local.network_resource import NetworkProvider
+from stacks.local.wan import gateway
+from stacks.local.wan.network import WideAreaNetwork
+from stacks.local.wan.resource import NetworkProvider
+from stacks.local.wan.round_trips import Links, links_for
 
 pytestmark = pytest.mark.integration
 

@@ -1,0 +1,1 @@
+"""Regions on Amazon Web Services."""

@@ -1,0 +1,1 @@
+"""One local host: its namespaces, its files, its services."""

@@ -1,0 +1,34 @@
+#!/bin/sh
+# Process 1 of a local host, in fresh namespaces: builds the host's own view of the machine, then becomes its SSH server.
+# Usage: host.sh DIRECTORY NAME. DIRECTORY and everything in it was prepared by stacks/local/host/filesystem.py.
+set -eu
+directory=$1
+name=$2
+
+# /proc is still the machine's: pid and start time as the machine knows them, so that a reused pid is never mistaken.
+read -r stat </proc/self/stat
+pid=${stat%% *}
+set -- ${stat##*) }
+shift 19
+echo "$pid $1" >"$directory/process"
+
+echo "$name" >/proc/sys/kernel/hostname
+for family in all default; do
+    [ ! -e /proc/sys/net/ipv6 ] || echo 1 >"/proc/sys/net/ipv6/conf/$family/disable_ipv6"
+done
+
+cd "$directory"
+mount --all --fstab mounts
+cd root
+pivot_root . .
+umount --lazy .
+cd /
+
+ulimit -n "$(ulimit -H -n)"
+ip link set lo up
+nft --file /etc/nftables.conf
+. /etc/geobench/services
+
+# Processes that services leave behind become children of sshd, which reaps every child. What would reach the machine
+# itself, its clock and its kernel modules, is out of reach of whoever logs in.
+exec setpriv --bounding-set=-sys_time,-sys_module,-sys_rawio /usr/sbin/sshd -D -e -f /etc/ssh/sshd_config

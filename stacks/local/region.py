@@ -1,0 +1,79 @@
+"""The local provider: regions of hosts on this very machine, joined by an emulated wide area network."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+import pulumi
+
+from benchmark.inventory import Host, Role
+from stacks.keys import SshKey
+from stacks.local.host.resource import HostArgs, LocalHost
+from stacks.local.requirements import check_machine
+from stacks.local.wan.addresses import state_folder
+from stacks.local.wan.resource import LocalNetwork
+from stacks.local.wan.round_trips import links_for
+from stacks.monitoring import monitoring_files
+from stacks.region import Plan
+
+
+class LocalRegion(pulumi.ComponentResource):
+    """The hosts of one region, named `REGION-INDEX`, on the testbed's network."""
+
+    hourly_cost_usd = 0.0
+    grafana_password: pulumi.Output[str] | None = None
+
+    def __init__(self, name: str, plan: Plan, network: LocalNetwork) -> None:
+        super().__init__("geobench:local:Region", name)
+        self.hosts = [self._host(f"{name}-{index}", name, plan, network) for index in range(plan.settings.instances)]
+        self.register_outputs({})
+
+    def admit(self, addresses: Mapping[str, pulumi.Input[str]]) -> None:
+        """Do nothing: the hosts of one network let each other in, and nobody else."""
+
+    def _host(self, name: str, region: str, plan: Plan, network: LocalNetwork) -> pulumi.Output[dict[str, Any]]:
+        settings, role = plan.settings, plan.role(name)
+        key = SshKey(name, pulumi.ResourceOptions(parent=self))
+        arguments = HostArgs(
+            testbed_id=settings.testbed_id,
+            name=name,
+            region=region,
+            role=role,
+            network=network.identity,
+            operator_key=plan.operator.public_key,
+            host_key=key.public_key,
+            host_private_key=pulumi.Output.secret(key.private_key),
+            files=monitoring_files(settings.scrape_interval) if role == "monitoring" else {},
+            state=settings.state,
+        )
+        host = LocalHost(name, arguments, pulumi.ResourceOptions(parent=self))
+
+        known = pulumi.Output.all(host.address, key.public_key)
+        return known.apply(lambda values: _entry(name, region, role, settings.state, *values))
+
+
+def _entry(
+    name: str, region: str, role: Role, state: Literal["running", "stopped"], address: str, host_key: str
+) -> dict[str, Any]:
+    found = Host(
+        name=name,
+        provider="local",
+        region=region,
+        specs="namespace",
+        address=address if state == "running" else "",
+        host_key=host_key,
+        role=role,
+        state=state,
+        cpus=os.cpu_count(),
+        memory_mb=os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2**20,
+    )
+    return found.model_dump(mode="json")
+
+
+def regions(plan: Plan, names: Sequence[str]) -> list[LocalRegion]:
+    """Declare the network and the regions `names` on it. Raises InfrastructureError if this machine cannot."""
+    check_machine(state_folder())
+    network = LocalNetwork("network", plan.settings.testbed_id, links_for(names, plan.settings.network))
+    return [LocalRegion(name, plan, network) for name in names]

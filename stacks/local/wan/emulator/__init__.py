@@ -1,0 +1,1 @@
+"""The process that delays the packets between local hosts."""

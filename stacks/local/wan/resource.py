@@ -1,0 +1,95 @@
+"""The emulated network as a Pulumi resource, on the Pulumi program's own machine.
+
+Hosts take `identity` as an input: it changes when the network was made anew (the emulator died, the machine
+rebooted), and hosts, whose interfaces went with it, are then replaced.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import combinations_with_replacement
+from typing import Any
+
+import pulumi
+from pulumi.dynamic import CreateResult, DiffResult, ReadResult, Resource, ResourceProvider, UpdateResult
+
+from stacks.errors import plain_errors
+from stacks.local.wan.network import WideAreaNetwork
+from stacks.local.wan.round_trips import Links
+
+
+class NetworkProvider(ResourceProvider):
+    """Creates, changes and removes the network of a local testbed; its id is the testbed's."""
+
+    @plain_errors
+    def create(self, props: dict[str, Any]) -> CreateResult:
+        """Start the emulator and claim a subnet."""
+        network = WideAreaNetwork(props["testbed_id"])
+        network.start(Links.from_json(props["links"]))
+        return CreateResult(props["testbed_id"], _outputs(props, network))
+
+    def read(self, id_: str, props: dict[str, Any]) -> ReadResult:
+        """Report the network as gone (an empty id) if its emulator has died; the next update makes a new one."""
+        network = WideAreaNetwork(id_)
+        return ReadResult(id_, _outputs(props, network)) if network.running() else ReadResult("", {})
+
+    def diff(self, _id: str, olds: dict[str, Any], news: dict[str, Any]) -> DiffResult:
+        """Replace the network if the testbed's id changed or it has died since; change its links in place."""
+        replaced = [] if olds["testbed_id"] == news["testbed_id"] else ["testbed_id"]
+        if not replaced and WideAreaNetwork(_id).identity() != olds["identity"]:
+            replaced = ["identity"]
+        changed = bool(replaced) or olds["links"] != news["links"]
+        stable = ["testbed_id", "subnet", "operator_address", "identity", "metrics_directory"]
+        return DiffResult(changed, replaced, [] if replaced else stable, delete_before_replace=True)
+
+    @plain_errors
+    def update(self, _id: str, olds: dict[str, Any], news: dict[str, Any]) -> UpdateResult:
+        """Give the running emulator its new links; hosts stay attached."""
+        network = WideAreaNetwork(_id)
+        network.start(with_former_regions(Links.from_json(news["links"]), Links.from_json(olds["links"])))
+        return UpdateResult(_outputs(news, network))
+
+    @plain_errors
+    def delete(self, _id: str, _props: dict[str, Any]) -> None:
+        """End the emulator and remove all traces."""
+        WideAreaNetwork(_id).stop()
+
+
+def with_former_regions(links: Links, former: Links) -> Links:
+    """Add the regions of `former` to `links`: pulumi deletes the hosts of a region that is left out only afterwards."""
+    rtt_ms = {**former.rtt_ms, **links.rtt_ms}
+    names = sorted({name for pair in rtt_ms for name in pair.split("/")})
+    for first, second in combinations_with_replacement(names, 2):
+        rtt_ms.setdefault(f"{first}/{second}", 0.0)  # between hosts about to be deleted and new ones
+    return replace(links, rtt_ms=rtt_ms)
+
+
+class LocalNetwork(Resource, module="geobench", name="LocalNetwork"):
+    """The network that a local testbed's hosts attach to."""
+
+    testbed_id: pulumi.Output[str]
+    links: pulumi.Output[str]
+    subnet: pulumi.Output[str]
+    """Such as `198.18.0.0/20`."""
+    operator_address: pulumi.Output[str]
+    """The machine's own address in the subnet."""
+    identity: pulumi.Output[str]
+    """The emulator's process id and start time; an input of every host."""
+    metrics_directory: pulumi.Output[str]
+    """Folder of the emulator's own metrics, for node exporter's textfile collector."""
+
+    def __init__(self, name: str, testbed_id: str, links: Links, opts: pulumi.ResourceOptions | None = None) -> None:
+        outputs = dict.fromkeys(("subnet", "operator_address", "identity", "metrics_directory"))
+        inputs = {"testbed_id": testbed_id, "links": links.to_json(), **outputs}
+        super().__init__(NetworkProvider(), name, inputs, opts)
+
+
+def _outputs(props: dict[str, Any], network: WideAreaNetwork) -> dict[str, Any]:
+    return {
+        "testbed_id": props["testbed_id"],
+        "links": props["links"],
+        "subnet": network.subnet,
+        "operator_address": network.operator_address,
+        "identity": network.identity(),
+        "metrics_directory": str(network.directory / "metrics"),
+    }

@@ -1,0 +1,1 @@
+"""Regions of machines that the user already has."""

@@ -1,0 +1,388 @@
+"""A region of AWS: what is declared for given settings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pulumi
+import pytest
+from declared_clouds import OPERATOR, OPERATOR_KEY, Cloud, Declared, args_of, declare
+from pulumi.runtime.mocks import MockCallArgs, MockMonitor
+
+from benchmark.errors import SettingsError
+from benchmark.inventory import Host
+from benchmark.settings import Settings
+from stacks.aws.region import AwsRegion, importable, provider
+
+
+def settings(**fields: Any) -> Settings:
+    """Two hosts in eu-west-1, unless said otherwise."""
+    given = {
+        "testbed_id": "bed",
+        "cloud_provider": "aws",
+        "regions": ["eu-west-1"],
+        "specs": "m5d.2xlarge",
+        "instances": 2,
+        "operator_cidrs": [OPERATOR],
+    }
+    return Settings.model_validate({**given, **fields})
+
+
+def region(wanted: Settings, cloud: Cloud | None = None, **args: Any) -> Declared:
+    """Declare the region, with two peers of other regions let in."""
+
+    def program() -> pulumi.Output[Any]:
+        made = AwsRegion("eu-west-1", args_of(wanted, **args))
+        made.admit(
+            {**{f"h{n}": host["address"] for n, host in enumerate(made.hosts)}, "away": "192.0.2.1", "stopped": ""}
+        )
+        return pulumi.Output.all(hosts=pulumi.Output.all(*made.hosts), cost=made.hourly_cost_usd)
+
+    return declare(program, cloud)
+
+
+def test_a_region_is_a_network_with_a_firewall_and_instances() -> None:
+    kinds: dict[str, int] = {}
+    for resource in region(settings()).resources:
+        kind = resource.typ.rpartition(":")[2]
+        kinds[kind] = kinds.get(kind, 0) + 1
+    assert kinds == {
+        "Region": 1,
+        "Vpc": 1,
+        "InternetGateway": 1,
+        "DefaultRouteTable": 1,
+        "Subnet": 3,  # in each zone that offers the type
+        "SecurityGroup": 2,  # the operators and the peers
+        "SecurityGroupEgressRule": 1,
+        "SecurityGroupIngressRule": 2,
+        "ManagedPrefixList": 1,
+        "KeyPair": 1,
+        "Instance": 2,
+        "InstanceState": 2,
+        "SshKey": 2,
+    }
+
+
+def test_every_resource_and_every_question_names_its_region() -> None:
+    declared = region(settings())
+    of_aws = [resource for resource in declared.resources if resource.typ.startswith("aws:")]
+    assert {resource.inputs["region"] for resource in of_aws} == {"eu-west-1"}
+    regional = [call for call in declared.calls if "pricing" not in call.token]
+    assert {call.args["region"] for call in regional} == {"eu-west-1"}
+
+
+def test_instances_are_spread_over_the_zones_that_offer_the_type() -> None:
+    declared = region(settings(instances=5))
+    assert [subnet["availabilityZone"] for subnet in declared.of_type("Subnet").values()] == [
+        "eu-west-1a",
+        "eu-west-1b",
+        "eu-west-1c",
+    ]  # neither e, which does not offer it, nor a local zone
+    placed = [instance["subnetId"].removesuffix("-id")[-1] for instance in declared.of_type("Instance").values()]
+    assert placed == ["a", "b", "c", "a", "b"]
+
+
+def test_more_instances_do_not_move_those_there_are() -> None:
+    few, many = (region(settings(instances=count)).of_type("Instance") for count in (2, 6))
+    assert {name: many[name]["subnetId"] for name in few} == {name: few[name]["subnetId"] for name in few}
+
+
+@pytest.mark.parametrize("instances", [1, 2, 6])
+def test_a_zone_that_joins_takes_no_subnet_from_hosts_that_are_there(instances: int) -> None:
+    wanted = settings(instances=instances)
+    before, after = (region(wanted, Cloud(zones=zones)).of_type("Subnet") for zones in ("bc", "abcd"))
+    assert {name: after.get(name) for name in before} == before
+    assert [name[-1] for name in after] == ["a", "b", "c", "d"]
+
+
+def test_subnets_do_not_overlap_and_send_traffic_to_the_gateway() -> None:
+    declared = region(settings(instances=3))
+    blocks = [subnet["cidrBlock"] for subnet in declared.of_type("Subnet").values()]
+    assert blocks == ["10.0.0.0/20", "10.0.16.0/20", "10.0.32.0/20"]
+    assert all(subnet["mapPublicIpOnLaunch"] for subnet in declared.of_type("Subnet").values())
+    (table,) = declared.of_type("DefaultRouteTable").values()
+    assert table["routes"] == [{"cidrBlock": "0.0.0.0/0", "gatewayId": "eu-west-1-gateway-id"}]
+
+
+def test_an_instance_is_what_the_settings_ask_for() -> None:
+    instance = region(settings(disk_gb=64)).of_type("Instance")["eu-west-1-1"]
+    assert instance["ami"] == "ami of ubuntu/images/hvm-ssd-gp3/ubuntu-noble-24.04-amd64-server-* in eu-west-1"
+    assert instance["instanceType"] == "m5d.2xlarge"
+    assert instance["instanceInitiatedShutdownBehavior"] == "terminate"
+    assert instance["metadataOptions"]["httpTokens"] == "required"
+    assert "instanceMarketOptions" not in instance
+    disk = instance["rootBlockDevice"]
+    assert (disk["volumeType"], disk["volumeSize"], disk["deleteOnTermination"]) == ("gp3", 64, True)
+    assert "ssh-ed25519 AAAAeu-west-1-1-host-key" in instance["userData"]["value"]
+
+
+@pytest.fixture
+def registering(monkeypatch: pytest.MonkeyPatch) -> Callable[..., dict[str, Any]]:
+    """What the engine is asked to register for given settings, by name: the options, too, which mocks are not shown."""
+    requests: dict[str, Any] = {}
+    register = MockMonitor.RegisterResource
+
+    def noted(monitor: MockMonitor, request: Any) -> Any:
+        requests[request.name] = request
+        return register(monitor, request)
+
+    def declared(*, monitoring: bool = True, **fields: Any) -> dict[str, Any]:
+        requests.clear()
+        region(settings(**fields), monitoring=monitoring)
+        return dict(requests)
+
+    monkeypatch.setattr(MockMonitor, "RegisterResource", noted)
+    return declared
+
+
+@pytest.fixture
+def registered(registering: Callable[..., dict[str, Any]]) -> dict[str, Any]:
+    """What the engine is asked to register for the usual settings."""
+    return registering()
+
+
+def test_neither_the_cloud_nor_another_key_of_the_operator_replaces_a_host(registered: dict[str, Any]) -> None:
+    # A key pair whose text changes, its comment even, is made anew under another name.
+    assert set(registered["eu-west-1-1"].ignoreChanges) == {"ami", "userData", "subnetId", "keyName"}
+    # A stopped instance has no public address: had it been asked for, a refresh would see it missing.
+    assert "associatePublicIpAddress" not in registered["eu-west-1-1"].object
+
+
+def made_anew(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
+    """The hosts that an update replaces because the program says so."""
+    hosts = [name for name in before if before[name].type == "aws:ec2/instance:Instance"]
+    return sorted(name for name in hosts if before[name].replacement_trigger != after[name].replacement_trigger)
+
+
+def test_hosts_of_another_role_or_market_are_made_anew(registering: Callable[..., dict[str, Any]]) -> None:
+    before = registering()
+    # Prometheus is installed at the first start; https://github.com/hashicorp/terraform-provider-aws/issues/38141
+    assert made_anew(before, registering(monitoring=False)) == ["eu-west-1-0"]
+    assert made_anew(registering(spot=True), before) == ["eu-west-1-0", "eu-west-1-1"]
+    others: dict[str, Any] = {"specs": "m5d.large", "instances": 3, "disk_gb": 200, "time_to_live": "1h"}
+    for field, value in others.items():
+        assert made_anew(before, registering(**{field: value})) == [], field
+
+
+def test_another_type_sets_the_state_anew(registered: dict[str, Any]) -> None:
+    # The provider starts an instance whose type it changed. https://github.com/hashicorp/terraform-provider-aws,
+    # internal/service/ec2/ec2_instance.go: modifyInstanceAttributeWithStopStart
+    assert registered["eu-west-1-1-state"].replacement_trigger.string_value == "m5d.2xlarge"
+
+
+def test_a_host_starts_when_it_can_reach_the_packages_that_it_installs(registered: dict[str, Any]) -> None:
+    before = {urn.rpartition("::")[2] for urn in registered["eu-west-1-1"].dependencies}
+    assert {"eu-west-1-routes", "eu-west-1-egress"} <= before
+
+
+def test_a_host_goes_before_every_subnet_as_it_may_be_in_any(registered: dict[str, Any]) -> None:
+    after = {urn.rpartition("::")[2] for urn in registered["eu-west-1-1"].dependencies}
+    assert {f"eu-west-1-subnet-{letter}" for letter in "abc"} <= after
+
+
+def test_an_arm_type_gets_an_arm_image() -> None:
+    instance = region(settings(specs="m6g.large")).of_type("Instance")["eu-west-1-0"]
+    assert "noble-24.04-arm64-server" in instance["ami"]
+
+
+class Burstable(Cloud):
+    """What EC2 says of types whose processors run at full speed on credit only."""
+
+    def _instance_type(self, args: dict[str, Any]) -> dict[str, Any]:
+        return {**super()._instance_type(args), "burstablePerformanceSupported": args["instanceType"].startswith("t")}
+
+
+@pytest.mark.parametrize(("specs", "warnings"), [("t3.xlarge", 1), ("m5d.2xlarge", 0)])
+def test_burstable_processors_are_warned_of_once(specs: str, warnings: int, caplog: pytest.LogCaptureFixture) -> None:
+    wanted = settings(specs=specs, regions=["vultr:ewr", "eu-west-1", "us-east-1"])
+
+    def program() -> pulumi.Output[Any]:
+        args = args_of(wanted)
+        made = [AwsRegion(name, replace(args, region=name)) for name in ("eu-west-1", "us-east-1")]
+        return pulumi.Output.all(*(host for each in made for host in each.hosts))
+
+    declare(program, Burstable())
+    assert caplog.text.count(f"specs: {specs} has burstable processors") == warnings
+
+
+def test_everything_that_takes_tags_says_whose_it_is_and_until_when() -> None:
+    without = {"Region", "InstanceState", "SshKey"}
+    for resource in region(settings()).resources:
+        if resource.typ.rpartition(":")[2] not in without:
+            tags = resource.inputs["tags"]
+            assert (tags["testbed_id"], tags["owner"], tags["expiry"][:4]) == ("bed", "ada", "2030"), resource.name
+            assert tags["Name"].startswith("bed-"), resource.name
+
+
+def test_only_operators_reach_ssh_and_only_peers_anything_else() -> None:
+    declared = region(settings(operator_cidrs=[OPERATOR, "2001:db8::/48"]))
+    rules = declared.of_type("SecurityGroupIngressRule")
+    ssh = [rules[f"eu-west-1-ssh-from-{network}"] for network in (OPERATOR, "2001:db8::/48")]
+    assert [(rule["fromPort"], rule["toPort"], rule["ipProtocol"]) for rule in ssh] == [(22, 22, "tcp")] * 2
+    assert (ssh[0]["cidrIpv4"], ssh[1]["cidrIpv6"]) == (OPERATOR, "2001:db8::/48")
+    others = [rule for name, rule in rules.items() if "ssh" not in name]
+    assert [(rule["ipProtocol"], rule["prefixListId"]) for rule in others] == [("-1", "eu-west-1-peers-0-id")]
+    assert not any("cidrIpv4" in rule for rule in others)
+
+
+def test_hosts_reach_everything_as_packages_and_all_other_hosts_need_it() -> None:
+    (rule,) = region(settings()).of_type("SecurityGroupEgressRule").values()
+    assert (rule["ipProtocol"], rule["cidrIpv4"]) == ("-1", "0.0.0.0/0")
+    assert not {"fromPort", "toPort", "prefixListId", "cidrIpv6"} & set(rule)
+
+
+def test_every_host_is_in_the_group_that_lets_it_out() -> None:
+    declared = region(settings())
+    (rule,) = declared.of_type("SecurityGroupEgressRule").values()
+    groups = [instance["vpcSecurityGroupIds"] for instance in declared.of_type("Instance").values()]
+    assert len(groups) == 2
+    assert all(rule["securityGroupId"] in some for some in groups)
+
+
+def test_the_peers_are_all_hosts_that_have_an_address() -> None:
+    (peers,) = region(settings()).of_type("ManagedPrefixList").values()
+    assert [entry["cidr"] for entry in peers["entries"]] == ["203.0.113.1/32", "203.0.113.2/32", "192.0.2.1/32"]
+
+
+def test_many_peers_are_split_so_that_no_group_exceeds_its_rules() -> None:
+    def program() -> pulumi.Output[Any]:
+        made = AwsRegion("eu-west-1", args_of(settings(), peers=100))
+        made.admit({f"h{index}": f"192.0.2.{index}" for index in range(100)})
+        return pulumi.Output.all(*made.hosts)
+
+    declared = declare(program)
+    lists = declared.of_type("ManagedPrefixList")
+    assert {name: len(peers["entries"]) for name, peers in lists.items()} == {
+        "eu-west-1-peers-0": 60,
+        "eu-west-1-peers-1": 40,
+    }
+    assert all(peers["maxEntries"] == 60 for peers in lists.values())
+    assert len(declared.of_type("Instance")["eu-west-1-0"]["vpcSecurityGroupIds"]) == 3
+
+
+def test_a_public_grafana_is_open_to_the_operators_of_its_region_only() -> None:
+    public = settings(grafana_public=True)
+    rule = region(public).of_type("SecurityGroupIngressRule")[f"eu-west-1-grafana-from-{OPERATOR}"]
+    assert (rule["fromPort"], rule["cidrIpv4"]) == (3000, OPERATOR)
+    elsewhere = region(public, monitoring=False).of_type("SecurityGroupIngressRule")
+    assert not any("grafana" in name for name in elsewhere)
+
+
+def test_operators_that_do_not_fit_into_a_group_are_refused_before_anything_is_made() -> None:
+    ipv4 = [f"198.51.100.{number}/32" for number in range(61)]
+    ipv6 = [f"2001:db8:{number:x}::/48" for number in range(61)]
+    assert len(region(settings(operator_cidrs=ipv4[:60] + ipv6[:60])).of_type("SecurityGroupIngressRule")) == 121
+    for version, many in (4, ipv4), (6, [OPERATOR, *ipv6]):
+        with pytest.raises(SettingsError, match=rf"found 61 networks of IPv{version}, expected at most 60: .* wider"):
+            region(settings(operator_cidrs=many))
+    public = settings(operator_cidrs=ipv4[:31], grafana_public=True)
+    with pytest.raises(SettingsError, match=r"found 31 networks of IPv4, expected at most 30: "):
+        region(public)
+    region(public, monitoring=False)
+
+
+def test_the_inventory_of_a_region() -> None:
+    first, second = (Host.model_validate(host) for host in region(settings()).value["hosts"])
+    assert (first.name, first.role, first.address, first.state) == (
+        "eu-west-1-0",
+        "monitoring",
+        "203.0.113.1",
+        "running",
+    )
+    assert (second.name, second.role, second.ssh_user) == ("eu-west-1-1", "instance", "ubuntu")
+    assert (second.specs, second.cpus, second.memory_mb) == ("m5d.2xlarge", 8, 32768)
+    assert second.host_key == "ssh-ed25519 AAAAeu-west-1-1-host-key"
+
+
+def test_stopped_hosts_have_no_address_and_cost_their_disk() -> None:
+    declared = region(settings(state="stopped"))
+    assert {state["state"] for state in declared.of_type("InstanceState").values()} == {"stopped"}
+    assert [(host["state"], host["address"]) for host in declared.value["hosts"]] == [("stopped", "")] * 2
+    assert declared.value["cost"] == pytest.approx(2 * 100 * 0.08 / 730, abs=1e-6)
+    (peers,) = declared.of_type("ManagedPrefixList").values()
+    assert [entry["cidr"] for entry in peers["entries"]] == ["192.0.2.1/32"]
+
+
+class Forgetful(Cloud):
+    """What EC2 says of an instance an hour after its end."""
+
+    def call(self, args: MockCallArgs) -> tuple[dict[str, Any], list[tuple[str, str]] | None]:
+        gone = args.args.get("instanceId") == "i-gone"
+        return ({}, [("", "no matching EC2 Instance found")]) if gone else super().call(args)
+
+
+def test_a_host_that_ended_long_ago_is_an_error_that_says_how_to_go_on() -> None:
+    def program() -> pulumi.Output[Any]:
+        args = args_of(settings())
+        return AwsRegion("eu-west-1", args)._look_at(args.hosts[1], "i-gone")
+
+    with pytest.raises(pulumi.RunError, match=r"eu-west-1-1: .* i-gone: .*no matching EC2 .* `pulumi refresh` notices"):
+        declare(program, Forgetful())
+
+
+@pytest.mark.parametrize(
+    ("function", "said"),
+    [
+        (
+            "getInstanceType",
+            r"AWS did not describe m5d\.2xlarge in eu-west-1: .*; its keys must allow ec2:DescribeInst",
+        ),
+        ("getAmi", r"the newest image of eu-west-1 that is called ubuntu/.*; its keys must allow ec2:DescribeImages"),
+    ],
+)
+def test_what_the_keys_may_not_ask_is_said_plainly(function: str, said: str) -> None:
+    with pytest.raises(pulumi.RunError, match=said):
+        region(settings(), Cloud(silent=function))
+
+
+def test_spot_hosts_are_asked_for_and_cannot_be_stopped() -> None:
+    declared = region(settings(spot=True))
+    options = declared.of_type("Instance")["eu-west-1-0"]["instanceMarketOptions"]
+    assert options["marketType"] == "spot"
+    assert options["spotOptions"] == {"spotInstanceType": "one-time", "instanceInterruptionBehavior": "terminate"}
+    assert declared.of_type("InstanceState") == {}
+    assert declared.value["cost"] == pytest.approx(2 * (0.181 + 0.005 + 100 * 0.08 / 730), abs=1e-6)
+    with pytest.raises(SettingsError, match=r"cannot be stopped; .* or spot: false, which makes all hosts anew"):
+        region(settings(spot=True, state="stopped"))
+
+
+def test_the_cost_is_that_of_instances_addresses_and_disks() -> None:
+    assert region(settings()).value["cost"] == pytest.approx(2 * (0.452 + 0.005 + 100 * 0.08 / 730), abs=1e-6)
+
+
+def test_an_unknown_price_makes_the_cost_unknown() -> None:
+    assert region(settings(), Cloud(prices={"gp3": 0.08})).value["cost"] is None
+
+
+def test_a_type_that_is_not_offered_is_named() -> None:
+    with pytest.raises(SettingsError, match=r"m5d\.2xlarge is not offered in eu-west-1; `aws ec2 describe"):
+        region(settings(), Cloud(zones=""))
+
+
+def test_the_operators_key_is_uploaded() -> None:
+    (key,) = region(settings()).of_type("KeyPair").values()
+    assert key["publicKey"] == OPERATOR_KEY
+
+
+@pytest.mark.parametrize("kind", ["ecdsa-sha2-nistp256", "sk-ssh-ed25519@openssh.com"])
+def test_a_key_that_ec2_does_not_import_is_named(kind: str) -> None:
+    with pytest.raises(pulumi.RunError, match=rf"found a key of the kind {kind}, AWS takes ssh-ed25519 and ssh-rsa"):
+        importable(f"{kind} AAAA somebody")
+    assert [importable(key) for key in ("ssh-rsa AAAA", OPERATOR_KEY)] == ["ssh-rsa AAAA", OPERATOR_KEY]
+
+
+def test_the_provider_reads_the_file_that_the_settings_name(tmp_path: Path) -> None:
+    file = tmp_path / "credentials"
+    file.write_text("[default]\naws_access_key_id = A\naws_secret_access_key = hidden\n")
+    (made,) = declare(lambda: provider(settings(token_file=file)).urn).resources
+    assert made.inputs["region"] == "us-east-1"
+    assert str(file) in made.inputs["sharedCredentialsFiles"]
+    assert made.inputs["profile"] == "default", "keys in the environment would win over those of the file"
+    assert "hidden" not in str(made.inputs)
+    (usual,) = declare(lambda: provider(settings()).urn).resources
+    assert not {"profile", "sharedCredentialsFiles"} & set(usual.inputs)
+    with pytest.raises(SettingsError, match=r"token_file: .*nowhere does not exist"):
+        declare(lambda: provider(settings(token_file=tmp_path / "nowhere")).urn)

@@ -1,0 +1,119 @@
+"""What is checked and worked out before any region of a cloud is declared."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pulumi
+import pytest
+from declared_clouds import OPERATOR, args_of, declare
+
+from benchmark.errors import SettingsError
+from benchmark.settings import Settings
+from stacks.cloud.region_args import check_operators, credentials_file, look_up, look_up_price, spec_of, total_cost
+from stacks.cloud.region_args import testbed_tags as cloud_tags
+
+PRODUCT = "aws:pricing/getProduct:getProduct"
+
+
+def settings(**fields: Any) -> Settings:
+    given = {"cloud_provider": "aws", "regions": ["eu-west-1"], "specs": "m5d.2xlarge", "operator_cidrs": [OPERATOR]}
+    return Settings.model_validate({**given, **fields})
+
+
+def test_hosts_are_named_after_their_region_and_the_first_monitors() -> None:
+    declared = declare(lambda: [(host.name, host.role) for host in args_of(settings(instances=3)).hosts])
+    assert declared.value == [
+        ("eu-west-1-0", "monitoring"),
+        ("eu-west-1-1", "instance"),
+        ("eu-west-1-2", "instance"),
+    ]
+    without = declare(lambda: [host.role for host in args_of(settings(instances=2), monitoring=False).hosts])
+    assert without.value == ["instance", "instance"]
+
+
+def test_the_first_start_of_a_host_holds_its_own_key_and_is_a_secret() -> None:
+    def program() -> pulumi.Output[Any]:
+        first, second = args_of(settings(instances=2)).hosts
+        secret = pulumi.Output.from_input(first.user_data.is_secret())
+        return pulumi.Output.all(secret, first.user_data, second.user_data)
+
+    secret, first, second = declare(program).value
+    assert secret is True
+    assert "PRIVATE-eu-west-1-0-host-key" in first
+    assert "PRIVATE-eu-west-1-0-host-key" not in second
+    assert len(first) > 1.3 * len(second), "the monitoring host is told more"
+
+
+def test_without_operators_nothing_is_declared_and_the_way_is_shown() -> None:
+    with pytest.raises(SettingsError, match=r"operator_cidrs: found none.*`curl https://checkip\.amazonaws\.com`"):
+        declare(lambda: args_of(settings(operator_cidrs=[])))
+
+
+def test_operators_who_could_not_reach_a_host_are_told_so_before_it_is_rented() -> None:
+    with pytest.raises(SettingsError, match=r"found 2001:db8::/48, expected at least one IPv4 network: hosts"):
+        declare(lambda: args_of(settings(operator_cidrs=["2001:db8::/48"])))
+
+
+@pytest.mark.parametrize("network", ["0.0.0.0/0", "::/0"])
+def test_the_whole_internet_is_let_in_with_a_warning(network: str, caplog: pytest.LogCaptureFixture) -> None:
+    declare(lambda: check_operators(settings(operator_cidrs=[OPERATOR, network])))
+    assert f"{network} lets the whole internet reach the hosts' SSH" in caplog.text
+
+
+def test_each_cloud_has_its_own_kind_of_machine() -> None:
+    both = settings(specs={"aws": "m5d.large", "vultr": "vc2-2c-4gb"})
+    assert (spec_of(both, "aws"), spec_of(both, "vultr")) == ("m5d.large", "vc2-2c-4gb")
+    assert spec_of(settings(), "vultr") == "m5d.2xlarge"
+    with pytest.raises(SettingsError, match=r"found none for vultr.*such as vc2-4c-8gb"):
+        spec_of(settings(specs={"aws": "m5d.large"}), "vultr")
+
+
+def test_a_token_file_is_that_of_the_settings_cloud(tmp_path: Path) -> None:
+    file = tmp_path / "token"
+    file.write_text("T0KEN")
+    both = settings(cloud_provider="vultr", token_file=file)
+    assert credentials_file(both, "vultr") == file
+    assert credentials_file(both, "aws") is None
+    with pytest.raises(SettingsError, match=r"does not exist; write the credentials of vultr.*use ~/\.vultr"):
+        credentials_file(settings(cloud_provider="vultr", token_file=tmp_path / "none"), "vultr")
+
+
+def test_a_sum_with_an_unknown_price_is_unknown() -> None:
+    sums = declare(lambda: pulumi.Output.all(total_cost([0.1, 0.2]), total_cost([0.1, None]), total_cost([]))).value
+    assert sums == [0.3, None, 0.0]
+
+
+def asked(instance_type: str) -> dict[str, Any]:
+    """What the price list of a cloud with some prices is asked."""
+    return {"filters": [{"field": "instanceType", "value": instance_type}], "serviceCode": "AmazonEC2"}
+
+
+def test_a_price_that_is_not_told_is_unknown_with_a_warning(caplog: pytest.LogCaptureFixture) -> None:
+    def program() -> pulumi.Output[Any]:
+        none = pulumi.InvokeOptions()
+        known, unknown = (look_up_price(PRODUCT, asked(kind), none, f"a {kind}") for kind in ("m6g.large", "m7.huge"))
+        return pulumi.Output.all(known, unknown)
+
+    known, unknown = declare(program).value
+    assert "USD" in known["result"]
+    assert unknown is None
+    assert "the price of a m7.huge is unknown: " in caplog.text
+    assert caplog.text.count("Returned 0 elements") == 1
+
+
+def test_what_must_be_known_ends_the_program_with_what_to_do() -> None:
+    with pytest.raises(pulumi.RunError, match=r"^no type: .*Returned 0 elements.*; look it up$"):
+        declare(lambda: look_up(PRODUCT, asked("m7.huge"), pulumi.InvokeOptions(), "no type", "look it up"))
+    found = declare(lambda: look_up(PRODUCT, asked("m6g.large"), pulumi.InvokeOptions(), "no type", "look it up"))
+    assert "USD" in found.value["result"]
+
+
+def test_owner_tags(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LOGNAME", "ada")
+    assert cloud_tags(settings(testbed_id="bed"), "2030-01-01") == {
+        "testbed_id": "bed",
+        "owner": "ada",
+        "expiry": "2030-01-01",
+    }

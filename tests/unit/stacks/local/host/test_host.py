@@ -1,0 +1,123 @@
+"""How a host is found again: its record of process 1, and what is done when that is stale."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from benchmark.errors import InfrastructureError
+from stacks.local.host.host import SCRIPT, Host
+from stacks.local.wan.network import WideAreaNetwork
+
+
+def started(pid: int) -> str:
+    return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[19]
+
+
+@pytest.fixture
+def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Host:
+    monkeypatch.setenv("GEOBENCH_STATE_DIR", str(tmp_path))
+    made = Host(WideAreaNetwork("t"), "a-0")
+    made.directory.mkdir(parents=True)
+    return made
+
+
+@pytest.fixture
+def bystander() -> Iterator[subprocess.Popen[bytes]]:
+    with subprocess.Popen(["sleep", "1000"]) as process:
+        yield process
+        process.kill()
+
+
+def record(host: Host, text: str) -> None:
+    (host.directory / "process").write_text(text, encoding="utf-8")
+
+
+def test_a_host_lies_beside_its_network(host: Host, tmp_path: Path) -> None:
+    assert host.directory == tmp_path / "t/hosts/a-0"
+
+
+def test_a_relative_state_folder_is_made_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("GEOBENCH_STATE_DIR", "state")
+    assert Host(WideAreaNetwork("t"), "a-0").directory == tmp_path / "state/t/hosts/a-0"
+
+
+def test_the_recorded_process_is_found(host: Host, bystander: subprocess.Popen[bytes]) -> None:
+    record(host, f"{bystander.pid} {started(bystander.pid)}\n")
+    assert host.process_id() == bystander.pid
+
+
+@pytest.mark.parametrize("text", ["", "12", "many words in it", "x y"])
+def test_a_record_that_is_not_whole_yet_means_no_process(host: Host, text: str) -> None:
+    record(host, text)
+    assert host.process_id() is None
+
+
+def test_a_number_that_another_process_got_meanwhile_is_not_mistaken(
+    host: Host, bystander: subprocess.Popen[bytes]
+) -> None:
+    record(host, f"{bystander.pid} {int(started(bystander.pid)) - 1}\n")
+    assert host.process_id() is None
+    host.stop()
+    assert bystander.poll() is None
+
+
+def test_a_process_that_ended_and_was_not_reaped_does_not_count(host: Host) -> None:
+    with subprocess.Popen(["sleep", "1000"]) as process:
+        record(host, f"{process.pid} {started(process.pid)}\n")
+        process.send_signal(signal.SIGKILL)
+        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)  # it stays a zombie
+        assert host.process_id() is None
+
+
+def test_stopping_ends_the_recorded_process_and_forgets_it(host: Host) -> None:
+    with subprocess.Popen(["sleep", "1000"]) as process:
+        record(host, f"{process.pid} {started(process.pid)}\n")
+        host.stop()
+        assert process.wait(timeout=10) == -signal.SIGKILL
+    assert not (host.directory / "process").exists()
+
+
+def test_a_process_without_the_networks_device_is_not_running(host: Host, bystander: subprocess.Popen[bytes]) -> None:
+    record(host, f"{bystander.pid} {started(bystander.pid)}\n")
+    assert not host.is_running()
+
+
+def test_removing_takes_the_folder_and_spares_other_hosts(host: Host) -> None:
+    other = host.directory.with_name("a-1")
+    other.mkdir()
+    (host.directory / "upper").mkdir()
+    host.remove()
+    assert not host.directory.exists()
+    assert other.exists()
+    other.rmdir()
+    host.remove()
+    assert not other.parent.exists()
+
+
+def test_a_host_without_a_network_is_refused_before_anything_starts(host: Host) -> None:
+    with pytest.raises(InfrastructureError, match="no network"):
+        host.create(None, running=True)  # type: ignore[arg-type]
+
+
+def test_the_script_records_itself_as_the_machine_sees_it(tmp_path: Path) -> None:
+    lines = SCRIPT.read_text(encoding="utf-8").split('echo "$name"')[0]
+    shown = subprocess.Popen(
+        ["sh", "-c", f"{lines}\nread -r _", "host.sh", str(tmp_path), "a-0"], stdin=subprocess.PIPE
+    )
+    with shown:
+        while not (found := (tmp_path / "process").read_text().split() if (tmp_path / "process").exists() else []):
+            assert shown.poll() is None
+        assert found == [str(shown.pid), started(shown.pid)]
+        shown.communicate(b"\n")
+
+
+def test_the_script_is_sound_and_may_be_run() -> None:
+    subprocess.run(["sh", "-n", SCRIPT], check=True)
+    assert os.access(SCRIPT, os.X_OK)

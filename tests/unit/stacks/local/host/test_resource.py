@@ -1,0 +1,143 @@
+"""When pulumi leaves a local host alone, restarts it, makes it anew, or stops it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from stacks.local.host import resource
+from stacks.local.host.filesystem import HostConfig
+from stacks.local.host.resource import DEAD, LocalHostProvider
+
+INPUTS = {
+    "testbed_id": "t",
+    "name": "a-0",
+    "region": "a",
+    "role": "instance",
+    "network": "1 2",
+    "operator_key": "ssh-ed25519 O",
+    "host_key": "ssh-ed25519 H",
+    "host_private_key": "PRIVATE",
+    "files": {},
+    "state": "running",
+}
+
+
+class Machine:
+    """Stands for the one host that these tests are about, and notes what is asked of it."""
+
+    def __init__(self) -> None:
+        self.running = True
+        self.asked: list[str] = []
+        self.config: HostConfig | None = None
+
+    def create(self, config: HostConfig, running: bool = True) -> str:
+        self.config = config
+        self.asked.append("create" if running else "create stopped")
+        return "198.18.0.2"
+
+    def start(self, config: HostConfig) -> str:
+        self.config = config
+        self.asked.append("start")
+        return "198.18.0.2"
+
+    def stop(self) -> None:
+        self.asked.append("stop")
+
+    def remove(self) -> None:
+        self.asked.append("remove")
+
+    def is_running(self) -> bool:
+        return self.running
+
+
+@pytest.fixture
+def machine(monkeypatch: pytest.MonkeyPatch) -> Machine:
+    made = Machine()
+    monkeypatch.setattr(resource, "_host", lambda _props: made)
+    return made
+
+
+def outputs(**changed: object) -> dict[str, Any]:
+    found = LocalHostProvider().create({**INPUTS, **changed}).outs
+    assert found is not None
+    return found
+
+
+def test_a_created_host_keeps_its_private_key_out_of_the_outputs(machine: Machine) -> None:
+    found = outputs()
+    assert "PRIVATE" not in str(found)
+    assert found["address"] == "198.18.0.2"
+    assert machine.config is not None
+    assert machine.config.host_private_key == "PRIVATE"
+    assert "PRIVATE" not in repr(machine.config)
+
+
+def test_a_host_that_is_wanted_stopped_is_created_stopped(machine: Machine) -> None:
+    outputs(state="stopped")
+    assert machine.asked == ["create stopped"]
+
+
+def test_nothing_changed_and_alive_means_no_change(machine: Machine) -> None:
+    assert machine.running
+    found = LocalHostProvider().diff("t/a-0", outputs(), INPUTS)
+    assert found.changes is False
+    assert found.replaces == []
+
+
+@pytest.mark.parametrize("field", ["region", "role", "network", "operator_key", "host_key", "state"])
+def test_a_changed_input_restarts_the_host_on_its_files(machine: Machine, field: str) -> None:
+    assert machine.running
+    found = LocalHostProvider().diff("t/a-0", outputs(), {**INPUTS, field: "stopped"})
+    assert found.changes is True
+    assert found.replaces == []
+
+
+@pytest.mark.parametrize("field", ["testbed_id", "name"])
+def test_another_identity_is_another_host(machine: Machine, field: str) -> None:
+    assert machine.running
+    found = LocalHostProvider().diff("t/a-0", outputs(), {**INPUTS, field: "b"})
+    assert found.replaces == [field]
+    assert found.delete_before_replace is True
+
+
+def test_a_host_that_died_is_made_anew_with_or_without_a_refresh(machine: Machine) -> None:
+    provider, before = LocalHostProvider(), outputs()
+    machine.running = False
+    assert provider.diff("t/a-0", before, INPUTS).replaces == ["state"]
+    refreshed = provider.read("t/a-0", before)
+    assert refreshed.id == "t/a-0"
+    assert refreshed.outs is not None
+    assert refreshed.outs["state"] == DEAD
+    assert provider.diff("t/a-0", refreshed.outs, INPUTS).changes is True
+
+
+def test_a_refresh_of_a_living_host_changes_nothing(machine: Machine) -> None:
+    assert machine.running
+    before = outputs()
+    assert LocalHostProvider().read("t/a-0", before).outs == before
+
+
+def test_a_stopped_host_is_not_taken_for_a_dead_one(machine: Machine) -> None:
+    before = outputs(state="stopped")
+    machine.running = False
+    assert LocalHostProvider().read("t/a-0", before).outs == before
+    assert LocalHostProvider().diff("t/a-0", before, {**INPUTS, "state": "stopped"}).changes is False
+
+
+def test_stopping_keeps_the_address(machine: Machine) -> None:
+    stopped = LocalHostProvider().update("t/a-0", outputs(), {**INPUTS, "state": "stopped"})
+    assert machine.asked == ["create", "stop"]
+    assert stopped.outs is not None
+    assert (stopped.outs["address"], stopped.outs["state"]) == ("198.18.0.2", "stopped")
+
+
+def test_starting_again_does_not_create(machine: Machine) -> None:
+    LocalHostProvider().update("t/a-0", outputs(state="stopped"), INPUTS)
+    assert machine.asked == ["create stopped", "start"]
+
+
+def test_deleting_removes(machine: Machine) -> None:
+    LocalHostProvider().delete("t/a-0", outputs())
+    assert machine.asked == ["create", "remove"]

@@ -1,0 +1,277 @@
+"""What the testbed program declares for given settings, and what it exports."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pulumi
+import pytest
+from declared import Declared, declare
+from declared_clouds import OPERATOR, Cloud
+from declared_clouds import declare as declare_clouds
+from pulumi.runtime.mocks import MockResourceArgs
+
+import stacks
+import stacks.local.region
+import stacks.region
+from benchmark.errors import InfrastructureError, SettingsError
+from benchmark.inventory import Inventory
+from benchmark.settings import Settings
+from stacks.cloud.cloud_init import grafana_password
+from stacks.keys import generate_key
+
+ROOT = Path(stacks.__file__).resolve().parents[1]
+CONTRACTS = {"benchmark.errors", "benchmark.inventory", "benchmark.host_layout", "benchmark.settings"}
+
+
+@pytest.fixture(autouse=True)
+def _able_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the program declare local hosts wherever the tests run."""
+    monkeypatch.setattr(stacks.local.region, "check_machine", lambda _state: None)
+
+
+def settings(**fields: object) -> Settings:
+    return Settings.model_validate({"testbed_id": "t", "regions": ["us-east-1", "eu-west-1"], "instances": 3, **fields})
+
+
+def created(**fields: object) -> Declared:
+    return declare(lambda: stacks.create(settings(**fields)))
+
+
+def inventory(**fields: object) -> Inventory:
+    return Inventory.model_validate(declare(lambda: stacks.create(settings(**fields)).inventory).value)
+
+
+def inputs(declared: Declared, name: str) -> dict[str, Any]:
+    (found,) = (host.inputs for host in declared.of_type("LocalHost") if host.name == name)
+    return {key: value for key, value in found.items() if key != "__provider"}
+
+
+def test_every_region_has_its_hosts_named_by_region_and_index() -> None:
+    hosts = sorted(host.name for host in created().of_type("LocalHost"))
+    assert hosts == [f"{region}-{index}" for region in ("eu-west-1", "us-east-1") for index in range(3)]
+
+
+def test_hosts_are_children_of_their_region_and_the_network_is_one_for_all() -> None:
+    declared = created()
+    assert "geobench:local:Region$" in declared.urn("eu-west-1-2", "LocalHost")
+    assert "geobench:local:Region$" in declared.urn("eu-west-1-2", "SshKey")
+    assert [network.name for network in declared.of_type("LocalNetwork")] == ["network"]
+
+
+def test_the_first_host_of_the_first_region_is_the_monitoring_host() -> None:
+    roles = {host.name: host.role for host in inventory().hosts}
+    assert [name for name, role in roles.items() if role == "monitoring"] == ["us-east-1-0"]
+
+
+def test_without_monitoring_every_host_is_an_instance() -> None:
+    assert {host.role for host in inventory(monitoring=False).hosts} == {"instance"}
+
+
+def test_only_the_monitoring_host_has_the_files_of_prometheus() -> None:
+    declared = created()
+    with_files = [host.name for host in declared.of_type("LocalHost") if host.inputs["files"]]
+    assert with_files == ["us-east-1-0"]
+    assert "/etc/prometheus/prometheus.yml" in inputs(declared, "us-east-1-0")["files"]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"instances": 5},
+        {"regions": ["us-east-1", "eu-west-1", "ap-northeast-1"]},
+        {"scrape_interval": "1s"},
+        {"protocol": "other", "warm_up": "1s", "time_to_live": "1h"},
+        {"network": {"loss": 0.1}},
+    ],
+)
+def test_a_change_that_does_not_concern_a_host_leaves_its_inputs_alone(change: dict[str, Any]) -> None:
+    before, after = created(), created(**change)
+    for host in before.of_type("LocalHost"):
+        if host.name != "us-east-1-0":
+            assert inputs(after, host.name) == inputs(before, host.name)
+
+
+def test_the_scrape_interval_changes_the_monitoring_host() -> None:
+    assert inputs(created(scrape_interval="1s"), "us-east-1-0") != inputs(created(), "us-east-1-0")
+
+
+def test_each_host_has_a_key_of_its_own_and_lets_the_operators_in() -> None:
+    declared = created()
+    for host in declared.of_type("LocalHost"):
+        assert host.inputs["host_key"] == f"ssh-ed25519 {host.name}"
+        assert host.inputs["operator_key"] == "ssh-ed25519 operator"
+    assert len(declared.of_type("SshKey")) == 7
+
+
+def test_the_inventory_says_how_each_host_is_reached() -> None:
+    host = inventory().host("eu-west-1-1")
+    assert (host.provider, host.region, host.specs) == ("local", "eu-west-1", "namespace")
+    assert (host.address, host.ssh_port, host.host_key) == ("198.18.0.9", 22, "ssh-ed25519 eu-west-1-1")
+    assert host.cpus is not None
+    assert host.memory_mb is not None
+    assert host.memory_mb > 100
+
+
+def test_a_local_testbed_costs_nothing_and_does_not_expire() -> None:
+    found = inventory()
+    assert found.hourly_cost_usd == 0
+    assert found.expires_at is None
+    assert found.created_at.isoformat() == "2030-01-01T00:00:00+00:00"
+
+
+def test_stopped_hosts_have_no_address() -> None:
+    hosts = inventory(state="stopped").hosts
+    assert {(host.state, host.address) for host in hosts} == {("stopped", "")}
+
+
+def test_a_made_key_is_exported_and_its_path_is_null() -> None:
+    assert inventory().ssh.private_key_file is None
+    exported = declare(lambda: stacks.create(settings()).ssh_private_key)
+    assert exported.value == "PRIVATE operator"
+
+
+def test_the_creation_time_is_taken_once() -> None:
+    provider = stacks.region.CreationProvider()
+    made = provider.create({})
+    assert made.outs is not None
+    assert made.outs["created_at"].endswith("+00:00")
+    assert provider.diff(made.id, made.outs, {}).changes is False
+
+
+def test_a_region_of_two_providers_is_refused() -> None:
+    with pytest.raises(SettingsError, match="us-east-1 of two providers"):
+        stacks.create(settings(regions=["local:us-east-1", "aws:us-east-1"]))
+
+
+class TimedCloud(Cloud):
+    """Clouds whose hosts have addresses of their own in ADDRESSES, and the moment the testbed was created."""
+
+    def new_resource(self, args: MockResourceArgs) -> tuple[str | None, dict[str, Any]]:
+        identity, made = super().new_resource(args)
+        if identity in self.addresses:
+            made["mainIp"] = self.addresses[identity] = ADDRESSES[args.name]
+        return identity, {**made, "created_at": "2030-01-01T00:00:00+00:00"}
+
+
+ADDRESSES = {
+    "ewr-0": "203.0.113.10", "ewr-1": "203.0.113.11", "us-east-1-0": "203.0.113.20", "us-east-1-1": "203.0.113.21",
+    "sea-0": "203.0.113.30", "sea-1": "203.0.113.31",
+}  # fmt: skip
+
+
+def cloud_settings(folder: Path, **fields: object) -> Settings:
+    """Two clouds, the first region one of Vultr."""
+    (folder / "token").write_text("0123456789" * 4, encoding="utf-8")
+    return Settings.model_validate(
+        {
+            "cloud_provider": "vultr",
+            "regions": ["ewr", "aws:us-east-1", "sea"],
+            "instances": 1,
+            "specs": {"aws": "m5d.2xlarge", "vultr": "vc2-4c-8gb"},
+            "operator_cidrs": [OPERATOR],
+            "token_file": str(folder / "token"),
+            "time_to_live": "2h",
+            **fields,
+        }
+    )
+
+
+def grafana(settings: Settings) -> tuple[object, object, object]:
+    """What the program exports of Grafana: its address, its password, whether that is a secret."""
+
+    def program() -> pulumi.Output[Any]:
+        testbed = stacks.create(settings)
+        password = testbed.grafana_password
+        secret = password.is_secret() if password else False
+        return pulumi.Output.all(testbed.grafana_url, password, pulumi.Output.from_input(secret))
+
+    url, password, secret = declare_clouds(program, TimedCloud()).value
+    return url, password, secret
+
+
+def test_a_public_grafana_has_an_address_and_a_secret_password(tmp_path: Path) -> None:
+    url, password, secret = grafana(cloud_settings(tmp_path, grafana_public=True))
+    assert url == f"http://{ADDRESSES['ewr-0']}:3000"
+    assert password == grafana_password("PRIVATE-ewr-0-host-key")
+    assert secret is True
+
+
+@pytest.mark.parametrize("fields", [{}, {"grafana_public": True, "monitoring": False}])
+def test_grafana_behind_the_tunnel_has_neither(tmp_path: Path, fields: dict[str, object]) -> None:
+    assert grafana(cloud_settings(tmp_path, **fields)) == (None, None, False)
+
+
+def test_one_testbed_spans_clouds_in_the_settings_order_and_expires(tmp_path: Path) -> None:
+    declared = declare_clouds(lambda: stacks.create(cloud_settings(tmp_path)).inventory, TimedCloud())
+    found = Inventory.model_validate(declared.value)
+    assert [host.name for host in found.hosts] == ["ewr-0", "us-east-1-0", "sea-0"]
+    assert [host.provider for host in found.hosts] == ["vultr", "aws", "vultr"]
+    assert found.monitoring == found.hosts[0]
+    assert found.expires_at == datetime(2030, 1, 1, 2, tzinfo=UTC)
+    assert found.hourly_cost_usd is not None
+    assert found.hourly_cost_usd > 0
+
+
+def test_each_cloud_lets_in_the_hosts_of_the_other(tmp_path: Path) -> None:
+    declared = declare_clouds(lambda: stacks.create(cloud_settings(tmp_path, instances=2)).inventory, TimedCloud())
+    found = Inventory.model_validate(declared.value)
+    assert {host.name: host.address for host in found.hosts} == ADDRESSES
+    (peers,) = declared.of_type("ManagedPrefixList").values()
+    assert [entry["cidr"] for entry in peers["entries"]] == [f"{host.address}/32" for host in found.hosts]
+    rules = declared.of_type("FirewallRule").values()
+    admitted = {
+        (rule["firewallGroupId"], f"{rule['subnet']}/{rule['subnetSize']:.0f}", rule["protocol"], rule.get("port"))
+        for rule in rules
+    }
+    everything = [("tcp", "1:65535"), ("udp", "1:65535"), ("icmp", None)]
+    sources = [(f"{address}/32", *ports) for address in ADDRESSES.values() for ports in everything]
+    sources.append((OPERATOR, "tcp", "22"))
+    assert admitted == {(f"{region}-firewall-id", *source) for region in ("ewr", "sea") for source in sources}
+
+
+def test_machines_of_the_users_own_are_described_and_never_expire(tmp_path: Path) -> None:
+    key, pair = tmp_path / "key", generate_key()
+    key.write_text(pair.private_key)
+    key.with_name("key.pub").write_text(pair.public_key)
+    machine = {"region": "lab", "address": "192.0.2.1", "host_key": generate_key().public_key}
+    fields = {"cloud_provider": "machines", "machines": [machine], "ssh_private_key_file": str(key)}
+    found = Inventory.model_validate(declare(lambda: stacks.create(Settings.model_validate(fields)).inventory).value)
+    assert [(host.name, host.region, host.address) for host in found.hosts] == [("lab-0", "lab", "192.0.2.1")]
+    assert found.expires_at is None
+
+
+def test_a_machine_that_cannot_carry_hosts_is_told_before_anything_is_declared(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_state: Path) -> None:
+        raise InfrastructureError("not here")
+
+    monkeypatch.setattr(stacks.local.region, "check_machine", refuse)
+    with pytest.raises(InfrastructureError, match="not here"):
+        created()
+
+
+def test_a_local_testbed_imports_no_cloud() -> None:
+    code = "import sys, stacks.local.region; print([name for name in sys.modules if 'aws' in name or 'vultr' in name])"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_the_program_itself_stays_small_and_stacks_imports_only_the_contracts() -> None:
+    assert len((ROOT / "__main__.py").read_text(encoding="utf-8").splitlines()) <= 30
+    for file in (ROOT / "stacks").rglob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            names = [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            names += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            for name in names:
+                if name.split(".")[0] == "benchmark":
+                    assert name in {
+                        "benchmark.errors",
+                        "benchmark.inventory",
+                        "benchmark.host_layout",
+                        "benchmark.settings",
+                    }, file

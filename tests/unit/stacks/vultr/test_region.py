@@ -1,0 +1,251 @@
+"""A region of Vultr: what is declared for given settings."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pulumi
+import pytest
+from declared_clouds import OPERATOR, OPERATOR_KEY, Cloud, Declared, args_of, declare
+from pulumi.runtime.mocks import MockMonitor
+
+from benchmark.errors import SettingsError
+from benchmark.inventory import Host
+from benchmark.settings import Settings
+from stacks.vultr.region import VultrRegion, hourly, provider
+
+
+def settings(**fields: Any) -> Settings:
+    """Two servers in New Jersey, unless said otherwise."""
+    given = {
+        "testbed_id": "bed",
+        "cloud_provider": "vultr",
+        "regions": ["ewr"],
+        "specs": "vc2-4c-8gb",
+        "instances": 2,
+        "operator_cidrs": [OPERATOR],
+    }
+    return Settings.model_validate({**given, **fields})
+
+
+def region(wanted: Settings, peers: int = 0, cloud: Cloud | None = None, **args: Any) -> Declared:
+    """Declare the region and let in its own hosts and `peers` of other regions."""
+
+    def program() -> pulumi.Output[Any]:
+        made = VultrRegion("ewr", args_of(wanted, **args))
+        own = {f"ewr-{n}": host["address"] for n, host in enumerate(made.hosts)}
+        made.admit({**own, **{f"away-{n}": f"192.0.2.{n}" for n in range(100, 100 + peers)}})
+        return pulumi.Output.all(hosts=pulumi.Output.all(*made.hosts), cost=made.hourly_cost_usd)
+
+    return declare(program, cloud)
+
+
+def rules(declared: Declared) -> list[tuple[str, str, str]]:
+    """The rules of the firewall group as (protocol, port, network)."""
+    found = declared.of_type("FirewallRule").values()
+    return [(rule["protocol"], rule.get("port", ""), f"{rule['subnet']}/{rule['subnetSize']:.0f}") for rule in found]
+
+
+def test_a_region_is_servers_behind_a_firewall_group() -> None:
+    declared = region(settings())
+    assert {name: len(declared.of_type(name)) for name in ("SSHKey", "FirewallGroup", "Instance", "VultrPower")} == {
+        "SSHKey": 1,
+        "FirewallGroup": 1,
+        "Instance": 2,
+        "VultrPower": 2,
+    }
+    server = declared.of_type("Instance")["ewr-1"]
+    assert (server["plan"], server["region"], server["osId"]) == ("vc2-4c-8gb", "ewr", 2284)
+    assert (server["hostname"], server["label"]) == ("ewr-1", "bed-ewr-1")
+    assert server["firewallGroupId"] == "ewr-firewall-id"
+    assert server["sshKeyIds"] == ["ewr-key-id"]
+    assert server["enableIpv6"] is False
+    assert "ssh-ed25519 AAAAewr-1-host-key" in server["userData"]["value"]
+
+
+def test_servers_say_whose_they_are_and_until_when() -> None:
+    tags = region(settings()).of_type("Instance")["ewr-0"]["tags"]
+    assert tags == ["testbed_id=bed", "owner=ada", "expiry=2030-01-01T00:00:00+00:00", "role=monitoring"]
+
+
+def test_only_operators_reach_ssh_and_only_peers_anything_else() -> None:
+    found = rules(region(settings(operator_cidrs=[OPERATOR, "2001:db8::/48"])))
+    ssh = [("tcp", "22", OPERATOR), ("tcp", "22", "2001:db8::/48")]
+    assert sorted(found) == sorted(
+        ssh
+        + [
+            (protocol, port, f"{address}/32")
+            for address in ("203.0.113.1", "203.0.113.2")
+            for protocol, port in (("tcp", "1:65535"), ("udp", "1:65535"), ("icmp", ""))
+        ]
+    )
+
+
+def test_fifteen_hosts_fit_into_a_firewall_group_and_leave_room_for_the_rules_of_more() -> None:
+    named, open_to_all = (set(region(settings(), peers=peers).of_type("FirewallRule")) for peers in (13, 14))
+    assert len(named) == 1 + 3 * 15
+    # An update from one to the other, in either direction, has both for a while.
+    assert len(named | open_to_all) == 50
+
+
+def test_a_changed_rule_needs_no_room_beside_its_former_self(monkeypatch: pytest.MonkeyPatch) -> None:
+    first: set[str] = set()
+    register = MockMonitor.RegisterResource
+
+    def noted(monitor: MockMonitor, request: Any) -> Any:
+        first.update([request.name] if request.deleteBeforeReplace else [])
+        return register(monitor, request)
+
+    monkeypatch.setattr(MockMonitor, "RegisterResource", noted)
+    declared = region(settings())
+    assert first == set(declared.of_type("FirewallRule"))
+
+
+def test_with_more_hosts_ssh_stays_closed_and_the_hosts_guard_the_rest(caplog: pytest.LogCaptureFixture) -> None:
+    found = rules(region(settings(), peers=14))
+    assert "cannot name 16 hosts" in caplog.text
+    open_to_all = [("tcp", "1:21"), ("tcp", "23:65535"), ("udp", "1:65535"), ("icmp", "")]
+    assert sorted(found) == sorted([("tcp", "22", OPERATOR), *((*rule, "0.0.0.0/0") for rule in open_to_all)])
+
+
+def test_operators_that_do_not_fit_into_a_group_are_refused_before_anything_is_made() -> None:
+    networks = [f"198.51.100.{number}/32" for number in range(47)]
+    assert len(region(settings(operator_cidrs=networks[:46])).of_type("FirewallRule")) == 50
+    with pytest.raises(SettingsError, match=r"found 47 networks, expected at most 46: .* wider"):
+        region(settings(operator_cidrs=networks))
+    public = settings(operator_cidrs=networks[:24], grafana_public=True)
+    with pytest.raises(SettingsError, match=r"found 24 networks, expected at most 23: "):
+        region(public)
+    region(public, monitoring=False)
+    region(settings(operator_cidrs=networks, specs="vbm-4c-32gb"))  # which has no group
+
+
+def test_the_link_to_a_servers_console_is_a_secret(monkeypatch: pytest.MonkeyPatch) -> None:
+    secret: dict[str, list[str]] = {}
+    register = MockMonitor.RegisterResource
+
+    def noted(monitor: MockMonitor, request: Any) -> Any:
+        secret[request.name] = list(request.additionalSecretOutputs)
+        return register(monitor, request)
+
+    monkeypatch.setattr(MockMonitor, "RegisterResource", noted)
+    region(settings())
+    assert {"kvm", "defaultPassword"} <= set(secret["ewr-0"])
+
+
+def test_a_peer_without_an_address_lets_in_nobody() -> None:
+    def program() -> pulumi.Output[Any]:
+        made = VultrRegion("ewr", args_of(settings()))
+        made.admit({"stopped": "", "away": "198.51.100.9"})
+        return pulumi.Output.all(*made.hosts)
+
+    networks = {network for _, port, network in rules(declare(program)) if port != "22"}
+    assert networks == {"192.0.2.0/32", "198.51.100.9/32"}
+
+
+def test_a_hosts_rules_keep_their_names_when_others_come() -> None:
+    few, many = (set(region(settings(), peers=count).of_type("FirewallRule")) for count in (0, 2))
+    assert few < many
+    assert "ewr-tcp-from-ewr-1" in few
+
+
+def test_bare_metal_has_no_firewall_group() -> None:
+    declared = region(settings(specs="vbm-8c-132gb"))
+    server = declared.of_type("BareMetalServer")["ewr-0"]
+    assert (server["plan"], server["osId"], server["sshKeyIds"]) == ("vbm-8c-132gb", 2284, ["ewr-key-id"])
+    assert declared.of_type("FirewallGroup") == declared.of_type("Instance") == {}
+    assert [host["memory_mb"] for host in declared.value["hosts"]] == [65536, 65536]
+    assert {power["kind"] for power in declared.of_type("VultrPower").values()} == {"bare-metals"}
+
+
+def test_a_public_grafana_is_open_to_the_operators_of_its_region_only() -> None:
+    public = settings(grafana_public=True)
+    assert ("tcp", "3000", OPERATOR) in rules(region(public))
+    assert not [rule for rule in rules(region(public, monitoring=False)) if rule[1] == "3000"]
+
+
+def test_the_inventory_of_a_region() -> None:
+    first, second = (Host.model_validate(host) for host in region(settings()).value["hosts"])
+    assert (first.name, first.role, first.address) == ("ewr-0", "monitoring", "203.0.113.1")
+    assert (second.provider, second.region, second.specs) == ("vultr", "ewr", "vc2-4c-8gb")
+    assert (second.cpus, second.memory_mb, second.ssh_user, second.state) == (4, 8192, "ubuntu", "running")
+    assert second.host_key == "ssh-ed25519 AAAAewr-1-host-key"
+
+
+def test_stopped_servers_keep_their_address_and_their_price() -> None:
+    declared = region(settings(state="stopped"))
+    assert {power["state"] for power in declared.of_type("VultrPower").values()} == {"stopped"}
+    assert [(host["state"], host["address"]) for host in declared.value["hosts"]] == [
+        ("stopped", "203.0.113.1"),
+        ("stopped", "203.0.113.2"),
+    ]
+    assert declared.value["cost"] == region(settings()).value["cost"] == pytest.approx(2 * 40 / 672, abs=1e-6)
+
+
+@pytest.mark.parametrize(("plan", "kind"), [("vc2-4c-8gb", "Instance"), ("vbm-4c-32gb", "BareMetalServer")])
+def test_a_server_of_another_role_is_made_anew(plan: str, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    triggers: list[dict[str, Any]] = []
+    register = MockMonitor.RegisterResource
+
+    def noted(monitor: MockMonitor, request: Any) -> Any:
+        if request.type.endswith(f":{kind}"):
+            triggers[-1][request.name] = request.replacement_trigger
+        return register(monitor, request)
+
+    monkeypatch.setattr(MockMonitor, "RegisterResource", noted)
+    changes: list[dict[str, Any]] = [{}, {"monitoring": False}, {"peers": 3}]
+    for change in changes:
+        triggers.append({})
+        region(settings(specs=plan), **change)
+    before, without, among_more = triggers
+    assert [name for name in sorted(before) if without[name] != before[name]] == ["ewr-0"]
+    assert among_more == before
+
+
+def test_a_price_of_nothing_is_unknown() -> None:
+    assert region(settings(), cloud=Cloud(prices={"vc2-4c-8gb": 0.0})).value["cost"] is None
+    assert hourly(None) is hourly(0) is None
+    assert hourly(672) == 1.0
+
+
+@pytest.mark.parametrize(
+    ("plan", "function", "kind", "listed"),
+    [
+        ("vc2-9c-9gb", "getPlan", "Instance", "v2/plans"),
+        ("vbm-9c-99gb", "getBareMetalPlan", "BareMetalServer", "v2/plans-metal"),
+    ],
+)
+def test_servers_of_a_plan_that_is_listed_no_more_are_declared_and_their_price_is_unknown(
+    plan: str, function: str, kind: str, listed: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    declared = region(settings(specs=plan), cloud=Cloud(silent=function))
+    assert declared.value["cost"] is None
+    assert {server["plan"] for server in declared.of_type(kind).values()} == {plan}
+    assert f"the price of {plan} (see https://api.vultr.com/{listed}) is unknown: " in caplog.text
+    assert caplog.text.count("no results were found") == 1
+
+
+def test_without_a_system_the_program_ends_with_a_plain_message() -> None:
+    with pytest.raises(pulumi.RunError, match=r"its Ubuntu 24\.04 LTS x64: .*no results.*; https://my\.vultr\.com"):
+        region(settings(), cloud=Cloud(silent="getOs"))
+
+
+def test_the_operators_key_is_uploaded() -> None:
+    assert region(settings()).of_type("SSHKey") == {"ewr-key": {"name": "bed-ewr", "sshKey": OPERATOR_KEY}}
+
+
+def test_the_token_is_a_secret_of_the_provider(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / ".vultr").write_text("T0KEN\n")
+    (made,) = declare(lambda: provider(settings()).urn).resources
+    assert made.inputs["apiKey"]["value"] == "T0KEN"
+    assert (made.inputs["rateLimit"], made.inputs["retryLimit"]) == ("4000", "15")
+    assert len(made.inputs["apiKey"]) == 2, "the value is wrapped with the mark of a secret"
+    assert [key for key, value in made.inputs.items() if value == "T0KEN"] == []
+
+
+def test_a_missing_token_says_where_to_get_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    with pytest.raises(SettingsError, match=r"cannot read Vultr's token from ~/.vultr: No such file.*settingsapi"):
+        declare(lambda: provider(settings()).urn)
