@@ -11,7 +11,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 FABRIC = {"remote.py", "connection.py", "session.py", "tunnel.py"}
-FOLDERS = (".", "assets", "benchmark", "benchmark/host_scripts", "benchmark/protocols")
+FOLDERS = (".", "assets", "benchmark", "benchmark/host_scripts", "benchmark/protocols", "stacks/cloud")
 """Where files lie that documents name by less than their path."""
 DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 DATA_ONLY = ("protocols", "load.py", "measurements.py", "monitoring.py", "report")
