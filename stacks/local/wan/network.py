@@ -25,7 +25,7 @@ from benchmark.errors import InfrastructureError
 from stacks.local.wan import addresses, gateway, interfaces
 from stacks.local.wan.round_trips import Links
 
-EMULATOR = Path(__file__).with_name("emulator") / "loop.py"
+EMULATOR = Path(__file__).with_name("emulator") / "__main__.py"
 ANSWER_S = 20.0
 """Longest wait for the emulator's answer; it takes milliseconds."""
 

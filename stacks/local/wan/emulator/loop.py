@@ -1,107 +1,57 @@
-"""The emulated wide area network: one process that delays the packets between a testbed's hosts.
+"""The event loop: reads packets from hosts, and writes each to its receiver when it is due.
 
-    TUN of a host --read--> route by destination --> delay line --when due--> write --> TUN of another host
-
-Started as `python3 emulator.py --directory DIR`; needs nothing but the standard library. It detaches once it can be
-reached at DIR/control, reads DIR/links.json at every `configure`, and writes DIR/metrics/wan.prom once a second.
-It holds no state that outlives it: when it ends, its interfaces vanish from all hosts.
-
-A delay line is a FIFO of packets that all wait equally long, so only the heads of lines need sorting. The operator
-(the machine itself) is attached as well; its packets pass at once.
+A delay line is a queue of packets with equal delay, so only the heads of the lines need sorting. The operator (the
+machine itself) is attached as well; its packets pass without delay.
 """
 
 from __future__ import annotations
 
-import argparse
-import contextlib
 import ctypes
-import fcntl
-import gc
 import heapq
-import json
 import os
 import random
 import select
-import socket
 import struct
-import sys
 from bisect import bisect_left
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable
-from pathlib import Path
 from time import monotonic
-from typing import Any, NoReturn
+from typing import NoReturn
 
-HEADER = 10
-"""Bytes of `struct virtio_net_hdr` before each packet (TUN/TAP documentation of the kernel, IFF_VNET_HDR)."""
-SOURCE = slice(HEADER + 12, HEADER + 16)
-DESTINATION = slice(HEADER + 16, HEADER + 20)
-LARGEST = HEADER + 65535
+from .links import Line, Links, Port
+from .packets import DESTINATION, HEADER, LARGEST, SOURCE, is_benchmark, is_internet
+
 BATCH = 16
 """Packets read from one host before others get their turn."""
 SPIN_S = 20e-6
 """A wait shorter than this costs less as an empty poll than as a timer and a wake-up."""
 QUEUE_BYTES = 512 << 20
-"""Bytes in flight over all links; 2.5 Gb/s times 400 ms is a quarter of it."""
+"""Limit of bytes in flight over all links; 2.5 Gb/s times 400 ms is a quarter of it."""
 UPLINK_S = 0.1
-"""How much an uplink of limited rate buffers, in seconds of its rate."""
-JITTER_HOLD = 4.0
-"""A link's jitter is drawn anew after this many standard deviations, so that keeping the order of packets does not
-turn into the running maximum of the draws."""
-
-TUNSETOFFLOAD = 0x400454D0
-CHECKSUM, SEGMENTS = 0x01, 0x02 | 0x04 | 0x08
-TIMER_ABSOLUTE = 1
+"""Buffer of an uplink with a limited rate, in seconds of its rate."""
 BOUNDS_S = (1e-4, 2e-4, 3e-4, 5e-4, 7e-4, 1e-3, 1.5e-3, 2e-3, 3e-3, 5e-3, 1e-2, 2e-2, 5e-2, 1e-1)
 """Upper bounds of the buckets of wan_lateness_seconds."""
 
+_TIMER_ABSOLUTE = 1
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
-class Line:
-    """Packets that wait for the same time, first in first out: (due, file descriptor to write to, packet)."""
-
-    __slots__ = ("delay", "jitter", "jitter_until", "last", "loss", "queue", "serial", "shift")
-
-    def __init__(self, serial: int, delay: float, jitter: float = 0.0, loss: float = 0.0) -> None:
-        self.serial = serial
-        self.delay, self.jitter, self.loss = delay, jitter, loss
-        self.queue: deque[tuple[float, int, bytes]] = deque()
-        self.shift = self.jitter_until = self.last = 0.0
-
-    def due(self, sent: float) -> float:
-        """When a packet sent at `sent` arrives: delay and jitter, never before the one ahead of it."""
-        if self.jitter and sent >= self.jitter_until:
-            self.shift = max(random.gauss(0.0, self.jitter), -self.delay)
-            self.jitter_until = sent + JITTER_HOLD * self.jitter
-        self.last = max(self.last, sent + self.delay + self.shift)
-        return self.last
-
-
-class Port:
-    """An attached host; the operator is the port without a region."""
-
-    def __init__(self, name: str, region: str | None, address: str, fd: int) -> None:
-        self.name, self.region, self.text, self.fd = name, region, address, fd
-        self.address = socket.inet_aton(address)
-        self.routes: dict[bytes, tuple[Line, int]] = {}
-        self.free_at = 0.0
-        """When the uplink will have sent all it was given."""
-        self.behind = 0.0
-        """Since when each read left packets waiting; 0 if the last one took all there was."""
-
-
 class Emulator:
-    """The event loop; `offload` switches segmentation offload of a TUN on or off."""
+    """Moves packets between attached hosts.
 
-    def __init__(self, directory: Path, offload: Callable[[int, bool], None], report: Callable[[bytes], None]) -> None:
-        self.directory, self.offload, self.report = directory, offload, report
+    `offload` switches segmentation offload of a TUN on or off, `report` publishes metrics about once a second,
+    `on_control` is called with every readable file descriptor that is not a host's.
+    """
+
+    def __init__(self, offload: Callable[[int, bool], None], report: Callable[[bytes], None]) -> None:
+        self.offload, self.report = offload, report
+        self.on_control: Callable[[int], None] = lambda _fd: None
         self.ports: dict[int, Port] = {}
         self.operator: Port | None = None
         self.heads: list[tuple[float, int, Line]] = []
-        self.lines: dict[tuple[Any, ...], Line] = {}
+        self.lines: dict[tuple[str, str] | float, Line] = {}
         self.serial = 0
-        self.links: dict[str, Any] = {"rtt_ms": {}, "loss": 0.0, "jitter_ms": 0.0, "bandwidth_mbps": None}
+        self.links = Links(rtt_ms={}, loss=0.0, jitter_ms=0.0, bandwidth_mbps=None, internet=False)
         self.impaired, self.segments, self.rate = False, True, 0.0
         self.packets_in = self.bytes_in = self.packets_out = self.bytes_out = 0
         self.bytes_discarded = 0
@@ -109,14 +59,13 @@ class Emulator:
         self.late = [0] * (len(BOUNDS_S) + 1)
         self.late_sum = 0.0
         self.epoll = select.epoll()
-        self.timer = _libc.timerfd_create(1, os.O_NONBLOCK | os.O_CLOEXEC)
+        self.timer: int = _libc.timerfd_create(1, os.O_NONBLOCK | os.O_CLOEXEC)
         self.epoll.register(self.timer, select.EPOLLIN | select.EPOLLET)
-        self.control: Control | None = None
 
-    # The hot path: receive, deliver, step.
+    # The hot path: receive, deliver, run. A call or an attribute more for each packet costs throughput.
 
     def receive(self, port: Port) -> None:
-        """Read what a host has sent, at most BATCH packets, and queue it."""
+        """Read and queue what a host has sent, at most BATCH packets."""
         fd, address, routes, heads, impaired = port.fd, port.address, port.routes, self.heads, self.impaired
         read, now, size, count = os.read, monotonic(), 0, 0
         full = self.bytes_in - self.bytes_out - self.bytes_discarded > QUEUE_BYTES
@@ -131,7 +80,7 @@ class Emulator:
                 break
             route = routes.get(packet[DESTINATION])
             if route is None or full or packet[SOURCE] != address:
-                self._leave(port, packet, full)
+                self._pass_or_drop(port, packet, full)
                 continue
             line, out = route
             due = self._impair(port, line, len(packet), now) if impaired else now + line.delay
@@ -143,12 +92,17 @@ class Emulator:
             size += len(packet)
             count += 1
         else:
-            self._fall_behind(port, now)
+            # More may be waiting: their delay starts only when they are read, so the wait counts as lateness.
+            if port.behind:
+                self.late[bisect_left(BOUNDS_S, now - port.behind)] += 1
+                self.late_sum += now - port.behind
+            else:
+                port.behind = now
         self.bytes_in += size
         self.packets_in += count
 
     def _impair(self, port: Port, line: Line, size: int, now: float) -> float | None:
-        """When a packet is due over a link with a rate, loss or jitter; None if it is dropped."""
+        """Return when a packet is due over a link with a rate, loss or jitter; None if it is dropped."""
         if self.rate:
             port.free_at = max(port.free_at, now)
             if port.free_at - now > max(UPLINK_S, 65536 / self.rate):
@@ -159,14 +113,6 @@ class Emulator:
             self.dropped["loss"] += 1
             return None
         return line.due(now)
-
-    def _fall_behind(self, port: Port, now: float) -> None:
-        """Count as lateness how long a host's packets may have waited to be read; their delay begins only then."""
-        if port.behind:
-            self.late[bisect_left(BOUNDS_S, now - port.behind)] += 1
-            self.late_sum += now - port.behind
-        else:
-            port.behind = now
 
     def deliver(self, now: float) -> None:
         """Write every packet that is due at `now`."""
@@ -197,7 +143,7 @@ class Emulator:
 
     def run(self) -> NoReturn:
         """Serve until the process is killed."""
-        heads, ports, clock = self.heads, self.ports, monotonic
+        heads, ports, timer, clock = self.heads, self.ports, self.timer, monotonic
         armed, next_report = 0.0, clock()
         while True:
             now = clock()
@@ -211,12 +157,15 @@ class Emulator:
             due = heads[0][0] if busy else min(next_report, heads[0][0]) if heads else next_report
             spin = due - now < SPIN_S
             if not spin and due != armed:
-                self._arm(due)
+                whole, part = divmod(due, 1.0)
+                spec = struct.pack("@4q", 0, 0, int(whole), int(part * 1e9) or 1)
+                _libc.timerfd_settime(timer, _TIMER_ABSOLUTE, spec, None)
                 armed = due
             for fd, _ in self.epoll.poll(0 if spin else -1):
                 port = ports.get(fd)
                 if port is None:
-                    self._serve(fd)
+                    if fd != timer:
+                        self.on_control(fd)
                 elif port is self.operator:
                     self.receive_operator(port)
                 else:
@@ -224,25 +173,20 @@ class Emulator:
                 if heads and heads[0][0] <= clock():
                     self.deliver(clock())
 
-    def _arm(self, due: float) -> None:
-        whole, part = divmod(due, 1.0)
-        spec = struct.pack("@4q", 0, 0, int(whole), int(part * 1e9) or 1)
-        _libc.timerfd_settime(self.timer, TIMER_ABSOLUTE, spec, None)
+    # Packets that leave the network or are dropped.
 
-    # Packets that leave the network or must not pass.
-
-    def _leave(self, port: Port, packet: bytes, full: bool = False) -> None:
-        """Hand a host's packet to the operator or count why it is dropped."""
+    def _pass_or_drop(self, port: Port, packet: bytes, full: bool) -> None:
+        """Hand a host's packet to the operator, or count why it is dropped."""
         destination, operator = packet[DESTINATION], self.operator
         if packet[SOURCE] != port.address:
             self.dropped["source"] += 1
-        elif operator and (destination == operator.address or (self.links.get("internet") and _outside(destination))):
+        elif operator and (destination == operator.address or (self.links["internet"] and is_internet(destination))):
             self._write(operator.fd, packet)
         else:
             self.dropped["queue" if full and destination in port.routes else "destination"] += 1
 
     def receive_operator(self, port: Port) -> None:
-        """Pass what the machine sends to hosts; other testbeds' packets are dropped."""
+        """Pass packets from the machine to hosts; drop those from other testbeds."""
         for _ in range(BATCH):
             try:
                 packet = os.read(port.fd, LARGEST)
@@ -253,7 +197,7 @@ class Emulator:
                 break
             source = packet[SOURCE]
             target = port.routes.get(packet[DESTINATION])
-            if source != port.address and _benchmark(source):
+            if source != port.address and is_benchmark(source):
                 self.dropped["source"] += 1
             elif target is None:
                 self.dropped["destination"] += 1
@@ -269,7 +213,7 @@ class Emulator:
     # Ports and routes.
 
     def attach(self, port: Port) -> None:
-        """Add a host, or the operator; one of the same name is replaced. ValueError if the region has no links."""
+        """Add a host or the operator, replacing one of the same name. ValueError if the region has no links."""
         if port.region and f"{port.region}/{port.region}" not in self.links["rtt_ms"]:
             known = sorted({name for pair in self.links["rtt_ms"] for name in pair.split("/")})
             raise ValueError(f"region {port.region!r} has no links; regions with links: {', '.join(known) or 'none'}")
@@ -288,7 +232,7 @@ class Emulator:
         self.epoll.register(port.fd, select.EPOLLIN)
 
     def detach(self, port: Port) -> None:
-        """Forget a host and what is on its way to it."""
+        """Remove a host, and discard the packets on their way to it."""
         self.epoll.unregister(port.fd)
         del self.ports[port.fd]
         if port is self.operator:
@@ -305,8 +249,8 @@ class Emulator:
         heapq.heapify(self.heads)
         os.close(port.fd)
 
-    def configure(self, links: dict[str, Any]) -> None:
-        """Take over a new matrix and new impairments; packets under way keep the time they were given."""
+    def configure(self, links: Links) -> None:
+        """Apply new links; packets in flight keep their delivery time. ValueError if attached hosts lose theirs."""
         attached = {port.region for port in self.ports.values() if port.region}
         missing = sorted(region for region in attached if f"{region}/{region}" not in links["rtt_ms"])
         if missing:
@@ -328,39 +272,17 @@ class Emulator:
             return
         region = port.region or other.region
         delay = self.links["rtt_ms"]["/".join(sorted((region, other.region)))] / 2e3
-        between = region != other.region
-        key = (port.name, other.region) if self.impaired else (delay,)
+        key = (port.name, other.region) if self.impaired else delay
         line = self.lines.get(key)
         if line is None:
             self.serial += 1
+            between = region != other.region
             jitter, loss = (self.links["jitter_ms"] / 1e3, self.links["loss"]) if between else (0.0, 0.0)
             line = self.lines[key] = Line(self.serial, delay, jitter, loss)
         port.routes[other.address] = (line, other.fd)
 
-    # Control and metrics.
-
-    def _serve(self, fd: int) -> None:
-        if self.control and fd != self.timer:
-            self.control.serve(fd)
-
-    def command(self, request: dict[str, Any], fds: list[int]) -> dict[str, Any]:
-        """Carry out a control request; ValueError says what was wrong with it."""
-        name = request.get("command")
-        if name == "configure":
-            self.configure(json.loads((self.directory / "links.json").read_text(encoding="utf-8")))
-        elif name == "attach" and len(fds) == 1:
-            self.attach(Port(request["host"], request["region"], request["address"], fds[0]))
-            fds.clear()  # the port has it now
-        elif name == "detach":
-            for port in [port for port in self.ports.values() if port.name == request["host"]]:
-                self.detach(port)
-        elif name != "status":
-            raise ValueError(f"unknown request {name!r} with {len(fds)} file descriptors")
-        hosts = {port.name: port.text for port in self.ports.values() if port.region}
-        return {"hosts": hosts, "operator": self.operator is not None, "dropped": self.dropped}
-
     def metrics(self) -> str:
-        """Write the counters in Prometheus' text format."""
+        """Return the counters in Prometheus' text format."""
         lines = ["# TYPE wan_lateness_seconds histogram"]
         total = 0
         for bound, count in zip((*BOUNDS_S, "+Inf"), self.late, strict=True):
@@ -372,123 +294,3 @@ class Emulator:
         lines.append("# TYPE wan_dropped_packets_total counter")
         lines += [f'wan_dropped_packets_total{{reason="{reason}"}} {n}' for reason, n in sorted(self.dropped.items())]
         return "\n".join(lines) + "\n"
-
-
-class Control:
-    """The control socket: a request and a reply are one JSON message each; `attach` brings a TUN (SCM_RIGHTS)."""
-
-    def __init__(self, emulator: Emulator, listener: socket.socket) -> None:
-        self.emulator, self.listener = emulator, listener
-        self.clients: dict[int, socket.socket] = {}
-        emulator.control = self
-        emulator.epoll.register(listener.fileno(), select.EPOLLIN)
-
-    def serve(self, fd: int) -> None:
-        """Accept a connection or answer the one that `fd` is."""
-        if fd == self.listener.fileno():
-            client, _ = self.listener.accept()
-            client.setblocking(False)
-            self.clients[client.fileno()] = client
-            self.emulator.epoll.register(client.fileno(), select.EPOLLIN)
-            return
-        if fd not in self.clients:  # a host that was detached in this round
-            return
-        self.emulator.epoll.unregister(fd)
-        with self.clients.pop(fd) as client, contextlib.suppress(OSError):
-            text, fds, _, _ = socket.recv_fds(client, 65536, 4)
-            if text:
-                client.send(json.dumps(self._answer(text, fds)).encode())
-
-    def _answer(self, text: bytes, fds: list[int]) -> dict[str, Any]:
-        try:
-            return self.emulator.command(json.loads(text), fds)
-        except Exception as error:  # no request may end the network of a running testbed
-            return {"error": f"{type(error).__name__}: {error}" if not isinstance(error, ValueError) else f"{error}"}
-        finally:
-            for fd in fds:
-                os.close(fd)
-
-
-def set_offload(fd: int, segments: bool) -> None:
-    """Let a TUN hand over TCP segments of up to 64 KB, or only what fits its MTU."""
-    fcntl.ioctl(fd, TUNSETOFFLOAD, CHECKSUM | (SEGMENTS if segments else 0))
-
-
-def _benchmark(address: bytes) -> bool:
-    """Whether an address lies in 198.18.0.0/15 (RFC 2544)."""
-    return address[:1] == b"\xc6" and address[1:2] in (b"\x12", b"\x13")
-
-
-def _outside(address: bytes) -> bool:
-    """Whether an address is neither a testbed's nor multicast."""
-    return len(address) == 4 and address[0] < 224 and not _benchmark(address)
-
-
-def writer(path: Path) -> Callable[[bytes], None]:
-    """Start a process that writes what it is handed to `path`, so that a slow disk delays no packet."""
-    mine, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    if os.fork() == 0:
-        mine.close()
-        partial = path.with_suffix(".partial")
-        while text := its.recv(65536):
-            partial.write_bytes(text)
-            partial.replace(path)
-        os._exit(0)
-    its.close()
-    mine.setblocking(False)
-
-    def report(text: bytes) -> None:
-        with contextlib.suppress(OSError):
-            mine.send(text)
-
-    return report
-
-
-def run_first() -> str:
-    """Ask the scheduler to run this process before all others; return what was granted."""
-    try:
-        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(10))
-        return "real-time priority 10"
-    except OSError:
-        with contextlib.suppress(OSError):
-            os.setpriority(os.PRIO_PROCESS, 0, -20)
-        return f"no real-time priority, nice {os.getpriority(os.PRIO_PROCESS, 0)}"
-
-
-def detach_from_starter(log: Path) -> None:
-    """Become a daemon; standard output and error go to `log`. Only the daemon returns."""
-    if os.fork():
-        os._exit(0)
-    os.setsid()
-    for target, flags, fds in ((os.devnull, os.O_RDONLY, (0,)), (log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, (1, 2))):
-        opened = os.open(target, flags, 0o600)
-        for fd in fds:
-            os.dup2(opened, fd)
-        os.close(opened)
-
-
-def main() -> NoReturn:
-    """Serve the testbed whose network lives in --directory."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--directory", type=Path, required=True)
-    directory: Path = parser.parse_args().directory.resolve()
-    os.chdir(directory)  # relative names keep the socket's path within its 108 bytes
-    Path("metrics").mkdir(exist_ok=True)
-    Path("control").unlink(missing_ok=True)
-    listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    listener.bind("control")
-    Path("control").chmod(0o600)
-    listener.listen(64)
-    listener.setblocking(False)
-    detach_from_starter(directory / "emulator.log")
-    emulator = Emulator(directory, set_offload, writer(directory / "metrics" / "wan.prom"))
-    Control(emulator, listener)
-    started = Path("/proc/self/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[19]
-    Path("emulator.pid").write_text(f"{os.getpid()} {started}\n", encoding="utf-8")
-    gc.disable()
-    print(f"serving {directory}: {run_first()}", file=sys.stderr, flush=True)
-    emulator.run()
-
-
-if __name__ == "__main__":
-    main()

@@ -1,0 +1,93 @@
+"""The control socket: one JSON request and one JSON reply per connection; `attach` passes a TUN along (SCM_RIGHTS)."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import select
+import socket
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TypedDict
+
+from .links import Port
+from .loop import Emulator
+
+
+class Request(TypedDict, total=False):
+    """`command` is attach (host, region, address), detach (host), configure or status."""
+
+    command: str
+    host: str
+    region: str | None
+    address: str
+
+
+class Status(TypedDict):
+    """The reply to every request that was carried out."""
+
+    hosts: dict[str, str]
+    """Name to address of every attached host."""
+    operator: bool
+    """Whether the machine itself is attached."""
+    dropped: Mapping[str, int]
+    """Dropped packets by reason."""
+
+
+class Failure(TypedDict):
+    """The reply to a request that was rejected."""
+
+    error: str
+
+
+class Control:
+    """Serves requests on `listener`; the links are read from links.json in `directory`."""
+
+    def __init__(self, emulator: Emulator, directory: Path, listener: socket.socket) -> None:
+        self.emulator, self.directory, self.listener = emulator, directory, listener
+        self.clients: dict[int, socket.socket] = {}
+        emulator.on_control = self.serve
+        emulator.epoll.register(listener.fileno(), select.EPOLLIN)
+
+    def serve(self, fd: int) -> None:
+        """Accept a connection, or answer the one with descriptor `fd`."""
+        if fd == self.listener.fileno():
+            client, _ = self.listener.accept()
+            client.setblocking(False)
+            self.clients[client.fileno()] = client
+            self.emulator.epoll.register(client.fileno(), select.EPOLLIN)
+            return
+        if fd not in self.clients:  # a host that was detached in this round
+            return
+        self.emulator.epoll.unregister(fd)
+        with self.clients.pop(fd) as client, contextlib.suppress(OSError):
+            text, fds, _, _ = socket.recv_fds(client, 65536, 4)
+            if text:
+                client.send(json.dumps(self._answer(text, fds)).encode())
+
+    def _answer(self, text: bytes, fds: list[int]) -> Status | Failure:
+        try:
+            return self.command(json.loads(text), fds)
+        except Exception as error:  # no request may end the network of a running testbed
+            return {"error": f"{error}" if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"}
+        finally:
+            for fd in fds:
+                os.close(fd)
+
+    def command(self, request: Request, fds: list[int]) -> Status:
+        """Carry out a request, and take over the descriptors it uses. ValueError if it is invalid."""
+        emulator = self.emulator
+        name = request.get("command")
+        if name == "configure":
+            emulator.configure(json.loads((self.directory / "links.json").read_text(encoding="utf-8")))
+        elif name == "attach" and len(fds) == 1:
+            emulator.attach(Port(request["host"], request["region"], request["address"], fds[0]))
+            fds.clear()  # the port owns it now
+        elif name == "detach":
+            for port in [port for port in emulator.ports.values() if port.name == request["host"]]:
+                emulator.detach(port)
+        elif name != "status":
+            raise ValueError(f"unknown request {name!r} with {len(fds)} file descriptors")
+        hosts = {port.name: port.text for port in emulator.ports.values() if port.region}
+        return {"hosts": hosts, "operator": emulator.operator is not None, "dropped": emulator.dropped}
