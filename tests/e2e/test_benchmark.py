@@ -109,7 +109,7 @@ def test_the_latency_is_what_the_network_predicts(runner: Runner) -> None:
     printed = ""
     for _ in range(3):  # a busy machine adds to latency
         runner("run", "--loads", "20", "--duration", "8s", "--warm-up", "2s", codes=(0, 1))
-        command = [sys.executable, "-m", "tools.latency_model", str((runner.results / "latest").resolve())]
+        command = [sys.executable, "-m", "tools.accuracy.latency_model", str((runner.results / "latest").resolve())]
         done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
         printed = done.stdout + done.stderr
         if done.returncode == 0:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 from pulumi_stack import Stack
 
-from tools.preview_scale import CLOUDS, ROOT, measure, stack_in_clouds
+from tools.performance.preview import CLOUDS, ROOT, measure, stack_in_clouds
 
 pytestmark = pytest.mark.e2e
 

@@ -31,7 +31,9 @@ Picture = NDArray[np.float64]
 def browser(tmp_path: Path) -> Callable[..., str]:
     """Return a function that opens a page with further flags, in a profile of its own, and gives what is printed."""
     if not shutil.which("chromium"):
-        pytest.fail("chromium is missing: tools/install_packages.sh tools/debian-packages-tests.txt installs it")
+        pytest.fail(
+            "chromium is missing: tools/setup/install_packages.sh tools/setup/debian-packages-tests.txt installs it"
+        )
 
     def open_page(page: Path, *flags: str) -> str:
         command = ["chromium", *FLAGS, f"--user-data-dir={tmp_path / 'profile'}", *flags, page.as_uri()]

@@ -45,7 +45,7 @@ class TestPackages:
         }.items():
             (folder / "bin" / name).write_text(text, encoding="utf-8")
             (folder / "bin" / name).chmod(0o755)
-        script = str(ROOT / "tools/install_packages.sh")
+        script = str(ROOT / "tools/setup/install_packages.sh")
         inside = ["sh", "-c", IN_OVERLAY, "sh", str(folder), policy, script]
         subprocess.run(["unshare", "--mount", *inside], check=True, timeout=60)
         return (folder / "log").read_text(encoding="utf-8").splitlines()
@@ -136,7 +136,7 @@ def shell(checkout: Path, script: str) -> subprocess.CompletedProcess[str]:
 @pytest.mark.e2e
 def test_after_set_up_pulumi_asks_nothing_and_git_sees_no_change(checkout: Path) -> None:
     for _ in range(2):
-        done = shell(checkout, "tools/setup.sh")
+        done = shell(checkout, "tools/setup/setup.sh")
         assert done.returncode == 0, done.stderr
     done = shell(checkout, ". ./env.sh && pulumi up --yes && pulumi stack output doubled && pulumi stack --show-name")
     assert done.returncode == 0, done.stdout + done.stderr
@@ -149,9 +149,9 @@ def test_after_set_up_pulumi_asks_nothing_and_git_sees_no_change(checkout: Path)
 
 @pytest.mark.e2e
 def test_set_up_starts_anew_where_the_state_was_deleted_and_keeps_a_selected_stack(checkout: Path) -> None:
-    assert shell(checkout, "tools/setup.sh").returncode == 0
+    assert shell(checkout, "tools/setup/setup.sh").returncode == 0
     shutil.rmtree(checkout / ".state")
-    assert shell(checkout, "tools/setup.sh").returncode == 0
-    done = shell(checkout, ". ./env.sh && pulumi preview && pulumi stack init other && tools/setup.sh")
+    assert shell(checkout, "tools/setup/setup.sh").returncode == 0
+    done = shell(checkout, ". ./env.sh && pulumi preview && pulumi stack init other && tools/setup/setup.sh")
     assert done.returncode == 0, done.stdout + done.stderr
     assert shell(checkout, ". ./env.sh && pulumi stack --show-name").stdout == "other\n"

@@ -26,7 +26,7 @@ from stacks.local.wan.round_trips import Links, links_for
 pytestmark = pytest.mark.integration
 
 REGIONS = ["us-east-1", "eu-west-1"]
-TOOL = Path(__file__).resolve().parents[2] / "tools" / "wan_accuracy.py"
+TOOL = Path(__file__).resolve().parents[2] / "tools/accuracy/wan_accuracy.py"
 
 RECEIVE = """
 import hashlib, socket, time

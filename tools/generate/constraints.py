@@ -1,4 +1,4 @@
-"""Write tools/constraints.txt from what pip would install into an empty environment."""
+"""Write tools/setup/constraints.txt from what pip would install into an empty environment."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-CONSTRAINTS = Path(__file__).with_name("constraints.txt")
+CONSTRAINTS = Path(__file__).resolve().parents[1] / "setup" / "constraints.txt"
 
 
 def constraints(report: Mapping[str, Any]) -> str:

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Make this checkout ready: Debian packages, .venv, Pulumi CLI, passphrase, stack. Running it again takes seconds.
 set -euo pipefail
-cd "$(dirname "$0")/.."
+cd "$(dirname "$0")/../.."
 python=${PYTHON:-python3}
 umask 022
 
@@ -14,12 +14,12 @@ check_prerequisites() {
     command -v "$python" >/dev/null || die "$python not found; Python >= 3.11 is needed"
     "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' ||
         die "found $("$python" --version), expected Python >= 3.11; PYTHON=/path/to/python3 make setup names another"
-    tools/install_pulumi.sh --check >/dev/null
+    tools/setup/install_pulumi.sh --check >/dev/null
 }
 
 make_venv() {
     local wanted
-    wanted=$("$python" --version && cat requirements.txt requirements-dev.txt tools/constraints.txt)
+    wanted=$("$python" --version && cat requirements.txt requirements-dev.txt tools/setup/constraints.txt)
     wanted=$(sha256sum <<<"$wanted")
     if [ "$(cat .venv/requirements.sha256 2>/dev/null)" = "$wanted" ] && .venv/bin/python -c '' 2>/dev/null; then
         return
@@ -64,9 +64,9 @@ check_prerequisites
 mkdir -p -m 700 .state
 exec 8>.state/setup.lock
 flock 8
-tools/install_packages.sh
+tools/setup/install_packages.sh
 make_venv
-pulumi=$(tools/install_pulumi.sh)
+pulumi=$(tools/setup/install_pulumi.sh)
 ln -sfn "$pulumi" .state/pulumi
 select_stack
 hide_salt

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Create the testbed of stack `dev` and run a benchmark on it. DURATION, such as 20s, is how long load is measured.
 set -euo pipefail
-cd "$(dirname "$0")/.."
+cd "$(dirname "$0")/../.."
 . ./env.sh
 
 # The local provider is part of this project: the clouds' plugins need not be downloaded for it.

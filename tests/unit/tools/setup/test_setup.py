@@ -13,9 +13,9 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from tools.lock import constraints
+from tools.generate.constraints import constraints
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[4]
 SHELLS = [shell for shell in ("sh", "bash", "zsh") if shutil.which(shell)]
 SYSTEM_PATH = "/usr/bin:/bin"
 
@@ -138,7 +138,7 @@ class TestPulumiCli:
 
     def install(self, home: Path, *folders: str, **variables: str) -> subprocess.CompletedProcess[str]:
         path = ":".join([*(str(home / folder) for folder in folders), SYSTEM_PATH])
-        return run([ROOT / "tools/install_pulumi.sh"], home, path, **variables)
+        return run([ROOT / "tools/setup/install_pulumi.sh"], home, path, **variables)
 
     def own_cli(self, home: Path, version: str) -> None:
         executable(home / "own/pulumi", f"echo {version}")
@@ -176,7 +176,7 @@ class TestPulumiCli:
         assert self.install(home, "link").stdout == built
 
     def test_two_runs_at_once_build_once(self, home: Path) -> None:
-        command, path = ROOT / "tools/install_pulumi.sh", f"{home}/go:{SYSTEM_PATH}"
+        command, path = ROOT / "tools/setup/install_pulumi.sh", f"{home}/go:{SYSTEM_PATH}"
         runs = [
             subprocess.Popen([command], env={"HOME": str(home), "PATH": path}, stdout=subprocess.PIPE, text=True)
             for _ in range(2)
@@ -209,7 +209,7 @@ class TestPulumiCli:
 )
 def test_setup_refuses_a_python_that_is_too_old_or_absent(checkout: Path, script: str, message: str) -> None:
     python = executable(checkout / "python", script) if script else checkout / "absent"
-    done = run([checkout / "tools/setup.sh"], checkout, PYTHON=str(python))
+    done = run([checkout / "tools/setup/setup.sh"], checkout, PYTHON=str(python))
     assert (done.returncode, done.stderr.count("\n")) == (1, 1)
     assert (message or "absent not found") in done.stderr
 
@@ -219,7 +219,7 @@ class TestDemo:
         calls = checkout / "calls"
         executable(checkout / ".state/pulumi/pulumi", f'echo "pulumi $*" >> "{calls}"; {pulumi}')
         executable(checkout / ".venv/bin/python", f'echo "python $*" >> "{calls}"; {python}')
-        done = run([checkout / "tools/demo.sh"], checkout, **variables)
+        done = run([checkout / "tools/setup/demo.sh"], checkout, **variables)
         return done.returncode, calls.read_text(encoding="utf-8").splitlines(), done.stdout
 
     def test_creates_the_testbed_and_runs_a_benchmark(self, checkout: Path) -> None:
@@ -248,7 +248,9 @@ def requirement_lines(*names: str) -> Iterable[Requirement]:
 
 
 def test_every_requirement_is_pinned_and_so_is_what_it_needs() -> None:
-    pins = {canonicalize_name(line.name): str(line.specifier) for line in requirement_lines("tools/constraints.txt")}
+    pins = {
+        canonicalize_name(line.name): str(line.specifier) for line in requirement_lines("tools/setup/constraints.txt")
+    }
     direct = list(requirement_lines("requirements.txt", "requirements-dev.txt"))
     assert [line.name for line in direct if pins.get(canonicalize_name(line.name)) != str(line.specifier)] == []
     todo, seen = [canonicalize_name(line.name) for line in direct], set[str]()

@@ -11,7 +11,7 @@ from simulated import client
 from stored import store_run, summary, use_metrics
 
 from benchmark.metrics import Metrics
-from tools.naive_figures import Stored, main, prometheus_rate, read_stored, rows
+from tools.accuracy.naive_figures import Stored, main, prometheus_rate, read_stored, rows
 
 CASES: dict[str, tuple[list[int | None], int, int]] = {
     "even": ([0, 10, 20, 30, 40, 50, 60], 0, 30),

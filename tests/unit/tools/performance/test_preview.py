@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tools.preview_scale import CLOUDS, REGIONS, ROOT, resources
+from tools.performance.preview import CLOUDS, REGIONS, ROOT, resources
 
 
 def test_the_summary_of_a_preview_is_read() -> None:

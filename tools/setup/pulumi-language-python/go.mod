@@ -1,4 +1,4 @@
-module geobench/tools/pulumi-language-python
+module geobench/tools/setup/pulumi-language-python
 
 go 1.25.11
 

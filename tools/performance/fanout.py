@@ -1,6 +1,6 @@
 """Compare the fleet with Fabric's own group and with OpenSSH processes, on loopback, in the same minute.
 
-    python tools/fanout_benchmark.py [--hosts 5 50] [--repeat 5]
+    python -m tools.performance.fanout [--hosts 5 50] [--repeat 5]
 
 Every contender connects to the same `sshd` N times and runs `true` on each connection: once with connecting, then on
 open connections (OpenSSH has none: it connects every time). Rounds are interleaved, so that all see the same load of
@@ -18,7 +18,7 @@ from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
 from fabric import Config, Connection, ThreadingGroup  # noqa: E402

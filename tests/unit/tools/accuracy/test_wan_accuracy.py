@@ -11,8 +11,8 @@ import pytest
 from benchmark.settings import Network
 from stacks.local.wan.network import WideAreaNetwork
 from stacks.local.wan.round_trips import links_for
-from tools import wan_accuracy
-from tools.wan_accuracy import REGIONS, Host, Pair
+from tools.accuracy import wan_accuracy
+from tools.accuracy.wan_accuracy import REGIONS, Host, Pair
 
 HERE, THERE = Host("us-east-1", "198.18.0.2", 1), Host("eu-west-1", "198.18.0.3", 2)
 

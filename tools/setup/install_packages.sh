@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Install the Debian packages of tools/debian-packages.txt, or of the list given, that are missing, and start none of
+# Install the Debian packages of tools/setup/debian-packages.txt, or of the list given, that are missing, and start none of
 # their services.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)

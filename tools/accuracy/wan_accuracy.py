@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Measure how true the emulated wide area network is: round trips against the matrix, TCP throughput, lateness.
 
-    sudo python3 tools/wan_accuracy.py                        # 10 regions, a host each
-    sudo python3 tools/wan_accuracy.py --hosts 50 --busy 2 --load 20000
+    sudo python -m tools.accuracy.wan_accuracy                        # 10 regions, a host each
+    sudo python -m tools.accuracy.wan_accuracy --hosts 50 --busy 2 --load 20000
 
 Builds a testbed of its own without Pulumi (hosts are bare network namespaces) and removes it at the end. Exits with 1
 if the median round trip of any pair is off by more than 1 ms + 2 %. (`ping` rounds to 1 ms from 100 ms on.)
@@ -24,7 +24,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from benchmark.settings import Network
 from stacks.local.wan.network import WideAreaNetwork

@@ -1,4 +1,4 @@
-"""A stored run's figures beside those of ways that are common and wrong: `python -m tools.naive_figures RUN`.
+"""A stored run's figures beside those of ways that are common and wrong: `python -m tools.accuracy.naive_figures RUN`.
 
 Prints a table in Markdown; docs/numbers.md holds one and says why they differ.
 """
@@ -158,7 +158,7 @@ def _bounds(lower: float, upper: float | None) -> str:
 def main(arguments: Sequence[str], show: Callable[[str], object] = print) -> int:
     """Print the table of the run that the only argument names."""
     if len(arguments) != 1:
-        show("usage: python -m tools.naive_figures RUN")
+        show("usage: python -m tools.accuracy.naive_figures RUN")
         return 2
     show("| figure | way | value | error |\n| --- | --- | ---: | ---: |")
     for row in rows(read_stored(find_run(results_dir(), arguments[0]))):

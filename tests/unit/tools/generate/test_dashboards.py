@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from benchmark.validity import THRESHOLDS
-from tools import dashboards
+from tools.generate import dashboards
 
 BOARDS = dashboards.dashboards()
 
@@ -31,7 +31,7 @@ def expressions(name: str) -> dict[str, list[str]]:
 @pytest.mark.parametrize("name", BOARDS)
 def test_committed_json_is_what_the_code_writes(name: str) -> None:
     committed = (dashboards.OUTPUT / name).read_text(encoding="utf-8")
-    assert committed == BOARDS[name], "out of date: run `python -m tools.dashboards`"
+    assert committed == BOARDS[name], "out of date: run `python -m tools.generate.dashboards`"
 
 
 def test_main_writes_every_dashboard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

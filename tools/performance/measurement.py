@@ -1,4 +1,4 @@
-"""Measure how long a large run takes to summarise, and the memory it needs: `python tools/measurements_benchmark.py`.
+"""Measure how long a large run takes to summarise, and the memory it needs: `python -m tools.performance.measurement`.
 
 The goal: 100 clients, 30 minutes, a sample every 5 s, 65 buckets, in under 2 s and 500 MB.
 """
@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from benchmark.host_usage import host_usage
 from benchmark.measurements import measure

@@ -1,6 +1,6 @@
 """Compare bringing an artifact from host to host with sending it from the operator to each, on local hosts; as root.
 
-    python tools/distribution_benchmark.py [--hosts 50] [--megabytes 200] [--state-dir FOLDER]
+    python -m tools.performance.distribution [--hosts 50] [--megabytes 200] [--state-dir FOLDER]
 
 Hosts are spread over five regions of an emulated network of real round trips. The content is random, so nothing is
 gained by compressing it. Both ways end when every host has verified files. Printed are wall times and what left the
@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
 from local_testbed import LocalTestbed  # noqa: E402

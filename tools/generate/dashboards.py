@@ -1,4 +1,4 @@
-"""Write the Grafana dashboards to assets/dashboards: `python -m tools.dashboards`.
+"""Write the Grafana dashboards to assets/dashboards: `python -m tools.generate.dashboards`.
 
 The panels are data; Grafana's typed library turns them into its JSON. They work provisioned on the monitoring
 host and imported by hand: the data source is a variable. Rates here are for the eye; results come from raw samples.
@@ -26,7 +26,7 @@ from grafana_foundation_sdk.models.prometheus import PromQueryFormat
 
 from benchmark.validity import THRESHOLDS
 
-OUTPUT = Path(__file__).resolve().parent.parent / "assets" / "dashboards"
+OUTPUT = Path(__file__).resolve().parents[2] / "assets" / "dashboards"
 SOURCE = models.DataSourceRef(type_val="prometheus", uid="${datasource}")
 WIDTH = 24  # of Grafana's grid
 

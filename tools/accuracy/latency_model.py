@@ -1,6 +1,6 @@
 """Compare the measured latency of an etcd run with what the round trips of the network predict.
 
-    python -m tools.latency_model RUN_FOLDER
+    python -m tools.accuracy.latency_model RUN_FOLDER
 
 At low load a put takes the round trip from the client's member to the leader, and the leader's round trip to the
 member that completes its majority (Ongaro & Ousterhout 2014, section 5.3). Exit code 1 if the mean is off by more than

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from benchmark.settings import Machine, Network, Repository, Settings, load_settings, parse_duration, stack_settings
-from tools.settings_reference import DURATION, ROOT, describe_type, documents, editor_schema, reference
+from tools.generate.settings_reference import DURATION, ROOT, describe_type, documents, editor_schema, reference
 
 DURATION_PATTERN = str(DURATION["anyOf"][1]["pattern"])  # type: ignore[index]
 

@@ -1,6 +1,6 @@
 """Count the resources and the seconds of `pulumi preview` for the example settings of the clouds, at several sizes.
 
-    sudo -E python tools/preview_scale.py [--hosts 100 200 500]
+    sudo -E python -m tools.performance.preview [--hosts 100 200 500]
 
 The providers are the tests' emulators: what they answer to look-ups costs no time worth speaking of, so the seconds
 are those of the program and of Pulumi's engine. A real preview adds the clouds' own answers.
@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
 from emulated_clouds import emulated_site  # noqa: E402

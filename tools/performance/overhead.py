@@ -1,6 +1,6 @@
 """Measure what a run costs beyond the system's own start, warm-up and measured time.
 
-    python -m tools.overhead [--stack S] [--committee N] [--repeat K]
+    python -m tools.performance.overhead [--stack S] [--committee N] [--repeat K]
 
 Runs etcd K times on an installed testbed and prints the overhead's median with each phase's share. The named peer, in
 the same minute: the same steps (check, bring files, start, stop, fetch logs) by one OpenSSH process for each host and

@@ -1,4 +1,4 @@
-"""Measure what the load generator costs: `python tools/load_generator_benchmark.py`.
+"""Measure what the load generator costs: `python -m tools.performance.load_generator`.
 
 Start-up CPU, lateness at 200 requests/s, CPU per request and per scrape, against a server that does next to nothing.
 The peers are measured in the same minute, on the same server: wrk (closed loop, C) if it is installed, and aiohttp's
@@ -27,7 +27,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-SCRIPT = Path(__file__).resolve().parents[1] / "benchmark" / "host_scripts" / "load_generator.py"
+SCRIPT = Path(__file__).resolve().parents[2] / "benchmark" / "host_scripts" / "load_generator.py"
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"
 BODY = '{"key": "{{key:1000:base64}}", "value": "{{value:128:base64}}"}'
 CONNECTIONS = 16

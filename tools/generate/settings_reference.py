@@ -10,7 +10,7 @@ from typing import Any
 
 from benchmark.settings import Settings, format_duration, json_schema
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 
 INTRODUCTION = """# Settings
 

@@ -1,4 +1,4 @@
-module geobench/tools/pulumi-cli
+module geobench/tools/setup/pulumi-cli
 
 go 1.25.11
 

@@ -1,0 +1,1 @@
+"""Measure what the runner itself costs: time, memory, previews."""
