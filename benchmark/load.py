@@ -9,7 +9,7 @@ from datetime import timedelta
 
 from pydantic import BaseModel, Field
 
-from benchmark.host_scripts import read_script
+from benchmark.host_scripts import build_load_generator
 from benchmark.inventory import Host
 from benchmark.protocols import Plan, Process
 from benchmark.settings import Duration
@@ -78,8 +78,8 @@ def _generator(plan: Plan, index: int, workload: str, request: HttpRequest, para
         name=name,
         job="client",
         host=plan.clients[index],
-        argv=("python3", "-I", "load_generator.py", "--config", "config.json"),
-        files={"config.json": json.dumps(config, indent=1), "load_generator.py": read_script("load_generator.py")},
+        argv=("python3", "-I", "-S", "load_generator.pyz", "--config", "config.json"),
+        files={"config.json": json.dumps(config, indent=1), "load_generator.pyz": build_load_generator()},
         ports=(METRICS_PORT,),
         metrics_port=METRICS_PORT,
         ready=f"http {METRICS_PORT} /metrics",

@@ -71,7 +71,8 @@ def files(processes: Sequence[Process], working_dir: str, binaries: str | None =
             found[f"{folder}/prepare"] = (search + process.prepare_script()).encode()
         found[f"{folder}/ready"] = (process.ready + "\n").encode() if process.ready else b""
         found[f"{folder}/grace"] = f"{process.grace}\n".encode()
-        found |= {f"{folder}/{path}": content.encode() for path, content in process.files.items()}
+        for path, content in process.files.items():
+            found[f"{folder}/{path}"] = content.encode() if isinstance(content, str) else content
     return found
 
 

@@ -11,7 +11,8 @@ from hosts import inventory
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmark.host_scripts.load_generator import Schedule
+from benchmark.host_scripts import build_load_generator
+from benchmark.host_scripts.load_generator.schedule import Schedule
 from benchmark.load import HttpRequest, LoadGenerator, generators, split
 from benchmark.load_profile import load_profile
 from benchmark.protocols import Pieces, Plan
@@ -60,7 +61,8 @@ def test_a_generator_is_configured_as_asked() -> None:
     (process,) = generators(plan(17), "put", [request], parameters)
     assert (process.job, process.name, process.host.name) == ("client", "client-0", "a-0")
     assert process.ready.startswith(f"http {process.metrics_port} ")
-    assert "def " in process.files["load_generator.py"]
+    assert process.files["load_generator.pyz"] == build_load_generator()
+    assert "load_generator.pyz" in process.argv
 
 
 def test_generators_have_seeds_of_their_own() -> None:

@@ -40,7 +40,7 @@ class Process:
     host: Host
     argv: tuple[str, ...]
     environment: Mapping[str, str] = field(default_factory=dict)
-    files: Mapping[str, str] = field(default_factory=dict)
+    files: Mapping[str, str | bytes] = field(default_factory=dict)
     ports: tuple[int, ...] = ()
     metrics_port: int | None = None
     metrics_path: str = "/metrics"

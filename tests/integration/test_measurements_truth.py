@@ -15,17 +15,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from fakes.reference_server import running_server
 from numpy.typing import NDArray
-from truth import running_truth
 
 from benchmark.errors import InfrastructureError
+from benchmark.host_scripts import build_load_generator
 from benchmark.measurements import Measurement, measure
 from benchmark.monitoring import Prometheus, Series
 from benchmark.validity import judge
 
 pytestmark = pytest.mark.integration
 
-GENERATOR = Path(__file__).parents[2] / "benchmark" / "host_scripts" / "load_generator.py"
 MODELS = {
     "constant": "constant:0.2",
     "exponential": "exponential:0.25",
@@ -72,7 +72,9 @@ def generator(folder: Path, url: str) -> Iterator[tuple[subprocess.Popen[str], i
     requests = {"url": url, "body": "{{sequence}}"}
     profile = [[0, RATE], [WARM_UP + SECONDS + 3, 0]]
     path.write_text(json.dumps({"listen": "127.0.0.1:0", "profile": profile, "requests": requests}))
-    command = [sys.executable, "-I", str(GENERATOR), "--config", str(path)]
+    archive = folder / "load_generator.pyz"
+    archive.write_bytes(build_load_generator())
+    command = [sys.executable, "-I", "-S", str(archive), "--config", str(path)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None
@@ -123,7 +125,7 @@ def drive(folder: Path) -> Run:
         truths, clients = {}, {}
         for host, model in MODELS.items():
             (folder / host).mkdir(parents=True)
-            truths[host] = stack.enter_context(running_truth(model, folder / host))
+            truths[host] = stack.enter_context(running_server(model, folder / host))
             clients[host] = stack.enter_context(generator(folder / host, truths[host].url()))
         client = stack.enter_context(prometheus(folder, {host: port for host, (_, port) in clients.items()}))
         wait_until(client, len(MODELS), 0.0)

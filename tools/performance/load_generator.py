@@ -27,7 +27,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-SCRIPT = Path(__file__).resolve().parents[2] / "benchmark" / "host_scripts" / "load_generator.py"
+from benchmark.host_scripts import build_load_generator
+
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"
 BODY = '{"key": "{{key:1000:base64}}", "value": "{{value:128:base64}}"}'
 CONNECTIONS = 16
@@ -81,10 +82,11 @@ def scrape(port: str) -> dict[str, float]:
 def generator(python: str, url: str, rate: float, start: str) -> Iterator[str]:
     """Run a generator; yield its metrics port."""
     config = {"rate": rate, "requests": {"url": url, "body": BODY}, "listen": "127.0.0.1:0", "start": start}
-    with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
-        json.dump(config, file)
-        file.flush()
-        command = [python, str(SCRIPT), "--config", file.name]
+    with tempfile.TemporaryDirectory() as folder:
+        archive, file = Path(folder, "load_generator.pyz"), Path(folder, "config.json")
+        archive.write_bytes(build_load_generator())
+        file.write_text(json.dumps(config), encoding="utf-8")
+        command = [python, "-I", "-S", str(archive), "--config", str(file)]
         with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
             assert process.stdout is not None
             try:

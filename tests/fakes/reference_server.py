@@ -1,14 +1,14 @@
-"""An HTTP server whose service times are known, and which logs when each request arrived and was answered.
+"""An HTTP server with known service times that logs when each request arrived and was answered.
 
-    python truth.py --model constant:0.05 --log FILE
+    python reference_server.py --model constant:0.05 --log FILE
 
-Models: constant:S, exponential:MEAN, bimodal:FAST:SLOW:SHARE_OF_SLOW, stall:S:AT:LENGTH (the whole process stands still
-for LENGTH seconds, AT seconds after the first request). It prints its port, answers until SIGTERM, then writes its log:
-lines of {"sequence", "arrival", "completion"} in seconds of the machine's monotonic clock; `sequence` is the body.
+Models: constant:S, exponential:MEAN, bimodal:FAST:SLOW:SHARE_OF_SLOW, stall:S:AT:LENGTH (the whole process pauses for
+LENGTH seconds, AT seconds after the first request). The server prints its port, answers until SIGTERM, then writes its
+log: lines of {"sequence", "arrival", "completion"} in seconds of the monotonic clock; `sequence` is the request's body.
 
-What a path names goes wrong on purpose: /status/N, /chunked, /dribble (a byte at a time), /close (answers and closes),
-/http10 (body ends with the connection), /idle-close (closes after 20 ms of idleness), /hang, /drop (no answer),
-/truncate (half an answer), /garbage, /overlong (more bytes than announced).
+The path selects the response or a fault: /status/N, /chunked, /dribble (one byte at a time), /close (answers and
+closes), /http10 (the body ends with the connection), /idle-close (closes after 20 ms without a request), /hang, /drop
+(no answer), /truncate (half an answer), /garbage, /overlong (more bytes than announced).
 """
 
 from __future__ import annotations
@@ -38,19 +38,17 @@ ANSWERS = {
     "garbage": b"SSH-2.0-OpenSSH_9.2\r\n\r\n",
     "overlong": b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nok",
 }
-"""Whole answers by the first part of the path."""
+"""Complete responses by the first part of the path."""
 CLOSING = ("close", "http10", "drop", "truncate", "garbage")
 
-_REAL_TIME = ("chrt", "-f", "10")
-FAVOURED = (
-    _REAL_TIME if shutil.which("chrt") and not subprocess.call([*_REAL_TIME, "true"], stderr=subprocess.DEVNULL) else ()
-)
-"""Prefix of commands whose times are compared, so that other work on the machine does not decide them; empty where
-the user may not ask for it."""
+_CHRT = ("chrt", "-f", "10")
+REAL_TIME = _CHRT if shutil.which("chrt") and not subprocess.call([*_CHRT, "true"], stderr=subprocess.DEVNULL) else ()
+"""Prefix of commands whose times are compared: real-time priority, so that other load on the machine does not affect
+them. Empty where the user may not use it."""
 
 
 class Entry(NamedTuple):
-    """One answered request; times in s of the monotonic clock."""
+    """An answered request; times in s of the monotonic clock."""
 
     sequence: int
     arrival: float
@@ -58,7 +56,7 @@ class Entry(NamedTuple):
 
 
 def service_time(model: str, seed: int) -> Callable[[], float]:
-    """Return what draws the service times of a model, in s."""
+    """Return a function that draws service times of a model, in s."""
     kind, *texts = model.split(":")
     numbers = [float(text) for text in texts]
     draw = random.Random(seed)
@@ -70,7 +68,7 @@ def service_time(model: str, seed: int) -> Callable[[], float]:
 
 
 class Server:
-    """Answers requests after their service time, however many there are at once."""
+    """Answer each request after its service time, any number of them concurrently."""
 
     def __init__(self, model: str) -> None:
         self.log: list[Entry] = []
@@ -122,11 +120,11 @@ async def _main(model: str, port: int, log: Path | None) -> None:
     await ended.wait()
     if log:
         log.write_text("".join(json.dumps(entry._asdict()) + "\n" for entry in server.log))
-    os._exit(0)  # connections may be left open: there is nobody to say goodbye to
+    os._exit(0)  # without waiting for open connections
 
 
-class Truth:
-    """A running server of this kind."""
+class ReferenceServer:
+    """A running reference server."""
 
     def __init__(self, process: subprocess.Popen[str], log: Path) -> None:
         self.process = process
@@ -135,24 +133,24 @@ class Truth:
         self._log = log
 
     def url(self, path: str = "/") -> str:
-        """Return the address of a path on it."""
+        """Return the URL of a path on it."""
         return f"http://127.0.0.1:{self.port}{path}"
 
     def stop(self) -> list[Entry]:
-        """End the server and return its log, in the order of the answers."""
+        """Stop the server and return its log, in the order of the answers."""
         self.process.terminate()
         self.process.wait(10)
         return [Entry(**json.loads(line)) for line in self._log.read_text().splitlines()]
 
 
 @contextmanager
-def running_truth(model: str, folder: Path, port: int = 0) -> Iterator[Truth]:
-    """Run a server until the block ends; its log goes to `folder`."""
-    log = folder / f"truth-{time.monotonic_ns()}.jsonl"
-    command = [*FAVOURED, sys.executable, __file__, "--model", model, "--log", str(log), "--port", str(port)]
+def running_server(model: str, folder: Path, port: int = 0) -> Iterator[ReferenceServer]:
+    """Run a server until the block ends; its log is written to `folder`."""
+    log = folder / f"server-{time.monotonic_ns()}.jsonl"
+    command = [*REAL_TIME, sys.executable, __file__, "--model", model, "--log", str(log), "--port", str(port)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     try:
-        yield Truth(process, log)
+        yield ReferenceServer(process, log)
     finally:
         process.kill()
         process.wait()

@@ -1,0 +1,309 @@
+"""Send requests over HTTP/1.1 connections, and serve the metrics to Prometheus."""
+
+from __future__ import annotations
+
+import re
+import socket
+from collections import deque
+from math import inf
+from time import monotonic
+
+from .config import Config, ConfigError
+from .loop import READ, WRITE, Loop, Stream
+from .metrics import Metrics
+
+MAX_HEAD = 65536
+
+
+class ProtocolError(Exception):
+    """The server sent something other than an HTTP/1.1 response."""
+
+
+class Response:
+    """Parser of one HTTP/1.1 response whose bytes arrive in pieces (RFC 9112, sections 6 and 7)."""
+
+    __slots__ = ("_buffer", "_chunked", "_left", "_trailer", "keep_alive", "status")
+
+    def __init__(self) -> None:
+        self.reset()
+
+    def reset(self) -> None:
+        """Prepare for the next response."""
+        self.status = 0
+        self.keep_alive = True
+        self._buffer = b""
+        self._left = 0.0
+        self._chunked = self._trailer = False
+
+    def feed(self, data: bytes) -> bool:
+        """Read the next bytes; return whether the response is complete. ProtocolError if it is not HTTP."""
+        if self._buffer:
+            data, self._buffer = self._buffer + data, b""
+        if not self.status:
+            end = data.find(b"\r\n\r\n")
+            if end < 0:
+                return self._wait(data)
+            self._read_head(data[:end])
+            data = data[end + 4 :]
+        if self._chunked:
+            return self._read_chunks(data)
+        self._left -= len(data)
+        if self._left < 0:
+            raise ProtocolError("more bytes than Content-Length announced")
+        return not self._left
+
+    def closed(self) -> bool:
+        """Return whether the response is complete now that the connection has ended."""
+        return self.status > 0 and self._left == inf
+
+    def _wait(self, data: bytes) -> bool:
+        if len(data) > MAX_HEAD:
+            raise ProtocolError(f"no end of line in {len(data)} bytes")
+        self._buffer = data
+        return False
+
+    def _read_head(self, head: bytes) -> None:
+        if not head.startswith((b"HTTP/1.1 ", b"HTTP/1.0 ")) or not head[9:12].isdigit() or head[9:12] < b"200":
+            raise ProtocolError(f"found {head[:40]!r}, expected a final HTTP/1.1 response")
+        self.status = int(head[9:12])
+        fields = head.lower() + b"\r\n"
+        connection = _field(fields, b"connection")
+        self.keep_alive = b"keep-alive" in connection if fields[7:8] == b"0" else b"close" not in connection
+        length = _field(fields, b"content-length")
+        if self.status in (204, 304):
+            self._left = 0
+        elif b"chunked" in _field(fields, b"transfer-encoding"):
+            self._chunked = True
+        elif length.isdigit():
+            self._left = int(length)
+        elif length:
+            raise ProtocolError(f"found Content-Length {length!r}, expected digits")
+        else:
+            self._left, self.keep_alive = inf, False
+
+    def _read_chunks(self, data: bytes) -> bool:
+        at = 0
+        while True:
+            if self._left:  # within a chunk or the line break after it
+                step = min(int(self._left), len(data) - at)
+                at, self._left = at + step, self._left - step
+                if self._left:
+                    return False
+            end = data.find(b"\r\n", at)
+            if end < 0:
+                return self._wait(data[at:])
+            line, at = data[at:end], end + 2
+            if self._trailer:
+                if not line and at < len(data):
+                    raise ProtocolError("bytes after the last chunk")
+                if not line:
+                    return True
+                continue
+            size = line.partition(b";")[0].strip()
+            if not re.fullmatch(rb"[0-9A-Fa-f]{1,15}", size):
+                raise ProtocolError(f"found {line[:40]!r}, expected a chunk's size")
+            self._trailer = int(size, 16) == 0
+            self._left = 0 if self._trailer else int(size, 16) + 2
+
+
+def _field(fields: bytes, name: bytes) -> bytes:
+    """Return the value of a header field, b"" if it is missing; `fields` is lower case and ends in a line break."""
+    at = fields.find(b"\r\n" + name + b":")
+    return b"" if at < 0 else fields[at + len(name) + 3 : fields.index(b"\r\n", at + 2)].strip()
+
+
+class Connection(Stream):
+    """A connection to a target, either idle (`sequence` is -1) or with one request in flight."""
+
+    __slots__ = ("_due", "_response", "_target", "sequence")
+
+    def __init__(self, loop: Loop, target: Target) -> None:
+        sock = socket.socket(target.family, socket.SOCK_STREAM)
+        try:
+            sock.setblocking(False)
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            sock.connect_ex(target.address)  # an error is reported again when the request is written
+        except OSError:
+            sock.close()
+            raise
+        super().__init__(loop, sock, READ)
+        self._target = target
+        self._response = Response()
+        self._due = 0.0
+        self.sequence = -1
+
+    def request(self, due: float, sequence: int, data: bytes) -> None:
+        """Send a request, once the connection is established."""
+        self._due, self.sequence = due, sequence
+        try:
+            self.write(data)
+        except OSError:
+            self.fail("connection")
+
+    def fail(self, error_type: str) -> None:
+        """Close the connection and count its request, if any, as failed."""
+        self.close()
+        if self.sequence >= 0:
+            self._target.metrics.errors[error_type] += 1
+            self._target.metrics.inflight -= 1
+        self.sequence = -1
+        self._target.lost(self)
+
+    def on_event(self, events: int) -> None:
+        """Send the rest of the request and read the available part of its response."""
+        if self._unsent and events & ~READ:
+            try:
+                self.write(self._unsent)
+            except OSError:
+                self.fail("connection")
+                return
+        if not events & ~WRITE:
+            return
+        data = self.read()
+        if data is None:
+            return
+        try:
+            complete = self._response.feed(data) if data else self._response.closed()
+        except ProtocolError:
+            self.fail("protocol")
+            return
+        if not complete and not data:
+            self.fail("protocol" if self._response.status else "connection")
+        elif self.sequence < 0:
+            self.fail("protocol")
+        elif complete:
+            self._finish()
+
+    def _finish(self) -> None:
+        latency = monotonic() - self._due
+        metrics, response = self._target.metrics, self._response
+        metrics.inflight -= 1
+        if response.status < 300:
+            metrics.latency.observe(latency)
+            metrics.latency_squared += latency * latency
+        else:
+            kind = f"http_{response.status // 100}xx"
+            metrics.errors[kind] = metrics.errors.get(kind, 0) + 1
+        self.sequence = -1
+        if response.keep_alive and not self._unsent:
+            response.reset()
+            self._target.idle(self)
+        else:
+            self.fail("connection")
+
+
+class Target:
+    """A server with its idle connections and, in due order, the requests that wait for one."""
+
+    def __init__(self, loop: Loop, metrics: Metrics, config: Config, host: str, port: int, head: bytes) -> None:
+        try:
+            found = socket.getaddrinfo(host.strip("[]"), port, type=socket.SOCK_STREAM)[0]
+        except OSError as error:
+            raise ConfigError(f"requests.url: host {host!r} has no address: {error.strerror}") from None
+        self.family, self.address = found[0], found[4]
+        self.metrics = metrics
+        self._loop, self._config, self._head = loop, config, head
+        self._open = 0
+        self._idle: list[Connection] = []
+        self._waiting: deque[tuple[float, int]] = deque()
+        self._deadlines: deque[tuple[float, int, Connection]] = deque()
+
+    def submit(self, due: float, sequence: int) -> None:
+        """Send a request, or queue it while all connections are in use."""
+        if self._idle or self._open < self._config.max_connections:
+            self._send(due, sequence)
+        else:
+            self._waiting.append((due, sequence))
+
+    def idle(self, connection: Connection) -> None:
+        """Take back a connection whose response is complete."""
+        self._idle.append(connection)
+        self._send_waiting()
+
+    def lost(self, connection: Connection) -> None:
+        """Remove a closed connection."""
+        self._open -= 1
+        if connection in self._idle:
+            self._idle.remove(connection)
+        self._send_waiting()
+
+    def stop(self) -> None:
+        """Drop the requests that wait for a connection."""
+        self._waiting.clear()
+
+    def expire(self, now: float) -> float:
+        """Fail each request that is not complete `timeout_s` after it was due; return when the next one times out."""
+        while self._waiting and self._waiting[0][0] + self._config.timeout_s <= now:
+            self._waiting.popleft()
+            self.metrics.errors["timeout"] += 1
+        deadlines = self._deadlines
+        while deadlines:
+            deadline, sequence, connection = deadlines[0]
+            if connection.sequence == sequence:
+                if deadline > now:
+                    return deadline
+                connection.fail("timeout")
+            deadlines.popleft()
+        return inf
+
+    def _send_waiting(self) -> None:
+        while self._waiting and (self._idle or self._open < self._config.max_connections):
+            self._send(*self._waiting.popleft())
+
+    def _send(self, due: float, sequence: int) -> None:
+        body = self._config.template.render(sequence)
+        metrics = self.metrics
+        metrics.submitted += 1
+        metrics.lateness.observe(max(0.0, monotonic() - due))
+        if self._idle:
+            connection = self._idle.pop()
+        else:
+            try:
+                connection = Connection(self._loop, self)
+            except OSError:
+                metrics.errors["connection"] += 1
+                return
+            self._open += 1
+        metrics.inflight += 1
+        self._deadlines.append((due + self._config.timeout_s, sequence, connection))
+        connection.request(due, sequence, b"%b%d\r\n\r\n%b" % (self._head, len(body), body))
+
+
+class Scrape(Stream):
+    """A connection on which Prometheus reads the metrics."""
+
+    __slots__ = ("_buffer", "_metrics")
+
+    def __init__(self, loop: Loop, sock: socket.socket, metrics: Metrics) -> None:
+        sock.setblocking(False)
+        super().__init__(loop, sock, READ)
+        self._metrics = metrics
+        self._buffer = b""
+
+    def on_event(self, events: int) -> None:
+        """Answer a request; the connection stays open until the client closes it or an error occurs."""
+        try:
+            if self._unsent and events & WRITE:
+                self.write(self._unsent)
+            data = self.read() if events & ~WRITE else None
+            if data is None:
+                return
+            self._buffer += data
+            if not data or len(self._buffer) > MAX_HEAD:
+                self.close()
+            elif b"\r\n\r\n" in self._buffer:
+                line, self._buffer = self._buffer.split(b"\r\n", 1)[0], b""
+                self.write(self._unsent + self._answer(line.split(b" ")[:2]))
+        except OSError:
+            self.close()
+
+    def _answer(self, request: list[bytes]) -> bytes:
+        found = request == [b"GET", b"/metrics"]
+        body = self._metrics.exposition() if found else b"metrics are at GET /metrics\n"
+        status, version = (b"200 OK" if found else b"404 Not Found"), (b"; version=0.0.4" if found else b"")
+        return b"HTTP/1.1 %b\r\nContent-Type: text/plain%b; charset=utf-8\r\nContent-Length: %d\r\n\r\n%b" % (
+            status,
+            version,
+            len(body),
+            body,
+        )

@@ -1,0 +1,102 @@
+"""Responses in every framing, and connections to a real server, within this process."""
+
+from __future__ import annotations
+
+import gc
+import time
+from math import inf
+from pathlib import Path
+
+import pytest
+from fakes.reference_server import running_server
+
+from benchmark.host_scripts.load_generator.config import Config
+from benchmark.host_scripts.load_generator.http import ProtocolError, Response, Target
+from benchmark.host_scripts.load_generator.loop import Loop
+from benchmark.host_scripts.load_generator.metrics import Metrics
+
+OK = b"HTTP/1.1 200 OK\r\n"
+RESPONSES = [
+    (OK + b"Content-Length: 5\r\n\r\nhello", True),
+    (OK + b"content-length:0\r\n\r\n", True),
+    (b"HTTP/1.1 204 No Content\r\n\r\n", True),
+    (OK + b"CONNECTION:  Close\r\nContent-Length: 1\r\n\r\nx", False),
+    (b"HTTP/1.0 200 OK\r\nContent-Length: 1\r\n\r\nx", False),
+    (b"HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nContent-Length: 1\r\n\r\nx", True),
+    (OK + b"Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\nA;q=1\r\n\r\n\r\n345678\r\n0\r\n\r\n", True),
+    (OK + b"Transfer-Encoding: Chunked\r\nConnection: close\r\n\r\n0\r\nTrailer: 1\r\n\r\n", False),
+]
+
+
+@pytest.mark.parametrize(("data", "keep_alive"), RESPONSES)
+@pytest.mark.parametrize("step", [1, 2, 3, 7, 1000])
+def test_response_is_complete_at_its_last_byte_for_any_split(data: bytes, keep_alive: bool, step: int) -> None:
+    response = Response()
+    for _ in range(2):  # a connection is reused
+        pieces = [data[at : at + step] for at in range(0, len(data), step)]
+        assert [response.feed(piece) for piece in pieces] == [False] * (len(pieces) - 1) + [True]
+        assert response.keep_alive is keep_alive
+        response.reset()
+
+
+def test_body_without_length_ends_with_the_connection() -> None:
+    response = Response()
+    assert not response.closed()
+    assert not response.feed(OK + b"\r\nsome")
+    assert response.closed()
+    assert not response.keep_alive
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"SSH-2.0\r\n\r\n",
+        b"HTTP/1.1 2x0 OK\r\n\r\n",
+        b"HTTP/1.1 100 Continue\r\n\r\n",
+        OK + b"Content-Length: -1\r\n\r\n",
+        OK + b"Content-Length: 1\r\n\r\nxy",
+        OK + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n",
+        OK + b"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\nHTTP",
+        OK + b"X: " + b"y" * 70_000,
+    ],
+)
+def test_anything_but_a_response_is_a_protocol_error(data: bytes) -> None:
+    with pytest.raises(ProtocolError):
+        Response().feed(data)
+
+
+def test_request_that_times_out_in_the_queue_is_not_sent(tmp_path: Path) -> None:
+    with running_server("constant:0", tmp_path) as server:
+        config = Config({"rate": 1, "requests": {"url": server.url("/hang")}, "max_connections": 1, "timeout_s": 5})
+        metrics = Metrics("put")
+        target = Target(Loop(), metrics, config, *config.targets[0])
+        due = time.monotonic()
+        for n in range(3):
+            target.submit(due + n, n)
+        assert target.expire(due + 4.9) == due + 5
+        assert metrics.errors["timeout"] == 0
+        target.expire(due + 8)
+    assert (metrics.errors["timeout"], metrics.submitted, metrics.inflight) == (3, 1, 0)
+
+
+@pytest.mark.parametrize("path", ["", "close", "drop", "garbage"])
+def test_connections_leave_no_reference_cycles(tmp_path: Path, path: str) -> None:
+    with running_server("constant:0", tmp_path) as server:
+        config = Config({"rate": 1, "requests": {"url": server.url(f"/{path}")}})
+        loop, metrics = Loop(), Metrics("put")
+        target = Target(loop, metrics, config, *config.targets[0])
+        gc.collect()
+        gc.disable()
+        try:
+            for n in range(20):
+                target.submit(time.monotonic(), n)
+                while metrics.inflight:
+                    loop.run_once(1.0)
+            target.expire(inf)
+            gc.set_debug(gc.DEBUG_SAVEALL)
+            gc.collect()
+            assert not [item for item in gc.garbage if type(item).__module__.startswith("benchmark")]
+        finally:
+            gc.set_debug(0)
+            gc.garbage.clear()
+            gc.enable()

@@ -1,0 +1,396 @@
+"""The load generator as a process, measured against a server that knows the exact times."""
+
+from __future__ import annotations
+
+import json
+import signal
+import statistics
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+from fakes.reference_server import REAL_TIME, Entry, running_server
+from prometheus_client.parser import text_string_to_metric_families
+
+from benchmark.host_scripts import build_load_generator
+from benchmark.host_scripts.load_generator.metrics import BOUNDS
+from benchmark.host_scripts.load_generator.schedule import Schedule
+
+Json = dict[str, object]
+Segments = list[tuple[float, float, float]]
+COMMAND = (sys.executable, "-I", "-S")
+GOOD: Json = {"rate": 17, "requests": {"url": "http://10.0.0.1:2379/v3/kv/put", "body": "x"}}
+
+
+def archive(folder: Path) -> Path:
+    """Write the generator as it is copied to hosts."""
+    path = folder / "load_generator.pyz"
+    if not path.exists():
+        path.write_bytes(build_load_generator())
+    return path
+
+
+class Generator:
+    """A load generator running as a process."""
+
+    def __init__(self, folder: Path, config: Json) -> None:
+        path = folder / f"config-{time.monotonic_ns()}.json"
+        path.write_text(json.dumps({"listen": "127.0.0.1:0", **config}))
+        command = [*REAL_TIME, *COMMAND, str(archive(folder)), "--config", str(path)]
+        pipe = subprocess.PIPE
+        self.process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True)
+        assert self.process.stdout is not None
+        self.port = self.process.stdout.readline().rpartition(" ")[2].strip()
+
+    def send(self, line: str) -> None:
+        assert self.process.stdin is not None
+        self.process.stdin.write(line + "\n")
+        self.process.stdin.flush()
+
+    def start_load(self) -> float:
+        """Start the load in 0.2 s; return that moment on the monotonic clock."""
+        start = time.time() + 0.2
+        self.send(f"go {start:.6f}")
+        return time.monotonic() + start - time.time()
+
+    def metrics(self) -> dict[str, float]:
+        """Scrape the metrics: samples by name, or by name and value of the last label."""
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/metrics", timeout=5) as answer:
+            families = text_string_to_metric_families(answer.read().decode())
+            samples = [sample for family in families for sample in family.samples]
+        # The parser appends _total to the name of a counter that has none.
+        labels = [sample.labels.get("le") or sample.labels.get("error_type") or "" for sample in samples]
+        names = [f"{s.name.removesuffix('_total')} {label}".strip() for s, label in zip(samples, labels, strict=True)]
+        return dict(zip(names, (sample.value for sample in samples), strict=True))
+
+    def wait_completed(self, requests: int) -> dict[str, float]:
+        """Wait until that many requests have completed or failed; return the metrics then."""
+        return self.wait(lambda m: m["latency_s_count"] + errors(m) >= requests)
+
+    def wait(self, condition: Callable[[dict[str, float]], bool]) -> dict[str, float]:
+        deadline = time.monotonic() + 15
+        while not condition(found := self.metrics()):
+            assert time.monotonic() < deadline, found
+            time.sleep(0.01)  # leave the processor to the generator
+        return found
+
+    def close(self) -> None:
+        self.process.kill()
+        self.process.wait()
+        for pipe in (self.process.stdin, self.process.stdout, self.process.stderr):
+            if pipe:
+                pipe.close()
+
+
+def errors(metrics: dict[str, float]) -> float:
+    return sum(value for name, value in metrics.items() if name.startswith("errors "))
+
+
+def quantile_bounds(metrics: dict[str, float], name: str, q: float) -> tuple[float, float]:
+    """Return the bucket that holds the value of rank ceil(q n)."""
+    rank = q * metrics[f"{name}_count"]
+    counts = [metrics[f"{name}_bucket {edge!r}"] for edge in BOUNDS]
+    index = next(i for i, count in enumerate(counts) if count >= rank)
+    return (BOUNDS[index - 1] if index else 0.0), BOUNDS[index]
+
+
+def latencies(log: Sequence[Entry], start: float, segments: Segments) -> list[float]:
+    """Return the exact latencies, sorted: from due time to the completion in the server's log."""
+    schedule = Schedule(segments, 0.0)
+    return sorted(entry.completion - start - schedule.due(entry.sequence) for entry in log)
+
+
+def to(url: str, rate: float, seconds: float, **more: object) -> Json:
+    """Return a configuration of exactly rate x seconds requests, numbered in their bodies."""
+    profile = [[0, rate], [seconds, 0]]
+    return {"profile": profile, "requests": {"url": url, "body": "{{sequence}}"}, **more}
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Callable[[Json], Generator]]:
+    with ExitStack() as stack:
+
+        def begin(config: Json) -> Generator:
+            running = Generator(tmp_path, config)
+            stack.callback(running.close)
+            return running
+
+        yield begin
+
+
+@pytest.mark.parametrize(
+    ("model", "rate"),
+    [("constant:0.09", 100), ("exponential:0.1", 150), ("bimodal:0.05:0.3:0.1", 150), ("stall:0.01:0.5:2", 100)],
+)
+def test_latencies_match_the_log_of_the_server(
+    tmp_path: Path, start: Callable[[Json], Generator], model: str, rate: float
+) -> None:
+    seconds = 3
+    with running_server(model, tmp_path) as server:
+        generator = start(to(server.url(), rate, seconds))
+        began = generator.start_load()
+        found = generator.wait_completed(seconds * int(rate))
+        exact = latencies(server.stop(), began, [(0, rate, rate), (seconds, 0, 0)])
+    assert found["latency_s_count"] == found["submitted"] == found["due"] == len(exact) == seconds * rate
+    assert errors(found) == found["inflight"] == 0
+    assert found["latency_s_sum"] / len(exact) == pytest.approx(statistics.fmean(exact), rel=0.01)
+    assert found["latency_squared_s"] == pytest.approx(sum(value * value for value in exact), rel=0.02)
+    for q in (0.5, 0.9, 0.99):
+        lower, upper = quantile_bounds(found, "latency_s", q)
+        assert lower * 0.99 <= exact[int(q * len(exact) + 0.999999) - 1] <= upper * 1.01
+
+
+def test_every_request_due_during_a_stall_measures_it(tmp_path: Path, start: Callable[[Json], Generator]) -> None:
+    with running_server("stall:0.01:0.5:2", tmp_path) as server:
+        generator = start(to(server.url(), 100, 3))
+        generator.start_load()
+        found = generator.wait_completed(300)
+    assert quantile_bounds(found, "latency_s", 0.99)[0] >= 1.6
+    assert found["latency_s_count"] - found["latency_s_bucket 1.0"] == pytest.approx(
+        100, abs=10
+    )  # due in the first half of the stall
+    assert quantile_bounds(found, "lateness_s", 0.9)[1] <= 0.1  # still sent on time
+
+
+def test_requests_are_sent_when_they_are_due(tmp_path: Path, start: Callable[[Json], Generator]) -> None:
+    with running_server("constant:0", tmp_path) as server:
+        generator = start(to(server.url(), 200, 2))
+        generator.start_load()
+        found = generator.wait_completed(400)
+    assert found["lateness_s_count"] == 400
+    # Without real-time priority, other load on the machine can delay some of them.
+    assert quantile_bounds(found, "lateness_s", 0.99 if REAL_TIME else 0.5)[1] <= 0.001
+
+
+@pytest.mark.parametrize("path", ["chunked", "dribble", "close", "http10", "idle-close"])
+def test_every_framing_is_read(tmp_path: Path, start: Callable[[Json], Generator], path: str) -> None:
+    with running_server("constant:0.001", tmp_path) as server:
+        generator = start(to(server.url(f"/{path}"), 10, 1))
+        generator.start_load()
+        found = generator.wait_completed(10)
+    assert (found["latency_s_count"], errors(found)) == (10, 0)
+
+
+@pytest.mark.parametrize(
+    ("path", "kind"),
+    [
+        ("status/302", "http_3xx"),
+        ("status/404", "http_4xx"),
+        ("status/503", "http_5xx"),
+        ("drop", "connection"),
+        ("truncate", "protocol"),
+        ("garbage", "protocol"),
+        ("overlong", "protocol"),
+        ("hang", "timeout"),
+    ],
+)
+def test_failures_are_counted_by_type(tmp_path: Path, start: Callable[[Json], Generator], path: str, kind: str) -> None:
+    with running_server("constant:0.001", tmp_path) as server:
+        generator = start(to(server.url(f"/{path}"), 50, 0.4, timeout_s=0.3))
+        generator.start_load()
+        found = generator.wait_completed(20)
+    assert {name: value for name, value in found.items() if name.startswith("errors ") and value} == {
+        f"errors {kind}": 20
+    }
+    assert found["latency_s_count"] == found["latency_s_sum"] == found["inflight"] == 0
+
+
+def test_schedule_continues_after_the_server_is_killed(tmp_path: Path, start: Callable[[Json], Generator]) -> None:
+    with running_server("constant:0.05", tmp_path) as server:
+        generator = start({"rate": 100, "requests": {"url": server.url()}})
+        generator.start_load()
+        generator.wait(lambda m: m["latency_s_count"] > 20)
+        server.process.kill()
+        killed = generator.metrics()
+        later = generator.wait(lambda m: m["errors connection"] > 50)
+    assert later["due"] >= killed["due"] + 40
+    assert later["submitted"] == later["due"] == later["latency_s_count"] + errors(later) + later["inflight"]
+    with running_server("constant:0.05", tmp_path, server.port):
+        generator.wait(lambda m: m["latency_s_count"] > later["latency_s_count"] + 20)
+
+
+def test_requests_queue_in_order_for_connections_and_the_wait_counts(
+    tmp_path: Path, start: Callable[[Json], Generator]
+) -> None:
+    with running_server("constant:0.1", tmp_path) as server:
+        generator = start(to(server.url(), 100, 0.3, max_connections=2))
+        began = generator.start_load()
+        found = generator.wait_completed(30)
+        log = server.stop()
+    assert [entry.sequence // 2 for entry in log] == [n // 2 for n in range(30)]
+    assert all(later.arrival >= earlier.completion - 0.01 for earlier, later in zip(log, log[2:], strict=False))
+    exact = latencies(log, began, [(0, 100, 100), (0.3, 0, 0)])
+    assert exact[-1] > 1.1
+    assert found["latency_s_sum"] == pytest.approx(sum(exact), rel=0.01)
+    assert found["lateness_s_sum"] == pytest.approx(sum(exact) - 30 * 0.1, rel=0.05)
+
+
+def test_timeout_counts_from_the_due_time(tmp_path: Path, start: Callable[[Json], Generator]) -> None:
+    with running_server("constant:0.2", tmp_path) as server:
+        generator = start(to(server.url(), 100, 0.2, max_connections=1, timeout_s=0.5))
+        generator.start_load()
+        found = generator.wait_completed(20)
+    assert found["due"] == 20
+    assert found["latency_s_count"] == 2  # the third would complete after 0.6 s
+    assert found["errors timeout"] == 18
+    assert found["inflight"] == 0
+
+
+def test_targets_are_used_in_round_robin_order(tmp_path: Path, start: Callable[[Json], Generator]) -> None:
+    with running_server("constant:0", tmp_path) as one, running_server("constant:0", tmp_path) as two:
+        generator = start({**to("/x", 50, 0.4), "targets": [one.url(""), two.url("")]})
+        generator.start_load()
+        generator.wait_completed(20)
+        logs = one.stop(), two.stop()
+    assert [sorted(entry.sequence for entry in log) for log in logs] == [list(range(0, 20, 2)), list(range(1, 20, 2))]
+
+
+def test_rate_follows_the_profile(tmp_path: Path, start: Callable[[Json], Generator]) -> None:
+    profile = [[0, 50], [1, 200], [1.5, 0, 200], [2.5, 0]]
+    with running_server("constant:0", tmp_path) as server:
+        generator = start({"profile": profile, "requests": {"url": server.url(), "body": "{{sequence}}"}})
+        began = generator.start_load()
+        found = generator.wait_completed(250)
+        arrivals = [entry.arrival - began for entry in server.stop()]
+    assert found["submitted"] == 250
+    counts = Counter(min(2, int(at >= 1) + int(at >= 1.5)) for at in arrivals)
+    assert [counts[index] for index in range(3)] == pytest.approx([50, 100, 100], abs=3)
+    schedule = Schedule([(0, 50, 50), (1, 200, 200), (1.5, 0, 200), (2.5, 0, 0)], 0.0)
+    delays = [at - schedule.due(n) for n, at in enumerate(sorted(arrivals))]
+    assert 0 <= statistics.median(delays) < 0.005
+
+
+def test_several_generators_offer_the_requested_load(tmp_path: Path, start: Callable[[Json], Generator]) -> None:
+    shares = (17, 17, 16)
+    with running_server("constant:0.001", tmp_path) as server:
+        generators = [start(to(server.url(), share, 2, offset_s=i / 50)) for i, share in enumerate(shares)]
+        at = time.time() + 0.3
+        for generator in generators:
+            generator.send(f"go {at:.6f}")
+        found = [generator.wait_completed(2 * share) for generator, share in zip(generators, shares, strict=True)]
+        arrivals = sorted(entry.arrival for entry in server.stop())
+    assert abs(sum(metrics["submitted"] for metrics in found) - 100) <= 1
+    assert [metrics["start_time_s"] for metrics in found] == pytest.approx([at, at + 0.02, at + 0.04], abs=0.001)
+    assert arrivals[-1] - arrivals[0] == pytest.approx(1.98, abs=0.05)
+
+
+def test_metrics_are_served_before_go_and_nothing_is_sent(tmp_path: Path, start: Callable[[Json], Generator]) -> None:
+    with running_server("constant:0", tmp_path) as server:
+        generator = start({"rate": 1000, "requests": {"url": server.url()}})
+        assert generator.metrics()["due"] == generator.metrics()["benchmark_duration"] == 0
+        before = time.time()
+        generator.send("go")
+        found = generator.wait_completed(1)
+    assert before - 0.01 <= found["start_time_s"] <= time.time()
+    assert 0 < found["benchmark_duration"] <= time.time() - before
+    assert found["process_cpu_seconds"] > 0
+
+
+def test_load_starts_immediately_with_start_now(tmp_path: Path, start: Callable[[Json], Generator]) -> None:
+    with running_server("constant:0", tmp_path) as server:
+        generator = start({"rate": 100, "requests": {"url": server.url()}, "start": "now"})
+        assert generator.wait_completed(5)["submitted"] >= 5
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_signal_stops_it_within_a_second_even_if_requests_hang(
+    tmp_path: Path, start: Callable[[Json], Generator], number: int
+) -> None:
+    with running_server("constant:0", tmp_path) as server:
+        generator = start({"rate": 100, "requests": {"url": server.url("/hang")}, "max_connections": 10})
+        generator.send("go")
+        generator.wait(lambda m: m["inflight"] == 10)
+        generator.process.send_signal(number)
+        assert generator.process.wait(1) == 0
+
+
+def test_signal_before_go_stops_it(start: Callable[[Json], Generator]) -> None:
+    generator = start({"rate": 100, "requests": {"url": "http://127.0.0.1:9/"}})
+    generator.process.terminate()
+    assert generator.process.wait(1) == 0
+
+
+def test_end_of_input_stops_it_before_go_and_not_after(tmp_path: Path, start: Callable[[Json], Generator]) -> None:
+    with running_server("constant:0", tmp_path) as server:
+        waiting, working = (start({"rate": 100, "requests": {"url": server.url()}}) for _ in range(2))
+        working.send("go")
+        for generator in (waiting, working):
+            assert generator.process.stdin is not None
+            generator.process.stdin.close()
+        assert waiting.process.wait(5) == 0
+        first = working.wait_completed(5)
+        assert working.wait_completed(int(first["due"]) + 20)["errors connection"] == 0
+
+
+def test_signal_and_end_of_input_at_once_stop_it_once(start: Callable[[Json], Generator]) -> None:
+    generator = start({"rate": 100, "requests": {"url": "http://127.0.0.1:9/"}})
+    generator.metrics()  # it is in its event loop
+    generator.process.send_signal(signal.SIGSTOP)  # so that it finds both in one iteration
+    assert generator.process.stdin is not None
+    generator.process.stdin.close()
+    generator.process.terminate()
+    generator.process.send_signal(signal.SIGCONT)
+    assert generator.process.wait(2) == 0
+
+
+def test_input_other_than_go_is_an_error(start: Callable[[Json], Generator]) -> None:
+    generator = start({"rate": 100, "requests": {"url": "http://127.0.0.1:9/"}})
+    generator.send("stop")
+    _, complaint = generator.process.communicate(timeout=5)
+    assert generator.process.returncode == 2
+    assert complaint == "load_generator: standard input: found b'stop', expected go or go UNIX_TIME\n"
+
+
+def test_only_the_metrics_path_is_served(start: Callable[[Json], Generator]) -> None:
+    generator = start({"rate": 0, "requests": {"url": "http://127.0.0.1:9/"}})
+    with pytest.raises(urllib.error.HTTPError, match="404"):
+        urllib.request.urlopen(f"http://127.0.0.1:{generator.port}/", timeout=5)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('{"rate": 1}', "requests: found None, expected an object"),
+        ('{"rate": ', "Expecting value"),
+        ('{"rate": 1, "requests": {"url": "http://no.such.host.invalid/"}}', "has no address"),
+    ],
+)
+def test_wrong_file_is_one_line_and_exit_code_2(tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / "config.json"
+    path.write_text(text)
+    ended = subprocess.run([*COMMAND, archive(tmp_path), "--config", path], capture_output=True, text=True, timeout=10)
+    assert ended.returncode == 2
+    assert ended.stderr.startswith(f"load_generator: {path}: ")
+    assert message in ended.stderr
+    assert ended.stderr.count("\n") == 1
+
+
+def test_missing_file_and_wrong_command_line_are_exit_code_2(tmp_path: Path) -> None:
+    for arguments in (["--config", str(tmp_path / "none.json")], []):
+        ended = subprocess.run([*COMMAND, archive(tmp_path), *arguments], capture_output=True, text=True, timeout=10)
+        assert (ended.returncode, ended.stderr.count("\n")) == (2, 1)
+
+
+def test_port_in_use_is_one_line_and_exit_code_1(tmp_path: Path, start: Callable[[Json], Generator]) -> None:
+    first = start(GOOD | {"requests": {"url": "http://127.0.0.1:9/"}})
+    second = start(GOOD | {"requests": {"url": "http://127.0.0.1:9/"}, "listen": f"127.0.0.1:{first.port}"})
+    _, complaint = second.process.communicate(timeout=10)
+    assert second.process.returncode == 1
+    assert complaint.count("\n") == 1
+    assert "Address already in use" in complaint
+
+
+def test_no_slow_module_is_imported(tmp_path: Path) -> None:
+    command = [*COMMAND[:1], "-X", "importtime", *COMMAND[1:], archive(tmp_path)]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=10)
+    loaded = {line.rpartition("|")[2].strip() for line in ended.stderr.splitlines()}
+    slow = {"asyncio", "argparse", "dataclasses", "logging", "pathlib", "ssl", "typing", "urllib"}
+    assert "load_generator.http" in loaded
+    assert not slow & loaded

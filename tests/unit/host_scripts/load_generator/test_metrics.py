@@ -1,0 +1,47 @@
+"""Histograms, and the names and types of the metrics in the Prometheus text format."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from benchmark.host_scripts.load_generator.metrics import BOUNDS, Metrics
+
+
+def test_buckets_are_ten_per_decade_and_evenly_spaced() -> None:
+    ratios = [upper / lower for lower, upper in pairwise(BOUNDS)]
+    assert (BOUNDS[0], BOUNDS[-1], len(BOUNDS)) == (0.0001, 100.0, 61)
+    assert 1.2 < min(ratios) <= max(ratios) < 1.3
+
+
+def test_value_is_counted_in_its_bucket_and_all_above() -> None:
+    metrics = Metrics("put")
+    for value in (0.0, 0.0001, 0.00011, 0.09, 0.1, 99.0, 101.0):
+        metrics.latency.observe(value)
+    text = metrics.exposition().decode()
+    (family,) = [family for family in text_string_to_metric_families(text) if family.name == "latency_s"]
+    counts = {s.labels["le"]: s.value for s in family.samples if s.name == "latency_s_bucket"}
+    found = [counts[edge] for edge in ("0.0001", "0.000125", "0.08", "0.1", "80.0", "100.0", "+Inf")]
+    assert found == [2, 3, 3, 5, 5, 6, 7]
+    assert list(counts.values()) == sorted(counts.values())
+    assert all(s.labels["workload"] == "put" for s in family.samples)
+
+
+def test_all_metrics_are_exported_before_anything_is_sent() -> None:
+    families = {f.name: f for f in text_string_to_metric_families(Metrics("put").exposition().decode())}
+    assert {name: family.type for name, family in families.items()} == {
+        "latency_s": "histogram",
+        "lateness_s": "histogram",
+        "latency_squared_s": "counter",
+        "errors": "counter",
+        "benchmark_duration": "counter",
+        "due": "counter",
+        "submitted": "counter",
+        "inflight": "gauge",
+        "start_time_s": "gauge",
+        "process_cpu_seconds": "counter",
+    }
+    assert {sample.labels["error_type"] for sample in families["errors"].samples} >= {"timeout", "connection"}
+    values = [s.value for name, family in families.items() for s in family.samples if name != "process_cpu_seconds"]
+    assert set(values) == {0.0}
