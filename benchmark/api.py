@@ -13,17 +13,17 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from benchmark import manifest
-from benchmark.compare import Compared, compare_sides, find_sides
+from benchmark.compare.comparison import Compared, compare_sides, find_sides
+from benchmark.compare.repeats import over_repeats
 from benchmark.errors import UsageError
-from benchmark.figures import Figures, Latency
-from benchmark.journal import SweepFolder
-from benchmark.metrics import Metrics
-from benchmark.monitoring import Series, read_samples
-from benchmark.repeats import over_repeats
-from benchmark.results import MANIFEST, SAMPLES, find_run, find_runs, read_summary
-from benchmark.summary import Summary
-from benchmark.timeline import Timeline, timelines
+from benchmark.measure.timeline import Timeline, timelines
+from benchmark.measure.window_stats import Figures, Latency
+from benchmark.metrics.names import Metrics
+from benchmark.metrics.samples import Series, read_samples
+from benchmark.results import manifest
+from benchmark.results.run_folder import MANIFEST, SAMPLES, find_run, find_runs, read_summary
+from benchmark.results.summary import Summary
+from benchmark.results.sweep import SweepFolder
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -178,7 +178,7 @@ def _figures(column: str, figures: Mapping[str, Figures]) -> pd.DataFrame:
 
 
 def _whole(series: list[Series], start: float, end: float, step: float, metrics: Metrics) -> list[dict[str, Any]]:
-    from benchmark.measurements import measure
+    from benchmark.measure.measurement import measure
 
     timeline = measure(series, start, end, metrics=metrics, scrape_interval=step).timeline
     return _rows(timeline, start) if timeline else []

@@ -16,15 +16,6 @@ from benchmark.errors import UsageError
 
 SCHEMA_VERSION: Literal[1] = 1
 
-# Where the monitoring that the testbed provisions is found: on every host, and on the monitoring host.
-NODE_EXPORTER_PORT = 9100
-PROMETHEUS_PORT = 9090
-GRAFANA_PORT = 3000
-TARGETS_DIRECTORY = "/etc/prometheus/targets"
-"""Folder on the monitoring host that Prometheus watches for `*.json` (file-based service discovery)."""
-MARKS_FILE = "/var/lib/prometheus/node-exporter/marks.prom"
-"""File on the monitoring host, for its node exporter's textfile collector, with the times that dashboards mark."""
-
 Provider = Literal["aws", "vultr", "machines", "local"]
 Role = Literal["instance", "monitoring"]
 HostState = Literal["running", "stopped", "booting", "unknown"]

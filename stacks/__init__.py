@@ -15,7 +15,8 @@ from typing import Any, cast
 import pulumi
 
 from benchmark.errors import SettingsError
-from benchmark.inventory import GRAFANA_PORT, Inventory, Provider, Ssh
+from benchmark.host_layout import GRAFANA_PORT
+from benchmark.inventory import Inventory, Provider, Ssh
 from benchmark.settings import RegionSpec, Settings
 from stacks.cloud.region_args import CloudRegionArgs, cloud_region_args, testbed_tags, total_cost
 from stacks.keys import operator_key

@@ -13,7 +13,7 @@ from typing import Any
 
 import yaml
 
-from benchmark.inventory import GRAFANA_PORT, PROMETHEUS_PORT, TARGETS_DIRECTORY
+from benchmark.host_layout import GRAFANA_PORT, PROMETHEUS_PORT, TARGETS_DIRECTORY
 
 DASHBOARDS = Path(__file__).resolve().parent.parent / "assets" / "dashboards"
 CONFIG_FILE = "/etc/prometheus/prometheus.yml"

@@ -9,7 +9,7 @@ from datetime import timedelta
 import pytest
 from sshd import USER, Sshd
 
-from benchmark.remote import Fleet
+from benchmark.remote.fleet import Fleet
 
 
 def pytest_configure() -> None:

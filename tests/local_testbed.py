@@ -9,9 +9,9 @@ from pathlib import Path
 
 from benchmark.inventory import Host as Entry
 from benchmark.inventory import Inventory, Role, Ssh
-from benchmark.remote import Fleet
+from benchmark.remote.fleet import Fleet
 from benchmark.settings import Network, Settings
-from benchmark.testbed import Testbed
+from benchmark.testbed.testbed import Testbed
 from stacks.keys import KeyPair, generate_key
 from stacks.local.host.filesystem import HostConfig
 from stacks.local.host.host import Host

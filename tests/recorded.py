@@ -12,14 +12,13 @@ import numpy as np
 from simulated import BOUNDS, client, labels_of, series
 
 from benchmark.errors import FailureKind
-from benchmark.journal import Attempt, Outcome, SweepFolder, new_journal, slots
-from benchmark.measurements import measure
-from benchmark.monitoring import Series, write_samples
-from benchmark.results import read_summary
-from benchmark.search import Limits, Plan
-from benchmark.search_journal import SearchFolder, Taken, new_search
-from benchmark.summary import Identity, summarise
-from benchmark.validity import judge
+from benchmark.measure.measurement import measure
+from benchmark.measure.validity import judge
+from benchmark.metrics.samples import Series, write_samples
+from benchmark.results.run_folder import read_summary
+from benchmark.results.search import Limits, Plan, SearchFolder, Taken, new_search
+from benchmark.results.summary import Identity, summarise
+from benchmark.results.sweep import Attempt, Outcome, SweepFolder, new_journal, slots
 
 REGIONS = ("us-east-1", "eu-west-1", "ap-northeast-1")
 BEGIN, START, END = 1_800_000_000.0, 1_800_000_010.0, 1_800_000_040.0

@@ -6,7 +6,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from benchmark.protocols import Build
+from benchmark.protocols.process import Build
 
 STANDIN = Path(__file__).with_name("standin")
 OUTPUTS = ("target/release/remora", "target/release/load_generator")

@@ -11,14 +11,14 @@ from typing import Any
 
 from simulated import steady
 
-from benchmark.histogram import Quantile
-from benchmark.journal import Attempt, Slot, SweepFolder, new_journal
-from benchmark.measurements import measure
-from benchmark.metrics import LOAD_GENERATOR, Metrics
-from benchmark.monitoring import Series, read_samples, write_samples
-from benchmark.results import MANIFEST, SAMPLES, RunFolder
-from benchmark.summary import Identity, Summary, not_measured, summarise
-from benchmark.validity import Verdict
+from benchmark.measure.histogram import Quantile
+from benchmark.measure.measurement import measure
+from benchmark.measure.validity import Verdict
+from benchmark.metrics.names import LOAD_GENERATOR, Metrics
+from benchmark.metrics.samples import Series, read_samples, write_samples
+from benchmark.results.run_folder import MANIFEST, SAMPLES, RunFolder
+from benchmark.results.summary import Identity, Summary, not_measured, summarise
+from benchmark.results.sweep import Attempt, Slot, SweepFolder, new_journal
 
 TESTBED = "t"
 

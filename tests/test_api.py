@@ -13,7 +13,7 @@ from stored import failed, store_run, store_sweep, summary, use_metrics
 
 from benchmark import api
 from benchmark.errors import UsageError
-from benchmark.metrics import Metrics
+from benchmark.metrics.names import Metrics
 
 
 @pytest.fixture

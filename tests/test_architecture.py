@@ -62,7 +62,7 @@ def test_only_the_command_line_prints(path: Path) -> None:
 @pytest.mark.parametrize("path", modules("benchmark"), ids=lambda path: str(path.relative_to(ROOT)))
 def test_what_is_data_reaches_no_host(path: Path) -> None:
     if any(part in DATA_ONLY for part in path.relative_to(ROOT).parts):
-        assert not to(path, "benchmark.remote", "benchmark.run")
+        assert not to(path, "benchmark.remote.fleet", "benchmark.orchestrator.run")
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))

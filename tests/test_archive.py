@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmark.archive import File, pack, pack_command, unpack, unpack_command
+from benchmark.remote.archive import File, pack, pack_command, unpack, unpack_command
 
 LIMIT = 1 << 30
 

@@ -12,17 +12,19 @@ from typing import Any
 import pytest
 from repository import BUILD
 
-from benchmark.artifacts.brought import find_binaries, name_of, pack
+from benchmark.artifacts.binaries import find_binaries, name_of, pack
 from benchmark.artifacts.distribution import sources
-from benchmark.artifacts.hosts import File, Holdings, note, parse_files, parse_holdings
 from benchmark.artifacts.install import Installed, Variant
-from benchmark.artifacts.packages import install_command, lacking_command, missing_packages, package_commit
-from benchmark.artifacts.source import Binaries, Origin, Revision, find_source, parse_revision, unreadable
+from benchmark.artifacts.source import Origin, Revision, parse_revision, unreadable
+from benchmark.artifacts.store import File, Holdings, note, parse_files, parse_holdings
 from benchmark.errors import InfrastructureError, SettingsError, UsageError
 from benchmark.inventory import Host
-from benchmark.protocols import Build, Protocol
+from benchmark.plan.source import Binaries, find_source
+from benchmark.protocols.base import Protocol
 from benchmark.protocols.etcd import Etcd
+from benchmark.protocols.process import Build
 from benchmark.settings import Repository, load_settings, redact
+from benchmark.testbed.packages import install_command, lacking_command, missing_packages, package_commit
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 BEFORE = "f" * 40

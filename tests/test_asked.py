@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from benchmark.artifacts.source import describe
-from benchmark.cli.asked import make_request, record, varied
+from benchmark.cli.options import make_request, record, varied
 from benchmark.errors import SettingsError, UsageError
+from benchmark.plan.source import describe
 from benchmark.settings import Settings
 
 OPTIONS: dict[str, Any] = dict.fromkeys(

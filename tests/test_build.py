@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 from repository import BUILD, OUTPUTS, Source
 
-from benchmark.artifacts import hosts
+from benchmark.artifacts import store as hosts
 from benchmark.artifacts.build import build_artifact, key_of, resolve
 from benchmark.artifacts.source import Origin, Revision
 from benchmark.errors import HostError, SystemFailure, UsageError
-from benchmark.protocols import Build
-from benchmark.remote import Fleet
+from benchmark.protocols.process import Build
+from benchmark.remote.fleet import Fleet
 from benchmark.settings import Repository
 
 HOST = "host-0"
@@ -234,7 +234,7 @@ def wait_for(condition: object) -> None:
 
 
 def test_what_is_brought_is_only_taken_under_its_own_name(host: Host, tmp_path: Path) -> None:
-    from benchmark.artifacts.brought import find_binaries, name_of, pack
+    from benchmark.artifacts.binaries import find_binaries, name_of, pack
 
     folder = tmp_path / "binaries"
     folder.mkdir()

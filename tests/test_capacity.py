@@ -10,15 +10,14 @@ from typing import Any, cast
 import pytest
 from stored import TESTBED, failed, store_run, summary
 
-from benchmark import capacity
-from benchmark.capacity import run_search
 from benchmark.errors import HostError, InfrastructureError, Interrupted, LockedError, SystemFailure, UsageError
-from benchmark.events import Event, Events
+from benchmark.orchestrator import search as capacity
+from benchmark.orchestrator.search import run_search
+from benchmark.plan.request import Request
 from benchmark.protocols.etcd import Etcd
-from benchmark.request import Request
-from benchmark.search import Limits, Plan
-from benchmark.search_journal import Search, SearchFolder, new_search
-from benchmark.summary import Summary
+from benchmark.results.events import Event, Events
+from benchmark.results.search import Limits, Plan, Search, SearchFolder, new_search
+from benchmark.results.summary import Summary
 
 CAPACITY = 730
 DOWN = HostError("lost hosts:", {"a": "gone"})

@@ -9,15 +9,16 @@ from pathlib import Path
 
 import pytest
 import yaml
+from factories.cloud_init import MONITORING, files
 from sshd import USER, Sshd
-from test_bootstrap import MONITORING, files
 
-from benchmark import changed_settings
-from benchmark.changed_settings import follow
 from benchmark.errors import SettingsError
-from benchmark.first_start import PROMETHEUS_CONFIG, Report
-from benchmark.remote import Fleet
+from benchmark.host_layout import PROMETHEUS_CONFIG
+from benchmark.remote.fleet import Fleet
 from benchmark.settings import Settings
+from benchmark.testbed import reconcile as changed_settings
+from benchmark.testbed.bootstrap import Report
+from benchmark.testbed.reconcile import follow
 
 REGIONS = ("us-east-1",)
 

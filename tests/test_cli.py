@@ -17,9 +17,9 @@ from sshd import Sshd
 from stored import store_run, summary
 
 from benchmark.cli import main, spread
-from benchmark.events import Events
 from benchmark.inventory import Host
-from benchmark.summary import Summary
+from benchmark.results.events import Events
+from benchmark.results.summary import Summary
 
 SETTINGS = "testbed_id: t\nregions: [a, b]\nssh_timeout: 1s\nssh_retries: 0\n"
 
@@ -128,7 +128,7 @@ def test_one_run_and_many_end_with_1_if_any_is_not_to_be_used(
     files: tuple[str, ...], monkeypatch: pytest.MonkeyPatch, loads: tuple[str, ...], verdict: dict[str, Any], code: int
 ) -> None:
     monkeypatch.setattr(JudgedBench, "verdict", verdict)
-    monkeypatch.setattr("benchmark.sweep.Bench", JudgedBench)
+    monkeypatch.setattr("benchmark.orchestrator.sweep.Bench", JudgedBench)
     assert call("run", "--loads", *loads, *files) == code
 
 

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from stored import failed, manifest, store_run, store_sweep, summary
 
-from benchmark.compare import Compared, Side, compare_sides, find_side, find_sides
+from benchmark.compare.comparison import Compared, Side, compare_sides, find_side, find_sides
 from benchmark.errors import UsageError
-from benchmark.summary import Summary
+from benchmark.results.summary import Summary
 
 LOADS = (100.0, 200.0, 400.0)
 

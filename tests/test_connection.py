@@ -14,9 +14,9 @@ import pytest
 from paramiko import AUTH_FAILED, PKey, ServerInterface, Transport
 from sshd import USER, Sshd, free_port, make_key
 
-from benchmark.connection import ConnectError, connect, disconnect, load_key
 from benchmark.errors import UsageError
 from benchmark.inventory import Host
+from benchmark.remote.connection import ConnectError, connect, disconnect, load_key
 
 
 def refusal(host: Host, key: Path, user: str = USER, timeout: float = 5.0) -> ConnectError:

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from simulated import labels_of, series
 
-from benchmark.counters import Process, Span, processes
-from benchmark.monitoring import Series
+from benchmark.measure.scrapes import Process, Span, processes
+from benchmark.metrics.samples import Series
 
 COUNTERS = ["total"]
 

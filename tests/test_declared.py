@@ -11,10 +11,11 @@ import pytest
 from hosts import inventory
 
 from benchmark.errors import SettingsError, UsageError
-from benchmark.metrics import Metrics
-from benchmark.parameters import make_protocol
-from benchmark.placement import endpoints, place
-from benchmark.protocols import Protocol, find_protocol
+from benchmark.metrics.names import Metrics
+from benchmark.plan.placement import endpoints, place
+from benchmark.protocols.base import Protocol
+from benchmark.protocols.parameters import make_protocol
+from benchmark.protocols.registry import find_protocol
 from benchmark.settings import Settings
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from stored import manifest
 
-from benchmark.differences import differences
+from benchmark.compare.manifest_diff import differences
 
 
 def names(**changed: Any) -> list[str]:

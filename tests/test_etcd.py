@@ -8,9 +8,10 @@ import pytest
 from hosts import inventory
 
 from benchmark.errors import UsageError
-from benchmark.placement import place
-from benchmark.protocols import Plan, find_protocol
+from benchmark.plan.placement import place
 from benchmark.protocols.etcd import Etcd, EtcdClient, EtcdNode
+from benchmark.protocols.process import Plan
+from benchmark.protocols.registry import find_protocol
 
 PLAN = place(inventory(a=2, b=2), Etcd, load=10)
 RTT = {("a", "b"): 80.2, ("b", "a"): 81.0}

@@ -8,14 +8,15 @@ import numpy as np
 from hosts import inventory
 from simulated import labels_of, series, steady
 
-from benchmark.evaluation import Evidence, evaluate
-from benchmark.logs import LogReport
-from benchmark.monitoring import Series
-from benchmark.placement import place
-from benchmark.probe import Facts
+from benchmark.measure.warm_up import WarmUp
+from benchmark.metrics.samples import Series
+from benchmark.orchestrator.evaluate import Evidence, evaluate
+from benchmark.orchestrator.supervisor import Clock
+from benchmark.plan.placement import place
 from benchmark.protocols.etcd import Etcd, EtcdClient, EtcdNode
-from benchmark.summary import Identity, Summary, WarmUp
-from benchmark.supervision import Clock
+from benchmark.results.log_findings import LogReport
+from benchmark.results.summary import Identity, Summary
+from benchmark.testbed.facts import Facts
 
 PLAN = place(inventory(a=3), Etcd, load=200)
 HOSTS = [host.name for host in PLAN.clients]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from benchmark.events import Event, Events
+from benchmark.results.events import Event, Events
 
 
 def test_every_observer_is_told_in_order() -> None:

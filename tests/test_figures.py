@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from benchmark.figures import Figures, Growth, figures
-from benchmark.histogram import make_histogram, merge
-from benchmark.metrics import LOAD_GENERATOR, Metrics
+from benchmark.measure.histogram import make_histogram, merge
+from benchmark.measure.window_stats import Figures, Growth, figures
+from benchmark.metrics.names import LOAD_GENERATOR, Metrics
 
 
 def grown(latencies: list[float], seconds: float = 10.0) -> Growth:

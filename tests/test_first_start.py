@@ -8,15 +8,15 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from factories.cloud_init import MONITORING, files
 from hosts import inventory
 from sshd import USER, Sshd
-from test_bootstrap import MONITORING, files
 
-from benchmark import first_start
 from benchmark.errors import HostError
-from benchmark.first_start import Report, parse
 from benchmark.inventory import Host
-from benchmark.remote import Fleet
+from benchmark.remote.fleet import Fleet
+from benchmark.testbed import bootstrap as first_start
+from benchmark.testbed.bootstrap import Report, parse
 
 
 def hosts(server: Sshd, **providers: str) -> list[Host]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import xml.etree.ElementTree as ET
 
-from benchmark.flame_graph import ROW, WIDTH, flame_graph
+from benchmark.report.flame_graph import ROW, WIDTH, flame_graph
 
 STACKS = {("main", "a"): 6, ("main", "b", "c"): 3, ("idle",): 1}
 SVG = "{http://www.w3.org/2000/svg}"

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from simulated import labels_of, series
 
-from benchmark.host_usage import HostUsage, by_machine, host_usage, saturated_hosts
-from benchmark.monitoring import Series
+from benchmark.measure.host_usage import HostUsage, by_machine, host_usage, saturated_hosts
+from benchmark.metrics.samples import Series
 
 TIMES = np.arange(1000.0, 1061.0, 5)
 

@@ -18,7 +18,7 @@ from test_cli import call, write
 
 from benchmark.cli.hosts import costs, shown
 from benchmark.inventory import Inventory
-from benchmark.lifetime import Condition, Cost, State, cost
+from benchmark.testbed.expiry import Condition, Cost, State, cost
 
 CREATED = datetime(2026, 1, 1, tzinfo=UTC)
 NOW = CREATED + timedelta(hours=6)

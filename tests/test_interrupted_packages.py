@@ -8,7 +8,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from test_bootstrap import function
+from factories.cloud_init import function
 
 FUNCTIONS = ("fetch_packages", "list_packages", "install_packages", "finish_packages")
 SCRIPT = '#!/bin/sh\nif rm "$DPKG_ROOT/$DPKG_MAINTSCRIPT_PACKAGE.$DPKG_MAINTSCRIPT_NAME"; then kill -KILL $PPID; fi\n'

@@ -8,7 +8,7 @@ from concurrent.futures import Future
 import pytest
 
 from benchmark.errors import HostError
-from benchmark.jobs import Completed, Job, Results, brief, collect, exit_reason
+from benchmark.remote.fanout import Completed, Job, Results, brief, collect, exit_reason
 
 
 def started(error: Exception | None = None) -> Future[None]:

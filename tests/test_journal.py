@@ -10,8 +10,8 @@ import pytest
 from stored import TESTBED, failed, store_run, store_sweep, summary
 
 from benchmark.errors import HostError, Interrupted, SystemFailure, UsageError
-from benchmark.journal import SweepFolder, new_journal, slots
-from benchmark.results import find_runs
+from benchmark.results.run_folder import find_runs
+from benchmark.results.sweep import SweepFolder, new_journal, slots
 
 
 def folder(results: Path, repeat: int = 2) -> SweepFolder:

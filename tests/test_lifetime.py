@@ -11,14 +11,15 @@ import pytest
 from hosts import inventory
 from sshd import USER, Sshd
 
-from benchmark import first_start, lifetime
 from benchmark.errors import HostError, UsageError
-from benchmark.first_start import Report
 from benchmark.inventory import Host, Inventory
-from benchmark.lifetime import Condition, answered, check_time_left, conditions, cost, extend, to_dict, when
-from benchmark.remote import Fleet
+from benchmark.remote.fleet import Fleet
 from benchmark.settings import Settings
-from benchmark.testbed import Testbed
+from benchmark.testbed import bootstrap as first_start
+from benchmark.testbed import expiry as lifetime
+from benchmark.testbed.bootstrap import Report
+from benchmark.testbed.expiry import Condition, answered, check_time_left, conditions, cost, extend, to_dict, when
+from benchmark.testbed.testbed import Testbed
 
 NOW = datetime(2026, 1, 1, 6, tzinfo=UTC)  # six hours after the inventory of these tests was created
 LATER = NOW + timedelta(hours=2)

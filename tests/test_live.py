@@ -10,7 +10,7 @@ from rich.console import Console
 
 from benchmark.cli.live import LivePanel, clock_time, live, sparkline
 from benchmark.cli.view import View
-from benchmark.events import Event
+from benchmark.results.events import Event
 
 RUN = {"run_id": "20261122T161108Z-etcd-3.4.234b-5n-50tps-8129", "load": 50}
 FIGURES: dict[str, Any] = {

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from benchmark.host_scripts import build_load_generator
 from benchmark.host_scripts.load_generator.schedule import Schedule
-from benchmark.load import HttpRequest, LoadGenerator, generators, split
-from benchmark.load_profile import load_profile
-from benchmark.protocols import Pieces, Plan
+from benchmark.plan.load_shape import load_profile
+from benchmark.protocols.load_generator import HttpRequest, LoadGenerator, generators, split
+from benchmark.protocols.process import Pieces, Plan
 
 GET = HttpRequest("GET", "http://198.18.0.2:80/")
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from benchmark.errors import UsageError
-from benchmark.load_profile import load_profile
+from benchmark.plan.load_shape import load_profile
 
 
 def test_a_constant_load_needs_no_pieces() -> None:

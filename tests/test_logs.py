@@ -9,18 +9,9 @@ import pytest
 from hosts import inventory
 
 from benchmark.errors import InfrastructureError, UsageError
-from benchmark.logs import (
-    LIMIT,
-    Finding,
-    LogReport,
-    collect_command,
-    collected,
-    find_logs,
-    parse_report,
-    read_log,
-    script,
-)
-from benchmark.protocols import Process
+from benchmark.orchestrator.logs import collect_command, collected, find_logs, parse_report, read_log, script
+from benchmark.protocols.process import Process
+from benchmark.results.log_findings import LIMIT, Finding, LogReport
 
 RUST = "thread 'tokio-runtime-worker' panicked at crates/dag/src/core.rs:17:5:\nindex out of bounds\n"
 GO = "panic: runtime error: invalid memory address\n\ngoroutine 1 [running]:\nmain.main()\n"

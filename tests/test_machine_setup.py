@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from benchmark.inventory import MARKS_FILE, TARGETS_DIRECTORY, Host
-from benchmark.machine_setup import Needs, command, parse
+from benchmark.host_layout import MARKS_FILE, TARGETS_DIRECTORY
+from benchmark.inventory import Host
+from benchmark.testbed.machines import Needs, command, parse
 from stacks.monitoring import CONFIG_FILE, monitoring_files, prometheus_arguments
 
 SCRIPT = Path(__file__).resolve().parents[1] / "benchmark" / "host_scripts" / "machine.sh"

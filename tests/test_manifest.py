@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from benchmark import manifest
-from benchmark.metrics import LOAD_GENERATOR, Metrics
-from benchmark.protocols import known_protocols
+from benchmark.metrics.names import LOAD_GENERATOR, Metrics
+from benchmark.protocols.registry import known_protocols
+from benchmark.results import manifest
 from benchmark.settings import Settings
 
 

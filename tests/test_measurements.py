@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from simulated import client, histogram, labels_of, series, steady
 
-from benchmark.measurements import Measurement, measure
-from benchmark.metrics import Metrics
-from benchmark.monitoring import Series
+from benchmark.measure.measurement import Measurement, measure
+from benchmark.metrics.names import Metrics
+from benchmark.metrics.samples import Series
 
 WINDOW = (1010.0, 1050.0)
 

@@ -19,18 +19,11 @@ import pyarrow.parquet as pq  # type: ignore[import-untyped]
 import pytest
 
 from benchmark.errors import InfrastructureError, UsageError
-from benchmark.inventory import NODE_EXPORTER_PORT, Host
-from benchmark.monitoring import (
-    Endpoint,
-    Mark,
-    Progress,
-    Prometheus,
-    Series,
-    marks,
-    read_samples,
-    targets,
-    write_samples,
-)
+from benchmark.host_layout import NODE_EXPORTER_PORT
+from benchmark.inventory import Host
+from benchmark.metrics.prometheus import Progress, Prometheus
+from benchmark.metrics.samples import Series, read_samples, write_samples
+from benchmark.metrics.targets import Endpoint, Mark, marks, targets
 
 
 def host(name: str, address: str, role: str = "instance") -> Host:
@@ -94,7 +87,7 @@ def test_marks_escape_what_the_format_reserves() -> None:
 
 def test_importing_the_module_costs_none_of_the_libraries() -> None:
     heavy = ("numpy", "pyarrow", "requests", "prometheus_api_client", "pandas")
-    code = f"import sys, benchmark.monitoring; print([m for m in {heavy} if m in sys.modules])"
+    code = f"import sys, benchmark.metrics.prometheus; print([m for m in {heavy} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=True)
     assert done.stdout.strip() == "[]"
 

@@ -10,12 +10,12 @@ import yaml
 from hosts import inventory
 from pydantic import ValidationError
 
-from benchmark.artifacts.source import Binaries, find_source
 from benchmark.errors import UsageError
-from benchmark.parameters import read_parameters
-from benchmark.placement import endpoints, place
-from benchmark.protocols import Plan, Process
+from benchmark.plan.placement import endpoints, place
+from benchmark.plan.source import Binaries, find_source
 from benchmark.protocols.mysticeti import Mysticeti, MysticetiClient, MysticetiNode, authority
+from benchmark.protocols.parameters import read_parameters
+from benchmark.protocols.process import Plan, Process
 
 
 def plan(load: int = 200, committee: int = 4) -> Plan:

@@ -8,7 +8,7 @@ from pathlib import Path
 from sshd import USER, Sshd, make_key
 
 from benchmark.inventory import Host
-from benchmark.openssh import known_hosts_line, openssh_command
+from benchmark.remote.openssh import known_hosts_line, openssh_command
 
 
 def login(server: Sshd, host: Host, folder: Path) -> subprocess.CompletedProcess[str]:

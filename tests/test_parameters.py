@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from benchmark.errors import SettingsError
-from benchmark.parameters import make_protocol, read_parameters
 from benchmark.protocols.etcd import Etcd, EtcdClient, EtcdNode
+from benchmark.protocols.parameters import make_protocol, read_parameters
 from benchmark.protocols.remora import RemoraNode
 from benchmark.settings import Settings
 

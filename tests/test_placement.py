@@ -7,7 +7,7 @@ from hosts import inventory
 
 from benchmark.errors import UsageError
 from benchmark.inventory import Inventory, Provider
-from benchmark.placement import endpoints, interleave, place, ports
+from benchmark.plan.placement import endpoints, interleave, place, ports
 from benchmark.protocols.etcd import Etcd, EtcdClient, EtcdNode
 
 

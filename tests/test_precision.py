@@ -3,9 +3,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from benchmark.histogram import Array
-from benchmark.report.precision import Precision, precision
-from benchmark.timeline import Timeline
+from benchmark.measure.histogram import Array
+from benchmark.measure.timeline import Timeline
+from benchmark.report.batch_means import Precision, precision
 
 
 def timeline(throughput: Array, mean: Array | float, step: float = 1.0) -> Timeline:

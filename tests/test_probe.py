@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 from hosts import inventory
 
-from benchmark import probe
 from benchmark.errors import InfrastructureError
 from benchmark.inventory import Host
+from benchmark.testbed import facts as probe
 
 
 def ask(

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from benchmark.errors import InfrastructureError, UsageError
-from benchmark.profiling import Running, find_process, parse_running, parse_stacks, running_command
+from benchmark.orchestrator.profiler import Running, find_process, parse_running, parse_stacks, running_command
 
 SCRIPT = Path(__file__).resolve().parents[1] / "benchmark" / "host_scripts" / "profile.sh"
 SPIN = """

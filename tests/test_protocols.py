@@ -9,7 +9,8 @@ import pytest
 from hosts import inventory
 
 from benchmark.errors import UsageError
-from benchmark.protocols import Plan, Process, find_protocol, known_protocols
+from benchmark.protocols.process import Plan, Process
+from benchmark.protocols.registry import find_protocol, known_protocols
 
 MODULE = """\
 from benchmark.protocols.etcd import Etcd

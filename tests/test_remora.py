@@ -10,9 +10,9 @@ from hosts import inventory
 from pydantic import ValidationError
 
 from benchmark.errors import UsageError
-from benchmark.parameters import read_parameters
-from benchmark.placement import endpoints, place
-from benchmark.protocols import Plan, Process
+from benchmark.plan.placement import endpoints, place
+from benchmark.protocols.parameters import read_parameters
+from benchmark.protocols.process import Plan, Process
 from benchmark.protocols.remora import Remora, RemoraClient, RemoraNode
 
 

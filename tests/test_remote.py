@@ -14,7 +14,7 @@ import pytest
 from sshd import USER, Sshd, free_port, make_key
 
 from benchmark.errors import HostError, UsageError
-from benchmark.remote import File, Fleet, Sessions
+from benchmark.remote.fleet import File, Fleet, Sessions
 
 SECOND = timedelta(seconds=1)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from stored import failed, summary
 
-from benchmark.repeats import over_repeats
+from benchmark.compare.repeats import over_repeats
 
 
 def test_loads_are_summed_up_apart_and_in_order() -> None:

@@ -16,13 +16,13 @@ from recorded import START, write_run, write_sweep
 
 from benchmark.artifacts.install import Installed
 from benchmark.artifacts.source import Origin
-from benchmark.compare import find_sides
+from benchmark.compare.comparison import find_sides
 from benchmark.errors import UsageError
-from benchmark.metrics import Metrics
-from benchmark.monitoring import Series, read_samples, write_samples
+from benchmark.metrics.names import Metrics
+from benchmark.metrics.samples import Series, read_samples, write_samples
 from benchmark.report import REPORT, reproduce, write_comparison, write_plots, write_report
-from benchmark.report.record import read_record
-from benchmark.results import read_summary
+from benchmark.report.run_data import read_record
+from benchmark.results.run_folder import read_summary
 from benchmark.settings import Repository, Settings
 
 DATA = Path(__file__).parent / "data" / "run"

@@ -8,7 +8,7 @@ from click.testing import CliRunner, Result
 from recorded import write_run, write_search, write_sweep
 
 from benchmark.cli.commands import cli
-from benchmark.cli.reports import find_results, write_reports
+from benchmark.cli.report import find_results, write_reports
 from benchmark.errors import UsageError
 
 

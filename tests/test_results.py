@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from benchmark.errors import UsageError
-from benchmark.results import LATEST, RunFolder, find_run, find_runs, new_run_id, write_atomically
-from benchmark.summary import Identity, not_measured
+from benchmark.results.run_folder import LATEST, RunFolder, find_run, find_runs, new_run_id, write_atomically
+from benchmark.results.summary import Identity, not_measured
 
 IDENTITY = Identity(run_id="r", protocol="etcd", commit="3.4", nodes=3, clients=3, load_tps=200.0)
 

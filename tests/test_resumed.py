@@ -12,8 +12,8 @@ import pytest
 from hosts import inventory
 
 from benchmark.cli import main
-from benchmark.journal import SweepFolder, slots
-from benchmark.search_journal import SearchFolder
+from benchmark.results.search import SearchFolder
+from benchmark.results.sweep import SweepFolder, slots
 
 SETTINGS = "testbed_id: t\nregions: [a, b]\nssh_timeout: 1s\nssh_retries: 0\nssh_private_key_file: key\n"
 FILES = ("--inventory", "inventory.json", "--settings", "settings.yaml")

@@ -8,7 +8,7 @@ import pytest
 import yaml
 from pydantic import TypeAdapter, ValidationError
 
-from benchmark.protocols.rust import RustDuration, cargo_build, to_yaml
+from benchmark.protocols.cargo import RustDuration, cargo_build, to_yaml
 
 DURATION: TypeAdapter[timedelta] = TypeAdapter(RustDuration)
 

@@ -8,10 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmark.errors import UsageError
-from benchmark.figures import Latency
-from benchmark.histogram import Quantile
-from benchmark.search import Limits, Plan, Step, Trial, meets, next_step
-from benchmark.summary import Status, Summary
+from benchmark.measure.histogram import Quantile
+from benchmark.measure.window_stats import Latency
+from benchmark.results.search import Limits, Plan, Step, Trial, meets, next_step
+from benchmark.results.summary import Status, Summary
 
 PLAN = Plan(start_tps=100, maximum_tps=100_000)
 

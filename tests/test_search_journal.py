@@ -8,9 +8,8 @@ import pytest
 from stored import TESTBED, failed, store_run, store_sweep, summary
 
 from benchmark.errors import UsageError
-from benchmark.results import find_runs
-from benchmark.search import Limits, Plan
-from benchmark.search_journal import SearchFolder, Taken, new_search
+from benchmark.results.run_folder import find_runs
+from benchmark.results.search import Limits, Plan, SearchFolder, Taken, new_search
 
 LIMITS = Limits(p99_s=0.5)
 

@@ -13,7 +13,7 @@ from recorded import write_search
 
 from benchmark.report import REPORT, write_plots, write_report
 from benchmark.report.search_record import missed, read_search_record
-from benchmark.search import Limits, meets
+from benchmark.results.search import Limits, meets
 
 
 @pytest.fixture(scope="module")

@@ -12,8 +12,8 @@ from queue import SimpleQueue
 import pytest
 from sshd import USER, Sshd
 
-from benchmark.connection import connect, disconnect, load_key
-from benchmark.session import Session, Sessions
+from benchmark.remote.connection import connect, disconnect, load_key
+from benchmark.remote.session import Session, Sessions
 
 Start = Callable[..., Session]
 

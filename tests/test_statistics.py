@@ -8,13 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from benchmark.statistics import (
-    Comparison,
-    compare,
-    median_interval,
-    outliers,
-    repeats_needed,
-)
+from benchmark.compare.statistics import Comparison, compare, median_interval, outliers, repeats_needed
 
 few = st.lists(st.integers(min_value=0, max_value=8).map(float), min_size=1, max_size=5)
 

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from benchmark.statistics import compare
-from benchmark.stratified import Stratum, compare_strata, holm
+from benchmark.compare.statistics import compare
+from benchmark.compare.van_elteren import Stratum, compare_strata, holm
 
 VALUES = st.lists(st.integers(1, 6).map(float), min_size=1, max_size=3)
 STRATA = st.lists(st.tuples(VALUES, VALUES), min_size=1, max_size=2)

@@ -7,9 +7,9 @@ import pytest
 from pydantic import ValidationError
 from simulated import client, steady
 
-from benchmark.measurements import measure
-from benchmark.summary import Identity, Summary, not_measured, parse_summary, summarise
-from benchmark.validity import judge
+from benchmark.measure.measurement import measure
+from benchmark.measure.validity import judge
+from benchmark.results.summary import Identity, Summary, not_measured, parse_summary, summarise
 
 IDENTITY = Identity(run_id="r1", protocol="etcd", commit="", nodes=3, clients=2, load_tps=200)
 

@@ -14,11 +14,12 @@ import pytest
 from hosts import inventory
 from sshd import free_port
 
-from benchmark import probe, supervision
 from benchmark.errors import HostError, SystemFailure
 from benchmark.inventory import Host
-from benchmark.protocols import Process
-from benchmark.supervision import Supervision
+from benchmark.orchestrator import supervisor as supervision
+from benchmark.orchestrator.supervisor import Supervision
+from benchmark.protocols.process import Process
+from benchmark.testbed import facts as probe
 
 HOST, OTHER = inventory(a=2).hosts
 DEADLINE_S = 10.0

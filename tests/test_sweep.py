@@ -10,11 +10,11 @@ from typing import Any, cast
 import pytest
 from stored import TESTBED, store_run, summary
 
-from benchmark import sweep as module
 from benchmark.errors import HostError, InfrastructureError, Interrupted, LockedError, SystemFailure, UsageError
-from benchmark.events import Event, Events
-from benchmark.journal import SweepFolder, new_journal, slots
-from benchmark.sweep import run_sweep
+from benchmark.orchestrator import sweep as module
+from benchmark.orchestrator.sweep import run_sweep
+from benchmark.results.events import Event, Events
+from benchmark.results.sweep import SweepFolder, new_journal, slots
 
 DOWN = HostError("lost hosts:", {"a-1": "no route"})
 

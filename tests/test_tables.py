@@ -9,7 +9,7 @@ from rich.console import Console
 from test_compare import compared, noisy
 
 from benchmark.cli import tables
-from benchmark.compare import Compared
+from benchmark.compare.comparison import Compared
 
 
 def printed(comparison: Compared) -> list[str]:

@@ -13,12 +13,14 @@ import pytest
 from hosts import inventory
 from sshd import USER, Sshd, free_port
 
-from benchmark import first_start, testbed
 from benchmark.errors import HostError, UsageError
-from benchmark.inventory import PROMETHEUS_PORT, Host
-from benchmark.remote import Fleet
+from benchmark.host_layout import PROMETHEUS_PORT
+from benchmark.inventory import Host
+from benchmark.remote.fleet import Fleet
 from benchmark.settings import Settings
-from benchmark.testbed import Testbed, lost_hosts_advice
+from benchmark.testbed import bootstrap as first_start
+from benchmark.testbed import testbed
+from benchmark.testbed.testbed import Testbed, lost_hosts_advice
 
 OPERATORS = ("203.0.113.0/24",)
 
@@ -48,7 +50,7 @@ def test_dashboards_are_grafanas_where_it_listens(server: Sshd) -> None:
 def test_dashboards_are_those_of_prometheus_otherwise(server: Sshd, monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.create_server(("127.0.0.1", 0)) as prometheus, monitored(server) as found:
         prometheus.settimeout(10)
-        monkeypatch.setattr("benchmark.testbed.PROMETHEUS_PORT", prometheus.getsockname()[1])
+        monkeypatch.setattr("benchmark.testbed.testbed.PROMETHEUS_PORT", prometheus.getsockname()[1])
         with (
             found.dashboard(free_port()) as (what, port),
             socket.create_connection(("127.0.0.1", port), timeout=10),

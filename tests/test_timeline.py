@@ -6,10 +6,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from simulated import client, labels_of, series, steady
 
-from benchmark.counters import processes
-from benchmark.metrics import LOAD_GENERATOR
-from benchmark.monitoring import Series
-from benchmark.timeline import Timeline, make_timeline, timelines
+from benchmark.measure.scrapes import processes
+from benchmark.measure.timeline import Timeline, make_timeline, timelines
+from benchmark.metrics.names import LOAD_GENERATOR
+from benchmark.metrics.samples import Series
 
 
 def of(*clients: list[Series], start: float = 1010.0, end: float = 1050.0, step: float = 1.0) -> Timeline:

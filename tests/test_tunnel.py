@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from sshd import free_port
 
-from benchmark.remote import Fleet
+from benchmark.remote.fleet import Fleet
 
 BODY = os.urandom(1 << 20)
 

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from simulated import client, labels_of, series, steady
 
-from benchmark.histogram import Quantile
-from benchmark.host_usage import HostUsage
-from benchmark.measurements import Measurement, measure
-from benchmark.monitoring import Series
-from benchmark.validity import Thresholds, judge
+from benchmark.measure.histogram import Quantile
+from benchmark.measure.host_usage import HostUsage
+from benchmark.measure.measurement import Measurement, measure
+from benchmark.measure.validity import Thresholds, judge
+from benchmark.metrics.samples import Series
 
 SCRAPES = np.arange(1000.0, 1061.0)
 DUE = np.arange(1000.0, 1060.0, 0.01)

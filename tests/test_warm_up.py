@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from simulated import client
 
-from benchmark.monitoring import Series
-from benchmark.timeline import Timeline
-from benchmark.warm_up import find_window, steady_window, truncation
+from benchmark.measure.timeline import Timeline
+from benchmark.measure.warm_up import find_window, steady_window, truncation
+from benchmark.metrics.samples import Series
 
 Array = NDArray[np.float64]
 

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from benchmark.histogram import Quantile
-from benchmark.report import words
+from benchmark.measure.histogram import Quantile
+from benchmark.report import format as words
 
 
 def plain(text: str) -> str:

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from recorded import write_run
 
-from benchmark.report.record import read_record
-from benchmark.report.world import great_circle, name_places, round_trips, world_chart
+from benchmark.report.map import great_circle, name_places, round_trips, world_chart
+from benchmark.report.run_data import read_record
 
 NEW_YORK, LONDON, TOKYO, SYDNEY = (-74.0, 40.7), (-0.1, 51.5), (139.7, 35.7), (151.2, -33.9)
 

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
-from benchmark.artifacts import hosts
+from benchmark.artifacts import store as hosts
 from benchmark.artifacts.source import Origin, Revision, parse_revision, unreadable
 from benchmark.errors import HostError, InfrastructureError, SystemFailure
-from benchmark.protocols import Build
-from benchmark.remote import Fleet, Session, Sessions
+from benchmark.protocols.process import Build
+from benchmark.remote.fleet import Fleet, Session, Sessions
 
 _START_DEADLINE_S = 30.0
 _FETCH_DEADLINE_S = 1800.0

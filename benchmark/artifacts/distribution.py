@@ -8,11 +8,11 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from benchmark.artifacts.hosts import FOLDER, File
+from benchmark.artifacts.store import FOLDER, File
 from benchmark.errors import HostError
 from benchmark.host_scripts import read_script
 from benchmark.inventory import Host
-from benchmark.remote import Fleet, Session, Sessions
+from benchmark.remote.fleet import Fleet, Session, Sessions
 
 _START_DEADLINE_S = 60.0
 _SLOWEST_BYTES_PER_S = 1 << 20

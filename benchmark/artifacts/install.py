@@ -10,17 +10,19 @@ from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from benchmark.artifacts import hosts, packages
-from benchmark.artifacts.brought import find_binaries, name_of, pack
+from benchmark.artifacts import store as hosts
+from benchmark.artifacts.binaries import find_binaries, name_of, pack
 from benchmark.artifacts.build import Built, build_artifact, key_of, resolve
 from benchmark.artifacts.distribution import distribute
-from benchmark.artifacts.hosts import File, Holdings
-from benchmark.artifacts.source import Binaries, Origin, Revision
+from benchmark.artifacts.source import Origin, Revision
+from benchmark.artifacts.store import File, Holdings
 from benchmark.errors import UsageError
 from benchmark.inventory import Host
-from benchmark.protocols import Build
+from benchmark.plan.source import Binaries
+from benchmark.protocols.process import Build
 from benchmark.settings import Repository
-from benchmark.testbed import Testbed
+from benchmark.testbed import packages
+from benchmark.testbed.testbed import Testbed
 
 _LOOK_DEADLINE_S = 60.0
 _UPLOAD_DEADLINE_S = 3600.0

@@ -11,10 +11,10 @@ from typing import NoReturn
 import click
 
 from benchmark.cli import hosts as _hosts  # noqa: F401 - adds its commands
-from benchmark.cli import profiles as _profiles  # noqa: F401
-from benchmark.cli import reports as _reports  # noqa: F401
-from benchmark.cli import runs as _runs  # noqa: F401
-from benchmark.cli import searches as _searches  # noqa: F401
+from benchmark.cli import profile as _profiles  # noqa: F401
+from benchmark.cli import report as _reports  # noqa: F401
+from benchmark.cli import run as _runs  # noqa: F401
+from benchmark.cli import search as _searches  # noqa: F401
 from benchmark.cli.commands import cli
 from benchmark.errors import TestbedError
 

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 import click
 
 from benchmark.cli.target import Target, of_results, on_testbed
-from benchmark.inventory import GRAFANA_PORT
-from benchmark.parameters import make_protocol
-from benchmark.protocols import find_protocol
+from benchmark.host_layout import GRAFANA_PORT
+from benchmark.protocols.parameters import make_protocol
+from benchmark.protocols.registry import find_protocol
 
 if TYPE_CHECKING:
     from benchmark.cli.view import View
@@ -34,7 +34,7 @@ def check(
 ) -> None:
     """Check that a run can take place: hosts reachable, clocks, disks, ports."""
     target = Target(stack, inventory, settings)
-    from benchmark.check import check_testbed
+    from benchmark.orchestrator.preflight import check_testbed
 
     protocol = make_protocol(find_protocol(target.settings.protocol), target.settings)
     with target.open() as testbed:
@@ -70,7 +70,7 @@ def stop(as_json: bool, stack: str | None, inventory: Path | None, settings: Pat
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document on standard output.")
 def results(results_dir: Path, as_json: bool) -> None:
     """List all runs with their figures."""
-    from benchmark.results import find_runs
+    from benchmark.results.run_folder import find_runs
 
     found = list(find_runs(results_dir))
     if as_json:
@@ -101,8 +101,8 @@ def grafana(as_json: bool, stack: str | None, inventory: Path | None, settings: 
 @of_results
 def prometheus(run: str, port: int, results_dir: Path) -> None:
     """Open the Prometheus snapshot that was saved with RUN (`run --snapshot`), until Ctrl-C."""
-    from benchmark.results import find_run
-    from benchmark.snapshot import opened_snapshot
+    from benchmark.orchestrator.snapshot import opened_snapshot
+    from benchmark.results.run_folder import find_run
 
     with opened_snapshot(find_run(results_dir, run), port) as address:
         click.echo(f"prometheus: {address} (Ctrl-C ends it)")
@@ -117,7 +117,7 @@ def prometheus(run: str, port: int, results_dir: Path) -> None:
 @click.argument("command", nargs=-1, type=click.UNPROCESSED)
 def ssh(stack: str | None, inventory: Path | None, host: str, command: tuple[str, ...]) -> None:
     """Log in to HOST, or run COMMAND there, with OpenSSH."""
-    from benchmark.openssh import known_hosts_line, openssh_command
+    from benchmark.remote.openssh import known_hosts_line, openssh_command
 
     target = Target(stack, inventory, None)
     entry = target.inventory.host(host)
@@ -140,8 +140,8 @@ def ssh(stack: str | None, inventory: Path | None, host: str, command: tuple[str
 @of_results
 def logs(run: str, process: str | None, results_dir: Path) -> None:
     """Print the logs of RUN (an id, its beginning, or `latest`), of all processes or of PROCESS, such as node-0."""
-    from benchmark.logs import find_logs, log_name, read_log
-    from benchmark.results import LOGS, find_run
+    from benchmark.orchestrator.logs import find_logs, log_name, read_log
+    from benchmark.results.run_folder import LOGS, find_run
 
     found = find_logs(find_run(results_dir, run) / LOGS, process)
     for path in found:

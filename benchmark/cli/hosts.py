@@ -19,7 +19,7 @@ from benchmark.inventory import Inventory
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from benchmark.lifetime import Condition, Cost
+    from benchmark.testbed.expiry import Condition, Cost
 
 _OVERDUE = (
     "their time is over: `pulumi destroy` removes the testbed (a halted server of Vultr costs until then) "
@@ -33,7 +33,7 @@ _OVERDUE = (
 def status(as_json: bool, stack: str | None, inventory: Path | None, settings: Path | None) -> None:
     """Show which hosts are ready, by region, when they end and what they cost."""
     target = Target(stack, inventory, settings)
-    from benchmark.lifetime import conditions, cost, to_dict
+    from benchmark.testbed.expiry import conditions, cost, to_dict
 
     now = datetime.now(UTC)
     with target.open(retries=0) as testbed:  # what does not answer is what is asked for
@@ -57,9 +57,9 @@ def extend(
     if duration <= timedelta(0):
         raise click.BadParameter("a testbed is extended by more than nothing; `pulumi destroy` ends it")
     target = Target(stack, inventory, settings)
-    from benchmark.first_start import is_rented
-    from benchmark.lifetime import extend as move_end
-    from benchmark.lifetime import when
+    from benchmark.testbed.bootstrap import is_rented
+    from benchmark.testbed.expiry import extend as move_end
+    from benchmark.testbed.expiry import when
 
     now = datetime.now(UTC)
     with target.open() as testbed:
@@ -81,7 +81,7 @@ def extend(
 
 def shown(inventory: Inventory, found: Mapping[str, Condition], spent: Cost, now: datetime) -> Iterator[Table | str]:
     """Show how many hosts of each region are in which state, which are not ready, the end and the cost."""
-    from benchmark.lifetime import when
+    from benchmark.testbed.expiry import when
 
     yield _regions(inventory, found)
     if inventory.monitoring:
@@ -126,7 +126,7 @@ def costs(spent: Cost, created_at: datetime) -> str:
 def _not_ready(inventory: Inventory, found: Mapping[str, Condition]) -> Iterator[str]:
     from rich.markup import escape
 
-    from benchmark.testbed import lost_hosts_advice
+    from benchmark.testbed.testbed import lost_hosts_advice
 
     for name, each in found.items():
         if each.state != "ready":

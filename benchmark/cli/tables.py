@@ -10,13 +10,13 @@ from rich.box import SIMPLE_HEAD
 from rich.markup import escape
 from rich.table import Table
 
-from benchmark.repeats import FIGURES, LoadSummary, over_repeats
-from benchmark.statistics import Interval
+from benchmark.compare.repeats import FIGURES, LoadSummary, over_repeats
+from benchmark.compare.statistics import Interval
 
 if TYPE_CHECKING:
-    from benchmark.compare import AtLoad, Compared, FigureComparison
-    from benchmark.journal import SweepFolder
-    from benchmark.search_journal import Search
+    from benchmark.compare.comparison import AtLoad, Compared, FigureComparison
+    from benchmark.results.search import Search
+    from benchmark.results.sweep import SweepFolder
 
 Shown = Table | str
 

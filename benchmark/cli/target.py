@@ -15,10 +15,10 @@ import click
 from benchmark.errors import SettingsError, UsageError
 from benchmark.inventory import Inventory, read_inventory
 from benchmark.settings import Settings, load_settings, parse_duration, stack_settings
-from benchmark.stack import Stack, begin_reading, project_directory, selected_stack
+from benchmark.testbed.stack import Stack, begin_reading, project_directory, selected_stack
 
 if TYPE_CHECKING:
-    from benchmark.testbed import Testbed
+    from benchmark.testbed.testbed import Testbed
 
 
 class Target:
@@ -74,8 +74,8 @@ class Target:
     @contextmanager
     def open(self, retries: int | None = None) -> Iterator[Testbed]:
         """The testbed, not connected yet; everything is closed at the end. `retries` wins over the settings."""
-        from benchmark.remote import Fleet
-        from benchmark.testbed import Testbed
+        from benchmark.remote.fleet import Fleet
+        from benchmark.testbed.testbed import Testbed
 
         fleet = Fleet(
             self.inventory.hosts,

@@ -17,16 +17,16 @@ from rich.table import Table
 from benchmark.cli.live import PHASES, LivePanel, live
 from benchmark.cli.live import milliseconds as _milliseconds
 from benchmark.cli.live import number as _number
-from benchmark.events import Event
+from benchmark.results.events import Event
 
 if TYPE_CHECKING:
-    from benchmark.check import Check
-    from benchmark.compare import Compared
-    from benchmark.histogram import Quantile
-    from benchmark.journal import SweepFolder
-    from benchmark.protocols import Plan
-    from benchmark.search_journal import Search
-    from benchmark.summary import Summary
+    from benchmark.compare.comparison import Compared
+    from benchmark.measure.histogram import Quantile
+    from benchmark.orchestrator.preflight import Check
+    from benchmark.protocols.process import Plan
+    from benchmark.results.search import Search
+    from benchmark.results.summary import Summary
+    from benchmark.results.sweep import SweepFolder
 
 _COLUMNS = (
     "offered\ntx/s", "achieved\ntx/s", "mean\nms", "p50\nms", "p90\nms", "p99\nms", "errors", "status"
@@ -165,7 +165,7 @@ class View:
 
     def check(self, found: Check) -> None:
         """Show what was found on each host."""
-        from benchmark.lifetime import when
+        from benchmark.testbed.expiry import when
 
         table = Table()
         for name in ("host", "clock", "free memory", "free disk", "left over", "fit"):

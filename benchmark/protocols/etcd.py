@@ -13,8 +13,9 @@ from pydantic import BaseModel, Field
 
 from benchmark.errors import UsageError
 from benchmark.inventory import Host
-from benchmark.load import HttpRequest, LoadGenerator, generators, nearest
-from benchmark.protocols import Plan, Process, Protocol
+from benchmark.protocols.base import Protocol
+from benchmark.protocols.load_generator import HttpRequest, LoadGenerator, generators, nearest
+from benchmark.protocols.process import Plan, Process
 
 PEER_PORT = 2380
 CLIENT_PORT = 2379

@@ -11,9 +11,10 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from benchmark.metrics import Metrics
-from benchmark.protocols import Build, Plan, Process, Protocol
-from benchmark.protocols.rust import RustDuration, to_yaml
+from benchmark.metrics.names import Metrics
+from benchmark.protocols.base import Protocol
+from benchmark.protocols.cargo import RustDuration, to_yaml
+from benchmark.protocols.process import Build, Plan, Process
 
 FIRST_PORT = 1500
 """Of n replicas the one with index i is reached by the others at this port + i, its metrics at that + n."""

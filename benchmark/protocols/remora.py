@@ -13,8 +13,9 @@ from typing import ClassVar, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from benchmark.inventory import Host
-from benchmark.protocols import Build, Plan, Process, Protocol
-from benchmark.protocols.rust import RustDuration, cargo_build, to_yaml
+from benchmark.protocols.base import Protocol
+from benchmark.protocols.cargo import RustDuration, cargo_build, to_yaml
+from benchmark.protocols.process import Build, Plan, Process
 
 PROXY_PORT, CLIENT_PORT, METRICS_PORT = 18500, 18501, 18502
 GENERATOR_METRICS_PORT = 18600

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmark.results import SEARCH, SWEEP, write_atomically
+from benchmark.results.run_folder import SEARCH, SWEEP, write_atomically
 
 if TYPE_CHECKING:  # those that draw take half a second to import
-    from benchmark.compare import Side
+    from benchmark.compare.comparison import Side
     from benchmark.report.chart import Chart
     from benchmark.report.tables import Table
 
@@ -19,7 +19,7 @@ REPORT = "report.html"
 def write_report(folder: Path) -> Path:
     """Write report.html into the folder of a run, sweep or search and return its path; UsageError if it is none."""
     from benchmark.report.page import run_page
-    from benchmark.report.record import read_record
+    from benchmark.report.run_data import read_record
     from benchmark.report.search_page import search_page
     from benchmark.report.search_record import read_search_record
     from benchmark.report.sweep_page import read_sweep_record, sweep_page
@@ -47,7 +47,7 @@ def write_comparison(a: Side, b: Side, path: Path) -> Path:
 def write_plots(folder: Path, into: Path) -> list[Path]:
     """Write every plot of a run, sweep or search as SVG and PDF, all data as CSV, and return the paths."""
     from benchmark.report.page import charts_of, tables_of
-    from benchmark.report.record import read_record
+    from benchmark.report.run_data import read_record
     from benchmark.report.search_page import charts_of_search, tables_of_search
     from benchmark.report.search_record import read_search_record
     from benchmark.report.sweep_page import read_sweep_record

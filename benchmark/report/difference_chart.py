@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
-from benchmark.compare import Compared
+from benchmark.compare.comparison import Compared
+from benchmark.compare.statistics import Interval
 from benchmark.report.chart import Chart
 from benchmark.report.palette import light
-from benchmark.statistics import Interval
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

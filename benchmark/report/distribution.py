@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from benchmark.histogram import Array, Histogram, merge
-from benchmark.report import words
+from benchmark.measure.histogram import Array, Histogram, merge
+from benchmark.report import format as words
 from benchmark.report.chart import Chart, plain_log
 from benchmark.report.palette import light, series_style
-from benchmark.report.record import Record
+from benchmark.report.run_data import Record
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

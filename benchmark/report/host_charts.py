@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from benchmark.counters import Process
-from benchmark.histogram import Array
-from benchmark.host_usage import CPU, IDLE_MODES, SENT, VIRTUAL_DEVICES, grown_where
-from benchmark.report import words
+from benchmark.measure.histogram import Array
+from benchmark.measure.host_usage import CPU, IDLE_MODES, SENT, VIRTUAL_DEVICES, grown_where
+from benchmark.measure.scrapes import Process
+from benchmark.measure.validity import THRESHOLDS
+from benchmark.report import format as words
 from benchmark.report.chart import Chart
 from benchmark.report.palette import light, series_style
-from benchmark.report.record import Record
+from benchmark.report.run_data import Record
 from benchmark.report.time_charts import SINCE, limits, mark_time
-from benchmark.validity import THRESHOLDS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

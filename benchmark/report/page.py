@@ -7,14 +7,16 @@ from collections.abc import Callable, Mapping
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from benchmark.histogram import Quantile
-from benchmark.report import reproduce, words
+from benchmark.measure.histogram import Quantile
+from benchmark.report import format as words
+from benchmark.report import reproduce
+from benchmark.report.batch_means import Precision, precision
 from benchmark.report.chart import Chart
 from benchmark.report.distribution import distribution_chart
 from benchmark.report.host_charts import host_chart
+from benchmark.report.map import world_chart
 from benchmark.report.palette import css
-from benchmark.report.precision import Precision, precision
-from benchmark.report.record import Record
+from benchmark.report.run_data import Record
 from benchmark.report.tables import (
     Table,
     clock_table,
@@ -24,7 +26,6 @@ from benchmark.report.tables import (
     round_trip_table,
 )
 from benchmark.report.time_charts import time_charts
-from benchmark.report.world import world_chart
 
 if TYPE_CHECKING:
     from jinja2 import Environment

@@ -10,8 +10,8 @@ from pathlib import Path
 import yaml
 from pydantic import ValidationError
 
-from benchmark.report import words
-from benchmark.report.record import Record
+from benchmark.report import format as words
+from benchmark.report.run_data import Record
 from benchmark.settings import Settings
 
 

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from benchmark.histogram import Quantile
-from benchmark.report import words
+from benchmark.measure.histogram import Quantile
+from benchmark.report import format as words
 from benchmark.report.chart import Chart, plain_log
 from benchmark.report.palette import light
-from benchmark.search import Limits, Step
+from benchmark.results.search import Limits, Step
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from benchmark.histogram import Quantile
-from benchmark.report import words
+from benchmark.measure.histogram import Quantile
+from benchmark.report import format as words
 from benchmark.report.chart import Chart
 from benchmark.report.page import render
 from benchmark.report.search_charts import search_chart
@@ -13,8 +13,7 @@ from benchmark.report.search_record import SearchRecord
 from benchmark.report.search_tables import steps_table
 from benchmark.report.sweep_page import common_warnings, first_command, systems
 from benchmark.report.tables import Table
-from benchmark.search import Limits
-from benchmark.search_journal import Search, Taken
+from benchmark.results.search import Limits, Search, Taken
 
 
 def charts_of_search(record: SearchRecord) -> list[Chart]:

@@ -7,9 +7,8 @@ from functools import cached_property
 from pathlib import Path
 
 from benchmark.report.search_charts import Point
-from benchmark.search import Limits, Step
-from benchmark.search_journal import Search, SearchFolder, Taken
-from benchmark.summary import Summary
+from benchmark.results.search import Limits, Search, SearchFolder, Step, Taken
+from benchmark.results.summary import Summary
 
 
 @dataclass(frozen=True)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from benchmark.report import words
+from benchmark.report import format as words
 from benchmark.report.search_charts import COLUMNS, point_row
 from benchmark.report.search_record import SearchRecord
 from benchmark.report.tables import Cell, Table
-from benchmark.search_journal import Taken
-from benchmark.summary import Summary
+from benchmark.results.search import Taken
+from benchmark.results.summary import Summary
 
 
 def steps_table(record: SearchRecord) -> Table:

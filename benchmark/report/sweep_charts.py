@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from benchmark.repeats import LoadSummary
-from benchmark.report import words
+from benchmark.compare.repeats import LoadSummary
+from benchmark.report import format as words
 from benchmark.report.chart import Chart, plain_log
 from benchmark.report.palette import light, series_style
 

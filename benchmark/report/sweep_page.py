@@ -11,19 +11,19 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from benchmark.compare import Compared, Side, compare_sides, side_of
-from benchmark.journal import SweepFolder
-from benchmark.repeats import over_repeats
-from benchmark.report import words
+from benchmark.compare.comparison import Compared, Side, compare_sides, side_of
+from benchmark.compare.repeats import over_repeats
+from benchmark.compare.statistics import Interval
+from benchmark.report import format as words
 from benchmark.report.chart import Chart
 from benchmark.report.difference_chart import difference_chart
 from benchmark.report.page import render
 from benchmark.report.sweep_charts import Curves, achieved_chart, curve_chart
 from benchmark.report.sweep_tables import attempts_table, compared_table, loads_table
 from benchmark.report.tables import Table
-from benchmark.results import MANIFEST
-from benchmark.statistics import Interval
-from benchmark.summary import Summary
+from benchmark.results.run_folder import MANIFEST
+from benchmark.results.summary import Summary
+from benchmark.results.sweep import SweepFolder
 
 
 @dataclass(frozen=True)

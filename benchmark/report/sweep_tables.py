@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from benchmark.compare import AtLoad, Compared, FigureComparison
-from benchmark.journal import Attempt, SweepFolder
-from benchmark.repeats import FIGURES, LoadSummary, Repeated
-from benchmark.report import words
+from benchmark.compare.comparison import AtLoad, Compared, FigureComparison
+from benchmark.compare.repeats import FIGURES, LoadSummary, Repeated
+from benchmark.compare.statistics import Interval
+from benchmark.report import format as words
 from benchmark.report.sweep_charts import Curves
 from benchmark.report.tables import Cell, Table
-from benchmark.statistics import Interval
+from benchmark.results.sweep import Attempt, SweepFolder
 
 _WRITTEN: Mapping[str, Callable[[float | None], str]] = {"tx/s": words.rate, "s": words.duration}
 

@@ -7,12 +7,12 @@ import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from benchmark.figures import Figures, Latency
-from benchmark.histogram import Quantile
-from benchmark.report import words
-from benchmark.report.record import Record
-from benchmark.report.world import round_trips
-from benchmark.validity import THRESHOLDS
+from benchmark.measure.histogram import Quantile
+from benchmark.measure.validity import THRESHOLDS
+from benchmark.measure.window_stats import Figures, Latency
+from benchmark.report import format as words
+from benchmark.report.map import round_trips
+from benchmark.report.run_data import Record
 
 QUANTILES = ("p50", "p90", "p99", "p999")
 

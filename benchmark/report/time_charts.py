@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from benchmark.histogram import Array
-from benchmark.report import words
+from benchmark.measure.histogram import Array
+from benchmark.measure.timeline import Timeline
+from benchmark.report import format as words
 from benchmark.report.chart import Chart, plain_log
 from benchmark.report.palette import light, series_style
-from benchmark.report.record import Record
-from benchmark.timeline import Timeline
+from benchmark.report.run_data import Record
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -27,7 +27,8 @@ from pathlib import Path
 import yaml
 
 from benchmark.errors import SettingsError
-from benchmark.inventory import GRAFANA_PORT, Provider
+from benchmark.host_layout import GRAFANA_PORT
+from benchmark.inventory import Provider
 from benchmark.settings import Settings
 from stacks.monitoring import grafana_environment, monitoring_files, prometheus_arguments
 

@@ -16,7 +16,8 @@ from typing import Any, NoReturn, TypeVar
 import pulumi
 
 from benchmark.errors import SettingsError
-from benchmark.inventory import GRAFANA_PORT, Provider, Role
+from benchmark.host_layout import GRAFANA_PORT
+from benchmark.inventory import Provider, Role
 from benchmark.settings import RegionSpec, Settings
 from stacks.cloud.cloud_init import Bootstrap, grafana_password, user_data
 from stacks.keys import SshKey

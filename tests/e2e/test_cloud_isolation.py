@@ -16,9 +16,9 @@ from port_scan import Ports, scan, senders
 from runner import Runner
 from waiting import wait_for
 
-from benchmark import placement
-from benchmark.parameters import make_protocol
+from benchmark.plan import placement
 from benchmark.protocols.etcd import Etcd
+from benchmark.protocols.parameters import make_protocol
 from benchmark.settings import load_settings
 
 pytestmark = pytest.mark.e2e

@@ -22,7 +22,7 @@ from pulumi_stack import ROOT, Stack
 from waiting import wait_for
 
 from benchmark.inventory import Host
-from benchmark.machine_setup import command
+from benchmark.testbed.machines import command
 from stacks.monitoring import CONFIG_FILE, monitoring_files
 
 pytestmark = pytest.mark.e2e

@@ -17,15 +17,15 @@ from local_testbed import LocalTestbed
 from repository import BUILD, Source
 
 from benchmark.artifacts.install import Installation, Installed
-from benchmark.artifacts.source import Binaries
 from benchmark.errors import SystemFailure, UsageError
-from benchmark.protocols import Build
+from benchmark.orchestrator.sweep import run_benchmark
+from benchmark.plan.request import Request
+from benchmark.plan.source import Binaries
+from benchmark.protocols.process import Build
 from benchmark.protocols.remora import Remora, RemoraClient, RemoraNode
-from benchmark.remote import File
-from benchmark.request import Request
+from benchmark.remote.fleet import File
+from benchmark.results.summary import Summary
 from benchmark.settings import Repository
-from benchmark.summary import Summary
-from benchmark.sweep import run_benchmark
 
 pytestmark = pytest.mark.integration
 

@@ -13,7 +13,7 @@ from debian_repository import Repository
 from emulators.machine import Image, Machine
 from waiting import wait_for
 
-from benchmark.inventory import TARGETS_DIRECTORY
+from benchmark.host_layout import TARGETS_DIRECTORY
 from benchmark.settings import Network
 from stacks.cloud.cloud_init import LOGIN, Bootstrap, user_data
 from stacks.keys import generate_key

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from sshd import USER, Sshd
 
-from benchmark.remote import Fleet, Sessions
+from benchmark.remote.fleet import Fleet, Sessions
 
 pytestmark = pytest.mark.integration
 

@@ -19,7 +19,7 @@ import requests
 from emulators.grafana import GrafanaRepository, SigningKey
 from emulators.machine import Image, Machine
 
-from benchmark.inventory import GRAFANA_PORT
+from benchmark.host_layout import GRAFANA_PORT
 from benchmark.settings import Network
 from stacks.cloud import cloud_init as bootstrap
 from stacks.cloud.cloud_init import Bootstrap, grafana_password, user_data

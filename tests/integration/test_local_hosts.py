@@ -14,7 +14,7 @@ import pytest
 from waiting import wait_for
 
 from benchmark.errors import InfrastructureError
-from benchmark.inventory import MARKS_FILE, NODE_EXPORTER_PORT, TARGETS_DIRECTORY
+from benchmark.host_layout import MARKS_FILE, NODE_EXPORTER_PORT, TARGETS_DIRECTORY
 from benchmark.settings import Network
 from stacks.keys import KeyPair, generate_key
 from stacks.local.host.filesystem import HostConfig

@@ -20,9 +20,10 @@ from numpy.typing import NDArray
 
 from benchmark.errors import InfrastructureError
 from benchmark.host_scripts import build_load_generator
-from benchmark.measurements import Measurement, measure
-from benchmark.monitoring import Prometheus, Series
-from benchmark.validity import judge
+from benchmark.measure.measurement import Measurement, measure
+from benchmark.measure.validity import judge
+from benchmark.metrics.prometheus import Prometheus
+from benchmark.metrics.samples import Series
 
 pytestmark = pytest.mark.integration
 

@@ -10,7 +10,7 @@ from shlex import quote
 import pytest
 from debian_repository import Repository
 
-from benchmark.artifacts.packages import install_command
+from benchmark.testbed.packages import install_command
 
 pytestmark = pytest.mark.integration
 

@@ -25,13 +25,16 @@ from typing import Any, TypeVar
 
 import pytest
 
-from benchmark import monitoring, placement
 from benchmark.errors import InfrastructureError
-from benchmark.evaluation import fetch
-from benchmark.inventory import PROMETHEUS_PORT, TARGETS_DIRECTORY, Host
-from benchmark.monitoring import Endpoint, Mark, Prometheus, identities, marks, scraped_at, targets
-from benchmark.protocols import Process
+from benchmark.host_layout import PROMETHEUS_PORT, TARGETS_DIRECTORY
+from benchmark.inventory import Host
+from benchmark.metrics import prometheus as monitoring
+from benchmark.metrics.prometheus import Prometheus
+from benchmark.metrics.targets import Endpoint, Mark, identities, marks, scraped_at, targets
+from benchmark.orchestrator.evaluate import fetch
+from benchmark.plan import placement
 from benchmark.protocols.etcd import Etcd, EtcdClient, EtcdNode
+from benchmark.protocols.process import Process
 from stacks.monitoring import CONFIG_FILE, DASHBOARDS, STORAGE, monitoring_files, prometheus_arguments
 
 pytestmark = pytest.mark.integration

@@ -15,17 +15,17 @@ import pytest
 import yaml
 from local_testbed import LocalTestbed
 
-from benchmark.artifacts.source import Binaries
 from benchmark.errors import SystemFailure, UsageError
-from benchmark.events import Event
-from benchmark.logs import read_log
-from benchmark.parameters import make_protocol
-from benchmark.profiling import profile
-from benchmark.protocols import find_protocol
-from benchmark.request import Request
+from benchmark.orchestrator.logs import read_log
+from benchmark.orchestrator.profiler import profile
+from benchmark.orchestrator.sweep import run_benchmark
+from benchmark.plan.request import Request
+from benchmark.plan.source import Binaries
+from benchmark.protocols.parameters import make_protocol
+from benchmark.protocols.registry import find_protocol
+from benchmark.results.events import Event
+from benchmark.results.summary import Summary
 from benchmark.settings import Settings
-from benchmark.summary import Summary
-from benchmark.sweep import run_benchmark
 
 pytestmark = pytest.mark.integration
 

@@ -14,9 +14,9 @@ import requests
 from sshd import USER, Sshd
 
 from benchmark.errors import InfrastructureError, UsageError
-from benchmark.monitoring import Prometheus
-from benchmark.remote import Fleet
-from benchmark.snapshot import SNAPSHOT, opened_snapshot, save_snapshot
+from benchmark.metrics.prometheus import Prometheus
+from benchmark.orchestrator.snapshot import SNAPSHOT, opened_snapshot, save_snapshot
+from benchmark.remote.fleet import Fleet
 
 pytestmark = pytest.mark.integration
 

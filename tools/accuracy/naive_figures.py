@@ -15,15 +15,15 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmark import manifest
 from benchmark.cli.target import results_dir
-from benchmark.counters import Process, Span, processes
-from benchmark.figures import Figures
-from benchmark.histogram import Histogram, merge
-from benchmark.measurements import measure
-from benchmark.metrics import LOAD_GENERATOR, Metrics
-from benchmark.monitoring import Series, read_samples
-from benchmark.results import MANIFEST, SAMPLES, find_run
+from benchmark.measure.histogram import Histogram, merge
+from benchmark.measure.measurement import measure
+from benchmark.measure.scrapes import Process, Span, processes
+from benchmark.measure.window_stats import Figures
+from benchmark.metrics.names import LOAD_GENERATOR, Metrics
+from benchmark.metrics.samples import Series, read_samples
+from benchmark.results import manifest
+from benchmark.results.run_folder import MANIFEST, SAMPLES, find_run
 
 
 @dataclass(frozen=True)

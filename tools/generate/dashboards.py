@@ -24,7 +24,7 @@ from grafana_foundation_sdk.models.common import (
 )
 from grafana_foundation_sdk.models.prometheus import PromQueryFormat
 
-from benchmark.validity import THRESHOLDS
+from benchmark.measure.validity import THRESHOLDS
 
 OUTPUT = Path(__file__).resolve().parents[2] / "assets" / "dashboards"
 SOURCE = models.DataSourceRef(type_val="prometheus", uid="${datasource}")

@@ -8,7 +8,8 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from benchmark.settings import Settings, format_duration, json_schema
+from benchmark.settings import Settings, format_duration
+from benchmark.settings.model import json_schema
 
 ROOT = Path(__file__).resolve().parents[2]
 

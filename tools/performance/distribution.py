@@ -23,8 +23,8 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
 from local_testbed import LocalTestbed  # noqa: E402
 
-from benchmark.artifacts import hosts  # noqa: E402
-from benchmark.artifacts.brought import name_of, pack  # noqa: E402
+from benchmark.artifacts import store as hosts  # noqa: E402
+from benchmark.artifacts.binaries import name_of, pack  # noqa: E402
 from benchmark.artifacts.distribution import distribute  # noqa: E402
 
 REGIONS = ("us-east-1", "us-west-2", "eu-west-1", "eu-central-1", "ap-northeast-1")

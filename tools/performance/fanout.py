@@ -25,8 +25,8 @@ from fabric import Config, Connection, ThreadingGroup  # noqa: E402
 from sshd import USER, Sshd  # noqa: E402
 
 from benchmark.inventory import Host  # noqa: E402
-from benchmark.openssh import known_hosts_line, openssh_command  # noqa: E402
-from benchmark.remote import Fleet  # noqa: E402
+from benchmark.remote.fleet import Fleet  # noqa: E402
+from benchmark.remote.openssh import known_hosts_line, openssh_command  # noqa: E402
 
 Times = tuple[float, float]
 

@@ -17,11 +17,11 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from benchmark.host_usage import host_usage
-from benchmark.measurements import measure
-from benchmark.monitoring import Series, read_samples, write_samples
-from benchmark.summary import Identity, parse_summary, summarise
-from benchmark.validity import judge
+from benchmark.measure.host_usage import host_usage
+from benchmark.measure.measurement import measure
+from benchmark.measure.validity import judge
+from benchmark.metrics.samples import Series, read_samples, write_samples
+from benchmark.results.summary import Identity, parse_summary, summarise
 
 START, RATE = 1_700_000_000.0, 100.0
 BOUNDS = [*(0.001 * 1.15**power for power in range(64)), float("inf")]

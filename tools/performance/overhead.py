@@ -19,11 +19,11 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmark import probe
 from benchmark.cli.target import results_dir
 from benchmark.inventory import Host, Inventory
-from benchmark.openssh import known_hosts_line, openssh_command
-from benchmark.stack import begin_reading, project_directory
+from benchmark.remote.openssh import known_hosts_line, openssh_command
+from benchmark.testbed import facts as probe
+from benchmark.testbed.stack import begin_reading, project_directory
 
 OUTSIDE = ("warm_up", "measure", "system_start", "overhead")
 STEPS = (

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from ipaddress import ip_address
 from pathlib import Path, PurePosixPath
 
-from benchmark.inventory import MARKS_FILE, NODE_EXPORTER_PORT, Role
+from benchmark.host_layout import MARKS_FILE, NODE_EXPORTER_PORT
+from benchmark.inventory import Role
 from stacks.monitoring import grafana_environment, prometheus_arguments
 
 TEXTFILES = str(PurePosixPath(MARKS_FILE).parent)

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from benchmark.inventory import TARGETS_DIRECTORY
+from benchmark.host_layout import TARGETS_DIRECTORY
 from stacks.monitoring import (
     CONFIG_FILE,
     DASHBOARDS,

@@ -2,68 +2,17 @@
 
 from __future__ import annotations
 
-import base64
 import fcntl
-import gzip
-import io
-import re
 import subprocess
-import tarfile
 from dataclasses import replace
-from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
-import yaml
+from factories.cloud_init import HOST, MONITORING, archive, config, files, function, variables
 
 from benchmark.errors import SettingsError
-from stacks.cloud.cloud_init import SCRIPT, USER_DATA_LIMIT, Bootstrap, firewall, grafana_password, user_data
+from stacks.cloud.cloud_init import SCRIPT, USER_DATA_LIMIT, firewall, grafana_password, user_data
 from stacks.monitoring import monitoring_files
-
-HOST = Bootstrap(
-    hostname="eu-west-1-3",
-    provider="aws",
-    authorized_key="ssh-ed25519 AAAAoperator",
-    host_public_key="ssh-ed25519 AAAAhost",
-    host_private_key="-----BEGIN OPENSSH PRIVATE KEY-----\nsecret\n-----END OPENSSH PRIVATE KEY-----\n",
-    operator_cidrs=("198.51.100.7/32",),
-    time_to_live=timedelta(hours=12),
-)
-MONITORING = replace(HOST, monitoring=True)
-
-
-def config(host: Bootstrap) -> dict[str, Any]:
-    text = user_data(host)
-    assert text.startswith("#cloud-config\n")
-    document: dict[str, Any] = yaml.safe_load(text)
-    return document
-
-
-def archive(host: Bootstrap) -> tarfile.TarFile:
-    (entry,) = config(host)["write_files"]
-    assert (entry["encoding"], entry["permissions"]) == ("gz+b64", "0600")
-    return tarfile.open(fileobj=io.BytesIO(gzip.decompress(base64.b64decode(entry["content"]))))
-
-
-def files(host: Bootstrap) -> dict[str, str]:
-    packed = archive(host)
-    return {f"/{name}": (packed.extractfile(name) or io.BytesIO()).read().decode() for name in packed.getnames()}
-
-
-def variables(text: str) -> dict[str, str]:
-    """What a shell reads from a file of variables."""
-    shown = subprocess.run(
-        ["sh", "-c", 'set -a; eval "$1"; env -0', "sh", text], capture_output=True, check=True, env={}
-    ).stdout.decode()
-    return dict(line.split("=", 1) for line in shown.split("\0") if line)
-
-
-def function(name: str) -> str:
-    """The text of one function of the first-start script."""
-    found = re.search(rf"^{name}\(\) \{{(?: [^\n]* \}}|\n.*?^\}})$", SCRIPT.read_text(), re.MULTILINE | re.DOTALL)
-    assert found, f"{SCRIPT} has no function {name}"
-    return found[0]
 
 
 def test_the_host_has_the_key_of_the_program_and_no_other() -> None:

@@ -10,7 +10,7 @@ import pytest
 from simulated import client
 from stored import store_run, summary, use_metrics
 
-from benchmark.metrics import Metrics
+from benchmark.metrics.names import Metrics
 from tools.accuracy.naive_figures import Stored, main, prometheus_rate, read_stored, rows
 
 CASES: dict[str, tuple[list[int | None], int, int]] = {

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from benchmark.validity import THRESHOLDS
+from benchmark.measure.validity import THRESHOLDS
 from tools.generate import dashboards
 
 BOARDS = dashboards.dashboards()

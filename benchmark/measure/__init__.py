@@ -1,0 +1,1 @@
+"""Compute the statistics of one run from its samples."""

@@ -1,0 +1,94 @@
+"""Histograms of counted values: merged without loss, with quantiles that carry their bucket's bounds."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import Field
+
+from benchmark.model import StrictModel
+
+Array = npt.NDArray[np.float64]
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+
+
+class Quantile(StrictModel):
+    """A quantile known to its bucket: the true value lies in (lower, upper]."""
+
+    estimate: Finite
+    """Interpolated within the bucket; its lower bound where the bucket has no upper one."""
+    lower: Finite
+    upper: Finite | None
+    """Null where the value lies above the histogram's last finite bound."""
+
+
+@dataclass(frozen=True)
+class Histogram:
+    """Counts of values up to each bound.
+
+    `bounds` are ascending upper bounds (inclusive, the last is infinite) and `cumulative`, of the same shape,
+    counts the values up to each.
+    """
+
+    bounds: Array
+    cumulative: Array
+
+    @property
+    def count(self) -> float:
+        """How many values were counted."""
+        return float(self.cumulative[-1]) if self.cumulative.size else 0.0
+
+    def quantile(self, q: float) -> Quantile | None:
+        """Return the value that a share `q` (0 < q <= 1) of all values does not exceed; None if there are none.
+
+        It is the ceil(q n)-th smallest of n values (definition 1 of Hyndman & Fan 1996). Values are taken to be
+        spread evenly within a bucket, and to be at least 0.
+        """
+        if self.count <= 0:
+            return None
+        rank = min(max(1.0, math.ceil(round(q * self.count, 6))), self.count)
+        bucket = int(np.searchsorted(self.cumulative, rank, side="left"))
+        lower = float(self.bounds[bucket - 1]) if bucket else min(0.0, float(self.bounds[0]))
+        upper = float(self.bounds[bucket])
+        if math.isinf(upper):
+            return Quantile(estimate=lower, lower=lower, upper=None)
+        below = float(self.cumulative[bucket - 1]) if bucket else 0.0
+        share = (rank - below) / (float(self.cumulative[bucket]) - below)
+        return Quantile(estimate=min(lower + (upper - lower) * share, upper), lower=lower, upper=upper)
+
+
+def make_histogram(bounds: Sequence[float] | Array, cumulative: Sequence[float] | Array) -> Histogram:
+    """Build a histogram from bounds in any order and the counts up to each.
+
+    The infinite bucket is added where it is missing. A scrape is not atomic, so a count may be below that of a
+    smaller bound by a few: it is raised to it.
+    """
+    order = np.argsort(np.asarray(bounds, dtype=np.float64))
+    ordered = np.asarray(bounds, dtype=np.float64)[order]
+    counts = np.maximum.accumulate(np.asarray(cumulative, dtype=np.float64)[order])
+    if not ordered.size or not math.isinf(ordered[-1]):
+        ordered = np.append(ordered, math.inf)
+        counts = np.append(counts, counts[-1] if counts.size else 0.0)
+    return Histogram(ordered, counts)
+
+
+def merge(histograms: Sequence[Histogram]) -> Histogram:
+    """Add histograms up; the order and grouping of them make no difference.
+
+    Only bounds that all of them have are kept: up to these the counts are exact whatever the others are.
+    """
+    if not histograms:
+        return make_histogram([], [])
+    first = histograms[0].bounds
+    if all(np.array_equal(first, histogram.bounds) for histogram in histograms):
+        return Histogram(first, np.sum([histogram.cumulative for histogram in histograms], axis=0))
+    shared = first
+    for histogram in histograms:
+        shared = np.intersect1d(shared, histogram.bounds)
+    rows = [histogram.cumulative[np.isin(histogram.bounds, shared)] for histogram in histograms]
+    return Histogram(shared, np.sum(rows, axis=0))

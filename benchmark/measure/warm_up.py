@@ -1,0 +1,136 @@
+"""The steady part of a run, where the user gave no warm-up: found by MSER-5.
+
+K. P. White, "An effective truncation heuristic for bias reduction in simulation output", Simulation 69(6), 1997;
+W. W. Franklin and K. P. White, "Stationarity tests and MSER-5", Winter Simulation Conference, 2008;
+K. Hoad, S. Robinson and R. Davies, "Automating warm-up length estimation", J. Oper. Res. Soc. 61(9), 2010.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from benchmark.measure.histogram import Array, Finite
+from benchmark.measure.scrapes import processes
+from benchmark.measure.timeline import Timeline, make_timeline
+from benchmark.metrics.names import LOAD_GENERATOR, Metrics
+from benchmark.metrics.samples import Series
+from benchmark.model import StrictModel
+
+DEFAULT_S = 15.0
+"""Least warm-up where none was given."""
+
+BATCH = 5
+# Below this many observations, batches of five leave too few means to choose from: MSER of single ones then.
+FEW = 100
+# Hoad et al.: the error of the last few means is small by chance, so no truncation may leave fewer.
+LEAST_LEFT = 5
+
+
+class WarmUp(StrictModel):
+    """What was cut from the beginning of a run."""
+
+    seconds: Finite
+    """Time under load before the measured window."""
+    method: str
+    """How that was decided."""
+    converged: bool = True
+    """False where a steady state was looked for and not found."""
+
+
+@dataclass(frozen=True)
+class Steady:
+    """The part of a run without warm-up and cool-down, unix s."""
+
+    start: float
+    end: float
+    converged: bool
+    """False if the end of the warm-up was not found in the first half: the run was too short or never steady."""
+    method: str
+    """How it was found, for the report."""
+
+
+def truncation(values: Array) -> int | None:
+    """Return how many leading observations of `values` belong to the warm-up; None if the rest is not steady.
+
+    MSER-5: that number d, a multiple of 5, which minimises the squared standard error of the mean of the others,
+    sum((Y - mean(Y))²) / (n - d)² over the means Y of batches of 5 (of 1 below 100 observations). d beyond half of
+    the observations means that no steady state was reached.
+    """
+    size = BATCH if len(values) >= FEW else 1
+    batches = len(values) // size
+    if batches < 2 * LEAST_LEFT:
+        return None
+    # Observations that fill no batch are left out at the end.
+    means = values[: batches * size].reshape(batches, size).mean(axis=1)
+    left = np.arange(batches, 0, -1, dtype=np.float64)
+    centred = means - means.mean()
+    sums = np.cumsum(centred[::-1])[::-1]
+    squares = np.cumsum(centred[::-1] ** 2)[::-1]
+    errors = np.maximum(squares - sums**2 / left, 0.0) / left**2
+    best = int(np.argmin(errors[: batches - LEAST_LEFT]))
+    return best * size if best <= batches // 2 else None
+
+
+def steady_window(timeline: Timeline) -> Steady:
+    """Find the steady part of a run in the timeline of all of it: `measure` from the first to the last sample.
+
+    The cool-down is cut where the submitted load falls below half of its median for good; then the later one of
+    the ends of the warm-up in throughput and in mean latency begins the window. Without convergence, the second
+    half is returned.
+    """
+    edges = timeline.edges
+    last = _end_of_load(timeline.submitted_tps if timeline.submitted_tps.any() else timeline.throughput_tps)
+    latency = timeline.mean_s[:last]
+    seen = np.flatnonzero(np.isfinite(latency))
+    cuts = [truncation(timeline.throughput_tps[:last])]
+    if seen.size:
+        # Where nothing completed, the latency is taken to be that of the interval before.
+        filled = np.interp(np.arange(seen[0], last), seen, latency[seen])
+        cut = truncation(filled)
+        cuts.append(None if cut is None else int(seen[0]) + cut)
+    found = [cut for cut in cuts if cut is not None]
+    converged = len(found) == len(cuts) and bool(seen.size)
+    first = max(found) if converged else last // 2
+    size = BATCH if last >= FEW else 1
+    method = f"MSER-{size} on throughput and mean latency, {last} intervals of {float(edges[1] - edges[0]):.3g} s"
+    return Steady(float(edges[first]), float(edges[last]), converged, method)
+
+
+def find_window(
+    series: Sequence[Series],
+    begin: float,
+    start: float,
+    end: float,
+    *,
+    scrape_interval: float,
+    metrics: Metrics = LOAD_GENERATOR,
+) -> tuple[float, float, WarmUp]:
+    """Return the window to be measured of a run under load since `begin`, and how it was found (unix s).
+
+    It was planned from `start` to `end`; it begins later where the run was not steady by then, and ends earlier where
+    the load did. With fewer than 10 intervals between samples nothing can be found, and it is as planned.
+    """
+    measured = processes(series, metrics.job, metrics.counters)
+    timeline = make_timeline(measured, begin, end, step=scrape_interval, metrics=metrics)
+    intervals = 0 if timeline is None else len(timeline.throughput_tps)
+    if timeline is None or intervals < 2 * LEAST_LEFT:
+        method = f"fixed: {intervals} intervals between samples are too few to find it, {2 * LEAST_LEFT} are needed"
+        return start, end, WarmUp(seconds=start - begin, method=method, converged=False)
+    steady = steady_window(timeline)
+    first = max(start, steady.start)
+    last = steady.end if steady.end < end - 2 * scrape_interval else end
+    found = f"{steady.method}: steady after {steady.start - begin:.1f} s, at least {start - begin:.1f} s are cut"
+    missed = f"{steady.method}: no steady state in the first half, so that half is cut"
+    method = found if steady.converged else missed
+    return first, last, WarmUp(seconds=first - begin, method=method, converged=steady.converged)
+
+
+def _end_of_load(offered: Array) -> int:
+    """Return the number of intervals up to the last one with at least half of the median load."""
+    active = offered[offered > 0]
+    if not active.size:
+        return len(offered)
+    return int(np.flatnonzero(offered >= np.median(active) / 2)[-1]) + 1

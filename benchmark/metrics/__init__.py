@@ -1,0 +1,1 @@
+"""Metric names, scrape targets, the Prometheus client and stored samples."""

@@ -1,0 +1,93 @@
+"""Raw samples as scraped, and the Parquet file that stores them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from benchmark.errors import UsageError
+
+if TYPE_CHECKING:  # numpy, requests and pyarrow take 0.1 s each to import: only commands that use them pay
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, eq=False)
+class Series:
+    """The samples of one time series: `times` in Unix seconds and `values`, float64 of one length, by time."""
+
+    metric: str
+    labels: dict[str, str]
+    times: NDArray[np.float64]
+    values: NDArray[np.float64]
+
+
+def join_parts(parts: list[Series]) -> Series:
+    """Put the parts of one series, in the order of time, together."""
+    import numpy as np
+
+    times, values = (np.concatenate(arrays) for arrays in zip(*((one.times, one.values) for one in parts), strict=True))
+    return Series(parts[0].metric, parts[0].labels, times, values)
+
+
+def write_samples(path: Path, series: Iterable[Series]) -> None:
+    """Write `series` to a Parquet file, whole or not at all.
+
+    Columns: metric and labels (JSON, keys sorted) as dictionaries, time (UTC, ms, as Prometheus keeps it), value.
+    """
+    import numpy as np
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    kept = list(series)
+    lengths = [len(one.times) for one in kept]
+
+    def column(names: list[str]) -> pa.DictionaryArray:
+        codes = {name: code for code, name in enumerate(dict.fromkeys(names))}
+        indices = np.repeat(np.array([codes[name] for name in names], dtype=np.int32), lengths)
+        return pa.DictionaryArray.from_arrays(indices, pa.array(list(codes), pa.string()))
+
+    times = np.concatenate([one.times for one in kept]) if kept else np.empty(0)
+    values = np.concatenate([one.values for one in kept]) if kept else np.empty(0)
+    columns = {
+        "metric": column([one.metric for one in kept]),
+        "labels": column([json.dumps(one.labels, sort_keys=True) for one in kept]),
+        "time": pa.array(np.rint(times * 1000).astype(np.int64)).cast(pa.timestamp("ms", tz="UTC")),
+        "value": pa.array(values, pa.float64()),
+    }
+    unfinished = path.with_name(f".{path.name}.unfinished")
+    try:
+        pq.write_table(pa.table(columns), unfinished, compression="zstd")
+        unfinished.replace(path)
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+def read_samples(path: Path) -> list[Series]:
+    """Read the series that `write_samples` wrote, in their order; UsageError if the file is missing or is none."""
+    import numpy as np
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        table = pq.read_table(path, read_dictionary=["metric", "labels"]).unify_dictionaries().combine_chunks()
+        metric, labels = (table.column(name).combine_chunks() for name in ("metric", "labels"))
+        times = table.column("time").cast(pa.int64()).to_numpy() / 1000.0
+        values = table.column("value").to_numpy()
+    except (OSError, pa.ArrowException, KeyError) as error:
+        raise UsageError(f"cannot read the samples {path}: {error}") from None
+    if not len(values):
+        return []
+    metric_codes, label_codes = (column.indices.to_numpy() for column in (metric, labels))
+    metric_names = metric.dictionary.to_pylist()
+    label_sets = [json.loads(text) for text in labels.dictionary.to_pylist()]
+    starts = np.flatnonzero((np.diff(metric_codes) != 0) | (np.diff(label_codes) != 0)) + 1
+    edges = [0, *starts.tolist(), len(values)]
+    return [
+        Series(metric_names[metric_codes[first]], label_sets[label_codes[first]], times[first:last], values[first:last])
+        for first, last in pairwise(edges)
+    ]

@@ -1,0 +1,1 @@
+"""Run benchmarks on a testbed."""

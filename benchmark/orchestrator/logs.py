@@ -1,0 +1,79 @@
+"""The logs of a run: searched on the hosts that wrote them, compressed, and brought home up to a limit.
+
+collect_logs.sh does it; what it looks for is written there.
+"""
+
+from __future__ import annotations
+
+import gzip
+import shlex
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from benchmark.errors import InfrastructureError, UsageError
+from benchmark.host_scripts import read_script
+from benchmark.protocols.process import Process
+from benchmark.results.log_findings import KINDS, LIMIT, Finding, Kind, LogReport
+
+LINES = 3
+SUFFIX = ".log.gz"
+_COLLECTED = "collected"
+
+
+def script() -> str:
+    """The bash script that searches and compresses; it is sent on standard input of `collect_command`."""
+    return read_script("collect_logs.sh")
+
+
+def collect_command(run_directory: str, limit: int = LIMIT) -> str:
+    """The command that runs the script in a run's folder on a host."""
+    return "exec " + shlex.join(["bash", "-s", "--", run_directory, str(limit), str(LINES)])
+
+
+def collected(processes: Iterable[Process], run_directory: str) -> dict[str, list[str]]:
+    """The files that the script leaves, by host."""
+    files: dict[str, list[str]] = {}
+    for process in processes:
+        files.setdefault(process.host.name, []).append(f"{run_directory}/{_COLLECTED}/{process.name}{SUFFIX}")
+    return files
+
+
+def parse_report(outputs: Mapping[str, str]) -> LogReport:
+    """Read what the script printed on each host; InfrastructureError if it is something else."""
+    report = LogReport()
+    counts: dict[tuple[str, Kind], int] = {}
+    lines: dict[tuple[str, Kind], list[str]] = {}
+    for host, output in outputs.items():
+        for line in output.splitlines():
+            match line.split("\t"):
+                case ["found", name, ("panic" | "crash" | "error") as kind, count]:
+                    counts[name, kind] = int(count)
+                case ["line", name, ("panic" | "crash" | "error") as kind, text]:
+                    lines.setdefault((name, kind), []).append(text.strip())
+                case ["cut", name, size]:
+                    report.cut[name] = int(size)
+                case _:
+                    raise InfrastructureError(f"{host}: the search of its logs printed {line!r:.200}")
+    for key in sorted(counts, key=lambda each: (each[0], KINDS.index(each[1]))):
+        report.findings.setdefault(key[0], {})[key[1]] = Finding(count=counts[key], first=lines.get(key, []))
+    return report
+
+
+def find_logs(folder: Path, process: str | None) -> list[Path]:
+    """Return the logs in a run's folder of logs, all or that of `process`; UsageError names those there are."""
+    found = sorted(folder.glob(f"*/{process or '*'}{SUFFIX}"))
+    if not found:
+        have = ", ".join(sorted(log_name(path) for path in folder.glob(f"*/*{SUFFIX}"))) or "none"
+        raise UsageError(f"no logs of {process or 'any process'} in {folder}; there are: {have}")
+    return found
+
+
+def log_name(path: Path) -> str:
+    """Return the process that a log is of."""
+    return path.name.removesuffix(SUFFIX)
+
+
+def read_log(path: Path) -> str:
+    """Return the text of a log; bytes that are no text are replaced."""
+    with gzip.open(path, "rt", encoding="utf-8", errors="replace") as file:
+        return file.read()

@@ -1,0 +1,239 @@
+"""The processes of one run, through one supervisor on each host (supervise.sh).
+
+A supervisor is a remote command whose standard input is held open. It starts processes at a given time, reports when
+they started, became ready and ended, and ends them when it is told to or when this side is gone.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol as Interface
+
+from benchmark.errors import HostError, SystemFailure
+from benchmark.host_scripts import read_script
+from benchmark.protocols.process import Process
+
+RUN_DIRECTORY = "run"
+SCRIPT_NAME = "supervise.sh"
+_PINGS = 5
+_TAIL = 20
+
+
+class Session(Interface):
+    """A remote command that runs for as long as this side wants."""
+
+    def send(self, text: str) -> None:
+        """Write to its standard input."""
+
+    def read_lines(self) -> list[str]:
+        """Take the complete lines it has printed since the last call, without waiting."""
+
+    @property
+    def ended(self) -> bool:
+        """Whether it has ended, or its host can no longer be reached."""
+
+    def close(self) -> None:
+        """End it."""
+
+
+@dataclass(frozen=True)
+class Clock:
+    """How far a host's clock is ahead of the operator's, and by how much that may be wrong; seconds."""
+
+    offset_s: float
+    error_s: float
+
+
+@dataclass
+class Life:
+    """What is known of one process; times in unix seconds of the operator's clock."""
+
+    started: float | None = None
+    ready: float | None = None
+    exit_code: int | None = None
+
+
+def files(processes: Sequence[Process], working_dir: str, binaries: str | None = None) -> dict[str, bytes]:
+    """The files of one host's run folder: path on the host to content.
+
+    `binaries` is a folder within the working folder that is searched for commands before all others.
+    """
+    # A process begins in its own folder below the run's; the pattern is the working folder then.
+    search = f'export PATH="${{PWD%/*/*}}/{binaries}:$PATH"\n' if binaries else ""
+    base = f"{working_dir}/{RUN_DIRECTORY}"
+    found = {f"{base}/{SCRIPT_NAME}": read_script(SCRIPT_NAME).encode()}
+    for process in processes:
+        folder = f"{base}/{process.name}"
+        found[f"{folder}/command"] = (search + process.script()).encode()
+        if process.prepare:
+            found[f"{folder}/prepare"] = (search + process.prepare_script()).encode()
+        found[f"{folder}/ready"] = (process.ready + "\n").encode() if process.ready else b""
+        found[f"{folder}/grace"] = f"{process.grace}\n".encode()
+        for path, content in process.files.items():
+            found[f"{folder}/{path}"] = content.encode() if isinstance(content, str) else content
+    return found
+
+
+def prepare_command(processes: Sequence[Process], working_dir: str) -> str | None:
+    """The command that prepares one host's processes, each into its log; None if none needs it.
+
+    It ends with 1 at the first that fails, and prints its name and last log lines then.
+    """
+    names = [process.name for process in processes if process.prepare]
+    if not names:
+        return None
+    one = f'(cd "$name" && . ./prepare) >>logs/"$name".log 2>&1 || {{ echo "$name"; tail -n {_TAIL} logs/"$name".log; '
+    loop = f"for name in {' '.join(names)}; do {one}exit 1; }}; done"
+    return f"cd {working_dir}/{RUN_DIRECTORY} && mkdir -p logs && {loop}"
+
+
+def command(working_dir: str) -> str:
+    """The command that becomes a host's supervisor."""
+    return f"exec bash {working_dir}/{RUN_DIRECTORY}/{SCRIPT_NAME} {working_dir}/{RUN_DIRECTORY}"
+
+
+@dataclass
+class Supervision:
+    """All processes of one run; `sessions` maps each host's name to its supervisor.
+
+    Life: measure_clocks, then start and wait_ready for nodes and for clients, check as often as wanted, stop.
+    """
+
+    sessions: Mapping[str, Session]
+    processes: Sequence[Process]
+    clocks: dict[str, Clock] = field(default_factory=dict)
+    lives: dict[str, Life] = field(default_factory=dict)
+    _stopped: set[str] = field(default_factory=set)
+    _pongs: dict[str, tuple[float, float]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.lives = {process.name: Life() for process in self.processes}
+
+    def measure_clocks(self, deadline_s: float) -> dict[str, Clock]:
+        """Measure every host's clock against the operator's: of several exchanges the one with the shortest round trip.
+
+        The offset lies within half of that round trip (Cristian 1989). Raises HostError for hosts that do not answer.
+        """
+        for _ in range(_PINGS):
+            self._pongs.clear()
+            sent: dict[str, float] = {}
+            for host, session in self.sessions.items():
+                sent[host] = time.time()
+                session.send("ping\n")
+            if not self._wait(lambda: len(self._pongs) == len(self.sessions), deadline_s, pause_s=0.0005):
+                silent = {h: f"no answer within {deadline_s:g} s" for h in self.sessions if h not in self._pongs}
+                raise HostError("supervisors do not answer:", silent)
+            for host, (remote, received) in self._pongs.items():
+                half = (received - sent[host]) / 2
+                if host not in self.clocks or half < self.clocks[host].error_s:
+                    self.clocks[host] = Clock(offset_s=remote - (sent[host] + half), error_s=half)
+        return self.clocks
+
+    def start(self, processes: Sequence[Process], at: float) -> None:
+        """Tell the supervisors to start `processes` at the operator's time `at` (unix s), each by its host's clock."""
+        for process in processes:
+            local = at + self._offset(process.host.name)
+            self.sessions[process.host.name].send(f"start {process.name} {local:.6f}\n")
+
+    def wait_ready(self, processes: Sequence[Process], deadline_s: float) -> None:
+        """Wait until all are started and those that can show readiness are ready.
+
+        Raises SystemFailure if one ends before or if the deadline passes.
+        """
+
+        def missing() -> list[str]:
+            lives = [(process, self.lives[process.name]) for process in processes]
+            return [process.name for process, life in lives if (life.ready if process.ready else life.started) is None]
+
+        if not self._wait(lambda: not missing(), deadline_s, watch=True):
+            names = missing()
+            raise SystemFailure(
+                f"{len(names)} of {len(processes)} processes not ready after {deadline_s:g} s: {', '.join(names[:8])}; "
+                "`health_check_timeout` in the settings says how long is waited",
+                process=names[0],
+            )
+
+    def skew(self, processes: Sequence[Process]) -> float:
+        """Time between the first and the last start of `processes` in seconds."""
+        times = [began for process in processes if (began := self.lives[process.name].started) is not None]
+        return max(times) - min(times) if times else 0.0
+
+    def tell(self, processes: Sequence[Process], text: Callable[[Process], str]) -> None:
+        """Write a line to the standard input of each process."""
+        for process in processes:
+            self.sessions[process.host.name].send(f"tell {process.name} {text(process)}\n")
+
+    def go(self, processes: Sequence[Process], at: float) -> None:
+        """Tell clients to begin at the operator's time `at`, each by its host's clock."""
+        self.tell(processes, lambda process: f"go {at + self._offset(process.host.name):.6f}")
+
+    def check(self) -> None:
+        """Raise SystemFailure if a process ended, HostError if a supervisor did."""
+        self._read()
+        for process in self.processes:
+            life = self.lives[process.name]
+            if life.exit_code is not None:
+                how = (
+                    f"by signal {life.exit_code - 128}" if life.exit_code > 128 else f"with exit code {life.exit_code}"
+                )
+                raise SystemFailure(f"{process.name} on {process.host.name} ended {how}", process=process.name)
+        gone = {h: "its supervisor ended" for h, session in self.sessions.items() if session.ended}
+        if gone:
+            raise HostError("lost the connection to hosts during the run:", gone)
+
+    def stop(self, deadline_s: float) -> list[str]:
+        """End all processes; return the hosts that did not confirm it before the deadline."""
+        for session in self.sessions.values():
+            if not session.ended:
+                try:
+                    session.send("stop\n")
+                except OSError:
+                    continue
+        self._wait(lambda: not self._unstopped(), deadline_s)
+        left = self._unstopped()
+        for session in self.sessions.values():
+            session.close()
+        return left
+
+    def _unstopped(self) -> list[str]:
+        return [h for h, session in self.sessions.items() if h not in self._stopped and not session.ended]
+
+    def _offset(self, host: str) -> float:
+        clock = self.clocks.get(host)
+        return clock.offset_s if clock else 0.0
+
+    def _wait(
+        self, done: Callable[[], bool], deadline_s: float, *, pause_s: float = 0.005, watch: bool = False
+    ) -> bool:
+        """Read until `done`, True, or until the deadline, False; with `watch` an ended process raises."""
+        end = time.monotonic() + deadline_s
+        while True:
+            self._read()
+            if done():
+                return True
+            if watch:
+                self.check()
+            if time.monotonic() > end:
+                return False
+            time.sleep(pause_s)
+
+    def _read(self) -> None:
+        """Take in what the supervisors said."""
+        for host, session in self.sessions.items():
+            for line in session.read_lines():
+                self._take(host, line.split())
+
+    def _take(self, host: str, words: Sequence[str]) -> None:
+        match words:
+            case ["pong", at]:
+                self._pongs[host] = (float(at), time.time())
+            case ["started", name, at]:
+                self.lives[name].started = float(at) - self._offset(host)
+            case ["ready", name, at]:
+                self.lives[name].ready = float(at) - self._offset(host)
+            case ["exited", name, code]:
+                self.lives[name].exit_code = int(code)
+            case ["stopped"]:
+                self._stopped.add(host)

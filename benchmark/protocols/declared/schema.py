@@ -1,0 +1,174 @@
+"""The file that describes a system, as a model: read strictly, every fault with its line and column."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, create_model, model_validator
+from pydantic_core import ErrorDetails
+
+from benchmark.errors import SettingsError
+from benchmark.metrics.names import Metrics
+from benchmark.protocols.declared.yaml_document import Document, read_document
+
+Scalar = bool | int | float | str
+Port = Annotated[int, Field(ge=1, le=65535)]
+Identifier = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$")]
+MetricName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_:][A-Za-z0-9_:]*$")]
+FileName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-][A-Za-z0-9_.-]*(/[A-Za-z0-9_-][A-Za-z0-9_.-]*)*$")]
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, use_attribute_docstrings=True, populate_by_name=True, coerce_numbers_to_str=True
+    )
+
+
+class BuildDeclaration(_Model):
+    """How the binaries are made from a checkout."""
+
+    repository: str | None = None
+    packages: tuple[str, ...] = ()
+    command: str
+    """Bash script that runs in the checkout; `$BUILD_CACHE` is a folder that is there again for the next commit."""
+    outputs: Annotated[tuple[str, ...], Field(min_length=1)]
+    """The files it leaves, relative to the checkout; each is found on PATH under its last name."""
+
+
+class ProcessDeclaration(_Model):
+    """A process on each host of its kind. All texts but names are templates."""
+
+    ports: dict[Identifier, Port] = {}
+    """The ports it listens on, by name; they are checked to be free."""
+    environment: dict[str, str] = {}
+    files: dict[FileName, str] = {}
+    """Files in its folder, which it is started in."""
+    prepare: tuple[str, ...] | str = ()
+    """What runs and ends before any process starts: words, or a bash script."""
+    command: Annotated[tuple[str, ...], Field(min_length=1)] | str
+    """What runs: words, or a bash script."""
+    ready: str = ""
+    """`tcp PORT`, `http PORT PATH`, `metric PORT PATH NAME`, `log PATTERN` or `run FILE`; running is enough without."""
+    metrics: str = ""
+    """`PORT` or `PORT/PATH` of its Prometheus metrics (/metrics if no path is given)."""
+    grace: int = Field(default=5, ge=0, le=300)
+    """Seconds between SIGTERM and SIGKILL at the end."""
+
+
+class LoadDeclaration(_Model):
+    """The project's own load generator: each transaction is an HTTP request. All texts are templates."""
+
+    workload: str = "default"
+    method: Literal["GET", "POST", "PUT", "PATCH", "DELETE"] = "GET"
+    url: str
+    headers: dict[str, str] = {}
+    body: str = ""
+    """`{{ key(COUNT) }}`, `{{ value(BYTES) }}` and `{{ sequence() }}` are made anew for each request."""
+
+
+class MetricsDeclaration(_Model):
+    """Which metrics mean latency and throughput; those of the load generator if nothing is said."""
+
+    exported_by: Literal["client", "node"] = Field(default="client", alias="from")
+    counted_by: Literal["one", "every"] = "one"
+    """`every`: each process counts all transactions, so throughput is one's and not the sum."""
+    latency: MetricName = "latency_s"
+    """Histogram, in seconds."""
+    squared: MetricName | None = None
+    """Counter of squared latencies, for the standard deviation."""
+    throughput: MetricName | None = None
+    """Counter of completed transactions; by default what the histogram counted."""
+
+    def metrics(self) -> Metrics:
+        """Return them as the measurements take them."""
+        return Metrics(self.latency, self.squared, self.exported_by, self.counted_by, self.throughput)
+
+
+class Declaration(_Model):
+    """A system, described."""
+
+    name: Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{0,30}$")]
+    summary: str = ""
+    packages: tuple[str, ...] = ()
+    """Debian packages; their versions are recorded."""
+    build: BuildDeclaration | None = None
+    minimum_nodes: int = Field(default=1, ge=1)
+    most_nodes: int | None = Field(default=None, ge=1)
+    """Largest committee chosen without being asked for."""
+    tolerated_faults: Annotated[int, Field(ge=0)] | Literal["minority", "third", "all_but_one"] = 0
+    """How many nodes may crash."""
+    leader_metric: MetricName | None = None
+    """Gauge of a node that is 1 while it leads."""
+    node_parameters: dict[Identifier, Scalar] = {}
+    """What users may set, with its default."""
+    client_parameters: dict[Identifier, Scalar] = {}
+    node: ProcessDeclaration
+    load: LoadDeclaration | None = None
+    client: ProcessDeclaration | None = None
+    """A load generator of the system's own; without `load` and `client` the nodes make the load."""
+    load_step: int = Field(default=1, ge=1)
+    """What the load of one generator is a multiple of, in tx/s."""
+    metrics: MetricsDeclaration | None = None
+
+    @model_validator(mode="after")
+    def _one_source_of_load(self) -> Declaration:
+        if self.load and self.client:
+            raise ValueError("found both `load` and `client`; expected the project's load generator or one of its own")
+        if self.load and self.metrics:
+            raise ValueError("found `metrics` beside `load`, whose generator has the metrics that are measured")
+        exporter = self.metrics.exported_by if self.metrics else "client"
+        if not self.load and exporter == "client" and not self.client:
+            raise ValueError("nothing makes load: expected `load`, `client`, or `metrics: {from: node}`")
+        source = self.client if exporter == "client" else self.node
+        if not self.load and source and not source.metrics:
+            raise ValueError(f"latency is measured at each {exporter}, but `{exporter}.metrics` does not say where")
+        return self
+
+
+def read_declaration(path: Path) -> tuple[Declaration, Document]:
+    """Read a description; SettingsError tells every fault with line and column."""
+    document = read_document(path)
+    try:
+        return Declaration.model_validate(document.content), document
+    except ValidationError as error:
+        lines = [f"{document.where(detail['loc'])}: {_explain(detail)}" for detail in _apart(error.errors())]
+        raise SettingsError("\n".join(lines)) from None
+
+
+def parameters_model(name: str, defaults: Mapping[str, Scalar], base: type[BaseModel]) -> type[BaseModel]:
+    """Make the model of parameters that have these defaults, of the same types, besides those of `base`."""
+    fields: dict[str, Any] = {key: (type(default), default) for key, default in defaults.items()}
+    return create_model(name, __base__=base, **fields)
+
+
+def _apart(errors: list[ErrorDetails]) -> list[ErrorDetails]:
+    """Keep one error for each place: alternatives of a type each have their own."""
+    kept: dict[tuple[int | str, ...], ErrorDetails] = {}
+    for detail in errors:
+        kept.setdefault(tuple(step for step in detail["loc"] if "[" not in str(step) and step != "str"), detail)
+    return list(kept.values())
+
+
+def _explain(detail: ErrorDetails) -> str:
+    field = ".".join(str(step) for step in detail["loc"])
+    if detail["type"] == "extra_forbidden":
+        known = _fields(detail["loc"][:-1])
+        near = difflib.get_close_matches(str(detail["loc"][-1]), known, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"known are: {', '.join(known)}"
+        return f"unknown field {field!r}; {hint}"
+    if detail["type"] == "missing":
+        return f"{field} is missing"
+    message = detail["msg"].removeprefix("Value error, ")
+    return f"{field}: {message}, found {detail['input']!r:.60}" if field else message
+
+
+def _fields(path: tuple[int | str, ...]) -> list[str]:
+    models: dict[str, type[BaseModel]] = {
+        "build": BuildDeclaration, "node": ProcessDeclaration, "client": ProcessDeclaration,
+        "load": LoadDeclaration, "metrics": MetricsDeclaration,
+    }  # fmt: skip
+    model = models[str(path[0])] if path else Declaration
+    return [field.alias or name for name, field in model.model_fields.items()]

@@ -1,0 +1,1 @@
+"""Commands and files on all hosts over SSH; the only package that uses Fabric and paramiko."""

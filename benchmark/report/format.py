@@ -1,0 +1,105 @@
+"""Numbers and texts as a report writes them: three significant digits, units, and no secrets."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from benchmark.measure.histogram import Quantile
+
+NONE = "\N{EN DASH}"
+_SECRET = re.compile(r"(token|secret|passw|credential|api_?key|private_key)(?!.*_file$)", re.IGNORECASE)
+_LOGIN = re.compile(r"(?<=://)[^/@\s]+@")
+_OPTION = re.compile(r"(?i)(--?[\w-]*(?:token|secret|passw|credential|api-?key)[\w-]*[= ])\S+")
+
+
+def rate(value: float | None) -> str:
+    """Return tx/s: `50.0`, `1234`."""
+    if value is None or not math.isfinite(value):
+        return NONE
+    return f"{value:.1f}" if abs(value) < 1000 else f"{value:,.0f}".replace(",", "\N{THIN SPACE}")
+
+
+def duration(seconds: float | None) -> str:
+    """Return a latency with its unit: `135 ms`, `1.53 s`, `82 µs`."""
+    if seconds is None or not math.isfinite(seconds):
+        return NONE
+    scale, unit = _unit(seconds)
+    return f"{_digits(seconds / scale)}\N{NO-BREAK SPACE}{unit}"
+
+
+def error(half: float | None, value: float) -> str:
+    """Return half of the interval of a latency in the unit of its `value`: two significant digits."""
+    if half is None or not math.isfinite(half):
+        return NONE
+    scale, unit = _unit(value)
+    return f"{_digits(half / scale, 2)}\N{NO-BREAK SPACE}{unit}"
+
+
+def bounds(quantile: Quantile) -> str:
+    """Return the interval that holds a quantile: `125 ms` to `160 ms`, `more than 10 s`."""
+    if quantile.upper is None:
+        return f"more than {duration(quantile.lower)}"
+    low, high = duration(quantile.lower), duration(quantile.upper)
+    if low[-3:] == high[-3:]:
+        low = low.split("\N{NO-BREAK SPACE}")[0]
+    return f"{low}\N{EN DASH}{high}"
+
+
+def size(count: float | None) -> str:
+    """Return bytes with a decimal unit: `1.2 MB`."""
+    if count is None:
+        return NONE
+    for scale, unit in ((1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
+        if abs(count) >= scale:
+            return f"{_digits(count / scale)}\N{NO-BREAK SPACE}{unit}"
+    return f"{count:.0f}\N{NO-BREAK SPACE}B"
+
+
+def share(value: float | None) -> str:
+    """Return a share as a percentage."""
+    return NONE if value is None else f"{value * 100:.0f}\N{NO-BREAK SPACE}%"
+
+
+def tenths(value: float) -> str:
+    """Return a share as a percentage to a tenth, rounded down: what is short of a limit never reads as if it met it."""
+    return f"{math.floor(round(value * 1000, 6)) / 10:g}\N{NO-BREAK SPACE}%"
+
+
+def moment(unix: float | None) -> str:
+    """Return a time in UTC, to the second."""
+    return datetime.fromtimestamp(unix, UTC).strftime("%Y-%m-%d %H:%M:%S UTC") if unix else NONE
+
+
+def version(commit: str) -> str:
+    """Return a commit as it is read aloud: a hash by its first 12 characters, a version whole."""
+    return commit[:12] if re.fullmatch(r"[0-9a-f]{16,64}", commit) else commit
+
+
+def redacted(value: Any) -> Any:
+    """Return `value` without what looks like a secret: logins within addresses, fields and options of such a name."""
+    if isinstance(value, Mapping):
+        return {
+            name: "(not shown)" if _SECRET.search(str(name)) and isinstance(held, str) else redacted(held)
+            for name, held in value.items()
+        }
+    if isinstance(value, (list, tuple)):
+        return [redacted(held) for held in value]
+    return _OPTION.sub(r"\1(not shown)", _LOGIN.sub("", value)) if isinstance(value, str) else value
+
+
+def _unit(seconds: float) -> tuple[float, str]:
+    units = ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs"))
+    return next((each for each in units if abs(seconds) >= each[0]), units[-1] if seconds else units[0])
+
+
+def _digits(value: float, count: int = 3) -> str:
+    """Write `count` significant digits without an exponent, no zeros at the end."""
+    if value == 0:
+        return "0"
+    places = max(0, count - 1 - math.floor(math.log10(abs(value))))
+    text = f"{value:.{places}f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text

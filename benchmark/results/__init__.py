@@ -1,0 +1,1 @@
+"""Everything a run writes to disk, and how it is read back."""

@@ -1,0 +1,123 @@
+"""The results of a run: one folder, never overwritten, every file written whole or not at all."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import secrets
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from benchmark.errors import UsageError
+from benchmark.results.summary import Summary, parse_summary
+
+LATEST = "latest"
+SUMMARY, MANIFEST, SAMPLES, EVENTS, LOGS = "summary.json", "manifest.json", "samples.parquet", "events.jsonl", "logs"
+COLLECTIONS = SWEEP, SEARCH = "sweep.json", "search.json"
+"""Files in folders that hold no run of their own, but refer to several."""
+BUILD_LOG = "build.log"
+"""What the build printed, in the runs of the command that built."""
+
+
+def new_run_id(protocol: str, commit: str, nodes: int, load: int) -> str:
+    """Name a run: time (UTC), protocol, first 8 characters of the commit, nodes, load in tx/s, and a random part."""
+    now = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
+    short = re.sub(r"[^A-Za-z0-9.]", "", commit)[:8] or "unknown"
+    return f"{now}-{protocol}-{short}-{nodes}n-{load}tps-{secrets.token_hex(2)}"
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """Where one run writes its results."""
+
+    path: Path
+
+    @classmethod
+    def create(cls, results_dir: Path, testbed_id: str, run_id: str) -> RunFolder:
+        """Make the folder of a new run and point `latest` at it; UsageError if it cannot be written."""
+        path = results_dir / testbed_id / run_id
+        try:
+            path.mkdir(parents=True)
+            _link(path)
+        except OSError as error:
+            raise UsageError(f"cannot write results to {path}: {error.strerror}; see results_dir") from None
+        return cls(path)
+
+    def write(self, name: str, text: str) -> None:
+        """Write a file so that a kill leaves the old one or the new one."""
+        write_atomically(self.path / name, text)
+
+    def write_json(self, name: str, document: Mapping[str, Any]) -> None:
+        """Write a JSON document; dates and paths become text."""
+        self.write(name, json.dumps(document, indent=2, default=str) + "\n")
+
+    def append_event(self, event: Mapping[str, Any]) -> None:
+        """Add a line to events.jsonl; a line is written by one call, so a kill cannot mix two."""
+        line = json.dumps(event, default=_plain) + "\n"
+        with (self.path / EVENTS).open("a", encoding="utf-8") as file:
+            file.write(line)
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Write `text` beside `path`, then put it in its place."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with temporary.open("w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def find_runs(results_dir: Path) -> Iterator[tuple[Path, Summary | None]]:
+    """Yield every run's folder, oldest first, with its summary; None where it was killed before it wrote one."""
+    every = [path for path in results_dir.glob("*/*") if path.is_dir() and not path.is_symlink()]
+    folders = [path for path in every if not any((path / name).exists() for name in COLLECTIONS)]
+    for folder in sorted(folders, key=lambda path: path.name):
+        yield folder, read_summary(folder)
+
+
+def find_run(results_dir: Path, name: str) -> Path:
+    """Return the folder of the run called `name`: a path, a run's id or the beginning of one, or `latest`.
+
+    Raises UsageError if there is none or more than one.
+    """
+    if (Path(name) / MANIFEST).exists():
+        return Path(name)
+    matches = [path for path in results_dir.glob("*/*") if path.name.startswith(name) and path.is_dir()]
+    if name == LATEST:
+        matches = [max((path.resolve() for path in matches), key=lambda path: path.name)] if matches else []
+    if len(matches) == 1:
+        return matches[0]
+    found = f"{len(matches)} runs begin with it" if matches else "there is none"
+    raise UsageError(f"no single run {name!r} in {results_dir}: {found}; `python -m benchmark results` lists all")
+
+
+def read_summary(folder: Path) -> Summary | None:
+    """Read a run's summary; None if there is none yet, UsageError if it is none of ours."""
+    try:
+        return parse_summary((folder / SUMMARY).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except ValidationError as error:
+        raise UsageError(f"{folder / SUMMARY} is not a summary: {error.errors()[0]['msg']}") from None
+
+
+def _plain(value: object) -> object:
+    return value.model_dump(mode="json", by_alias=True) if isinstance(value, BaseModel) else str(value)
+
+
+def _link(path: Path) -> None:
+    """Point `latest` beside `path` to it, replacing the old link in one step."""
+    temporary = path.with_name(f".{LATEST}.{os.getpid()}")
+    temporary.unlink(missing_ok=True)
+    temporary.symlink_to(path.name)
+    temporary.replace(path.with_name(LATEST))

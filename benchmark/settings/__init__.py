@@ -1,0 +1,40 @@
+"""Settings of a testbed and of the benchmarks on it."""
+
+from __future__ import annotations
+
+from benchmark.settings.durations import Duration, format_duration, parse_duration
+from benchmark.settings.model import (
+    PROJECT,
+    Machine,
+    Network,
+    RegionSpec,
+    Repository,
+    Settings,
+    configured_settings,
+    load_settings,
+    parse_settings,
+    stack_settings,
+)
+from benchmark.settings.redaction import redact
+from benchmark.settings.yaml_files import expand, explained, parse_value, read_mapping
+
+__all__ = [
+    "PROJECT",
+    "Duration",
+    "Machine",
+    "Network",
+    "RegionSpec",
+    "Repository",
+    "Settings",
+    "configured_settings",
+    "expand",
+    "explained",
+    "format_duration",
+    "load_settings",
+    "parse_duration",
+    "parse_settings",
+    "parse_value",
+    "read_mapping",
+    "redact",
+    "stack_settings",
+]

@@ -1,0 +1,322 @@
+"""The settings of a testbed and of the benchmarks on it: one YAML file, strictly checked.
+
+Both programs read the same file. The testbed program looks at regions, specs and life time; the runner at
+protocol, durations and loads. Fields of the stack's configuration with the same names win over the file.
+"""
+
+from __future__ import annotations
+
+import difflib
+import ipaddress
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+from pydantic_core import ErrorDetails
+
+from benchmark.errors import SettingsError
+from benchmark.inventory import Provider
+from benchmark.settings.durations import Duration
+from benchmark.settings.redaction import redact
+from benchmark.settings.yaml_files import expand, parse_value, read_mapping
+
+PROJECT = "geobench"
+"""The Pulumi project's name: the namespace of the stack's configuration keys."""
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, validate_default=True)
+
+
+class RegionSpec(NamedTuple):
+    """A region and the provider it is rented from."""
+
+    provider: Provider
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.provider}:{self.name}"
+
+
+class Repository(_Model):
+    """Where the system under test is built from."""
+
+    url: str = Field(repr=False)
+    """Address that git on the building host understands: https, ssh, file or a path there. For a private repository
+    with its token, as in `https://${TOKEN}@github.com/…`; the token is kept from command lines, files and results."""
+    commit: str = "main"
+    """Branch, tag or hash; resolved to a hash before anything is built."""
+
+
+class Machine(_Model):
+    """A machine that exists already (`cloud_provider: machines`)."""
+
+    region: str
+    """A name of your choice that groups machines, such as a city."""
+    address: str
+    """IP address or name that the operator and the other machines reach it by; beside regions of clouds an IPv4
+    address, since their hosts have no others and their firewalls know no names."""
+    port: int = Field(default=22, ge=1, le=65535)
+    """Port of its SSH server."""
+    user: str = "root"
+    """Login that may use sudo without a password."""
+    host_key: str | None = None
+    """Its public SSH host key; `ssh-keyscan -t ed25519 ADDRESS` shows it, compare it with the machine's own."""
+
+
+class Network(_Model):
+    """The emulated wide area network of the local provider."""
+
+    rtt_ms: dict[str, float] = {}
+    """Round-trip times in ms that win over the table: `us-east-1/eu-west-1: 70`; `us-east-1/us-east-1` is the time
+    within a region. A whole matrix may be given."""
+    loss: float = Field(default=0.0, ge=0.0, lt=1.0)
+    """Share of packets lost between regions, 0 to 1."""
+    jitter_ms: float = Field(default=0.0, ge=0.0)
+    """Standard deviation of the one-way delay between regions; packets keep their order."""
+    bandwidth_mbps: float | None = Field(default=None, gt=0.0)
+    """Rate of each host's uplink in Mb/s; unlimited if not set."""
+    internet: bool = True
+    """Whether hosts reach the internet through this machine, where it has one."""
+
+    @field_validator("rtt_ms")
+    @classmethod
+    def _pairs(cls, value: dict[str, float]) -> dict[str, float]:
+        for pair, rtt in value.items():
+            if len(pair.split("/")) != 2 or not all(pair.split("/")):
+                raise ValueError(f"{pair!r} is not a pair of regions; write REGION/REGION: MILLISECONDS")
+            if rtt < 0:
+                raise ValueError(f"{pair}: a round trip cannot take {rtt} ms")
+        return value
+
+
+class Settings(_Model):
+    """Everything a testbed and the benchmarks on it need to know."""
+
+    testbed_id: str = Field(default="testbed", pattern=r"^[a-z][a-z0-9-]{0,30}$")
+    """Name of the testbed; lower-case letters, digits and dashes. Two testbeds with different ids live side by side."""
+    cloud_provider: Provider = "local"
+    """Where regions without a provider of their own are: aws, vultr, machines or local."""
+    token_file: Path | None = None
+    """File with the provider's credentials: by default `~/.vultr` (the token) and `~/.aws/credentials` (keys under
+    `[default]`)."""
+    ssh_private_key_file: Path | None = None
+    """Key the operator logs in with; by default the testbed makes a pair and keeps it in the stack's secrets."""
+    ssh_public_key_file: Path | None = None
+    """Its public half; by default the private key's path with `.pub`."""
+    regions: tuple[str, ...] = ()
+    """Regions by the provider's own names; `vultr:ewr` names another provider, so one testbed can span clouds. The
+    local provider emulates the network between the regions of these names."""
+    specs: str | dict[Provider, str] | None = None
+    """Instance type (AWS) or plan (Vultr), or one for each provider."""
+    instances: int = Field(default=4, ge=1, le=1000)
+    """Hosts in each region; one of the first region's is the monitoring host."""
+    machines: tuple[Machine, ...] = ()
+    """The machines of `cloud_provider: machines`; their regions need not be listed again."""
+    network: Network = Network()
+    """The emulated network of the local provider."""
+    repository: Repository | None = None
+    """Where the system under test is built from; not needed for systems installed from packages."""
+    protocol: str = "etcd"
+    """The system under test: one that `python -m benchmark run --help` lists, or a `FILE.yaml` that describes one."""
+    node_parameters: Path | dict[str, Any] | None = None
+    """Parameters of the nodes, inline or a YAML file; checked against the protocol's own model."""
+    client_parameters: Path | dict[str, Any] | None = None
+    """Parameters of the load generators, inline or a YAML file."""
+    benchmark_duration: Duration = timedelta(seconds=180)
+    """How long each load is measured, warm-up not included."""
+    warm_up: Duration | None = None
+    """How long load is offered before the measured window begins; by default 15 s, or longer where the samples show
+    that the run was not steady by then (MSER-5; see docs/numbers.md)."""
+    profile: str = "constant"
+    """How the load changes over the measured window: `constant`; `ramp`, from a tenth (`ramp:SHARE`: that share) to all
+    of it; `steps:NUMBER`, upwards; or a CSV file of SECONDS,RATE lines, whose highest rate is the load asked for."""
+    dedicated_clients: int = Field(default=0, ge=0)
+    """Hosts that only generate load; 0 puts a client beside each node."""
+    monitoring: bool = True
+    """Whether one host runs Prometheus (and Grafana) instead of a node. Without it nothing can be measured."""
+    grafana_public: bool = False
+    """Whether Grafana listens on the monitoring host's public address, for operator_cidrs only and with a generated
+    password, instead of behind an SSH tunnel."""
+    scrape_interval: Duration = Field(default=timedelta(seconds=5), ge=timedelta(milliseconds=200))
+    """Time between two samples of every metric."""
+    log_processing: bool = True
+    """Whether the logs of nodes and clients are brought home after a run."""
+    nvme: bool = True
+    """Whether local NVMe disks are used where the instance type has them."""
+    working_dir: str = Field(default="geobench", pattern=r"^[A-Za-z0-9._/-]+$")
+    """Folder on the hosts for artifacts, configuration, data and logs; relative to the login's home."""
+    results_dir: Path = Path("results")
+    """Folder on this machine that results are written to and looked for in, relative to the settings' project."""
+    ssh_timeout: Duration = Field(default=timedelta(seconds=10), gt=timedelta(0))
+    """Longest wait for a connection to a host."""
+    ssh_retries: int = Field(default=2, ge=0, le=20)
+    """How often a connection that failed is tried again; commands are never repeated."""
+    health_check_timeout: Duration = Field(default=timedelta(seconds=60), gt=timedelta(0))
+    """Longest wait for all nodes to become ready after their start."""
+    operator_cidrs: tuple[str, ...] = ()
+    """Networks that may reach the hosts' SSH, such as `203.0.113.7/32`; required for clouds."""
+    time_to_live: Duration = Field(default=timedelta(hours=12), ge=timedelta(minutes=10))
+    """After this time every cloud host ends itself, with no help from the operator's machine."""
+    spot: bool = False
+    """Whether interruptible instances are asked for (AWS)."""
+    disk_gb: int = Field(default=100, ge=8, le=16000)
+    """Size of the root disk of cloud hosts."""
+    state: Literal["running", "stopped"] = "running"
+    """`stopped` halts the hosts and keeps their disks."""
+
+    @field_validator("regions")
+    @classmethod
+    def _known_providers(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for text in value:
+            prefix, colon, name = text.rpartition(":")
+            if colon and (prefix not in ("aws", "vultr", "local") or not name):
+                raise ValueError(f"{text!r}: write REGION, aws:REGION, vultr:REGION or local:REGION")
+        doubled = sorted({text for text in value if value.count(text) > 1})
+        if doubled:
+            raise ValueError(f"named twice: {', '.join(doubled)}; `instances` says how many hosts each region has")
+        return value
+
+    @field_validator("operator_cidrs")
+    @classmethod
+    def _networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        """Write each in one way, and once: clouds refuse a rule that is there, and an address without its `/32`."""
+        try:
+            return tuple(dict.fromkeys(str(ipaddress.ip_network(text)) for text in value))
+        except ValueError as error:
+            raise ValueError(f"{error}; write a network such as 203.0.113.7/32") from None
+
+    @model_validator(mode="after")
+    def _has_hosts(self) -> Settings:
+        if self.cloud_provider == "machines" and not self.machines:
+            raise ValueError("cloud_provider is machines, but `machines` lists none")
+        if self.cloud_provider != "machines" and not self.regions:
+            raise ValueError("`regions` lists none; name at least one")
+        return self
+
+    @model_validator(mode="after")
+    def _has_addresses(self) -> Settings:
+        """Refuse machines that hosts of clouds would not let in."""
+        named = [
+            f"machines.{n}.address {one.address}" for n, one in enumerate(self.machines) if not _is_ipv4(one.address)
+        ]
+        if named and any(spec.provider in ("aws", "vultr") for spec in self.region_specs):
+            raise ValueError(
+                f"found {', '.join(named)}, expected IPv4 addresses: hosts of clouds have no others, and their "
+                "firewalls know no names; `getent ahostsv4 NAME` shows the address"
+            )
+        return self
+
+    @property
+    def region_specs(self) -> tuple[RegionSpec, ...]:
+        """The listed regions with their providers, in order."""
+        specs = []
+        for text in self.regions:
+            prefix, _, name = text.rpartition(":")
+            specs.append(RegionSpec(prefix or self.cloud_provider, name))  # type: ignore[arg-type]
+        return tuple(specs)
+
+
+def _is_ipv4(text: str) -> bool:
+    try:
+        return ipaddress.ip_address(text).version == 4
+    except ValueError:
+        return False
+
+
+def load_settings(path: Path, overrides: Mapping[str, object] | None = None) -> Settings:
+    """Read a settings file; `overrides` (field to value) win over it.
+
+    `${NAME}` in the file is replaced from the environment. Paths in it are relative to the current folder.
+    Raises SettingsError that names file, field, what was found and what is accepted.
+    """
+    fields = {name: _expand(value, name, path) for name, value in read_mapping(path).items()}
+    return parse_settings(fields | dict(overrides or {}), str(path))
+
+
+def parse_settings(fields: Mapping[str, object], source: str, also_known: Sequence[str] = ()) -> Settings:
+    """Check the fields of settings; SettingsError tells all faults, each with `source`, field, found and accepted.
+
+    An unknown field's nearest name may be one of `also_known`, which are accepted where the fields come from.
+    """
+    try:
+        return Settings.model_validate(fields)
+    except ValidationError as error:
+        lines = [_explain(detail, also_known) for detail in error.errors()]
+        raise SettingsError("\n".join(f"{source}: {line}" for line in lines)) from None
+
+
+def stack_settings(project: Path, stack: str) -> Settings:
+    """Load the settings that a stack's configuration (`Pulumi.STACK.yaml` in `project`) names.
+
+    Fields of the configuration with the same names win over the file. Raises SettingsError.
+    """
+    config_file = project / f"Pulumi.{stack}.yaml"
+    if not config_file.exists():
+        raise SettingsError(f"{config_file} not found: stack {stack} has no configuration; see Pulumi.dev.yaml")
+    config = read_mapping(config_file).get("config") or {}
+    return configured_settings(project, config, str(config_file))
+
+
+def configured_settings(project: Path, config: Mapping[str, object], source: str) -> Settings:
+    """Load the settings that `config`, a stack's configuration with its full keys, names.
+
+    Its other values (which may be text) win over the file; `source` names it in errors. Raises SettingsError.
+    """
+    prefix = f"{PROJECT}:"
+    values = {key.removeprefix(prefix): value for key, value in config.items() if key.startswith(prefix)}
+    path = values.pop("settings", None)
+    if not isinstance(path, str):
+        raise SettingsError(
+            f"{source}: {prefix}settings names no file; `pulumi config set settings assets/settings.local.yaml` sets it"
+        )
+    parsed = {
+        name: parse_value(value, f"{source}: {prefix}{name}") if isinstance(value, str) else value
+        for name, value in values.items()
+    }
+    return load_settings(project / path, parsed)
+
+
+def json_schema() -> dict[str, Any]:
+    """The JSON schema of a settings file, for editors."""
+    return Settings.model_json_schema()
+
+
+def _expand(value: Any, field: str, path: Path) -> Any:
+    """Replace `${NAME}` from the environment in every string of `value`."""
+    if isinstance(value, str):
+        return expand(value, f"{path}: {field}")
+    if isinstance(value, dict):
+        return {key: _expand(item, f"{field}.{key}", path) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_expand(item, field, path) for item in value]
+    return value
+
+
+def _explain(detail: ErrorDetails, also_known: Sequence[str]) -> str:
+    """Turn one of pydantic's errors into a line: field, what was found, what is accepted."""
+    where = ".".join(str(part) for part in detail["loc"])
+    if detail["type"] == "extra_forbidden":
+        known = [*_names(detail["loc"][:-1]), *also_known]
+        near = difflib.get_close_matches(str(detail["loc"][-1]), known, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else "docs/settings.md lists all fields"
+        return f"unknown field {where!r}; {hint}"
+    message = detail["msg"].removeprefix("Value error, ")
+    found = "" if not where or repr(detail["input"]) in message else f", found {detail['input']!r}"
+    return redact(f"{where + ': ' if where else ''}{message}{found}")
+
+
+def _names(parents: tuple[int | str, ...]) -> list[str]:
+    """The field names of the model that `parents` leads to."""
+    nested: dict[str, type[BaseModel]] = {"network": Network, "repository": Repository, "machines": Machine}
+    model = nested.get(str(parents[0]), Settings) if parents else Settings
+    return list(model.model_fields)

@@ -1,0 +1,1 @@
+"""The hosts of a testbed: reachable, provisioned and ready for runs."""

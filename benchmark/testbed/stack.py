@@ -1,0 +1,99 @@
+"""What the testbed program exported: read through the Pulumi command line, or from a file."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from benchmark.errors import InfrastructureError, UsageError
+from benchmark.inventory import Inventory, parse_inventory
+
+_DEADLINE_S = 60.0
+
+
+@dataclass(frozen=True)
+class Stack:
+    """The outputs of a stack; `private_key` is the generated key's text, None if the user named a file."""
+
+    name: str
+    inventory: Inventory
+    private_key: str | None = field(repr=False)
+
+
+def project_directory() -> Path:
+    """The project: the nearest folder upwards with a Pulumi.yaml, else the one this package lies in."""
+    here = Path.cwd()
+    for folder in (here, *here.parents):
+        if (folder / "Pulumi.yaml").exists():
+            return folder
+    return Path(__file__).resolve().parents[2]
+
+
+def selected_stack(project: Path) -> str | None:
+    """Return the name of the stack that is selected, up or not; None where there is none, or no Pulumi that tells."""
+    pulumi = shutil.which("pulumi")
+    if pulumi is None:
+        return None
+    command = [pulumi, "stack", "--show-name", "--non-interactive"]
+    try:
+        done = subprocess.run(
+            command,
+            cwd=project,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=_DEADLINE_S,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        return None
+    return done.stdout.strip() or None if done.returncode == 0 else None
+
+
+def begin_reading(project: Path, stack: str | None = None) -> Callable[[], Stack]:
+    """Have Pulumi read the outputs of `stack`, or of the selected one; return what waits for them.
+
+    Raises UsageError where no stack is selected or it is not up, InfrastructureError if Pulumi does not answer.
+    """
+    pulumi = shutil.which("pulumi")
+    if pulumi is None:
+        raise UsageError("no `pulumi` on PATH; run `. ./env.sh` in the project first, or give --inventory FILE")
+    command = [pulumi, "stack", "output", "--json", "--show-secrets", "--non-interactive"]
+    command += ["--stack", stack] if stack else []
+    process = subprocess.Popen(
+        command, cwd=project, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    return lambda: _finish(process, stack)
+
+
+def _finish(process: subprocess.Popen[str], stack: str | None) -> Stack:
+    try:
+        stdout, stderr = process.communicate(timeout=_DEADLINE_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        raise InfrastructureError(f"`pulumi stack output` gave no answer within {_DEADLINE_S:.0f} s") from None
+    if process.returncode != 0:
+        raise UsageError(_explain(stderr, stack))
+    outputs: dict[str, Any] = json.loads(stdout)
+    if "inventory" not in outputs:
+        raise UsageError(f"stack {stack or '(selected)'} has no hosts; `pulumi up` creates them")
+    return Stack(
+        name=str(outputs.get("stack", stack or "")),
+        inventory=parse_inventory(json.dumps(outputs["inventory"]), "the stack output `inventory`"),
+        private_key=outputs.get("ssh_private_key"),
+    )
+
+
+def _explain(stderr: str, stack: str | None) -> str:
+    reason = " ".join(line.removeprefix("error: ") for line in stderr.strip().splitlines()[-3:])
+    if "no stack" in reason:
+        named = f"there is no stack {stack}" if stack else "no stack is selected"
+        return f"{named}; `pulumi stack ls` lists them, `pulumi stack select dev` and `pulumi up` make the local one"
+    if "PULUMI_ACCESS_TOKEN" in reason or "login" in reason or "passphrase" in reason:
+        return f"Pulumi cannot open the stack ({reason}); run `. ./env.sh` in the project first"
+    return f"`pulumi stack output` failed: {reason}"
