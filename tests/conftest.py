@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from datetime import timedelta
 
 import pytest
-from sshd import USER, Sshd
+from fakes.sshd import USER, Sshd
 
 from benchmark.remote.fleet import Fleet
 

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from emulated_account import IdleAws, idle_stack
-from pulumi_stack import Stack
+from fakes.emulated_account import IdleAws, idle_stack
+from fakes.pulumi_stack import Stack
 
 pytestmark = pytest.mark.e2e
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from emulated_account import IdleAws, idle_stack
-from pulumi_stack import Stack
+from fakes.emulated_account import IdleAws, idle_stack
+from fakes.pulumi_stack import Stack
 
 pytestmark = pytest.mark.e2e
 

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 
 import pytest
-from emulated_clouds import Clouds, emulated_clouds, reaches
+from fakes.emulated_clouds import Clouds, emulated_clouds, reaches
 
 pytestmark = pytest.mark.e2e
 

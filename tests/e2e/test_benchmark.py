@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from runner import Runner, running
+from fakes.runner import Runner, running
 from waiting import wait_for
 
 pytestmark = pytest.mark.e2e

@@ -6,7 +6,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from emulated_clouds import ONE_AWS_HOST, Clouds, emulated_clouds
+from fakes.emulated_clouds import ONE_AWS_HOST, Clouds, emulated_clouds
 
 pytestmark = pytest.mark.e2e
 

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from emulated_clouds import ONE_AWS_HOST, Clouds, emulated_clouds
-from runner import Runner
+from fakes.emulated_clouds import ONE_AWS_HOST, Clouds, emulated_clouds
+from fakes.runner import Runner
 
 from benchmark.inventory import Host
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from functools import partial
 
 import pytest
-from emulated_clouds import ONE_AWS_HOST, Clouds, connects, emulated_clouds
+from fakes.emulated_clouds import ONE_AWS_HOST, Clouds, connects, emulated_clouds
 from waiting import wait_for
 
 pytestmark = pytest.mark.e2e

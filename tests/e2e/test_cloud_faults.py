@@ -9,9 +9,9 @@ from typing import Any
 from unittest import mock
 
 import pytest
-from emulated_clouds import ONE_AWS_HOST, Clouds, emulated_clouds
-from emulators import aws_prices, vultr
-from emulators.site import TOKEN
+from fakes.emulated_clouds import ONE_AWS_HOST, Clouds, emulated_clouds
+from fakes.emulators import aws_prices, vultr
+from fakes.emulators.site import TOKEN
 
 pytestmark = pytest.mark.e2e
 

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from functools import partial
 
 import pytest
-from emulated_clouds import SETTINGS, Clouds, connects, emulated_site
-from emulators.machine import Machine
-from port_scan import Ports, scan, senders
-from runner import Runner
+from fakes.emulated_clouds import SETTINGS, Clouds, connects, emulated_site
+from fakes.emulators.machine import Machine
+from fakes.port_scan import Ports, scan, senders
+from fakes.runner import Runner
 from waiting import wait_for
 
 from benchmark.plan import placement

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from emulated_clouds import Clouds, emulated_clouds
-from emulators.provider import CloudError
-from pulumi_stack import ROOT
+from fakes.emulated_clouds import Clouds, emulated_clouds
+from fakes.emulators.provider import CloudError
+from fakes.pulumi_stack import ROOT
 
 pytestmark = pytest.mark.e2e
 

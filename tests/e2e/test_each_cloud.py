@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pytest
-from emulated_clouds import Clouds, emulated_clouds
-from runner import Runner
+from fakes.emulated_clouds import Clouds, emulated_clouds
+from fakes.runner import Runner
 
 pytestmark = pytest.mark.e2e
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from emulated_clouds import Clouds, emulated_clouds
-from emulators.machine import Machine
+from fakes.emulated_clouds import Clouds, emulated_clouds
+from fakes.emulators.machine import Machine
 from waiting import wait_for
 
 pytestmark = pytest.mark.e2e

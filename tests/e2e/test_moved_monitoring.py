@@ -6,8 +6,8 @@ import json
 from collections.abc import Iterator
 
 import pytest
-from emulated_clouds import SETTINGS, Clouds, emulated_clouds
-from emulators.machine import Machine
+from fakes.emulated_clouds import SETTINGS, Clouds, emulated_clouds
+from fakes.emulators.machine import Machine
 
 pytestmark = pytest.mark.e2e
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 
 import pytest
-from pulumi_stack import Stack
+from fakes.pulumi_stack import Stack
 
 from tools.performance.preview import CLOUDS, ROOT, measure, stack_in_clouds
 

@@ -11,7 +11,7 @@ from functools import partial
 
 import pytest
 import requests
-from emulated_clouds import (
+from fakes.emulated_clouds import (
     SECRETS,
     SETTINGS,
     Clouds,
@@ -22,8 +22,8 @@ from emulated_clouds import (
     watched_commands,
     words_on,
 )
-from emulators.site import AWS_SECRET, TOKEN
-from runner import Runner
+from fakes.emulators.site import AWS_SECRET, TOKEN
+from fakes.runner import Runner
 from waiting import wait_for
 
 pytestmark = pytest.mark.e2e

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from pulumi_stack import Stack
+from fakes.pulumi_stack import Stack
 from waiting import wait_for
 
 from stacks.local.wan.network import WideAreaNetwork

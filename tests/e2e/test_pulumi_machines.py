@@ -17,8 +17,8 @@ from typing import Any
 
 import pytest
 import yaml
-from plain_machines import LOGIN, PlainMachines
-from pulumi_stack import ROOT, Stack
+from fakes.plain_machines import LOGIN, PlainMachines
+from fakes.pulumi_stack import ROOT, Stack
 from waiting import wait_for
 
 from benchmark.inventory import Host

@@ -6,8 +6,8 @@ import json
 from collections.abc import Iterator
 
 import pytest
-from emulated_clouds import ONE_AWS_HOST, Clouds, emulated_clouds
-from emulators.provider import CloudError
+from fakes.emulated_clouds import ONE_AWS_HOST, Clouds, emulated_clouds
+from fakes.emulators.provider import CloudError
 
 pytestmark = pytest.mark.e2e
 

@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import ClassVar
 
 import pytest
-from local_testbed import LocalTestbed
-from repository import BUILD, Source
+from factories.repository import BUILD, Source
+from fakes.local_testbed import LocalTestbed
+from paths import FAKES
 
 from benchmark.artifacts.install import Installation, Installed
 from benchmark.errors import SystemFailure, UsageError
@@ -30,7 +31,7 @@ from benchmark.settings import Repository
 pytestmark = pytest.mark.integration
 
 MONITORING, BUILDER = "us-east-1-0", "us-east-1-1"
-SERVER = Path(__file__).resolve().parent.parent / "git_server.py"
+SERVER = FAKES / "git_server.py"
 DEADLINE_S = 30.0
 TOKEN = "ghp_8kD2qTz5vXw1Rb7Lm3"
 

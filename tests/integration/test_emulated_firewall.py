@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 
 import pytest
-from emulators.firewall import EVERYWHERE, Rule, ruleset
+from fakes.emulators.firewall import EVERYWHERE, Rule, ruleset
 
 pytestmark = pytest.mark.integration
 

@@ -9,8 +9,8 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from debian_repository import Repository
-from emulators.machine import Image, Machine
+from fakes.debian_repository import Repository
+from fakes.emulators.machine import Image, Machine
 from waiting import wait_for
 
 from benchmark.host_layout import TARGETS_DIRECTORY

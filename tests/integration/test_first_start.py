@@ -10,7 +10,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from emulators.machine import Image, Machine
+from fakes.emulators.machine import Image, Machine
 
 from benchmark.settings import Network
 from stacks.cloud.cloud_init import Bootstrap, user_data

@@ -10,7 +10,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from sshd import USER, Sshd
+from fakes.sshd import USER, Sshd
 
 from benchmark.remote.fleet import Fleet, Sessions
 

@@ -16,8 +16,8 @@ from typing import Any
 
 import pytest
 import requests
-from emulators.grafana import GrafanaRepository, SigningKey
-from emulators.machine import Image, Machine
+from fakes.emulators.grafana import GrafanaRepository, SigningKey
+from fakes.emulators.machine import Image, Machine
 
 from benchmark.host_layout import GRAFANA_PORT
 from benchmark.settings import Network

@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
-from emulators.local_disk import LocalDisks
+from fakes.emulators.local_disk import LocalDisks
 
 pytestmark = pytest.mark.integration
 
@@ -18,7 +18,7 @@ SECONDS = 10.0
 HOLDER = """\
 import sys
 from pathlib import Path
-from emulators.local_disk import LocalDisks
+from fakes.emulators.local_disk import LocalDisks
 LocalDisks(Path(sys.argv[1])).insert([1, 1])
 print("ready", flush=True)
 sys.stdin.read()

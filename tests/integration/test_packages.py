@@ -8,7 +8,7 @@ from pathlib import Path
 from shlex import quote
 
 import pytest
-from debian_repository import Repository
+from fakes.debian_repository import Repository
 
 from benchmark.testbed.packages import install_command
 

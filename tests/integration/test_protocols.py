@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 import yaml
-from local_testbed import LocalTestbed
+from fakes.local_testbed import LocalTestbed
+from paths import FAKES, ROOT
 
 from benchmark.errors import SystemFailure, UsageError
 from benchmark.orchestrator.logs import read_log
@@ -29,8 +30,8 @@ from benchmark.settings import Settings
 
 pytestmark = pytest.mark.integration
 
-EXAMPLES = Path(__file__).resolve().parents[2] / "assets" / "declared"
-STANDIN = Path(__file__).resolve().parents[1] / "standin"
+EXAMPLES = ROOT / "assets" / "declared"
+STANDIN = FAKES / "standin"
 
 
 @pytest.fixture(scope="module")
@@ -118,7 +119,7 @@ def test_the_web_server_of_the_examples_is_read_by_clients_of_their_own(runner: 
 
 
 def test_the_system_described_in_the_docs_is_measured(runner: Runner, tmp_path: Path) -> None:
-    text = (EXAMPLES.parents[1] / "docs" / "protocols.md").read_text(encoding="utf-8")
+    text = (ROOT / "docs" / "protocols.md").read_text(encoding="utf-8")
     (tmp_path / "web.yaml").write_text(text.split("```yaml\n")[1].split("```")[0])
     summary = runner(str(tmp_path / "web.yaml"), 40, committee=2, dedicated_clients=1)
     assert (summary.status, summary.protocol) == ("ok", "python-web"), summary.reasons

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from factories.recorded_results import write_run, write_search, write_sweep
 from matplotlib.image import imread
 from numpy.typing import NDArray
-from recorded import write_run, write_search, write_sweep
 
 from benchmark.report import write_report
 from benchmark.report.palette import PALETTE

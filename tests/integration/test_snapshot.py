@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 import requests
-from sshd import USER, Sshd
+from fakes.sshd import USER, Sshd
 
 from benchmark.errors import InfrastructureError, UsageError
 from benchmark.metrics.prometheus import Prometheus

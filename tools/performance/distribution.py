@@ -21,7 +21,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
-from local_testbed import LocalTestbed  # noqa: E402
+from fakes.local_testbed import LocalTestbed  # noqa: E402
 
 from benchmark.artifacts import store as hosts  # noqa: E402
 from benchmark.artifacts.binaries import name_of, pack  # noqa: E402

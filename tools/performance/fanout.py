@@ -22,7 +22,7 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
 from fabric import Config, Connection, ThreadingGroup  # noqa: E402
-from sshd import USER, Sshd  # noqa: E402
+from fakes.sshd import USER, Sshd  # noqa: E402
 
 from benchmark.inventory import Host  # noqa: E402
 from benchmark.remote.fleet import Fleet  # noqa: E402

@@ -20,8 +20,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
-from emulated_clouds import emulated_site  # noqa: E402
-from pulumi_stack import Stack  # noqa: E402
+from fakes.emulated_clouds import emulated_site  # noqa: E402
+from fakes.pulumi_stack import Stack  # noqa: E402
 
 REGIONS = 10
 CLOUDS = ("aws", "vultr")

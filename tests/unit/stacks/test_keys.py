@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pulumi
 import pytest
-from declared import declare
+from fakes.pulumi_mocks import declare
 
 from benchmark.errors import SettingsError
 from benchmark.settings import Settings

@@ -11,9 +11,9 @@ from typing import Any
 
 import pulumi
 import pytest
-from declared import Declared, declare
-from declared_clouds import OPERATOR, Cloud
-from declared_clouds import declare as declare_clouds
+from fakes.cloud_mocks import OPERATOR, Cloud
+from fakes.cloud_mocks import declare as declare_clouds
+from fakes.pulumi_mocks import Declared, declare
 from pulumi.runtime.mocks import MockResourceArgs
 
 import stacks

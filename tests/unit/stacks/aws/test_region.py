@@ -9,7 +9,7 @@ from typing import Any
 
 import pulumi
 import pytest
-from declared_clouds import OPERATOR, OPERATOR_KEY, Cloud, Declared, args_of, declare
+from fakes.cloud_mocks import OPERATOR, OPERATOR_KEY, Cloud, Declared, args_of, declare
 from pulumi.runtime.mocks import MockCallArgs, MockMonitor
 
 from benchmark.errors import SettingsError

@@ -7,7 +7,7 @@ from typing import Any
 
 import pulumi
 import pytest
-from declared_clouds import OPERATOR, args_of, declare
+from fakes.cloud_mocks import OPERATOR, args_of, declare
 
 from benchmark.errors import SettingsError
 from benchmark.settings import Settings

@@ -7,7 +7,7 @@ from typing import Any
 
 import pulumi
 import pytest
-from declared_clouds import Declared, declare
+from fakes.cloud_mocks import Declared, declare
 
 from benchmark.errors import SettingsError
 from benchmark.inventory import Host

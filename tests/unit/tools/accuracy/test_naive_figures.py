@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from simulated import client
-from stored import store_run, summary, use_metrics
+from factories.result_factory import store_run, summary, use_metrics
+from factories.sample_factory import client
 
 from benchmark.metrics.names import Metrics
 from tools.accuracy.naive_figures import Stored, main, prometheus_rate, read_stored, rows

@@ -1,0 +1,68 @@
+"""What the provider of AWS answers to questions: what is offered, which image is the newest, what it costs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from fakes.emulators import aws_prices
+from fakes.emulators.provider import CloudError, Properties
+
+if TYPE_CHECKING:
+    from fakes.emulators.aws import Aws
+
+
+class Ec2Questions:
+    """The functions of the provider, `answers` by their token."""
+
+    def __init__(self, aws: Aws) -> None:
+        self._aws = aws
+        self.answers: dict[str, Callable[[Properties], Properties]] = {
+            "aws:ec2/getInstanceTypeOfferings:getInstanceTypeOfferings": self._offerings,
+            "aws:ec2/getInstanceType:getInstanceType": self._instance_type,
+            "aws:ec2/getAmi:getAmi": self._ami,
+            "aws:ec2/getInstance:getInstance": self._get_instance,
+            "aws:pricing/getProduct:getProduct": aws_prices.product,
+            "aws:ec2/getSpotPrice:getSpotPrice": self._spot_price,
+        }
+
+    def _offerings(self, asked: Properties) -> Properties:
+        filters = [{"Name": one["name"], "Values": one["values"]} for one in asked["filters"]]
+        kind = asked["locationType"]
+        found = self._aws.ec2(asked["region"], "describe_instance_type_offerings", LocationType=kind, Filters=filters)
+        return {"id": asked["region"], "locations": [one["Location"] for one in found["InstanceTypeOfferings"]]}
+
+    def _instance_type(self, asked: Properties) -> Properties:
+        found = self._aws.ec2(asked["region"], "describe_instance_types", InstanceTypes=[asked["instanceType"]])
+        (kind,) = found["InstanceTypes"]
+        return {
+            "id": asked["instanceType"],
+            "supportedArchitectures": kind["ProcessorInfo"]["SupportedArchitectures"],
+            "defaultVcpus": kind["VCpuInfo"]["DefaultVCpus"],
+            "memorySize": kind["MemoryInfo"]["SizeInMiB"],
+            "burstablePerformanceSupported": kind["BurstablePerformanceSupported"],
+        }
+
+    def _ami(self, asked: Properties) -> Properties:
+        filters = [{"Name": one["name"], "Values": one["values"]} for one in asked["filters"]]
+        images = self._aws.ec2(asked["region"], "describe_images", Owners=asked["owners"], Filters=filters)["Images"]
+        if not images:
+            raise CloudError("Your query returned no results. Please change your search criteria and try again.")
+        if len(images) > 1 and not asked.get("mostRecent"):
+            raise CloudError(
+                "Your query returned more than one result. Please try a more specific search criteria, or set "
+                "`most_recent` attribute to true."
+            )
+        newest = max(images, key=lambda image: image["CreationDate"])
+        return {"id": newest["ImageId"], "architecture": newest["Architecture"]}
+
+    def _get_instance(self, asked: Properties) -> Properties:
+        found = self._aws.describe(asked["instanceId"])
+        if found is None:
+            raise CloudError("Your query returned no results. Please change your search criteria and try again.")
+        address = self._aws.address_of(asked["instanceId"])
+        return {"id": asked["instanceId"], "publicIp": address, "instanceState": found["State"]["Name"]}
+
+    def _spot_price(self, asked: Properties) -> Properties:
+        zones = self._aws.ec2(asked["region"], "describe_availability_zones")["AvailabilityZones"]
+        return aws_prices.spot_price(asked, [zone["ZoneName"] for zone in zones])

@@ -1,0 +1,226 @@
+"""The kinds of resources of Vultr: what each refuses, in the provider's words, and what a change of it needs.
+
+What needs another resource is marked ForceNew in https://github.com/vultr/terraform-provider-vultr (v2.27.1).
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from fakes.emulators.provider import CloudError, NotReadyError, Properties
+
+if TYPE_CHECKING:
+    from fakes.emulators.vultr import Vultr
+
+UBUNTU_ID = 2284
+PLANS = {"vc2-1c-1gb": (1, 1024), "vc2-4c-8gb": (4, 8192)}
+METAL = {"vbm-4c-32gb": (4, 32768)}
+REGIONS = ("ewr", "ord", "fra", "lhr", "nrt", "sea", "sto", "bom", "sgp", "syd")
+RULES_PER_GROUP = 50
+CONSOLE_TOKEN = "C0NS0LE-T0KEN-0F-THE-TESTS"
+
+
+def refusal(reason: str, status: int = 400) -> CloudError:
+    """What the API answers to what it does not do."""
+    return CloudError(json.dumps({"error": reason, "status": status}, separators=(",", ":")))
+
+
+class VultrKind:
+    """A resource of Vultr; most differ in a check or two."""
+
+    noun: str
+    """What the provider calls it in its errors."""
+    replaces: frozenset[str] = frozenset()
+    named: str | None = None
+
+    def __init__(self, vultr: Vultr, token: str) -> None:
+        self.vultr = vultr
+        self.kind = token.rpartition(":")[2]
+
+    def create(self, inputs: Properties) -> tuple[str, Properties]:
+        with self._asking("creating"):
+            self.check(inputs)
+            identity, computed = self.make(inputs)
+            return identity, {**inputs, **computed, "id": identity}
+
+    def read(self, identity: str) -> Properties | None:
+        with self._asking("getting"):
+            return self.look(identity) if self.vultr.has(self.kind, identity) else None
+
+    def update(self, identity: str, inputs: Properties) -> Properties:
+        with self._asking("updating"):
+            before = self.vultr.things[identity].properties
+            fixed = sorted(name for name in self.replaces if before.get(name) != inputs.get(name))
+            if fixed:
+                raise refusal(f"{', '.join(fixed)} cannot be changed")
+            if inputs != before:
+                self.check(inputs)
+                self.change(identity, inputs)
+            return {}
+
+    def delete(self, identity: str) -> None:
+        with self._asking("destroying"):
+            self.remove(identity)
+
+    def check(self, inputs: Properties) -> None:
+        """Refuse what the API refuses."""
+
+    def make(self, inputs: Properties) -> tuple[str, Properties]:
+        return self.vultr.add(self.kind, inputs), {}
+
+    def look(self, identity: str) -> Properties:
+        return self.vultr.things[identity].properties
+
+    def change(self, identity: str, inputs: Properties) -> None:
+        self.vultr.put(identity, inputs)
+
+    def remove(self, identity: str) -> None:
+        del self.vultr.things[identity]
+
+    @contextmanager
+    def _asking(self, what: str) -> Iterator[None]:
+        try:
+            self.vultr.admit()
+            yield
+        except CloudError as error:
+            raise CloudError(f"error {what} {self.noun}: {error}") from None
+
+
+class _SshKey(VultrKind):
+    """Keys may share a name: the API knows them by their identities, and no document says otherwise."""
+
+    noun = "SSH key"
+
+    def check(self, inputs: Properties) -> None:
+        if not inputs["sshKey"].startswith("ssh-"):
+            raise refusal("Invalid SSH key")
+
+
+class _FirewallGroup(VultrKind):
+    noun = "firewall group"
+
+    def remove(self, identity: str) -> None:
+        users = [self.vultr.things[server].properties for server in list(self.vultr.machines)]
+        if any(one.get("firewallGroupId") == identity for one in users):
+            raise refusal("This firewall group is linked to active instances")
+        super().remove(identity)
+
+
+class _FirewallRule(VultrKind):
+    noun = "firewall rule"
+    replaces = frozenset({"firewallGroupId", "ipType", "protocol", "subnet", "subnetSize", "port", "source", "notes"})
+
+    def check(self, inputs: Properties) -> None:
+        group, protocol, port = inputs["firewallGroupId"], inputs["protocol"], inputs.get("port") or ""
+        if not self.vultr.has("FirewallGroup", group):
+            raise refusal("Invalid firewall group", 404)
+        if protocol not in ("tcp", "udp", "icmp", "gre", "esp", "ah"):
+            raise refusal(f"Invalid protocol {protocol}")
+        if (protocol in ("tcp", "udp")) != bool(port):
+            raise refusal("Port is required for TCP and UDP, and for nothing else")
+        first, _, last = (port or "1").partition(":")
+        if not 1 <= int(first) <= int(last or first) <= 65535:
+            raise refusal("Invalid port")
+        if inputs["ipType"] != f"v{_version(inputs)}":
+            raise refusal("Invalid subnet")
+        others = [firewall_rule(one) for one in self.vultr.rules(group)]
+        if firewall_rule(inputs) in others:
+            raise refusal("This rule is already defined")
+        if len(others) >= RULES_PER_GROUP:
+            raise refusal(f"You have reached the maximum of {RULES_PER_GROUP} rules")
+
+    def make(self, inputs: Properties) -> tuple[str, Properties]:
+        made = super().make(inputs)
+        self.vultr.enforce()
+        return made
+
+    def remove(self, identity: str) -> None:
+        super().remove(identity)
+        self.vultr.enforce()
+
+
+class _Server(VultrKind):
+    noun = "server"
+    replaces = frozenset({"region", "osId", "sshKeyIds", "userData", "userScheme", "hostname"})
+    plans = PLANS
+
+    def check(self, inputs: Properties) -> None:
+        if inputs["region"] not in REGIONS:
+            raise refusal(f"Invalid region {inputs['region']}")
+        if inputs["plan"] not in self.plans:
+            raise refusal("Invalid plan chosen.")
+        if inputs["osId"] != UBUNTU_ID:
+            raise refusal("Invalid os_id")
+        if not all(self.vultr.has("SSHKey", key) for key in inputs.get("sshKeyIds", [])):
+            raise refusal("Invalid SSH key")
+        group = inputs.get("firewallGroupId")
+        if group and not self.vultr.has("FirewallGroup", group):
+            raise refusal("Invalid firewall group")
+        if not re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?", inputs["hostname"]):
+            raise refusal("Invalid hostname")
+
+    def make(self, inputs: Properties) -> tuple[str, Properties]:
+        fault = self.vultr.faults.pop(inputs["label"], "")
+        if fault == "capacity":
+            raise refusal(f"Server add failed: {inputs['plan']} is not available in the selected location")
+        identity, _ = super().make(inputs)
+        machine = self.vultr.boot(identity, inputs)
+        self.vultr.enforce()
+        computed = {"mainIp": machine.address, **self.describe(*self.plans[inputs["plan"]])}
+        if fault == "late":
+            made = {**inputs, **computed, "id": identity}
+            raise NotReadyError(identity, made, f"error while waiting for Server {identity} to be completed: timeout")
+        return identity, computed
+
+    def describe(self, cpus: int, memory_mb: int) -> Properties:
+        console = f"https://my.vultr.com/subs/vps/novnc/api.php?data={CONSOLE_TOKEN}"
+        return {"vcpuCount": cpus, "ram": memory_mb, "kvm": console}
+
+    def look(self, identity: str) -> Properties:
+        return {**super().look(identity), "mainIp": self.vultr.machines[identity].address}
+
+    def change(self, identity: str, inputs: Properties) -> None:
+        if inputs["plan"] != self.vultr.things[identity].properties["plan"]:
+            raise CloudError("a change of the plan is not emulated")
+        super().change(identity, inputs)
+        self.vultr.enforce()
+
+    def remove(self, identity: str) -> None:
+        self.vultr.machines.pop(identity).remove()
+        super().remove(identity)
+
+
+class _BareMetal(_Server):
+    noun = "bare metal server"
+    # A new system is installed in place.
+    replaces = (_Server.replaces - {"osId"}) | {"plan", "enableIpv6"}
+    plans = METAL
+
+    def describe(self, cpus: int, memory_mb: int) -> Properties:
+        return {"cpuCount": cpus, "ram": f"{memory_mb} MB"}
+
+
+def firewall_rule(found: Properties) -> tuple[str, str, str]:
+    """Return a rule as (protocol, ports, network)."""
+    return found["protocol"], (found.get("port") or "").replace(":", "-"), f"{found['subnet']}/{found['subnetSize']}"
+
+
+def _version(rule: Properties) -> int | None:
+    try:
+        return ipaddress.ip_network(f"{rule['subnet']}/{rule['subnetSize']}").version
+    except ValueError:
+        return None
+
+
+KINDS: dict[str, type[VultrKind]] = {
+    "sSHKey:SSHKey": _SshKey,
+    "firewallGroup:FirewallGroup": _FirewallGroup,
+    "firewallRule:FirewallRule": _FirewallRule,
+    "instance:Instance": _Server,
+    "bareMetalServer:BareMetalServer": _BareMetal,
+}

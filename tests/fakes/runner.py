@@ -1,0 +1,66 @@
+"""`python -m benchmark` as a user starts it, on the testbed of a stack."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from fakes.pulumi_stack import Stack
+
+DEADLINE_S = 400
+
+
+class Runner:
+    """The runner's command line in the project folder of a stack."""
+
+    def __init__(self, stack: Stack) -> None:
+        self.stack = stack
+
+    @property
+    def results(self) -> Path:
+        """Where the testbed's results lie."""
+        return self.stack.project / "results" / self.stack.testbed_id
+
+    def start(self, *arguments: str) -> subprocess.Popen[str]:
+        """Begin a command."""
+        return subprocess.Popen(
+            [sys.executable, "-m", "benchmark", *arguments],
+            cwd=self.stack.project, env=self.stack.environment, stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+
+    def __call__(self, *arguments: str, codes: tuple[int, ...] = (0,)) -> tuple[str, str]:
+        """Run a command that ends with one of `codes`, and never with a traceback."""
+        process = self.start(*arguments)
+        try:
+            out, err = process.communicate(timeout=DEADLINE_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            out, err = process.communicate()
+            err += f"\nkilled: it had not ended after {DEADLINE_S} s"
+        finally:
+            process.kill()
+        assert process.returncode in codes, f"{' '.join(arguments)}: exit code {process.returncode}\n{out}\n{err}"
+        assert "Traceback" not in err
+        return out, err
+
+    def latest(self) -> dict[str, Any]:
+        """The summary of the latest run."""
+        found: dict[str, Any] = json.loads((self.results / "latest" / "summary.json").read_text(encoding="utf-8"))
+        return found
+
+
+@contextmanager
+def running(folder: Path, testbed_id: str, settings: str) -> Iterator[Runner]:
+    """Give a runner on a stack that is up; destroy it."""
+    stack = Stack(folder, testbed_id, settings)
+    try:
+        stack.up()
+        yield Runner(stack)
+    finally:
+        stack.destroy()

@@ -1,0 +1,147 @@
+"""What `--resume` refuses, before any host is asked for anything: no host of this testbed answers."""
+
+from __future__ import annotations
+
+import json
+import socket
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+from factories.hosts import inventory
+
+from benchmark.cli import main
+from benchmark.results.search import SearchFolder
+from benchmark.results.sweep import SweepFolder, slots
+
+SETTINGS = "testbed_id: t\nregions: [a, b]\nssh_timeout: 1s\nssh_retries: 0\nssh_private_key_file: key\n"
+FILES = ("--inventory", "inventory.json", "--settings", "settings.yaml")
+SEARCH = ("search", "--to", "400", "--duration", "90s", "--limit", "p99=500ms")
+
+
+@pytest.fixture(autouse=True)
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with the files of such a testbed, which is the working directory."""
+    monkeypatch.chdir(tmp_path)
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        port = closed.getsockname()[1]
+    found = inventory(a=2, b=2)
+    hosts = tuple(host.model_copy(update={"address": "127.0.0.1", "ssh_port": port}) for host in found.hosts)
+    Path("Pulumi.yaml").write_text("name: geobench\nruntime: python\n")
+    Path("inventory.json").write_text(found.model_copy(update={"hosts": hosts}).model_dump_json())
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", "key"], check=True)
+    Path("settings.yaml").write_text(SETTINGS)
+    return tmp_path
+
+
+def call(*arguments: str) -> int:
+    with pytest.raises(SystemExit) as ended:
+        main([*arguments, *FILES])
+    return int(ended.value.code or 0)
+
+
+def search_document(project: Path) -> dict[str, Any]:
+    (path,) = project.glob("results/*/*/search.json")
+    found: dict[str, Any] = json.loads(path.read_text())
+    return found
+
+
+def test_a_testbed_that_is_down_ends_a_search_which_is_resumed(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert call(*SEARCH) == 3
+    found = search_document(project)
+    assert f"`python -m benchmark search --resume {found['search_id']}` goes on from here" in capsys.readouterr().err
+    assert (found["options"]["duration"], found["options"]["maximum"], found["steps"]) == ("90s", 400, [])
+    assert found["limits"] == {"p99_s": 0.5, "achieved": 0.98}
+    assert call("search", "--resume", found["search_id"][:16]) == 3
+    assert "step 1: 100 tx/s (first load)" in capsys.readouterr().err
+    assert search_document(project) == found
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--limit", "p99=2s"), "other limits: p99=0.5s achieved=0.98, now p99=2s achieved=0.98; leave --limit out"),
+        (("--limit", "achieved=90%"), "with other limits"),
+        (("--to", "800"), "was begun with other options: --to changed; leave them out"),
+        (("--from", "50", "--duration", "60s"), "--from, --duration changed"),
+        (("--commit", "main"), "--commit changed"),
+    ],
+)
+def test_a_search_is_resumed_only_as_it_was_begun(
+    words: tuple[str, ...], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert call(*SEARCH) == 3
+    assert call("search", "--resume", "latest", *words) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_the_same_options_given_again_change_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    assert call(*SEARCH) == 3
+    same = ("--to", "400", "--duration", "1.5m", "--limit", "p99=0.5s", "--limit", "achieved=0.98")
+    assert call("search", "--resume", "latest", *same) == 3, "it gets as far as the hosts, which are down"
+
+
+def test_other_settings_and_other_testbeds_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    assert call(*SEARCH) == 3
+    Path("settings.yaml").write_text(f"{SETTINGS}node_parameters: {{heartbeat_ms: 77}}\n")
+    assert call("search", "--resume", "latest") == 2
+    assert "was begun with other settings: node_parameters, parameters changed" in capsys.readouterr().err
+    Path("settings.yaml").write_text(SETTINGS)
+    document = json.loads(Path("inventory.json").read_text())
+    Path("inventory.json").write_text(json.dumps(document | {"testbed_id": "other"}))
+    assert call("search", "--resume", "latest") == 2
+    assert "is of testbed t, this is other" in capsys.readouterr().err
+
+
+def test_a_search_that_has_ended_is_shown_again(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert call(*SEARCH) == 3
+    folder = SearchFolder.find(project / "results", "latest")
+    while (step := folder.journal.next_step()).load_tps is not None:
+        taken = folder.open_step(step.load_tps)
+        taken.met, taken.text = step.load_tps <= 150, "as tested"
+        folder.save()
+    capsys.readouterr()
+    assert call("search", "--resume", "latest", "--json") == 0
+    out, err = capsys.readouterr()
+    assert (json.loads(out)["answer_tps"], json.loads(out)["confirmed"]) == (150, True)
+    assert f"nothing to do: search {folder.journal.search_id} has ended" in err
+
+
+@pytest.mark.parametrize(
+    ("words", "other"),
+    [(("run", "--loads", "20", "40"), "compare"), (("compare", "--a", "committee=1", "--loads", "20"), "run")],
+)
+def test_a_sweep_that_gives_up_prints_the_command_that_goes_on(
+    words: tuple[str, ...], other: str, project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert call(*words, "--retries", "0") == 3
+    (folder,) = project.glob("results/*/*/sweep.json")
+    again = (words[0], "--resume", folder.parent.name)
+    assert f"failed 1 times, `python -m benchmark {' '.join(again)}` goes on from here" in capsys.readouterr().err
+    assert call(*again, "--retries", "0") == 3, "it gets as far as the hosts, which are down"
+    capsys.readouterr()
+    assert call(other, *again[1:]) == 2
+    assert f"was begun by `{words[0]}`; resume it with `{words[0]} --resume`" in capsys.readouterr().err
+    assert [len(slot.attempts) for slot in SweepFolder.read(folder.parent).journal.slots] == [2, 0]
+
+
+def test_a_seed_asks_for_its_random_order(project: Path) -> None:
+    loads = tuple(range(10, 20))
+    words = ("run", "--loads", *map(str, loads), "--repeat", "2", "--retries", "0")
+    for asked, seed in ((("--seed", "7"), 7), (("--seed", "7", "--shuffle"), 7), ((), None)):
+        assert call(*words, *asked) == 3
+        journal = SweepFolder.read(
+            max(project.glob("results/*/*-sweep-*"), key=lambda path: path.stat().st_ctime_ns)
+        ).journal
+        planned = [(slot.load, slot.repeat) for slot in slots(("",), loads, 2, seed)]
+        assert ([(slot.load, slot.repeat) for slot in journal.slots], journal.seed) == (planned, seed)
+
+
+def test_sweeps_are_resumed_only_as_they_were_begun(capsys: pytest.CaptureFixture[str]) -> None:
+    assert call("run", "--loads", "20", "40", "--repeat", "2") == 3
+    assert call("run", "--resume", "latest", "--loads", "20", "--repeat", "2") == 2
+    assert "was begun with other options: --loads changed" in capsys.readouterr().err
+    assert call("run", "--resume", "latest", "--loads", "20", "40", "--retries", "0") == 3

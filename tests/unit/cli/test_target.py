@@ -1,0 +1,98 @@
+"""Where results are looked for, by the commands that read them, and what is done for files to be written."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from factories.recorded_results import write_run
+
+from benchmark.cli import main
+from benchmark.cli.target import ready_to_write, results_dir
+from benchmark.errors import UsageError
+
+RUNS = ("20270101T000000Z-etcd", "20270102T000000Z-etcd")
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A project with a backend of its own and no stack, which is the working directory; it lies beside `elsewhere`."""
+    folder = tmp_path / "project"
+    folder.mkdir()
+    (folder / "Pulumi.yaml").write_text("name: geobench\nruntime: python\n")
+    (folder / "s.yaml").write_text("regions: [a]\nresults_dir: ../elsewhere\n")
+    for name, value in (("BACKEND_URL", f"file://{tmp_path}"), ("HOME", str(tmp_path / "home"))):
+        monkeypatch.setenv(f"PULUMI_{name}", value)
+    monkeypatch.setenv("PULUMI_CONFIG_PASSPHRASE", "a passphrase")
+    monkeypatch.setenv("PULUMI_SKIP_UPDATE_CHECK", "true")
+    monkeypatch.chdir(folder)
+    return folder
+
+
+@pytest.fixture
+def stack(project: Path) -> Path:
+    """The same with a stack that is selected and not up."""
+    pulumi = shutil.which("pulumi")
+    assert pulumi, "pulumi is not on PATH; `make setup && . ./env.sh` provides it"
+    for command in (("stack", "init", "t"), ("config", "set", "settings", "s.yaml")):
+        subprocess.run([pulumi, "--non-interactive", *command], check=True, capture_output=True, timeout=60)
+    return project
+
+
+def call(*arguments: str) -> int:
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+    return int(ended.value.code or 0)
+
+
+def test_without_a_stack_results_lie_in_the_project(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert results_dir() == project / "results"
+    monkeypatch.setenv("PATH", "")
+    assert results_dir() == project / "results", "no Pulumi is no obstacle"
+
+
+def test_results_lie_where_the_selected_stack_puts_them_though_it_is_not_up(stack: Path) -> None:
+    assert results_dir() == results_dir("t") == results_dir("organization/geobench/t") == stack / "../elsewhere"
+    (stack / "other.yaml").write_text("regions: [a]\nresults_dir: /data/r\n")
+    assert results_dir(settings=Path("other.yaml")) == Path("/data/r")
+    assert results_dir(inventory=Path("inventory.json")) == stack / "results", "its runs know of no stack"
+
+
+def test_every_command_that_reads_results_finds_them(stack: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folders = [write_run(stack / "../elsewhere/t" / name, seed=seed) for seed, name in enumerate(RUNS)]
+    (folders[1].parent / "latest").symlink_to(RUNS[1])
+    (folders[1] / "logs/a-0").mkdir(parents=True)
+    (folders[1] / "logs/a-0/node-0.log.gz").write_bytes(gzip.compress(b"a line\n"))
+    assert call("results", "--json") == 0
+    assert [each["run_id"] for each in json.loads(capsys.readouterr().out)] == list(RUNS)
+    assert call("report") == 0
+    assert capsys.readouterr().out == f"{folders[1].resolve() / 'report.html'}\n"
+    assert call("compare", *RUNS) == 0
+    assert call("logs", "latest") == 0
+    assert "a line" in capsys.readouterr().out
+    assert call("prometheus", "latest") == 2
+    assert f"{RUNS[1]} has no snapshot" in capsys.readouterr().err
+    assert call("logs", "latest", "--results-dir", "nowhere") == 2
+    assert "in nowhere: there is none" in capsys.readouterr().err
+
+
+def test_a_configuration_that_cannot_be_read_hides_no_results(stack: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (stack / "s.yaml").write_text("regions: [a]\nrepository: {url: 'https://${NO_SUCH_TOKEN}@x/y'}\n")
+    assert results_dir() == stack / "results"
+    err = capsys.readouterr().err
+    assert f"warning: results are looked for in {stack / 'results'}: " in err
+    assert "${NO_SUCH_TOKEN} is not set" in err
+
+
+def test_the_folder_of_a_file_is_made_before_it_is_needed(tmp_path: Path) -> None:
+    assert ready_to_write(tmp_path / "a/b/x.svg") == tmp_path / "a/b/x.svg"
+    assert (tmp_path / "a/b").is_dir()
+    (tmp_path / "file").touch()
+    with pytest.raises(UsageError, match=r"cannot write .*file/x\.svg: File exists"):
+        ready_to_write(tmp_path / "file/x.svg")
+    with pytest.raises(UsageError, match=r"cannot write /proc/self/x\.svg: its folder may not be written to"):
+        ready_to_write(Path("/proc/self/x.svg"))

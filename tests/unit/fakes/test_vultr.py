@@ -1,0 +1,212 @@
+"""The emulated Vultr refuses what the real one refuses, before any machine boots."""
+
+from __future__ import annotations
+
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+from fakes.emulators.machine import Image
+from fakes.emulators.provider import CloudError, Kind
+from fakes.emulators.vultr import Vultr
+from fakes.emulators.vultr_kinds import RULES_PER_GROUP
+
+from stacks.local.wan.network import WideAreaNetwork
+
+KEY, GROUP = "vultr:index/sSHKey:SSHKey", "vultr:index/firewallGroup:FirewallGroup"
+RULE, SERVER = "vultr:index/firewallRule:FirewallRule", "vultr:index/instance:Instance"
+METAL = "vultr:index/bareMetalServer:BareMetalServer"
+SSH = {"ipType": "v4", "protocol": "tcp", "port": "22", "subnet": "198.51.100.0", "subnetSize": 24}
+
+
+class Account:
+    """An account with a key and a firewall group."""
+
+    def __init__(self, folder: Path) -> None:
+        # No machine boots: what is asked for is refused, or needs none.
+        self.vultr = Vultr(folder, cast("Image", None), cast("WideAreaNetwork", None), "T0KEN")
+        self.kinds: dict[str, Kind] = self.vultr.cloud().kinds
+        self.key = self.make(KEY, name="key", sshKey="ssh-ed25519 AAAA")
+        self.group = self.make(GROUP, description="some")
+
+    def make(self, token: str, **inputs: Any) -> str:
+        return self.kinds[token].create(inputs)[0]
+
+    def rule(self, **changed: Any) -> str:
+        asked = {"firewallGroupId": self.group, **SSH, **changed}
+        return self.make(RULE, **{name: value for name, value in asked.items() if value is not None})
+
+    def server(self, token: str = SERVER, **changed: Any) -> str:
+        return self.make(token, **self.inputs(**changed))
+
+    def inputs(self, **changed: Any) -> dict[str, Any]:
+        """What a server is ordered with."""
+        usual = {
+            "plan": "vc2-1c-1gb",
+            "region": "ewr",
+            "osId": 2284,
+            "label": "a",
+            "hostname": "a",
+            "sshKeyIds": [self.key],
+            "userData": "#cloud-config\n{}\n",
+        }
+        return usual | changed
+
+    def ask(self, method: str, path: str, token: str = "T0KEN") -> int:
+        """Send a request to the HTTP API and return the answer's code."""
+        headers = {"Authorization": f"Bearer {token}"}
+        request = urllib.request.Request(f"{self.vultr.url}{path}", method=method, headers=headers)
+        try:
+            with urllib.request.urlopen(request, timeout=5) as response:
+                return int(response.status)
+        except urllib.error.HTTPError as error:
+            return error.code
+
+
+@pytest.fixture
+def account(tmp_path: Path) -> Iterator[Account]:
+    made = Account(tmp_path)
+    yield made
+    made.vultr.machines.clear()
+    made.vultr.close()
+
+
+@pytest.mark.parametrize(
+    ("token", "changed", "answer"),
+    [
+        (SERVER, {"region": "mars"}, "Invalid region mars"),
+        (SERVER, {"plan": "vc2-999c"}, "Invalid plan chosen"),
+        (SERVER, {"plan": "vbm-4c-32gb"}, "Invalid plan chosen"),
+        (METAL, {"plan": "vc2-1c-1gb"}, "Invalid plan chosen"),
+        (SERVER, {"osId": 1}, "Invalid os_id"),
+        (SERVER, {"sshKeyIds": ["none"]}, "Invalid SSH key"),
+        (SERVER, {"firewallGroupId": "none"}, "Invalid firewall group"),
+        (SERVER, {"hostname": "a_b"}, "Invalid hostname"),
+    ],
+)
+def test_a_server_that_cannot_be_is_refused(account: Account, token: str, changed: Any, answer: str) -> None:
+    with pytest.raises(CloudError, match=answer):
+        account.server(token, **changed)
+    assert account.vultr.machines == {}
+
+
+def test_a_thing_of_one_kind_is_none_of_another(account: Account) -> None:
+    with pytest.raises(CloudError, match="Invalid SSH key"):
+        account.server(sshKeyIds=[account.group])
+    with pytest.raises(CloudError, match="Invalid firewall group"):
+        account.server(firewallGroupId=account.key)
+    with pytest.raises(CloudError, match="Invalid firewall group"):
+        account.rule(firewallGroupId=account.key)
+    assert account.kinds[GROUP].read(account.key) is None
+
+
+@pytest.mark.parametrize(
+    ("changed", "answer"),
+    [
+        ({"firewallGroupId": "none"}, "Invalid firewall group"),
+        ({"protocol": "tpc"}, "Invalid protocol tpc"),
+        ({"port": None}, "Port is required"),
+        ({"protocol": "icmp"}, "Port is required for TCP and UDP, and for nothing else"),
+        ({"port": "70000"}, "Invalid port"),
+        ({"port": "9:8"}, "Invalid port"),
+        ({"subnet": "198.51.100.7"}, "Invalid subnet"),
+        ({"ipType": "v6"}, "Invalid subnet"),
+    ],
+)
+def test_a_rule_that_means_nothing_is_refused(account: Account, changed: Any, answer: str) -> None:
+    with pytest.raises(CloudError, match=answer):
+        account.rule(**changed)
+    assert account.vultr.rules(account.group) == []
+
+
+def test_a_rule_that_exists_and_one_too_many_are_refused(account: Account) -> None:
+    account.rule(notes="one")
+    with pytest.raises(CloudError, match="This rule is already defined"):
+        account.rule(notes="another")
+    for port in range(1, RULES_PER_GROUP):
+        account.rule(port=f"{1000 + port}")
+    with pytest.raises(CloudError, match="maximum of 50 rules"):
+        account.rule(port="2000")
+
+
+def test_a_key_is_a_public_key(account: Account) -> None:
+    with pytest.raises(CloudError, match="Invalid SSH key"):
+        account.make(KEY, name="key", sshKey="nonsense")
+
+
+def test_two_keys_may_have_one_name(account: Account) -> None:
+    other = account.make(KEY, name="key", sshKey="ssh-ed25519 BBBB")
+    assert other != account.key
+    for key, public in ((account.key, "ssh-ed25519 AAAA"), (other, "ssh-ed25519 BBBB")):
+        assert account.kinds[KEY].read(key) == {"name": "key", "sshKey": public}
+
+
+def test_what_cannot_change_in_place_is_not_changed(account: Account) -> None:
+    rule = account.rule()
+    with pytest.raises(CloudError, match=r"error updating firewall rule: .*port cannot be changed"):
+        account.kinds[RULE].update(rule, {"firewallGroupId": account.group, **SSH, "port": "23"})
+    assert [one["port"] for one in account.vultr.rules(account.group)] == ["22"]
+    account.kinds[KEY].update(account.key, {"name": "other", "sshKey": "ssh-ed25519 AAAA"})
+    assert account.kinds[KEY].read(account.key) == {"name": "other", "sshKey": "ssh-ed25519 AAAA"}
+    with pytest.raises(CloudError, match=r"error updating SSH key: .*Invalid SSH key"):
+        account.kinds[KEY].update(account.key, {"name": "other", "sshKey": "nonsense"})
+
+
+@pytest.mark.parametrize(
+    ("token", "fixed", "free"),
+    [
+        (SERVER, {"hostname": "b", "sshKeyIds": [], "userData": "", "osId": 1}, {"label": "b", "tags": ["a=b"]}),
+        (METAL, {"hostname": "b", "plan": "vbm-8c-132gb", "enableIpv6": True}, {"label": "b", "tags": ["a=b"]}),
+    ],
+)
+def test_a_server_changes_in_place_what_the_api_can_change(
+    account: Account, token: str, fixed: dict[str, Any], free: dict[str, Any]
+) -> None:
+    inputs = account.inputs(plan="vbm-4c-32gb" if token == METAL else "vc2-1c-1gb")
+    server = account.vultr.add(token.rpartition(":")[2], inputs)
+    for name, value in fixed.items():
+        with pytest.raises(CloudError, match=f"{name} cannot be changed"):
+            account.kinds[token].update(server, inputs | {name: value})
+    account.kinds[token].update(server, inputs | free)
+    assert account.vultr.things[server].properties == inputs | free
+
+
+def test_a_wrong_token_is_refused_with_every_request(account: Account) -> None:
+    cloud = account.vultr.cloud()
+    cloud.configure({"apiKey": "another"})
+    refused = pytest.raises(CloudError, match=r"Invalid API token\.")
+    with refused:
+        account.make(KEY, name="key", sshKey="ssh-ed25519 AAAA")
+    with refused:
+        account.kinds[GROUP].delete(account.group)
+    with refused:
+        cloud.functions["vultr:index/getOs:getOs"]({"filters": [{"name": "name", "values": ["Ubuntu 24.04 LTS x64"]}]})
+    cloud.configure({"apiKey": "T0KEN"})
+    account.kinds[GROUP].delete(account.group)
+
+
+def test_a_plan_that_is_not_listed_has_no_price(account: Account) -> None:
+    ask = account.vultr.cloud().functions["vultr:index/getPlan:getPlan"]
+    assert ask({"filters": [{"name": "id", "values": ["vc2-1c-1gb"]}]})["monthlyCost"] == 5.0
+    with pytest.raises(CloudError, match="no results were found"):
+        ask({"filters": [{"name": "id", "values": ["vc2-999c"]}]})
+
+
+def test_a_busy_api_says_so_and_asks_nobody_who_they_are(account: Account) -> None:
+    account.vultr.busy = 2
+    asked = [account.ask("GET", f"/instances/{account.key}", token) for token in ("T0KEN", "another", "T0KEN")]
+    assert asked == [429, 429, 404]
+
+
+def test_the_api_knows_servers_by_their_kind_and_who_asks(account: Account) -> None:
+    server = account.vultr.add("BareMetalServer", {"plan": "vbm-4c-32gb"})
+    account.vultr.machines[server] = cast("Any", object())
+    assert account.ask("GET", f"/bare-metals/{server}") == 200
+    assert account.ask("GET", f"/bare-metals/{account.key}") == 404
+    assert account.ask("GET", f"/instances/{server}") == 404
+    assert account.ask("POST", f"/bare-metals/{server}/explode") == 404
+    assert account.ask("GET", f"/bare-metals/{server}/halt") == 404
+    assert account.ask("POST", f"/bare-metals/{server}/halt", token="another") == 401

@@ -1,0 +1,94 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from factories.sample_factory import labels_of, series
+
+from benchmark.measure.host_usage import HostUsage, by_machine, host_usage, saturated_hosts
+from benchmark.metrics.samples import Series
+
+TIMES = np.arange(1000.0, 1061.0, 5)
+
+
+def exporter(host: str, busy: float = 0.25, cpus: int = 2) -> list[Series]:
+    """A host that is `busy` (share) all the time, and fully from 1030 to 1035."""
+    labels = labels_of(host, job="host")
+    spent = np.where(TIMES >= 1035, (TIMES - 1005) * busy + 5, (np.minimum(TIMES, 1030) - 1000) * busy)
+    made = []
+    for cpu in map(str, range(cpus)):
+        for mode, share in (("user", 0.7), ("steal", 0.3)):
+            made.append(series("node_cpu_seconds_total", {**labels, "cpu": cpu, "mode": mode}, TIMES, spent * share))
+        for mode, share in (("idle", 0.9), ("iowait", 0.1)):
+            rest = (TIMES - 1000 - spent) * share
+            made.append(series("node_cpu_seconds_total", {**labels, "cpu": cpu, "mode": mode}, TIMES, rest))
+    return made
+
+
+def test_the_busy_share_is_over_all_processors() -> None:
+    (usage,) = host_usage(exporter("a"), 1000, 1060).values()
+    assert usage.cpu_busy == pytest.approx((55 * 0.25 + 5) / 60)
+    assert usage.cpu_busy_peak == pytest.approx(1.0)
+
+
+def test_only_the_window_counts() -> None:
+    usage = host_usage(exporter("a"), 1036, 1060)["a"]
+    assert usage.cpu_busy == pytest.approx(0.25)
+    assert usage.cpu_busy_peak == pytest.approx(0.25)
+
+
+def test_memory_is_the_most_in_any_sample_of_the_window() -> None:
+    labels = labels_of("a", job="host")
+    free = np.where(TIMES == 1000, 1.0, np.where(TIMES == 1040, 3e9, 6e9))
+    made = [
+        *exporter("a"),
+        series("node_memory_MemTotal_bytes", labels, TIMES, 8e9),
+        series("node_memory_MemAvailable_bytes", labels, TIMES, free),
+    ]
+    usage = host_usage(made, 1010, 1060)["a"]
+    assert (usage.memory_used_bytes, usage.memory_bytes) == (5e9, 8e9)
+
+
+def test_free_memory_that_falls_is_no_restart() -> None:
+    """The counters of all series would begin anew there, and a host seem to have used years of time."""
+    labels = labels_of("a", job="host")
+    free = series("node_memory_MemAvailable_bytes", labels, TIMES, 8e9 - (TIMES - 1000) * 1e6)
+    assert host_usage([*exporter("a"), free], 1000, 1060)["a"].cpu_busy == pytest.approx((55 * 0.25 + 5) / 60)
+
+
+def test_devices_that_count_the_same_bytes_again_are_left_out() -> None:
+    labels = labels_of("a", job="host")
+    made = []
+    for metric, devices in [
+        ("node_network_receive_bytes_total", {"eth0": 100.0, "eth1": 10.0, "lo": 9999.0, "docker0": 9999.0}),
+        ("node_network_transmit_bytes_total", {"eth0": 50.0, "lo": 9999.0}),
+        ("node_disk_read_bytes_total", {"nvme0n1": 7.0, "dm-0": 7.0}),
+        ("node_disk_written_bytes_total", {"sda": 3.0, "md0": 3.0}),
+    ]:
+        for device, rate in devices.items():
+            made.append(series(metric, {**labels, "device": device}, TIMES, (TIMES - 1000) * rate))
+    usage = host_usage(made, 1000, 1060)["a"]
+    assert usage.received_bytes_per_s == pytest.approx(110)
+    assert usage.sent_bytes_per_s == pytest.approx(50)
+    assert usage.read_bytes_per_s == pytest.approx(7)
+    assert usage.written_bytes_per_s == pytest.approx(3)
+    assert (usage.cpu_busy, usage.memory_used_bytes) == (None, None)
+
+
+def test_hosts_are_told_apart_and_other_jobs_ignored() -> None:
+    node = series("node_cpu_seconds_total", {**labels_of("c", job="node"), "mode": "user"}, TIMES, TIMES)
+    usage = host_usage([*exporter("a"), *exporter("b", busy=0.95), node], 1000, 1060)
+    assert set(usage) == {"a", "b"}
+    assert host_usage(exporter("a"), 1001, 1004) == {}
+
+
+def test_saturated_hosts_are_named_with_the_numbers() -> None:
+    usage = {"a": HostUsage(cpu_busy=0.94), "b": HostUsage(cpu_busy=0.9), "c": HostUsage()}
+    assert saturated_hosts(usage, 0.9) == ["a: CPU 94% busy, more than 90%: the host may be what limits the throughput"]
+    assert len(saturated_hosts(usage, 0.5)) == 2
+
+
+def test_hosts_of_one_machine_are_told_once() -> None:
+    usage = {name: HostUsage(cpu_busy=0.95) for name in ("a", "b", "c", "d")}
+    shown = by_machine(usage, {"a": "boot-1", "b": "boot-2", "c": "boot-1", "d": ""})
+    assert list(shown) == ["a and 1 more on one machine", "b", "d"]
+    assert len(saturated_hosts(shown, 0.9)) == 3

@@ -1,0 +1,76 @@
+"""What is said of a run, from samples of simulated clients."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+from factories.hosts import inventory
+from factories.sample_factory import labels_of, series, steady
+
+from benchmark.measure.warm_up import WarmUp
+from benchmark.metrics.samples import Series
+from benchmark.orchestrator.evaluate import Evidence, evaluate
+from benchmark.orchestrator.supervisor import Clock
+from benchmark.plan.placement import place
+from benchmark.protocols.etcd import Etcd, EtcdClient, EtcdNode
+from benchmark.results.log_findings import LogReport
+from benchmark.results.summary import Identity, Summary
+from benchmark.testbed.facts import Facts
+
+PLAN = place(inventory(a=3), Etcd, load=200)
+HOSTS = [host.name for host in PLAN.clients]
+IDENTITY = Identity(run_id="r", protocol="etcd", commit="3.4", nodes=2, clients=2, load_tps=200.0)
+
+
+def leads(host: str, *values: float) -> Series:
+    times = np.linspace(1010.0, 1050.0, len(values))
+    return series("etcd_server_is_leader", labels_of(host, job="node"), times, values)
+
+
+def judged(*more: Series, without: str = "", **changes: object) -> Summary:
+    clients = [each for host in HOSTS if host != without for each in steady(host, rate=100.0)]
+    evidence = Evidence(
+        series=[*clients, *more],
+        start=1010.0,
+        end=1050.0,
+        scrape_interval=1.0,
+        clocks={host: Clock(0.0, 0.001) for host in HOSTS},
+        facts={host: Facts(boot_id="b") for host in HOSTS},
+        logs=LogReport(),
+        warm_up=WarmUp(seconds=5.0, method="as asked for"),
+    )
+    changed = dataclasses.replace(evidence, **changes)  # type: ignore[arg-type]
+    return evaluate(Etcd(EtcdNode(), EtcdClient()), PLAN, IDENTITY, changed)
+
+
+def test_a_run_as_it_should_be_needs_no_words() -> None:
+    summary = judged(leads(HOSTS[0], 1, 1), leads(HOSTS[1], 0, 0))
+    assert (summary.status, summary.saturated, summary.reasons, summary.warnings) == ("ok", False, [], [])
+    assert summary.leader == HOSTS[0]
+    assert summary.throughput_tps is not None
+    assert abs(summary.throughput_tps - 200) < 4
+
+
+def test_a_change_of_the_leader_is_told() -> None:
+    summary = judged(leads(HOSTS[0], 1, 0), leads(HOSTS[1], 0, 1))
+    assert summary.leader is None
+    assert summary.warnings == [f"leadership changed within the window; {HOSTS[0]}, {HOSTS[1]} led"]
+
+
+def test_a_client_without_samples_makes_the_run_invalid() -> None:
+    summary = judged(without=HOSTS[1])
+    assert summary.status == "invalid"
+    assert any(f"client {HOSTS[1]}: never sampled" in reason for reason in summary.reasons)
+
+
+def test_a_clock_that_is_off_makes_the_run_invalid() -> None:
+    summary = judged(clocks={HOSTS[0]: Clock(0.5, 0.001)})
+    assert summary.status == "invalid"
+    assert any("clock is off by +500.0 ms" in reason for reason in summary.reasons)
+
+
+def test_what_the_installation_and_the_warm_up_have_to_say_is_kept() -> None:
+    found = WarmUp(seconds=5.0, method="never steady", converged=False)
+    summary = judged(warm_up=found, warnings=["branch main moved"])
+    assert summary.warnings == ["warm-up 5.0 s, never steady", "branch main moved"]

@@ -1,0 +1,136 @@
+"""Logs are searched and compressed by the real script, and its report is read."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+from factories.hosts import inventory
+
+from benchmark.errors import InfrastructureError, UsageError
+from benchmark.orchestrator.logs import collect_command, collected, find_logs, parse_report, read_log, script
+from benchmark.protocols.process import Process
+from benchmark.results.log_findings import LIMIT, Finding, LogReport
+
+RUST = "thread 'tokio-runtime-worker' panicked at crates/dag/src/core.rs:17:5:\nindex out of bounds\n"
+GO = "panic: runtime error: invalid memory address\n\ngoroutine 1 [running]:\nmain.main()\n"
+
+
+def collect(folder: Path, logs: dict[str, str | bytes], limit: int = LIMIT) -> LogReport:
+    (folder / "run" / "logs").mkdir(parents=True)
+    for name, content in logs.items():
+        path = folder / "run" / "logs" / f"{name}.log"
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    done = subprocess.run(
+        ["bash", "-c", collect_command("run", limit)],
+        cwd=folder, input=script(), capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert done.stderr == ""
+    return parse_report({"a-0": done.stdout})
+
+
+def kept(folder: Path, name: str) -> str:
+    return read_log(folder / "run" / "collected" / f"{name}.log.gz")
+
+
+@pytest.mark.parametrize(
+    ("line", "kind"),
+    [
+        ("thread 'main' panicked at src/main.rs:3:5:", "panic"),
+        ("panic: assignment to entry in nil map", "panic"),
+        ("fatal error: all goroutines are asleep - deadlock!", "panic"),
+        ('{"level":"panic","msg":"tocommit is out of range"}', "panic"),
+        ("bash: line 1:  4711 Segmentation fault      ./server", "crash"),
+        ("[signal SIGSEGV: segmentation violation code=0x1]", "crash"),
+        ("terminate called after throwing an instance of 'std::bad_alloc'", "crash"),
+        ("java.lang.OutOfMemoryError: Java heap space", "crash"),
+        ("server: main.c:7: main: Assertion `n > 0' failed.", "crash"),
+        ("thread 'main' has overflowed its stack", "crash"),
+        ("2026-01-01T00:00:00Z ERROR dag::net: connection lost", "error"),
+        ("\x1b[2m2026-01-01T00:00:00Z\x1b[0m \x1b[31mERROR\x1b[0m \x1b[2mdag\x1b[0m: lost", "error"),
+        ('{"level":"error","ts":"2026","msg":"failed to publish"}', "error"),
+        ('{"level":"fatal","msg":"discovery failed"}', "error"),
+        ("ts=2026 level=error msg=lost", "error"),
+        ("2026/11/22 16:47:31 [error] 1249#1249: *1095 open() failed", "error"),
+        ("Traceback (most recent call last):", "error"),
+        ("error: unexpected argument", "error"),
+        ('{"level":"warn","error":"not yet"}', None),
+        ("no errors so far, 0 failed", None),
+        ("the TERROR of the sea", None),
+    ],
+)
+def test_a_line_is_of_one_kind_or_of_none(tmp_path: Path, line: str, kind: str | None) -> None:
+    report = collect(tmp_path, {"node-0": f"starting\n{line}\n"})
+    expected = {"node-0": {kind: 1}} if kind else {}
+    assert {name: {k: f.count for k, f in kinds.items()} for name, kinds in report.findings.items()} == expected
+
+
+def test_counts_are_of_all_lines_and_the_first_are_kept(tmp_path: Path) -> None:
+    errors = "".join(f"ERROR number\t{index} {'x' * 500}\n" for index in range(5000))
+    report = collect(tmp_path, {"node-0": errors + RUST, "node-1": GO, "client-0": "fine\n"})
+    assert sorted(report.findings) == ["node-0", "node-1"]
+    assert list(report.findings["node-0"]) == ["panic", "error"]
+    found = report.findings["node-0"]["error"]
+    assert found.count == 5000
+    assert [line[:14] for line in found.first] == ["ERROR number 0", "ERROR number 1", "ERROR number 2"]
+    assert {len(line) for line in found.first} == {400}
+    assert report.findings["node-1"]["panic"] == Finding(
+        count=1, first=["panic: runtime error: invalid memory address"]
+    )
+
+
+def test_panics_and_crashes_are_warned_of_errors_are_only_counted(tmp_path: Path) -> None:
+    report = collect(tmp_path, {"node-0": f"ERROR one\n{RUST}", "node-1": "ERROR two\n"})
+    assert report.warnings() == [
+        "node-0: lines of a panic in its log: 1, the first: "
+        "thread 'tokio-runtime-worker' panicked at crates/dag/src/core.rs:17:5:"
+    ]
+
+
+def test_a_log_below_the_limit_is_kept_as_it_is(tmp_path: Path) -> None:
+    report = collect(tmp_path, {"node-0": b"no text: \x00\xff\n" + b"y" * 991}, limit=1100)
+    assert report.cut == {}
+    assert kept(tmp_path, "node-0") == "no text: \x00\ufffd\n" + "y" * 991
+
+
+def test_of_a_larger_log_beginning_and_end_are_kept_and_that_is_said(tmp_path: Path) -> None:
+    text = "".join(f"line {index:06d}\n" for index in range(1000)) + RUST
+    report = collect(tmp_path, {"node-0": text}, limit=600)
+    assert report.cut == {"node-0": len(text)}
+    assert report.findings["node-0"]["panic"].count == 1  # what is left out was searched, too
+    assert kept(tmp_path, "node-0") == (
+        text[:300] + f"\n[{len(text) - 600} of {len(text)} bytes are left out here, the limit is 600]\n" + text[-300:]
+    )
+    assert f"node-0: its log has {len(text)} bytes, of which the first and the last" in report.warnings()[-1]
+
+
+def test_what_a_second_collection_finds_is_not_mixed_with_the_first(tmp_path: Path) -> None:
+    collect(tmp_path, {"node-0": "first\n"})
+    (tmp_path / "run/logs/node-0.log").rename(tmp_path / "run/logs/node-1.log")
+    subprocess.run(["bash", "-c", collect_command("run")], cwd=tmp_path, input=script(), text=True, check=True)
+    assert [path.name for path in (tmp_path / "run/collected").iterdir()] == ["node-1.log.gz"]
+
+
+def test_files_are_fetched_from_the_host_of_each_process() -> None:
+    first, second = inventory(a=2).hosts
+    processes = [Process("node-0", "node", first, ()), Process("client-0", "client", first, ())]
+    assert collected([*processes, Process("node-1", "node", second, ())], "w/run") == {
+        "a-0": ["w/run/collected/node-0.log.gz", "w/run/collected/client-0.log.gz"],
+        "a-1": ["w/run/collected/node-1.log.gz"],
+    }
+
+
+def test_an_answer_that_is_none_is_an_error() -> None:
+    with pytest.raises(InfrastructureError, match="a-0: the search of its logs printed 'gzip: stdin'"):
+        parse_report({"a-0": "gzip: stdin\n"})
+
+
+def test_logs_are_found_by_process(tmp_path: Path) -> None:
+    for name in ("a-0/node-0", "a-0/client-0", "b-0/node-1"):
+        (tmp_path / f"{name}.log.gz").parent.mkdir(exist_ok=True)
+        (tmp_path / f"{name}.log.gz").touch()
+    assert [path.parent.name for path in find_logs(tmp_path, "node-1")] == ["b-0"]
+    assert len(find_logs(tmp_path, None)) == 3
+    with pytest.raises(UsageError, match=r"no logs of node-7 in .*; there are: client-0, node-0, node-1"):
+        find_logs(tmp_path, "node-7")

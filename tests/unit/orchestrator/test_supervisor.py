@@ -1,0 +1,270 @@
+"""The real supervisor script, spoken to as on a host: through pipes instead of SSH."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import pytest
+from factories.hosts import inventory
+from fakes.sshd import free_port
+
+from benchmark.errors import HostError, SystemFailure
+from benchmark.inventory import Host
+from benchmark.orchestrator import supervisor as supervision
+from benchmark.orchestrator.supervisor import Supervision
+from benchmark.protocols.process import Process
+from benchmark.testbed import facts as probe
+
+HOST, OTHER = inventory(a=2).hosts
+DEADLINE_S = 10.0
+
+
+class Pipe:
+    """A session whose remote command runs on this machine."""
+
+    def __init__(self, command: str, folder: Path) -> None:
+        self.process = subprocess.Popen(
+            ["bash", "-c", command], cwd=folder, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True
+        )
+        assert self.process.stdout is not None
+        os.set_blocking(self.process.stdout.fileno(), False)
+        self._rest = b""
+
+    def send(self, text: str) -> None:
+        assert self.process.stdin is not None
+        self.process.stdin.write(text.encode())
+        self.process.stdin.flush()
+
+    def read_lines(self) -> list[str]:
+        assert self.process.stdout is not None
+        *lines, self._rest = (self._rest + (self.process.stdout.read() or b"")).split(b"\n")
+        return [line.decode() for line in lines]
+
+    @property
+    def ended(self) -> bool:
+        return self.process.poll() is not None
+
+    def close(self) -> None:
+        assert self.process.stdin is not None
+        with suppress(BrokenPipeError):  # what one that had ended was still told
+            self.process.stdin.close()
+
+
+def process(name: str, script: str, *, ready: str = "", grace: int = 1, host: Host = HOST) -> Process:
+    return Process(name=name, job="node", host=host, argv=("bash", "-c", script), ready=ready, grace=grace)
+
+
+@contextmanager
+def supervised(folder: Path, processes: Sequence[Process]) -> Iterator[Supervision]:
+    sessions = {}
+    for host in {each.host.name for each in processes}:
+        (folder / host).mkdir(exist_ok=True)
+        for path, content in supervision.files([p for p in processes if p.host.name == host], "w").items():
+            target = folder / host / path
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(content)
+        sessions[host] = Pipe(supervision.command("w"), folder / host)
+    found = Supervision(sessions, processes)
+    try:
+        yield found
+    finally:
+        found.stop(DEADLINE_S)
+        for session in sessions.values():
+            session.process.wait(DEADLINE_S)
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    end = time.monotonic() + DEADLINE_S
+    while not condition():
+        assert time.monotonic() < end, "condition not met in time"
+        time.sleep(0.01)
+
+
+def run_folder(tmp_path: Path, name: str) -> Path:
+    return tmp_path / HOST.name / "w" / "run" / name
+
+
+def test_processes_of_several_hosts_start_at_one_moment(tmp_path: Path) -> None:
+    processes = [process(f"node-{i}", "exec sleep 60", host=host) for i, host in enumerate((HOST, HOST, OTHER))]
+    with supervised(tmp_path, processes) as found:
+        clocks = found.measure_clocks(DEADLINE_S)
+        assert all(abs(clock.offset_s) <= clock.error_s + 0.001 for clock in clocks.values())
+        at = time.time() + 0.3
+        found.start(processes, at)
+        found.wait_ready(processes, DEADLINE_S)
+        assert all((life.started or 0) >= at - 0.001 for life in found.lives.values())
+        assert found.skew(processes) < 0.2
+
+
+def test_readiness_is_what_the_process_shows(tmp_path: Path) -> None:
+    node = process("node-0", "echo starting; read -r line; echo heard $line; exec sleep 60", ready="log ^heard now$")
+    with supervised(tmp_path, [node]) as found:
+        found.start([node], time.time())
+        wait_for(lambda: (found.check(), found.lives["node-0"].started)[1] is not None)
+        assert found.lives["node-0"].ready is None
+        found.tell([node], lambda _: "now")
+        found.wait_ready([node], DEADLINE_S)
+
+
+def test_http_readiness_needs_a_good_answer(tmp_path: Path) -> None:
+    server = (
+        "import http.server, sys\n"
+        "class H(http.server.BaseHTTPRequestHandler):\n"
+        "    count = 0\n"
+        "    def do_GET(self):\n"
+        "        H.count += 1\n"
+        "        self.send_response(503 if H.count < 3 else 200); self.end_headers()\n"
+        "server = http.server.HTTPServer(('127.0.0.1', PORT), H); server.serve_forever()\n"
+    )
+    import socket
+
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    node = Process(
+        name="node-0", job="node", host=HOST, argv=("python3", "-c", server.replace("PORT", str(port))),
+        ready=f"http {port} /health", grace=0,
+    )  # fmt: skip
+    with supervised(tmp_path, [node]) as found:
+        found.start([node], time.time())
+        found.wait_ready([node], DEADLINE_S)
+    log = run_folder(tmp_path, "logs").joinpath("node-0.log").read_text()
+    assert log.count("503") == 2
+    assert '" 200 ' in log
+
+
+def test_metric_readiness_needs_the_metric_itself(tmp_path: Path) -> None:
+    script = (
+        "import http.server as h, pathlib\n"
+        "class H(h.BaseHTTPRequestHandler):\n"
+        "    def do_GET(self):\n"
+        "        more = b'height{a=\"1\"} 1\\n' if pathlib.Path('more').exists() else b''\n"
+        "        self.send_response(200); self.end_headers()\n"
+        "        self.wfile.write(b'# HELP height\\nheights 2\\n' + more)\n"
+        "h.HTTPServer(('127.0.0.1', PORT), H).serve_forever()\n"
+    )
+    port = free_port()
+    script = script.replace("PORT", str(port))
+    one = Process("a", "node", HOST, ("python3", "-c", script), ready=f"metric {port} /metrics height", grace=0)
+    with supervised(tmp_path, [one]) as found:
+        found.start([one], time.time())
+        with pytest.raises(SystemFailure, match="not ready"):
+            found.wait_ready([one], 0.5)
+        run_folder(tmp_path, "a").joinpath("more").touch()
+        found.wait_ready([one], DEADLINE_S)
+
+
+def prepared(tmp_path: Path, script: str) -> tuple[subprocess.CompletedProcess[str], Path]:
+    one = Process("a", "node", HOST, ("cat", "key"), prepare=("bash", "-c", script), environment={"SEED": "7"})
+    for path, content in supervision.files([one], "w").items():
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_bytes(content)
+    command = supervision.prepare_command([one], "w")
+    assert command
+    done = subprocess.run(["bash", "-c", command], cwd=tmp_path, capture_output=True, text=True, check=False)
+    return done, tmp_path / "w" / "run"
+
+
+def test_what_goes_before_a_process_runs_in_its_folder_and_with_its_environment(tmp_path: Path) -> None:
+    done, run = prepared(tmp_path, "echo making; echo $SEED >key")
+    assert (done.returncode, done.stdout) == (0, "")
+    assert (run / "a/key").read_text() == "7\n"
+    assert (run / "logs/a.log").read_text() == "making\n"
+    assert supervision.prepare_command([process("b", "true")], "w") is None
+
+
+def test_a_failed_preparation_is_named_with_its_last_lines(tmp_path: Path) -> None:
+    done, _ = prepared(tmp_path, "echo no entropy >&2; exit 3")
+    assert (done.returncode, done.stdout) == (1, "a\nno entropy\n")
+
+
+def test_a_process_that_ends_is_named_with_its_exit_code(tmp_path: Path) -> None:
+    node = process("node-0", "exit 7")
+    with supervised(tmp_path, [node]) as found:
+        found.start([node], time.time())
+        wait_for(lambda: ended(found))
+        with pytest.raises(SystemFailure, match="node-0 on a-0 ended with exit code 7") as error:
+            found.check()
+        assert error.value.process == "node-0"
+
+
+def test_one_that_never_becomes_ready_is_named(tmp_path: Path) -> None:
+    node = process("node-0", "exec sleep 60", ready="log never")
+    with supervised(tmp_path, [node]) as found:
+        found.start([node], time.time())
+        with pytest.raises(SystemFailure, match=r"1 of 1 processes not ready after 0.3 s: node-0"):
+            found.wait_ready([node], 0.3)
+
+
+def test_stop_ends_the_whole_group_also_what_ignores_sigterm(tmp_path: Path) -> None:
+    node = process("node-0", "trap '' TERM; sleep 61 & echo $! >child; while :; do sleep 1; done")
+    with supervised(tmp_path, [node]) as found:
+        found.start([node], time.time())
+        child = run_folder(tmp_path, "node-0") / "child"
+        wait_for(lambda: child.exists() and child.read_text().strip() != "")
+        assert found.stop(DEADLINE_S) == []
+        wait_for(lambda: not alive(int(child.read_text())))
+
+
+def test_all_ends_when_the_operators_side_is_gone(tmp_path: Path) -> None:
+    node = process("node-0", "echo $$ >own; exec sleep 62", grace=0)
+    with supervised(tmp_path, [node]) as found:
+        found.start([node], time.time())
+        own = run_folder(tmp_path, "node-0") / "own"
+        wait_for(lambda: own.exists() and own.read_text().strip() != "")
+        found.sessions[HOST.name].close()
+        wait_for(lambda: not alive(int(own.read_text())))
+        wait_for(lambda: found.sessions[HOST.name].ended)
+
+
+def test_a_lost_supervisor_is_named_and_the_next_run_ends_what_it_left(tmp_path: Path) -> None:
+    node = process("node-0", "echo $$ >own; exec sleep 64", grace=0)
+    with supervised(tmp_path, [node]) as found:
+        found.start([node], time.time())
+        own = run_folder(tmp_path, "node-0") / "own"
+        wait_for(lambda: own.exists() and own.read_text().strip() != "")
+        session = found.sessions[HOST.name]
+        assert isinstance(session, Pipe)
+        pid = int(own.read_text())
+        os.killpg(session.process.pid, signal.SIGKILL)
+        wait_for(lambda: session.ended)
+        with pytest.raises(HostError, match=r"lost the connection to hosts during the run:\n  a-0"):
+            found.check()
+        command = ["bash", "-c", probe.command("w", clean=True)]
+        done = subprocess.run(
+            command, input=probe.script(), cwd=tmp_path / HOST.name, capture_output=True, text=True, check=True
+        )
+        assert probe.parse(done.stdout).left_over == 1
+        assert not alive(pid)
+
+
+def test_sigterm_to_the_supervisor_ends_its_processes(tmp_path: Path) -> None:
+    node = process("node-0", "echo $$ >own; exec sleep 63", grace=0)
+    with supervised(tmp_path, [node]) as found:
+        found.start([node], time.time())
+        own = run_folder(tmp_path, "node-0") / "own"
+        wait_for(lambda: own.exists() and own.read_text().strip() != "")
+        session = found.sessions[HOST.name]
+        assert isinstance(session, Pipe)
+        session.process.send_signal(signal.SIGTERM)
+        wait_for(lambda: not alive(int(own.read_text())))
+
+
+def alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def ended(found: Supervision) -> bool:
+    try:
+        found.check()
+    except SystemFailure:
+        return True
+    return False

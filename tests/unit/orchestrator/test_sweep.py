@@ -1,0 +1,164 @@
+"""Which failures are repeated, which end a sweep, and what --resume leaves alone; the runs themselves are scripted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+from factories.result_factory import TESTBED, store_run, summary
+
+from benchmark.errors import HostError, InfrastructureError, Interrupted, LockedError, SystemFailure, UsageError
+from benchmark.orchestrator import sweep as module
+from benchmark.orchestrator.sweep import run_sweep
+from benchmark.results.events import Event, Events
+from benchmark.results.sweep import SweepFolder, new_journal, slots
+
+DOWN = HostError("lost hosts:", {"a-1": "no route"})
+
+
+class ScriptedBench:
+    """Runs that end as scripted: a load measured, or an error; `None` is a failure before there is a run."""
+
+    script: Sequence[BaseException | None] = ()
+    results: Path
+    commit = "c1"
+    announced = 0
+
+    def __init__(self, testbed: object, observer: Callable[[Event], None], began: float) -> None:
+        self.events = Events(observer)
+        self.closed = 0
+
+    def __enter__(self) -> ScriptedBench:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def announce(self, request: object, runs: int) -> None:
+        type(self).announced = runs
+
+    def ready(self, request: object) -> Any:
+        return SimpleNamespace(commit=self.commit)
+
+    def close(self) -> None:
+        self.closed += 1
+
+    def run(self, request: object, load: int, begin: Callable[[str], None]) -> Any:
+        name = f"r{len(list(self.results.glob('t/r*')))}"
+        begin(name)
+        error, *rest = type(self).script or [None]
+        type(self).script = rest
+        if error:
+            raise error
+        found = summary(name, float(load))
+        store_run(self.results, found)
+        return found
+
+
+@pytest.fixture
+def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> type[ScriptedBench]:
+    ScriptedBench.script, ScriptedBench.results, ScriptedBench.commit = (), tmp_path, "c1"
+    monkeypatch.setattr(module, "Bench", ScriptedBench)
+    return ScriptedBench
+
+
+def begin(results: Path, loads: Sequence[int] = (100, 200), repeat: int = 2) -> SweepFolder:
+    plan = slots(("",), loads, repeat, None)
+    return SweepFolder.create(results, new_journal(TESTBED, {"": {}}, {}, plan, None))
+
+
+def go(folder: SweepFolder, retries: int = 2) -> list[str]:
+    told: list[str] = []
+    run_sweep(
+        cast(Any, None), {"": cast(Any, object())}, folder, lambda event: told.append(str(event.data)), 0.0, retries
+    )
+    return told
+
+
+def outcomes(folder: SweepFolder) -> list[list[tuple[str, str | None]]]:
+    stored = SweepFolder.read(folder.path).journal.slots
+    return [[(attempt.outcome, attempt.failure) for attempt in slot.attempts] for slot in stored]
+
+
+def test_all_runs_are_done_in_order(bench: type[ScriptedBench], tmp_path: Path) -> None:
+    folder = begin(tmp_path)
+    told = go(folder)
+    assert outcomes(folder) == [[("ok", None)]] * 4
+    assert [each.load_tps for each in folder.summaries()] == [100, 200, 100, 200]
+    assert any("run 3 of 4: 100 tx/s, repeat 2" in text for text in told)
+    assert folder.journal.commits == {"": "c1"}
+
+
+def test_only_failures_of_the_infrastructure_are_repeated_and_visibly(
+    bench: type[ScriptedBench], tmp_path: Path
+) -> None:
+    bench.script = [DOWN, DOWN, None, SystemFailure("node-0 ended")]
+    folder = begin(tmp_path)
+    told = go(folder)
+    down = ("failed", "infrastructure")
+    assert outcomes(folder) == [[down, down, ("ok", None)], [("failed", "system")], [("ok", None)], [("ok", None)]]
+    assert sum("the infrastructure failed, repeating it" in text for text in told) == 2
+    assert sum("the system failed" in text for text in told) == 1
+
+
+def test_infrastructure_that_stays_down_ends_the_sweep_and_resume_goes_on(
+    bench: type[ScriptedBench], tmp_path: Path
+) -> None:
+    bench.script = [None, DOWN, DOWN]
+    folder = begin(tmp_path)
+    with pytest.raises(InfrastructureError, match=rf"failed 2 times, .*--resume {folder.journal.sweep_id}"):
+        go(folder, retries=1)
+    go(SweepFolder.read(folder.path))
+    down = ("failed", "infrastructure")
+    assert outcomes(folder) == [[("ok", None)], [down, down, ("ok", None)], [("ok", None)], [("ok", None)]]
+
+
+@pytest.mark.parametrize("error", [Interrupted("Ctrl-C"), KeyboardInterrupt(), ZeroDivisionError()])
+def test_other_errors_end_it_at_once(bench: type[ScriptedBench], tmp_path: Path, error: BaseException) -> None:
+    bench.script = [None, error]
+    folder = begin(tmp_path)
+    with pytest.raises(type(error)):
+        go(folder)
+    assert [len(tried) for tried in outcomes(folder)] == [1, 1, 0, 0]
+
+
+def test_a_testbed_that_is_taken_is_no_failed_run(
+    bench: type[ScriptedBench], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = begin(tmp_path)
+
+    def taken(self: ScriptedBench, request: object) -> Any:
+        raise LockedError("testbed t is held")
+
+    monkeypatch.setattr(bench, "ready", taken)
+    with pytest.raises(LockedError):
+        go(folder)
+    assert outcomes(folder) == [[], [], [], []]
+
+
+def test_what_is_done_is_never_done_again(bench: type[ScriptedBench], tmp_path: Path) -> None:
+    bench.script = [None, SystemFailure("died"), Interrupted("Ctrl-C")]
+    folder = begin(tmp_path)
+    with pytest.raises(Interrupted):
+        go(folder)
+    before = outcomes(folder)
+    go(SweepFolder.read(folder.path))
+    assert bench.announced == 2
+    after = outcomes(folder)
+    assert after[:2] == before[:2]
+    assert after[2] == [("interrupted", None), ("ok", None)]
+    go(SweepFolder.read(folder.path))
+    assert outcomes(folder) == after
+
+
+def test_a_commit_that_moved_is_refused(bench: type[ScriptedBench], tmp_path: Path) -> None:
+    bench.script = [None, Interrupted("Ctrl-C")]
+    folder = begin(tmp_path)
+    with pytest.raises(Interrupted):
+        go(folder)
+    bench.commit = "c2"
+    with pytest.raises(UsageError, match="so far are of commit c1, now it is c2"):
+        go(SweepFolder.read(folder.path))

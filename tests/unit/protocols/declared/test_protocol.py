@@ -1,0 +1,233 @@
+"""Systems described in YAML, as data; what is wrong with a description is pointed at."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from factories.hosts import inventory
+from paths import ROOT
+
+from benchmark.errors import SettingsError, UsageError
+from benchmark.metrics.names import Metrics
+from benchmark.plan.placement import endpoints, place
+from benchmark.protocols.base import Protocol
+from benchmark.protocols.parameters import make_protocol
+from benchmark.protocols.registry import find_protocol
+from benchmark.settings import Settings
+
+EXAMPLES = sorted((ROOT / "assets" / "declared").glob("*.yaml"))
+FULL = """\
+name: store
+summary: a store
+packages: [store-server]
+build:
+  command: make
+  outputs: [bin/store]
+minimum_nodes: 3
+most_nodes: 5
+tolerated_faults: minority
+leader_metric: store_leads
+node_parameters: {fsync: true, level: 3}
+client_parameters: {size: 64}
+node:
+  ports: {peer: 7000, http: 7001}
+  environment: {LEVEL: "{{ parameters.level }}"}
+  files:
+    peers: |
+      {% for each in nodes %}
+      {{ each.name }} {{ each.address }}:{{ each.ports.peer }}
+      {% endfor %}
+  prepare: [store, init, --id, "{{ node.index }}"]
+  command: [store, --fsync, "{{ parameters.fsync | lower }}", --port, "{{ ports.http }}", 8]
+  ready: metric {{ ports.http }} /metrics store_ready
+  metrics: "{{ ports.http }}/stats"
+  grace: 0
+client:
+  ports: {metrics: 9000}
+  command: bench --rate {{ load }} --to {{ nearest.address }}:{{ nearest.ports.http }} --size {{ parameters.size }}
+  ready: log ^ready
+  metrics: "{{ ports.metrics }}"
+metrics: {latency: op_seconds, throughput: ops_total}
+"""
+
+
+def described(folder: Path, text: str) -> type[Protocol]:
+    path = folder / "system.yaml"
+    path.write_text(text)
+    return find_protocol(str(path))
+
+
+def made(protocol: type[Protocol], **parameters: Any) -> Protocol:
+    return make_protocol(protocol, Settings(regions=("a",), **parameters))
+
+
+def test_a_description_is_a_protocol(tmp_path: Path) -> None:
+    store = described(tmp_path, FULL)
+    assert (store.name, store.summary, store.packages) == ("store", "a store", ("store-server",))
+    assert (store.minimum_nodes, store.most_nodes, store.leader_metric) == (3, 5, "store_leads")
+    assert store.metrics == Metrics("op_seconds", None, "client", "one", "ops_total")
+    assert (store.load_from, store.profiles) == ("client", False)
+    assert store.build
+    assert (store.build.command, store.build.outputs) == ("make", ("bin/store",))
+    assert [made(store).tolerated_faults(nodes) for nodes in (3, 4, 5)] == [1, 1, 2]
+
+
+def test_nodes_are_what_the_templates_say(tmp_path: Path) -> None:
+    store = made(described(tmp_path, FULL), node_parameters={"fsync": False})
+    plan = place(inventory(a=3, b=3), type(store), 100, committee=3)
+    second = store.nodes(plan)[1]
+    assert second.argv == ("store", "--fsync", "false", "--port", "7001", "8")
+    assert second.prepare == ("store", "init", "--id", "1")
+    assert second.environment == {"LEVEL": "3"}
+    addresses = [host.address for host in plan.nodes]
+    assert second.files["peers"] == "".join(f"node-{i} {address}:7000\n" for i, address in enumerate(addresses))
+    assert (second.ready, second.ports, second.grace) == ("metric 7001 /metrics store_ready", (7000, 7001), 0)
+    assert (second.metrics_port, second.metrics_path) == (7001, "/stats")
+
+
+def test_clients_of_its_own_get_their_share_and_their_node(tmp_path: Path) -> None:
+    store = made(described(tmp_path, FULL), client_parameters={"size": 9})
+    plan = place(inventory(a=4, b=3), type(store), 101, committee=3, dedicated_clients=2)
+    clients = store.clients(plan)
+    scripts = [client.argv[-1] for client in clients]
+    assert [re.search(r"--rate (\d+)", script)[1] for script in scripts] == ["51", "50"]  # type: ignore[index]
+    regions = {host.address: host.region for host in plan.nodes}
+    for client, script in zip(clients, scripts, strict=True):
+        address = re.search(r"--to ([\d.]+):7001 --size 9$", script)
+        assert address
+        assert regions[address[1]] == client.host.region
+    assert clients[0].argv[:-1] == ("bash", "-euo", "pipefail", "-c")
+    assert [(each.job, each.port) for each in endpoints(clients)] == [("client", 9000)] * 2
+
+
+def test_nodes_that_make_the_load_have_their_share_in_steps(tmp_path: Path) -> None:
+    text = """\
+name: self
+load_step: 10
+node:
+  command: [run, "{{ load }}", "{{ total_load }}"]
+  metrics: "8000"
+metrics: {from: node, counted_by: every, squared: latency_squared_s}
+"""
+    protocol = described(tmp_path, text)
+    plan = place(inventory(a=4), protocol, 204, committee=3)
+    assert [node.argv[1:] for node in made(protocol).nodes(plan)] == [("70", "200"), ("70", "200"), ("60", "200")]
+    assert made(protocol).clients(plan) == ()
+    assert protocol.metrics == Metrics(job="node", counted_by="every")
+
+
+def test_the_projects_generator_sends_what_is_described(tmp_path: Path) -> None:
+    text = """\
+name: http
+client_parameters: {keys: 50}
+node: {ports: {web: 80}, command: serve}
+load:
+  method: PUT
+  url: http://{{ nodes[0].address }}:{{ ports.web }}/x
+  headers: {Accept: "{{ client.region }}"}
+  body: '{{ key(parameters.keys, base64=true) }}={{ value(8) }} {{ sequence() }}'
+  workload: put
+"""
+    http = made(described(tmp_path, text), client_parameters={"keys": 7, "timeout": "3s"})
+    plan = place(inventory(a=2, b=1), type(http), 10)
+    configs = [json.loads(client.files["config.json"]) for client in http.clients(plan)]
+    assert [config["rate"] for config in configs] == [5, 5]
+    assert configs[1]["requests"] == {
+        "method": "PUT",
+        "url": f"http://{plan.nodes[0].address}:80/x",
+        "headers": {"Accept": "b"},
+        "body": "{{key:7:base64}}={{value:8}} {{sequence}}",
+    }
+    assert (configs[0]["timeout_s"], configs[0]["workload"]) == (3.0, "put")
+    assert type(http).profiles
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "at", "message"),
+    [
+        ("tolerated_faults: minority", "tolerated_fault: minority", "minority", "did you mean 'tolerated_faults'"),
+        ("tolerated_faults: minority", "tolerated_faults: most", "most", "found 'most'"),
+        ("  grace: 0", "  grace: -1", "-1", "node.grace: Input should be greater than or equal to 0, found -1"),
+        ("{peer: 7000, http: 7001}", "{peer: 70000, http: 7001}", "70000,", "found 70000"),
+        ("  command: [store", "  cmd: [store", "ports:", "node.command is missing"),
+        ("    peers: |", "    ../peers: |", "|", "String should match pattern"),
+        ("each.ports.peer }}", "each.ports.pear }}", "pear", "no attribute 'pear'"),
+        (
+            "{{ ports.http }} /metrics",
+            "{{ port.http }} /metrics",
+            "port.http }} /m",
+            "'port' is unknown; known are: clients",
+        ),
+        ("ready: metric", "ready: metrics", "metrics {{", "found 'metrics 7001 /metrics store_ready', expected tcp"),
+        ('"{{ ports.http }}/stats"', "stats", "stats", "found 'stats', expected PORT or PORT/PATH"),
+        ("--rate {{ load }}", "--rate {{ lode }}", "lode", "'lode' is unknown"),
+        ("latency: op_seconds", "latency: op seconds", "op seconds", "String should match pattern"),
+    ],
+)
+def test_every_fault_is_told_with_line_and_column(tmp_path: Path, old: str, new: str, at: str, message: str) -> None:
+    assert FULL.count(old) == 1
+    text = FULL.replace(old, new)
+    with pytest.raises(SettingsError) as error:
+        made(described(tmp_path, text))
+    found = re.search(r"system\.yaml, line (\d+), column (\d+): ", str(error.value))
+    assert found, str(error.value)
+    assert text.splitlines()[int(found[1]) - 1][int(found[2]) - 1 :].startswith(at), str(error.value)
+    assert message in str(error.value)
+
+
+def test_all_faults_of_the_fields_are_told_at_once(tmp_path: Path) -> None:
+    text = FULL.replace("minimum_nodes: 3", "minimum_nodes: 0").replace("  grace: 0", "  grease: 0")
+    with pytest.raises(SettingsError) as error:
+        described(tmp_path, text)
+    assert [line.split(": ")[1] for line in str(error.value).splitlines()] == [
+        "minimum_nodes", "unknown field 'node.grease'; did you mean 'grace'?"
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("name: a\nnode: {command: run}\n", "nothing makes load"),
+        ("name: a\nnode: {command: run}\nmetrics: {from: node}\n", "`node.metrics` does not say where"),
+        ("name: a\nnode: {command: run}\nclient: {command: run}\n", "`client.metrics` does not say where"),
+        ("name: a\nnode: {command: run}\nload: {url: x}\nmetrics: {latency: y}\n", "`metrics` beside `load`"),
+        ("name: a\nnode: {command: run}\nload: {url: x}\nclient: {command: y}\n", "both `load` and `client`"),
+    ],
+)
+def test_descriptions_that_measure_nothing_are_refused(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(SettingsError, match=message):
+        described(tmp_path, text)
+
+
+def test_parameters_have_the_types_of_their_defaults(tmp_path: Path) -> None:
+    store = described(tmp_path, FULL)
+    with pytest.raises(SettingsError, match=r"node_parameters: level: Input should be a valid integer.*found 'high'"):
+        made(store, node_parameters={"level": "high"})
+    with pytest.raises(SettingsError, match=r"unknown parameter 'sise'; did you mean 'size'"):
+        made(store, client_parameters={"sise": 1})
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+def test_the_examples_are_whole(path: Path) -> None:
+    protocol = find_protocol(str(path))
+    plan = place(inventory(a=3, b=3), protocol, 100, committee=3)
+    processes = [*made(protocol).nodes(plan), *made(protocol).clients(plan)]
+    assert [process.name for process in processes] == [f"{job}-{i}" for job in ("node", "client") for i in range(3)]
+    assert len(path.read_text().splitlines()) < 40
+
+
+def test_the_system_in_the_docs_is_one(tmp_path: Path) -> None:
+    found = re.search(r"```yaml\n(.*?)```", (ROOT / "docs" / "protocols.md").read_text(), re.DOTALL)
+    assert found
+    assert len(found[1].splitlines()) < 40
+    web = made(described(tmp_path, found[1]))
+    assert web.nodes(place(inventory(a=2), type(web), 10))[0].ready == "http 8000 /file"
+
+
+def test_a_missing_file_is_a_usage_error() -> None:
+    with pytest.raises(UsageError, match=r"cannot read nowhere\.yaml"):
+        find_protocol("nowhere.yaml")

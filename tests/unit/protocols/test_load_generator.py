@@ -1,0 +1,98 @@
+"""The offered load is split without loss, and the generator's configuration says what was asked for."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from factories.hosts import inventory
+from hypothesis import given
+from hypothesis import strategies as st
+
+from benchmark.host_scripts import build_load_generator
+from benchmark.host_scripts.load_generator.schedule import Schedule
+from benchmark.plan.load_shape import load_profile
+from benchmark.protocols.load_generator import HttpRequest, LoadGenerator, generators, split
+from benchmark.protocols.process import Pieces, Plan
+
+GET = HttpRequest("GET", "http://198.18.0.2:80/")
+
+
+@given(load=st.integers(1, 10**6), parts=st.integers(1, 300))
+def test_parts_sum_exactly_and_differ_by_at_most_one(load: int, parts: int) -> None:
+    shares = split(load, parts)
+    assert len(shares) == parts
+    assert sum(shares) == load
+    assert max(shares) - min(shares) <= 1
+
+
+@given(load=st.integers(1, 10**6), parts=st.integers(1, 300), step=st.integers(1, 50))
+def test_steps_are_kept_and_the_sum_is_the_nearest_possible(load: int, parts: int, step: int) -> None:
+    shares = split(load, parts, step)
+    assert {share % step for share in shares} == {0}
+    assert max(shares) - min(shares) <= step
+    assert abs(sum(shares) - load) <= step / 2 or sum(shares) == step
+
+
+def plan(*shares: int, profile: Pieces = ()) -> Plan:
+    hosts = inventory(a=len(shares)).hosts
+    return Plan(hosts, hosts, sum(shares), shares, profile=profile)
+
+
+def configs(plan: Plan, request: HttpRequest = GET, parameters: LoadGenerator = LoadGenerator()) -> list[Any]:  # noqa: B008 (frozen)
+    made = generators(plan, "put", [request] * len(plan.clients), parameters)
+    return [json.loads(process.files["config.json"]) for process in made]
+
+
+def test_the_clients_of_a_run_interleave() -> None:
+    assert [(each["rate"], each["offset_s"]) for each in configs(plan(2, 1, 1))] == [(2, 0), (1, 0.25), (1, 0.5)]
+
+
+def test_a_generator_is_configured_as_asked() -> None:
+    request = HttpRequest("POST", "http://198.18.0.2:80/x", {"A": "b"}, "{{sequence}}")
+    parameters = LoadGenerator(timeout=timedelta(seconds=3), max_connections=7)
+    (config,) = configs(plan(17), request, parameters)
+    assert (config["rate"], config["timeout_s"], config["max_connections"]) == (17, 3.0, 7)
+    assert config["requests"] == {
+        "method": "POST", "url": "http://198.18.0.2:80/x", "headers": {"A": "b"}, "body": "{{sequence}}"
+    }  # fmt: skip
+    (process,) = generators(plan(17), "put", [request], parameters)
+    assert (process.job, process.name, process.host.name) == ("client", "client-0", "a-0")
+    assert process.ready.startswith(f"http {process.metrics_port} ")
+    assert process.files["load_generator.pyz"] == build_load_generator()
+    assert "load_generator.pyz" in process.argv
+
+
+def test_generators_have_seeds_of_their_own() -> None:
+    assert len({each["seed"] for each in configs(plan(1, 1, 1))}) == 3
+
+
+@pytest.mark.parametrize("text", ["ramp", "ramp:0", "steps:3"])
+def test_a_profile_is_split_exactly_and_its_requests_interleave(text: str) -> None:
+    """The schedules of all clients, as the generator itself makes them, are those of the whole load in turn."""
+    shares = (4, 3, 3)
+    pieces = load_profile(text, warm_up_s=2, duration_s=6)
+    made = configs(plan(*shares, profile=pieces))
+    for number, (start, low, high) in enumerate(pieces):
+        assert [each["profile"][number][0] for each in made] == [start] * 3
+        assert sum(each["profile"][number][1] for each in made) == pytest.approx(10 * low)
+        assert sum(each["profile"][number][2] for each in made) == pytest.approx(10 * high)
+    schedules = [Schedule([tuple(piece) for piece in each["profile"]], each["offset_s"]) for each in made]
+    whole = Schedule([(start, 10 * low, 10 * high) for start, low, high in pieces], 0.0)
+    expected = [whole.due(n) for n in range(60)]
+    due = sorted(schedule.due(n) for schedule in schedules for n in range(60))[:60]
+    # Unequal shares cannot interleave perfectly; at any time each client is less than one request off.
+    assert all(sum(one <= at for one in due) - sum(one <= at for one in expected) <= 3 for at in expected)
+
+
+def test_clients_of_equal_shares_interleave_exactly_under_a_profile() -> None:
+    pieces = load_profile("ramp", warm_up_s=2, duration_s=6)
+    schedules = [
+        Schedule([tuple(piece) for piece in each["profile"]], each["offset_s"])
+        for each in configs(plan(5, 5, profile=pieces))
+    ]
+    whole = Schedule([(start, 10 * low, 10 * high) for start, low, high in pieces], 0.0)
+    due = sorted(schedule.due(n) for schedule in schedules for n in range(30))
+    assert due == pytest.approx([whole.due(n) for n in range(60)])

@@ -1,0 +1,232 @@
+"""Opening connections: pinned host keys, the operator's key, and what is worth trying again."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from fakes.sshd import USER, Sshd, free_port, make_key
+from paramiko import AUTH_FAILED, PKey, ServerInterface, Transport
+
+from benchmark.errors import UsageError
+from benchmark.inventory import Host
+from benchmark.remote.connection import ConnectError, connect, disconnect, load_key
+
+
+def refusal(host: Host, key: Path, user: str = USER, timeout: float = 5.0) -> ConnectError:
+    """The error that connecting ends with."""
+    with pytest.raises(ConnectError) as caught:
+        connect(host, user, load_key(key), timeout)
+    return caught.value
+
+
+@contextmanager
+def silent_port(greeting: bytes | None) -> Iterator[int]:
+    """A port that accepts connections, says `greeting` and hangs up, or says nothing at all."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.settimeout(10)
+        if greeting is None:
+            yield listener.getsockname()[1]
+            return
+
+        def serve() -> None:
+            peer, _ = listener.accept()
+            with peer:
+                peer.sendall(greeting)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        yield listener.getsockname()[1]
+        thread.join()
+
+
+@pytest.mark.parametrize("kind", ["ed25519", "ecdsa", "rsa"])
+def test_every_kind_of_host_key_can_be_pinned(kind: str) -> None:
+    with Sshd(kind) as server:
+        connection = connect(server.host(), USER, load_key(server.user_key), 10)
+        assert connection.is_connected
+        disconnect(connection)
+        assert not connection.is_connected
+
+
+@pytest.mark.parametrize(
+    ("provider", "advice"),
+    [("aws", "`pulumi refresh` and `pulumi up` read its new key"), ("machines", "write its new key into the settings")],
+)
+def test_another_host_key_is_refused_before_logging_in(
+    server: Sshd, tmp_path: Path, provider: str, advice: str
+) -> None:
+    pinned = make_key(tmp_path / "other")
+    error = refusal(server.host(host_key=pinned).model_copy(update={"provider": provider}), server.user_key)
+    assert not error.temporary
+    assert f"found the host key {server.host_key}" in str(error)
+    assert f"the inventory pins {pinned}" in str(error)
+    assert advice in str(error)
+
+
+def test_pinned_kind_that_the_host_does_not_have(server: Sshd, tmp_path: Path) -> None:
+    pinned = make_key(tmp_path / "other", "ecdsa")
+    error = refusal(server.host(host_key=pinned), server.user_key)
+    assert not error.temporary
+    assert f"the inventory pins {pinned}" in str(error)
+
+
+@pytest.mark.parametrize("found", ["", "ssh-dss AAAA", "ssh-ed25519", "garbage"])
+def test_host_key_of_the_inventory_that_is_none(server: Sshd, found: str) -> None:
+    host = server.host().model_copy(update={"host_key": found})
+    error = refusal(host, server.user_key)
+    assert not error.temporary
+    assert "expected `TYPE BASE64`" in str(error)
+
+
+def test_refused_key_is_final_and_named(server: Sshd, tmp_path: Path) -> None:
+    make_key(tmp_path / "stranger")
+    shown = subprocess.run(
+        ["ssh-keygen", "-lf", str(tmp_path / "stranger")], check=True, capture_output=True, text=True
+    ).stdout.split()[1]
+    error = refusal(server.host(), tmp_path / "stranger")
+    assert not error.temporary
+    assert shown in str(error)
+    assert f"refused for user {USER!r}" in str(error)
+
+
+@pytest.mark.parametrize(
+    ("provider", "advice"),
+    [
+        ("machines", "add its public half there"),
+        ("local", "`pulumi up` to install this one"),
+        ("aws", "put that back as ssh_private_key_file and `pulumi up`, or make the hosts anew with `pulumi destroy`"),
+        (
+            "vultr",
+            "put that back as ssh_private_key_file and `pulumi up`, or make the hosts anew with `pulumi destroy`",
+        ),
+    ],
+)
+def test_a_changed_key_is_installed_only_where_it_can_be(
+    server: Sshd, tmp_path: Path, provider: str, advice: str
+) -> None:
+    make_key(tmp_path / "stranger")
+    error = refusal(server.host().model_copy(update={"provider": provider}), tmp_path / "stranger")
+    assert advice in str(error)
+    assert ("install this one" in str(error)) == (provider == "local")
+
+
+def test_nothing_listening_is_worth_another_try(server: Sshd) -> None:
+    host = server.host().model_copy(update={"ssh_port": free_port()})
+    error = refusal(host, server.user_key)
+    assert error.temporary
+    assert str(error) == f"127.0.0.1:{host.ssh_port}: connection refused"
+
+
+def test_a_port_that_never_answers_is_left_in_time(server: Sshd) -> None:
+    with silent_port(None) as port:
+        began = time.monotonic()
+        error = refusal(server.host().model_copy(update={"ssh_port": port}), server.user_key, timeout=0.3)
+        assert time.monotonic() - began < 3
+    assert error.temporary
+    assert str(error) == f"127.0.0.1:{port}: no answer within 0.3 s"
+
+
+def test_a_server_that_hangs_up_is_worth_another_try(server: Sshd) -> None:
+    with silent_port(b"SSH-2.0-x\r\n") as port:
+        error = refusal(server.host().model_copy(update={"ssh_port": port}), server.user_key)
+    assert error.temporary
+
+
+def test_unknown_name_is_final(server: Sshd) -> None:
+    error = refusal(server.host().model_copy(update={"address": "no-such-host.invalid"}), server.user_key)
+    assert "no-such-host.invalid" in str(error)
+
+
+def test_stopped_host_says_so(server: Sshd) -> None:
+    host = server.host().model_copy(update={"address": "", "state": "stopped"})
+    error = refusal(host, server.user_key)
+    assert str(error) == "has no address, it is stopped; `pulumi up -c state=running` starts it"
+    assert not error.temporary
+
+
+@pytest.mark.parametrize("kind", ["ed25519", "ecdsa", "rsa"])
+def test_key_from_a_file_and_from_its_text(tmp_path: Path, kind: str) -> None:
+    public = make_key(tmp_path / "key", kind)
+    for key in (load_key(tmp_path / "key"), load_key((tmp_path / "key").read_text(encoding="utf-8"))):
+        assert f"{key.get_name()} {key.get_base64()}" == public
+
+
+def test_missing_key_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"cannot read the private key .*/none.*ssh_private_key_file"):
+        load_key(tmp_path / "none")
+
+
+def test_public_half_is_no_key(tmp_path: Path) -> None:
+    make_key(tmp_path / "key")
+    with pytest.raises(UsageError, match=r"key\.pub is not an ed25519, ECDSA or RSA private key"):
+        load_key(tmp_path / "key.pub")
+
+
+def test_text_of_a_bad_key_is_not_shown() -> None:
+    with pytest.raises(UsageError) as caught:
+        load_key("-----BEGIN OPENSSH PRIVATE KEY-----\nc2VjcmV0\n-----END OPENSSH PRIVATE KEY-----\n")
+    assert "c2VjcmV0" not in str(caught.value)
+
+
+def test_locked_key_says_what_to_do(tmp_path: Path) -> None:
+    path = tmp_path / "locked"
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "pass phrase", "-f", str(path)], check=True)
+    with pytest.raises(UsageError, match="locked with a passphrase"):
+        load_key(path)
+
+
+def test_no_file_of_the_operator_is_read(server: Sshd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / ".ssh"
+    folder.mkdir()
+    (folder / "config").write_text("Host *\n  Port 1\n  ProxyCommand false\n  User nobody\n", encoding="utf-8")
+    (folder / "known_hosts").write_text(f"[127.0.0.1]:{server.port} ssh-ed25519 AAAA\n", encoding="utf-8")
+    (tmp_path / ".fabric.yaml").write_text("connect_kwargs: {password: x}\nport: 1\n", encoding="utf-8")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("SSH_AUTH_SOCK", str(tmp_path / "agent"))
+    connection = connect(server.host(), USER, load_key(server.user_key), 10)
+    assert connection.is_connected
+    disconnect(connection)
+    assert sorted(path.name for path in folder.iterdir()) == ["config", "known_hosts"]
+
+
+class TooEarly(ServerInterface):  # type: ignore[misc]
+    """An SSH server as pam_nologin(8) makes sshd: it says why, and closes the connection."""
+
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+
+    def get_banner(self) -> tuple[str, str]:
+        return '"System is booting up. Unprivileged users are\nnot permitted to log in yet."\r\n', "en"
+
+    def get_allowed_auths(self, username: str) -> str:
+        return "publickey"
+
+    def check_auth_publickey(self, username: str, key: PKey) -> int:
+        self._transport.close()
+        return int(AUTH_FAILED)
+
+
+def test_a_host_that_lets_nobody_in_yet_is_worth_another_try_and_says_why(server: Sshd) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.settimeout(10)
+        port = listener.getsockname()[1]
+
+        def serve() -> None:
+            transport = Transport(listener.accept()[0])
+            transport.add_server_key(load_key(server.folder / "host_key"))
+            transport.start_server(server=TooEarly(transport))
+            transport.join(10)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        error = refusal(server.host().model_copy(update={"ssh_port": port}), server.user_key)
+        thread.join()
+    assert error.temporary
+    assert "System is booting up. Unprivileged users are not permitted to log in yet." in str(error)

@@ -1,0 +1,107 @@
+"""Tunnels through a real SSH server to real servers on loopback."""
+
+from __future__ import annotations
+
+import http.server
+import os
+import socket
+import threading
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from fakes.sshd import free_port
+
+from benchmark.remote.fleet import Fleet
+
+BODY = os.urandom(1 << 20)
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    """Answers `/` at once and `/both` only when two requests are there."""
+
+    together = threading.Barrier(2, timeout=10)
+
+    def do_GET(self) -> None:
+        if self.path == "/both":
+            self.together.wait()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(BODY)))
+        self.end_headers()
+        self.wfile.write(BODY)
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+
+@pytest.fixture
+def web() -> Iterator[int]:
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+        thread.start()
+        yield server.server_port
+        server.shutdown()
+        thread.join()
+
+
+def fetch(port: int, path: str = "/") -> bytes:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=15) as answer:
+        return bytes(answer.read())
+
+
+def test_requests_reach_the_remote_port(fleet: Fleet, web: int) -> None:
+    with fleet.tunnel("host-0", web) as port:
+        assert port != web
+        assert [fetch(port) for _ in range(3)] == [BODY] * 3
+
+
+def test_two_requests_at_once(fleet: Fleet, web: int) -> None:
+    with fleet.tunnel("host-0", web) as port, ThreadPoolExecutor(2) as pool:
+        assert list(pool.map(fetch, [port] * 2, ["/both"] * 2)) == [BODY] * 2
+
+
+def test_more_connections_than_are_carried_at_once(fleet: Fleet, web: int) -> None:
+    with fleet.tunnel("host-0", web) as port, ThreadPoolExecutor(40) as pool:
+        assert list(pool.map(fetch, [port] * 40)) == [BODY] * 40
+
+
+def test_nothing_listening_over_there_closes_the_connection(fleet: Fleet) -> None:
+    with fleet.tunnel("host-0", free_port()) as port, pytest.raises((urllib.error.URLError, ConnectionError)):
+        fetch(port)
+
+
+def test_half_closed_connection_still_answers(fleet: Fleet) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener, ThreadPoolExecutor(1) as pool:
+        listener.settimeout(10)
+
+        def echo_when_told_all() -> None:
+            peer, _ = listener.accept()
+            with peer:
+                peer.sendall(b"".join(iter(lambda: peer.recv(1 << 16), b""))[::-1])
+
+        served = pool.submit(echo_when_told_all)
+        with (
+            fleet.tunnel("host-0", listener.getsockname()[1]) as port,
+            socket.create_connection(("127.0.0.1", port), timeout=10) as client,
+        ):
+            client.sendall(b"abc" * 10000)
+            client.shutdown(socket.SHUT_WR)
+            assert b"".join(iter(lambda: client.recv(1 << 16), b"")) == b"cba" * 10000
+        served.result()
+
+
+def test_leaving_cuts_idle_connections_and_ends_all_threads(fleet: Fleet, web: int) -> None:
+    fleet.connect()
+    before = set(threading.enumerate())
+    with fleet.tunnel("host-0", web) as port:
+        idle = [socket.create_connection(("127.0.0.1", port), timeout=10) for _ in range(3)]
+        assert fetch(port) == BODY
+    for sock in idle:
+        with sock:
+            assert sock.recv(1) == b""
+    # The web server's own threads end by themselves once their connections are cut.
+    assert not [thread for thread in set(threading.enumerate()) - before if "tunnel" in thread.name]
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", port), timeout=5)

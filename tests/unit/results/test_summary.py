@@ -1,0 +1,69 @@
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from factories.sample_factory import client, steady
+from pydantic import ValidationError
+
+from benchmark.measure.measurement import measure
+from benchmark.measure.validity import judge
+from benchmark.results.summary import Identity, Summary, not_measured, parse_summary, summarise
+
+IDENTITY = Identity(run_id="r1", protocol="etcd", commit="", nodes=3, clients=2, load_tps=200)
+
+
+def measured(latency: float = 0.12) -> Summary:
+    due = np.arange(1000.0, 1060.0, 0.01)
+    made = [
+        *steady("a", region="eu-west-1"),
+        *client("b", np.arange(1000.0, 1061.0), due, np.full(len(due), latency)),
+    ]
+    measurement = measure(made, 1010, 1050, scrape_interval=1)
+    return summarise(measurement, judge(measurement, load_tps=200), IDENTITY)
+
+
+def test_the_fields_are_those_that_are_documented() -> None:
+    document = json.loads(measured().to_json())
+    documented = (
+        "schema run_id status protocol commit nodes clients load_tps window throughput_tps latency_s errors "
+        "saturated warnings"
+    )
+    assert set(documented.split()) <= set(document)
+    assert set(document["latency_s"]) == {"mean", "stdev", "p50", "p90", "p99", "p999"}
+    assert set(document["latency_s"]["p99"]) == {"estimate", "lower", "upper"}
+    assert document["window"] == {"start": 1010.0, "end": 1050.0, "seconds": 40.0}
+    assert document["schema"] == 1
+    assert document["throughput_tps"] == pytest.approx(200)
+    assert set(document["by_region"]) == {"eu-west-1", "us-east-1"}
+    assert set(document["by_client"]) == {"a", "b"}
+
+
+@pytest.mark.parametrize("latency", [0.12, 30.0, 500.0])
+def test_json_survives_a_round_trip_without_nan(latency: float) -> None:
+    summary = measured(latency)
+    text = summary.to_json()
+    json.loads(text, parse_constant=lambda constant: pytest.fail(f"{constant} is not JSON"))
+    assert parse_summary(text) == summary
+
+
+def test_a_run_that_was_not_measured_says_why() -> None:
+    summary = not_measured(IDENTITY, "failed", "node us-east-1-0 died")
+    assert (summary.status, summary.reasons, summary.throughput_tps) == ("failed", ["node us-east-1-0 died"], None)
+    assert parse_summary(summary.to_json()) == summary
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"throughput": 1.0}, "throughput"),
+        ({"schema": 2}, "schema"),
+        ({"nodes": "3"}, "nodes"),
+        ({"nodes": -1}, "nodes"),
+    ],
+)
+def test_a_document_that_is_no_summary_is_refused(change: dict[str, object], field: str) -> None:
+    document = json.loads(measured().to_json()) | change
+    with pytest.raises(ValidationError, match=field):
+        parse_summary(json.dumps(document))

@@ -1,0 +1,110 @@
+"""Results as data frames: the same numbers as in the files, typed for notebooks."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from factories.result_factory import failed, store_run, store_sweep, summary, use_metrics
+
+from benchmark import api
+from benchmark.errors import UsageError
+from benchmark.metrics.names import Metrics
+
+
+@pytest.fixture
+def stored(tmp_path: Path) -> Path:
+    store_run(tmp_path, summary("20260101T000000Z-one", 100))
+    return tmp_path
+
+
+def test_a_run_has_its_samples(stored: Path) -> None:
+    run = api.run("latest", stored)
+    counts = run.samples("latency_s_count")
+    assert set(counts["host"]) == {"a-1", "b-0"}
+    assert str(counts["time"].dtype).endswith("UTC]")
+    assert len(run.samples()) > len(counts) > 100
+    assert run.samples("no_such_metric").empty
+
+
+def test_a_timeline_counts_what_was_sent(stored: Path) -> None:
+    run = api.run("latest", stored)
+    whole = run.timeline()
+    assert whole["throughput_tps"].to_numpy() == pytest.approx(np.full(len(whole), 200.0), rel=0.02)
+    assert len(whole) == pytest.approx(50, abs=2)
+    regions = run.timeline(by="region")
+    assert set(regions["region"]) == {"us-east-1", "b"}
+    assert regions.groupby("region")["throughput_tps"].mean().to_numpy() == pytest.approx([100, 100], rel=0.02)
+    assert (whole["end"] - whole["start"]).dt.total_seconds().to_numpy() == pytest.approx(np.ones(len(whole)), rel=0.1)
+
+
+def test_the_manifest_tells_the_metrics_of_a_system_that_nobody_knows(stored: Path) -> None:
+    use_metrics(stored / "t" / "20260101T000000Z-one", Metrics("commit_s", squared=None, job="node"))
+    run = api.run("latest", stored)
+    assert run.timeline()["throughput_tps"].mean() == pytest.approx(200, rel=0.02)
+    regions = run.timeline(by="region")
+    assert regions.groupby("region")["mean_s"].mean().to_numpy() == pytest.approx([0.12, 0.12], rel=0.02)
+
+
+def test_tables_of_a_run_are_those_of_its_summary(stored: Path) -> None:
+    run = api.run("20260101", stored)
+    regions, clients = run.regions(), run.clients()
+    assert list(regions["region"]) == list(run.summary.by_region)
+    assert clients.loc[0, "throughput_tps"] == run.summary.by_client["a-1"].throughput_tps
+    assert clients.loc[0, "p99_lower_s"] <= clients.loc[0, "p99_s"] <= clients.loc[0, "p99_upper_s"]
+    assert run.rtt().loc["a", "b"] == 70.0
+    assert run.hosts().empty
+
+
+def test_all_runs_are_a_row_each(stored: Path) -> None:
+    store_run(stored, failed("20260102T000000Z-two", 200))
+    found = api.runs(stored)
+    assert list(found["status"]) == ["ok", "failed"]
+    assert found.loc[0, "p99_s"] == pytest.approx(0.12)
+    assert pd.isna(found.loc[1, "p99_s"])
+    assert isinstance(found.loc[0, "start"], pd.Timestamp)
+
+
+def test_a_sweep_has_its_runs_and_medians(tmp_path: Path) -> None:
+    runs = [("", summary(f"r{index}", load)) for index, load in enumerate((100, 100, 200))] + [("", failed("bad", 200))]
+    store_sweep(tmp_path, runs)
+    found = api.sweep("latest", tmp_path)
+    assert list(found["counts"]) == [True, True, True, False]
+    assert list(found["failure"])[-1] == "system"
+    medians = api.repeats("latest", tmp_path).set_index(["load_tps", "figure"])
+    assert medians.loc[(100.0, "throughput_tps"), "estimate"] == 100
+    assert medians.loc[(100.0, "throughput_tps"), "runs"] == 2
+    assert medians.loc[(200.0, "throughput_tps"), "confidence"] == 0
+
+
+def test_comparisons_are_those_of_the_command(tmp_path: Path) -> None:
+    store_sweep(tmp_path, [("a", summary("a1", 100)), ("b", summary("b1", 100))])
+    found = api.compare("latest", results_dir=tmp_path)
+    assert found.verdict.startswith("no difference shown, and none can be")
+
+
+def test_a_run_that_was_not_measured_has_no_timeline(tmp_path: Path) -> None:
+    store_run(tmp_path, failed("20260102T000000Z-two"))
+    with pytest.raises(UsageError, match="was not measured: node-0 ended"):
+        api.run("latest", tmp_path).timeline()
+
+
+def test_pandas_is_only_needed_for_frames(stored: Path) -> None:
+    script = (
+        "import sys\n"
+        "class Without:\n"
+        "    def find_spec(self, name, *_):\n"
+        "        if name.partition('.')[0] == 'pandas': raise ImportError(name)\n"
+        "sys.meta_path.insert(0, Without())\n"
+        "from benchmark import api, errors\n"
+        f"run = api.run('latest', {str(stored)!r})\n"
+        "assert run.summary.status == 'ok' and run.series\n"
+        "try: run.clients()\n"
+        "except errors.UsageError as error: print(error)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout == "data frames need pandas: `pip install pandas`\n"

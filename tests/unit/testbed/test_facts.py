@@ -1,0 +1,113 @@
+"""What a host says of itself, asked with the real script."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import socket
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+from factories.hosts import inventory
+
+from benchmark.errors import InfrastructureError
+from benchmark.inventory import Host
+from benchmark.testbed import facts as probe
+
+
+def ask(
+    folder: Path, *, clean: bool = False, packages: tuple[str, ...] = (), peers: dict[str, Host] | None = None
+) -> probe.Facts:
+    command = probe.command(str(folder), clean=clean, packages=packages, peers=peers)
+    done = subprocess.run(
+        ["bash", "-c", command], input=probe.script(), capture_output=True, text=True, timeout=30, check=True
+    )
+    return probe.parse(done.stdout)
+
+
+def test_facts_of_this_machine(tmp_path: Path) -> None:
+    facts = ask(tmp_path)
+    assert facts.cpus == os.cpu_count()
+    assert 0 < facts.memory_free_mb <= facts.memory_mb
+    assert facts.disk_free_mb > 0
+    assert facts.kernel == os.uname().release
+    assert facts.left_over == 0
+
+
+def test_listening_ports_are_seen(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        assert probe.problems(ask(tmp_path), [port])[0].startswith(f"port {port} is in use")
+    assert not probe.problems(ask(tmp_path), [port])
+
+
+def test_packages_have_their_exact_version_or_none(tmp_path: Path) -> None:
+    facts = ask(tmp_path, packages=("bash", "no-such-package"))
+    assert facts.packages["bash"].startswith("5")
+    assert facts.packages["no-such-package"] == ""
+
+
+def test_a_round_trip_is_timed_and_a_silent_peer_is_left_out(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        near = inventory(a=1).hosts[0].model_copy(update={"address": "127.0.0.1", "ssh_port": server.getsockname()[1]})
+        closed = near.model_copy(update={"ssh_port": 1})
+        facts = ask(tmp_path, peers={"near": near, "closed": closed})
+    assert set(facts.rtt_ms) == {"near"}
+    assert 0 <= facts.rtt_ms["near"] < 1000
+
+
+def left_over(folder: Path, script: str) -> subprocess.Popen[bytes]:
+    """Start a process group as a supervisor would, with its pid file."""
+    (folder / "run" / "node-0").mkdir(parents=True)
+    process = subprocess.Popen(["bash", "-c", script], start_new_session=True)
+    start = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()[19]
+    (folder / "run" / "node-0" / "pid").write_text(f"{process.pid} {start}\n")
+    return process
+
+
+def test_what_an_earlier_run_left_is_counted_then_ended(tmp_path: Path) -> None:
+    process = left_over(tmp_path, "exec sleep 60")
+    try:
+        assert ask(tmp_path).left_over == 1
+        assert process.poll() is None
+        # A zombie keeps its group until it is reaped, which is the host's first process's work, here ours.
+        reaper = subprocess.Popen(["true"])
+        reaper.wait()
+        command = probe.command(str(tmp_path), clean=True)
+        cleaning = subprocess.Popen(["bash", "-c", command], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        assert cleaning.stdin is not None
+        cleaning.stdin.write(probe.script())
+        cleaning.stdin.close()
+        assert process.wait(10) == -9
+        assert cleaning.wait(10) == 0
+        assert not (tmp_path / "run").exists()
+    finally:
+        process.kill()
+        process.wait()
+
+
+def test_a_pid_that_another_process_has_by_now_is_left_alone(tmp_path: Path) -> None:
+    process = left_over(tmp_path, "exec sleep 60")
+    try:
+        (tmp_path / "run" / "node-0" / "pid").write_text(f"{process.pid} 1\n")
+        assert ask(tmp_path, clean=True).left_over == 0
+        time.sleep(0)
+        assert process.poll() is None
+    finally:
+        process.kill()
+        process.wait()
+
+
+def test_nonsense_is_an_error_that_shows_it() -> None:
+    with pytest.raises(InfrastructureError, match="it printed:\nbash: not found"):
+        probe.parse("bash: not found")
+
+
+def test_a_full_disk_is_a_problem() -> None:
+    assert probe.problems(probe.Facts(disk_free_mb=10), []) == ["10 MiB of disk are free, at least 1024 are needed"]
+
+
+def test_names_are_quoted() -> None:
+    assert shlex.split(probe.command("a b", clean=True))[4:6] == ["a b", "1"]
