@@ -108,8 +108,10 @@ def test_only_regular_files_are_written(tmp_path: Path, kind: bytes) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("broken", [b"", b"no archive", crafted("a").getvalue()[:60]])
-def test_broken_archive_is_told(tmp_path: Path, broken: bytes) -> None:
+@pytest.mark.parametrize(
+    "broken", [b"", b"no archive", crafted("a").getvalue()[:60]], ids=["empty", "no archive", "cut off"]
+)
+def test_broken_archive_is_reported(tmp_path: Path, broken: bytes) -> None:
     problem = unpack(io.BytesIO(broken), tmp_path, LIMIT)
     assert problem is not None
     assert "cannot be unpacked" in problem
