@@ -1,7 +1,7 @@
-"""The settings of a testbed and of the benchmarks on it: one YAML file, strictly checked.
+"""Define the settings of a testbed and its benchmarks, and read them from one YAML file.
 
-Both programs read the same file. The testbed program looks at regions, specs and life time; the runner at
-protocol, durations and loads. Fields of the stack's configuration with the same names win over the file.
+Both programs read the same file: the testbed program uses regions, specs and time to live, the runner uses protocol,
+durations and loads. Fields of the stack's configuration with the same names override the file.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from benchmark.settings.redaction import redact
 from benchmark.settings.yaml_files import expand, parse_value, read_mapping
 
 PROJECT = "geobench"
-"""The Pulumi project's name: the namespace of the stack's configuration keys."""
+"""Name of the Pulumi project, which is the namespace of the stack's configuration keys."""
 
 
 class _Model(BaseModel):
@@ -38,7 +38,7 @@ class _Model(BaseModel):
 
 
 class RegionSpec(NamedTuple):
-    """A region and the provider it is rented from."""
+    """A region and its provider."""
 
     provider: Provider
     name: str
@@ -51,42 +51,42 @@ class Repository(_Model):
     """Where the system under test is built from."""
 
     url: str = Field(repr=False)
-    """Address that git on the building host understands: https, ssh, file or a path there. For a private repository
-    with its token, as in `https://${TOKEN}@github.com/…`; the token is kept from command lines, files and results."""
+    """URL as git on the building host understands it: https, ssh, file or a path there. For a private repository,
+    include the token, as in `https://${TOKEN}@github.com/…`; it is kept out of command lines, files and results."""
     commit: str = "main"
     """Branch, tag or hash; resolved to a hash before anything is built."""
 
 
 class Machine(_Model):
-    """A machine that exists already (`cloud_provider: machines`)."""
+    """A machine you already have (`cloud_provider: machines`)."""
 
     region: str
-    """A name of your choice that groups machines, such as a city."""
+    """Name of your choice that groups machines, such as a city."""
     address: str
-    """IP address or name that the operator and the other machines reach it by; beside regions of clouds an IPv4
-    address, since their hosts have no others and their firewalls know no names."""
+    """IP address or name at which the operator and the other hosts reach it. In a testbed with cloud hosts it must be
+    an IPv4 address, because their firewalls do not support names and the hosts have no IPv6."""
     port: int = Field(default=22, ge=1, le=65535)
     """Port of its SSH server."""
     user: str = "root"
-    """Login that may use sudo without a password."""
+    """Login with passwordless sudo."""
     host_key: str | None = None
-    """Its public SSH host key; `ssh-keyscan -t ed25519 ADDRESS` shows it, compare it with the machine's own."""
+    """Public SSH host key. `ssh-keyscan -t ed25519 ADDRESS` prints it; compare it with the key on the machine."""
 
 
 class Network(_Model):
     """The emulated wide area network of the local provider."""
 
     rtt_ms: dict[str, float] = {}
-    """Round-trip times in ms that win over the table: `us-east-1/eu-west-1: 70`; `us-east-1/us-east-1` is the time
-    within a region. A whole matrix may be given."""
+    """Round-trip times in ms that override the table: `us-east-1/eu-west-1: 70`; `us-east-1/us-east-1` is the time
+    within a region. A whole matrix is possible."""
     loss: float = Field(default=0.0, ge=0.0, lt=1.0)
     """Share of packets lost between regions, 0 to 1."""
     jitter_ms: float = Field(default=0.0, ge=0.0)
     """Standard deviation of the one-way delay between regions; packets keep their order."""
     bandwidth_mbps: float | None = Field(default=None, gt=0.0)
-    """Rate of each host's uplink in Mb/s; unlimited if not set."""
+    """Uplink of each host in Mb/s; unlimited if not set."""
     internet: bool = True
-    """Whether hosts reach the internet through this machine, where it has one."""
+    """Whether hosts reach the internet through this machine, if it is connected."""
 
     @field_validator("rtt_ms")
     @classmethod
@@ -100,77 +100,77 @@ class Network(_Model):
 
 
 class Settings(_Model):
-    """Everything a testbed and the benchmarks on it need to know."""
+    """Settings of a testbed and its benchmarks."""
 
     testbed_id: str = Field(default="testbed", pattern=r"^[a-z][a-z0-9-]{0,30}$")
-    """Name of the testbed; lower-case letters, digits and dashes. Two testbeds with different ids live side by side."""
+    """Name of the testbed: lower-case letters, digits and dashes. Testbeds with different ids can exist side by side."""
     cloud_provider: Provider = "local"
-    """Where regions without a provider of their own are: aws, vultr, machines or local."""
+    """Provider of all regions that do not name one: aws, vultr, machines or local."""
     token_file: Path | None = None
-    """File with the provider's credentials: by default `~/.vultr` (the token) and `~/.aws/credentials` (keys under
+    """File with the provider's credentials; by default `~/.vultr` (the token) or `~/.aws/credentials` (keys under
     `[default]`)."""
     ssh_private_key_file: Path | None = None
-    """Key the operator logs in with; by default the testbed makes a pair and keeps it in the stack's secrets."""
+    """Private key of the operator; by default the testbed generates a key pair and keeps it in the stack's secrets."""
     ssh_public_key_file: Path | None = None
-    """Its public half; by default the private key's path with `.pub`."""
+    """Public key of the operator; by default the path of the private key with `.pub` appended."""
     regions: tuple[str, ...] = ()
-    """Regions by the provider's own names; `vultr:ewr` names another provider, so one testbed can span clouds. The
+    """Regions by the provider's own names. `vultr:ewr` names another provider, so one testbed can span clouds. The
     local provider emulates the network between the regions of these names."""
     specs: str | dict[Provider, str] | None = None
-    """Instance type (AWS) or plan (Vultr), or one for each provider."""
+    """Instance type (AWS) or plan (Vultr), or a mapping with one per provider."""
     instances: int = Field(default=4, ge=1, le=1000)
-    """Hosts in each region; one of the first region's is the monitoring host."""
+    """Hosts per region. The first host of the first region is the monitoring host."""
     machines: tuple[Machine, ...] = ()
-    """The machines of `cloud_provider: machines`; their regions need not be listed again."""
+    """Machines you already have; you need not repeat their regions in `regions`."""
     network: Network = Network()
     """The emulated network of the local provider."""
     repository: Repository | None = None
-    """Where the system under test is built from; not needed for systems installed from packages."""
+    """Where the system under test is built from; not used for systems installed from packages."""
     protocol: str = "etcd"
-    """The system under test: one that `python -m benchmark run --help` lists, or a `FILE.yaml` that describes one."""
+    """System under test: a name that `geobench run --help` lists, or a `FILE.yaml` that describes one."""
     node_parameters: Path | dict[str, Any] | None = None
-    """Parameters of the nodes, inline or a YAML file; checked against the protocol's own model."""
+    """Parameters of the nodes, inline or a YAML file; the protocol defines which there are."""
     client_parameters: Path | dict[str, Any] | None = None
-    """Parameters of the load generators, inline or a YAML file."""
+    """Parameters of the load generators, inline or a YAML file; the protocol defines which there are."""
     benchmark_duration: Duration = timedelta(seconds=180)
-    """How long each load is measured, warm-up not included."""
+    """Length of the measured window, without warm-up."""
     warm_up: Duration | None = None
-    """How long load is offered before the measured window begins; by default 15 s, or longer where the samples show
-    that the run was not steady by then (MSER-5; see docs/numbers.md)."""
+    """Time under load before the measured window. By default it is detected, at least 15 s (MSER-5; see
+    docs/numbers.md)."""
     profile: str = "constant"
-    """How the load changes over the measured window: `constant`; `ramp`, from a tenth (`ramp:SHARE`: that share) to all
-    of it; `steps:NUMBER`, upwards; or a CSV file of SECONDS,RATE lines, whose highest rate is the load asked for."""
+    """How the load changes over the measured window: `constant`; `ramp`, from a tenth (or `ramp:SHARE`) to the requested
+    load; `steps:NUMBER`, upwards; or a CSV file with lines SECONDS,RATE, whose peak is the requested load."""
     dedicated_clients: int = Field(default=0, ge=0)
-    """Hosts that only generate load; 0 puts a client beside each node."""
+    """Number of hosts that only generate load; 0 runs a client on the host of each node."""
     monitoring: bool = True
-    """Whether one host runs Prometheus (and Grafana) instead of a node. Without it nothing can be measured."""
+    """Whether one host runs Prometheus (and Grafana) instead of a node. Nothing can be measured without it."""
     grafana_public: bool = False
-    """Whether Grafana listens on the monitoring host's public address, for operator_cidrs only and with a generated
-    password, instead of behind an SSH tunnel."""
+    """Whether Grafana listens on the public address of the monitoring host, for operator_cidrs only and with a
+    generated password, instead of behind an SSH tunnel."""
     scrape_interval: Duration = Field(default=timedelta(seconds=5), ge=timedelta(milliseconds=200))
     """Time between two samples of every metric."""
     log_processing: bool = True
-    """Whether the logs of nodes and clients are brought home after a run."""
+    """Download node and client logs after each run."""
     nvme: bool = True
-    """Whether local NVMe disks are used where the instance type has them."""
+    """Use local NVMe disks if the instance type has them."""
     working_dir: str = Field(default="geobench", pattern=r"^[A-Za-z0-9._/-]+$")
-    """Folder on the hosts for artifacts, configuration, data and logs; relative to the login's home."""
+    """Folder on the hosts for artifacts, configuration, data and logs, relative to the home of the login."""
     results_dir: Path = Path("results")
-    """Folder on this machine that results are written to and looked for in, relative to the settings' project."""
+    """Folder on this machine for results, relative to the Pulumi project."""
     ssh_timeout: Duration = Field(default=timedelta(seconds=10), gt=timedelta(0))
-    """Longest wait for a connection to a host."""
+    """Timeout for connecting to a host."""
     ssh_retries: int = Field(default=2, ge=0, le=20)
-    """How often a connection that failed is tried again; commands are never repeated."""
+    """Retries of a failed connection; commands are never repeated."""
     health_check_timeout: Duration = Field(default=timedelta(seconds=60), gt=timedelta(0))
-    """Longest wait for all nodes to become ready after their start."""
+    """Timeout for all nodes to become ready after their start."""
     operator_cidrs: tuple[str, ...] = ()
-    """Networks that may reach the hosts' SSH, such as `203.0.113.7/32`; required for clouds."""
+    """Networks that may reach the hosts over SSH, such as `203.0.113.7/32`; required for clouds."""
     time_to_live: Duration = Field(default=timedelta(hours=12), ge=timedelta(minutes=10))
-    """After this time every cloud host ends itself, with no help from the operator's machine."""
+    """Time after which every cloud host shuts itself down, without the operator's machine."""
     spot: bool = False
-    """Whether interruptible instances are asked for (AWS)."""
+    """Request spot instances, which AWS can interrupt at any time."""
     disk_gb: int = Field(default=100, ge=8, le=16000)
-    """Size of the root disk of cloud hosts."""
+    """Size of the root disk of AWS hosts in GB."""
     state: Literal["running", "stopped"] = "running"
     """`stopped` halts the hosts and keeps their disks."""
 
@@ -189,7 +189,7 @@ class Settings(_Model):
     @field_validator("operator_cidrs")
     @classmethod
     def _networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        """Write each in one way, and once: clouds refuse a rule that is there, and an address without its `/32`."""
+        """Normalize and deduplicate: clouds reject duplicate rules, and addresses without a prefix length."""
         try:
             return tuple(dict.fromkeys(str(ipaddress.ip_network(text)) for text in value))
         except ValueError as error:
@@ -205,7 +205,7 @@ class Settings(_Model):
 
     @model_validator(mode="after")
     def _has_addresses(self) -> Settings:
-        """Refuse machines that hosts of clouds would not let in."""
+        """Reject machines that the firewalls of cloud hosts could not admit."""
         named = [
             f"machines.{n}.address {one.address}" for n, one in enumerate(self.machines) if not _is_ipv4(one.address)
         ]
@@ -234,7 +234,7 @@ def _is_ipv4(text: str) -> bool:
 
 
 def load_settings(path: Path, overrides: Mapping[str, object] | None = None) -> Settings:
-    """Read a settings file; `overrides` (field to value) win over it.
+    """Read a settings file; `overrides` (field to value) take precedence.
 
     `${NAME}` in the file is replaced from the environment. Paths in it are relative to the current folder.
     Raises SettingsError that names file, field, what was found and what is accepted.
@@ -244,7 +244,7 @@ def load_settings(path: Path, overrides: Mapping[str, object] | None = None) -> 
 
 
 def parse_settings(fields: Mapping[str, object], source: str, also_known: Sequence[str] = ()) -> Settings:
-    """Check the fields of settings; SettingsError tells all faults, each with `source`, field, found and accepted.
+    """Validate the fields of settings; SettingsError reports all errors, each with `source`, field, found and accepted.
 
     An unknown field's nearest name may be one of `also_known`, which are accepted where the fields come from.
     """
@@ -256,9 +256,9 @@ def parse_settings(fields: Mapping[str, object], source: str, also_known: Sequen
 
 
 def stack_settings(project: Path, stack: str) -> Settings:
-    """Load the settings that a stack's configuration (`Pulumi.STACK.yaml` in `project`) names.
+    """Load the settings file that a stack's configuration (`Pulumi.STACK.yaml` in `project`) names.
 
-    Fields of the configuration with the same names win over the file. Raises SettingsError.
+    Fields of the configuration with the same names override the file. Raises SettingsError.
     """
     config_file = project / f"Pulumi.{stack}.yaml"
     if not config_file.exists():
@@ -268,9 +268,9 @@ def stack_settings(project: Path, stack: str) -> Settings:
 
 
 def configured_settings(project: Path, config: Mapping[str, object], source: str) -> Settings:
-    """Load the settings that `config`, a stack's configuration with its full keys, names.
+    """Load the settings file that `config` names, a stack's configuration with its full keys.
 
-    Its other values (which may be text) win over the file; `source` names it in errors. Raises SettingsError.
+    Its other values (which may be text) override the file; `source` names it in errors. Raises SettingsError.
     """
     prefix = f"{PROJECT}:"
     values = {key.removeprefix(prefix): value for key, value in config.items() if key.startswith(prefix)}
@@ -287,7 +287,7 @@ def configured_settings(project: Path, config: Mapping[str, object], source: str
 
 
 def json_schema() -> dict[str, Any]:
-    """The JSON schema of a settings file, for editors."""
+    """Return the JSON schema of a settings file, for editors."""
     return Settings.model_json_schema()
 
 
@@ -303,7 +303,7 @@ def _expand(value: Any, field: str, path: Path) -> Any:
 
 
 def _explain(detail: ErrorDetails, also_known: Sequence[str]) -> str:
-    """Turn one of pydantic's errors into a line: field, what was found, what is accepted."""
+    """Format an error of pydantic as one line: field, what was found, what is accepted."""
     where = ".".join(str(part) for part in detail["loc"])
     if detail["type"] == "extra_forbidden":
         known = [*_names(detail["loc"][:-1]), *also_known]
@@ -316,7 +316,7 @@ def _explain(detail: ErrorDetails, also_known: Sequence[str]) -> str:
 
 
 def _names(parents: tuple[int | str, ...]) -> list[str]:
-    """The field names of the model that `parents` leads to."""
+    """Return the field names of the model at the path `parents`."""
     nested: dict[str, type[BaseModel]] = {"network": Network, "repository": Repository, "machines": Machine}
     model = nested.get(str(parents[0]), Settings) if parents else Settings
     return list(model.model_fields)
