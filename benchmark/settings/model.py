@@ -103,7 +103,7 @@ class Settings(_Model):
     """Settings of a testbed and its benchmarks."""
 
     testbed_id: str = Field(default="testbed", pattern=r"^[a-z][a-z0-9-]{0,30}$")
-    """Name of the testbed: lower-case letters, digits and dashes. Testbeds with different ids can exist side by side."""
+    """Name of the testbed: lower-case letters, digits and dashes. Testbeds with different ids exist side by side."""
     cloud_provider: Provider = "local"
     """Provider of all regions that do not name one: aws, vultr, machines or local."""
     token_file: Path | None = None
@@ -138,7 +138,7 @@ class Settings(_Model):
     """Time under load before the measured window. By default it is detected, at least 15 s (MSER-5; see
     docs/numbers.md)."""
     profile: str = "constant"
-    """How the load changes over the measured window: `constant`; `ramp`, from a tenth (or `ramp:SHARE`) to the requested
+    """How the load changes over the measured window: `constant`; `ramp`, from a tenth (or `ramp:SHARE`) to the full
     load; `steps:NUMBER`, upwards; or a CSV file with lines SECONDS,RATE, whose peak is the requested load."""
     dedicated_clients: int = Field(default=0, ge=0)
     """Number of hosts that only generate load; 0 runs a client on the host of each node."""
