@@ -1,23 +1,25 @@
-"""How errors of dynamic resources look: pulumi shows the traceback of whatever a provider raises."""
+"""Show errors of dynamic resources as their message alone."""
 
 from __future__ import annotations
 
 import functools
 import sys
 from collections.abc import Callable
-from typing import ParamSpec, TypeVar
+from typing import TypeVar
 
 from benchmark.errors import TestbedError
 
-P = ParamSpec("P")
 T = TypeVar("T")
 
 
-def plain_errors(method: Callable[P, T]) -> Callable[P, T]:
-    """Show what went wrong with the testbed or the machine's disk as its message alone."""
+def hide_traceback(method: Callable[..., T]) -> Callable[..., T]:
+    """Raise a TestbedError or OSError of a provider's method without the traceback that Pulumi prints.
+
+    The result takes any arguments, as Pulumi passes plain dictionaries, so `method` may declare typed ones.
+    """
 
     @functools.wraps(method)
-    def wrapped(*args: P.args, **kwargs: P.kwargs) -> T:
+    def wrapped(*args: object, **kwargs: object) -> T:
         try:
             return method(*args, **kwargs)
         except (TestbedError, OSError):

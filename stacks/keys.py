@@ -1,12 +1,13 @@
-"""SSH keys: every host's own and the operator's, made once and kept in the stack's state.
+"""SSH keys of the hosts and the operator, generated once and kept in the stack's state.
 
-The private halves are secrets of the state and of everything that is derived from them.
+Private halves are secrets of the state, and so is everything derived from them.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import pulumi
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -25,14 +26,14 @@ from benchmark.settings import Settings
 
 
 class KeyPair(NamedTuple):
-    """Both halves of an SSH key, as OpenSSH writes them to files."""
+    """Both halves of an SSH key, in the format of OpenSSH's files."""
 
     public_key: str
     private_key: str
 
 
 def generate_key() -> KeyPair:
-    """Make an ed25519 key pair: the public half as `ssh-ed25519 AAAA…`, the private one as an OpenSSH PEM."""
+    """Generate an ed25519 key pair: the public half as `ssh-ed25519 AAAA…`, the private half as an OpenSSH PEM."""
     key = Ed25519PrivateKey.generate()
     public = key.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH)
     private = key.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption())
@@ -40,20 +41,20 @@ def generate_key() -> KeyPair:
 
 
 class SshKeyProvider(ResourceProvider):
-    """Makes a key when the resource is created and never changes it."""
+    """Generates a key when the resource is created and never changes it."""
 
     serialize_as_secret_always = False
 
-    def create(self, props: dict[str, Any]) -> CreateResult:
+    def create(self, _props: Mapping[str, object]) -> CreateResult:
         pair = generate_key()
         return CreateResult(pair.public_key, pair._asdict())
 
-    def diff(self, _id: str, _olds: dict[str, Any], _news: dict[str, Any]) -> DiffResult:
+    def diff(self, _id: str, _olds: Mapping[str, object], _news: Mapping[str, object]) -> DiffResult:
         return DiffResult(changes=False)
 
 
 class SshKey(Resource, module="geobench", name="SshKey"):
-    """An ed25519 key pair that lives as long as the stack; `private_key` is a secret."""
+    """An ed25519 key pair that lasts as long as the stack; `private_key` is a secret."""
 
     public_key: pulumi.Output[str]
     private_key: pulumi.Output[str]
@@ -65,57 +66,52 @@ class SshKey(Resource, module="geobench", name="SshKey"):
 
 
 class OperatorKey(NamedTuple):
-    """The key that every host lets in; `private_key` is None where the user named a file of his own."""
+    """The key that every host accepts."""
 
     public_key: pulumi.Output[str]
     private_key: pulumi.Output[str] | None
+    """None if the settings name a key file."""
     private_key_file: str | None
 
 
 def operator_key(settings: Settings) -> OperatorKey:
-    """Return the key that the settings name, or declare a pair of the stack's own. Raises SettingsError."""
+    """Read the key that the settings name, or declare a generated one. Raises SettingsError."""
     if settings.ssh_private_key_file is None:
         if settings.ssh_public_key_file is not None:
-            raise SettingsError("ssh_public_key_file is set without ssh_private_key_file; name both or neither")
+            raise SettingsError("ssh_public_key_file is set without ssh_private_key_file; set both or neither")
         key = SshKey("operator")
         return OperatorKey(key.public_key, pulumi.Output.secret(key.private_key), None)
-    private = settings.ssh_private_key_file.expanduser().absolute()
-    secret = _read_key("ssh_private_key_file", private)
-    public = settings.ssh_public_key_file or private.with_name(f"{private.name}.pub")
-    text = _read_key("ssh_public_key_file", public.expanduser())
-    if not text.startswith(("ssh-", "ecdsa-", "sk-")) or len(text.split()) < 2:
+    private_file = settings.ssh_private_key_file.expanduser().absolute()
+    private = _read_key("ssh_private_key_file", private_file, "set it to an existing key")
+    if "PRIVATE KEY" not in private:
         raise SettingsError(
-            f"ssh_public_key_file: {public} holds no public key in OpenSSH's format, `ssh-ed25519 AAAA…`"
+            f"ssh_private_key_file: {private_file} holds no private key; generate one with "
+            f"`ssh-keygen -t ed25519 -f {private_file}`"
         )
-    if _public_half(secret) not in (None, text.split()[1]):
+    public_file = (settings.ssh_public_key_file or private_file.with_name(f"{private_file.name}.pub")).expanduser()
+    public = _read_key("ssh_public_key_file", public_file, f"write it with `ssh-keygen -y -f PRIVATE > {public_file}`")
+    if not public.startswith(("ssh-", "ecdsa-", "sk-")) or len(public.split()) < 2:
         raise SettingsError(
-            f"ssh_public_key_file: {public} is not the public half of {private}; name the two of one pair"
+            f"ssh_public_key_file: {public_file} holds no public key in OpenSSH's format, `ssh-ed25519 AAAA…`"
         )
-    return OperatorKey(pulumi.Output.from_input(text), None, str(private))
-
-
-def _public_half(private_key: str) -> str | None:
-    """The base64 of the public half; None where only a passphrase would tell, or the format is an older one."""
     try:
-        key = load_ssh_private_key(private_key.encode() + b"\n", password=None)
+        loaded = load_ssh_private_key(private.encode() + b"\n", password=None)
     except (ValueError, TypeError, UnsupportedAlgorithm):
-        return None
-    return key.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).decode().split()[1]
+        pass  # protected by a passphrase, or in an older format: the two halves cannot be compared
+    else:
+        expected = loaded.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).decode()
+        if expected.split()[1] != public.split()[1]:
+            raise SettingsError(
+                f"ssh_public_key_file: {public_file} is not the public half of {private_file}; name a matching pair"
+            )
+    return OperatorKey(pulumi.Output.from_input(public), None, str(private_file))
 
 
-def _read_key(field: str, path: Path) -> str:
+def _read_key(field: str, path: Path, remedy: str) -> str:
     try:
-        text = path.read_text(encoding="utf-8").strip()
+        return path.read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not text"
-        hint = (
-            f"`ssh-keygen -y -f PRIVATE > {path}` writes it"
-            if field == "ssh_public_key_file"
-            else "name a key you have"
-        )
+        reason = error.strerror if isinstance(error, OSError) else "not a text file"
         raise SettingsError(
-            f"{field}: cannot read {path}: {reason}; {hint}, or leave the field out to have a pair made"
+            f"{field}: cannot read {path}: {reason}; {remedy}, or remove the field to have a pair generated"
         ) from None
-    if field == "ssh_private_key_file" and "PRIVATE KEY" not in text:
-        raise SettingsError(f"{field}: {path} holds no private key; `ssh-keygen -t ed25519 -f {path}` makes one")
-    return text

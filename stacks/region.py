@@ -1,23 +1,23 @@
-"""What every provider's regions are made from and offer, and the moment the testbed was created."""
+"""What all regions are created from and offer, whatever their provider, and when the testbed was created."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Protocol
+from typing import Protocol
 
 import pulumi
 from pulumi.dynamic import CreateResult, DiffResult, Resource, ResourceProvider
 
-from benchmark.inventory import Role
+from benchmark.inventory import Host, Role
 from benchmark.settings import Settings
 from stacks.keys import OperatorKey
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What the components of all regions share."""
+    """What all regions share."""
 
     settings: Settings
     operator: OperatorKey
@@ -25,42 +25,51 @@ class Plan:
     monitoring_host: str | None
     """Name of the host that runs Prometheus."""
     peers: int
-    """Hosts of the whole testbed."""
+    """Number of hosts in the whole testbed."""
 
     def role(self, name: str) -> Role:
-        """The role of the host called `name`."""
+        """Return the role of the host called `name`."""
         return "monitoring" if name == self.monitoring_host else "instance"
 
 
 class Region(Protocol):
-    """What the component of a region offers, whatever its provider."""
+    """The hosts of one region."""
 
-    hosts: Sequence[pulumi.Output[dict[str, Any]]]
-    """Fields of `benchmark.inventory.Host`, a mapping for each host."""
-    hourly_cost_usd: pulumi.Input[float | None]
-    """Sum over the region's hosts; None if a price is unknown."""
-    grafana_password: pulumi.Output[str] | None
-    """Of the first host, where it runs a Grafana that listens in public; a secret."""
+    @property
+    def hosts(self) -> Sequence[pulumi.Output[Host]]:
+        """The hosts as the inventory lists them, in the order of their numbers."""
 
-    def admit(self, addresses: Mapping[str, pulumi.Input[str]]) -> None:
-        """Let in the hosts with these names and addresses: all of the testbed, but for those without an address."""
+    @property
+    def hourly_cost_usd(self) -> pulumi.Input[float | None]:
+        """Sum over the region's hosts; None if any price is unknown."""
+
+    @property
+    def grafana_password(self) -> pulumi.Output[str] | None:
+        """Password of the first host's Grafana if that is public; a secret."""
+
+    @property
+    def ephemeral(self) -> bool:
+        """Whether the hosts terminate automatically after the settings' time_to_live."""
+
+    def authorize_ingress(self, addresses: Mapping[str, pulumi.Input[str]]) -> None:
+        """Allow inbound traffic from the testbed's hosts, given by name and address (empty for a stopped host)."""
 
 
 class CreationProvider(ResourceProvider):
-    """Takes the time once, when the stack is first created."""
+    """Reads the clock once, when the stack is created."""
 
     serialize_as_secret_always = False
 
-    def create(self, _props: dict[str, Any]) -> CreateResult:
+    def create(self, _props: Mapping[str, object]) -> CreateResult:
         now = datetime.now(UTC).isoformat(timespec="seconds")
         return CreateResult(now, {"created_at": now})
 
-    def diff(self, _id: str, _olds: dict[str, Any], _news: dict[str, Any]) -> DiffResult:
+    def diff(self, _id: str, _olds: Mapping[str, object], _news: Mapping[str, object]) -> DiffResult:
         return DiffResult(changes=False)
 
 
 class Creation(Resource, module="geobench", name="Creation"):
-    """The moment a testbed was created: `created_at`, ISO 8601 in UTC, the same in every later update."""
+    """The time a testbed was created: `created_at`, ISO 8601 in UTC, unchanged by later updates."""
 
     created_at: pulumi.Output[str]
 

@@ -1,4 +1,4 @@
-"""What a host on AWS costs an hour, from Amazon's own price list; None where it does not say, never a guess.
+"""What an AWS host costs per hour, from Amazon's price list; None if the list does not tell, never a guess.
 
 Traffic is not included: it depends on what a benchmark sends.
 https://docs.aws.amazon.com/awsaccountbilling/latest/aboutv2/price-changes.html
@@ -8,28 +8,65 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from typing import TypedDict
 
 import pulumi
 
 from stacks.cloud.region_args import look_up_price
 
 HOURS_PER_MONTH = 730.0
-"""By which Amazon turns a price per GB and month into one per hour."""
+"""Amazon's factor between a price per GB and month and one per hour."""
 PUBLIC_IPV4_USD = 0.005
 """Per address and hour, the same in every region: https://aws.amazon.com/vpc/pricing/"""
+
+
+class _Product(TypedDict):
+    result: str
+
+
+class _SpotPrice(TypedDict):
+    spotPrice: str
 
 
 def hourly_price(
     region: str, instance_type: str, disk_gb: int, zone: str, *, spot: bool, running: bool, opts: pulumi.InvokeOptions
 ) -> pulumi.Output[float | None]:
-    """Return what one host costs in USD an hour: instance, public address and root disk; None if any is unknown.
+    """Return what one host costs in USD per hour: instance, public address and root disk; None if any is unknown.
 
-    A stopped host keeps its disk only.
+    A stopped host is billed for its disk only.
     """
-    disk = _disk(region, disk_gb, opts)
+
+    def listed(fields: Mapping[str, str], unit: str, what: str) -> pulumi.Output[float | None]:
+        filters = [{"field": field, "value": value} for field, value in {"regionCode": region, **fields}.items()]
+        query = {"filters": filters, "serviceCode": "AmazonEC2"}
+        product = look_up_price(_Product, "aws:pricing/getProduct:getProduct", query, opts, what)
+        return product.apply(lambda found: parse_price(found["result"], unit) if found else None)
+
+    gigabyte = listed({"productFamily": "Storage", "volumeApiName": "gp3"}, "GB-Mo", f"disks in {region}")
+    disk = gigabyte.apply(lambda usd: None if usd is None else usd * disk_gb / HOURS_PER_MONTH)
     if not running:
         return disk
-    instance = _spot(region, instance_type, zone, opts) if spot else _on_demand(region, instance_type, opts)
+    if spot:
+        query = {
+            "instanceType": instance_type,
+            "availabilityZone": zone,
+            "filters": [{"name": "product-description", "values": ["Linux/UNIX"]}],
+            "region": region,
+        }
+        what = f"{instance_type} in {zone}"
+        offer = look_up_price(_SpotPrice, "aws:ec2/getSpotPrice:getSpotPrice", query, opts, what)
+        instance = offer.apply(lambda found: float(found["spotPrice"]) or None if found else None)
+    else:
+        fields = {
+            "instanceType": instance_type,
+            "operatingSystem": "Linux",
+            "tenancy": "Shared",
+            "preInstalledSw": "NA",
+            "capacitystatus": "Used",
+            "licenseModel": "No License required",
+            "marketoption": "OnDemand",
+        }
+        instance = listed(fields, "Hrs", f"{instance_type} in {region}")
     return pulumi.Output.all(disk, instance).apply(
         lambda prices: None if None in prices else float(sum(prices)) + PUBLIC_IPV4_USD
     )
@@ -38,7 +75,7 @@ def hourly_price(
 def parse_price(product: str, unit: str) -> float | None:
     """Read the on-demand price from a product of the price list (JSON); None unless it is exactly one, in USD per unit.
 
-    A price of zero is what the list gives for what is sold elsewhere: unknown too.
+    The list gives zero for products that are sold elsewhere: that is unknown too.
     """
     try:
         terms = json.loads(product)["terms"]["OnDemand"]
@@ -48,45 +85,3 @@ def parse_price(product: str, unit: str) -> float | None:
         return price if dimension["unit"] == unit and price > 0 else None
     except (ValueError, KeyError, TypeError, AttributeError):
         return None
-
-
-def _on_demand(region: str, instance_type: str, opts: pulumi.InvokeOptions) -> pulumi.Output[float | None]:
-    fields = {
-        "regionCode": region,
-        "instanceType": instance_type,
-        "operatingSystem": "Linux",
-        "tenancy": "Shared",
-        "preInstalledSw": "NA",
-        "capacitystatus": "Used",
-        "licenseModel": "No License required",
-        "marketoption": "OnDemand",
-    }
-    return _product(fields, "Hrs", opts, f"{instance_type} in {region}")
-
-
-def _disk(region: str, disk_gb: int, opts: pulumi.InvokeOptions) -> pulumi.Output[float | None]:
-    fields = {"regionCode": region, "productFamily": "Storage", "volumeApiName": "gp3"}
-    price = _product(fields, "GB-Mo", opts, f"disks in {region}")
-    return price.apply(lambda usd: None if usd is None else usd * disk_gb / HOURS_PER_MONTH)
-
-
-def _product(
-    fields: Mapping[str, str], unit: str, opts: pulumi.InvokeOptions, what: str
-) -> pulumi.Output[float | None]:
-    asked = {
-        "filters": [{"field": field, "value": value} for field, value in fields.items()],
-        "serviceCode": "AmazonEC2",
-    }
-    answer = look_up_price("aws:pricing/getProduct:getProduct", asked, opts, what)
-    return answer.apply(lambda found: parse_price(found["result"], unit) if found else None)
-
-
-def _spot(region: str, instance_type: str, zone: str, opts: pulumi.InvokeOptions) -> pulumi.Output[float | None]:
-    asked = {
-        "instanceType": instance_type,
-        "availabilityZone": zone,
-        "filters": [{"name": "product-description", "values": ["Linux/UNIX"]}],
-        "region": region,
-    }
-    answer = look_up_price("aws:ec2/getSpotPrice:getSpotPrice", asked, opts, f"{instance_type} in {zone}")
-    return answer.apply(lambda found: float(found["spotPrice"]) or None if found else None)

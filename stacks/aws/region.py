@@ -1,42 +1,74 @@
-"""A region of AWS: a network of its own (`stacks/aws/network.py`) and instances spread over its zones."""
+"""An AWS region: its network (`stacks/aws/network.py`) and instances spread over its zones."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import TypedDict
 
 import pulumi
 import pulumi_aws as aws
 
 from benchmark.errors import InfrastructureError, SettingsError
+from benchmark.inventory import Host, HostState
 from benchmark.settings import Settings
 from stacks.aws.network import AwsNetwork
 from stacks.aws.prices import hourly_price
-from stacks.cloud.cloud_init import LOGIN
-from stacks.cloud.region_args import CloudHost, CloudRegionArgs, credentials_file, look_up, spec_of, total_cost
+from stacks.cloud.region_args import (
+    CloudHost,
+    CloudRegionArgs,
+    cloud_regions,
+    credentials_file,
+    look_up,
+    spec_of,
+    total_cost,
+)
+from stacks.region import Plan, Region
 
 HOME_REGION = "us-east-1"
-"""Where the provider itself is configured; every resource names its own region. Prices are told here."""
+"""Where the provider itself is configured and prices are queried; every resource names its own region."""
 CANONICAL = "099720109477"
 """The account that publishes Ubuntu's images: https://documentation.ubuntu.com/aws/"""
 
+_STATES: Mapping[str, HostState] = {"running": "running", "pending": "booting", "stopped": "stopped"}
+
+
+class _InstanceType(TypedDict, total=False):
+    supportedArchitectures: list[str]
+    burstablePerformanceSupported: bool
+    defaultVcpus: int
+    memorySize: int
+
+
+class _Image(TypedDict):
+    id: str
+
+
+class _Instance(TypedDict, total=False):
+    publicIp: str
+    instanceState: str
+
+
+def regions(plan: Plan, names: Sequence[str]) -> list[Region]:
+    """Declare the regions `names`; see `stacks`."""
+    return cloud_regions(plan, "aws", names, AwsRegion, provider(plan.settings))
+
 
 def provider(settings: Settings) -> aws.Provider:
-    """Declare the one provider of all AWS regions; credentials come from token_file or AWS's usual places."""
+    """Declare the provider of all AWS regions; credentials come from token_file or AWS's default locations."""
     file = credentials_file(settings, "aws")
     if file is None:
         return aws.Provider("aws", region=HOME_REGION)
-    # Keys in the environment win over a file, and lead to another account, unless the profile is named.
+    # Keys in the environment win over a file, and may belong to another account, unless the profile is named.
     return aws.Provider("aws", region=HOME_REGION, shared_credentials_files=[str(file)], profile="default")
 
 
 def importable(public_key: str) -> str:
-    """Return a key that EC2 imports; RunError for other kinds, which EC2 says are of the wrong format."""
+    """Return a key that EC2 can import; RunError for other kinds, which EC2 would call wrongly formatted."""
     kind = public_key.partition(" ")[0]
     if kind not in ("ssh-ed25519", "ssh-rsa"):
         raise pulumi.RunError(
-            f"ssh_public_key_file: found a key of the kind {kind}, AWS takes ssh-ed25519 and ssh-rsa; "
-            "`ssh-keygen -t ed25519` makes one, or leave both fields of the key out to have a pair made"
+            f"ssh_public_key_file: found a key of type {kind}, AWS accepts ssh-ed25519 and ssh-rsa; generate one with "
+            "`ssh-keygen -t ed25519`, or remove both key fields to have a pair generated"
         )
     return public_key
 
@@ -44,42 +76,65 @@ def importable(public_key: str) -> str:
 class AwsRegion(pulumi.ComponentResource):
     """The network, firewall and instances of one region. Raises SettingsError for what the region does not offer."""
 
+    ephemeral = True
+
     def __init__(self, name: str, args: CloudRegionArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("geobench:aws:Region", name, None, opts)
-        self._name, self._args = name, args
+        self._args = args
         self._child = pulumi.ResourceOptions(parent=self)
         self._invoke = pulumi.InvokeOptions(parent=self)
         self._type = spec_of(args.settings, "aws")
         if args.settings.spot and args.settings.state == "stopped":
             raise SettingsError(
-                "state: spot instances of AWS cannot be stopped; use `pulumi destroy`, or spot: false, which makes all "
-                "hosts anew, on demand and with empty disks"
+                "state: AWS spot instances cannot be stopped; run `pulumi destroy`, or set spot: false, which replaces "
+                "all hosts by on-demand ones with empty disks"
             )
-        self._zones = self._offering_zones()
-        self._network = AwsNetwork(name, args, self._zones, self)
-        instances = self._instances()
-        self.hosts: list[pulumi.Output[dict[str, Any]]] = [
-            self._describe(host, instance) for host, instance in zip(args.hosts, instances, strict=True)
+        zones = self._offering_zones()
+        self._network = AwsNetwork(name, args, zones, self)
+        self._kind = look_up(
+            _InstanceType,
+            "aws:ec2/getInstanceType:getInstanceType",
+            {"instanceType": self._type, "region": args.region},
+            self._invoke,
+            f"AWS did not describe {self._type} in {args.region}",
+            "its keys must allow ec2:DescribeInstanceTypes",
+        )
+        if args.region == next(spec.name for spec in args.settings.region_specs if spec.provider == "aws"):
+            self._kind.apply(self._warn_of_credits)  # once for all regions
+        key = aws.ec2.KeyPair(
+            f"{name}-key",
+            public_key=args.public_key.apply(importable),
+            region=args.region,
+            tags=self._network.tags("key"),
+            opts=self._child,
+        )
+        image: pulumi.Output[str] = self._kind.apply(lambda kind: self._image(kind["supportedArchitectures"]))
+        subnets = self._network.subnets
+        instances = [
+            self._instance(host, image, key.key_name, subnets[index % len(subnets)])
+            for index, host in enumerate(args.hosts)
         ]
+        self.hosts = [self._describe(host, instance) for host, instance in zip(args.hosts, instances, strict=True)]
         price = hourly_price(
             args.region,
             self._type,
             args.settings.disk_gb,
-            self._zones[0],
+            zones[0],
             spot=args.settings.spot,
             running=args.settings.state == "running",
             opts=self._invoke,
         )
         self.hourly_cost_usd = total_cost([price] * len(args.hosts))
         self.grafana_password = args.grafana_password
-        self.register_outputs({"hosts": self.hosts, "hourly_cost_usd": self.hourly_cost_usd})
+        hosts = [host.apply(Host.model_dump) for host in self.hosts]
+        self.register_outputs({"hosts": hosts, "hourly_cost_usd": self.hourly_cost_usd})
 
-    def admit(self, addresses: Mapping[str, pulumi.Input[str]]) -> None:
-        """Let in every host of the testbed by its address; see `stacks.Region`."""
-        self._network.admit(addresses)
+    def authorize_ingress(self, addresses: Mapping[str, pulumi.Input[str]]) -> None:
+        """Allow inbound traffic from every host of the testbed; see `stacks.region.Region`."""
+        self._network.authorize_ingress(addresses)
 
     def _offering_zones(self) -> list[str]:
-        """The region's zones that have the instance type, local zones left out."""
+        """Return the region's zones that offer the instance type, without local zones."""
         region = self._args.region
         try:
             offered = aws.ec2.get_instance_type_offerings(
@@ -88,66 +143,42 @@ class AwsRegion(pulumi.ComponentResource):
                 region=region,
                 opts=self._invoke,
             )
-        except Exception as error:  # the SDK raises no other; the first question to AWS fails if its keys are wrong
+        except Exception as error:  # the SDK raises no narrower one; this first query fails if the keys are wrong
             raise InfrastructureError(
-                f"AWS did not say which zones of {region} offer {self._type}: {error}; "
-                f"`AWS_REGION={region} aws sts get-caller-identity` shows whether it knows the keys"
+                f"AWS did not list the zones of {region} that offer {self._type}: {error}; "
+                f"check the credentials with `AWS_REGION={region} aws sts get-caller-identity`"
             ) from None
         zones = sorted(zone for zone in offered.locations if len(zone) == len(region) + 1)
         if not zones:
             raise SettingsError(
                 f"specs: {self._type} is not offered in {region}; `aws ec2 describe-instance-type-offerings "
-                f"--region {region} --query 'InstanceTypeOfferings[].InstanceType'` lists what is"
+                f"--region {region} --query 'InstanceTypeOfferings[].InstanceType'` lists the types that are"
             )
         return zones
 
-    def _instances(self) -> list[aws.ec2.Instance]:
-        args = self._args
-        self._kind = kind = self._instance_type()
-        if args.region == next(spec.name for spec in args.settings.region_specs if spec.provider == "aws"):
-            kind.apply(self._warn_of_credits)  # once for all regions
-        key = aws.ec2.KeyPair(
-            f"{self._name}-key",
-            public_key=args.public_key.apply(importable),
-            region=args.region,
-            tags=self._network.tags("key"),
-            opts=self._child,
-        )
-        image: pulumi.Output[str] = kind.apply(lambda known: self._image(known["supportedArchitectures"]))
-        subnets = self._network.subnets
-        return [
-            self._instance(host, image, key.key_name, subnets[index % len(subnets)])
-            for index, host in enumerate(args.hosts)
-        ]
-
-    def _instance_type(self) -> pulumi.Output[dict[str, Any]]:
-        asked = {"instanceType": self._type, "region": self._args.region}
-        problem = f"AWS did not describe {self._type} in {self._args.region}"
-        remedy = "its keys must allow ec2:DescribeInstanceTypes"
-        return look_up("aws:ec2/getInstanceType:getInstanceType", asked, self._invoke, problem, remedy)
-
-    def _warn_of_credits(self, kind: Mapping[str, Any]) -> None:
+    def _warn_of_credits(self, kind: _InstanceType) -> None:
         if kind.get("burstablePerformanceSupported"):
             pulumi.log.warn(
-                f"specs: {self._type} has burstable processors, which are slowed down under load or charged for, about "
-                "$0.05 for each vCPU and hour that hourly_cost_usd does not count; numbers to publish need a type such "
-                "as m5d.2xlarge"
+                f"specs: {self._type} has burstable processors, which are throttled under load or billed extra, about "
+                "$0.05 per vCPU and hour that hourly_cost_usd does not include; for publishable numbers use a type "
+                "such as m5d.2xlarge"
             )
 
     def _image(self, architectures: list[str]) -> pulumi.Output[str]:
-        """The newest Ubuntu 24.04 LTS for the processor."""
+        """Return the newest image of Ubuntu 24.04 LTS for the processor."""
         processor = "arm64" if "arm64" in architectures else "amd64"
         name = f"ubuntu/images/hvm-ssd-gp3/ubuntu-noble-24.04-{processor}-server-*"
-        asked = {
+        query = {
             "owners": [CANONICAL],
             "mostRecent": True,
             "filters": [{"name": "name", "values": [name]}],
             "region": self._args.region,
         }
-        problem = f"AWS did not tell the newest image of {self._args.region} that is called {name}"
+        problem = f"AWS found no image named {name} in {self._args.region}"
         remedy = "its keys must allow ec2:DescribeImages"
-        answer = look_up("aws:ec2/getAmi:getAmi", asked, self._invoke, problem, remedy)
-        return answer.apply(lambda image: str(image["id"]))
+        return look_up(_Image, "aws:ec2/getAmi:getAmi", query, self._invoke, problem, remedy).apply(
+            lambda image: image["id"]
+        )
 
     def _instance(
         self, host: CloudHost, image: pulumi.Output[str], key_name: pulumi.Output[str], subnet: aws.ec2.Subnet
@@ -162,7 +193,7 @@ class AwsRegion(pulumi.ComponentResource):
             vpc_security_group_ids=[group.id for group in self._network.groups],
             key_name=key_name,
             user_data=host.user_data,
-            # The host's own shutdown, at the end of its life time, ends it for good.
+            # The host shuts itself down when its time_to_live is over, which terminates it.
             instance_initiated_shutdown_behavior="terminate",
             instance_market_options=_SPOT if settings.spot else None,
             metadata_options=aws.ec2.InstanceMetadataOptionsArgs(
@@ -173,61 +204,59 @@ class AwsRegion(pulumi.ComponentResource):
             ),
             region=self._args.region,
             tags=tags,
-            opts=pulumi.ResourceOptions.merge(self._child, self._kept(host)),
+            opts=pulumi.ResourceOptions.merge(self._child, self._lifecycle_options(host)),
         )
 
-    def _kept(self, host: CloudHost) -> pulumi.ResourceOptions:
-        """What a host is made anew for and what not, and what it is made after and removed before."""
-        # A new image, a script changed by a newer release, a zone that now has the type, too, another key of the
-        # operator: these are for new hosts; those there are stay as they are. Their public address is the subnet's
-        # doing: a stopped instance has none, which a refresh reads as a wish:
-        # https://github.com/hashicorp/terraform-provider-aws/issues/33775
-        kept = ["ami", "user_data", "subnet_id", "key_name"]
-        # Prometheus comes with the first start alone; that a spot instance shall be none, the provider does not see:
-        # https://github.com/hashicorp/terraform-provider-aws/issues/38141
-        anew = [host.role, self._args.settings.spot]
-        # All subnets: it may be in another one than it would be put into today.
-        after = [*self._network.uplink, *self._network.subnets]
-        return pulumi.ResourceOptions(ignore_changes=kept, replacement_trigger=anew, depends_on=after)
+    def _lifecycle_options(self, host: CloudHost) -> pulumi.ResourceOptions:
+        return pulumi.ResourceOptions(
+            # A newer image or script, a zone that now offers the type, another operator key: all for new hosts only.
+            # The public address follows from the subnet: a stopped instance has none, which a refresh would read as
+            # a request for none: https://github.com/hashicorp/terraform-provider-aws/issues/33775
+            ignore_changes=["ami", "user_data", "subnet_id", "key_name"],
+            # Prometheus is installed by the first boot alone; the provider does not notice that a spot instance shall
+            # become an on-demand one: https://github.com/hashicorp/terraform-provider-aws/issues/38141
+            replacement_trigger=[host.role, self._args.settings.spot],
+            # All subnets: the host may be in another one than a new host would be.
+            depends_on=[*self._network.uplink, *self._network.subnets],
+        )
 
-    def _describe(self, host: CloudHost, instance: aws.ec2.Instance) -> pulumi.Output[dict[str, Any]]:
-        """The inventory's view of a host, read after it was started or stopped: a start brings a new address."""
+    def _describe(self, host: CloudHost, instance: aws.ec2.Instance) -> pulumi.Output[Host]:
+        """Return the host for the inventory, read after it was started or stopped: a start changes its address."""
+        settings, region = self._args.settings, self._args.region
         after: pulumi.CustomResource = instance
-        if not self._args.settings.spot:
-            # A change of the type starts the instance, even one that was stopped; only a new state stops it again.
-            anew = pulumi.ResourceOptions(replacement_trigger=self._type)
+        if not settings.spot:
+            # A change of the type starts even a stopped instance; only a new state resource stops it again.
+            trigger = pulumi.ResourceOptions(replacement_trigger=self._type)
             after = aws.ec2transitgateway.InstanceState(
                 f"{host.name}-state",
                 instance_id=instance.id,
-                state=self._args.settings.state,
-                region=self._args.region,
-                opts=pulumi.ResourceOptions.merge(self._child, anew),
+                state=settings.state,
+                region=region,
+                opts=pulumi.ResourceOptions.merge(self._child, trigger),
             )
-        both = pulumi.Output.all(instance.id, after.id)
-        now: pulumi.Output[dict[str, Any]] = both.apply(lambda ids: self._look_at(host, ids[0]))
-        return pulumi.Output.all(now, host.host_key, self._kind).apply(lambda known: self._host(host, *known))
 
-    def _look_at(self, host: CloudHost, identity: str) -> pulumi.Output[dict[str, Any]]:
-        asked = {"instanceId": identity, "region": self._args.region}
-        problem = f"{host.name}: AWS does not tell about {identity}"
-        remedy = "if it has ended, `pulumi refresh` notices and `pulumi up` makes it anew"
-        return look_up("aws:ec2/getInstance:getInstance", asked, self._invoke, problem, remedy)
+        def describe(now: _Instance, host_key: str, kind: _InstanceType) -> Host:
+            return host.describe(
+                "aws",
+                region,
+                self._type,
+                host_key=host_key,
+                address=now.get("publicIp") or "",
+                state=_STATES.get(now.get("instanceState", ""), "unknown"),
+                cpus=kind["defaultVcpus"],
+                memory_mb=kind["memorySize"],
+            )
 
-    def _host(self, host: CloudHost, now: Mapping[str, Any], host_key: str, kind: Mapping[str, Any]) -> dict[str, Any]:
-        states = {"running": "running", "pending": "booting", "stopped": "stopped"}
-        return {
-            "name": host.name,
-            "provider": "aws",
-            "region": self._args.region,
-            "specs": self._type,
-            "address": now.get("publicIp") or "",
-            "ssh_user": LOGIN,
-            "host_key": host_key,
-            "role": host.role,
-            "state": states.get(now.get("instanceState", ""), "unknown"),
-            "cpus": kind["defaultVcpus"],
-            "memory_mb": kind["memorySize"],
-        }
+        now: pulumi.Output[_Instance] = pulumi.Output.all(instance.id, after.id).apply(
+            lambda ids: self._read_instance(host, ids[0])
+        )
+        return pulumi.Output.all(now, host.host_key, self._kind).apply(lambda known: describe(*known))
+
+    def _read_instance(self, host: CloudHost, identity: str) -> pulumi.Output[_Instance]:
+        query = {"instanceId": identity, "region": self._args.region}
+        problem = f"{host.name}: AWS did not describe {identity}"
+        remedy = "if it was terminated, run `pulumi refresh`, then `pulumi up` to replace it"
+        return look_up(_Instance, "aws:ec2/getInstance:getInstance", query, self._invoke, problem, remedy)
 
 
 _SPOT = aws.ec2.InstanceInstanceMarketOptionsArgs(

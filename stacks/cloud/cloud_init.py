@@ -1,12 +1,13 @@
-"""The first start of a cloud host, as cloud-init's user data: the same for every cloud.
+"""The first boot of a cloud host as cloud-init user data, the same for every cloud.
 
-cloud-init makes the login, installs the host's key and unpacks an archive of files; all else is
-`bootstrap.sh`, which then runs once. What it leaves on the host for the runner, all through sudo:
+cloud-init creates the login, installs the host's key and unpacks an archive of files; then `bootstrap.sh` runs once and
+does the rest. It leaves an interface for the runner, used through sudo:
 
-- `/var/lib/geobench/state`: `booting`, `ready` or `failed: REASON`; `/var/lib/geobench/warnings`: what else went wrong.
-- `geobench-peers < LINES` lets in the hosts of the testbed, one address a line; before, only SSH from the operators
-  comes in. Lines `operator NETWORK` replace the operators. What is given replaces what was and survives a reboot.
-- `geobench-expiry` prints when the host ends itself, `geobench-expiry EPOCH` moves that.
+- `/var/lib/geobench/state`: `booting`, `ready` or `failed: REASON`; `/var/lib/geobench/warnings`: lesser problems.
+- `geobench-peers < LINES` allows inbound traffic from the testbed's hosts, one address per line; until then only SSH
+  from the operators is allowed. Lines `operator NETWORK` replace the operators. Each call replaces the former peers
+  and survives a reboot.
+- `geobench-expiry` prints when the host terminates, `geobench-expiry EPOCH` changes it.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ import tarfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
-from pathlib import Path
+from importlib.resources import files
 
 import yaml
 
@@ -37,10 +38,10 @@ LOGIN = "ubuntu"
 USER_DATA_LIMIT = 16384
 """Bytes of user data that EC2 accepts, before base64."""
 
-SCRIPT = Path(__file__).with_name("bootstrap.sh")
+SCRIPT = files("stacks.cloud") / "bootstrap.sh"
 # https://grafana.com/docs/grafana/latest/setup-grafana/installation/debian/
 GRAFANA_REPOSITORY = "https://apt.grafana.com"
-GRAFANA_KEY_URL = f"{GRAFANA_REPOSITORY}/gpg-full.key"  # with keys that were retired
+GRAFANA_KEY_URL = f"{GRAFANA_REPOSITORY}/gpg-full.key"  # includes retired keys
 GRAFANA_KEY = "B53AE77BADB630A683046005963FA27710458545"
 
 COMMAND = "/usr/local/sbin/geobench-bootstrap"
@@ -51,11 +52,12 @@ _FOLDER = "/etc/geobench"
 
 @dataclass(frozen=True)
 class Bootstrap:
-    """What one host is told at its first start."""
+    """What the first boot of one host depends on."""
 
     hostname: str
     provider: Provider
     authorized_key: str
+    """The operator's public key."""
     host_public_key: str
     host_private_key: str = field(repr=False)
     operator_cidrs: tuple[str, ...]
@@ -66,18 +68,27 @@ class Bootstrap:
     """Whether this host runs Prometheus and Grafana."""
     scrape_interval: timedelta = timedelta(seconds=5)
     grafana_public: bool = False
+    """Whether the testbed's Grafana is public."""
 
     @classmethod
-    def of(
-        cls, settings: Settings, hostname: str, provider: Provider, keys: tuple[str, str, str], *, monitoring: bool
+    def from_settings(
+        cls,
+        settings: Settings,
+        hostname: str,
+        provider: Provider,
+        authorized_key: str,
+        host_public_key: str,
+        host_private_key: str,
+        *,
+        monitoring: bool,
     ) -> Bootstrap:
-        """Take from the settings all but the keys: the operator's public, the host's public and its private one."""
+        """Fill in the fields that the settings determine."""
         return cls(
             hostname=hostname,
             provider=provider,
-            authorized_key=keys[0],
-            host_public_key=keys[1],
-            host_private_key=keys[2],
+            authorized_key=authorized_key,
+            host_public_key=host_public_key,
+            host_private_key=host_private_key,
             operator_cidrs=settings.operator_cidrs,
             time_to_live=settings.time_to_live,
             nvme=settings.nvme,
@@ -91,16 +102,16 @@ class Bootstrap:
 def user_data(host: Bootstrap) -> str:
     """Return the host's cloud-config, at most 16384 bytes; SettingsError if the settings make it longer.
 
-    It holds the host's private key: treat it as a secret.
+    It contains the host's private key, so treat it as a secret.
     """
     document = {
         "hostname": host.hostname,
-        "manage_etc_hosts": "localhost",  # sudo looks the name up
+        "manage_etc_hosts": "localhost",  # sudo resolves the name
         "ssh_deletekeys": True,
         "ssh_keys": {"ed25519_private": host.host_private_key, "ed25519_public": host.host_public_key},
         "ssh_pwauth": False,
         "disable_root": True,
-        "package_upgrade": False,  # Vultr's vendor data asks for one, for minutes before the firewall and the life time
+        "package_upgrade": False,  # Vultr's vendor data requests one: minutes without firewall and expiry
         "users": [
             {
                 "name": LOGIN,
@@ -118,8 +129,8 @@ def user_data(host: Bootstrap) -> str:
     text = "#cloud-config\n" + yaml.safe_dump(document, sort_keys=False)
     if len(text.encode()) > USER_DATA_LIMIT:
         raise SettingsError(
-            f"the first-start script of {host.hostname} takes {len(text.encode())} bytes, clouds accept "
-            f"{USER_DATA_LIMIT}; name fewer operator_cidrs"
+            f"operator_cidrs: the user data of {host.hostname} takes {len(text.encode())} bytes, clouds accept "
+            f"{USER_DATA_LIMIT}; name fewer networks"
         )
     return text
 
@@ -127,15 +138,16 @@ def user_data(host: Bootstrap) -> str:
 def firewall(operator_cidrs: tuple[str, ...], *, grafana: bool = False) -> str:
     """Return the nftables rules of a host: SSH from the operators, everything from peers, nothing else.
 
-    The sets of peers are empty. `grafana` also lets the operators reach Grafana's port.
+    The sets of peers are empty. `grafana` also allows the operators to reach Grafana's port.
     """
     networks = [ipaddress.ip_network(text) for text in operator_cidrs]
+
+    def elements(version: int) -> str:
+        found = [str(network) for network in networks if network.version == version]
+        return f" elements = {{ {', '.join(found)} }};" if found else ""
+
     ports = f"{{ 22, {GRAFANA_PORT} }}" if grafana else "22"
-    return _RULES.format(
-        operators4=_elements([str(network) for network in networks if network.version == 4]),
-        operators6=_elements([str(network) for network in networks if network.version == 6]),
-        ports=ports,
-    )
+    return _RULES.format(operators4=elements(4), operators6=elements(6), ports=ports)
 
 
 def grafana_password(host_private_key: str) -> str:
@@ -166,7 +178,7 @@ table inet geobench {{
     icmpv6 type {{ nd-router-advert, nd-neighbor-solicit, nd-neighbor-advert }} accept
     udp sport {{ 67, 547 }} udp dport {{ 68, 546 }} accept
   }}
-  # The metadata service shows this host's user data, and with it the host's private key.
+  # The metadata service serves this host's user data, which contains the host's private key.
   chain output {{
     type filter hook output priority filter; policy accept;
     ip daddr 169.254.169.254 tcp dport 80 meta skuid != 0 reject
@@ -175,31 +187,10 @@ table inet geobench {{
 """
 
 
-def _elements(networks: list[str]) -> str:
-    return f" elements = {{ {', '.join(networks)} }};" if networks else ""
-
-
 def _files(host: Bootstrap) -> dict[str, tuple[str, int]]:
-    """Every file of the host: path to content and mode."""
-    files = {
-        COMMAND: (SCRIPT.read_text(encoding="utf-8"), 0o755),
-        f"{_FOLDER}/bootstrap.env": (_environment(_parameters(host)), 0o644),
-        f"{_FOLDER}/firewall.nft": (firewall(host.operator_cidrs, grafana=_public_grafana(host)), 0o644),
-    }
-    if host.monitoring:
-        arguments = _environment({"ARGS": " ".join(prometheus_arguments())})
-        files[f"{_FOLDER}/prometheus.env"] = (arguments, 0o644)
-        files[f"{_FOLDER}/grafana.env"] = (_environment(_grafana(host)), 0o600)
-        files |= {path: (text, 0o644) for path, text in monitoring_files(host.scrape_interval).items()}
-    return files
-
-
-def _public_grafana(host: Bootstrap) -> bool:
-    return host.monitoring and host.grafana_public
-
-
-def _parameters(host: Bootstrap) -> dict[str, str]:
-    return {
+    """Return every file of the host: path to content and mode."""
+    public_grafana = host.monitoring and host.grafana_public
+    parameters = {
         "PROVIDER": host.provider,
         "LOGIN": LOGIN,
         "WORKING_DIR": host.working_dir,
@@ -210,30 +201,37 @@ def _parameters(host: Bootstrap) -> dict[str, str]:
         "GRAFANA_KEY_URL": GRAFANA_KEY_URL,
         "GRAFANA_KEY": GRAFANA_KEY,
     }
-
-
-def _grafana(host: Bootstrap) -> dict[str, str]:
-    """Grafana with a login: the known admin/admin behind the tunnel, a password of its own in public."""
-    login = {
-        "GF_AUTH_DISABLE_LOGIN_FORM": "false",
-        "GF_SECURITY_DISABLE_INITIAL_ADMIN_CREATION": "false",
-        "GF_SECURITY_ADMIN_PASSWORD": grafana_password(host.host_private_key) if host.grafana_public else "admin",
+    found = {
+        COMMAND: (SCRIPT.read_text(encoding="utf-8"), 0o755),
+        f"{_FOLDER}/bootstrap.env": (_environment(parameters), 0o644),
+        f"{_FOLDER}/firewall.nft": (firewall(host.operator_cidrs, grafana=public_grafana), 0o644),
     }
-    if host.grafana_public:
-        login |= {"GF_SERVER_HTTP_ADDR": "0.0.0.0", "GF_AUTH_ANONYMOUS_ENABLED": "false"}
-    return grafana_environment() | login
+    if host.monitoring:
+        # With a login: the well-known admin/admin behind the tunnel, a generated password where Grafana is public.
+        grafana = grafana_environment() | {
+            "GF_AUTH_DISABLE_LOGIN_FORM": "false",
+            "GF_SECURITY_DISABLE_INITIAL_ADMIN_CREATION": "false",
+            "GF_SECURITY_ADMIN_PASSWORD": grafana_password(host.host_private_key) if public_grafana else "admin",
+        }
+        if public_grafana:
+            grafana |= {"GF_SERVER_HTTP_ADDR": "0.0.0.0", "GF_AUTH_ANONYMOUS_ENABLED": "false"}
+        arguments = _environment({"ARGS": " ".join(prometheus_arguments())})
+        found[f"{_FOLDER}/prometheus.env"] = (arguments, 0o644)
+        found[f"{_FOLDER}/grafana.env"] = (_environment(grafana), 0o600)
+        found |= {path: (text, 0o644) for path, text in monitoring_files(host.scrape_interval).items()}
+    return found
 
 
 def _environment(variables: Mapping[str, str]) -> str:
-    """Write variables so that both a shell and systemd read them."""
+    """Write variables so that both a shell and systemd can read them."""
     return "".join(f"{name}={shlex.quote(value)}\n" for name, value in variables.items())
 
 
-def _archive(files: Mapping[str, tuple[str, int]]) -> str:
-    """Pack files as tar, gzip and base64; the same files give the same text."""
+def _archive(contents: Mapping[str, tuple[str, int]]) -> str:
+    """Pack files as tar, gzip and base64; equal files give equal text."""
     packed = io.BytesIO()
     with tarfile.open(fileobj=packed, mode="w") as archive:
-        for path, (content, mode) in files.items():
+        for path, (content, mode) in contents.items():
             entry = tarfile.TarInfo(path.removeprefix("/"))
             entry.size, entry.mode = len(content.encode()), mode
             archive.addfile(entry, io.BytesIO(content.encode()))

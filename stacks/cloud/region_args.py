@@ -1,7 +1,7 @@
-"""What regions of all clouds have in common: what they are asked for, what they give back, what is checked before.
+"""What regions of all clouds share: their arguments, checks of the settings, and queries of the provider.
 
-`AwsRegion` and `VultrRegion` take a `CloudRegionArgs` and are a `stacks.Region`. A host's peers are
-known only when all hosts of all regions exist, so `admit` is called last, with every address of the testbed.
+A host's peers are known only when the hosts of all regions are declared, so `authorize_ingress` is called last, with
+every address of the testbed.
 """
 
 from __future__ import annotations
@@ -9,20 +9,23 @@ from __future__ import annotations
 import getpass
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from ipaddress import ip_network
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar
+from typing import NoReturn, TypeVar
 
 import pulumi
 
 from benchmark.errors import SettingsError
 from benchmark.host_layout import GRAFANA_PORT
-from benchmark.inventory import Provider, Role
+from benchmark.inventory import Host, HostState, Provider, Role
 from benchmark.settings import RegionSpec, Settings
-from stacks.cloud.cloud_init import Bootstrap, grafana_password, user_data
+from stacks.cloud.cloud_init import LOGIN, Bootstrap, grafana_password, user_data
 from stacks.keys import SshKey
+from stacks.region import Plan, Region
 
-T = TypeVar("T")
+Answer = TypeVar("Answer")
+Otherwise = TypeVar("Otherwise")
 
 _EXAMPLES = {"aws": "m5d.2xlarge", "vultr": "vc2-4c-8gb"}
 _CREDENTIALS = {"aws": "~/.aws/credentials", "vultr": "~/.vultr"}
@@ -30,19 +33,48 @@ _CREDENTIALS = {"aws": "~/.aws/credentials", "vultr": "~/.vultr"}
 
 @dataclass(frozen=True)
 class CloudHost:
-    """A host to be rented: its name, its own public key, and what it does at its first start (a secret)."""
+    """A cloud host to create."""
 
     name: str
     role: Role
     host_key: pulumi.Output[str]
+    """Public half of its SSH host key."""
     user_data: pulumi.Output[str]
+    """What cloud-init does at the first boot; a secret."""
     grafana_password: pulumi.Output[str] | None
-    """Where it runs a Grafana that listens in public."""
+    """A secret; None unless the host runs a public Grafana."""
+
+    def describe(
+        self,
+        provider: Provider,
+        region: str,
+        specs: str,
+        *,
+        host_key: str,
+        address: str,
+        state: HostState,
+        cpus: int,
+        memory_mb: int | None,
+    ) -> Host:
+        """Return the inventory's entry for the created host."""
+        return Host(
+            name=self.name,
+            provider=provider,
+            region=region,
+            specs=specs,
+            address=address,
+            ssh_user=LOGIN,
+            host_key=host_key,
+            role=self.role,
+            state=state,
+            cpus=cpus,
+            memory_mb=memory_mb,
+        )
 
 
 @dataclass(frozen=True)
 class CloudRegionArgs:
-    """What one region of a cloud is asked for."""
+    """What one region of a cloud is created from."""
 
     settings: Settings
     region: str
@@ -51,9 +83,9 @@ class CloudRegionArgs:
     public_key: pulumi.Output[str]
     """The operator's."""
     tags: Mapping[str, pulumi.Input[str]]
-    """Put on everything that takes tags."""
+    """Set on every resource that takes tags."""
     peers: int
-    """Hosts of the whole testbed."""
+    """Number of hosts in the whole testbed."""
 
     @property
     def operator_ports(self) -> dict[str, int]:
@@ -63,8 +95,28 @@ class CloudRegionArgs:
 
     @property
     def grafana_password(self) -> pulumi.Output[str] | None:
-        """The password of the region's Grafana, if one listens in public; a secret."""
+        """The password of the region's Grafana if that is public; a secret."""
         return self.hosts[0].grafana_password
+
+
+def cloud_regions(
+    plan: Plan,
+    provider: Provider,
+    names: Sequence[str],
+    component: Callable[[str, CloudRegionArgs, pulumi.ResourceOptions], Region],
+    account: pulumi.ProviderResource,
+) -> list[Region]:
+    """Declare the regions `names` of a cloud as `component`s, all of them in `account`. Raises SettingsError."""
+    settings = plan.settings
+    expires_at = plan.created_at.apply(lambda text: (datetime.fromisoformat(text) + settings.time_to_live).isoformat())
+    tags = testbed_tags(settings, expires_at)
+    regions = []
+    for name in names:
+        monitoring = plan.role(f"{name}-0") == "monitoring"
+        key, spec = plan.operator.public_key, RegionSpec(provider, name)
+        args = cloud_region_args(settings, spec, key, tags, peers=plan.peers, monitoring=monitoring)
+        regions.append(component(name, args, pulumi.ResourceOptions(providers=[account])))
+    return regions
 
 
 def cloud_region_args(
@@ -76,42 +128,49 @@ def cloud_region_args(
     peers: int,
     monitoring: bool,
 ) -> CloudRegionArgs:
-    """Name a region's hosts and make their keys; `monitoring` makes the first one the monitoring host.
+    """Name a region's hosts and generate their keys; `monitoring` makes the first one the monitoring host.
 
-    Raises SettingsError where a field that clouds need is missing.
+    Raises SettingsError if a field that clouds need is missing.
     """
     check_operators(settings)
-    roles: list[Role] = ["instance"] * settings.instances
-    if monitoring:
-        roles[0] = "monitoring"
-    hosts = [_host(settings, spec, index, role, public_key) for index, role in enumerate(roles)]
+    hosts = [
+        _cloud_host(settings, spec, index, public_key, monitoring=monitoring and index == 0)
+        for index in range(settings.instances)
+    ]
     return CloudRegionArgs(settings, spec.name, hosts, public_key, tags, peers)
 
 
-def _host(settings: Settings, spec: RegionSpec, index: int, role: Role, public_key: pulumi.Output[str]) -> CloudHost:
+def _cloud_host(
+    settings: Settings, spec: RegionSpec, index: int, public_key: pulumi.Output[str], *, monitoring: bool
+) -> CloudHost:
     name = f"{spec.name}-{index}"
     key = SshKey(f"{name}-host-key")
     private: pulumi.Output[str] = pulumi.Output.secret(key.private_key)
 
-    monitoring = role == "monitoring"
-
-    def first_start(keys: list[str]) -> str:
+    def first_boot(keys: Sequence[str]) -> str:
+        authorized, host_public, host_private = keys
         return user_data(
-            Bootstrap.of(settings, name, spec.provider, (keys[0], keys[1], keys[2]), monitoring=monitoring)
+            Bootstrap.from_settings(
+                settings, name, spec.provider, authorized, host_public, host_private, monitoring=monitoring
+            )
         )
 
-    told = pulumi.Output.all(public_key, key.public_key, private).apply(first_start)
-    public = monitoring and settings.grafana_public
-    return CloudHost(name, role, key.public_key, told, private.apply(grafana_password) if public else None)
+    return CloudHost(
+        name,
+        "monitoring" if monitoring else "instance",
+        key.public_key,
+        pulumi.Output.all(public_key, key.public_key, private).apply(first_boot),
+        private.apply(grafana_password) if monitoring and settings.grafana_public else None,
+    )
 
 
 def testbed_tags(settings: Settings, expires_at: pulumi.Input[str]) -> dict[str, pulumi.Input[str]]:
-    """Return the tags that say whose a resource is and until when; `expires_at` is in ISO 8601."""
+    """Return the tags that tell whose a resource is and when it expires; `expires_at` is in ISO 8601."""
     return {"testbed_id": settings.testbed_id, "owner": getpass.getuser(), "expiry": expires_at}
 
 
 def check_operators(settings: Settings) -> None:
-    """Raise SettingsError if nobody could log in; warn if everybody could try to."""
+    """Raise SettingsError if nobody could log in; warn if the whole internet may try."""
     if not settings.operator_cidrs:
         raise SettingsError(
             "operator_cidrs: found none, expected the networks that may reach the hosts' SSH; "
@@ -119,81 +178,95 @@ def check_operators(settings: Settings) -> None:
         )
     if all(ip_network(network).version == 6 for network in settings.operator_cidrs):
         raise SettingsError(
-            f"operator_cidrs: found {', '.join(settings.operator_cidrs)}, expected at least one IPv4 network: "
-            "hosts have IPv4 addresses only; `curl -4 https://checkip.amazonaws.com` shows yours"
+            f"operator_cidrs: found {', '.join(settings.operator_cidrs)}, expected at least one IPv4 network, as hosts "
+            "have only IPv4 addresses; `curl -4 https://checkip.amazonaws.com` shows yours"
         )
     for network in settings.operator_cidrs:
         if network.endswith("/0"):
-            pulumi.log.warn(f"operator_cidrs: {network} lets the whole internet reach the hosts' SSH")
+            pulumi.log.warn(f"operator_cidrs: {network} allows the whole internet to reach the hosts' SSH")
 
 
 def spec_of(settings: Settings, provider: Provider) -> str:
-    """Return the instance type or plan of one provider; SettingsError if the settings name none."""
+    """Return the instance type or plan for one provider; SettingsError if the settings name none."""
     specs = settings.specs
     found = specs.get(provider) if isinstance(specs, dict) else specs
     if not found:
         raise SettingsError(
-            f"specs: found none for {provider}, expected a machine's kind, such as {_EXAMPLES[provider]}"
+            f"specs: found none for {provider}, expected an instance type or plan, such as {_EXAMPLES[provider]}"
         )
     return found
 
 
 def credentials_file(settings: Settings, provider: Provider) -> Path | None:
-    """Return the file that `token_file` names for this provider, None if the provider's usual place is meant.
+    """Return the file that `token_file` names for this provider; None means the provider's default location.
 
-    In a testbed over several clouds `token_file` is that of `cloud_provider`. Raises SettingsError if it is missing.
+    In a testbed over several clouds `token_file` belongs to `cloud_provider`. SettingsError if the file is missing.
     """
     if settings.token_file is None or provider != settings.cloud_provider:
         return None
     path = settings.token_file.expanduser().absolute()
     if not path.is_file():
         raise SettingsError(
-            f"token_file: {path} does not exist; write the credentials of {provider} to it, or leave the field out "
-            f"to use {_CREDENTIALS[provider]}"
+            f"token_file: {path} does not exist; write the credentials of {provider} to it, or remove the field to use "
+            f"{_CREDENTIALS[provider]}"
         )
     return path
 
 
 def look_up(
-    function: str, asked: Mapping[str, Any], opts: pulumi.InvokeOptions, problem: str, remedy: str
-) -> pulumi.Output[dict[str, Any]]:
-    """Ask a provider what no host can be made without; if it fails, the program ends with `problem`: why; `remedy`."""
+    answer: type[Answer],
+    function: str,
+    query: Mapping[str, object],
+    opts: pulumi.InvokeOptions,
+    problem: str,
+    remedy: str,
+) -> pulumi.Output[Answer]:
+    """Query a provider for something that hosts need; on failure the program ends with `problem`: why; `remedy`.
+
+    `answer` is a typed dictionary of the fields of the reply that are read.
+    """
 
     def end(reason: str) -> NoReturn:
         raise pulumi.RunError(f"{problem}: {reason}; {remedy}")
 
-    return _ask(function, asked, opts, end)
+    return _invoke(answer, function, query, opts, end)
 
 
 def look_up_price(
-    function: str, asked: Mapping[str, Any], opts: pulumi.InvokeOptions, what: str
-) -> pulumi.Output[dict[str, Any] | None]:
-    """Ask a provider for the price of `what`; None and a warning if it fails, for hosts can be had all the same.
+    answer: type[Answer], function: str, query: Mapping[str, object], opts: pulumi.InvokeOptions, what: str
+) -> pulumi.Output[Answer | None]:
+    """Query a provider for the price of `what`; on failure warn and return None, as hosts can be created without.
 
-    The account may not be allowed to ask, several products may fit, or it is not sold to new customers any more.
+    The account may not be allowed to ask, several products may match, or the product may be withdrawn.
     """
-    return _ask(function, asked, opts, lambda reason: pulumi.log.warn(f"the price of {what} is unknown: {reason}"))
+    return _invoke(
+        answer, function, query, opts, lambda reason: pulumi.log.warn(f"the price of {what} is unknown: {reason}")
+    )
 
 
-def _ask(
-    function: str, asked: Mapping[str, Any], opts: pulumi.InvokeOptions, failed: Callable[[str], T]
-) -> pulumi.Output[dict[str, Any] | T]:
-    """Call a function of a provider; the SDK's own would end the program with a traceback."""
+def _invoke(
+    answer: type[Answer],
+    function: str,
+    query: Mapping[str, object],
+    opts: pulumi.InvokeOptions,
+    failed: Callable[[str], Otherwise],
+) -> pulumi.Output[Answer | Otherwise]:
+    """Call a function of a provider; the SDK's own wrappers would end the program with a traceback."""
 
-    async def ask() -> dict[str, Any] | T:
+    async def call() -> Answer | Otherwise:
         try:
-            found: dict[str, Any] = await pulumi.runtime.invoke_async(function, dict(asked), opts)
-        except Exception as error:  # the SDK raises no other
+            found: Answer = await pulumi.runtime.invoke_async(function, dict(query), opts)
+        except Exception as error:  # the SDK raises no narrower one
             reason = str(error)
         else:
             return found
         return failed(reason.rpartition(" returned an error: ")[2])
 
-    return pulumi.Output.from_input(ask())
+    return pulumi.Output.from_input(call())
 
 
 def total_cost(prices: Sequence[pulumi.Input[float | None]]) -> pulumi.Output[float | None]:
-    """Add prices; one that is unknown makes the sum unknown."""
+    """Add prices; one unknown price makes the sum unknown."""
 
     def add(found: Sequence[float | None]) -> float | None:
         known = [price for price in found if price is not None]

@@ -1,14 +1,13 @@
-"""The local provider: regions of hosts on this very machine, joined by an emulated wide area network."""
+"""The local provider: regions of hosts on this machine, joined by an emulated wide area network."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
 
 import pulumi
 
-from benchmark.inventory import Host, Role
+from benchmark.inventory import Host
 from stacks.keys import SshKey
 from stacks.local.host.resource import HostArgs, LocalHost
 from stacks.local.requirements import check_machine
@@ -22,7 +21,8 @@ from stacks.region import Plan
 class LocalRegion(pulumi.ComponentResource):
     """The hosts of one region, named `REGION-INDEX`, on the testbed's network."""
 
-    hourly_cost_usd = 0.0
+    ephemeral = False
+    hourly_cost_usd: float | None = 0.0
     grafana_password: pulumi.Output[str] | None = None
 
     def __init__(self, name: str, plan: Plan, network: LocalNetwork) -> None:
@@ -30,13 +30,13 @@ class LocalRegion(pulumi.ComponentResource):
         self.hosts = [self._host(f"{name}-{index}", name, plan, network) for index in range(plan.settings.instances)]
         self.register_outputs({})
 
-    def admit(self, addresses: Mapping[str, pulumi.Input[str]]) -> None:
-        """Do nothing: the hosts of one network let each other in, and nobody else."""
+    def authorize_ingress(self, addresses: Mapping[str, pulumi.Input[str]]) -> None:
+        """Do nothing: hosts of one network accept traffic from each other, and from nobody else."""
 
-    def _host(self, name: str, region: str, plan: Plan, network: LocalNetwork) -> pulumi.Output[dict[str, Any]]:
+    def _host(self, name: str, region: str, plan: Plan, network: LocalNetwork) -> pulumi.Output[Host]:
         settings, role = plan.settings, plan.role(name)
         key = SshKey(name, pulumi.ResourceOptions(parent=self))
-        arguments = HostArgs(
+        args = HostArgs(
             testbed_id=settings.testbed_id,
             name=name,
             region=region,
@@ -48,32 +48,30 @@ class LocalRegion(pulumi.ComponentResource):
             files=monitoring_files(settings.scrape_interval) if role == "monitoring" else {},
             state=settings.state,
         )
-        host = LocalHost(name, arguments, pulumi.ResourceOptions(parent=self))
+        host = LocalHost(name, args, pulumi.ResourceOptions(parent=self))
 
-        known = pulumi.Output.all(host.address, key.public_key)
-        return known.apply(lambda values: _entry(name, region, role, settings.state, *values))
+        def describe(address: str, host_key: str) -> Host:
+            return Host(
+                name=name,
+                provider="local",
+                region=region,
+                specs="namespace",
+                address=address if settings.state == "running" else "",
+                host_key=host_key,
+                role=role,
+                state=settings.state,
+                cpus=os.cpu_count(),
+                memory_mb=os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2**20,
+            )
 
-
-def _entry(
-    name: str, region: str, role: Role, state: Literal["running", "stopped"], address: str, host_key: str
-) -> dict[str, Any]:
-    found = Host(
-        name=name,
-        provider="local",
-        region=region,
-        specs="namespace",
-        address=address if state == "running" else "",
-        host_key=host_key,
-        role=role,
-        state=state,
-        cpus=os.cpu_count(),
-        memory_mb=os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2**20,
-    )
-    return found.model_dump(mode="json")
+        return pulumi.Output.all(host.address, key.public_key).apply(lambda known: describe(*known))
 
 
 def regions(plan: Plan, names: Sequence[str]) -> list[LocalRegion]:
-    """Declare the network and the regions `names` on it. Raises InfrastructureError if this machine cannot."""
+    """Declare the network and the regions `names` on it.
+
+    Raises SettingsError for a name that cannot name a folder, InfrastructureError if this machine cannot run hosts.
+    """
     check_machine(state_folder())
     network = LocalNetwork("network", plan.settings.testbed_id, links_for(names, plan.settings.network))
     return [LocalRegion(name, plan, network) for name in names]

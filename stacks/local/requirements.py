@@ -1,4 +1,4 @@
-"""What a machine needs to carry local hosts, checked before anything is made."""
+"""Check that this machine can run local hosts, before anything is created."""
 
 from __future__ import annotations
 
@@ -24,32 +24,32 @@ _PACKAGES = {
 
 
 def check_machine(state: Path) -> None:
-    """Raise InfrastructureError, in one paragraph, if this machine cannot carry local hosts below `state`."""
+    """Raise InfrastructureError if this machine cannot run local hosts with their files below the folder `state`."""
     if platform.system() != "Linux":
         raise InfrastructureError(
-            f"local hosts are Linux namespaces, and this is {platform.system()}; run the local provider in a Linux "
-            "virtual machine, or choose another cloud_provider"
+            f"local hosts are Linux namespaces, and this machine runs {platform.system()}; run the local provider in a "
+            "Linux virtual machine, or choose another cloud_provider"
         )
     if os.geteuid() != 0:
         raise InfrastructureError(
-            f"local hosts need root to make namespaces, and this is user {os.geteuid()}; run pulumi as root "
+            f"local hosts need root to create namespaces, and this is user {os.geteuid()}; run pulumi as root "
             "(`sudo -E pulumi up`), or choose another cloud_provider"
         )
     if not DEVICE.exists():
         raise InfrastructureError(
-            f"local hosts are joined through {DEVICE}, which is not there; `modprobe tun`, or "
-            "give the container the device"
+            f"local hosts are joined through {DEVICE}, which does not exist; run `modprobe tun`, or pass the device to "
+            "the container"
         )
     missing = [package for command, package in _PACKAGES.items() if shutil.which(command, path=PATH) is None]
     if missing:
         raise InfrastructureError(
-            f"local hosts need programs this machine lacks; `apt-get install {' '.join(missing)}` installs them"
+            f"programs for local hosts are missing; install them with `apt-get install {' '.join(missing)}`"
         )
     _try_overlay(next(path for path in (state, *state.parents) if path.is_dir()))
 
 
 def _try_overlay(folder: Path) -> None:
-    """Mount an overlay over this machine's files from below `folder`, in a namespace that ends at once."""
+    """Mount an overlay over this machine's files below `folder`, in a namespace that ends at once."""
     options = "lowerdir=/,upperdir=upper,workdir=work,volatile"
     command = ["unshare", "--mount", "mount", "-t", "overlay", "overlay", "-o", options, "root"]
     try:
@@ -62,6 +62,6 @@ def _try_overlay(folder: Path) -> None:
         problem = f"{error.filename}: {error.strerror}"
     if problem:
         raise InfrastructureError(
-            f"an overlay over this machine's files cannot be mounted from {folder} ({problem}); set "
-            "GEOBENCH_STATE_DIR to a folder on a disk formatted as ext4 or xfs, outside a container's own layer"
+            f"cannot mount an overlay over this machine's files below {folder} ({problem}); set GEOBENCH_STATE_DIR to "
+            "a folder on a disk formatted as ext4 or xfs, outside a container's own layer"
         )

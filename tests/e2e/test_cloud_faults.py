@@ -132,7 +132,7 @@ def test_refused_credentials_are_said_without_a_traceback(troubled: Clouds) -> N
     empty = troubled.folder / "empty"
     empty.write_text("[default]\n")
     said = refused(troubled, "-c", f"token_file={empty}")
-    assert "AWS did not say which zones of us-east-1 offer m5d.2xlarge" in said
+    assert "AWS did not list the zones of us-east-1 that offer m5d.2xlarge" in said
     assert "No valid credential sources found" in said
 
 
@@ -141,7 +141,7 @@ def test_what_vultr_refuses_is_said_without_a_traceback(tmp_path: Path) -> None:
         token = Path(clouds.stack.environment["HOME"]) / ".vultr"
         token.write_text("N0T-THE-T0KEN\n")
         said = refused(clouds)
-        assert "Vultr did not tell the number of its Ubuntu 24.04 LTS x64: " in said
+        assert "Vultr did not return the number of its Ubuntu 24.04 LTS x64: " in said
         assert "Invalid API token." in said
         assert "https://my.vultr.com/settings/#settingsapi shows the token" in said
         assert "N0T-THE-T0KEN" not in said

@@ -57,7 +57,7 @@ def test_a_spot_host_that_amazon_takes_back_is_noticed_and_made_anew(spot: Cloud
     assert "`pulumi refresh`" in shown
     failed = spot.stack.run("up", "--yes", "--skip-preview")
     assert failed.returncode != 0
-    assert "if it has ended, `pulumi refresh` notices and `pulumi up` makes it anew" in failed.stdout
+    assert "if it was terminated, run `pulumi refresh`, then `pulumi up` to replace it" in failed.stdout
     assert spot.only_host == before  # what failed forgets nothing
     spot.stack.pulumi("refresh", "--yes", "--skip-preview")
     spot.stack.up()

@@ -1,7 +1,7 @@
-"""What a local host finds on its disk: its own layer over the machine's files, as plain files and folders.
+"""The disk of a local host: its own layer over the machine's files, written as plain files and folders.
 
 The upper folder of an overlay is written before it is mounted. In it a character device 0/0 deletes a name of the layer
-below, and the attribute `trusted.overlay.opaque` hides what a folder of the layer below holds.
+below, and the attribute `trusted.overlay.opaque` hides the content of a folder of the layer below.
 https://docs.kernel.org/filesystems/overlayfs.html
 """
 
@@ -21,14 +21,16 @@ _OWN = {
     "root": 0o700, "home": 0o755, "tmp": 0o1777, "var/tmp": 0o1777, "var/log": 0o755, "var/lib/prometheus": 0o755,
     "var/lib/grafana": 0o755, "etc/ssh": 0o755, "proc": 0o555, "sys": 0o555,
 }  # fmt: skip
+"""Folders of the machine that a host does not see, and the modes of its own ones."""
 _VOLATILE = {"run": 0o755, "dev": 0o755}
+"""Folders that are empty after each start."""
 _DEVICES = ("null", "zero", "full", "random", "urandom", "tty")
 _LINKS = {"fd": "/proc/self/fd", "stdin": "fd/0", "stdout": "fd/1", "stderr": "fd/2", "ptmx": "pts/ptmx"}
 
 
 @dataclass(frozen=True)
 class HostConfig:
-    """What makes one host different from the others."""
+    """What distinguishes one host from the others."""
 
     name: str
     region: str
@@ -38,11 +40,11 @@ class HostConfig:
     host_private_key: str = field(repr=False)
     """Private half of the host's own SSH key, as an OpenSSH PEM."""
     files: Mapping[str, str] = field(default_factory=dict)
-    """More files, absolute path to content: the monitoring host's."""
+    """Additional files of the monitoring host: absolute path to content."""
 
 
 def write_upper(upper: Path, config: HostConfig, rules: str, hidden: Iterable[Path]) -> None:
-    """Bring the host's own layer up to date; what the host itself wrote stays. The overlay must not be mounted.
+    """Update the host's own layer and keep the files that the host wrote. The overlay must not be mounted.
 
     `rules` are the host's firewall, `hidden` folders of the machine that the host must not see.
     """
@@ -51,23 +53,38 @@ def write_upper(upper: Path, config: HostConfig, rules: str, hidden: Iterable[Pa
     for name in _VOLATILE:
         shutil.rmtree(upper / name, ignore_errors=True)
     for name, mode in (_OWN | _VOLATILE).items():
-        _own_folder(upper, name, mode)
+        folder = upper / name
+        _create_parents(upper, folder)
+        folder.mkdir(exist_ok=True)
+        folder.chmod(mode)
+        os.setxattr(folder, "trusted.overlay.opaque", b"y")
     for path in hidden:
         _hide(upper, path)
-    _devices(upper / "dev")
+    _create_devices(upper / "dev")
     for name in ("run/sshd", "run/lock", WAN_METRICS.lstrip("/"), TEXTFILES.lstrip("/")):
         (upper / name).mkdir(parents=True, exist_ok=True)
-    texts = {"/etc/nftables.conf": rules, **_system_files(config), **config.files}
-    for name, text in texts.items():
+    files = {
+        "/etc/nftables.conf": rules,
+        "/etc/geobench/services": services(config.role, shutil.which("grafana-server") is not None),
+        "/etc/hostname": f"{config.name}\n",
+        "/etc/hosts": f"127.0.0.1 localhost\n127.0.1.1 {config.name}\n",
+        "/etc/resolv.conf": resolver(Path("/etc/resolv.conf"), Path("/run/systemd/resolve/resolv.conf")),
+        "/etc/ssh/authorized_keys": f"{config.operator_key}\n",
+        "/etc/ssh/sshd_config": SSHD_CONFIG,
+        **config.files,
+    }
+    for name, text in files.items():
         write_file(upper, name, text)
-    write_file(upper, "/etc/shadow", _shadow(), 0o600)
+    # The machine's accounts without their password hashes; sshd rejects even keys for an account marked as locked.
+    accounts = [line.split(":")[0] for line in Path("/etc/shadow").read_text(encoding="utf-8").splitlines()]
+    write_file(upper, "/etc/shadow", "".join(f"{name}:*:19000:0:99999:7:::\n" for name in accounts), 0o600)
     write_file(upper, "/etc/ssh/ssh_host_ed25519_key", config.host_private_key, 0o600)
 
 
 def write_file(upper: Path, name: str, text: str, mode: int = 0o644) -> None:
-    """Write a file that the host sees at the absolute path `name`; it replaces a link or file of that name."""
+    """Write a file that the host sees at the absolute path `name`, replacing a link or file of that name."""
     path = upper / name.lstrip("/")
-    _parents(upper, path)
+    _create_parents(upper, path)
     path.unlink(missing_ok=True)
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "w", encoding="utf-8") as file:
         os.fchmod(file.fileno(), mode)
@@ -75,10 +92,10 @@ def write_file(upper: Path, name: str, text: str, mode: int = 0o644) -> None:
 
 
 def mounts(directory: Path, metrics: Path | None) -> str:
-    """Return the host's mounts in fstab's format, relative to the folder `directory`, which holds upper, work and root.
+    """Return the host's mounts in fstab format, relative to the folder `directory`, which holds upper, work and root.
 
-    The overlay is volatile: fsync returns at once, because the flushes of fifty hosts on one disk would dominate what
-    is measured. After a crash of the machine such a layer cannot be trusted, so the host is made anew.
+    The overlay is volatile: fsync returns at once, because the flushes of fifty hosts to one disk would dominate the
+    results. After a crash of the machine such a layer cannot be trusted, so the host is replaced.
     `metrics` is a folder whose files the host's node exporter publishes.
     """
     root = str(directory / "root")
@@ -93,47 +110,26 @@ def mounts(directory: Path, metrics: Path | None) -> str:
     ]
     if metrics is not None:
         lines.append((str(metrics), WAN_METRICS, "none", "bind,ro"))
-    return "".join(f"{_fstab(src)} {_fstab(root + dst)} {kind} {options} 0 0\n" for src, dst, kind, options in lines)
 
+    def escaped(path: str) -> str:
+        return path.replace("\\", "\\134").replace(" ", "\\040").replace("\t", "\\011")
 
-def _system_files(config: HostConfig) -> dict[str, str]:
-    return {
-        "/etc/geobench/services": services(config.role, shutil.which("grafana-server") is not None),
-        "/etc/hostname": f"{config.name}\n",
-        "/etc/hosts": f"127.0.0.1 localhost\n127.0.1.1 {config.name}\n",
-        "/etc/resolv.conf": resolver(Path("/etc/resolv.conf"), Path("/run/systemd/resolve/resolv.conf")),
-        "/etc/ssh/authorized_keys": f"{config.operator_key}\n",
-        "/etc/ssh/sshd_config": SSHD_CONFIG,
-    }
-
-
-def _shadow() -> str:
-    """The machine's accounts without their password hashes; an account marked as locked refuses even keys."""
-    names = [line.split(":")[0] for line in Path("/etc/shadow").read_text(encoding="utf-8").splitlines()]
-    return "".join(f"{name}:*:19000:0:99999:7:::\n" for name in names)
-
-
-def _own_folder(upper: Path, name: str, mode: int) -> None:
-    path = upper / name
-    _parents(upper, path)
-    path.mkdir(exist_ok=True)
-    path.chmod(mode)
-    os.setxattr(path, "trusted.overlay.opaque", b"y")
+    return "".join(f"{escaped(src)} {escaped(root + dst)} {kind} {options} 0 0\n" for src, dst, kind, options in lines)
 
 
 def _hide(upper: Path, hidden: Path) -> None:
-    """Delete the machine's folder `hidden` from what the host sees."""
+    """Delete the machine's folder `hidden` from the host's view."""
     relative = hidden.resolve().relative_to("/")
     if any(relative.is_relative_to(name) for name in (*_OWN, *_VOLATILE)):
         return
     path = upper / relative
-    _parents(upper, path)
+    _create_parents(upper, path)
     if not os.path.lexists(path):
         os.mknod(path, stat.S_IFCHR, os.makedev(0, 0))
 
 
-def _parents(upper: Path, path: Path) -> None:
-    """Make the folders above `path`, with the owners and modes that the machine's own have."""
+def _create_parents(upper: Path, path: Path) -> None:
+    """Create the folders above `path`, with the owners and modes of the machine's own."""
     for parent in reversed(path.relative_to(upper).parents[:-1]):
         folder = upper / parent
         if folder.exists():
@@ -145,7 +141,7 @@ def _parents(upper: Path, path: Path) -> None:
             os.chown(folder, found.st_uid, found.st_gid)
 
 
-def _devices(folder: Path) -> None:
+def _create_devices(folder: Path) -> None:
     for name in _DEVICES:
         original = Path("/dev", name).stat()
         os.mknod(folder / name, stat.S_IFCHR, original.st_rdev)
@@ -154,7 +150,3 @@ def _devices(folder: Path) -> None:
         (folder / name).symlink_to(target)
     for name in ("pts", "shm"):
         (folder / name).mkdir()
-
-
-def _fstab(path: str) -> str:
-    return path.replace("\\", "\\134").replace(" ", "\\040").replace("\t", "\\011")

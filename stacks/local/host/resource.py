@@ -1,25 +1,41 @@
-"""A local host as a resource of the stack: what of it pulumi creates, compares, refreshes and deletes."""
+"""A local host as a Pulumi resource: how it is created, compared, refreshed and deleted."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Literal, TypedDict
 
 import pulumi
 from pulumi.dynamic import CreateResult, DiffResult, ReadResult, Resource, ResourceProvider, UpdateResult
 
 from benchmark.inventory import Role
-from stacks.errors import plain_errors
+from stacks.errors import hide_traceback
 from stacks.local.host.filesystem import HostConfig
 from stacks.local.host.host import Host
 from stacks.local.wan.network import WideAreaNetwork
 
 DEAD = "dead"
-"""Found as the `state` of a host that should run and does not."""
+"""The `state` that a refresh finds if a host should run and does not."""
 
 _COMPARED = ("region", "role", "network", "operator_key", "host_key", "files", "state")
 _IDENTITY = ("testbed_id", "name")
+
+
+class HostProps(TypedDict):
+    """Properties of the resource; see HostArgs."""
+
+    testbed_id: str
+    name: str
+    region: str
+    role: Role
+    network: str
+    operator_key: str
+    host_key: str
+    host_private_key: str
+    files: Mapping[str, str]
+    state: str
+    address: str
 
 
 class LocalHostProvider(ResourceProvider):
@@ -27,39 +43,40 @@ class LocalHostProvider(ResourceProvider):
 
     serialize_as_secret_always = False
 
-    @plain_errors
-    def create(self, props: dict[str, Any]) -> CreateResult:
-        running = props["state"] == "running"
-        address = _host(props).create(_config(props), running)
+    @hide_traceback
+    def create(self, props: HostProps) -> CreateResult:
+        address = find_host(props).create(_config(props), running=props["state"] == "running")
         return CreateResult(f"{props['testbed_id']}/{props['name']}", _outputs(props, address))
 
-    def read(self, id_: str, props: dict[str, Any]) -> ReadResult:
+    @hide_traceback
+    def read(self, id_: str, props: HostProps) -> ReadResult:
         return ReadResult(id_, {**props, "state": _found_state(props)})
 
-    def diff(self, _id: str, olds: dict[str, Any], news: dict[str, Any]) -> DiffResult:
+    @hide_traceback
+    def diff(self, _id: str, olds: HostProps, news: HostProps) -> DiffResult:
         replaces = [name for name in _IDENTITY if olds.get(name) != news.get(name)]
         changes = [name for name in _COMPARED if olds.get(name) != news.get(name)]
         if _found_state(olds) == DEAD:
-            # Its disk was mounted volatile, so what a crash left on it cannot be trusted: a new host, not a restart.
+            # Its disk was mounted volatile, so after a crash it cannot be trusted: replace the host.
             replaces.append("state")
         return DiffResult(changes=bool(changes or replaces), replaces=replaces, delete_before_replace=True)
 
-    @plain_errors
-    def update(self, _id: str, _olds: dict[str, Any], news: dict[str, Any]) -> UpdateResult:
-        host = _host(news)
+    @hide_traceback
+    def update(self, _id: str, olds: HostProps, news: HostProps) -> UpdateResult:
+        host = find_host(news)
         if news["state"] == "running":
             return UpdateResult(_outputs(news, host.start(_config(news))))
         host.stop()
-        return UpdateResult(_outputs(news, _olds["address"]))
+        return UpdateResult(_outputs(news, olds["address"]))
 
-    @plain_errors
-    def delete(self, _id: str, props: dict[str, Any]) -> None:
-        _host(props).remove()
+    @hide_traceback
+    def delete(self, _id: str, props: HostProps) -> None:
+        find_host(props).remove()
 
 
 @dataclass(frozen=True)
 class HostArgs:
-    """What a local host is made from; a change of any restarts it on the files it has."""
+    """What a local host is created from; a change of any field restarts it on its files."""
 
     testbed_id: str
     name: str
@@ -70,13 +87,13 @@ class HostArgs:
     operator_key: pulumi.Input[str]
     host_key: pulumi.Input[str]
     host_private_key: pulumi.Input[str]
-    """A secret; it is not among the outputs."""
+    """A secret; not among the outputs."""
     files: Mapping[str, str]
-    state: str
+    state: Literal["running", "stopped"]
 
 
 class LocalHost(Resource, module="geobench", name="LocalHost"):
-    """A host of a local testbed, deleted before one of its name is made anew."""
+    """A host of a local testbed; a replacement is created after it was deleted."""
 
     address: pulumi.Output[str]
 
@@ -86,16 +103,17 @@ class LocalHost(Resource, module="geobench", name="LocalHost"):
         super().__init__(LocalHostProvider(), name, props, pulumi.ResourceOptions.merge(secret, opts))
 
 
-def _host(props: Mapping[str, Any]) -> Host:
+def find_host(props: HostProps) -> Host:
+    """Return the host that the properties name."""
     return Host(WideAreaNetwork(props["testbed_id"]), props["name"])
 
 
-def _found_state(props: Mapping[str, Any]) -> str:
-    dead = props["state"] == "running" and not _host(props).is_running()
-    return DEAD if dead else str(props["state"])
+def _found_state(props: HostProps) -> str:
+    dead = props["state"] == "running" and not find_host(props).is_running()
+    return DEAD if dead else props["state"]
 
 
-def _config(props: Mapping[str, Any]) -> HostConfig:
+def _config(props: HostProps) -> HostConfig:
     return HostConfig(
         props["name"],
         props["region"],
@@ -106,5 +124,5 @@ def _config(props: Mapping[str, Any]) -> HostConfig:
     )
 
 
-def _outputs(props: Mapping[str, Any], address: str) -> dict[str, Any]:
-    return {**{name: props[name] for name in (*_IDENTITY, *_COMPARED)}, "address": address}
+def _outputs(props: HostProps, address: str) -> dict[str, object]:
+    return {name: value for name, value in props.items() if name in _IDENTITY + _COMPARED} | {"address": address}

@@ -1,4 +1,4 @@
-"""What runs on a local host, as configuration and commands: SSH server, firewall, exporter, Prometheus, Grafana."""
+"""Services of a local host as configuration and commands: SSH server, firewall, exporter, Prometheus, Grafana."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from benchmark.inventory import Role
 from stacks.monitoring import grafana_environment, prometheus_arguments
 
 TEXTFILES = str(PurePosixPath(MARKS_FILE).parent)
-"""Folder whose `*.prom` files the node exporter publishes."""
+"""Folder of the `*.prom` files that the node exporter publishes."""
 WAN_METRICS = "/run/wan"
-"""Where the monitoring host sees the emulated network's own metrics."""
+"""Folder of the emulated network's metrics on the monitoring host."""
 
-_UNCOUNTED = "^(devpts|proc|sysfs|tmpfs)$"  # by default the exporter leaves overlays out
+_EXCLUDED = "^(devpts|proc|sysfs|tmpfs)$"  # the exporter's default also excludes overlays
 _COLLECTORS = ("cpu", "meminfo", "netdev", "diskstats", "loadavg", "filesystem", "textfile")
 
 SSHD_CONFIG = """\
@@ -41,9 +41,9 @@ Subsystem sftp internal-sftp
 
 
 def firewall(operator: str, subnet: str) -> str:
-    """Return nftables rules: SSH and ICMP from the operator, everything between hosts, answers from elsewhere.
+    """Return nftables rules: SSH and ICMP from the operator, everything between hosts, replies from elsewhere.
 
-    Without connection tracking, which would cost on every packet of a benchmark.
+    They track no connections, which would cost time on every packet of a benchmark.
     """
     return f"""\
 table inet geobench {{
@@ -63,14 +63,14 @@ table inet geobench {{
 
 
 def services(role: Role, grafana: bool) -> str:
-    """Return the shell commands that start what runs beside sshd: exporter, and on the monitoring host Prometheus."""
+    """Return the shell commands that start the exporter, and Prometheus (with Grafana) on the monitoring host."""
     exporter = [
         "prometheus-node-exporter", f"--web.listen-address=:{NODE_EXPORTER_PORT}", "--collector.disable-defaults",
         *(f"--collector.{name}" for name in _COLLECTORS),
-        f"--collector.textfile.directory={TEXTFILES}", f"--collector.filesystem.fs-types-exclude={_UNCOUNTED}",
+        f"--collector.textfile.directory={TEXTFILES}", f"--collector.filesystem.fs-types-exclude={_EXCLUDED}",
         "--log.level=warn",
     ]  # fmt: skip
-    # A host that was the monitoring host before publishes no more what one does.
+    # A host that is no longer the monitoring host stops publishing its metrics.
     link = f"{TEXTFILES}/wan.prom"
     lines = [f"rm -f {link} {MARKS_FILE}\n" if role == "instance" else f"ln -sf {WAN_METRICS}/wan.prom {link}\n"]
     lines.append(_background("node-exporter", exporter, {"GOMAXPROCS": "1", "GOGC": "50"}))
@@ -84,14 +84,15 @@ def services(role: Role, grafana: bool) -> str:
 
 
 def _background(name: str, command: list[str], environment: Mapping[str, str]) -> str:
+    """Return the shell command that starts `command` in the background and appends its output to a log."""
     assignments = [f"{key}={value}" for key, value in environment.items()]
     return f"{shlex.join(['env', *assignments, *command])} >>/var/log/{name}.log 2>&1 &\n"
 
 
 def resolver(configured: Path, upstream: Path) -> str:
-    """Return a resolv.conf without name servers on the loopback device, which a host cannot reach.
+    """Return a resolv.conf without name servers on the loopback device, which hosts cannot reach.
 
-    Where the machine's own asks a local stub, the servers behind it (`upstream`) are named instead.
+    If the machine's file (`configured`) names a local stub only, its servers are taken from `upstream`.
     """
     for path in (configured, upstream):
         lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []

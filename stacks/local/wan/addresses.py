@@ -1,6 +1,6 @@
-"""Which testbed has which subnet and which host which address, kept in files under the machine's lock.
+"""Subnets of testbeds and addresses of hosts, kept in files under the machine's lock.
 
-Subnets are the 32 /20 of 198.18.0.0/15, which RFC 2544 sets aside for benchmarks, so they collide with nobody's.
+Subnets are the 32 /20 of 198.18.0.0/15, which RFC 2544 reserves for benchmarks, so they collide with no other network.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ from benchmark.errors import InfrastructureError
 
 SUBNETS = tuple(ipaddress.IPv4Network("198.18.0.0/15").subnets(new_prefix=20))
 RUNTIME = Path("/run/geobench")
-"""What holds for the machine until it reboots, whatever the state folder: the lock, the former ip_forward."""
+"""State of the machine until it reboots, independent of the state folder: the lock, the former ip_forward."""
 
 
 def state_folder() -> Path:
-    """Return the folder that local testbeds live in: $GEOBENCH_STATE_DIR or /var/lib/geobench."""
+    """Return the folder of the local testbeds: $GEOBENCH_STATE_DIR or /var/lib/geobench."""
     return Path(os.environ.get("GEOBENCH_STATE_DIR") or "/var/lib/geobench")
 
 
 @contextlib.contextmanager
 def machine_lock() -> Iterator[None]:
-    """Let one process at a time change the machine's testbeds; not reentrant, freed even by SIGKILL."""
+    """Lock the machine's testbeds for changes; not reentrant, released even by SIGKILL."""
     RUNTIME.mkdir(mode=0o755, parents=True, exist_ok=True)
     with (RUNTIME / "lock").open("w", encoding="ascii") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
@@ -35,7 +35,7 @@ def machine_lock() -> Iterator[None]:
 
 
 def subnet_claims(state: Path) -> dict[int, str]:
-    """Return the claimed numbers of subnets and the testbeds that hold them."""
+    """Return the numbers of the claimed subnets, with the testbeds that hold them."""
     claims = {}
     for file in state.glob("*/network/subnet"):
         with contextlib.suppress(OSError, ValueError):
@@ -44,20 +44,20 @@ def subnet_claims(state: Path) -> dict[int, str]:
 
 
 def free_subnets(state: Path, testbed_id: str) -> list[int]:
-    """List the numbers that `testbed_id` may claim, its present one first; InfrastructureError if there is none."""
+    """List the subnet numbers that `testbed_id` may claim, its current one first. Raises InfrastructureError."""
     claims = subnet_claims(state)
     mine = [index for index, holder in claims.items() if holder == testbed_id]
     free = [index for index in range(len(SUBNETS)) if index not in claims]
     if not mine + free:
         raise InfrastructureError(
-            f"all {len(SUBNETS)} subnets of 198.18.0.0/15 are taken, by {', '.join(sorted(claims.values()))}; "
+            f"all {len(SUBNETS)} subnets of 198.18.0.0/15 are in use, by {', '.join(sorted(claims.values()))}; "
             "destroy a testbed first"
         )
     return mine + free
 
 
 def read_addresses(file: Path) -> dict[str, str]:
-    """Read which host has which address; none if there is no file."""
+    """Return the address of each host by its name; empty if the file does not exist."""
     try:
         found: dict[str, str] = json.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -65,18 +65,18 @@ def read_addresses(file: Path) -> dict[str, str]:
     return found
 
 
-def write_whole(file: Path, text: str) -> None:
-    """Replace a file so that readers see the old or the new text."""
+def write_atomically(file: Path, text: str) -> None:
+    """Replace a file so that readers see either the old or the new text."""
     partial = file.with_suffix(".partial")
     partial.write_text(text, encoding="utf-8")
     partial.replace(file)
 
 
 def lowest_free(index: int, taken: set[str]) -> str:
-    """Return the first host address of subnet `index` not in `taken`; the operator has the very first."""
+    """Return the first free host address of subnet `index`; the very first belongs to the operator."""
     hosts = SUBNETS[index].hosts()
     next(hosts)
     for address in hosts:
         if str(address) not in taken:
             return str(address)
-    raise InfrastructureError(f"all addresses of {SUBNETS[index]} are taken; remove hosts of this testbed first")
+    raise InfrastructureError(f"all addresses of {SUBNETS[index]} are in use; remove hosts of this testbed first")

@@ -1,4 +1,4 @@
-"""How hosts reach the internet: the machine forwards and masquerades for a testbed's subnet."""
+"""Connect hosts to the internet: the machine forwards and masquerades for a testbed's subnet."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ INTERFACES = Path("/sys/class/net")
 
 
 def interface_name(index: int) -> str:
-    """Return the machine's interface in testbed number `index` of this machine."""
+    """Return the name of the machine's interface in the testbed with subnet number `index`."""
     return f"geobench{index}"
 
 
 def open_gateway(index: int, subnet: str, runtime: Path) -> None:
-    """Let `subnet` reach the internet where the machine does; `runtime` keeps what ip_forward was before.
+    """Connect `subnet` to the internet if the machine is; the folder `runtime` keeps the former value of ip_forward.
 
     InfrastructureError if nftables is missing. The caller holds the machine's lock.
     """
@@ -39,13 +39,13 @@ def open_gateway(index: int, subnet: str, runtime: Path) -> None:
 
 
 def close_gateway(index: int) -> None:
-    """Remove what `open_gateway` put into nftables; nothing happens if there is nothing."""
+    """Remove the rules of `open_gateway` from nftables, if any."""
     with contextlib.suppress(InfrastructureError):
         _nft(f"delete table ip {_table(index)}")
 
 
 def restore_forwarding(runtime: Path) -> None:
-    """Set ip_forward to what it was before the first testbed, if none is left; the caller holds the machine's lock."""
+    """Restore ip_forward if no testbed is left; the caller holds the machine's lock."""
     before = runtime / "ip_forward"
     if before.exists() and not any(INTERFACES.glob("geobench*")):
         FORWARDING.write_text(before.read_text(encoding="ascii"), encoding="ascii")
@@ -66,10 +66,10 @@ def _nft(rules: str) -> None:
         done = subprocess.run(["nft", "-f", "-"], input=rules, capture_output=True, text=True, timeout=30, check=False)
     except FileNotFoundError:
         raise InfrastructureError(
-            "`nft` not found, which hosts reach the internet through; install nftables or set `network.internet: false`"
+            "`nft` not found, which connects hosts to the internet; install nftables or set `network.internet: false`"
         ) from None
     if done.returncode:
         raise InfrastructureError(
-            f"nftables refused the testbed's rules: {done.stderr.strip()}; "
-            "`network.internet: false` makes a testbed without them"
+            f"nftables rejected the testbed's rules: {done.stderr.strip()}; set `network.internet: false` to create a "
+            "testbed without them"
         )

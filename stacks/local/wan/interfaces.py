@@ -1,4 +1,4 @@
-"""TUN interfaces: how hosts and the machine itself are joined to the emulator.
+"""TUN interfaces, which connect hosts and the machine itself to the emulator.
 
 Kernel documentation: networking/tuntap. A packet read from or written to the file descriptor is preceded by a
 `struct virtio_net_hdr`, so that checksums stay open and TCP segments of up to 64 KB pass whole.
@@ -17,7 +17,7 @@ from benchmark.errors import InfrastructureError
 
 MTU = 1500
 QUEUE_LENGTH = 4096
-"""Packets that may wait for the emulator's next read; bursts of small packets are larger than the default of 500."""
+"""Packets that may wait for the emulator's next read; bursts of small packets exceed the default of 500."""
 HOST_INTERFACE = "wan0"
 
 DEVICE = Path("/dev/net/tun")
@@ -30,7 +30,7 @@ _OFFLOADS = 0x01 | 0x02 | 0x04 | 0x08
 def open_tun(pattern: str) -> tuple[int, str]:
     """Create a TUN interface in the machine's namespace; `%d` in `pattern` becomes the lowest free number.
 
-    Returns a file descriptor that the interface lives as long as, and its name. FileExistsError if it is taken.
+    Returns its file descriptor, with which the interface ends, and its name. FileExistsError if the name is taken.
     """
     fd = os.open(DEVICE, os.O_RDWR | os.O_CLOEXEC | os.O_NONBLOCK)
     try:
@@ -46,12 +46,12 @@ def open_tun(pattern: str) -> tuple[int, str]:
 
 
 def configure_operator(name: str, address: str, prefix: int) -> None:
-    """Give the machine its address (dotted) in the testbed's subnet of `prefix` bits."""
+    """Set the machine's address (dotted) in the testbed's subnet of `prefix` bits."""
     _run(["ip", "-batch", "-"], _without_ipv6(name) + f"address add {address}/{prefix} dev {name}\n{_up(name)}")
 
 
 def move_to_host(name: str, pid: int, address: str, prefix: int, gateway: str) -> None:
-    """Move interface `name` into the network namespace of process `pid` as wan0, and set it up with its routes."""
+    """Move interface `name` into the network namespace of process `pid` as wan0; set its address and routes."""
     _run(["ip", "link", "set", "dev", name, "netns", str(pid), "name", HOST_INTERFACE])
     batch = f"link set lo up\naddress add {address}/{prefix} dev {HOST_INTERFACE}\n{_up(HOST_INTERFACE)}"
     batch = _without_ipv6(HOST_INTERFACE) + batch + f"route add default via {gateway} dev {HOST_INTERFACE}\n"
@@ -63,7 +63,7 @@ def _up(name: str) -> str:
 
 
 def _without_ipv6(name: str) -> str:
-    """Keep the kernel from giving the interface an IPv6 address: the emulated network is IPv4 alone."""
+    """Keep the kernel from assigning an IPv6 address: the emulated network is IPv4 only."""
     return f"link set {name} addrgenmode none\n"
 
 
@@ -73,6 +73,6 @@ def _run(command: list[str], text: str = "") -> None:
     except FileNotFoundError:
         raise InfrastructureError(f"`{command[0]}` not found; install iproute2 and util-linux") from None
     except subprocess.TimeoutExpired:
-        raise InfrastructureError(f"`{' '.join(command)}` did not end within 30 s") from None
+        raise InfrastructureError(f"`{' '.join(command)}` did not finish within 30 s") from None
     if done.returncode:
         raise InfrastructureError(f"`{' '.join(command)}` failed: {done.stderr.strip()}")

@@ -1,62 +1,76 @@
-"""The emulated network as a Pulumi resource, on the Pulumi program's own machine.
+"""The emulated network as a Pulumi resource, on the machine that runs the Pulumi program.
 
-Hosts take `identity` as an input: it changes when the network was made anew (the emulator died, the machine
-rebooted), and hosts, whose interfaces went with it, are then replaced.
+`identity` is an input of every host: it changes when the network is recreated (the emulator died, the machine
+rebooted). Then the hosts, whose interfaces are gone with it, are replaced.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
 from itertools import combinations_with_replacement
-from typing import Any
+from typing import TypedDict
 
 import pulumi
 from pulumi.dynamic import CreateResult, DiffResult, ReadResult, Resource, ResourceProvider, UpdateResult
 
-from stacks.errors import plain_errors
+from stacks.errors import hide_traceback
 from stacks.local.wan.network import WideAreaNetwork
 from stacks.local.wan.round_trips import Links
+
+
+class NetworkProps(TypedDict):
+    """Properties of the resource; see LocalNetwork."""
+
+    testbed_id: str
+    links: str
+    """JSON of `Links`."""
+    subnet: str
+    operator_address: str
+    identity: str
+    metrics_directory: str
 
 
 class NetworkProvider(ResourceProvider):
     """Creates, changes and removes the network of a local testbed; its id is the testbed's."""
 
-    @plain_errors
-    def create(self, props: dict[str, Any]) -> CreateResult:
+    @hide_traceback
+    def create(self, props: NetworkProps) -> CreateResult:
         """Start the emulator and claim a subnet."""
         network = WideAreaNetwork(props["testbed_id"])
         network.start(Links.from_json(props["links"]))
         return CreateResult(props["testbed_id"], _outputs(props, network))
 
-    def read(self, id_: str, props: dict[str, Any]) -> ReadResult:
-        """Report the network as gone (an empty id) if its emulator has died; the next update makes a new one."""
+    @hide_traceback
+    def read(self, id_: str, props: NetworkProps) -> ReadResult:
+        """Report the network as deleted (an empty id) if its emulator has died; the next update recreates it."""
         network = WideAreaNetwork(id_)
         return ReadResult(id_, _outputs(props, network)) if network.running() else ReadResult("", {})
 
-    def diff(self, _id: str, olds: dict[str, Any], news: dict[str, Any]) -> DiffResult:
-        """Replace the network if the testbed's id changed or it has died since; change its links in place."""
+    @hide_traceback
+    def diff(self, id_: str, olds: NetworkProps, news: NetworkProps) -> DiffResult:
+        """Replace the network if the testbed's id changed or the emulator has died; change its links in place."""
         replaced = [] if olds["testbed_id"] == news["testbed_id"] else ["testbed_id"]
-        if not replaced and WideAreaNetwork(_id).identity() != olds["identity"]:
+        if not replaced and WideAreaNetwork(id_).identity() != olds["identity"]:
             replaced = ["identity"]
         changed = bool(replaced) or olds["links"] != news["links"]
         stable = ["testbed_id", "subnet", "operator_address", "identity", "metrics_directory"]
         return DiffResult(changed, replaced, [] if replaced else stable, delete_before_replace=True)
 
-    @plain_errors
-    def update(self, _id: str, olds: dict[str, Any], news: dict[str, Any]) -> UpdateResult:
-        """Give the running emulator its new links; hosts stay attached."""
-        network = WideAreaNetwork(_id)
+    @hide_traceback
+    def update(self, id_: str, olds: NetworkProps, news: NetworkProps) -> UpdateResult:
+        """Apply new links to the running emulator; hosts stay attached."""
+        network = WideAreaNetwork(id_)
         network.start(with_former_regions(Links.from_json(news["links"]), Links.from_json(olds["links"])))
         return UpdateResult(_outputs(news, network))
 
-    @plain_errors
-    def delete(self, _id: str, _props: dict[str, Any]) -> None:
-        """End the emulator and remove all traces."""
-        WideAreaNetwork(_id).stop()
+    @hide_traceback
+    def delete(self, id_: str, _props: NetworkProps) -> None:
+        """Stop the emulator and remove everything it created."""
+        WideAreaNetwork(id_).stop()
 
 
 def with_former_regions(links: Links, former: Links) -> Links:
-    """Add the regions of `former` to `links`: pulumi deletes the hosts of a region that is left out only afterwards."""
+    """Add the regions of `former` to `links`, as Pulumi deletes the hosts of a removed region only afterwards."""
     rtt_ms = {**former.rtt_ms, **links.rtt_ms}
     names = sorted({name for pair in rtt_ms for name in pair.split("/")})
     for first, second in combinations_with_replacement(names, 2):
@@ -84,7 +98,7 @@ class LocalNetwork(Resource, module="geobench", name="LocalNetwork"):
         super().__init__(NetworkProvider(), name, inputs, opts)
 
 
-def _outputs(props: dict[str, Any], network: WideAreaNetwork) -> dict[str, Any]:
+def _outputs(props: NetworkProps, network: WideAreaNetwork) -> dict[str, object]:
     return {
         "testbed_id": props["testbed_id"],
         "links": props["links"],

@@ -1,4 +1,4 @@
-"""What pulumi, which shows `traceback.format_exc()`, prints of a provider's error."""
+"""What Pulumi, which prints `traceback.format_exc()`, shows of a provider's error."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ import traceback
 import pytest
 
 from benchmark.errors import InfrastructureError
-from stacks.errors import plain_errors
+from stacks.errors import hide_traceback
 
 
 def shown(error: Exception) -> str:
-    @plain_errors
+    @hide_traceback
     def fail() -> None:
         raise error
 
@@ -26,19 +26,19 @@ def _limit(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "tracebacklimit", 1000, raising=False)
 
 
-def test_an_error_raised_on_purpose_is_its_message() -> None:
+def test_a_testbed_error_shows_only_its_message() -> None:
     assert shown(InfrastructureError("no subnet is left")) == "benchmark.errors.InfrastructureError: no subnet is left"
 
 
-def test_a_full_disk_is_one_line() -> None:
+def test_an_operating_system_error_shows_one_line() -> None:
     assert shown(OSError(28, "No space left on device", "/state")).splitlines() == [
         "OSError: [Errno 28] No space left on device: '/state'"
     ]
 
 
-def test_a_mistake_in_the_program_keeps_its_traceback() -> None:
+def test_a_programming_error_keeps_its_traceback() -> None:
     assert "Traceback" in shown(KeyError("state"))
 
 
-def test_what_a_method_returns_passes() -> None:
-    assert plain_errors(lambda value: value + 1)(2) == 3
+def test_the_return_value_is_passed_on() -> None:
+    assert hide_traceback(abs)(-3) == 3

@@ -1,4 +1,4 @@
-"""Keys: made once, readable by OpenSSH, and a user's own files checked."""
+"""Generated keys, and the user's own key files."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_no_two_generated_keys_are_the_same() -> None:
     assert len({generate_key().public_key for _ in range(20)}) == 20
 
 
-def test_the_provider_returns_both_halves_and_never_asks_for_a_change() -> None:
+def test_the_provider_returns_both_halves_and_never_requests_a_change() -> None:
     provider = SshKeyProvider()
     made = provider.create({})
     assert made.outs is not None
@@ -50,12 +50,12 @@ def test_the_provider_returns_both_halves_and_never_asks_for_a_change() -> None:
     assert provider.diff(made.id, made.outs, {}).changes is False
 
 
-def test_a_pair_is_made_where_no_file_is_named() -> None:
+def test_a_pair_is_generated_if_no_file_is_named() -> None:
     declared = declare(lambda: operator_key(settings()))
     assert [resource.name for resource in declared.of_type("SshKey")] == ["operator"]
 
 
-def test_the_private_half_of_a_made_pair_is_a_secret() -> None:
+def test_the_private_half_of_a_generated_pair_is_a_secret() -> None:
     def secrecy() -> pulumi.Output[bool]:
         key = operator_key(settings()).private_key
         assert key is not None
@@ -64,59 +64,59 @@ def test_the_private_half_of_a_made_pair_is_a_secret() -> None:
     assert declare(secrecy).value is True
 
 
-def test_a_named_file_is_used_and_no_pair_is_made(tmp_path: Path) -> None:
+def test_a_named_file_is_used_and_no_pair_is_generated(tmp_path: Path) -> None:
     private, public = key_files(tmp_path)
     declared = declare(lambda: operator_key(settings(ssh_private_key_file=str(private))).public_key)
     assert declared.value.split()[:2] == public.split()
     assert declared.of_type("SshKey") == []
 
 
-def test_a_named_file_stays_a_path_and_its_private_half_is_not_read_into_the_state(tmp_path: Path) -> None:
+def test_a_named_private_key_stays_out_of_the_state(tmp_path: Path) -> None:
     private, _ = key_files(tmp_path)
     key = operator_key(settings(ssh_private_key_file=str(private)))
     assert key.private_key is None
     assert key.private_key_file == str(private)
 
 
-def test_the_public_half_may_lie_elsewhere(tmp_path: Path) -> None:
+def test_the_public_half_may_be_in_another_folder(tmp_path: Path) -> None:
     private, public = key_files(tmp_path)
     elsewhere = private.with_name("id_ed25519.pub").rename(tmp_path / "other.pub")
     fields = {"ssh_private_key_file": str(private), "ssh_public_key_file": str(elsewhere)}
     assert declare(lambda: operator_key(settings(**fields)).public_key).value.startswith(public)
 
 
-def test_a_missing_private_key_is_named_with_its_field(tmp_path: Path) -> None:
+def test_a_missing_private_key_is_reported_with_its_field(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match=r"ssh_private_key_file: cannot read .*absent: No such file"):
         operator_key(settings(ssh_private_key_file=str(tmp_path / "absent")))
 
 
-def test_a_missing_public_half_says_how_to_write_it(tmp_path: Path) -> None:
+def test_a_missing_public_half_is_reported_with_the_command_that_writes_it(tmp_path: Path) -> None:
     private, _ = key_files(tmp_path)
     private.with_name("id_ed25519.pub").unlink()
     with pytest.raises(SettingsError, match=r"ssh_public_key_file: cannot read .*ssh-keygen -y"):
         operator_key(settings(ssh_private_key_file=str(private)))
 
 
-def test_a_public_key_in_the_place_of_a_private_one_is_refused(tmp_path: Path) -> None:
+def test_a_public_key_as_private_key_is_rejected(tmp_path: Path) -> None:
     private, _ = key_files(tmp_path)
     with pytest.raises(SettingsError, match="holds no private key"):
         operator_key(settings(ssh_private_key_file=str(private) + ".pub"))
 
 
-def test_a_public_half_that_is_none_is_refused(tmp_path: Path) -> None:
+def test_an_invalid_public_key_is_rejected(tmp_path: Path) -> None:
     private, _ = key_files(tmp_path)
     private.with_name("id_ed25519.pub").write_text("hello\n", encoding="utf-8")
     with pytest.raises(SettingsError, match="holds no public key"):
         operator_key(settings(ssh_private_key_file=str(private)))
 
 
-def test_halves_of_two_pairs_are_refused(tmp_path: Path) -> None:
+def test_halves_of_two_pairs_are_rejected(tmp_path: Path) -> None:
     private, _ = key_files(tmp_path)
     private.with_name("id_ed25519.pub").write_text(generate_key().public_key, encoding="utf-8")
     with pytest.raises(SettingsError, match="not the public half"):
         operator_key(settings(ssh_private_key_file=str(private)))
 
 
-def test_a_public_key_alone_is_refused() -> None:
+def test_a_public_key_without_a_private_key_is_rejected() -> None:
     with pytest.raises(SettingsError, match="without ssh_private_key_file"):
         operator_key(settings(ssh_public_key_file="/tmp/x.pub"))

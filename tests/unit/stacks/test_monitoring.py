@@ -1,4 +1,4 @@
-"""The files of the monitoring host, as data and as its programs read them."""
+"""Files of the monitoring host, checked as data and by the programs that read them."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def config(interval: timedelta) -> dict[str, Any]:
         (timedelta(minutes=20), "1200000ms", "10000ms"),
     ],
 )
-def test_scrape_interval_is_a_whole_number_and_never_below_the_timeout(
+def test_the_timeout_is_at_most_the_scrape_interval_and_both_are_whole_milliseconds(
     interval: timedelta, written: str, timeout: str
 ) -> None:
     assert config(interval)["global"] == {"scrape_interval": written, "scrape_timeout": timeout}
@@ -54,7 +54,7 @@ def test_promtool_accepts_the_configuration(interval: timedelta, tmp_path: Path)
     assert "WARNING" not in checked.stdout
 
 
-def test_one_job_takes_all_targets_from_the_folder_of_the_contract() -> None:
+def test_one_job_reads_all_targets_from_the_agreed_folder() -> None:
     jobs = config(SECONDS_5)["scrape_configs"]
     assert [job["job_name"] for job in jobs] == ["testbed"]
     assert jobs[0]["file_sd_configs"][0]["files"] == [f"{TARGETS_DIRECTORY}/*.json"]
@@ -67,7 +67,7 @@ def test_the_folder_of_the_targets_exists_before_prometheus_starts() -> None:
     assert not any(path.endswith(".json") for path in inside)
 
 
-def test_every_path_is_absolute_and_every_file_ends_its_last_line() -> None:
+def test_paths_are_absolute_and_files_end_with_a_newline() -> None:
     for path, content in monitoring_files(SECONDS_5).items():
         assert path.startswith("/")
         assert content.endswith("\n")
@@ -80,7 +80,7 @@ def test_prometheus_listens_on_the_loopback_device_only() -> None:
     assert {"--web.enable-admin-api", "--web.enable-lifecycle"} <= set(arguments)
 
 
-def test_prometheus_bounds_what_it_keeps() -> None:
+def test_prometheus_limits_its_storage_by_time_and_size() -> None:
     kept = dict(one.split("=") for one in prometheus_arguments() if "retention" in one)
     assert set(kept) == {"--storage.tsdb.retention.time", "--storage.tsdb.retention.size"}
 
@@ -94,7 +94,7 @@ def test_grafana_reads_the_local_prometheus_under_a_fixed_uid() -> None:
     assert source["jsonData"]["timeInterval"] == "2000ms"
 
 
-def test_grafana_finds_every_dashboard_where_its_provider_looks() -> None:
+def test_every_dashboard_is_in_the_folder_that_grafana_reads() -> None:
     files = monitoring_files(SECONDS_5)
     (provider,) = yaml.safe_load(files["/etc/grafana/provisioning/dashboards/testbed.yaml"])["providers"]
     folder = provider["options"]["path"]

@@ -1,4 +1,4 @@
-"""What the testbed program declares for given settings, and what it exports."""
+"""What the Pulumi program declares and exports."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ CONTRACTS = {"benchmark.errors", "benchmark.inventory", "benchmark.host_layout",
 
 @pytest.fixture(autouse=True)
 def _able_machine(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the program declare local hosts wherever the tests run."""
+    """Skip the check of this machine, so that the tests run anywhere."""
     monkeypatch.setattr(stacks.local.region, "check_machine", lambda _state: None)
 
 
@@ -90,7 +90,7 @@ def test_only_the_monitoring_host_has_the_files_of_prometheus() -> None:
         {"network": {"loss": 0.1}},
     ],
 )
-def test_a_change_that_does_not_concern_a_host_leaves_its_inputs_alone(change: dict[str, Any]) -> None:
+def test_an_unrelated_change_keeps_a_hosts_inputs(change: dict[str, Any]) -> None:
     before, after = created(), created(**change)
     for host in before.of_type("LocalHost"):
         if host.name != "us-east-1-0":
@@ -101,7 +101,7 @@ def test_the_scrape_interval_changes_the_monitoring_host() -> None:
     assert inputs(created(scrape_interval="1s"), "us-east-1-0") != inputs(created(), "us-east-1-0")
 
 
-def test_each_host_has_a_key_of_its_own_and_lets_the_operators_in() -> None:
+def test_each_host_has_its_own_key_and_accepts_the_operators() -> None:
     declared = created()
     for host in declared.of_type("LocalHost"):
         assert host.inputs["host_key"] == f"ssh-ed25519 {host.name}"
@@ -109,7 +109,7 @@ def test_each_host_has_a_key_of_its_own_and_lets_the_operators_in() -> None:
     assert len(declared.of_type("SshKey")) == 7
 
 
-def test_the_inventory_says_how_each_host_is_reached() -> None:
+def test_the_inventory_contains_address_and_key_of_each_host() -> None:
     host = inventory().host("eu-west-1-1")
     assert (host.provider, host.region, host.specs) == ("local", "eu-west-1", "namespace")
     assert (host.address, host.ssh_port, host.host_key) == ("198.18.0.9", 22, "ssh-ed25519 eu-west-1-1")
@@ -130,7 +130,7 @@ def test_stopped_hosts_have_no_address() -> None:
     assert {(host.state, host.address) for host in hosts} == {("stopped", "")}
 
 
-def test_a_made_key_is_exported_and_its_path_is_null() -> None:
+def test_a_generated_key_is_exported_and_its_path_is_null() -> None:
     assert inventory().ssh.private_key_file is None
     exported = declare(lambda: stacks.create(settings()).ssh_private_key)
     assert exported.value == "PRIVATE operator"
@@ -144,13 +144,13 @@ def test_the_creation_time_is_taken_once() -> None:
     assert provider.diff(made.id, made.outs, {}).changes is False
 
 
-def test_a_region_of_two_providers_is_refused() -> None:
-    with pytest.raises(SettingsError, match="us-east-1 of two providers"):
+def test_a_region_name_of_two_providers_is_rejected() -> None:
+    with pytest.raises(SettingsError, match="us-east-1 is listed for two providers"):
         stacks.create(settings(regions=["local:us-east-1", "aws:us-east-1"]))
 
 
 class TimedCloud(Cloud):
-    """Clouds whose hosts have addresses of their own in ADDRESSES, and the moment the testbed was created."""
+    """Clouds with the hosts' addresses in ADDRESSES, and the time the testbed was created."""
 
     def new_resource(self, args: MockResourceArgs) -> tuple[str | None, dict[str, Any]]:
         identity, made = super().new_resource(args)
@@ -166,7 +166,7 @@ ADDRESSES = {
 
 
 def cloud_settings(folder: Path, **fields: object) -> Settings:
-    """Two clouds, the first region one of Vultr."""
+    """Return settings for two clouds, with Vultr in the first region."""
     (folder / "token").write_text("0123456789" * 4, encoding="utf-8")
     return Settings.model_validate(
         {
@@ -183,7 +183,7 @@ def cloud_settings(folder: Path, **fields: object) -> Settings:
 
 
 def grafana(settings: Settings) -> tuple[object, object, object]:
-    """What the program exports of Grafana: its address, its password, whether that is a secret."""
+    """Return what the program exports about Grafana: address, password, whether the password is a secret."""
 
     def program() -> pulumi.Output[Any]:
         testbed = stacks.create(settings)
@@ -203,11 +203,13 @@ def test_a_public_grafana_has_an_address_and_a_secret_password(tmp_path: Path) -
 
 
 @pytest.mark.parametrize("fields", [{}, {"grafana_public": True, "monitoring": False}])
-def test_grafana_behind_the_tunnel_has_neither(tmp_path: Path, fields: dict[str, object]) -> None:
+def test_a_grafana_behind_the_tunnel_has_neither_address_nor_password(
+    tmp_path: Path, fields: dict[str, object]
+) -> None:
     assert grafana(cloud_settings(tmp_path, **fields)) == (None, None, False)
 
 
-def test_one_testbed_spans_clouds_in_the_settings_order_and_expires(tmp_path: Path) -> None:
+def test_a_testbed_over_two_clouds_keeps_the_order_of_the_settings_and_expires(tmp_path: Path) -> None:
     declared = declare_clouds(lambda: stacks.create(cloud_settings(tmp_path)).inventory, TimedCloud())
     found = Inventory.model_validate(declared.value)
     assert [host.name for host in found.hosts] == ["ewr-0", "us-east-1-0", "sea-0"]
@@ -218,7 +220,7 @@ def test_one_testbed_spans_clouds_in_the_settings_order_and_expires(tmp_path: Pa
     assert found.hourly_cost_usd > 0
 
 
-def test_each_cloud_lets_in_the_hosts_of_the_other(tmp_path: Path) -> None:
+def test_each_cloud_allows_inbound_traffic_from_the_others_hosts(tmp_path: Path) -> None:
     declared = declare_clouds(lambda: stacks.create(cloud_settings(tmp_path, instances=2)).inventory, TimedCloud())
     found = Inventory.model_validate(declared.value)
     assert {host.name: host.address for host in found.hosts} == ADDRESSES
@@ -235,7 +237,7 @@ def test_each_cloud_lets_in_the_hosts_of_the_other(tmp_path: Path) -> None:
     assert admitted == {(f"{region}-firewall-id", *source) for region in ("ewr", "sea") for source in sources}
 
 
-def test_machines_of_the_users_own_are_described_and_never_expire(tmp_path: Path) -> None:
+def test_machines_the_user_already_has_never_expire(tmp_path: Path) -> None:
     key, pair = tmp_path / "key", generate_key()
     key.write_text(pair.private_key)
     key.with_name("key.pub").write_text(pair.public_key)
@@ -246,7 +248,7 @@ def test_machines_of_the_users_own_are_described_and_never_expire(tmp_path: Path
     assert found.expires_at is None
 
 
-def test_a_machine_that_cannot_carry_hosts_is_told_before_anything_is_declared(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unsuitable_machine_is_an_error_before_anything_is_declared(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(_state: Path) -> None:
         raise InfrastructureError("not here")
 
@@ -255,7 +257,7 @@ def test_a_machine_that_cannot_carry_hosts_is_told_before_anything_is_declared(m
         created()
 
 
-def test_a_local_testbed_imports_no_cloud() -> None:
+def test_a_local_testbed_imports_no_cloud_sdk() -> None:
     code = "import sys, stacks.local.region; print([name for name in sys.modules if 'aws' in name or 'vultr' in name])"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
@@ -269,9 +271,4 @@ def test_the_program_itself_stays_small_and_stacks_imports_only_the_contracts() 
             names += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
             for name in names:
                 if name.split(".")[0] == "benchmark":
-                    assert name in {
-                        "benchmark.errors",
-                        "benchmark.inventory",
-                        "benchmark.host_layout",
-                        "benchmark.settings",
-                    }, file
+                    assert name in CONTRACTS, file

@@ -24,8 +24,8 @@ class Request(TypedDict, total=False):
     address: str
 
 
-class Status(TypedDict):
-    """The reply to every request that was carried out."""
+class Reply(TypedDict, total=False):
+    """Either `error` alone, or all the others."""
 
     hosts: dict[str, str]
     """Name to address of every attached host."""
@@ -33,12 +33,8 @@ class Status(TypedDict):
     """Whether the machine itself is attached."""
     dropped: Mapping[str, int]
     """Dropped packets by reason."""
-
-
-class Failure(TypedDict):
-    """The reply to a request that was rejected."""
-
     error: str
+    """Why the request was rejected."""
 
 
 class Control:
@@ -66,7 +62,7 @@ class Control:
             if text:
                 client.send(json.dumps(self._answer(text, fds)).encode())
 
-    def _answer(self, text: bytes, fds: list[int]) -> Status | Failure:
+    def _answer(self, text: bytes, fds: list[int]) -> Reply:
         try:
             return self.command(json.loads(text), fds)
         except Exception as error:  # no request may end the network of a running testbed
@@ -75,7 +71,7 @@ class Control:
             for fd in fds:
                 os.close(fd)
 
-    def command(self, request: Request, fds: list[int]) -> Status:
+    def command(self, request: Request, fds: list[int]) -> Reply:
         """Carry out a request, and take over the descriptors it uses. ValueError if it is invalid."""
         emulator = self.emulator
         name = request.get("command")

@@ -1,4 +1,4 @@
-"""A region of AWS: what is declared for given settings."""
+"""Resources that an AWS region declares."""
 
 from __future__ import annotations
 
@@ -13,13 +13,12 @@ from fakes.cloud_mocks import OPERATOR, OPERATOR_KEY, Cloud, Declared, args_of, 
 from pulumi.runtime.mocks import MockCallArgs, MockMonitor
 
 from benchmark.errors import SettingsError
-from benchmark.inventory import Host
 from benchmark.settings import Settings
 from stacks.aws.region import AwsRegion, importable, provider
 
 
 def settings(**fields: Any) -> Settings:
-    """Two hosts in eu-west-1, unless said otherwise."""
+    """Return settings for two hosts in eu-west-1, changed by `fields`."""
     given = {
         "testbed_id": "bed",
         "cloud_provider": "aws",
@@ -32,13 +31,12 @@ def settings(**fields: Any) -> Settings:
 
 
 def region(wanted: Settings, cloud: Cloud | None = None, **args: Any) -> Declared:
-    """Declare the region, with two peers of other regions let in."""
+    """Declare the region, and allow inbound traffic from its hosts and two peers of other regions."""
 
     def program() -> pulumi.Output[Any]:
         made = AwsRegion("eu-west-1", args_of(wanted, **args))
-        made.admit(
-            {**{f"h{n}": host["address"] for n, host in enumerate(made.hosts)}, "away": "192.0.2.1", "stopped": ""}
-        )
+        own = {f"h{n}": host.apply(lambda found: found.address) for n, host in enumerate(made.hosts)}
+        made.authorize_ingress({**own, "away": "192.0.2.1", "stopped": ""})
         return pulumi.Output.all(hosts=pulumi.Output.all(*made.hosts), cost=made.hourly_cost_usd)
 
     return declare(program, cloud)
@@ -66,7 +64,7 @@ def test_a_region_is_a_network_with_a_firewall_and_instances() -> None:
     }
 
 
-def test_every_resource_and_every_question_names_its_region() -> None:
+def test_every_resource_and_query_names_its_region() -> None:
     declared = region(settings())
     of_aws = [resource for resource in declared.resources if resource.typ.startswith("aws:")]
     assert {resource.inputs["region"] for resource in of_aws} == {"eu-west-1"}
@@ -85,13 +83,13 @@ def test_instances_are_spread_over_the_zones_that_offer_the_type() -> None:
     assert placed == ["a", "b", "c", "a", "b"]
 
 
-def test_more_instances_do_not_move_those_there_are() -> None:
+def test_more_instances_do_not_move_existing_ones() -> None:
     few, many = (region(settings(instances=count)).of_type("Instance") for count in (2, 6))
     assert {name: many[name]["subnetId"] for name in few} == {name: few[name]["subnetId"] for name in few}
 
 
 @pytest.mark.parametrize("instances", [1, 2, 6])
-def test_a_zone_that_joins_takes_no_subnet_from_hosts_that_are_there(instances: int) -> None:
+def test_a_new_zone_does_not_change_existing_subnets(instances: int) -> None:
     wanted = settings(instances=instances)
     before, after = (region(wanted, Cloud(zones=zones)).of_type("Subnet") for zones in ("bc", "abcd"))
     assert {name: after.get(name) for name in before} == before
@@ -107,7 +105,7 @@ def test_subnets_do_not_overlap_and_send_traffic_to_the_gateway() -> None:
     assert table["routes"] == [{"cidrBlock": "0.0.0.0/0", "gatewayId": "eu-west-1-gateway-id"}]
 
 
-def test_an_instance_is_what_the_settings_ask_for() -> None:
+def test_an_instance_follows_the_settings() -> None:
     instance = region(settings(disk_gb=64)).of_type("Instance")["eu-west-1-1"]
     assert instance["ami"] == "ami of ubuntu/images/hvm-ssd-gp3/ubuntu-noble-24.04-amd64-server-* in eu-west-1"
     assert instance["instanceType"] == "m5d.2xlarge"
@@ -121,7 +119,7 @@ def test_an_instance_is_what_the_settings_ask_for() -> None:
 
 @pytest.fixture
 def registering(monkeypatch: pytest.MonkeyPatch) -> Callable[..., dict[str, Any]]:
-    """What the engine is asked to register for given settings, by name: the options, too, which mocks are not shown."""
+    """Return a function that declares a region and returns the registration requests by name, with their options."""
     requests: dict[str, Any] = {}
     register = MockMonitor.RegisterResource
 
@@ -140,45 +138,45 @@ def registering(monkeypatch: pytest.MonkeyPatch) -> Callable[..., dict[str, Any]
 
 @pytest.fixture
 def registered(registering: Callable[..., dict[str, Any]]) -> dict[str, Any]:
-    """What the engine is asked to register for the usual settings."""
+    """Return the registration requests for the default settings."""
     return registering()
 
 
-def test_neither_the_cloud_nor_another_key_of_the_operator_replaces_a_host(registered: dict[str, Any]) -> None:
-    # A key pair whose text changes, its comment even, is made anew under another name.
+def test_a_new_image_zone_or_operator_key_replaces_no_host(registered: dict[str, Any]) -> None:
+    # A key pair whose text changes, even its comment, is replaced under another name.
     assert set(registered["eu-west-1-1"].ignoreChanges) == {"ami", "userData", "subnetId", "keyName"}
-    # A stopped instance has no public address: had it been asked for, a refresh would see it missing.
+    # A stopped instance has no public address: if requested, a refresh would report it missing.
     assert "associatePublicIpAddress" not in registered["eu-west-1-1"].object
 
 
-def made_anew(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
-    """The hosts that an update replaces because the program says so."""
+def replaced(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
+    """Return the hosts whose replacement trigger changed."""
     hosts = [name for name in before if before[name].type == "aws:ec2/instance:Instance"]
     return sorted(name for name in hosts if before[name].replacement_trigger != after[name].replacement_trigger)
 
 
-def test_hosts_of_another_role_or_market_are_made_anew(registering: Callable[..., dict[str, Any]]) -> None:
+def test_a_change_of_role_or_market_replaces_hosts(registering: Callable[..., dict[str, Any]]) -> None:
     before = registering()
-    # Prometheus is installed at the first start; https://github.com/hashicorp/terraform-provider-aws/issues/38141
-    assert made_anew(before, registering(monitoring=False)) == ["eu-west-1-0"]
-    assert made_anew(registering(spot=True), before) == ["eu-west-1-0", "eu-west-1-1"]
+    # Prometheus is installed at the first boot; https://github.com/hashicorp/terraform-provider-aws/issues/38141
+    assert replaced(before, registering(monitoring=False)) == ["eu-west-1-0"]
+    assert replaced(registering(spot=True), before) == ["eu-west-1-0", "eu-west-1-1"]
     others: dict[str, Any] = {"specs": "m5d.large", "instances": 3, "disk_gb": 200, "time_to_live": "1h"}
     for field, value in others.items():
-        assert made_anew(before, registering(**{field: value})) == [], field
+        assert replaced(before, registering(**{field: value})) == [], field
 
 
-def test_another_type_sets_the_state_anew(registered: dict[str, Any]) -> None:
+def test_another_instance_type_replaces_the_state_resource(registered: dict[str, Any]) -> None:
     # The provider starts an instance whose type it changed. https://github.com/hashicorp/terraform-provider-aws,
     # internal/service/ec2/ec2_instance.go: modifyInstanceAttributeWithStopStart
     assert registered["eu-west-1-1-state"].replacement_trigger.string_value == "m5d.2xlarge"
 
 
-def test_a_host_starts_when_it_can_reach_the_packages_that_it_installs(registered: dict[str, Any]) -> None:
+def test_a_host_is_created_after_its_route_to_the_internet(registered: dict[str, Any]) -> None:
     before = {urn.rpartition("::")[2] for urn in registered["eu-west-1-1"].dependencies}
     assert {"eu-west-1-routes", "eu-west-1-egress"} <= before
 
 
-def test_a_host_goes_before_every_subnet_as_it_may_be_in_any(registered: dict[str, Any]) -> None:
+def test_a_host_depends_on_every_subnet_as_it_may_be_in_any(registered: dict[str, Any]) -> None:
     after = {urn.rpartition("::")[2] for urn in registered["eu-west-1-1"].dependencies}
     assert {f"eu-west-1-subnet-{letter}" for letter in "abc"} <= after
 
@@ -189,14 +187,14 @@ def test_an_arm_type_gets_an_arm_image() -> None:
 
 
 class Burstable(Cloud):
-    """What EC2 says of types whose processors run at full speed on credit only."""
+    """A cloud that has types whose processors run at full speed on credit only."""
 
     def _instance_type(self, args: dict[str, Any]) -> dict[str, Any]:
         return {**super()._instance_type(args), "burstablePerformanceSupported": args["instanceType"].startswith("t")}
 
 
 @pytest.mark.parametrize(("specs", "warnings"), [("t3.xlarge", 1), ("m5d.2xlarge", 0)])
-def test_burstable_processors_are_warned_of_once(specs: str, warnings: int, caplog: pytest.LogCaptureFixture) -> None:
+def test_burstable_processors_cause_one_warning(specs: str, warnings: int, caplog: pytest.LogCaptureFixture) -> None:
     wanted = settings(specs=specs, regions=["vultr:ewr", "eu-west-1", "us-east-1"])
 
     def program() -> pulumi.Output[Any]:
@@ -208,7 +206,7 @@ def test_burstable_processors_are_warned_of_once(specs: str, warnings: int, capl
     assert caplog.text.count(f"specs: {specs} has burstable processors") == warnings
 
 
-def test_everything_that_takes_tags_says_whose_it_is_and_until_when() -> None:
+def test_every_resource_that_takes_tags_has_owner_and_expiry() -> None:
     without = {"Region", "InstanceState", "SshKey"}
     for resource in region(settings()).resources:
         if resource.typ.rpartition(":")[2] not in without:
@@ -217,7 +215,7 @@ def test_everything_that_takes_tags_says_whose_it_is_and_until_when() -> None:
             assert tags["Name"].startswith("bed-"), resource.name
 
 
-def test_only_operators_reach_ssh_and_only_peers_anything_else() -> None:
+def test_operators_reach_ssh_and_peers_every_port() -> None:
     declared = region(settings(operator_cidrs=[OPERATOR, "2001:db8::/48"]))
     rules = declared.of_type("SecurityGroupIngressRule")
     ssh = [rules[f"eu-west-1-ssh-from-{network}"] for network in (OPERATOR, "2001:db8::/48")]
@@ -228,13 +226,13 @@ def test_only_operators_reach_ssh_and_only_peers_anything_else() -> None:
     assert not any("cidrIpv4" in rule for rule in others)
 
 
-def test_hosts_reach_everything_as_packages_and_all_other_hosts_need_it() -> None:
+def test_all_outbound_traffic_is_allowed() -> None:
     (rule,) = region(settings()).of_type("SecurityGroupEgressRule").values()
     assert (rule["ipProtocol"], rule["cidrIpv4"]) == ("-1", "0.0.0.0/0")
     assert not {"fromPort", "toPort", "prefixListId", "cidrIpv6"} & set(rule)
 
 
-def test_every_host_is_in_the_group_that_lets_it_out() -> None:
+def test_every_host_is_in_the_group_that_allows_outbound_traffic() -> None:
     declared = region(settings())
     (rule,) = declared.of_type("SecurityGroupEgressRule").values()
     groups = [instance["vpcSecurityGroupIds"] for instance in declared.of_type("Instance").values()]
@@ -242,15 +240,15 @@ def test_every_host_is_in_the_group_that_lets_it_out() -> None:
     assert all(rule["securityGroupId"] in some for some in groups)
 
 
-def test_the_peers_are_all_hosts_that_have_an_address() -> None:
+def test_peers_are_all_hosts_with_an_address() -> None:
     (peers,) = region(settings()).of_type("ManagedPrefixList").values()
     assert [entry["cidr"] for entry in peers["entries"]] == ["203.0.113.1/32", "203.0.113.2/32", "192.0.2.1/32"]
 
 
-def test_many_peers_are_split_so_that_no_group_exceeds_its_rules() -> None:
+def test_many_peers_are_split_over_groups() -> None:
     def program() -> pulumi.Output[Any]:
         made = AwsRegion("eu-west-1", args_of(settings(), peers=100))
-        made.admit({f"h{index}": f"192.0.2.{index}" for index in range(100)})
+        made.authorize_ingress({f"h{index}": f"192.0.2.{index}" for index in range(100)})
         return pulumi.Output.all(*made.hosts)
 
     declared = declare(program)
@@ -263,7 +261,7 @@ def test_many_peers_are_split_so_that_no_group_exceeds_its_rules() -> None:
     assert len(declared.of_type("Instance")["eu-west-1-0"]["vpcSecurityGroupIds"]) == 3
 
 
-def test_a_public_grafana_is_open_to_the_operators_of_its_region_only() -> None:
+def test_a_public_grafana_is_open_to_operators_in_its_region_only() -> None:
     public = settings(grafana_public=True)
     rule = region(public).of_type("SecurityGroupIngressRule")[f"eu-west-1-grafana-from-{OPERATOR}"]
     assert (rule["fromPort"], rule["cidrIpv4"]) == (3000, OPERATOR)
@@ -271,21 +269,21 @@ def test_a_public_grafana_is_open_to_the_operators_of_its_region_only() -> None:
     assert not any("grafana" in name for name in elsewhere)
 
 
-def test_operators_that_do_not_fit_into_a_group_are_refused_before_anything_is_made() -> None:
+def test_more_operators_than_a_group_has_rules_are_rejected() -> None:
     ipv4 = [f"198.51.100.{number}/32" for number in range(61)]
     ipv6 = [f"2001:db8:{number:x}::/48" for number in range(61)]
     assert len(region(settings(operator_cidrs=ipv4[:60] + ipv6[:60])).of_type("SecurityGroupIngressRule")) == 121
     for version, many in (4, ipv4), (6, [OPERATOR, *ipv6]):
-        with pytest.raises(SettingsError, match=rf"found 61 networks of IPv{version}, expected at most 60: .* wider"):
+        with pytest.raises(SettingsError, match=rf"found 61 IPv{version} networks, expected at most 60: .* wider"):
             region(settings(operator_cidrs=many))
     public = settings(operator_cidrs=ipv4[:31], grafana_public=True)
-    with pytest.raises(SettingsError, match=r"found 31 networks of IPv4, expected at most 30: "):
+    with pytest.raises(SettingsError, match=r"found 31 IPv4 networks, expected at most 30: "):
         region(public)
     region(public, monitoring=False)
 
 
 def test_the_inventory_of_a_region() -> None:
-    first, second = (Host.model_validate(host) for host in region(settings()).value["hosts"])
+    first, second = region(settings()).value["hosts"]
     assert (first.name, first.role, first.address, first.state) == (
         "eu-west-1-0",
         "monitoring",
@@ -300,56 +298,56 @@ def test_the_inventory_of_a_region() -> None:
 def test_stopped_hosts_have_no_address_and_cost_their_disk() -> None:
     declared = region(settings(state="stopped"))
     assert {state["state"] for state in declared.of_type("InstanceState").values()} == {"stopped"}
-    assert [(host["state"], host["address"]) for host in declared.value["hosts"]] == [("stopped", "")] * 2
+    assert [(host.state, host.address) for host in declared.value["hosts"]] == [("stopped", "")] * 2
     assert declared.value["cost"] == pytest.approx(2 * 100 * 0.08 / 730, abs=1e-6)
     (peers,) = declared.of_type("ManagedPrefixList").values()
     assert [entry["cidr"] for entry in peers["entries"]] == ["192.0.2.1/32"]
 
 
 class Forgetful(Cloud):
-    """What EC2 says of an instance an hour after its end."""
+    """A cloud that has forgotten an instance, as EC2 does an hour after it was terminated."""
 
     def call(self, args: MockCallArgs) -> tuple[dict[str, Any], list[tuple[str, str]] | None]:
         gone = args.args.get("instanceId") == "i-gone"
         return ({}, [("", "no matching EC2 Instance found")]) if gone else super().call(args)
 
 
-def test_a_host_that_ended_long_ago_is_an_error_that_says_how_to_go_on() -> None:
+def test_a_host_terminated_long_ago_is_an_error_with_the_command_to_run() -> None:
     def program() -> pulumi.Output[Any]:
         args = args_of(settings())
-        return AwsRegion("eu-west-1", args)._look_at(args.hosts[1], "i-gone")
+        return AwsRegion("eu-west-1", args)._read_instance(args.hosts[1], "i-gone")
 
-    with pytest.raises(pulumi.RunError, match=r"eu-west-1-1: .* i-gone: .*no matching EC2 .* `pulumi refresh` notices"):
+    with pytest.raises(pulumi.RunError, match=r"eu-west-1-1: .* i-gone: .*no matching EC2 .* run `pulumi refresh`"):
         declare(program, Forgetful())
 
 
 @pytest.mark.parametrize(
-    ("function", "said"),
+    ("function", "message"),
     [
         (
             "getInstanceType",
             r"AWS did not describe m5d\.2xlarge in eu-west-1: .*; its keys must allow ec2:DescribeInst",
         ),
-        ("getAmi", r"the newest image of eu-west-1 that is called ubuntu/.*; its keys must allow ec2:DescribeImages"),
+        ("getAmi", r"AWS found no image named ubuntu/.* in eu-west-1: .*; its keys must allow ec2:DescribeImages"),
     ],
 )
-def test_what_the_keys_may_not_ask_is_said_plainly(function: str, said: str) -> None:
-    with pytest.raises(pulumi.RunError, match=said):
+def test_a_query_without_permission_names_the_permission(function: str, message: str) -> None:
+    with pytest.raises(pulumi.RunError, match=message):
         region(settings(), Cloud(silent=function))
 
 
-def test_spot_hosts_are_asked_for_and_cannot_be_stopped() -> None:
+def test_spot_hosts_are_requested_and_cannot_be_stopped() -> None:
     declared = region(settings(spot=True))
     options = declared.of_type("Instance")["eu-west-1-0"]["instanceMarketOptions"]
     assert options["marketType"] == "spot"
     assert options["spotOptions"] == {"spotInstanceType": "one-time", "instanceInterruptionBehavior": "terminate"}
     assert declared.of_type("InstanceState") == {}
     assert declared.value["cost"] == pytest.approx(2 * (0.181 + 0.005 + 100 * 0.08 / 730), abs=1e-6)
-    with pytest.raises(SettingsError, match=r"cannot be stopped; .* or spot: false, which makes all hosts anew"):
+    with pytest.raises(SettingsError, match=r"cannot be stopped; .* or set spot: false, which replaces all hosts"):
         region(settings(spot=True, state="stopped"))
 
 
-def test_the_cost_is_that_of_instances_addresses_and_disks() -> None:
+def test_the_cost_includes_instances_addresses_and_disks() -> None:
     assert region(settings()).value["cost"] == pytest.approx(2 * (0.452 + 0.005 + 100 * 0.08 / 730), abs=1e-6)
 
 
@@ -357,7 +355,7 @@ def test_an_unknown_price_makes_the_cost_unknown() -> None:
     assert region(settings(), Cloud(prices={"gp3": 0.08})).value["cost"] is None
 
 
-def test_a_type_that_is_not_offered_is_named() -> None:
+def test_a_type_that_is_not_offered_is_an_error() -> None:
     with pytest.raises(SettingsError, match=r"m5d\.2xlarge is not offered in eu-west-1; `aws ec2 describe"):
         region(settings(), Cloud(zones=""))
 
@@ -368,13 +366,13 @@ def test_the_operators_key_is_uploaded() -> None:
 
 
 @pytest.mark.parametrize("kind", ["ecdsa-sha2-nistp256", "sk-ssh-ed25519@openssh.com"])
-def test_a_key_that_ec2_does_not_import_is_named(kind: str) -> None:
-    with pytest.raises(pulumi.RunError, match=rf"found a key of the kind {kind}, AWS takes ssh-ed25519 and ssh-rsa"):
+def test_a_key_type_that_ec2_does_not_accept_is_an_error(kind: str) -> None:
+    with pytest.raises(pulumi.RunError, match=rf"found a key of type {kind}, AWS accepts ssh-ed25519 and ssh-rsa"):
         importable(f"{kind} AAAA somebody")
     assert [importable(key) for key in ("ssh-rsa AAAA", OPERATOR_KEY)] == ["ssh-rsa AAAA", OPERATOR_KEY]
 
 
-def test_the_provider_reads_the_file_that_the_settings_name(tmp_path: Path) -> None:
+def test_the_provider_reads_the_credentials_file_of_the_settings(tmp_path: Path) -> None:
     file = tmp_path / "credentials"
     file.write_text("[default]\naws_access_key_id = A\naws_secret_access_key = hidden\n")
     (made,) = declare(lambda: provider(settings(token_file=file)).urn).resources

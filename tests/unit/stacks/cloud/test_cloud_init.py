@@ -1,4 +1,4 @@
-"""The first start of a cloud host, as data: what cloud-init is told, and the rules of the host's firewall."""
+"""The first start of a cloud host, as data: what cloud-init is found, and the rules of the host's firewall."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from stacks.cloud.cloud_init import SCRIPT, USER_DATA_LIMIT, firewall, grafana_p
 from stacks.monitoring import monitoring_files
 
 
-def test_the_host_has_the_key_of_the_program_and_no_other() -> None:
+def test_the_host_has_only_the_generated_host_key() -> None:
     found = config(HOST)
     assert found["ssh_deletekeys"] is True
     assert found["ssh_keys"] == {"ed25519_private": HOST.host_private_key, "ed25519_public": HOST.host_public_key}
 
 
-def test_only_the_operators_key_logs_in_and_no_password() -> None:
+def test_login_needs_the_operators_key_and_passwords_are_disabled() -> None:
     found = config(HOST)
     (user,) = found["users"]
     assert (user["name"], user["ssh_authorized_keys"]) == ("ubuntu", [HOST.authorized_key])
@@ -30,19 +30,19 @@ def test_only_the_operators_key_logs_in_and_no_password() -> None:
     assert found["disable_root"] is True
 
 
-def test_no_upgrade_of_all_packages_comes_before_the_script() -> None:
+def test_packages_are_not_upgraded_before_the_script_runs() -> None:
     assert config(HOST)["package_upgrade"] is False
     assert "packages" not in config(HOST)
 
 
-def test_the_script_is_told_what_the_settings_say() -> None:
-    told = variables(files(replace(HOST, nvme=False, working_dir="a b"))["/etc/geobench/bootstrap.env"])
-    assert (told["PROVIDER"], told["LOGIN"], told["TIME_TO_LIVE"]) == ("aws", "ubuntu", "43200")
-    assert (told["NVME"], told["WORKING_DIR"], told["MONITORING"]) == ("no", "a b", "no")
+def test_the_script_reads_the_settings_from_a_file() -> None:
+    found = variables(files(replace(HOST, nvme=False, working_dir="a b"))["/etc/geobench/bootstrap.env"])
+    assert (found["PROVIDER"], found["LOGIN"], found["TIME_TO_LIVE"]) == ("aws", "ubuntu", "43200")
+    assert (found["NVME"], found["WORKING_DIR"], found["MONITORING"]) == ("no", "a b", "no")
     assert variables(files(MONITORING)["/etc/geobench/bootstrap.env"])["MONITORING"] == "yes"
 
 
-def test_the_script_is_run_once_and_is_the_one_of_the_project() -> None:
+def test_the_script_is_uploaded_and_run_once() -> None:
     assert config(HOST)["runcmd"][-1] == ["/usr/local/sbin/geobench-bootstrap"]
     assert files(HOST)["/usr/local/sbin/geobench-bootstrap"] == SCRIPT.read_text()
     modes = {entry.name: entry.mode for entry in archive(MONITORING).getmembers()}
@@ -56,22 +56,22 @@ def test_only_the_monitoring_host_gets_the_files_of_prometheus_and_grafana() -> 
     assert not provisioned & set(files(HOST))
 
 
-def test_grafana_behind_the_tunnel_has_the_known_login() -> None:
-    told = variables(files(MONITORING)["/etc/geobench/grafana.env"])
-    assert (told["GF_SERVER_HTTP_ADDR"], told["GF_SECURITY_ADMIN_PASSWORD"]) == ("127.0.0.1", "admin")
-    assert told["GF_AUTH_DISABLE_LOGIN_FORM"] == "false"
+def test_a_grafana_behind_the_tunnel_has_the_well_known_login() -> None:
+    found = variables(files(MONITORING)["/etc/geobench/grafana.env"])
+    assert (found["GF_SERVER_HTTP_ADDR"], found["GF_SECURITY_ADMIN_PASSWORD"]) == ("127.0.0.1", "admin")
+    assert found["GF_AUTH_DISABLE_LOGIN_FORM"] == "false"
 
 
-def test_a_public_grafana_has_a_password_of_its_own() -> None:
-    told = variables(files(replace(MONITORING, grafana_public=True))["/etc/geobench/grafana.env"])
-    assert told["GF_SERVER_HTTP_ADDR"] == "0.0.0.0"
-    assert told["GF_AUTH_ANONYMOUS_ENABLED"] == "false"
-    assert told["GF_SECURITY_ADMIN_PASSWORD"] == grafana_password(HOST.host_private_key)
+def test_a_public_grafana_has_a_generated_password() -> None:
+    found = variables(files(replace(MONITORING, grafana_public=True))["/etc/geobench/grafana.env"])
+    assert found["GF_SERVER_HTTP_ADDR"] == "0.0.0.0"
+    assert found["GF_AUTH_ANONYMOUS_ENABLED"] == "false"
+    assert found["GF_SECURITY_ADMIN_PASSWORD"] == grafana_password(HOST.host_private_key)
     assert len(grafana_password("a")) == 20
     assert grafana_password("a") != grafana_password("b")
 
 
-def test_the_firewall_knows_the_operators_and_no_peers() -> None:
+def test_the_firewall_starts_with_the_operators_and_no_peers() -> None:
     rules = firewall(("198.51.100.7/32", "203.0.113.0/24", "2001:db8::/48"))
     assert "elements = { 198.51.100.7/32, 203.0.113.0/24 }" in rules
     assert "elements = { 2001:db8::/48 }" in rules
@@ -89,15 +89,15 @@ def test_grafanas_port_opens_on_the_monitoring_host_only() -> None:
     assert "3000" in rules[MONITORING]
 
 
-def test_it_fits_into_what_clouds_accept() -> None:
+def test_the_user_data_has_at_most_the_size_that_clouds_accept() -> None:
     assert len(user_data(replace(MONITORING, grafana_public=True)).encode()) < USER_DATA_LIMIT - 1024
     many = tuple(f"198.51.{high}.{low}/32" for high in range(20) for low in range(200))
-    with pytest.raises(SettingsError, match=r"clouds accept 16384; name fewer operator_cidrs"):
+    with pytest.raises(SettingsError, match=r"operator_cidrs: .*clouds accept 16384; name fewer networks"):
         user_data(replace(HOST, operator_cidrs=many))
 
 
-def test_the_packages_are_listed_once_the_images_own_update_is_over(tmp_path: Path) -> None:
-    """The real apt-get, whose lists somebody else holds at first."""
+def test_package_lists_are_updated_after_the_images_own_update(tmp_path: Path) -> None:
+    """Use the real apt-get, whose lists are locked by another process at first."""
     (tmp_path / "partial").mkdir()
     nowhere = f'Dir::Etc::sourcelist "/dev/null"; Dir::Etc::sourceparts "/dev/null"; Dir::Cache "{tmp_path}";'
     (tmp_path / "apt.conf").write_text(f'Dir::State::lists "{tmp_path}"; {nowhere}')
@@ -118,7 +118,7 @@ def test_the_packages_are_listed_once_the_images_own_update_is_over(tmp_path: Pa
 
 
 def test_snaps_are_not_refreshed_in_the_background() -> None:
-    """snapd looks for new ones by itself, four times a day; no timer of systemd does."""
+    """snapd itself checks for new ones, four times a day; no systemd timer does."""
     stopped = function("quiet")
     assert stopped.index("snapd.socket") < stopped.index("snapd.service"), "the socket would start it again"
 

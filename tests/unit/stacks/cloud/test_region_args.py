@@ -1,9 +1,9 @@
-"""What is checked and worked out before any region of a cloud is declared."""
+"""Arguments and checks that all clouds share."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import pulumi
 import pytest
@@ -14,6 +14,11 @@ from benchmark.settings import Settings
 from stacks.cloud.region_args import check_operators, credentials_file, look_up, look_up_price, spec_of, total_cost
 from stacks.cloud.region_args import testbed_tags as cloud_tags
 
+
+class Product(TypedDict):
+    result: str
+
+
 PRODUCT = "aws:pricing/getProduct:getProduct"
 
 
@@ -22,7 +27,7 @@ def settings(**fields: Any) -> Settings:
     return Settings.model_validate({**given, **fields})
 
 
-def test_hosts_are_named_after_their_region_and_the_first_monitors() -> None:
+def test_hosts_are_named_after_their_region_and_the_first_is_the_monitoring_host() -> None:
     declared = declare(lambda: [(host.name, host.role) for host in args_of(settings(instances=3)).hosts])
     assert declared.value == [
         ("eu-west-1-0", "monitoring"),
@@ -33,7 +38,7 @@ def test_hosts_are_named_after_their_region_and_the_first_monitors() -> None:
     assert without.value == ["instance", "instance"]
 
 
-def test_the_first_start_of_a_host_holds_its_own_key_and_is_a_secret() -> None:
+def test_a_hosts_user_data_contains_its_own_key_and_is_a_secret() -> None:
     def program() -> pulumi.Output[Any]:
         first, second = args_of(settings(instances=2)).hosts
         secret = pulumi.Output.from_input(first.user_data.is_secret())
@@ -43,26 +48,26 @@ def test_the_first_start_of_a_host_holds_its_own_key_and_is_a_secret() -> None:
     assert secret is True
     assert "PRIVATE-eu-west-1-0-host-key" in first
     assert "PRIVATE-eu-west-1-0-host-key" not in second
-    assert len(first) > 1.3 * len(second), "the monitoring host is told more"
+    assert len(first) > 1.3 * len(second), "the monitoring host has more files"
 
 
-def test_without_operators_nothing_is_declared_and_the_way_is_shown() -> None:
+def test_without_operators_the_error_names_the_command_that_shows_the_address() -> None:
     with pytest.raises(SettingsError, match=r"operator_cidrs: found none.*`curl https://checkip\.amazonaws\.com`"):
         declare(lambda: args_of(settings(operator_cidrs=[])))
 
 
-def test_operators_who_could_not_reach_a_host_are_told_so_before_it_is_rented() -> None:
-    with pytest.raises(SettingsError, match=r"found 2001:db8::/48, expected at least one IPv4 network: hosts"):
+def test_operators_without_an_ipv4_network_are_rejected() -> None:
+    with pytest.raises(SettingsError, match=r"found 2001:db8::/48, expected at least one IPv4 network, as hosts"):
         declare(lambda: args_of(settings(operator_cidrs=["2001:db8::/48"])))
 
 
 @pytest.mark.parametrize("network", ["0.0.0.0/0", "::/0"])
-def test_the_whole_internet_is_let_in_with_a_warning(network: str, caplog: pytest.LogCaptureFixture) -> None:
+def test_the_whole_internet_is_allowed_with_a_warning(network: str, caplog: pytest.LogCaptureFixture) -> None:
     declare(lambda: check_operators(settings(operator_cidrs=[OPERATOR, network])))
-    assert f"{network} lets the whole internet reach the hosts' SSH" in caplog.text
+    assert f"{network} allows the whole internet to reach the hosts' SSH" in caplog.text
 
 
-def test_each_cloud_has_its_own_kind_of_machine() -> None:
+def test_each_cloud_has_its_own_instance_type() -> None:
     both = settings(specs={"aws": "m5d.large", "vultr": "vc2-2c-4gb"})
     assert (spec_of(both, "aws"), spec_of(both, "vultr")) == ("m5d.large", "vc2-2c-4gb")
     assert spec_of(settings(), "vultr") == "m5d.2xlarge"
@@ -70,7 +75,7 @@ def test_each_cloud_has_its_own_kind_of_machine() -> None:
         spec_of(settings(specs={"aws": "m5d.large"}), "vultr")
 
 
-def test_a_token_file_is_that_of_the_settings_cloud(tmp_path: Path) -> None:
+def test_a_token_file_belongs_to_the_cloud_provider_of_the_settings(tmp_path: Path) -> None:
     file = tmp_path / "token"
     file.write_text("T0KEN")
     both = settings(cloud_provider="vultr", token_file=file)
@@ -85,15 +90,17 @@ def test_a_sum_with_an_unknown_price_is_unknown() -> None:
     assert sums == [0.3, None, 0.0]
 
 
-def asked(instance_type: str) -> dict[str, Any]:
-    """What the price list of a cloud with some prices is asked."""
+def query(instance_type: str) -> dict[str, Any]:
+    """Return a query of the price list."""
     return {"filters": [{"field": "instanceType", "value": instance_type}], "serviceCode": "AmazonEC2"}
 
 
-def test_a_price_that_is_not_told_is_unknown_with_a_warning(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_price_that_is_not_listed_is_unknown_with_a_warning(caplog: pytest.LogCaptureFixture) -> None:
     def program() -> pulumi.Output[Any]:
         none = pulumi.InvokeOptions()
-        known, unknown = (look_up_price(PRODUCT, asked(kind), none, f"a {kind}") for kind in ("m6g.large", "m7.huge"))
+        known, unknown = (
+            look_up_price(Product, PRODUCT, query(kind), none, f"a {kind}") for kind in ("m6g.large", "m7.huge")
+        )
         return pulumi.Output.all(known, unknown)
 
     known, unknown = declare(program).value
@@ -103,10 +110,12 @@ def test_a_price_that_is_not_told_is_unknown_with_a_warning(caplog: pytest.LogCa
     assert caplog.text.count("Returned 0 elements") == 1
 
 
-def test_what_must_be_known_ends_the_program_with_what_to_do() -> None:
+def test_a_failed_query_ends_the_program_with_a_remedy() -> None:
     with pytest.raises(pulumi.RunError, match=r"^no type: .*Returned 0 elements.*; look it up$"):
-        declare(lambda: look_up(PRODUCT, asked("m7.huge"), pulumi.InvokeOptions(), "no type", "look it up"))
-    found = declare(lambda: look_up(PRODUCT, asked("m6g.large"), pulumi.InvokeOptions(), "no type", "look it up"))
+        declare(lambda: look_up(Product, PRODUCT, query("m7.huge"), pulumi.InvokeOptions(), "no type", "look it up"))
+    found = declare(
+        lambda: look_up(Product, PRODUCT, query("m6g.large"), pulumi.InvokeOptions(), "no type", "look it up")
+    )
     assert "USD" in found.value["result"]
 
 

@@ -1,4 +1,4 @@
-"""A machine that cannot carry local hosts is told so in one paragraph."""
+"""A machine that cannot run local hosts gets an error of one line."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from stacks.local.requirements import check_machine
 
 
 @pytest.fixture
-def complaint(tmp_path: Path) -> Any:
-    """Return a function that runs the check and gives the error's text."""
+def problem(tmp_path: Path) -> Any:
+    """Return a function that runs the check and returns the error's text."""
 
     def check() -> str:
         with pytest.raises(InfrastructureError) as caught:
@@ -30,50 +30,50 @@ def complaint(tmp_path: Path) -> Any:
     return check
 
 
-def test_another_system_is_named(complaint: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_another_operating_system_is_an_error(problem: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(platform, "system", lambda: "Darwin")
-    assert "this is Darwin" in complaint()
+    assert "this machine runs Darwin" in problem()
 
 
-def test_another_user_is_told_to_become_root(complaint: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_user_other_than_root_gets_the_sudo_command(problem: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
-    assert "sudo -E pulumi up" in complaint()
+    assert "sudo -E pulumi up" in problem()
 
 
-def test_a_missing_device_is_named(complaint: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_missing_device_is_named(problem: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 0)
     monkeypatch.setattr(requirements, "DEVICE", tmp_path / "tun")
-    assert "tun, which is not there; `modprobe tun`" in complaint()
+    assert "tun, which does not exist; run `modprobe tun`" in problem()
 
 
-def test_missing_programs_are_named_by_their_packages(complaint: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_programs_are_reported_as_packages_to_install(problem: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 0)
-    lacking = {"sshd", "prometheus"}
-    monkeypatch.setattr(shutil, "which", lambda name, path: None if name in lacking else f"/bin/{name}")
-    assert "`apt-get install openssh-server prometheus`" in complaint()
+    absent = {"sshd", "prometheus"}
+    monkeypatch.setattr(shutil, "which", lambda name, path: None if name in absent else f"/bin/{name}")
+    assert "`apt-get install openssh-server prometheus`" in problem()
 
 
 @pytest.mark.integration
-def test_this_machine_can_and_nothing_is_left_of_the_trial(tmp_path: Path) -> None:
+def test_a_suitable_machine_passes_and_no_files_are_left(tmp_path: Path) -> None:
     check_machine(tmp_path / "not/there/yet")
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.integration
-def test_a_folder_that_cannot_be_written_is_named_with_the_way_out() -> None:
+def test_an_unwritable_folder_is_named_with_the_variable_to_set() -> None:
     with pytest.raises(InfrastructureError, match=r"/sys/kernel.*GEOBENCH_STATE_DIR"):
         check_machine(Path("/sys/kernel/state"))
 
 
 @pytest.mark.integration
-def test_an_overlay_on_an_overlay_is_refused_with_the_way_out(tmp_path: Path, complaint: Any) -> None:
+def test_a_folder_on_an_overlay_is_rejected_with_the_variable_to_set(tmp_path: Path, problem: Any) -> None:
     for name in ("upper", "work", "state"):
         (tmp_path / name).mkdir()
     options = f"lowerdir=/usr/share,upperdir={tmp_path}/upper,workdir={tmp_path}/work"
     subprocess.run(["mount", "-t", "overlay", "overlay", "-o", options, tmp_path / "state"], check=True)
     try:
-        text = complaint()
+        text = problem()
     finally:
         subprocess.run(["umount", tmp_path / "state"], check=True)
-    assert "cannot be mounted from" in text
+    assert "cannot mount an overlay" in text
     assert "GEOBENCH_STATE_DIR" in text

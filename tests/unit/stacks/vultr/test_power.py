@@ -1,4 +1,4 @@
-"""Halting and starting servers of Vultr, against an HTTP server that speaks the part of its API that is used."""
+"""Halting and starting Vultr servers, against an HTTP server that implements the part of the API that is used."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from stacks.vultr.power import VultrPowerProvider, read_token
 
 @dataclass
 class Api:
-    """Servers by id; `busy` requests are answered with 429 first, `installing` looks find the server pending."""
+    """Servers by id. The first `busy` requests get status 429; the first `installing` queries find a pending server."""
 
     servers: dict[str, str] = field(default_factory=lambda: {"a": "running"})
     busy: int = 0
@@ -79,7 +79,7 @@ def api(monkeypatch: pytest.MonkeyPatch) -> Iterator[Api]:
 
 @pytest.fixture(autouse=True)
 def _limit(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Plain errors set it for good."""
+    """Restore the limit that hiding a traceback sets for the whole process."""
     monkeypatch.setattr(sys, "tracebacklimit", 1000, raising=False)
 
 
@@ -94,7 +94,7 @@ def props(token: Path, state: str, kind: str = "instances", server: str = "a") -
     return {"server": server, "kind": kind, "state": state, "token_file": str(token)}
 
 
-def test_a_running_server_is_left_alone(api: Api, token: Path) -> None:
+def test_a_running_server_is_not_changed(api: Api, token: Path) -> None:
     VultrPowerProvider().create(props(token, "running"))
     assert api.requests == ["GET /instances/a"]
     assert api.agents == {"geobench"}
@@ -112,7 +112,7 @@ def test_a_server_is_halted_and_started_again(api: Api, token: Path) -> None:
     ]
 
 
-def test_bare_metal_tells_no_power_state_and_its_last_one_is_believed(api: Api, token: Path) -> None:
+def test_bare_metal_reports_no_power_state_so_the_last_known_one_is_used(api: Api, token: Path) -> None:
     provider = VultrPowerProvider()
     provider.create(props(token, "running", "bare-metals"))
     assert api.requests == ["GET /bare-metals/a"]
@@ -121,65 +121,60 @@ def test_bare_metal_tells_no_power_state_and_its_last_one_is_believed(api: Api, 
     assert provider.read("a", props(token, "stopped", "bare-metals")).outs["state"] == "stopped"
 
 
-def test_a_server_that_is_installed_is_waited_for(api: Api, token: Path) -> None:
+def test_a_server_is_halted_once_it_is_installed(api: Api, token: Path) -> None:
     api.installing = 2
     VultrPowerProvider().create(props(token, "stopped"))
     assert api.servers == {"a": "stopped"}
 
 
-def test_a_server_that_never_gets_there_is_given_up(api: Api, token: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_waiting_for_a_server_times_out(api: Api, token: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     api.installing = 10**9
     monkeypatch.setattr(vultr_power, "_POWER_SECONDS", 0.05)
     with pytest.raises(InfrastructureError, match="waited 0 s for server a to be installed"):
         VultrPowerProvider().create(props(token, "stopped"))
 
 
-def test_a_busy_api_is_asked_again(api: Api, token: Path) -> None:
+def test_requests_to_an_overloaded_api_are_repeated(api: Api, token: Path) -> None:
     api.busy = 3
     VultrPowerProvider().create(props(token, "stopped"))
     assert api.servers == {"a": "stopped"}
 
 
-def test_a_busy_api_is_not_asked_for_ever(api: Api, token: Path) -> None:
+def test_repeated_requests_end_after_some_tries(api: Api, token: Path) -> None:
     api.busy = 100
     with pytest.raises(InfrastructureError, match="429 Rate limit exceeded; try again"):
         VultrPowerProvider().create(props(token, "stopped"))
 
 
-def test_refresh_sees_what_was_changed_elsewhere(api: Api, token: Path) -> None:
+def test_a_refresh_detects_changes_made_elsewhere(api: Api, token: Path) -> None:
     api.servers["a"] = "stopped"
     assert VultrPowerProvider().read("a", props(token, "running")).outs["state"] == "stopped"
     assert VultrPowerProvider().read("b", props(token, "running", server="b")).id is None
 
 
-def test_a_server_that_is_gone_is_said(api: Api, token: Path) -> None:
+def test_a_deleted_server_is_an_error(api: Api, token: Path) -> None:
     with pytest.raises(InfrastructureError, match="no server b any more; `pulumi up --refresh`"):
         VultrPowerProvider().create(props(token, "running", server="b"))
 
 
-def test_a_new_state_is_an_update_and_another_server_another_resource(token: Path) -> None:
+def test_a_new_state_is_an_update_and_another_server_a_replacement(token: Path) -> None:
     diff = VultrPowerProvider().diff
     running = props(token, "running")
     assert diff("a", running, running).changes is False
-    assert (
-        diff("a", running, props(token, "stopped")).changes,
-        diff("a", running, props(token, "stopped")).replaces,
-    ) == (
-        True,
-        [],
-    )
+    stopped = diff("a", running, props(token, "stopped"))
+    assert (stopped.changes, stopped.replaces) == (True, [])
     assert diff("a", running, props(token, "running", server="b")).replaces == ["server"]
 
 
-def test_a_refused_token_is_said_without_showing_it(api: Api, tmp_path: Path) -> None:
+def test_a_rejected_token_is_reported_without_showing_it(api: Api, tmp_path: Path) -> None:
     wrong = tmp_path / "wrong"
     wrong.write_text("hidden")
-    with pytest.raises(InfrastructureError, match=r"401 Invalid API token; look at the token in .*/wrong") as error:
+    with pytest.raises(InfrastructureError, match=r"401 Invalid API token; check the token in .*/wrong") as error:
         VultrPowerProvider().create(props(wrong, "running"))
     assert "hidden" not in str(error.value)
 
 
-def test_a_token_file_holds_one_word(tmp_path: Path) -> None:
+def test_a_token_file_with_two_words_is_rejected(tmp_path: Path) -> None:
     path = tmp_path / "token"
     path.write_text("one two")
     with pytest.raises(SettingsError, match="found 2 words, expected Vultr's token and nothing else"):

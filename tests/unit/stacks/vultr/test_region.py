@@ -1,4 +1,4 @@
-"""A region of Vultr: what is declared for given settings."""
+"""Resources that a Vultr region declares."""
 
 from __future__ import annotations
 
@@ -11,13 +11,12 @@ from fakes.cloud_mocks import OPERATOR, OPERATOR_KEY, Cloud, Declared, args_of, 
 from pulumi.runtime.mocks import MockMonitor
 
 from benchmark.errors import SettingsError
-from benchmark.inventory import Host
 from benchmark.settings import Settings
 from stacks.vultr.region import VultrRegion, hourly, provider
 
 
 def settings(**fields: Any) -> Settings:
-    """Two servers in New Jersey, unless said otherwise."""
+    """Return settings for two servers in New Jersey, changed by `fields`."""
     given = {
         "testbed_id": "bed",
         "cloud_provider": "vultr",
@@ -30,19 +29,19 @@ def settings(**fields: Any) -> Settings:
 
 
 def region(wanted: Settings, peers: int = 0, cloud: Cloud | None = None, **args: Any) -> Declared:
-    """Declare the region and let in its own hosts and `peers` of other regions."""
+    """Declare the region, and allow inbound traffic from its own hosts and `peers` hosts of other regions."""
 
     def program() -> pulumi.Output[Any]:
         made = VultrRegion("ewr", args_of(wanted, **args))
-        own = {f"ewr-{n}": host["address"] for n, host in enumerate(made.hosts)}
-        made.admit({**own, **{f"away-{n}": f"192.0.2.{n}" for n in range(100, 100 + peers)}})
+        own = {f"ewr-{n}": host.apply(lambda found: found.address) for n, host in enumerate(made.hosts)}
+        made.authorize_ingress({**own, **{f"away-{n}": f"192.0.2.{n}" for n in range(100, 100 + peers)}})
         return pulumi.Output.all(hosts=pulumi.Output.all(*made.hosts), cost=made.hourly_cost_usd)
 
     return declare(program, cloud)
 
 
 def rules(declared: Declared) -> list[tuple[str, str, str]]:
-    """The rules of the firewall group as (protocol, port, network)."""
+    """Return the rules of the firewall group as (protocol, port, network)."""
     found = declared.of_type("FirewallRule").values()
     return [(rule["protocol"], rule.get("port", ""), f"{rule['subnet']}/{rule['subnetSize']:.0f}") for rule in found]
 
@@ -64,12 +63,12 @@ def test_a_region_is_servers_behind_a_firewall_group() -> None:
     assert "ssh-ed25519 AAAAewr-1-host-key" in server["userData"]["value"]
 
 
-def test_servers_say_whose_they_are_and_until_when() -> None:
+def test_servers_are_tagged_with_owner_and_expiry() -> None:
     tags = region(settings()).of_type("Instance")["ewr-0"]["tags"]
     assert tags == ["testbed_id=bed", "owner=ada", "expiry=2030-01-01T00:00:00+00:00", "role=monitoring"]
 
 
-def test_only_operators_reach_ssh_and_only_peers_anything_else() -> None:
+def test_operators_reach_ssh_and_peers_every_port() -> None:
     found = rules(region(settings(operator_cidrs=[OPERATOR, "2001:db8::/48"])))
     ssh = [("tcp", "22", OPERATOR), ("tcp", "22", "2001:db8::/48")]
     assert sorted(found) == sorted(
@@ -82,14 +81,14 @@ def test_only_operators_reach_ssh_and_only_peers_anything_else() -> None:
     )
 
 
-def test_fifteen_hosts_fit_into_a_firewall_group_and_leave_room_for_the_rules_of_more() -> None:
+def test_a_firewall_group_names_fifteen_hosts_and_has_room_for_the_change_to_more() -> None:
     named, open_to_all = (set(region(settings(), peers=peers).of_type("FirewallRule")) for peers in (13, 14))
     assert len(named) == 1 + 3 * 15
     # An update from one to the other, in either direction, has both for a while.
     assert len(named | open_to_all) == 50
 
 
-def test_a_changed_rule_needs_no_room_beside_its_former_self(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_changed_rule_is_deleted_before_its_replacement_is_created(monkeypatch: pytest.MonkeyPatch) -> None:
     first: set[str] = set()
     register = MockMonitor.RegisterResource
 
@@ -102,14 +101,14 @@ def test_a_changed_rule_needs_no_room_beside_its_former_self(monkeypatch: pytest
     assert first == set(declared.of_type("FirewallRule"))
 
 
-def test_with_more_hosts_ssh_stays_closed_and_the_hosts_guard_the_rest(caplog: pytest.LogCaptureFixture) -> None:
+def test_with_more_hosts_the_group_restricts_only_ssh(caplog: pytest.LogCaptureFixture) -> None:
     found = rules(region(settings(), peers=14))
-    assert "cannot name 16 hosts" in caplog.text
+    assert "has no room for 16 hosts" in caplog.text
     open_to_all = [("tcp", "1:21"), ("tcp", "23:65535"), ("udp", "1:65535"), ("icmp", "")]
     assert sorted(found) == sorted([("tcp", "22", OPERATOR), *((*rule, "0.0.0.0/0") for rule in open_to_all)])
 
 
-def test_operators_that_do_not_fit_into_a_group_are_refused_before_anything_is_made() -> None:
+def test_more_operators_than_a_group_has_rules_are_rejected() -> None:
     networks = [f"198.51.100.{number}/32" for number in range(47)]
     assert len(region(settings(operator_cidrs=networks[:46])).of_type("FirewallRule")) == 50
     with pytest.raises(SettingsError, match=r"found 47 networks, expected at most 46: .* wider"):
@@ -118,10 +117,10 @@ def test_operators_that_do_not_fit_into_a_group_are_refused_before_anything_is_m
     with pytest.raises(SettingsError, match=r"found 24 networks, expected at most 23: "):
         region(public)
     region(public, monitoring=False)
-    region(settings(operator_cidrs=networks, specs="vbm-4c-32gb"))  # which has no group
+    region(settings(operator_cidrs=networks, specs="vbm-4c-32gb"))  # bare metal has no group
 
 
-def test_the_link_to_a_servers_console_is_a_secret(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_link_to_the_console_is_a_secret(monkeypatch: pytest.MonkeyPatch) -> None:
     secret: dict[str, list[str]] = {}
     register = MockMonitor.RegisterResource
 
@@ -134,17 +133,17 @@ def test_the_link_to_a_servers_console_is_a_secret(monkeypatch: pytest.MonkeyPat
     assert {"kvm", "defaultPassword"} <= set(secret["ewr-0"])
 
 
-def test_a_peer_without_an_address_lets_in_nobody() -> None:
+def test_a_stopped_peers_rules_name_an_address_that_nobody_has() -> None:
     def program() -> pulumi.Output[Any]:
         made = VultrRegion("ewr", args_of(settings()))
-        made.admit({"stopped": "", "away": "198.51.100.9"})
+        made.authorize_ingress({"stopped": "", "away": "198.51.100.9"})
         return pulumi.Output.all(*made.hosts)
 
     networks = {network for _, port, network in rules(declare(program)) if port != "22"}
     assert networks == {"192.0.2.0/32", "198.51.100.9/32"}
 
 
-def test_a_hosts_rules_keep_their_names_when_others_come() -> None:
+def test_a_hosts_rules_keep_their_names_when_hosts_are_added() -> None:
     few, many = (set(region(settings(), peers=count).of_type("FirewallRule")) for count in (0, 2))
     assert few < many
     assert "ewr-tcp-from-ewr-1" in few
@@ -155,28 +154,28 @@ def test_bare_metal_has_no_firewall_group() -> None:
     server = declared.of_type("BareMetalServer")["ewr-0"]
     assert (server["plan"], server["osId"], server["sshKeyIds"]) == ("vbm-8c-132gb", 2284, ["ewr-key-id"])
     assert declared.of_type("FirewallGroup") == declared.of_type("Instance") == {}
-    assert [host["memory_mb"] for host in declared.value["hosts"]] == [65536, 65536]
+    assert [host.memory_mb for host in declared.value["hosts"]] == [65536, 65536]
     assert {power["kind"] for power in declared.of_type("VultrPower").values()} == {"bare-metals"}
 
 
-def test_a_public_grafana_is_open_to_the_operators_of_its_region_only() -> None:
+def test_a_public_grafana_is_open_to_operators_in_its_region_only() -> None:
     public = settings(grafana_public=True)
     assert ("tcp", "3000", OPERATOR) in rules(region(public))
     assert not [rule for rule in rules(region(public, monitoring=False)) if rule[1] == "3000"]
 
 
 def test_the_inventory_of_a_region() -> None:
-    first, second = (Host.model_validate(host) for host in region(settings()).value["hosts"])
+    first, second = region(settings()).value["hosts"]
     assert (first.name, first.role, first.address) == ("ewr-0", "monitoring", "203.0.113.1")
     assert (second.provider, second.region, second.specs) == ("vultr", "ewr", "vc2-4c-8gb")
     assert (second.cpus, second.memory_mb, second.ssh_user, second.state) == (4, 8192, "ubuntu", "running")
     assert second.host_key == "ssh-ed25519 AAAAewr-1-host-key"
 
 
-def test_stopped_servers_keep_their_address_and_their_price() -> None:
+def test_stopped_servers_keep_their_address_and_price() -> None:
     declared = region(settings(state="stopped"))
     assert {power["state"] for power in declared.of_type("VultrPower").values()} == {"stopped"}
-    assert [(host["state"], host["address"]) for host in declared.value["hosts"]] == [
+    assert [(host.state, host.address) for host in declared.value["hosts"]] == [
         ("stopped", "203.0.113.1"),
         ("stopped", "203.0.113.2"),
     ]
@@ -184,7 +183,7 @@ def test_stopped_servers_keep_their_address_and_their_price() -> None:
 
 
 @pytest.mark.parametrize(("plan", "kind"), [("vc2-4c-8gb", "Instance"), ("vbm-4c-32gb", "BareMetalServer")])
-def test_a_server_of_another_role_is_made_anew(plan: str, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_change_of_role_replaces_a_server(plan: str, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     triggers: list[dict[str, Any]] = []
     register = MockMonitor.RegisterResource
 
@@ -203,7 +202,7 @@ def test_a_server_of_another_role_is_made_anew(plan: str, kind: str, monkeypatch
     assert among_more == before
 
 
-def test_a_price_of_nothing_is_unknown() -> None:
+def test_a_price_of_zero_is_unknown() -> None:
     assert region(settings(), cloud=Cloud(prices={"vc2-4c-8gb": 0.0})).value["cost"] is None
     assert hourly(None) is hourly(0) is None
     assert hourly(672) == 1.0
@@ -216,7 +215,7 @@ def test_a_price_of_nothing_is_unknown() -> None:
         ("vbm-9c-99gb", "getBareMetalPlan", "BareMetalServer", "v2/plans-metal"),
     ],
 )
-def test_servers_of_a_plan_that_is_listed_no_more_are_declared_and_their_price_is_unknown(
+def test_servers_of_a_withdrawn_plan_are_declared_and_their_price_is_unknown(
     plan: str, function: str, kind: str, listed: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     declared = region(settings(specs=plan), cloud=Cloud(silent=function))
@@ -226,7 +225,7 @@ def test_servers_of_a_plan_that_is_listed_no_more_are_declared_and_their_price_i
     assert caplog.text.count("no results were found") == 1
 
 
-def test_without_a_system_the_program_ends_with_a_plain_message() -> None:
+def test_a_missing_operating_system_ends_the_program_with_a_plain_message() -> None:
     with pytest.raises(pulumi.RunError, match=r"its Ubuntu 24\.04 LTS x64: .*no results.*; https://my\.vultr\.com"):
         region(settings(), cloud=Cloud(silent="getOs"))
 
@@ -245,7 +244,9 @@ def test_the_token_is_a_secret_of_the_provider(tmp_path: Path, monkeypatch: pyte
     assert [key for key, value in made.inputs.items() if value == "T0KEN"] == []
 
 
-def test_a_missing_token_says_where_to_get_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_token_is_reported_with_the_place_to_create_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     with pytest.raises(SettingsError, match=r"cannot read Vultr's token from ~/.vultr: No such file.*settingsapi"):
         declare(lambda: provider(settings()).urn)

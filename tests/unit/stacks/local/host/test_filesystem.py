@@ -1,4 +1,4 @@
-"""What a host's own layer holds before it is mounted, and its mounts as data."""
+"""Content of a host's own layer before it is mounted, and its mounts as data."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def mode(path: Path) -> int:
 
 
 @pytest.mark.integration
-def test_folders_of_the_machine_with_private_files_are_replaced_by_empty_ones(upper: Path) -> None:
+def test_folders_with_the_machines_private_files_are_empty(upper: Path) -> None:
     for name in ("root", "home", "tmp", "run", "var/log", "var/tmp", "var/lib/prometheus", "etc/ssh"):
         assert os.getxattr(upper / name, "trusted.overlay.opaque") == b"y", name
     assert list((upper / "root").iterdir()) == []
@@ -37,14 +37,14 @@ def test_folders_of_the_machine_with_private_files_are_replaced_by_empty_ones(up
 
 
 @pytest.mark.integration
-def test_other_folders_keep_what_the_machine_has_in_them(upper: Path) -> None:
+def test_other_folders_show_the_machines_files(upper: Path) -> None:
     with pytest.raises(OSError, match="No data available"):
         os.getxattr(upper / "etc", "trusted.overlay.opaque")
     assert mode(upper / "etc") == mode(Path("/etc"))
 
 
 @pytest.mark.integration
-def test_a_hidden_folder_is_deleted_and_one_that_is_hidden_already_is_left_out(upper: Path) -> None:
+def test_a_hidden_folder_is_deleted_unless_it_is_below_an_empty_one(upper: Path) -> None:
     found = (upper / "opt/checkout").stat()
     assert stat.S_ISCHR(found.st_mode)
     assert found.st_rdev == 0
@@ -52,7 +52,7 @@ def test_a_hidden_folder_is_deleted_and_one_that_is_hidden_already_is_left_out(u
 
 
 @pytest.mark.integration
-def test_private_files_are_for_root_alone_and_the_machines_hashes_are_not_among_them(upper: Path) -> None:
+def test_private_files_are_readable_by_root_only_and_contain_no_password_hashes_of_the_machine(upper: Path) -> None:
     key = upper / "etc/ssh/ssh_host_ed25519_key"
     assert (key.read_text(encoding="utf-8"), mode(key)) == ("PRIVATE\n", 0o600)
     shadow = (upper / "etc/shadow").read_text(encoding="utf-8")
@@ -70,7 +70,7 @@ def test_the_device_folder_has_the_usual_devices_and_no_tunnels(upper: Path) -> 
 
 
 @pytest.mark.integration
-def test_what_the_host_wrote_outlives_a_second_preparation_and_run_does_not(upper: Path) -> None:
+def test_a_restart_keeps_the_hosts_files_and_empties_run(upper: Path) -> None:
     (upper / "root/result").write_text("42", encoding="utf-8")
     (upper / "run/sshd.pid").write_text("1", encoding="utf-8")
     write_upper(upper, CONFIG, "other rules\n", hidden=(Path("/opt/checkout"),))
@@ -90,7 +90,7 @@ def test_a_file_replaces_a_link_instead_of_following_it(tmp_path: Path) -> None:
     assert (tmp_path / "upper/etc/resolv.conf").read_text(encoding="utf-8") == "the host's"
 
 
-def test_a_file_has_its_mode_whatever_the_umask(tmp_path: Path) -> None:
+def test_a_files_mode_does_not_depend_on_the_umask(tmp_path: Path) -> None:
     before = os.umask(0o077)
     try:
         write_file(tmp_path, "/file", "text")
@@ -109,7 +109,7 @@ def test_the_overlay_comes_first_and_is_volatile() -> None:
     assert "volatile" in first[3].split(",")
 
 
-def test_kernel_settings_are_read_only_but_for_the_hosts_own_network() -> None:
+def test_kernel_settings_are_read_only_except_for_the_hosts_own_network() -> None:
     found = rows(mounts(Path("/s"), None))
     assert "ro" in found["/s/root/proc/sys"][3].split(",")
     assert "ro" in found["/s/root/sys"][3].split(",")
@@ -122,5 +122,5 @@ def test_metrics_of_the_network_are_mounted_read_only() -> None:
     assert found[f"/s/root{WAN_METRICS}"][3] == "bind,ro"
 
 
-def test_paths_with_blanks_are_written_as_fstab_wants_them() -> None:
+def test_blanks_in_paths_are_escaped_for_fstab() -> None:
     assert r"/my\040state/root" in mounts(Path("/my state"), None)

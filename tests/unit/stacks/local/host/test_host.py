@@ -1,4 +1,4 @@
-"""How a host is found again: its record of process 1, and what is done when that is stale."""
+"""Finding a host by its record of process 1, and handling a stale record."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def record(host: Host, text: str) -> None:
     (host.directory / "process").write_text(text, encoding="utf-8")
 
 
-def test_a_host_lies_beside_its_network(host: Host, tmp_path: Path) -> None:
+def test_a_hosts_folder_is_beside_its_networks(host: Host, tmp_path: Path) -> None:
     assert host.directory == tmp_path / "t/hosts/a-0"
 
 
@@ -54,21 +54,19 @@ def test_the_recorded_process_is_found(host: Host, bystander: subprocess.Popen[b
 
 
 @pytest.mark.parametrize("text", ["", "12", "many words in it", "x y"])
-def test_a_record_that_is_not_whole_yet_means_no_process(host: Host, text: str) -> None:
+def test_an_incomplete_record_means_no_process(host: Host, text: str) -> None:
     record(host, text)
     assert host.process_id() is None
 
 
-def test_a_number_that_another_process_got_meanwhile_is_not_mistaken(
-    host: Host, bystander: subprocess.Popen[bytes]
-) -> None:
+def test_a_reused_pid_is_not_mistaken_for_the_host(host: Host, bystander: subprocess.Popen[bytes]) -> None:
     record(host, f"{bystander.pid} {int(started(bystander.pid)) - 1}\n")
     assert host.process_id() is None
     host.stop()
     assert bystander.poll() is None
 
 
-def test_a_process_that_ended_and_was_not_reaped_does_not_count(host: Host) -> None:
+def test_a_zombie_does_not_count_as_running(host: Host) -> None:
     with subprocess.Popen(["sleep", "1000"]) as process:
         record(host, f"{process.pid} {started(process.pid)}\n")
         process.send_signal(signal.SIGKILL)
@@ -76,7 +74,7 @@ def test_a_process_that_ended_and_was_not_reaped_does_not_count(host: Host) -> N
         assert host.process_id() is None
 
 
-def test_stopping_ends_the_recorded_process_and_forgets_it(host: Host) -> None:
+def test_stopping_kills_the_recorded_process_and_deletes_the_record(host: Host) -> None:
     with subprocess.Popen(["sleep", "1000"]) as process:
         record(host, f"{process.pid} {started(process.pid)}\n")
         host.stop()
@@ -89,7 +87,7 @@ def test_a_process_without_the_networks_device_is_not_running(host: Host, bystan
     assert not host.is_running()
 
 
-def test_removing_takes_the_folder_and_spares_other_hosts(host: Host) -> None:
+def test_removing_deletes_the_folder_but_not_other_hosts(host: Host) -> None:
     other = host.directory.with_name("a-1")
     other.mkdir()
     (host.directory / "upper").mkdir()
@@ -101,12 +99,12 @@ def test_removing_takes_the_folder_and_spares_other_hosts(host: Host) -> None:
     assert not other.parent.exists()
 
 
-def test_a_host_without_a_network_is_refused_before_anything_starts(host: Host) -> None:
+def test_a_host_without_a_network_is_an_error_before_anything_starts(host: Host) -> None:
     with pytest.raises(InfrastructureError, match="no network"):
         host.create(None, running=True)  # type: ignore[arg-type]
 
 
-def test_the_script_records_itself_as_the_machine_sees_it(tmp_path: Path) -> None:
+def test_the_script_records_its_pid_as_the_machine_sees_it(tmp_path: Path) -> None:
     lines = SCRIPT.read_text(encoding="utf-8").split('echo "$name"')[0]
     shown = subprocess.Popen(
         ["sh", "-c", f"{lines}\nread -r _", "host.sh", str(tmp_path), "a-0"], stdin=subprocess.PIPE
@@ -118,6 +116,6 @@ def test_the_script_records_itself_as_the_machine_sees_it(tmp_path: Path) -> Non
         shown.communicate(b"\n")
 
 
-def test_the_script_is_sound_and_may_be_run() -> None:
+def test_the_script_is_valid_and_executable() -> None:
     subprocess.run(["sh", "-n", SCRIPT], check=True)
     assert os.access(SCRIPT, os.X_OK)

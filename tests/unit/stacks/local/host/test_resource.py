@@ -1,4 +1,4 @@
-"""When pulumi leaves a local host alone, restarts it, makes it anew, or stops it."""
+"""When Pulumi keeps, restarts, replaces or stops a local host."""
 
 from __future__ import annotations
 
@@ -25,28 +25,28 @@ INPUTS = {
 
 
 class Machine:
-    """Stands for the one host that these tests are about, and notes what is asked of it."""
+    """A fake host that records its calls."""
 
     def __init__(self) -> None:
         self.running = True
-        self.asked: list[str] = []
+        self.calls: list[str] = []
         self.config: HostConfig | None = None
 
     def create(self, config: HostConfig, running: bool = True) -> str:
         self.config = config
-        self.asked.append("create" if running else "create stopped")
+        self.calls.append("create" if running else "create stopped")
         return "198.18.0.2"
 
     def start(self, config: HostConfig) -> str:
         self.config = config
-        self.asked.append("start")
+        self.calls.append("start")
         return "198.18.0.2"
 
     def stop(self) -> None:
-        self.asked.append("stop")
+        self.calls.append("stop")
 
     def remove(self) -> None:
-        self.asked.append("remove")
+        self.calls.append("remove")
 
     def is_running(self) -> bool:
         return self.running
@@ -55,7 +55,7 @@ class Machine:
 @pytest.fixture
 def machine(monkeypatch: pytest.MonkeyPatch) -> Machine:
     made = Machine()
-    monkeypatch.setattr(resource, "_host", lambda _props: made)
+    monkeypatch.setattr(resource, "find_host", lambda _props: made)
     return made
 
 
@@ -74,12 +74,12 @@ def test_a_created_host_keeps_its_private_key_out_of_the_outputs(machine: Machin
     assert "PRIVATE" not in repr(machine.config)
 
 
-def test_a_host_that_is_wanted_stopped_is_created_stopped(machine: Machine) -> None:
+def test_a_host_with_state_stopped_is_created_stopped(machine: Machine) -> None:
     outputs(state="stopped")
-    assert machine.asked == ["create stopped"]
+    assert machine.calls == ["create stopped"]
 
 
-def test_nothing_changed_and_alive_means_no_change(machine: Machine) -> None:
+def test_equal_properties_of_a_running_host_mean_no_change(machine: Machine) -> None:
     assert machine.running
     found = LocalHostProvider().diff("t/a-0", outputs(), INPUTS)
     assert found.changes is False
@@ -102,7 +102,7 @@ def test_another_identity_is_another_host(machine: Machine, field: str) -> None:
     assert found.delete_before_replace is True
 
 
-def test_a_host_that_died_is_made_anew_with_or_without_a_refresh(machine: Machine) -> None:
+def test_a_dead_host_is_replaced_with_or_without_a_refresh(machine: Machine) -> None:
     provider, before = LocalHostProvider(), outputs()
     machine.running = False
     assert provider.diff("t/a-0", before, INPUTS).replaces == ["state"]
@@ -113,13 +113,13 @@ def test_a_host_that_died_is_made_anew_with_or_without_a_refresh(machine: Machin
     assert provider.diff("t/a-0", refreshed.outs, INPUTS).changes is True
 
 
-def test_a_refresh_of_a_living_host_changes_nothing(machine: Machine) -> None:
+def test_a_refresh_of_a_running_host_changes_nothing(machine: Machine) -> None:
     assert machine.running
     before = outputs()
     assert LocalHostProvider().read("t/a-0", before).outs == before
 
 
-def test_a_stopped_host_is_not_taken_for_a_dead_one(machine: Machine) -> None:
+def test_a_stopped_host_is_not_mistaken_for_a_dead_one(machine: Machine) -> None:
     before = outputs(state="stopped")
     machine.running = False
     assert LocalHostProvider().read("t/a-0", before).outs == before
@@ -128,16 +128,16 @@ def test_a_stopped_host_is_not_taken_for_a_dead_one(machine: Machine) -> None:
 
 def test_stopping_keeps_the_address(machine: Machine) -> None:
     stopped = LocalHostProvider().update("t/a-0", outputs(), {**INPUTS, "state": "stopped"})
-    assert machine.asked == ["create", "stop"]
+    assert machine.calls == ["create", "stop"]
     assert stopped.outs is not None
     assert (stopped.outs["address"], stopped.outs["state"]) == ("198.18.0.2", "stopped")
 
 
-def test_starting_again_does_not_create(machine: Machine) -> None:
+def test_starting_a_stopped_host_does_not_create_it_again(machine: Machine) -> None:
     LocalHostProvider().update("t/a-0", outputs(state="stopped"), INPUTS)
-    assert machine.asked == ["create stopped", "start"]
+    assert machine.calls == ["create stopped", "start"]
 
 
 def test_deleting_removes(machine: Machine) -> None:
     LocalHostProvider().delete("t/a-0", outputs())
-    assert machine.asked == ["create", "remove"]
+    assert machine.calls == ["create", "remove"]

@@ -1,4 +1,4 @@
-"""The configuration of a host's services, as text: what its programs themselves accept."""
+"""Configuration of a host's services, checked as text and by the programs that read it."""
 
 from __future__ import annotations
 
@@ -11,27 +11,27 @@ from stacks.keys import generate_key
 from stacks.local.host.services import SSHD_CONFIG, firewall, resolver, services
 
 
-def test_a_resolver_that_can_be_reached_is_kept_as_it_is(tmp_path: Path) -> None:
+def test_a_reachable_resolver_is_not_changed(tmp_path: Path) -> None:
     configured = tmp_path / "resolv.conf"
     configured.write_text("search example.org\nnameserver 192.0.2.53\noptions edns0\n", encoding="utf-8")
     assert resolver(configured, tmp_path / "absent") == configured.read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("stub", ["127.0.0.53", "127.0.0.1", "::1"])
-def test_a_stub_on_the_loopback_device_is_replaced_by_the_servers_behind_it(tmp_path: Path, stub: str) -> None:
+def test_a_local_stub_is_replaced_by_its_upstream_servers(tmp_path: Path, stub: str) -> None:
     configured, upstream = tmp_path / "resolv.conf", tmp_path / "upstream"
     configured.write_text(f"nameserver {stub}\n", encoding="utf-8")
     upstream.write_text("nameserver 192.0.2.53\nsearch example.org\n", encoding="utf-8")
     assert resolver(configured, upstream) == "nameserver 192.0.2.53\nsearch example.org\n"
 
 
-def test_a_reachable_server_beside_a_stub_is_enough(tmp_path: Path) -> None:
+def test_a_reachable_server_beside_a_local_stub_is_kept(tmp_path: Path) -> None:
     configured = tmp_path / "resolv.conf"
     configured.write_text("nameserver 127.0.0.1\nnameserver 192.0.2.1\n", encoding="utf-8")
     assert resolver(configured, tmp_path / "absent") == "nameserver 192.0.2.1\n"
 
 
-def test_a_machine_without_resolver_gives_an_empty_file(tmp_path: Path) -> None:
+def test_without_a_resolver_the_file_is_empty(tmp_path: Path) -> None:
     assert resolver(tmp_path / "absent", tmp_path / "absent too") == ""
 
 
@@ -43,7 +43,7 @@ def test_every_host_has_an_exporter_and_only_the_monitoring_host_has_prometheus(
     assert "127.0.0.1:9090" in monitoring
 
 
-def test_grafana_runs_only_where_it_is_installed_and_prometheus_is() -> None:
+def test_grafana_runs_only_on_the_monitoring_host_and_only_if_installed() -> None:
     assert "grafana" not in services("monitoring", grafana=False)
     assert "grafana" not in services("instance", grafana=True)
     assert "GF_SERVER_HTTP_ADDR=127.0.0.1" in services("monitoring", grafana=True)
@@ -60,7 +60,8 @@ def test_nftables_accepts_the_firewall() -> None:
 
 
 @pytest.mark.integration
-def test_the_ssh_server_accepts_its_configuration_and_takes_keys_only(tmp_path: Path) -> None:
+def test_the_ssh_server_accepts_its_configuration_and_only_keys(tmp_path: Path) -> None:
+    Path("/run/sshd").mkdir(exist_ok=True)  # sshd requires it even to test its configuration
     key = tmp_path / "key"
     key.write_text(generate_key().private_key, encoding="utf-8")
     key.chmod(0o600)

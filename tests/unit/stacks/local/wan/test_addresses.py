@@ -32,42 +32,42 @@ def test_a_testbed_is_offered_its_own_subnet_first(tmp_path: Path) -> None:
     assert 5 not in addresses.free_subnets(tmp_path, "three")
 
 
-def test_a_broken_claim_is_no_claim(tmp_path: Path) -> None:
+def test_an_invalid_claim_is_ignored(tmp_path: Path) -> None:
     claim(tmp_path, "one", 0)
     (tmp_path / "one" / "network" / "subnet").write_text("")
     assert addresses.subnet_claims(tmp_path) == {}
 
 
-def test_no_subnet_left_names_who_has_them(tmp_path: Path) -> None:
+def test_without_a_free_subnet_the_error_names_the_testbeds(tmp_path: Path) -> None:
     for index in range(32):
         claim(tmp_path, f"t{index}", index)
-    with pytest.raises(InfrastructureError, match=r"all 32 subnets .* taken, by t0, t1, t10.*destroy a testbed"):
+    with pytest.raises(InfrastructureError, match=r"all 32 subnets .* in use, by t0, t1, t10.*destroy a testbed"):
         addresses.free_subnets(tmp_path, "new")
     assert addresses.free_subnets(tmp_path, "t7") == [7]
 
 
-def test_hosts_get_the_lowest_free_address_after_the_operators() -> None:
+def test_hosts_get_the_lowest_free_address_after_the_operator() -> None:
     assert addresses.lowest_free(1, set()) == "198.18.16.2"
     assert addresses.lowest_free(1, {"198.18.16.2", "198.18.16.4"}) == "198.18.16.3"
 
 
-def test_a_full_subnet_says_so() -> None:
+def test_a_full_subnet_is_an_error() -> None:
     taken = {str(address) for address in addresses.SUBNETS[0].hosts()}
-    with pytest.raises(InfrastructureError, match=r"all addresses of 198\.18\.0\.0/20 are taken"):
+    with pytest.raises(InfrastructureError, match=r"all addresses of 198\.18\.0\.0/20 are in use"):
         addresses.lowest_free(0, taken)
 
 
-def test_the_state_folder_is_the_environments_or_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_state_folder_comes_from_the_environment_or_is_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GEOBENCH_STATE_DIR", "/tmp/elsewhere")
     assert addresses.state_folder() == Path("/tmp/elsewhere")
     monkeypatch.delenv("GEOBENCH_STATE_DIR")
     assert addresses.state_folder() == Path("/var/lib/geobench")
 
 
-def test_a_file_is_replaced_whole(tmp_path: Path) -> None:
+def test_a_file_is_replaced_atomically(tmp_path: Path) -> None:
     file = tmp_path / "addresses.json"
     assert addresses.read_addresses(file) == {}
-    addresses.write_whole(file, '{"a": "198.18.0.2"}')
+    addresses.write_atomically(file, '{"a": "198.18.0.2"}')
     assert addresses.read_addresses(file) == {"a": "198.18.0.2"}
     assert list(tmp_path.iterdir()) == [file]
 

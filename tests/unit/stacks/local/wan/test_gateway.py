@@ -1,4 +1,4 @@
-"""ip_forward is remembered and restored; the real rules are tested in integration/test_wan.py."""
+"""ip_forward is saved and restored; the real rules are tested in integration/test_wan.py."""
 
 from __future__ import annotations
 
@@ -40,22 +40,24 @@ def test_forwarding_is_restored_with_the_last_testbed(machine: Path) -> None:
     assert gateway.FORWARDING.read_text() == "0\n"
 
 
-def test_a_machine_that_forwarded_before_still_does(machine: Path) -> None:
+def test_forwarding_that_was_on_before_stays_on(machine: Path) -> None:
     gateway.FORWARDING.write_text("1\n")
     gateway.open_gateway(0, "198.18.0.0/20", machine)
     gateway.restore_forwarding(machine)
     assert gateway.FORWARDING.read_text() == "1\n"
 
 
-def test_a_machine_without_default_route_is_left_alone(machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_machine_without_default_route_is_not_changed(machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gateway, "_has_default_route", lambda: False)
     gateway.open_gateway(0, "198.18.0.0/20", machine)
     assert gateway.FORWARDING.read_text() == "0\n"
 
 
-def test_refused_rules_name_the_way_out(machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rejected_rules_name_the_setting_to_change(machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(subprocess, "run", answer(1, "Operation not supported"))
-    with pytest.raises(InfrastructureError, match=r"Operation not supported; `network\.internet: false` makes"):
+    with pytest.raises(
+        InfrastructureError, match=r"rejected .*Operation not supported; set `network\.internet: false`"
+    ):
         gateway.open_gateway(0, "198.18.0.0/20", machine)
     assert gateway.FORWARDING.read_text() == "0\n"
 

@@ -1,4 +1,4 @@
-"""What a machine must have for emulated networks; real interfaces are tested in integration/test_wan.py."""
+"""Errors of the `ip` command; real interfaces are tested in integration/test_wan.py."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ def test_a_missing_program_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: P
         interfaces.configure_operator("geobench0", "198.18.0.1", 20)
 
 
-def test_a_refusal_is_quoted() -> None:
+def test_an_error_of_the_command_is_quoted() -> None:
     with pytest.raises(InfrastructureError, match=r"`ip -batch -` failed: .*no-such-link"):
         interfaces.configure_operator("no-such-link", "198.18.0.1", 20)
 
 
 @pytest.mark.integration
-def test_an_interface_lives_as_long_as_its_descriptor_and_is_exclusive() -> None:
+def test_an_interface_is_exclusive_and_ends_with_its_descriptor() -> None:
     fd, name = interfaces.open_tun("gbtest%d")
     try:
         assert Path("/sys/class/net", name).exists()

@@ -1,4 +1,4 @@
-"""What a network keeps in files; the running one is tested in integration/test_wan.py."""
+"""Files of a network; a running network is tested in integration/test_wan.py."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def started(pid: int) -> str:
     return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
 
 
-def test_files_lie_in_the_testbeds_folder(network: WideAreaNetwork, tmp_path: Path) -> None:
+def test_files_are_in_the_testbeds_folder(network: WideAreaNetwork, tmp_path: Path) -> None:
     assert network.directory == tmp_path / "t" / "network"
     assert network.subnet == "198.18.48.0/20"
     assert network.operator_address == "198.18.48.1"
@@ -51,15 +51,17 @@ def test_hosts_started_in_parallel_get_different_addresses(network: WideAreaNetw
     assert len(set(found)) == 60
 
 
-def test_a_new_subnet_forgets_the_addresses_of_the_old(network: WideAreaNetwork) -> None:
+def test_claiming_another_subnet_releases_all_addresses(network: WideAreaNetwork) -> None:
     network.claim_address("a")
-    network._claim(3)
+    network.claim_subnet(3)
     assert (network.directory / "addresses.json").exists()
-    network._claim(4)
+    network.claim_subnet(4)
     assert network.claim_address("b") == "198.18.64.2"
 
 
-def test_before_start_every_question_names_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_before_start_every_query_names_the_command_that_creates_the_network(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("GEOBENCH_STATE_DIR", str(tmp_path))
     network = WideAreaNetwork("new")
     assert not network.running()
@@ -74,7 +76,7 @@ def test_before_start_every_question_names_the_command(tmp_path: Path, monkeypat
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_process_with_the_same_id_is_not_the_emulator(network: WideAreaNetwork) -> None:
+def test_a_process_with_a_reused_id_is_not_the_emulator(network: WideAreaNetwork) -> None:
     file = network.directory / "emulator.pid"
     file.write_text(f"{os.getpid()} {started(os.getpid())}\n")
     assert network.identity() == f"{os.getpid()} {started(os.getpid())}"
@@ -96,7 +98,7 @@ def test_an_ended_process_is_not_the_emulator(network: WideAreaNetwork) -> None:
 
 
 @pytest.mark.integration
-def test_a_start_that_fails_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_start_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GEOBENCH_STATE_DIR", str(tmp_path))
     identities: list[str | None] = []
 

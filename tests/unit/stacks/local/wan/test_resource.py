@@ -15,7 +15,7 @@ from stacks.local.wan.round_trips import links_for
 
 
 class Recorded(Mocks):
-    """Remembers what was declared."""
+    """Records declared resources."""
 
     def __init__(self) -> None:
         self.declared: list[MockResourceArgs] = []
@@ -35,7 +35,7 @@ def mocks() -> Recorded:
     return mocks
 
 
-def test_hosts_can_depend_on_its_identity(mocks: Recorded) -> None:
+def test_hosts_can_depend_on_the_identity(mocks: Recorded) -> None:
     links = links_for(["us-east-1"], Network())
 
     @pulumi.runtime.test  # type: ignore[untyped-decorator]
@@ -54,12 +54,12 @@ def test_hosts_can_depend_on_its_identity(mocks: Recorded) -> None:
     }
 
 
-def test_the_provider_is_kept_by_reference() -> None:
-    """Its code is not in the state, so a newer program updates and deletes with its own code."""
+def test_the_state_refers_to_the_provider_instead_of_containing_its_code() -> None:
+    """A newer program updates and deletes with its own code."""
     assert len(pickle.dumps(NetworkProvider())) < 200
 
 
-def test_regions_that_are_left_out_stay_reachable_until_their_hosts_are_deleted() -> None:
+def test_removed_regions_stay_reachable_until_their_hosts_are_deleted() -> None:
     before, after = links_for(["us-east-1", "eu-west-1"], Network()), links_for(["us-east-1", "sa-east-1"], Network())
     joined = with_former_regions(after, before)
     assert joined.rtt("us-east-1", "sa-east-1") == after.rtt("us-east-1", "sa-east-1")
