@@ -7,8 +7,10 @@ from collections.abc import Mapping, Sequence
 
 import pulumi
 
+from benchmark.errors import SettingsError
 from benchmark.inventory import Host
 from stacks.keys import SshKey
+from stacks.local.host.host import NAME
 from stacks.local.host.resource import HostArgs, LocalHost
 from stacks.local.requirements import check_machine
 from stacks.local.wan.addresses import state_folder
@@ -72,6 +74,12 @@ def regions(plan: Plan, names: Sequence[str]) -> list[LocalRegion]:
 
     Raises SettingsError for a name that cannot name a folder, InfrastructureError if this machine cannot run hosts.
     """
+    for name in names:
+        if not NAME.fullmatch(f"{name}-{plan.settings.instances - 1}"):
+            raise SettingsError(
+                f"regions: {name!r} cannot be the name of a local region, as folders are named after it; use at most "
+                "60 letters, digits, '.', '_' and '-', starting with a letter or digit"
+            )
     check_machine(state_folder())
     network = LocalNetwork("network", plan.settings.testbed_id, links_for(names, plan.settings.network))
     return [LocalRegion(name, plan, network) for name in names]

@@ -8,6 +8,7 @@ https://man7.org/linux/man-pages/man7/namespaces.7.html
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import time
@@ -25,6 +26,8 @@ CHECKOUT = Path(__file__).resolve().parents[3]
 SCRIPT = Path(__file__).with_name("host.sh")
 
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
+"""Names of hosts: they become the names of folders, and hostnames of at most 63 characters."""
 Found = TypeVar("Found")
 
 _NAMESPACES = ("--net", "--mount", "--pid", "--uts", "--ipc")
@@ -33,9 +36,17 @@ _POLL_SECONDS = 0.005
 
 
 class Host:
-    """A host of the testbed whose network is `network`: create it, stop and start it, remove it."""
+    """A host of the testbed whose network is `network`: create it, stop and start it, remove it.
+
+    InfrastructureError for a name that could lead out of the folder of hosts.
+    """
 
     def __init__(self, network: WideAreaNetwork, name: str) -> None:
+        if not NAME.fullmatch(name):
+            raise InfrastructureError(
+                f"host {name!r}: invalid name; use letters, digits, '.', '_' and '-' in the names of regions, starting "
+                "with a letter or digit"
+            )
         self.name = name
         self.directory = network.directory.absolute().parent / "hosts" / name
         self._network = network

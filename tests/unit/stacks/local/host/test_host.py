@@ -48,6 +48,15 @@ def test_a_relative_state_folder_is_made_absolute(tmp_path: Path, monkeypatch: p
     assert Host(WideAreaNetwork("t"), "a-0").directory == tmp_path / "state/t/hosts/a-0"
 
 
+@pytest.mark.parametrize("name", ["../../victim-0", "a/b-0", "..", "", ".hidden-0", "a\n-0", "-0", "x" * 64])
+def test_a_name_that_could_lead_elsewhere_is_rejected(name: str, tmp_path: Path) -> None:
+    victim = tmp_path / "victim-0"
+    victim.mkdir()
+    with pytest.raises(InfrastructureError, match="invalid name; use letters, digits"):
+        Host(WideAreaNetwork("t"), name)
+    assert victim.exists()
+
+
 def test_the_recorded_process_is_found(host: Host, bystander: subprocess.Popen[bytes]) -> None:
     record(host, f"{bystander.pid} {started(bystander.pid)}\n")
     assert host.process_id() == bystander.pid
