@@ -142,7 +142,7 @@ class Installation:
         if root is None:
             root = carriers[0]
             self.tell(f"sending {', '.join(files)} to {root.name}")
-            command = hosts.command(self._working, "take", name)
+            command = hosts.command(self._working, "store", name)
             self.testbed.fleet.run(
                 command, hosts=[root.name], stdin=pack(files), deadline=_UPLOAD_DEADLINE_S
             ).raise_for_failures("the binaries did not arrive:")
@@ -156,7 +156,7 @@ class Installation:
 
     def _look(self, asked: Sequence[Host]) -> None:
         answers = self.testbed.fleet.run(
-            hosts.command(self._working, "look"), hosts=[host.name for host in asked], deadline=_LOOK_DEADLINE_S
+            hosts.command(self._working, "list"), hosts=[host.name for host in asked], deadline=_LOOK_DEADLINE_S
         ).raise_for_failures("hosts do not say what they have:")
         self._holdings = {name: hosts.parse_holdings(answer.stdout) for name, answer in answers.items()}
 

@@ -36,7 +36,7 @@ def command(working_dir: str, verb: str, *arguments: str) -> str:
 
 
 def parse_holdings(text: str) -> Holdings:
-    """Read what `look` printed."""
+    """Read what `list` printed."""
     architecture = ""
     artifacts: set[str] = set()
     built: dict[str, str] = {}

@@ -57,7 +57,7 @@ def stop(as_json: bool, stack: str | None, inventory: Path | None, settings: Pat
         testbed.connect()
         with testbed.lock(take_over=force):
             facts = testbed.probe(clean=True)
-    ended = {name: fact.left_over for name, fact in facts.items() if fact.left_over}
+    ended = {name: fact.stale_processes for name, fact in facts.items() if fact.stale_processes}
     if as_json:
         click.echo(json.dumps({"ended": ended}, indent=2))
     else:

@@ -178,7 +178,7 @@ class View:
                 f"{clock.offset_s * 1000:+.2f} ± {clock.error_s * 1000:.2f} ms",
                 f"{fact.memory_free_mb} MiB",
                 f"{fact.disk_free_mb} MiB",
-                str(fact.left_over),
+                str(fact.stale_processes),
                 f"[red]{escape(problem)}[/red]" if problem else "[green]yes[/green]",
             )
         self.out.print(table)

@@ -1,13 +1,14 @@
 #!/usr/bin/env bash
-# The artifacts of one host: what it has, and how one is made. usage: artifacts.sh WORKING_DIRECTORY VERB ARGUMENTS
-#   look                               prints `arch NAME`, `artifact SHA`, `built KEY SHA`, `changed KEY PATH`
-#   describe SHA                       prints `file SHA256 SIZE NAME`
-#   take SHA                           reads the artifact from standard input, as a compressed tar
-#   resolve URL REF                    prints `commit HASH`, `previous HASH UNIX_TIME`; else `known NAME`, or `ambiguous`
-#   build URL COMMIT KEY COMMAND OUTPUT...   writes the build's log to standard output, and to standard error `artifact SHA`,
-#                                      `changed PATH`; or `failed CODE`, `missing PATH`
-# resolve and build read the user name and the password of the repository from standard input, a line each, maybe empty.
-# They end when their input does. Exit code 4: git failed; 5: the build failed; 6: it is not what was asked for.
+# Lists, stores and builds artifacts on one host. usage: artifacts.sh WORKING_DIRECTORY VERB ARGUMENTS
+#   list                    prints `arch NAME`, `artifact SHA`, `built KEY SHA`, `changed KEY PATH`
+#   describe SHA            prints `file SHA256 SIZE NAME`
+#   store SHA               reads the artifact from standard input, as a gzipped tar archive
+#   resolve URL REF         prints `commit HASH`, `previous HASH UNIX_TIME`; on failure `known NAME` or `ambiguous`
+#   build URL COMMIT KEY COMMAND OUTPUT...
+#                           prints the log of the build, and on standard error `artifact SHA`, `changed PATH`; or on
+#                           failure `failed CODE`, `missing PATH`
+# resolve and build read the user name and the password of the repository from standard input, one per line, either may
+# be empty, and stop when their input ends. Exit codes: 4 git failed, 5 the build failed, 6 the content is not as requested.
 set -u
 export LC_ALL=C GIT_TERMINAL_PROMPT=0 GIT_SSH_COMMAND='ssh -o BatchMode=yes'
 unset GIT_ASKPASS SSH_ASKPASS
@@ -15,21 +16,21 @@ mkdir -p "$1/artifacts/index" "$1/artifacts/resolved" && cd "$1/artifacts" || ex
 verb=$2
 shift 2
 
-name_of() { # FOLDER: the artifact's name
+name_of() { # FOLDER: prints the artifact's name, a digest of its content
     (cd "$1" && sha256sum -- * | sha256sum) | cut -d ' ' -f 1
 }
 
-keep() { # FOLDER: give it its name, unless there is one already
+keep() { # FOLDER [NAME]: move it to the folder of its name, unless that exists; fail if it is not NAME
     local name
     chmod 555 "$1"/* && name=$(name_of "$1") || return
-    [[ -n ${2:-} && $name != "$2" ]] && echo "its name is $name, not $2" >&2 && return 6
+    [[ -n ${2:-} && $name != "$2" ]] && echo "content has digest $name, expected $2" >&2 && return 6
     if [[ -d $name ]]; then rm -rf "$1"; else sync -- "$1"/* && mv -T "$1" "$name"; fi
     echo "$name"
 }
 
 short() { local sum; sum=$(printf '%s' "$*" | sha256sum) && echo "${sum:0:16}"; }
 
-look() {
+list() {
     local entry kind value key
     echo "arch $(uname -m)"
     for entry in [0-9a-f]*/; do [[ ${#entry} == 65 ]] && echo "artifact ${entry%/}"; done
@@ -48,17 +49,17 @@ describe() {
     while read -r sum name; do echo "file $sum $(stat -c %s -- "$name") $name"; done < <(sha256sum -- *)
 }
 
-take() {
+store() {
     local folder
-    folder=$(mktemp -d .take.XXXXXX) && chmod 755 "$folder" && tar -xzf - -C "$folder" --no-same-owner && keep "$folder" "$1" && return
+    folder=$(mktemp -d .store.XXXXXX) && chmod 755 "$folder" && tar -xzf - -C "$folder" --no-same-owner && keep "$folder" "$1" && return
     rm -rf "$folder"
     return 6
 }
 
 # --- git -----------------------------------------------------------------------------------------------------------
 
-# The secret is in this shell's memory and in a pipe that only this login can open; git's helper reads it there, for
-# the repository's own host and no other. It is in no argument, no environment and no file.
+# The password stays in this shell's memory and in a pipe that only this login can open. Git's credential helper reads
+# it from the pipe, for the repository's host only. It never appears in an argument, the environment or a file.
 private='' feeder=''
 feed() {
     local username=$1 password=$2
@@ -76,14 +77,14 @@ forget() {
     private='' feeder=''
 } 2>/dev/null
 
-with_credentials() { # ARGUMENTS of git, for the repository $url
+with_credentials() { # ARGUMENTS of git; the credentials are those of the repository $url
     local -a options=(-c credential.helper=)
     local server
     if [[ -n $private ]]; then
         server=${url#*://}
         options+=(-c "credential.${url%%://*}://${server%%/*}.helper=!head -n 2 $private/secret #")
     fi
-    # A repository of files has sub-modules of files.
+    # The submodules of a repository on this host are on this host, too.
     case $url in /* | file://*) options+=(-c protocol.file.allow=always) ;; esac
     git "${options[@]}" "$@"
 }
@@ -95,7 +96,7 @@ open_mirror() {
     git init --quiet --bare "$mirror" && git -C "$mirror" config gc.auto 0 || exit 4
 }
 
-update() { # REF: bring the mirror up to date, and get REF where it is no branch and no tag
+update() { # REF: update the mirror, and fetch REF if it is neither a branch nor a tag
     with_credentials -C "$mirror" fetch --quiet --force --prune --no-recurse-submodules "$url" \
         '+refs/heads/*:refs/heads/*' '+refs/tags/*:refs/tags/*' || exit 4
     if [[ $1 == refs/* ]]; then
@@ -140,12 +141,12 @@ resolve() { # URL REF
     esac
 }
 
-check_out() { # COMMIT: into $tree, exactly, with its sub-modules
+check_out() { # COMMIT: check out exactly COMMIT, with its submodules, to $tree
     rm -rf "$tree" && mkdir -p "${tree%/*}" || return 4
     git clone --quiet --no-checkout --local "$mirror" "$tree" && cd "$tree" && git remote set-url origin "$url" &&
         git checkout --quiet --detach "$1" && with_credentials submodule update --quiet --init --recursive || return 4
     local found changed
-    # Whatever git noted about the files while it wrote them is forgotten: their contents are compared.
+    # Reset git's cached file times, so that `git status` compares contents.
     git read-tree HEAD && git submodule --quiet foreach --recursive git read-tree HEAD || return 4
     found=$(git rev-parse HEAD)
     changed=$(git status --porcelain --ignore-submodules=none)
@@ -180,15 +181,15 @@ build() { # URL COMMIT KEY COMMAND OUTPUT...
     rm -rf "$tree"
 }
 
-while_wanted() { # COMMAND...: run it in a process group of its own, which ends when standard input does
+until_input_ends() { # COMMAND...: run it in a separate process group that is killed when standard input ends
     local username='' password='' job watcher code
     IFS= read -r username
     IFS= read -r password
     set -m
     (trap forget EXIT; feed "$username" "$password" && "$@") 0</dev/null &
     job=$!
-    exec 2>/dev/null # where this shell would tell how its jobs ended
-    # It reads what this shell would read; a background job's input is otherwise /dev/null.
+    exec 2>/dev/null # this shell would report how its jobs ended
+    # The watcher needs this shell's input explicitly: that of a background job is /dev/null.
     (cat >/dev/null; kill -TERM -- "-$job"; sleep 2; kill -KILL -- "-$job") <&0 >/dev/null 2>&1 &
     watcher=$!
     wait "$job"
@@ -198,8 +199,8 @@ while_wanted() { # COMMAND...: run it in a process group of its own, which ends 
 }
 
 case $verb in
-look | describe | take) "$verb" "$@" ;;
-resolve) while_wanted resolve "$@" ;;
-build) while_wanted build "$@" 3>&2 2>&1 ;;
-*) echo "no verb $verb" >&2; exit 2 ;;
+list | describe | store) "$verb" "$@" ;;
+resolve) until_input_ends resolve "$@" ;;
+build) until_input_ends build "$@" 3>&2 2>&1 ;;
+*) echo "unknown verb $verb" >&2; exit 2 ;;
 esac

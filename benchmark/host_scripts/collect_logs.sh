@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Searches and compresses the logs of the run that ended on this host. usage: collect_logs.sh RUN_DIRECTORY LIMIT LINES
-# It leaves RUN_DIRECTORY/collected/NAME.log.gz of every log, of one larger than LIMIT bytes its beginning and its end, and
-# prints, a line each and with tabs between:
+# Searches and compresses the logs of a finished run. usage: collect_logs.sh RUN_DIRECTORY LIMIT LINES
+# Writes RUN_DIRECTORY/collected/NAME.log.gz for each log, of logs larger than LIMIT bytes only the beginning and the
+# end, and prints one finding per line, fields separated by tabs:
 #   found NAME KIND COUNT | line NAME KIND TEXT (the first LINES of each kind) | cut NAME BYTES
 set -u
 export LC_ALL=C
@@ -10,8 +10,9 @@ limit=$2 lines=$3
 rm -rf collected
 mkdir collected
 
-# A line counts once, as the worst that it is. Programs in Rust and Go, and what Debian's servers write.
-search() { # NAME, the log on standard input
+# A line counts once, as the most severe kind that matches. The patterns are those of programs in Rust and Go and of
+# Debian's servers.
+search() { # NAME; reads the log from standard input
     awk -v name="$1" -v most="$lines" '
         index($0, "\033") { gsub(/\033\[[0-9;]*m/, "") }
         { kind = "" }
@@ -41,7 +42,7 @@ for file in logs/*.log; do
     printf 'cut\t%s\t%d\n' "$name" "$size"
     {
         head -c $((limit / 2)) "$file"
-        printf '\n[%d of %d bytes are left out here, the limit is %d]\n' $((size - limit / 2 * 2)) "$size" "$limit"
+        printf '\n[%d of %d bytes omitted here, the limit is %d]\n' $((size - limit / 2 * 2)) "$size" "$limit"
         tail -c $((limit / 2)) "$file"
     } | gzip >"collected/$name.log.gz"
 done

@@ -1,12 +1,11 @@
 #!/usr/bin/env bash
-# Installs Debian packages, as root, and lets none of their services run: now they would take the ports of the nodes that
-# a run starts, and from the next boot on those of every later run. Services that were there before stay as they are.
-# usage: install.sh PACKAGE…
+# Installs Debian packages, as root, without starting or enabling their services, which would occupy the ports of the
+# nodes that runs start. Services that exist already are not changed. usage: install.sh PACKAGE…
 set -e
 export DEBIAN_FRONTEND=noninteractive
 policy=/usr/sbin/policy-rc.d
 
-# --root: on files alone. A host of namespaces would otherwise ask the machine that it runs on.
+# --root makes systemctl read files only; on a host made of namespaces it would otherwise query the machine below.
 enabled() { systemctl --root=/ list-unit-files --state=enabled --no-legend | cut -d ' ' -f 1 | sort; }
 disable_new() { comm -13 <(echo "$before") <(enabled) | xargs -r systemctl --root=/ disable; }
 

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Gives a machine that the user already has what measurements need: a node exporter, and if it is the monitoring host a
-# Prometheus that watches for the runner's targets. Runs as root. What the user has set up there is left alone.
-# usage: machine.sh look|set-up LOGIN MONITORING INTERVAL_MS [ADDRESS…]; MONITORING is 1 or 0, the addresses are those
-#   of the testbed's other hosts
-#   look changes nothing and prints what there is to do: `lacks PACKAGE`, `set-up`, `problem TEXT`, a line each
+# Sets up a user's own machine for measurements: a node exporter, and on the monitoring host a Prometheus that reads the
+# runner's target files. Runs as root. Anything the user has set up there is left alone.
+# usage: machine.sh inspect|set-up LOGIN MONITORING INTERVAL_MS [ADDRESS…]
+#   MONITORING is 1 or 0; the addresses are those of the testbed's other hosts
+#   inspect changes nothing and prints what is missing, one per line: `missing PACKAGE`, `set-up`, `problem TEXT`
 set -u
 export LC_ALL=C
 cd /
@@ -16,13 +16,13 @@ STORAGE=/var/lib/prometheus/geobench
 DROP_IN=/etc/systemd/system/prometheus.service.d/geobench.conf
 
 answers() { (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
-get() { # PORT PATH: what an HTTP server of this machine answers
+get() { # PORT PATH: prints the answer of an HTTP server on this machine
     (exec 3<>"/dev/tcp/127.0.0.1/$1" && printf 'GET %s HTTP/1.0\r\nHost: localhost\r\n\r\n' "$2" >&3 &&
         timeout 5 cat <&3) 2>/dev/null | tr -d '\0'
 }
-# The whole answer is read: a server whose client leaves early writes it into its log.
+# grep without -q reads the whole answer: servers log clients that disconnect early.
 exports() { get 9100 /metrics | grep '^node_cpu_seconds_total' >/dev/null; }
-# Of other jobs than the runner's there is none: their names could be the same.
+# A Prometheus with other jobs does not qualify: their names could collide with the runner's.
 watches() {
     local config
     config=$(get 9090 /api/v1/status/config)
@@ -54,22 +54,23 @@ EnvironmentFile=
 CONF
 }
 
-# The interval of the settings may have changed since.
+# The scrape interval in the settings may have changed.
 outdated() { [[ -e $DROP_IN ]] && ! cmp -s "$CONFIG" <(configuration); }
 
-lacking=()
-need() { installed "$1" || lacking+=("$1"); }
+missing=()
+need() { installed "$1" || missing+=("$1"); }
 
-look() {
+inspect() {
     local todo=0
-    command -v python3 >/dev/null || need python3-minimal
+    # python3-minimal is not enough: the load generator needs json.
+    python3 -I -S -c 'import json' 2>/dev/null || need python3
     command -v ss >/dev/null || need iproute2
     command -v pgrep >/dev/null || need procps
     if ! exports; then
         todo=1
         need prometheus-node-exporter
-        answers 9100 && echo "problem port 9100 is in use by something else than a node exporter;" \
-            "\`sudo ss -ltnp 'sport = :9100'\` on the machine shows what: end it, or have it listen elsewhere"
+        answers 9100 && echo "problem port 9100 is in use by something other than a node exporter;" \
+            "find it with \`sudo ss -ltnp 'sport = :9100'\` on the machine, then stop it or move it to another port"
     fi
     if ((monitoring)); then
         if ! watches; then
@@ -82,18 +83,18 @@ look() {
     fi
     ((todo)) && echo set-up
     reach "${@:5}"
-    ((${#lacking[@]})) || return 0
-    command -v apt-get >/dev/null || echo "problem it has no apt-get: install ${lacking[*]} yourself"
-    printf 'lacks %s\n' "${lacking[@]}"
+    ((${#missing[@]})) || return 0
+    command -v apt-get >/dev/null || echo "problem it has no apt-get: install ${missing[*]} yourself"
+    printf 'missing %s\n' "${missing[@]}"
 }
 
 foreign() {
-    echo "problem port 9090 is in use by something else than a Prometheus for testbeds. If you do not need it, end it" \
-        "(a Prometheus with \`sudo systemctl disable --now prometheus\`), and the next run starts one with a" \
-        "configuration of its own; otherwise list another machine first in the settings"
+    echo "problem port 9090 is in use by something other than a Prometheus for testbeds. If you do not need it, stop it" \
+        "(a Prometheus: \`sudo systemctl disable --now prometheus\`); the next run then starts one with its own" \
+        "configuration. Otherwise list another machine first in the settings"
 }
 
-# A port where nothing listens yet refuses at once; a firewall mostly says nothing.
+# A closed port refuses connections immediately; most firewalls drop them silently.
 reach() { # ADDRESS…
     local address lost
     # shellcheck disable=SC2016 # the inner shell's own variable
@@ -102,7 +103,7 @@ reach() { # ADDRESS…
             echo "$address"; } &
     done; wait)
     ((${#lost[@]})) && echo "problem it cannot reach ${#lost[@]} of $# other hosts (${lost[*]:0:3}) on port 9100:" \
-        "they must reach each other on every port; look at the firewalls on and between them"
+        "hosts must reach each other on every port; check the firewalls on and between them"
 }
 
 wait_until() { # SECONDS COMMAND
@@ -113,7 +114,7 @@ wait_until() { # SECONDS COMMAND
 
 started() { # UNIT CHECK
     wait_until 30 "$2" && return
-    echo "$1 was started but does not answer as it should:" >&2
+    echo "$1 was started but does not answer as expected:" >&2
     journalctl -u "$1" -n 3 -o cat --no-pager >&2
     exit 1
 }
@@ -127,7 +128,7 @@ set_up() {
     ((monitoring)) || return 0
     install -d "${CONFIG%/*}" "${DROP_IN%/*}"
     install -d -o "$login" "$TARGETS" "$MARKS"
-    watches && [[ ! -e $DROP_IN ]] && return 0 # started in another way, for testbeds
+    watches && [[ ! -e $DROP_IN ]] && return 0 # a Prometheus for testbeds that was not set up by this script
     install -d -o prometheus -g prometheus "$STORAGE"
     configuration >$CONFIG
     drop_in >$DROP_IN
@@ -138,6 +139,6 @@ set_up() {
 }
 
 case $mode in
-    look) look "$@" ;;
+    inspect) inspect "$@" ;;
     set-up) set_up ;;
 esac

@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
-# Ends what an earlier run left on this host and prints facts about it, a line each: NAME VALUE.
+# Kills leftover processes of earlier runs on this host and prints facts about it, one per line: NAME VALUE.
 # usage: probe.sh WORKING_DIRECTORY CLEAN PACKAGES PEERS
-#   CLEAN: 1 ends processes and removes the run folder, 0 only counts them
-#   PACKAGES: names, separated by commas; PEERS: NAME=ADDRESS:PORT, separated by commas, to time TCP connects to
+#   CLEAN: 1 kills leftover processes and removes the run folder, 0 only counts the processes
+#   PACKAGES: Debian packages, separated by commas
+#   PEERS: NAME=ADDRESS:PORT, separated by commas; the time of a TCP connect to each is printed
 set -u
 export LC_ALL=C
 working=$1 clean=$2 packages=${3//,/ } peers=${4//,/ }
@@ -10,15 +11,16 @@ mkdir -p "$working" && cd "$working" || exit 1
 
 started() { local stat; read -r -a stat <"/proc/$1/stat" && echo "${stat[21]}"; } 2>/dev/null
 
-# Another process may have the pid by now; but a group keeps its number after its leader has ended.
+# The pid may belong to another process by now, but a process group keeps its number after its leader has ended.
 remains() {
     [[ ! -e /proc/$pid || $(started "$pid") == "$start" ]] && kill -0 -- "-$pid" 2>/dev/null &&
-        pgrep -g "$pid" -r D,I,R,S,T >/dev/null # a zombie is no work left
+        pgrep -g "$pid" -r D,I,R,S,T >/dev/null # zombies do not count
 }
 
-connect_ms() { # ADDRESS PORT: one round trip; the best of three that were begun together
+connect_ms() { # ADDRESS PORT: prints the shortest of three concurrent TCP connects, which take one round trip each
     local best
-    # shellcheck disable=SC2016 # the inner shell's own variables; a firewall that says nothing must not hold this one
+    # The timeout is for firewalls that drop packets silently.
+    # shellcheck disable=SC2016 # variables of the inner shell
     best=$(for _ in 1 2 3; do
         timeout 5 bash -c 'begin=${EPOCHREALTIME/./}
         exec 3<>"/dev/tcp/$0/$1" && echo $((${EPOCHREALTIME/./} - begin))' "$1" "$2" 2>/dev/null &
@@ -26,17 +28,17 @@ connect_ms() { # ADDRESS PORT: one round trip; the best of three that were begun
     [[ -n $best ]] && printf '%d.%03d' $((best / 1000)) $((best % 1000))
 }
 
-left=0
+stale=0
 for file in run/supervisor.pid run/*/pid; do
     [[ -f $file ]] || continue
     read -r pid start <"$file"
     remains || continue
-    left=$((left + 1))
+    stale=$((stale + 1))
     ((clean)) || continue
     kill -KILL -- "-$pid"
     for ((i = 0; i < 500; i++)); do remains || break; sleep 0.01; done
 done
-echo "left_over $left"
+echo "stale_processes $stale"
 ((clean)) && rm -rf run
 
 for peer in $peers; do
@@ -54,7 +56,7 @@ read -r booted </proc/sys/kernel/random/boot_id && echo "boot_id $booted"
 while read -r _ _ _ address _; do echo "listening ${address##*:}"; done < <(ss -ltnH)
 if [[ -n $packages ]]; then
     declare -A versions=()
-    # shellcheck disable=SC2016,SC2086 # dpkg-query's own variables; one word for each package
+    # shellcheck disable=SC2016,SC2086 # dpkg-query's variables; one word per package
     while read -r package version; do versions[$package]=$version; done < \
         <(dpkg-query -W -f '${Package} ${Version}\n' $packages 2>/dev/null)
     for package in $packages; do echo "package $package ${versions[$package]:-}"; done

@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
-# Runs the processes of one host during one run. usage: supervise.sh RUN_DIRECTORY
+# Supervises the processes of one host during one run. usage: supervise.sh RUN_DIRECTORY
 #
-# It is told what to do on standard input and says what happened on standard output, a line each:
-#   start NAME UNIX_TIME | tell NAME TEXT | ping | stop
+# Reads commands from standard input and reports events on standard output, one per line:
+#   start NAME UNIX_TIME | send NAME TEXT | ping | stop
 #   started NAME UNIX_TIME | ready NAME UNIX_TIME | exited NAME CODE | pong UNIX_TIME | stopped
-# When the input ends, because the operator's side is gone, everything that was started ends too.
-# Each process has a folder RUN_DIRECTORY/NAME with: command (a bash script that ends in exec), ready (how readiness is
-# seen: `tcp PORT`, `http PORT PATH`, `metric PORT PATH NAME`, `log PATTERN` or `run SCRIPT`), grace (seconds between
-# SIGTERM and SIGKILL). It gets pid and stdin there, and its output goes to RUN_DIRECTORY/logs/NAME.log.
+# When the input ends, because the runner is gone, all processes are stopped.
+# Each process has a folder RUN_DIRECTORY/NAME with the files command (a bash script that ends in exec), ready (the
+# readiness check: `tcp PORT`, `http PORT PATH`, `metric PORT PATH NAME`, `log PATTERN` or `run SCRIPT`) and grace
+# (seconds between SIGTERM and SIGKILL). This script adds pid and stdin; output is written to RUN_DIRECTORY/logs/NAME.log.
 set -u
 export LC_ALL=C
 cd "$1" || exit 1
@@ -17,10 +17,10 @@ mkdir -p logs
 nap() { read -r -t "$1" _ <>"$idle"; }
 idle=$PWD/idle
 
-# A pid is only believed together with its start time (field 22 of stat), as pids are used again.
+# A pid is valid only together with its start time (field 22 of stat), because pids are reused.
 identity() { local stat; read -r -a stat <"/proc/$1/stat" && echo "$1 ${stat[21]}"; }
 
-is_ready() { # KIND ARGUMENTS, in the process's folder
+is_ready() { # KIND ARGUMENTS; in the process's folder
     case $1 in
     tcp) (exec 3<>"/dev/tcp/127.0.0.1/$2") ;;
     http) (exec 3<>"/dev/tcp/127.0.0.1/$2" && printf 'GET %s HTTP/1.0\r\n\r\n' "$3" >&3 &&
@@ -45,7 +45,7 @@ report_ready() { # NAME PID
 launch() { # NAME UNIX_TIME
     cd "$1" || return
     mkfifo -m 600 stdin
-    # The launcher leads a session, and so a process group, of its own: the group is what is ended.
+    # The launcher leads a new session and so a new process group, which receives all signals.
     # shellcheck disable=SC2016 # expanded by the launcher
     setsid bash -c '
         read -r -a stat </proc/$$/stat
@@ -64,12 +64,12 @@ launch() { # NAME UNIX_TIME
     echo "exited $1 $?"
 }
 
-alive() { # NAME: whether the process that was started under this name still runs
+alive() { # NAME: succeeds while the process started under this name runs
     local pid start
     [[ -f $1/pid ]] && read -r pid start <"$1/pid" && [[ $(identity "$pid" 2>/dev/null) == "$pid $start" ]]
 }
 
-signal() { # SIGNAL NAME, to the whole process group, which can outlive its leader
+signal() { # SIGNAL NAME: signal the whole process group, which can outlive its leader
     local pid
     [[ -f $2/pid ]] && read -r pid _ <"$2/pid" && { alive "$2" || [[ ! -e /proc/$pid ]]; } &&
         kill -s "$1" -- "-$pid" 2>/dev/null
@@ -105,7 +105,7 @@ trap stop_all TERM HUP INT
 while read -r verb name rest; do
     case $verb in
     start) launch "$name" "$rest" & ;;
-    tell) echo "$rest" >"$name/stdin" ;;
+    send) echo "$rest" >"$name/stdin" ;;
     ping) echo "pong $EPOCHREALTIME" ;;
     stop) break ;;
     *) echo "unknown $verb" ;;

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from benchmark.orchestrator.supervisor import Clock, Supervision
+from benchmark.orchestrator.supervisor import Clock, Supervisor
 from benchmark.plan.placement import place, ports
 from benchmark.protocols.base import Protocol
 from benchmark.testbed import facts as probe
@@ -38,7 +38,7 @@ class Check:
                 "clock": dataclasses.asdict(self.clocks[name]),
                 "free_memory_mb": fact.memory_free_mb,
                 "free_disk_mb": fact.disk_free_mb,
-                "left_over": fact.left_over,
+                "stale_processes": fact.stale_processes,
                 "rtt_ms": dict(fact.rtt_ms),
                 "expires_at": self.ends[name].isoformat() if name in self.ends else None,
                 "problem": self.problems.get(name),
@@ -60,7 +60,7 @@ def check_testbed(
     sessions = testbed.fleet.open(
         _CLOCK_COMMAND, hosts=[host.name for host in testbed.running], deadline=_CLOCK_DEADLINE_S
     ).raise_for_failures("clocks cannot be read:")
-    supervised = Supervision(sessions, ())
+    supervised = Supervisor(sessions, ())
     clocks = supervised.measure_clocks(_CLOCK_DEADLINE_S)
     for session in sessions.values():
         session.close()

@@ -19,13 +19,13 @@ from benchmark.host_layout import MARKS_FILE
 from benchmark.measure.warm_up import WarmUp, find_window
 from benchmark.metrics.samples import Series, write_samples
 from benchmark.metrics.targets import Mark, identities, marks
-from benchmark.orchestrator import supervisor as supervision
+from benchmark.orchestrator import supervisor
 from benchmark.orchestrator.evaluate import Evidence, evaluate, fetch
 from benchmark.orchestrator.logs import collect_command, collected, parse_report, script
 from benchmark.orchestrator.manifest import manifest
 from benchmark.orchestrator.prepare import Prepared
 from benchmark.orchestrator.snapshot import save_snapshot
-from benchmark.orchestrator.supervisor import Supervision
+from benchmark.orchestrator.supervisor import Supervisor
 from benchmark.plan.placement import endpoints
 from benchmark.plan.request import Request
 from benchmark.protocols.process import Plan, Process
@@ -82,7 +82,7 @@ class Run:
         if self.prepared.installed and self.prepared.installed.log:
             shutil.copyfile(self.prepared.installed.log, self.folder.path / BUILD_LOG)
         self._write_manifest()
-        supervised: Supervision | None = None
+        supervised: Supervisor | None = None
         try:
             try:
                 supervised = self._configure()
@@ -106,7 +106,7 @@ class Run:
             self._record_failure(Interrupted("interrupted"), supervised)
             raise Interrupted(f"interrupted; what was measured lies in {self.folder.path}") from None
 
-    def _configure(self) -> Supervision:
+    def _configure(self) -> Supervisor:
         """Bring the files of all processes to their hosts and open a supervisor on each."""
         working = self.testbed.settings.working_dir
         by_host: dict[str, list[Process]] = {}
@@ -115,15 +115,15 @@ class Run:
         with self.events.phase("configure"):
             fleet = self.testbed.fleet
             files = {
-                host: supervision.files(processes, working, self.prepared.binaries(host))
+                host: supervisor.files(processes, working, self.prepared.binaries(host))
                 for host, processes in by_host.items()
             }
             fleet.put(files, deadline=_FILE_DEADLINE_S).raise_for_failures("configuration failed:")
             self._prepare(by_host)
             sessions = fleet.open(
-                supervision.command(working), hosts=by_host, deadline=_CLOCK_DEADLINE_S
+                supervisor.command(working), hosts=by_host, deadline=_CLOCK_DEADLINE_S
             ).raise_for_failures("supervisors did not start:")
-            supervised = Supervision(sessions, self.processes)
+            supervised = Supervisor(sessions, self.processes)
             try:
                 supervised.measure_clocks(_CLOCK_DEADLINE_S)
             except BaseException:
@@ -134,7 +134,7 @@ class Run:
     def _prepare(self, by_host: Mapping[str, Sequence[Process]]) -> None:
         """Run what goes before the processes, such as making keys, on all hosts at once."""
         working = self.testbed.settings.working_dir
-        commands = {host: supervision.prepare_command(processes, working) for host, processes in by_host.items()}
+        commands = {host: supervisor.prepare_command(processes, working) for host, processes in by_host.items()}
         needed = {host: command for host, command in commands.items() if command}
         if not needed:
             return
@@ -146,19 +146,19 @@ class Run:
                 what = shlex.join(process.prepare) if process else needed[host]
                 raise SystemFailure(f"{name} on {host}: {what} ended with exit code {answer.exit_code}", log_tail=log)
 
-    def _start(self, supervised: Supervision) -> None:
+    def _start(self, supervised: Supervisor) -> None:
         """Start all nodes at one moment, wait until they are ready, then the clients."""
         with self.events.phase("start_nodes"):
             self._launch(supervised, self.nodes)
         with self.events.phase("start_clients"):
             self._launch(supervised, self.clients)
 
-    def _launch(self, supervised: Supervision, processes: Sequence[Process]) -> None:
+    def _launch(self, supervised: Supervisor, processes: Sequence[Process]) -> None:
         furthest = max((clock.error_s for clock in supervised.clocks.values()), default=0.0)
         supervised.start(processes, time.time() + _LEAD_S + 2 * furthest)
         supervised.wait_ready(processes, self.testbed.settings.health_check_timeout.total_seconds())
 
-    def _drive(self, supervised: Supervision) -> None:
+    def _drive(self, supervised: Supervisor) -> None:
         """Offer the load: a warm-up, then the measured window, which begins once every target has been scraped.
 
         The window must not be late where the load follows a profile, so that is waited for before.
@@ -167,7 +167,7 @@ class Run:
             with self.events.phase("monitor"):
                 self._wait_scraped(supervised)
         begin = time.time() + _LEAD_S
-        supervised.go(self.clients, begin)
+        supervised.start_load(self.clients, begin)
         start = begin + self.request.warm_up_s
         self.times = {"load": begin, "start": start, "end": start + self.request.duration_s}
         with self.events.phase("warm_up"):
@@ -190,11 +190,11 @@ class Run:
         for reason in done.failed.values():
             self.events.tell("warning", text=f"dashboards will not mark this run's phases: {reason}")
 
-    def _wait_scraped(self, supervised: Supervision) -> None:
+    def _wait_scraped(self, supervised: Supervisor) -> None:
         """Wait until Prometheus has a sample of every node and client of this run."""
         targets = identities(self.testbed.inventory.hosts, endpoints(self.processes))
         wanted = {target for target in targets if target[0] != "host"}
-        since = max(life.started or 0.0 for life in supervised.lives.values())
+        since = max(state.started or 0.0 for state in supervised.states.values())
         deadline = time.monotonic() + _SCRAPE_DEADLINE_S
         while missing := wanted - self.prepared.prometheus.scraped(since):
             supervised.check()
@@ -206,7 +206,7 @@ class Run:
                 )
             time.sleep(0.05)
 
-    def _watch(self, supervised: Supervision, until: float) -> None:
+    def _watch(self, supervised: Supervisor, until: float) -> None:
         """Look after all processes until the time `until`, telling progress now and then."""
         window = timedelta(seconds=max(2.0, 4 * self.testbed.settings.scrape_interval.total_seconds()))
         following = time.time() + _PROGRESS_S
@@ -219,7 +219,7 @@ class Run:
                 self.events.tell("progress", left_s=round(self.times["end"] - now, 1), **figures)
             time.sleep(max(0.0, min(0.05, until - time.time())))
 
-    def _collect(self, supervised: Supervision) -> Summary:
+    def _collect(self, supervised: Supervisor) -> Summary:
         """Bring samples and logs home and sum them up."""
         with self.events.phase("collect"):
             begin, end = self.times["load"], self.times["end"]
@@ -247,7 +247,7 @@ class Run:
         self.times |= {"start": start, "end": end}
         return found
 
-    def _summarise(self, series: Sequence[Series], supervised: Supervision, logs: LogReport) -> Summary:
+    def _summarise(self, series: Sequence[Series], supervised: Supervisor, logs: LogReport) -> Summary:
         evidence = Evidence(
             series=series,
             start=self.times["start"],
@@ -266,7 +266,7 @@ class Run:
         if not self.testbed.settings.log_processing:
             return LogReport()
         fleet = self.testbed.fleet
-        directory = f"{self.testbed.settings.working_dir}/{supervision.RUN_DIRECTORY}"
+        directory = f"{self.testbed.settings.working_dir}/{supervisor.RUN_DIRECTORY}"
         files = collected(self.processes, directory)
         searched = fleet.run(collect_command(directory), hosts=files, stdin=script(), deadline=_LOG_DEADLINE_S)
         there = {host: files[host] for host in searched.ok}
@@ -283,7 +283,7 @@ class Run:
         except InfrastructureError as error:  # the run itself is complete without it
             self.events.tell("warning", text=str(error))
 
-    def _record_failure(self, error: Exception, supervised: Supervision | None) -> None:
+    def _record_failure(self, error: Exception, supervised: Supervisor | None) -> None:
         """Keep what is known of a run that came to no result."""
         status: Literal["failed", "interrupted"] = "interrupted" if isinstance(error, Interrupted) else "failed"
         text = str(error) if isinstance(error, TestbedError) else repr(error)
@@ -296,11 +296,11 @@ class Run:
             found = {"warnings": logs.warnings(), "log_findings": logs.findings}
             self.folder.write(SUMMARY, summary.model_copy(update=found).to_json())
 
-    def _timings(self, supervised: Supervision) -> dict[str, float]:
+    def _timings(self, supervised: Supervisor) -> dict[str, float]:
         """Seconds of each phase, of the system's own start, and of the overhead: all but start, warm-up and window."""
-        lives = [supervised.lives[process.name] for process in self.nodes]
-        begun = [life.started for life in lives if life.started is not None]
-        ready = [life.ready for life in lives if life.ready is not None]
+        states = [supervised.states[process.name] for process in self.nodes]
+        begun = [state.started for state in states if state.started is not None]
+        ready = [state.ready for state in states if state.ready is not None]
         system = max(ready, default=0.0) - min(begun, default=0.0) if ready else 0.0
         phases = self.events.phases
         spent = sum(phases.values()) - phases.get("warm_up", 0.0) - phases.get("measure", 0.0)
@@ -311,13 +311,13 @@ class Run:
         process = next((process for process in self.processes if process.name == error.process), None)
         if process is None:
             return error
-        logs = f"{self.testbed.settings.working_dir}/{supervision.RUN_DIRECTORY}/{LOGS}"
+        logs = f"{self.testbed.settings.working_dir}/{supervisor.RUN_DIRECTORY}/{LOGS}"
         tail = f"tail -n {_LOG_TAIL} {logs}/{process.name}.log"
         answer = self.testbed.fleet.run(tail, hosts=[process.host.name], deadline=_CLOCK_DEADLINE_S).ok
         text = answer[process.host.name].stdout if process.host.name in answer else ""
         return SystemFailure(str(error), process=process.name, log_tail=text)
 
-    def _write_manifest(self, supervised: Supervision | None = None) -> None:
+    def _write_manifest(self, supervised: Supervisor | None = None) -> None:
         self.folder.write_json(
             MANIFEST,
             manifest(self.request, self.testbed.inventory, self.plan, self.prepared, self.identity)
@@ -326,7 +326,7 @@ class Run:
                 {
                     "start_skew_s": supervised.skew(self.nodes),
                     "clock_offsets_s": {host: dataclasses.asdict(clock) for host, clock in supervised.clocks.items()},
-                    "processes": {name: dataclasses.asdict(life) for name, life in supervised.lives.items()},
+                    "processes": {name: dataclasses.asdict(state) for name, state in supervised.states.items()},
                     "timings_s": self._timings(supervised),
                 }
                 if supervised

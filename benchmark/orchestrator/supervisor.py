@@ -1,7 +1,7 @@
-"""The processes of one run, through one supervisor on each host (supervise.sh).
+"""Start, watch and stop the processes of one run through the script supervise.sh on each host.
 
-A supervisor is a remote command whose standard input is held open. It starts processes at a given time, reports when
-they started, became ready and ended, and ends them when it is told to or when this side is gone.
+The script is a remote command whose standard input is held open. It starts processes at a given time, reports when they
+started, became ready and exited, and stops them on request or when the runner is gone.
 """
 
 from __future__ import annotations
@@ -22,33 +22,33 @@ _TAIL = 20
 
 
 class Session(Interface):
-    """A remote command that runs for as long as this side wants."""
+    """A remote command that runs until it is closed."""
 
     def send(self, text: str) -> None:
-        """Write to its standard input."""
+        """Write to the command's standard input."""
 
     def read_lines(self) -> list[str]:
-        """Take the complete lines it has printed since the last call, without waiting."""
+        """Return the complete lines printed since the last call, without waiting."""
 
     @property
     def ended(self) -> bool:
-        """Whether it has ended, or its host can no longer be reached."""
+        """Whether the command has ended or its host is unreachable."""
 
     def close(self) -> None:
-        """End it."""
+        """End the command."""
 
 
 @dataclass(frozen=True)
 class Clock:
-    """How far a host's clock is ahead of the operator's, and by how much that may be wrong; seconds."""
+    """Offset of a host's clock from the operator's, positive if it is ahead, and the error bound; in seconds."""
 
     offset_s: float
     error_s: float
 
 
 @dataclass
-class Life:
-    """What is known of one process; times in unix seconds of the operator's clock."""
+class ProcessState:
+    """State of one process; times in Unix seconds of the operator's clock."""
 
     started: float | None = None
     ready: float | None = None
@@ -56,11 +56,11 @@ class Life:
 
 
 def files(processes: Sequence[Process], working_dir: str, binaries: str | None = None) -> dict[str, bytes]:
-    """The files of one host's run folder: path on the host to content.
+    """Return the files of one host's run folder, content by path on the host.
 
-    `binaries` is a folder within the working folder that is searched for commands before all others.
+    `binaries` is a folder within the working folder that comes first in PATH.
     """
-    # A process begins in its own folder below the run's; the pattern is the working folder then.
+    # A process starts in its own folder below the run's folder, from where the pattern gives the working folder.
     search = f'export PATH="${{PWD%/*/*}}/{binaries}:$PATH"\n' if binaries else ""
     base = f"{working_dir}/{RUN_DIRECTORY}"
     found = {f"{base}/{SCRIPT_NAME}": read_script(SCRIPT_NAME).encode()}
@@ -77,9 +77,9 @@ def files(processes: Sequence[Process], working_dir: str, binaries: str | None =
 
 
 def prepare_command(processes: Sequence[Process], working_dir: str) -> str | None:
-    """The command that prepares one host's processes, each into its log; None if none needs it.
+    """Return the command that prepares one host's processes and writes their logs; None if none needs it.
 
-    It ends with 1 at the first that fails, and prints its name and last log lines then.
+    If a preparation fails, the command prints the name of the process and its last log lines and ends with 1.
     """
     names = [process.name for process in processes if process.prepare]
     if not names:
@@ -90,31 +90,32 @@ def prepare_command(processes: Sequence[Process], working_dir: str) -> str | Non
 
 
 def command(working_dir: str) -> str:
-    """The command that becomes a host's supervisor."""
+    """Return the command that runs the script on a host."""
     return f"exec bash {working_dir}/{RUN_DIRECTORY}/{SCRIPT_NAME} {working_dir}/{RUN_DIRECTORY}"
 
 
 @dataclass
-class Supervision:
-    """All processes of one run; `sessions` maps each host's name to its supervisor.
+class Supervisor:
+    """Control all processes of one run; `sessions` maps each host's name to its script.
 
-    Life: measure_clocks, then start and wait_ready for nodes and for clients, check as often as wanted, stop.
+    Life cycle: measure_clocks, then start and wait_ready for nodes and for clients, check as often as needed, stop.
     """
 
     sessions: Mapping[str, Session]
     processes: Sequence[Process]
     clocks: dict[str, Clock] = field(default_factory=dict)
-    lives: dict[str, Life] = field(default_factory=dict)
+    states: dict[str, ProcessState] = field(default_factory=dict)
     _stopped: set[str] = field(default_factory=set)
     _pongs: dict[str, tuple[float, float]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.lives = {process.name: Life() for process in self.processes}
+        self.states = {process.name: ProcessState() for process in self.processes}
 
     def measure_clocks(self, deadline_s: float) -> dict[str, Clock]:
-        """Measure every host's clock against the operator's: of several exchanges the one with the shortest round trip.
+        """Measure the offset of every host's clock from the operator's.
 
-        The offset lies within half of that round trip (Cristian 1989). Raises HostError for hosts that do not answer.
+        Of several exchanges the one with the shortest round trip counts, half of which bounds the error (Cristian
+        1989). Raises HostError for hosts that do not answer.
         """
         for _ in range(_PINGS):
             self._pongs.clear()
@@ -132,59 +133,57 @@ class Supervision:
         return self.clocks
 
     def start(self, processes: Sequence[Process], at: float) -> None:
-        """Tell the supervisors to start `processes` at the operator's time `at` (unix s), each by its host's clock."""
+        """Start `processes` at time `at` (Unix s, operator's clock), converted to each host's clock."""
         for process in processes:
             local = at + self._offset(process.host.name)
             self.sessions[process.host.name].send(f"start {process.name} {local:.6f}\n")
 
     def wait_ready(self, processes: Sequence[Process], deadline_s: float) -> None:
-        """Wait until all are started and those that can show readiness are ready.
+        """Wait until all processes have started and those with a readiness check are ready.
 
-        Raises SystemFailure if one ends before or if the deadline passes.
+        Raises SystemFailure if a process ends or the deadline passes first.
         """
 
         def missing() -> list[str]:
-            lives = [(process, self.lives[process.name]) for process in processes]
-            return [process.name for process, life in lives if (life.ready if process.ready else life.started) is None]
+            states = [(process, self.states[process.name]) for process in processes]
+            return [each.name for each, state in states if (state.ready if each.ready else state.started) is None]
 
         if not self._wait(lambda: not missing(), deadline_s, watch=True):
             names = missing()
             raise SystemFailure(
                 f"{len(names)} of {len(processes)} processes not ready after {deadline_s:g} s: {', '.join(names[:8])}; "
-                "`health_check_timeout` in the settings says how long is waited",
+                "the limit is `health_check_timeout` in the settings",
                 process=names[0],
             )
 
     def skew(self, processes: Sequence[Process]) -> float:
-        """Time between the first and the last start of `processes` in seconds."""
-        times = [began for process in processes if (began := self.lives[process.name].started) is not None]
+        """Return the time between the first and the last start of `processes` in seconds."""
+        times = [began for process in processes if (began := self.states[process.name].started) is not None]
         return max(times) - min(times) if times else 0.0
 
-    def tell(self, processes: Sequence[Process], text: Callable[[Process], str]) -> None:
-        """Write a line to the standard input of each process."""
+    def send(self, processes: Sequence[Process], text: Callable[[Process], str]) -> None:
+        """Send a line to the standard input of each process."""
         for process in processes:
-            self.sessions[process.host.name].send(f"tell {process.name} {text(process)}\n")
+            self.sessions[process.host.name].send(f"send {process.name} {text(process)}\n")
 
-    def go(self, processes: Sequence[Process], at: float) -> None:
-        """Tell clients to begin at the operator's time `at`, each by its host's clock."""
-        self.tell(processes, lambda process: f"go {at + self._offset(process.host.name):.6f}")
+    def start_load(self, processes: Sequence[Process], at: float) -> None:
+        """Let clients start their load at time `at` (Unix s, operator's clock), converted to each host's clock."""
+        self.send(processes, lambda process: f"go {at + self._offset(process.host.name):.6f}")
 
     def check(self) -> None:
-        """Raise SystemFailure if a process ended, HostError if a supervisor did."""
+        """Raise SystemFailure if a process has ended, HostError if the connection to a host is lost."""
         self._read()
         for process in self.processes:
-            life = self.lives[process.name]
-            if life.exit_code is not None:
-                how = (
-                    f"by signal {life.exit_code - 128}" if life.exit_code > 128 else f"with exit code {life.exit_code}"
-                )
+            code = self.states[process.name].exit_code
+            if code is not None:
+                how = f"by signal {code - 128}" if code > 128 else f"with exit code {code}"
                 raise SystemFailure(f"{process.name} on {process.host.name} ended {how}", process=process.name)
-        gone = {h: "its supervisor ended" for h, session in self.sessions.items() if session.ended}
+        gone = {h: "its supervise.sh ended" for h, session in self.sessions.items() if session.ended}
         if gone:
             raise HostError("lost the connection to hosts during the run:", gone)
 
     def stop(self, deadline_s: float) -> list[str]:
-        """End all processes; return the hosts that did not confirm it before the deadline."""
+        """Stop all processes; return the hosts that did not confirm it before the deadline."""
         for session in self.sessions.values():
             if not session.ended:
                 try:
@@ -207,7 +206,7 @@ class Supervision:
     def _wait(
         self, done: Callable[[], bool], deadline_s: float, *, pause_s: float = 0.005, watch: bool = False
     ) -> bool:
-        """Read until `done`, True, or until the deadline, False; with `watch` an ended process raises."""
+        """Read until `done` or the deadline, return whether `done`; with `watch`, raise if a process ends."""
         end = time.monotonic() + deadline_s
         while True:
             self._read()
@@ -220,7 +219,6 @@ class Supervision:
             time.sleep(pause_s)
 
     def _read(self) -> None:
-        """Take in what the supervisors said."""
         for host, session in self.sessions.items():
             for line in session.read_lines():
                 self._take(host, line.split())
@@ -230,10 +228,10 @@ class Supervision:
             case ["pong", at]:
                 self._pongs[host] = (float(at), time.time())
             case ["started", name, at]:
-                self.lives[name].started = float(at) - self._offset(host)
+                self.states[name].started = float(at) - self._offset(host)
             case ["ready", name, at]:
-                self.lives[name].ready = float(at) - self._offset(host)
+                self.states[name].ready = float(at) - self._offset(host)
             case ["exited", name, code]:
-                self.lives[name].exit_code = int(code)
+                self.states[name].exit_code = int(code)
             case ["stopped"]:
                 self._stopped.add(host)

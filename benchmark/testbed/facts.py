@@ -17,7 +17,7 @@ LEAST_DISK_MB = 1024
 class Facts:
     """One host's facts; sizes in MiB, round trips in ms, package versions empty where not installed."""
 
-    left_over: int = 0
+    stale_processes: int = 0
     cpus: int = 0
     memory_mb: int = 0
     memory_free_mb: int = 0
@@ -75,7 +75,7 @@ def parse(text: str) -> Facts:
     )
 
 
-_NUMBERS = ("left_over", "cpus", "memory_mb", "memory_free_mb", "disk_free_mb")
+_NUMBERS = ("stale_processes", "cpus", "memory_mb", "memory_free_mb", "disk_free_mb")
 
 
 def problems(facts: Facts, ports: Sequence[int]) -> list[str]:

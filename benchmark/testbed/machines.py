@@ -39,7 +39,7 @@ def machines(testbed: Testbed) -> tuple[Host, ...]:
 
 def look(testbed: Testbed) -> dict[str, Needs]:
     """Find out what each machine lacks, changing nothing. Raises HostError if one does not answer."""
-    return {name: parse(text) for name, text in _run(testbed, "look", machines(testbed), _LOOK_DEADLINE_S).items()}
+    return {name: parse(text) for name, text in _run(testbed, "inspect", machines(testbed), _LOOK_DEADLINE_S).items()}
 
 
 def problems(testbed: Testbed) -> dict[str, str]:
@@ -76,11 +76,11 @@ def command(mode: str, host: Host, interval_ms: int, others: Sequence[str] = ())
 
 def parse(text: str) -> Needs:
     """Read what the script printed."""
-    found: dict[str, list[str]] = {"lacks": [], "set-up": [], "problem": []}
+    found: dict[str, list[str]] = {"missing": [], "set-up": [], "problem": []}
     for line in text.splitlines():
         kind, _, value = line.partition(" ")
         found.setdefault(kind, []).append(value)
-    return Needs(tuple(found["lacks"]), bool(found["set-up"]), tuple(found["problem"]))
+    return Needs(tuple(found["missing"]), bool(found["set-up"]), tuple(found["problem"]))
 
 
 def _run(testbed: Testbed, mode: str, hosts: Sequence[Host], deadline: float) -> Mapping[str, str]:

@@ -84,7 +84,7 @@ class Lab:
     def look(self, host: Host) -> str:
         """What the runner's script finds to do on a host."""
         script = (ROOT / "benchmark/host_scripts/machine.sh").read_text(encoding="utf-8")
-        return self.ssh(HOSTS[host.name], command("look", host, 500), script)
+        return self.ssh(HOSTS[host.name], command("inspect", host, 500), script)
 
     def files(self) -> dict[str, str]:
         return {name: self.plain.root(name, OF_THE_USER) for name in MACHINES}
@@ -184,7 +184,7 @@ def test_a_firewall_between_machines_is_said_before_anything_is_installed(lab: L
     finally:
         lab.plain.root("three", "nft delete table inet own")
     lab.benchmark("check")
-    assert "lacks prometheus-node-exporter" in lab.look(lab.stack.inventory().host("zurich-1"))
+    assert "missing prometheus-node-exporter" in lab.look(lab.stack.inventory().host("zurich-1"))
 
 
 def measured(lab: Lab) -> dict[str, Any]:
@@ -300,7 +300,7 @@ def test_a_prometheus_of_the_users_is_left_alone_and_may_make_room(lab: Lab) -> 
     lab.stack.up()
     for asked in (["check"], ["run", "--loads", "200"]):
         shown = lab.benchmark(*asked, exit_code=3)
-        assert "port 9090 is in use by something else than a Prometheus for testbeds" in shown
+        assert "port 9090 is in use by something other than a Prometheus for testbeds" in shown
     assert lab.plain.root("one", "systemctl is-active prometheus; ls /etc/geobench 2>&1 || :").startswith(
         "active\nls: "
     )

@@ -45,12 +45,12 @@ def compare(testbed: LocalTestbed, megabytes: int, folder: Path) -> None:
     files = {"binary": file}
     name, packed = name_of(files), pack(files)
     working, (root, *others) = testbed.settings.working_dir, testbed.inventory.hosts
-    command = hosts.command(working, "take", name)
+    command = hosts.command(working, "store", name)
 
     rtt_ms = testbed.testbed.rtt_ms(testbed.testbed.probe(clean=True))
 
     def take(receivers: list[str]) -> None:
-        testbed.fleet.run(command, hosts=receivers, stdin=packed, deadline=DEADLINE_S).raise_for_failures("take")
+        testbed.fleet.run(command, hosts=receivers, stdin=packed, deadline=DEADLINE_S).raise_for_failures("store")
 
     names = [host.name for host in others]
     first = timed(lambda: take([root.name]))

@@ -40,7 +40,7 @@ class Host:
         return self.look()
 
     def look(self) -> hosts.Holdings:
-        return hosts.parse_holdings(self.ask("look"))
+        return hosts.parse_holdings(self.ask("list"))
 
     def ask(self, verb: str, *arguments: str, stdin: bytes | None = None) -> str:
         command = hosts.command(self.working, verb, *arguments)
@@ -243,10 +243,10 @@ def test_what_is_brought_is_only_taken_under_its_own_name(host: Host, tmp_path: 
         (folder / name).chmod(0o755)
     files = find_binaries(folder, ())
     name = name_of(files)
-    assert host.ask("take", name, stdin=pack(files)).strip() == name
+    assert host.ask("store", name, stdin=pack(files)).strip() == name
     assert host.look().artifacts == {name}
     with pytest.raises(HostError, match="exit code 6"):
-        host.ask("take", "0" * 64, stdin=pack(files))
+        host.ask("store", "0" * 64, stdin=pack(files))
     assert host.look().artifacts == {name}
     assert [path.name for path in Path(host.working, "artifacts").glob(".*")] == []
 

@@ -100,7 +100,7 @@ def test_of_a_larger_log_beginning_and_end_are_kept_and_that_is_said(tmp_path: P
     assert report.cut == {"node-0": len(text)}
     assert report.findings["node-0"]["panic"].count == 1  # what is left out was searched, too
     assert kept(tmp_path, "node-0") == (
-        text[:300] + f"\n[{len(text) - 600} of {len(text)} bytes are left out here, the limit is 600]\n" + text[-300:]
+        text[:300] + f"\n[{len(text) - 600} of {len(text)} bytes omitted here, the limit is 600]\n" + text[-300:]
     )
     assert f"node-0: its log has {len(text)} bytes, of which the first and the last" in report.warnings()[-1]
 

@@ -1,4 +1,4 @@
-"""The real supervisor script, spoken to as on a host: through pipes instead of SSH."""
+"""The supervisor with the real script, connected by pipes instead of SSH."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from fakes.sshd import free_port
 
 from benchmark.errors import HostError, SystemFailure
 from benchmark.inventory import Host
-from benchmark.orchestrator import supervisor as supervision
-from benchmark.orchestrator.supervisor import Supervision
+from benchmark.orchestrator import supervisor
+from benchmark.orchestrator.supervisor import Supervisor
 from benchmark.protocols.process import Process
 from benchmark.testbed import facts as probe
 
@@ -52,7 +52,7 @@ class Pipe:
 
     def close(self) -> None:
         assert self.process.stdin is not None
-        with suppress(BrokenPipeError):  # what one that had ended was still told
+        with suppress(BrokenPipeError):  # it has ended with input unread
             self.process.stdin.close()
 
 
@@ -61,16 +61,16 @@ def process(name: str, script: str, *, ready: str = "", grace: int = 1, host: Ho
 
 
 @contextmanager
-def supervised(folder: Path, processes: Sequence[Process]) -> Iterator[Supervision]:
+def supervised(folder: Path, processes: Sequence[Process]) -> Iterator[Supervisor]:
     sessions = {}
     for host in {each.host.name for each in processes}:
         (folder / host).mkdir(exist_ok=True)
-        for path, content in supervision.files([p for p in processes if p.host.name == host], "w").items():
+        for path, content in supervisor.files([p for p in processes if p.host.name == host], "w").items():
             target = folder / host / path
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes(content)
-        sessions[host] = Pipe(supervision.command("w"), folder / host)
-    found = Supervision(sessions, processes)
+        sessions[host] = Pipe(supervisor.command("w"), folder / host)
+    found = Supervisor(sessions, processes)
     try:
         yield found
     finally:
@@ -90,7 +90,7 @@ def run_folder(tmp_path: Path, name: str) -> Path:
     return tmp_path / HOST.name / "w" / "run" / name
 
 
-def test_processes_of_several_hosts_start_at_one_moment(tmp_path: Path) -> None:
+def test_processes_of_several_hosts_start_together(tmp_path: Path) -> None:
     processes = [process(f"node-{i}", "exec sleep 60", host=host) for i, host in enumerate((HOST, HOST, OTHER))]
     with supervised(tmp_path, processes) as found:
         clocks = found.measure_clocks(DEADLINE_S)
@@ -98,21 +98,21 @@ def test_processes_of_several_hosts_start_at_one_moment(tmp_path: Path) -> None:
         at = time.time() + 0.3
         found.start(processes, at)
         found.wait_ready(processes, DEADLINE_S)
-        assert all((life.started or 0) >= at - 0.001 for life in found.lives.values())
+        assert all((state.started or 0) >= at - 0.001 for state in found.states.values())
         assert found.skew(processes) < 0.2
 
 
-def test_readiness_is_what_the_process_shows(tmp_path: Path) -> None:
+def test_log_readiness_waits_for_the_pattern(tmp_path: Path) -> None:
     node = process("node-0", "echo starting; read -r line; echo heard $line; exec sleep 60", ready="log ^heard now$")
     with supervised(tmp_path, [node]) as found:
         found.start([node], time.time())
-        wait_for(lambda: (found.check(), found.lives["node-0"].started)[1] is not None)
-        assert found.lives["node-0"].ready is None
-        found.tell([node], lambda _: "now")
+        wait_for(lambda: (found.check(), found.states["node-0"].started)[1] is not None)
+        assert found.states["node-0"].ready is None
+        found.send([node], lambda _: "now")
         found.wait_ready([node], DEADLINE_S)
 
 
-def test_http_readiness_needs_a_good_answer(tmp_path: Path) -> None:
+def test_http_readiness_needs_status_2xx(tmp_path: Path) -> None:
     server = (
         "import http.server, sys\n"
         "class H(http.server.BaseHTTPRequestHandler):\n"
@@ -138,7 +138,7 @@ def test_http_readiness_needs_a_good_answer(tmp_path: Path) -> None:
     assert '" 200 ' in log
 
 
-def test_metric_readiness_needs_the_metric_itself(tmp_path: Path) -> None:
+def test_metric_readiness_needs_a_sample_of_the_metric(tmp_path: Path) -> None:
     script = (
         "import http.server as h, pathlib\n"
         "class H(h.BaseHTTPRequestHandler):\n"
@@ -161,29 +161,29 @@ def test_metric_readiness_needs_the_metric_itself(tmp_path: Path) -> None:
 
 def prepared(tmp_path: Path, script: str) -> tuple[subprocess.CompletedProcess[str], Path]:
     one = Process("a", "node", HOST, ("cat", "key"), prepare=("bash", "-c", script), environment={"SEED": "7"})
-    for path, content in supervision.files([one], "w").items():
+    for path, content in supervisor.files([one], "w").items():
         (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / path).write_bytes(content)
-    command = supervision.prepare_command([one], "w")
+    command = supervisor.prepare_command([one], "w")
     assert command
     done = subprocess.run(["bash", "-c", command], cwd=tmp_path, capture_output=True, text=True, check=False)
     return done, tmp_path / "w" / "run"
 
 
-def test_what_goes_before_a_process_runs_in_its_folder_and_with_its_environment(tmp_path: Path) -> None:
+def test_preparation_runs_in_the_folder_and_environment_of_the_process(tmp_path: Path) -> None:
     done, run = prepared(tmp_path, "echo making; echo $SEED >key")
     assert (done.returncode, done.stdout) == (0, "")
     assert (run / "a/key").read_text() == "7\n"
     assert (run / "logs/a.log").read_text() == "making\n"
-    assert supervision.prepare_command([process("b", "true")], "w") is None
+    assert supervisor.prepare_command([process("b", "true")], "w") is None
 
 
-def test_a_failed_preparation_is_named_with_its_last_lines(tmp_path: Path) -> None:
+def test_failed_preparation_reports_its_last_log_lines(tmp_path: Path) -> None:
     done, _ = prepared(tmp_path, "echo no entropy >&2; exit 3")
     assert (done.returncode, done.stdout) == (1, "a\nno entropy\n")
 
 
-def test_a_process_that_ends_is_named_with_its_exit_code(tmp_path: Path) -> None:
+def test_process_that_ends_is_reported_with_its_exit_code(tmp_path: Path) -> None:
     node = process("node-0", "exit 7")
     with supervised(tmp_path, [node]) as found:
         found.start([node], time.time())
@@ -193,7 +193,7 @@ def test_a_process_that_ends_is_named_with_its_exit_code(tmp_path: Path) -> None
         assert error.value.process == "node-0"
 
 
-def test_one_that_never_becomes_ready_is_named(tmp_path: Path) -> None:
+def test_process_that_never_becomes_ready_is_reported(tmp_path: Path) -> None:
     node = process("node-0", "exec sleep 60", ready="log never")
     with supervised(tmp_path, [node]) as found:
         found.start([node], time.time())
@@ -201,7 +201,7 @@ def test_one_that_never_becomes_ready_is_named(tmp_path: Path) -> None:
             found.wait_ready([node], 0.3)
 
 
-def test_stop_ends_the_whole_group_also_what_ignores_sigterm(tmp_path: Path) -> None:
+def test_stop_kills_the_whole_group_even_if_sigterm_is_ignored(tmp_path: Path) -> None:
     node = process("node-0", "trap '' TERM; sleep 61 & echo $! >child; while :; do sleep 1; done")
     with supervised(tmp_path, [node]) as found:
         found.start([node], time.time())
@@ -211,7 +211,7 @@ def test_stop_ends_the_whole_group_also_what_ignores_sigterm(tmp_path: Path) -> 
         wait_for(lambda: not alive(int(child.read_text())))
 
 
-def test_all_ends_when_the_operators_side_is_gone(tmp_path: Path) -> None:
+def test_all_processes_stop_when_the_runner_is_gone(tmp_path: Path) -> None:
     node = process("node-0", "echo $$ >own; exec sleep 62", grace=0)
     with supervised(tmp_path, [node]) as found:
         found.start([node], time.time())
@@ -222,7 +222,7 @@ def test_all_ends_when_the_operators_side_is_gone(tmp_path: Path) -> None:
         wait_for(lambda: found.sessions[HOST.name].ended)
 
 
-def test_a_lost_supervisor_is_named_and_the_next_run_ends_what_it_left(tmp_path: Path) -> None:
+def test_killed_script_is_reported_and_its_processes_are_cleaned_up(tmp_path: Path) -> None:
     node = process("node-0", "echo $$ >own; exec sleep 64", grace=0)
     with supervised(tmp_path, [node]) as found:
         found.start([node], time.time())
@@ -239,11 +239,11 @@ def test_a_lost_supervisor_is_named_and_the_next_run_ends_what_it_left(tmp_path:
         done = subprocess.run(
             command, input=probe.script(), cwd=tmp_path / HOST.name, capture_output=True, text=True, check=True
         )
-        assert probe.parse(done.stdout).left_over == 1
+        assert probe.parse(done.stdout).stale_processes == 1
         assert not alive(pid)
 
 
-def test_sigterm_to_the_supervisor_ends_its_processes(tmp_path: Path) -> None:
+def test_sigterm_to_the_script_stops_its_processes(tmp_path: Path) -> None:
     node = process("node-0", "echo $$ >own; exec sleep 63", grace=0)
     with supervised(tmp_path, [node]) as found:
         found.start([node], time.time())
@@ -262,7 +262,7 @@ def alive(pid: int) -> bool:
         return False
 
 
-def ended(found: Supervision) -> bool:
+def ended(found: Supervisor) -> bool:
     try:
         found.check()
     except SystemFailure:

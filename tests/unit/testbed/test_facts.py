@@ -33,7 +33,7 @@ def test_facts_of_this_machine(tmp_path: Path) -> None:
     assert 0 < facts.memory_free_mb <= facts.memory_mb
     assert facts.disk_free_mb > 0
     assert facts.kernel == os.uname().release
-    assert facts.left_over == 0
+    assert facts.stale_processes == 0
 
 
 def test_listening_ports_are_seen(tmp_path: Path) -> None:
@@ -58,7 +58,7 @@ def test_a_round_trip_is_timed_and_a_silent_peer_is_left_out(tmp_path: Path) -> 
     assert 0 <= facts.rtt_ms["near"] < 1000
 
 
-def left_over(folder: Path, script: str) -> subprocess.Popen[bytes]:
+def leave_process(folder: Path, script: str) -> subprocess.Popen[bytes]:
     """Start a process group as a supervisor would, with its pid file."""
     (folder / "run" / "node-0").mkdir(parents=True)
     process = subprocess.Popen(["bash", "-c", script], start_new_session=True)
@@ -68,9 +68,9 @@ def left_over(folder: Path, script: str) -> subprocess.Popen[bytes]:
 
 
 def test_what_an_earlier_run_left_is_counted_then_ended(tmp_path: Path) -> None:
-    process = left_over(tmp_path, "exec sleep 60")
+    process = leave_process(tmp_path, "exec sleep 60")
     try:
-        assert ask(tmp_path).left_over == 1
+        assert ask(tmp_path).stale_processes == 1
         assert process.poll() is None
         # A zombie keeps its group until it is reaped, which is the host's first process's work, here ours.
         reaper = subprocess.Popen(["true"])
@@ -89,10 +89,10 @@ def test_what_an_earlier_run_left_is_counted_then_ended(tmp_path: Path) -> None:
 
 
 def test_a_pid_that_another_process_has_by_now_is_left_alone(tmp_path: Path) -> None:
-    process = left_over(tmp_path, "exec sleep 60")
+    process = leave_process(tmp_path, "exec sleep 60")
     try:
         (tmp_path / "run" / "node-0" / "pid").write_text(f"{process.pid} 1\n")
-        assert ask(tmp_path, clean=True).left_over == 0
+        assert ask(tmp_path, clean=True).stale_processes == 0
         time.sleep(0)
         assert process.poll() is None
     finally:

@@ -57,12 +57,23 @@ def test_the_script_writes_where_the_runner_does() -> None:
     [
         ("", Needs()),
         ("set-up\n", Needs(services=True)),
-        ("set-up\nlacks prometheus\nlacks procps\n", Needs(("prometheus", "procps"), services=True)),
+        ("set-up\nmissing prometheus\nmissing procps\n", Needs(("prometheus", "procps"), services=True)),
         ("problem a: b; c\nset-up\n", Needs(services=True, problems=("a: b; c",))),
     ],
 )
 def test_answers_are_read(text: str, needs: Needs) -> None:
     assert parse(text) == needs
+
+
+@pytest.mark.parametrize(("json", "missing"), [("exit 0", ""), ("exit 1", "missing python3\n")])
+def test_python_without_json_is_not_enough_for_the_load_generator(tmp_path: Path, json: str, missing: str) -> None:
+    (tmp_path / "python3").write_text(f"#!/bin/sh\n{json}\n")
+    (tmp_path / "python3").chmod(0o755)
+    found = sourced(
+        f"PATH={tmp_path}:$PATH; exports() {{ true; }}; installed() {{ false; }}; inspect none ada 0 500",
+        monitoring=False,
+    )
+    assert found == missing
 
 
 def host(role: str) -> Host:
@@ -85,12 +96,14 @@ def test_root_runs_the_script_itself_and_others_through_sudo(
     tmp_path: Path, role: str, monitoring: str, login: str, through: str
 ) -> None:
     sudo = 'shift; [ "$1" = true ] || echo through sudo; exec "$@"'
-    shown = run(command("look", host(role), 500), programs(tmp_path, login, sudo), "echo $@\n")
-    assert shown == f"{through}look {login} {monitoring} 500\n"
+    shown = run(command("inspect", host(role), 500), programs(tmp_path, login, sudo), "echo $@\n")
+    assert shown == f"{through}inspect {login} {monitoring} 500\n"
 
 
 def test_a_login_without_sudo_is_a_problem_with_the_command_that_solves_it(tmp_path: Path) -> None:
-    shown = run(command("look", host("instance"), 500), programs(tmp_path, "ada", "exit 1"), "echo lacks nothing\n")
+    shown = run(
+        command("inspect", host("instance"), 500), programs(tmp_path, "ada", "exit 1"), "echo missing nothing\n"
+    )
     (problem,) = parse(shown).problems
     assert "may not use sudo" in problem
     assert problem.endswith("echo 'ada ALL=(ALL) NOPASSWD:ALL' >/etc/sudoers.d/ada")
@@ -124,7 +137,7 @@ def looked(servers: Sequence[tuple[int, str]], *others: str) -> Needs:
         f'coproc {{ exec python3 -c {shlex.quote(_SERVER)} {port} {shlex.quote(answer)}; }}; read -r <&"${{COPROC[0]}}"'
         for port, answer in servers
     ]
-    lines = ["ip link set lo up", *started, f"bash {SCRIPT} look root 1 500 {shlex.join(others)}", "kill $(jobs -p)"]
+    lines = ["ip link set lo up", *started, f"bash {SCRIPT} inspect root 1 500 {shlex.join(others)}", "kill $(jobs -p)"]
     done = subprocess.run(
         ["unshare", "--net", "bash", "-c", "\n".join(lines)], capture_output=True, text=True, timeout=30, check=False
     )
@@ -142,9 +155,9 @@ def test_what_answers_is_used_and_what_is_foreign_is_left_alone() -> None:
     (lost,) = looked([EXPORTER], "127.0.0.1", "192.0.2.1").problems
     assert "it cannot reach 1 of 2 other hosts (192.0.2.1) on port 9100" in lost
     (foreign,) = looked([(9100, "hello")]).problems
-    assert "port 9100 is in use by something else than a node exporter" in foreign
+    assert "port 9100 is in use by something other than a node exporter" in foreign
     (other,) = looked([EXPORTER, (9090, '{"data": {"yaml": "scrape_configs: []"}}')]).problems
-    assert "port 9090 is in use by something else than a Prometheus for testbeds" in other
+    assert "port 9090 is in use by something other than a Prometheus for testbeds" in other
     own = "job_name: testbed\\n file_sd_configs:\\n - files: [/etc/prometheus/targets/*.json]"
     assert looked([EXPORTER, (9090, f'{{"data": {{"yaml": "{own}"}}}}')]).problems == ()
     assert looked([EXPORTER, (9090, f'{{"data": {{"yaml": "{own} job_name: node"}}}}')]).problems == (other,)
