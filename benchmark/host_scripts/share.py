@@ -1,15 +1,17 @@
 #!/usr/bin/env python3
-"""Hands one artifact from host to host: every host passes on what it has received so far. Python 3.8, no packages.
+"""Copy one artifact from host to host; each host forwards what it has received so far.
 
-usage: share.py ARTIFACTS NAME. It is told what to do on standard input and answers on standard output, JSON lines:
+usage: share.py ARTIFACTS NAME (Python >= 3.8, standard library only)
 
-    {"token": HEX}                             the others of this transfer know it; answered with {"port": PORT} and,
-                                               where the artifact is there, {"files": [[name, size, sha256, extents]]}
-    {"files": FILES, "sources": [[ADDRESS, PORT], ...]}   get it, from the first source that has it, the last being
-                                               one that has all; answered with {"done": SECONDS} or {"failed": REASON}
+It reads requests from standard input and replies on standard output, one JSON document per line:
 
-It ends when its input does. What travels is the data of all files, one after the other, without the holes of sparse
-files (`extents` are the others, as [offset, length]). The folder NAME appears when every file has its SHA-256.
+    {"token": HEX}    start the server, which requires this token; reply {"port": PORT}, and where the artifact exists
+                      also {"files": [[name, size, sha256, extents], ...]}
+    {"files": FILES, "sources": [[ADDRESS, PORT], ...]}    download the artifact from the first source that works, the
+                      last of which has all of it; reply {"done": SECONDS} or {"failed": REASON}
+
+It ends when its input ends. The data of all files is sent as one stream, without the holes of sparse files: `extents`
+are the parts with data, as [offset, length]. The folder NAME appears once every file has its SHA-256.
 """
 
 from __future__ import annotations
@@ -25,21 +27,29 @@ import sys
 import threading
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-PIECE = 1 << 20
-LEAST_HOLE = 1 << 20
-PATIENCE_S = 30.0
+CHUNK = 1 << 20
+MIN_HOLE = 1 << 20
+TIMEOUT_S = 30.0
+
+
+class File(NamedTuple):
+    """A file of the artifact; `extents` are the parts with data, as [offset, length]."""
+
+    name: str
+    size: int
+    sha256: str
+    extents: list[list[int]]
 
 
 class Content:
-    """The files of the artifact as one stream of bytes, of which the first `available` are there."""
+    """The files of the artifact as one stream of bytes, of which the first `available` have arrived."""
 
-    def __init__(self, folder: Path, files: list[Any], *, writable: bool = False) -> None:
-        self.files = files
+    def __init__(self, folder: Path, files: list[File], *, writable: bool = False) -> None:
         self.available = 0
         self.changed = threading.Condition()
-        self.gone = False
+        self.dropped = False
         self.pieces: list[tuple[int, int, int, int]] = []
         """Position in the stream, file, offset in the file, length."""
         self.opened: list[int] = []
@@ -57,34 +67,35 @@ class Content:
             self.available = position
 
     def place(self, position: int) -> tuple[int, int, int]:
-        """Where a position of the stream lies: file, offset, and how many bytes follow there."""
+        """Return file descriptor and offset of a position of the stream, and how many bytes follow there."""
         for start, descriptor, offset, length in self.pieces:
             if start <= position < start + length:
                 return descriptor, offset + position - start, start + length - position
         raise ValueError(position)
 
     def advance(self, count: int) -> None:
+        """Make `count` more bytes available."""
         with self.changed:
             self.available += count
             self.changed.notify_all()
 
     def wait_beyond(self, position: int) -> int:
-        """Wait until more than `position` bytes are there; return how many."""
+        """Wait until more than `position` bytes are available; return how many are."""
         with self.changed:
-            self.changed.wait_for(lambda: self.available > position or self.gone)
-            if self.gone:
-                raise ConnectionError("what was received is not what was sent")
+            self.changed.wait_for(lambda: self.available > position or self.dropped)
+            if self.dropped:
+                raise ConnectionError("the received content is corrupt")
             return self.available
 
     def drop(self) -> None:
-        """Let go of content that turned out to be wrong, and of everyone who is being given it."""
+        """Stop sending this content, which turned out to be corrupt."""
         with self.changed:
-            self.gone = True
+            self.dropped = True
             self.changed.notify_all()
 
 
 class Share:
-    """The server of one host; `content` is None until there is something to give."""
+    """The server of one host; `content` is None until there is something to send."""
 
     def __init__(self, token: str) -> None:
         self.token = bytes.fromhex(token)
@@ -98,70 +109,73 @@ class Share:
         threading.Thread(target=self.accept, daemon=True).start()
 
     def offer(self, content: Content) -> None:
+        """Send `content` from now on, also to clients that are waiting."""
         with self.arrived:
             self.content = content
             self.arrived.notify_all()
 
     def accept(self) -> None:
+        """Serve each connection in a new thread, forever."""
         while True:
             connection, _ = self.listener.accept()
             threading.Thread(target=self.serve, args=(connection,), daemon=True).start()
 
     def serve(self, connection: socket.socket) -> None:
+        """Send the content from the requested position to a client that knows the token."""
         with connection:
             try:
-                connection.settimeout(PATIENCE_S)
+                connection.settimeout(TIMEOUT_S)
                 greeting = receive(connection, len(self.token) + 8)
                 if not hmac.compare_digest(greeting[:-8], self.token):
                     return
                 with self.arrived:
-                    self.arrived.wait_for(lambda: self.content is not None, PATIENCE_S)
+                    self.arrived.wait_for(lambda: self.content is not None, TIMEOUT_S)
                 if self.content is not None:
-                    # sendfile wants a blocking socket; the kernel ends it where the other side takes nothing.
+                    # sendfile needs a blocking socket; the kernel's timeout applies if the client stops reading.
                     connection.settimeout(None)
-                    patience = struct.pack("ll", int(PATIENCE_S), 0)
-                    connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, patience)
-                    self.give(connection, self.content, struct.unpack(">Q", greeting[-8:])[0])
+                    timeout = struct.pack("ll", int(TIMEOUT_S), 0)
+                    connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, timeout)
+                    self.send(connection, self.content, struct.unpack(">Q", greeting[-8:])[0])
             except (OSError, ValueError):
-                pass  # the other side asks somebody else
+                pass  # the client tries its next source
 
-    def give(self, connection: socket.socket, content: Content, position: int) -> None:
+    def send(self, connection: socket.socket, content: Content, position: int) -> None:
+        """Send the content from `position` to its end, as it becomes available."""
         while position < content.size:
             ready = content.wait_beyond(position) - position
             descriptor, offset, length = content.place(position)
-            position += os.sendfile(connection.fileno(), descriptor, offset, min(ready, length, PIECE))
+            position += os.sendfile(connection.fileno(), descriptor, offset, min(ready, length, CHUNK))
 
 
 def receive(connection: socket.socket, count: int) -> bytes:
+    """Return exactly `count` bytes; ConnectionError if the connection ends first."""
     data = b""
     while len(data) < count:
-        piece = connection.recv(count - len(data))
-        if not piece:
-            raise ConnectionError("closed in the middle")
-        data += piece
+        chunk = connection.recv(count - len(data))
+        if not chunk:
+            raise ConnectionError("connection closed early")
+        data += chunk
     return data
 
 
-def describe(folder: Path) -> list[Any]:
-    """Name, size, SHA-256 and extents of every file, in the order of the names' bytes."""
-    found: list[Any] = []
-    for path in sorted(folder.iterdir(), key=os.fsencode):
-        found.append([path.name, path.stat().st_size, digest(path), extents(path)])
-    return found
+def describe(folder: Path) -> list[File]:
+    """Return all files of a folder, ordered by the bytes of their names."""
+    paths = sorted(folder.iterdir(), key=os.fsencode)
+    return [File(path.name, path.stat().st_size, digest(path), extents(path)) for path in paths]
 
 
 def extents(path: Path) -> list[list[int]]:
-    """The parts of a file that hold data; holes below 1 MiB count as data."""
+    """Return the parts of a file with data; holes below 1 MiB count as data."""
     found: list[list[int]] = []
     with path.open("rb") as file:
         size, position = os.fstat(file.fileno()).st_size, 0
         while position < size:
             try:
                 begin = os.lseek(file.fileno(), position, os.SEEK_DATA)
-            except OSError:  # nothing but a hole is left
+            except OSError:  # the rest is a hole
                 break
             position = os.lseek(file.fileno(), begin, os.SEEK_HOLE)
-            if found and begin - sum(found[-1]) < LEAST_HOLE:
+            if found and begin - sum(found[-1]) < MIN_HOLE:
                 found[-1][1] = position - found[-1][0]
             else:
                 found.append([begin, position - begin])
@@ -169,56 +183,59 @@ def extents(path: Path) -> list[list[int]]:
 
 
 def digest(path: Path) -> str:
+    """Return the SHA-256 of a file."""
     found = hashlib.sha256()
     with path.open("rb") as file:
         while True:
-            piece = file.read(PIECE)
-            if not piece:
+            chunk = file.read(CHUNK)
+            if not chunk:
                 return found.hexdigest()
-            found.update(piece)
+            found.update(chunk)
 
 
-def pull(content: Content, source: list[Any], token: str) -> None:
-    """Take what is missing of `content` from one source."""
-    buffer = memoryview(bytearray(PIECE))
-    with socket.create_connection(tuple(source), timeout=PATIENCE_S) as connection:
+def download(content: Content, source: tuple[str, int], token: str) -> None:
+    """Download the rest of `content` from one source."""
+    buffer = memoryview(bytearray(CHUNK))
+    with socket.create_connection(source, timeout=TIMEOUT_S) as connection:
         connection.sendall(bytes.fromhex(token) + struct.pack(">Q", content.available))
         while content.available < content.size:
             descriptor, offset, length = content.place(content.available)
-            count = connection.recv_into(buffer[: min(length, PIECE)])
+            count = connection.recv_into(buffer[: min(length, CHUNK)])
             if count == 0:
-                raise ConnectionError("closed in the middle")
+                raise ConnectionError("connection closed early")
             written = 0
             while written < count:
                 written += os.pwrite(descriptor, buffer[written:count], offset + written)
             content.advance(count)
 
 
-def fetch(folder: Path, files: list[Any], sources: list[Any], token: str, share: Share) -> None:
-    """Fill `folder` from the sources in turn; OSError if none has all of it, ValueError if it is not what it was."""
+def fetch(folder: Path, files: list[File], sources: list[tuple[str, int]], token: str, share: Share) -> None:
+    """Fill `folder`, trying the sources in order; OSError if all of them fail, ValueError if a digest is wrong."""
     content = Content(folder, files, writable=True)
     share.offer(content)
     try:
         for source in [*sources, sources[-1]]:
             try:
-                pull(content, source, token)
+                download(content, source, token)
                 break
             except OSError as error:
                 failure = f"{source[0]} port {source[1]}: {error}"
         else:
             raise OSError(failure)
-        for index, (name, _, expected, _) in enumerate(files):
-            if digest(folder / name) != expected:
-                raise ValueError(f"{name} does not have its SHA-256 {expected}")
-            os.fchmod(content.opened[index], 0o555)
-            os.fsync(content.opened[index])
+        for file, descriptor in zip(files, content.opened):  # noqa: B905 - Python 3.8 has no strict
+            if digest(folder / file.name) != file.sha256:
+                raise ValueError(f"{file.name}: its SHA-256 is not {file.sha256}")
+            os.fchmod(descriptor, 0o555)
+            os.fsync(descriptor)
     except (OSError, ValueError):
         content.drop()
         raise
 
 
-def install(artifacts: Path, name: str, files: list[Any], sources: list[Any], token: str, share: Share) -> str | None:
-    """Get the artifact; where a host on the way spoilt it, once more from one that has it in full."""
+def install(
+    artifacts: Path, name: str, files: list[File], sources: list[tuple[str, int]], token: str, share: Share
+) -> str | None:
+    """Download the artifact; return why that failed. If a forwarded copy is corrupt, try the complete one again."""
     temporary = artifacts / f".share.{name}"
     for candidates in (sources, sources[-1:]):
         try:
@@ -233,16 +250,18 @@ def install(artifacts: Path, name: str, files: list[Any], sources: list[Any], to
 
 
 def clear(artifacts: Path) -> None:
-    """Remove what a transfer that was broken off left."""
+    """Remove leftovers of interrupted transfers."""
     for entry in artifacts.glob(".share.*"):
         shutil.rmtree(entry, ignore_errors=True)
 
 
-def tell(**document: Any) -> None:
+def reply(**document: Any) -> None:
+    """Print one reply."""
     print(json.dumps(document), flush=True)
 
 
 def main() -> None:
+    """Serve the artifact and handle requests until standard input ends."""
     artifacts, name = Path(sys.argv[1]), sys.argv[2]
     clear(artifacts)
     token = json.loads(sys.stdin.readline())["token"]
@@ -251,24 +270,25 @@ def main() -> None:
     if folder.is_dir():
         files = describe(folder)
         share.offer(Content(folder, files))
-        tell(port=share.port, files=files)
+        reply(port=share.port, files=files)
     else:
-        tell(port=share.port)
+        reply(port=share.port)
     for line in sys.stdin:
-        given = json.loads(line)
-        began = time.monotonic()
-        # Beside this thread, so that the end of the input, which means that nobody wants it any more, is seen.
-        threading.Thread(target=answer, args=(artifacts, name, given, token, share, began), daemon=True).start()
+        # In another thread, so that this one notices the end of the input, which cancels the download.
+        threading.Thread(target=handle, args=(artifacts, name, json.loads(line), token, share), daemon=True).start()
     clear(artifacts)
     os._exit(0)
 
 
-def answer(artifacts: Path, name: str, given: dict[str, Any], token: str, share: Share, began: float) -> None:
-    failure = install(artifacts, name, given["files"], given["sources"], token, share)
+def handle(artifacts: Path, name: str, request: dict[str, Any], token: str, share: Share) -> None:
+    """Carry out a request to download, and reply."""
+    began = time.monotonic()
+    files = [File(*fields) for fields in request["files"]]
+    failure = install(artifacts, name, files, [tuple(source) for source in request["sources"]], token, share)
     if failure is None:
-        tell(done=round(time.monotonic() - began, 6))
+        reply(done=round(time.monotonic() - began, 6))
     else:
-        tell(failed=failure)
+        reply(failed=failure)
 
 
 if __name__ == "__main__":

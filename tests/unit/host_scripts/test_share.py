@@ -29,7 +29,7 @@ DEADLINE_S = 20.0
 
 
 class Share:
-    """One host's process; it ends with the block."""
+    """The script running for one host."""
 
     def __init__(self, folder: Path, token: str = TOKEN) -> None:
         self.folder = folder
@@ -37,7 +37,7 @@ class Share:
         self._process = subprocess.Popen(
             [sys.executable, str(SCRIPT), str(folder), NAME], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
-        self.greeting = self.tell({"token": token})
+        self.greeting = self.ask({"token": token})
         self.address = ["127.0.0.1", self.greeting["port"]]
 
     def send(self, order: dict[str, Any]) -> None:
@@ -50,12 +50,12 @@ class Share:
         found: dict[str, Any] = json.loads(self._process.stdout.readline())
         return found
 
-    def tell(self, order: dict[str, Any]) -> dict[str, Any]:
+    def ask(self, order: dict[str, Any]) -> dict[str, Any]:
         self.send(order)
         return self.answer()
 
     def end(self) -> int:
-        """End its input and wait for its end."""
+        """Close its input and wait until it ends."""
         assert self._process.stdin
         assert self._process.stdout
         self._process.stdin.close()
@@ -110,17 +110,17 @@ def assert_complete(folder: Path) -> None:
     assert [path.name for path in folder.iterdir()] == [NAME]
 
 
-def test_who_has_the_artifact_says_what_is_in_it(root: Share) -> None:
+def test_host_with_the_artifact_lists_its_files(root: Share) -> None:
     found = {name: (size, sha256) for name, size, sha256, _ in root.greeting["files"]}
     assert found == {name: (len(data), hashlib.sha256(data).hexdigest()) for name, data in FILES.items()}
 
 
-def test_files_arrive_whole_and_executable(root: Share, share: Make, tmp_path: Path) -> None:
-    assert share("one").tell(order(root))["done"] > 0
+def test_files_arrive_complete_and_executable(root: Share, share: Make, tmp_path: Path) -> None:
+    assert share("one").ask(order(root))["done"] > 0
     assert_complete(tmp_path / "one")
 
 
-def test_a_chain_gets_it_although_its_last_was_told_first(root: Share, share: Make, tmp_path: Path) -> None:
+def test_chain_works_even_if_its_last_host_is_asked_first(root: Share, share: Make, tmp_path: Path) -> None:
     chain = [share(f"host-{index}") for index in range(4)]
     for each, source in reversed(list(zip(chain, [root, *chain], strict=False))):
         each.send(order(root, source.address))
@@ -129,7 +129,7 @@ def test_a_chain_gets_it_although_its_last_was_told_first(root: Share, share: Ma
         assert_complete(tmp_path / f"host-{index}")
 
 
-def test_a_host_gives_what_it_has_before_it_has_all(root: Share, share: Make) -> None:
+def test_host_forwards_content_before_it_is_complete(root: Share, share: Make) -> None:
     middle, last = share("middle"), share("last")
     with Slow(root.address, FILES["large"][:1_000_000]) as slow:
         middle.send({"files": root.greeting["files"], "sources": [slow.address]})
@@ -145,7 +145,7 @@ def test_a_host_gives_what_it_has_before_it_has_all(root: Share, share: Make) ->
 
 
 class Slow:
-    """A source that sends the beginning and then nothing, until the block ends."""
+    """A source that sends the beginning and then nothing until the block ends."""
 
     def __init__(self, _: list[Any], beginning: bytes) -> None:
         self._listener = socket.create_server(("127.0.0.1", 0))
@@ -172,14 +172,14 @@ class Slow:
         self._listener.close()
 
 
-def test_a_receiver_that_is_slower_than_its_source_is_waited_for(root: Share) -> None:
+def test_source_waits_for_a_slow_receiver(root: Share) -> None:
     wanted = b"".join(FILES[name] for name in sorted(FILES))
     with socket.socket() as connection:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         connection.settimeout(DEADLINE_S)
         connection.connect(tuple(root.address))
         connection.sendall(bytes.fromhex(TOKEN) + bytes(8))
-        # The source has filled what the kernel buffers when nothing more arrives.
+        # The buffers of the kernel are full when nothing more arrives.
         arrived = -1
         while arrived < (arrived := pending(connection)):
             time.sleep(0.05)
@@ -190,11 +190,11 @@ def test_a_receiver_that_is_slower_than_its_source_is_waited_for(root: Share) ->
 
 
 def pending(connection: socket.socket) -> int:
-    """How many bytes lie in the kernel for this side."""
+    """Return how many received bytes the kernel has buffered."""
     return struct.unpack("i", fcntl.ioctl(connection, termios.FIONREAD, bytes(4)))[0]  # type: ignore[no-any-return]
 
 
-def test_a_source_that_breaks_off_is_replaced_in_the_middle(root: Share, share: Make, tmp_path: Path) -> None:
+def test_download_continues_from_another_source_after_an_interruption(root: Share, share: Make, tmp_path: Path) -> None:
     with Slow(root.address, FILES["large"][:1_000_000]) as slow:
         one = share("one")
         one.send(order(root, slow.address))
@@ -203,39 +203,37 @@ def test_a_source_that_breaks_off_is_replaced_in_the_middle(root: Share, share: 
     assert_complete(tmp_path / "one")
 
 
-def test_a_source_that_is_not_there_is_replaced(root: Share, share: Make, tmp_path: Path) -> None:
+def test_unreachable_source_is_replaced(root: Share, share: Make, tmp_path: Path) -> None:
     gone = share("gone")
     gone.kill()
-    assert "done" in share("one").tell(order(root, gone.address))
+    assert "done" in share("one").ask(order(root, gone.address))
     assert_complete(tmp_path / "one")
 
 
-def test_what_a_host_on_the_way_spoilt_is_got_again(root: Share, share: Make, tmp_path: Path) -> None:
+def test_corrupt_forwarded_copy_is_downloaded_again(root: Share, share: Make, tmp_path: Path) -> None:
     wrong = tmp_path / "wrong" / NAME
     write(wrong)
     (wrong / "large").write_bytes(bytes(len(FILES["large"])))
-    liar = share("wrong")
-    spoilt, after = share("spoilt"), share("after")
-    spoilt.send(order(root, liar.address))
-    after.send(order(root, spoilt.address))
-    assert "done" in spoilt.answer()
+    corrupt = share("wrong")
+    second, after = share("second"), share("after")
+    second.send(order(root, corrupt.address))
+    after.send(order(root, second.address))
+    assert "done" in second.answer()
     assert "done" in after.answer()
-    assert_complete(tmp_path / "spoilt")
+    assert_complete(tmp_path / "second")
     assert_complete(tmp_path / "after")
 
 
-def test_content_that_is_wrong_everywhere_is_refused_and_leaves_nothing(
-    root: Share, share: Make, tmp_path: Path
-) -> None:
+def test_content_that_is_corrupt_everywhere_fails_and_leaves_nothing(root: Share, share: Make, tmp_path: Path) -> None:
     files = [[name, size, "0" * 64, extents] for name, size, _, extents in root.greeting["files"]]
-    answer = share("one").tell({"files": files, "sources": [root.address]})
-    assert "does not have its SHA-256" in answer["failed"]
+    answer = share("one").ask({"files": files, "sources": [root.address]})
+    assert "its SHA-256 is not 0000" in answer["failed"]
     assert list((tmp_path / "one").iterdir()) == []
 
 
-def test_nobody_without_the_token_gets_a_byte(root: Share, share: Make, tmp_path: Path) -> None:
+def test_nothing_is_sent_without_the_token(root: Share, share: Make, tmp_path: Path) -> None:
     stranger = share("stranger", token="1f" * 16)
-    assert "closed in the middle" in stranger.tell(order(root))["failed"]
+    assert "closed early" in stranger.ask(order(root))["failed"]
     assert list((tmp_path / "stranger").iterdir()) == []
 
 
@@ -249,13 +247,13 @@ def test_holes_are_not_sent_and_stay_holes(share: Make, tmp_path: Path) -> None:
     root = share("root")
     ((_, size, _, extents),) = root.greeting["files"]
     assert (size, sum(length for _, length in extents) < 1 << 20) == ((64 << 20) + 3, True)
-    assert "done" in share("one").tell(order(root))
+    assert "done" in share("one").ask(order(root))
     copy = tmp_path / "one" / NAME / "sparse"
     assert copy.read_bytes() == (folder / "sparse").read_bytes()
     assert copy.stat().st_blocks * 512 < 1 << 20
 
 
-def test_it_ends_with_its_input_and_takes_what_is_half_done_with_it(root: Share, share: Make, tmp_path: Path) -> None:
+def test_end_of_input_ends_it_and_removes_partial_downloads(root: Share, share: Make, tmp_path: Path) -> None:
     with Slow(root.address, b"x") as slow:
         one = share("one")
         one.send(order(root, slow.address))
@@ -267,7 +265,7 @@ def test_it_ends_with_its_input_and_takes_what_is_half_done_with_it(root: Share,
     assert list((tmp_path / "one").iterdir()) == []
 
 
-def test_what_a_killed_transfer_left_is_removed_by_the_next(root: Share, share: Make, tmp_path: Path) -> None:
+def test_leftovers_of_a_killed_transfer_are_removed_by_the_next(root: Share, share: Make, tmp_path: Path) -> None:
     (tmp_path / "one" / f".share.{NAME}").mkdir(parents=True)
-    assert "done" in share("one").tell(order(root))
+    assert "done" in share("one").ask(order(root))
     assert_complete(tmp_path / "one")

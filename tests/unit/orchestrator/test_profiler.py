@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from paths import ROOT
+from waiting import wait_for
 
 from benchmark.errors import InfrastructureError, UsageError
 from benchmark.orchestrator.profiler import Running, find_process, parse_running, parse_stacks, running_command
@@ -32,6 +33,8 @@ def spinning(tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
     subprocess.run(command, cwd=tmp_path, check=True)
     process = subprocess.Popen(["bash", "-c", "./spin & wait"], cwd=tmp_path, start_new_session=True)
     try:
+        # perf samples the members that the group has when it starts.
+        wait_for(lambda: subprocess.call(["pgrep", "-g", str(process.pid), "-x", "spin"]) == 0, "spin runs", 10)
         yield process
     finally:
         subprocess.run(["kill", "-KILL", "--", f"-{process.pid}"], check=True)

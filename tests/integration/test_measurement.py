@@ -1,4 +1,4 @@
-"""Measurements against truth: real load generators and servers of known service times, sampled by a real Prometheus."""
+"""Accuracy of measurements: real load generators and servers with known service times, sampled by a real Prometheus."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ RATE, INTERVAL, WARM_UP, SECONDS, DEADLINE = 60.0, 0.25, 1.5, 6.0, 40.0
 
 @dataclass(frozen=True)
 class Run:
-    """What Prometheus stored of all clients, and by client when each request was due and completed (unix s)."""
+    """What Prometheus stored of all clients, and by client when each request was due and completed (Unix s)."""
 
     start: float
     end: float
@@ -50,9 +50,10 @@ class Run:
         return measure(chosen, self.start, self.end, scrape_interval=INTERVAL)
 
     def exact(self, host: str) -> NDArray[np.float64]:
-        """The latencies of what completed between the samples that the window uses, sorted.
+        """Return the sorted latencies of the requests that completed between the samples that the window uses.
 
-        By count and not by time: a sample is stamped when its scrape begins, and counted a moment later.
+        They are selected by count, not by time: a sample has the time at which its scrape began, and counts a moment
+        later.
         """
         (count,) = [s for s in self.series if s.metric == "latency_s_count" and s.labels["host"] == host]
         inside = count.values[(count.times >= self.start) & (count.times <= self.end)].astype(int)
@@ -60,15 +61,15 @@ class Run:
         order = np.argsort(completed)[inside[0] : inside[-1]]
         return np.sort((completed - due)[order])
 
-    def quiet(self) -> bool:
-        """Whether this machine had time for the clients: else the run says nothing about the measurement."""
+    def on_time(self) -> bool:
+        """Return whether the clients sent on time; on a loaded machine the run shows nothing about the measurement."""
         found = self.measured(*MODELS)
         return not found.gaps and all(p99.estimate < 0.003 for p99 in found.lateness_s.values())
 
 
 @contextmanager
 def generator(folder: Path, url: str) -> Iterator[tuple[subprocess.Popen[str], int]]:
-    """A load generator that waits for `go`, and the port of its metrics."""
+    """Run a load generator that waits for `go`; yield it and the port of its metrics."""
     path = folder / "generator.json"
     requests = {"url": url, "body": "{{sequence}}"}
     profile = [[0, RATE], [WARM_UP + SECONDS + 3, 0]]
@@ -86,7 +87,7 @@ def generator(folder: Path, url: str) -> Iterator[tuple[subprocess.Popen[str], i
 
 @contextmanager
 def prometheus(folder: Path, ports: dict[str, int]) -> Iterator[Prometheus]:
-    """A Prometheus that samples the clients, by host, at `ports`."""
+    """Run a Prometheus that samples the clients at `ports`, by host."""
     groups = [
         {"targets": [f"127.0.0.1:{port}"], "labels": {"host": host, "region": f"r{number % 2}"}}
         for number, (host, port) in enumerate(ports.items())
@@ -121,13 +122,13 @@ def wait_until(client: Prometheus, hosts: int, since: float) -> None:
 
 
 def drive(folder: Path) -> Run:
-    """Let every client send to its server, and return what Prometheus and the servers saw."""
+    """Let each client send to its server; return what Prometheus and the servers recorded."""
     with ExitStack() as stack:
-        truths, clients = {}, {}
+        servers, clients = {}, {}
         for host, model in MODELS.items():
             (folder / host).mkdir(parents=True)
-            truths[host] = stack.enter_context(running_server(model, folder / host))
-            clients[host] = stack.enter_context(generator(folder / host, truths[host].url()))
+            servers[host] = stack.enter_context(running_server(model, folder / host))
+            clients[host] = stack.enter_context(generator(folder / host, servers[host].url()))
         client = stack.enter_context(prometheus(folder, {host: port for host, (_, port) in clients.items()}))
         wait_until(client, len(MODELS), 0.0)
         begin = time.time() + 0.2
@@ -140,8 +141,8 @@ def drive(folder: Path) -> Run:
         series = client.samples('{job="client"}', begin - 1, end)
         boot = time.time() - time.monotonic()
         log = {}
-        for host, truth in truths.items():
-            entries = truth.stop()
+        for host, server in servers.items():
+            entries = server.stop()
             due = np.array([begin + entry.sequence / RATE for entry in entries])
             log[host] = (due, np.array([boot + entry.completion for entry in entries]))
     return Run(start, end, series, log)
@@ -151,7 +152,7 @@ def drive(folder: Path) -> Run:
 def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     found = drive(tmp_path_factory.mktemp("run"))
     for _ in range(2):
-        if found.quiet():
+        if found.on_time():
             break
         found = drive(tmp_path_factory.mktemp("run"))
     return found
@@ -168,7 +169,7 @@ def test_throughput_and_mean_are_within_one_percent_of_the_log(run: Run, host: s
 
 
 @pytest.mark.parametrize("host", MODELS)
-def test_the_bounds_of_quantiles_contain_the_exact_ones(run: Run, host: str) -> None:
+def test_bounds_of_quantiles_contain_the_exact_quantiles(run: Run, host: str) -> None:
     exact, found = run.exact(host), run.measured(host).total.latency_s
     assert found is not None
     ranks = 3 / len(exact)
@@ -180,7 +181,7 @@ def test_the_bounds_of_quantiles_contain_the_exact_ones(run: Run, host: str) -> 
         assert quantile.upper <= 1.3 * quantile.lower
 
 
-def test_a_stall_of_two_seconds_is_in_the_latency_and_in_the_timeline(run: Run) -> None:
+def test_stall_of_two_seconds_shows_in_latency_and_timeline(run: Run) -> None:
     measurement = run.measured("stall")
     assert measurement.total.latency_s is not None
     assert measurement.total.latency_s.p99.lower >= 1.6
@@ -190,7 +191,7 @@ def test_a_stall_of_two_seconds_is_in_the_latency_and_in_the_timeline(run: Run) 
     assert np.nanmax(measurement.timeline.p99_s) >= 1.6
 
 
-def test_all_clients_together_are_the_sum_of_the_logs(run: Run) -> None:
+def test_totals_are_the_sum_of_all_logs(run: Run) -> None:
     measurement = run.measured(*MODELS)
     every = np.concatenate([run.exact(host) for host in MODELS])
     assert measurement.total.latency_s is not None
