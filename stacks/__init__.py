@@ -17,11 +17,10 @@ from benchmark.errors import SettingsError
 from benchmark.host_layout import GRAFANA_PORT
 from benchmark.inventory import Host, Inventory, Provider, Ssh
 from benchmark.settings import RegionSpec, Settings
+from stacks import former_modules  # noqa: F401  # the states of earlier releases need it, and CreationProvider here
 from stacks.cloud.region_args import total_cost
 from stacks.keys import operator_key
-from stacks.region import Creation, CreationProvider, Plan, Region
-
-__all__ = ["PROVIDERS", "CreationProvider", "Testbed", "create"]
+from stacks.region import Creation, CreationProvider, Plan, Region  # noqa: F401
 
 PROVIDERS: Mapping[Provider, str] = {
     "aws": "stacks.aws.region",
