@@ -13,7 +13,7 @@ from pydantic import BaseModel
 from benchmark.cli.target import DurationType
 from benchmark.errors import SettingsError, UsageError
 from benchmark.protocols.parameters import make_protocol
-from benchmark.protocols.registry import find_protocol, known_protocols
+from benchmark.protocols.registry import find_protocol, protocol_names
 from benchmark.settings import Settings, load_settings, parse_settings, parse_value, read_mapping, redact
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def of_runs(command: Callable[..., Any]) -> Callable[..., Any]:
         ),
         click.option("--profile", help="Load over time: constant, ramp[:SHARE], steps:NUMBER or a CSV file of rates."),
         click.option("--dedicated-clients", type=click.IntRange(0), help="Hosts that only generate load."),
-        click.option("--protocol", help=f"System under test: {', '.join(sorted(known_protocols()))} or FILE.yaml."),
+        click.option("--protocol", help=f"System under test: {', '.join(protocol_names())} or FILE.yaml."),
         click.option("--commit", help="Branch, tag or hash to build, instead of the settings' one."),
         click.option(
             "--repository",

@@ -9,41 +9,53 @@ from benchmark.errors import UsageError
 from benchmark.protocols.base import Protocol
 
 ENTRY_POINTS = "geobench.protocols"
-"""Installed packages add protocols under this entry point group."""
+"""Entry point group under which installed packages declare protocols."""
+_BUILT_IN = tuple(
+    EntryPoint(name, value, ENTRY_POINTS)
+    for name, value in {
+        "etcd": "benchmark.protocols.etcd:Etcd",
+        "mysticeti": "benchmark.protocols.mysticeti:Mysticeti",
+        "remora": "benchmark.protocols.remora:Remora",
+    }.items()
+)
 
 
-def known_protocols() -> dict[str, type[Protocol]]:
-    """Every protocol by name: those that come with the runner and those of installed packages."""
-    from benchmark.protocols.etcd import Etcd
-    from benchmark.protocols.mysticeti import Mysticeti
-    from benchmark.protocols.remora import Remora
-
-    found: dict[str, type[Protocol]] = {protocol.name: protocol for protocol in (Etcd, Mysticeti, Remora)}
-    return found | {entry.name: _load(entry) for entry in entry_points(group=ENTRY_POINTS)}
+def protocol_names() -> list[str]:
+    """Return the sorted names of all protocols, built in or declared by installed packages, without importing any."""
+    return sorted(_declared())
 
 
 def find_protocol(name: str) -> type[Protocol]:
-    """Return the protocol called `name`, or described by the file of that name if it ends in .yaml.
+    """Import and return the protocol called `name`, or read it from the file of that name if it ends in .yaml.
 
-    UsageError names the known ones, or says what is wrong with the file.
+    UsageError if it is unknown, if its package cannot be imported or declares something else, or if the file is wrong.
     """
     if name.endswith((".yaml", ".yml")):
         from benchmark.protocols.declared.protocol import read_protocol
 
         return read_protocol(Path(name))
-    known = known_protocols()
-    if name not in known:
-        raise UsageError(f"no protocol named {name!r}; known are: {', '.join(sorted(known))}, or a file FILE.yaml")
-    return known[name]
-
-
-def _load(entry: EntryPoint) -> type[Protocol]:
-    """Load what an installed package offers; UsageError if it is no protocol."""
-    source = f"{entry.dist.name if entry.dist else 'an installed package'}, entry point {entry.name} = {entry.value}"
+    declared = _declared()
+    if name not in declared:
+        raise UsageError(f"no protocol named {name!r}; known are: {', '.join(sorted(declared))}, or a file FILE.yaml")
+    entry = declared[name]
     try:
         found = entry.load()
-    except (ImportError, AttributeError) as error:
-        raise UsageError(f"{source}: {error}; repair or uninstall that package") from None
+    except (Exception, SystemExit) as error:  # a plugin can fail in any way
+        raise _broken(entry, f"{type(error).__name__}: {error}") from error
     if not (isinstance(found, type) and issubclass(found, Protocol)):
-        raise UsageError(f"{source}: found {found!r}, expected a subclass of benchmark.protocols.Protocol")
+        raise _broken(entry, f"found {found!r}, expected a subclass of benchmark.protocols.base.Protocol")
+    missing = [each for each in ("name", "summary") if not hasattr(found, each)] + sorted(found.__abstractmethods__)
+    if missing:
+        raise _broken(entry, f"{found.__name__} does not define {', '.join(missing)}")
     return found
+
+
+def _declared() -> dict[str, EntryPoint]:
+    return {entry.name: entry for entry in (*_BUILT_IN, *entry_points(group=ENTRY_POINTS))}
+
+
+def _broken(entry: EntryPoint, cause: str) -> UsageError:
+    package = entry.dist.name if entry.dist else "geobench"
+    return UsageError(
+        f"package {package}, entry point {entry.name} = {entry.value}: {cause}; repair or uninstall the package"
+    )

@@ -1,62 +1,78 @@
-"""Protocols are found by name: those that come with the runner, and those that installed packages add."""
+"""Protocols are found by name: built in, declared by an installed package, or in a file."""
 
 from __future__ import annotations
 
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from factories.hosts import inventory
+from factories.plugin import install_plugin
 
 from benchmark.errors import UsageError
 from benchmark.protocols.process import Plan, Process
-from benchmark.protocols.registry import find_protocol, known_protocols
+from benchmark.protocols.registry import find_protocol, protocol_names
 
-MODULE = """\
+WORKING = """\
 from benchmark.protocols.etcd import Etcd
 
 class Mine(Etcd):
     name = "mine"
-
-nothing = 3
 """
 
 
-def install(folder: Path, monkeypatch: pytest.MonkeyPatch, value: str) -> None:
-    """Make a package as pip leaves it, with one entry point."""
-    (folder / "mine_protocol.py").write_text(MODULE)
-    info = folder / "mine-1.0.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: mine\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text(f"[geobench.protocols]\nmine = {value}\n")
-    monkeypatch.syspath_prepend(folder)
+def test_built_in_protocols_are_known() -> None:
+    assert {"etcd", "mysticeti", "remora"} <= set(protocol_names())
 
 
-def test_those_that_come_with_the_runner() -> None:
-    assert {"etcd", "mysticeti", "remora"} <= set(known_protocols())
-
-
-def test_an_installed_package_adds_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    install(tmp_path, monkeypatch, "mine_protocol:Mine")
+def test_installed_package_adds_a_protocol(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    install_plugin(tmp_path, WORKING)
+    monkeypatch.syspath_prepend(tmp_path)
+    assert "mine" in protocol_names()
+    assert "mine_protocol" not in sys.modules
     found = find_protocol("mine")
     assert (found.name, found.__module__) == ("mine", "mine_protocol")
+    del sys.modules["mine_protocol"]
 
 
 @pytest.mark.parametrize(
-    ("value", "message"),
+    ("module", "cause"),
     [
-        ("mine_protocol:Yours", "mine, entry point mine = mine_protocol:Yours: .*no attribute 'Yours'"),
-        ("nowhere:Mine", "No module named 'nowhere'"),
-        ("mine_protocol:nothing", "found 3, expected a subclass of benchmark.protocols.Protocol"),
+        ("import nowhere", "ModuleNotFoundError: No module named 'nowhere'"),
+        ("class Yours: pass", "AttributeError: module 'mine_protocol' has no attribute 'Mine'"),
+        ("class Mine(", r"SyntaxError: .*mine_protocol\.py, line 1"),
+        ("1 / 0", "ZeroDivisionError: division by zero"),
+        ("import sys; sys.exit('bye')", "SystemExit: bye"),
+        ("Mine = 3", r"found 3, expected a subclass of benchmark\.protocols\.base\.Protocol"),
+        ("class Mine: pass", "found <class 'mine_protocol.Mine'>, expected a subclass of"),
+        (
+            "from benchmark.protocols.base import Protocol\nclass Mine(Protocol): name = 'mine'",
+            "Mine does not define summary, clients, nodes, tolerated_faults",
+        ),
     ],
 )
-def test_a_broken_package_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, value: str, message: str) -> None:
-    install(tmp_path, monkeypatch, value)
+def test_broken_plugin_is_an_error_of_its_own_use_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, module: str, cause: str
+) -> None:
+    install_plugin(tmp_path, module)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "mine_protocol", raising=False)
+    assert {"etcd", "mine"} <= set(protocol_names())
+    assert find_protocol("etcd").name == "etcd"
+    message = f"package mine, entry point mine = mine_protocol:Mine: {cause}.*; repair or uninstall the package"
     with pytest.raises(UsageError, match=message):
         find_protocol("mine")
 
 
-def test_an_unknown_name_names_the_known_ones() -> None:
+def test_entry_point_without_an_object_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    install_plugin(tmp_path, "", value="not a reference")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(UsageError, match="package mine, entry point mine = not a reference: "):
+        find_protocol("mine")
+
+
+def test_unknown_name_lists_the_known_ones() -> None:
     with pytest.raises(UsageError, match=r"no protocol named 'raft'; known are: etcd, .*remora, or a file FILE\.yaml"):
         find_protocol("raft")
 

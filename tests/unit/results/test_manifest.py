@@ -11,7 +11,7 @@ import pytest
 
 from benchmark.metrics.names import LOAD_GENERATOR, Metrics
 from benchmark.orchestrator.manifest import versions
-from benchmark.protocols.registry import known_protocols
+from benchmark.protocols.registry import find_protocol, protocol_names
 from benchmark.results import manifest
 from benchmark.settings import Settings
 
@@ -20,9 +20,9 @@ def stored(document: dict[str, Any]) -> Any:
     return json.loads(json.dumps(document))
 
 
-@pytest.mark.parametrize("name", known_protocols())
+@pytest.mark.parametrize("name", protocol_names())
 def test_metrics_are_read_as_they_were_written(name: str) -> None:
-    written = known_protocols()[name].metrics
+    written = find_protocol(name).metrics
     assert manifest.metrics(stored({"metrics": asdict(written)})) == written
 
 
