@@ -1,4 +1,4 @@
-"""One SSH connection: opened by Fabric, with the host key of the inventory and nobody else's settings."""
+"""Open one SSH connection with Fabric: pinned host key, the operator's key, no configuration of the operator."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ from paramiko.ssh_exception import IncompatiblePeer, NoValidConnectionsError
 from benchmark.errors import UsageError
 from benchmark.inventory import Host
 
-# Without a handler of its own, paramiko prints trace backs of failed connections through logging's last resort.
+# Without a handler, logging's last resort prints paramiko's tracebacks of failed connections.
 logging.getLogger("paramiko").addHandler(logging.NullHandler())
 
-# A vanished host is noticed after about 15 s: by probes if nothing is sent, by missing acknowledgements otherwise.
+# Detect a vanished host within about 15 s: by probes while idle, by missing acknowledgements otherwise.
 _KEEPALIVE = {"TCP_KEEPIDLE": 5, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 2, "TCP_USER_TIMEOUT": 15_000}
 
 _ALGORITHMS = {
@@ -45,7 +45,7 @@ _ALGORITHMS = {
 
 
 class ConnectError(Exception):
-    """A connection could not be opened; `temporary` tells whether trying again may help."""
+    """A connection could not be opened; `temporary` is whether another attempt may succeed."""
 
     def __init__(self, reason: str, *, temporary: bool) -> None:
         self.temporary = temporary
@@ -53,29 +53,29 @@ class ConnectError(Exception):
 
 
 def load_key(key: Path | str) -> PKey:
-    """Read a private key from a file, or from its text; UsageError if it is none or is locked."""
+    """Load a private key from a file, or from its text; UsageError if it is unusable or has a passphrase."""
     source = f"the private key {key}" if isinstance(key, Path) else "the private key of the stack"
     try:
         text = key.expanduser().read_text(encoding="utf-8") if isinstance(key, Path) else key
     except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"cannot read {source}: {error}; ssh_private_key_file names it") from None
+        raise UsageError(f"cannot read {source}: {error}; check ssh_private_key_file in the settings") from None
     try:
-        return _read_key(text.encode())
+        return _parse_key(text.encode())
     except TypeError:
         raise UsageError(
-            f"{source} is locked with a passphrase; give a key without one, or leave ssh_private_key_file out "
-            "and the testbed makes a key of its own"
+            f"{source} has a passphrase; use a key without one, or remove ssh_private_key_file and the testbed "
+            "generates a key"
         ) from None
     except (ValueError, UnsupportedAlgorithm, SSHException):
         raise UsageError(
-            f"{source} is not an ed25519, ECDSA or RSA private key; `ssh-keygen -t ed25519` makes one"
+            f"{source} is not an ed25519, ECDSA or RSA private key; create one with `ssh-keygen -t ed25519`"
         ) from None
 
 
-def _read_key(data: bytes) -> PKey:
-    """Read a key in OpenSSH's format or PEM.
+def _parse_key(data: bytes) -> PKey:
+    """Parse a key in OpenSSH or PEM format.
 
-    Not with paramiko's own reader: it misreads some keys that have no comment, such as programs write.
+    Not with paramiko's parser, which misreads some keys without a comment, as programs write them.
     """
     try:
         key = serialization.load_ssh_private_key(data, None)
@@ -91,42 +91,19 @@ def _read_key(data: bytes) -> PKey:
 
 
 def connect(host: Host, user: str, key: PKey, timeout: float) -> Connection:
-    """Open a connection to `host`; each step may take `timeout` (s); ConnectError with the reason otherwise."""
+    """Open a connection to `host`, at most `timeout` (s) for each step; ConnectError says why it failed."""
     where = f"{host.address}:{host.ssh_port}"
     if not host.address:
-        # `pulumi up -c` is remembered: after `-c state=stopped` another `pulumi up` alone starts nothing.
-        remedy = "`pulumi up -c state=running` starts it" if host.state == "stopped" else "`pulumi up` looks after it"
+        # Pulumi remembers `-c`: after `pulumi up -c state=stopped` a plain `pulumi up` starts nothing.
+        remedy = "start it with `pulumi up -c state=running`" if host.state == "stopped" else "run `pulumi up`"
         raise ConnectError(f"has no address, it is {host.state}; {remedy}", temporary=False)
     pinned = _PinnedHostKey(host)
-    connection = _prepare(host, user, key, timeout, pinned)
-    began = time.monotonic()
-    try:
-        connection.open()
-    except ConnectError as error:
-        raise ConnectError(f"{where}: {error}", temporary=error.temporary) from None
-    except IncompatiblePeer as error:
-        raise ConnectError(f"{where}: {error}; {pinned.advice}", temporary=False) from None
-    except AuthenticationException as error:
-        if _still_there(connection) and time.monotonic() - began < timeout:
-            raise ConnectError(f"{where}: {_refused(host, user, key)}", temporary=False) from None
-        raise ConnectError(f"{where}: {_banner(connection) or error}", temporary=True) from None
-    except (OSError, EOFError, SSHException) as error:
-        late = time.monotonic() - began >= timeout
-        reason = f"no answer within {timeout:g} s" if late else _reason(error)
-        raise ConnectError(f"{where}: {reason}", temporary=not isinstance(error, socket.gaierror)) from None
-    finally:
-        if not connection.is_connected:
-            connection.client.close()
-    return connection
-
-
-def _prepare(host: Host, user: str, key: PKey, timeout: float, pinned: _PinnedHostKey) -> Connection:
     connection = Connection(
         host.address,
         user=user,
         port=host.ssh_port,
-        # One of its own: a Config fills itself when it is read, so threads must not share it. Lazy, it reads no
-        # ~/.fabric.yaml and no ~/.ssh/config.
+        # A new one each time, since reading a Config changes it and threads must not share it. Lazy, so that it
+        # reads neither ~/.fabric.yaml nor ~/.ssh/config.
         config=Config(lazy=True),
         connect_timeout=timeout,
         connect_kwargs={
@@ -140,6 +117,29 @@ def _prepare(host: Host, user: str, key: PKey, timeout: float, pinned: _PinnedHo
         },
     )
     connection.client.set_missing_host_key_policy(pinned)
+    began = time.monotonic()
+    try:
+        connection.open()
+    except ConnectError as error:
+        raise ConnectError(f"{where}: {error}", temporary=error.temporary) from None
+    except IncompatiblePeer as error:
+        raise ConnectError(f"{where}: {error}; {pinned.advice}", temporary=False) from None
+    except AuthenticationException as error:
+        transport = connection.client.get_transport()
+        # A rejected key stays rejected; a connection that broke meanwhile does not.
+        if transport is not None and transport.is_active() and time.monotonic() - began < timeout:
+            raise ConnectError(f"{where}: {_explain_rejected_key(host, user, key)}", temporary=False) from None
+        # Not get_banner(), which loses the banner when the connection ends.
+        banner = transport.auth_handler.banner if transport and transport.auth_handler else None
+        shown = " ".join((banner or b"").decode(errors="replace").strip(' "\r\n').split())
+        raise ConnectError(f"{where}: {shown or error}", temporary=True) from None
+    except (OSError, EOFError, SSHException) as error:
+        late = time.monotonic() - began >= timeout
+        reason = f"no answer within {timeout:g} s" if late else _describe(error)
+        raise ConnectError(f"{where}: {reason}", temporary=not isinstance(error, socket.gaierror)) from None
+    finally:
+        if not connection.is_connected:
+            connection.client.close()
     return connection
 
 
@@ -150,35 +150,20 @@ def disconnect(connection: Connection) -> None:
     connection.client.close()
 
 
-def _still_there(connection: Connection) -> bool:
-    """Tell a refused login, which stays refused, from a connection that broke meanwhile."""
-    transport = connection.client.get_transport()
-    return transport is not None and bool(transport.is_active())
-
-
-def _banner(connection: Connection) -> str:
-    """What the host says to a login before it closes the connection, such as that it is still booting."""
-    transport = connection.client.get_transport()
-    # Not get_banner(), which forgets it when the connection ends.
-    banner = transport.auth_handler.banner if transport and transport.auth_handler else None
-    return " ".join((banner or b"").decode(errors="replace").strip(' "\r\n').split())
-
-
-def _refused(host: Host, user: str, key: PKey) -> str:
-    give = "Give the matching key as ssh_private_key_file"
-    anew = (
-        "A host of a cloud keeps the key that it was made with: put that back as ssh_private_key_file and `pulumi up`, "
-        "or make the hosts anew with `pulumi destroy` and `pulumi up`"
-    )
+def _explain_rejected_key(host: Host, user: str, key: PKey) -> str:
+    use = "Set ssh_private_key_file to the matching key"
     remedy = {
-        "machines": f"{give}, or add its public half there, or correct the machine's `user` and `pulumi up`",
-        "local": f"{give}, or `pulumi up` to install this one",
-    }.get(host.provider, anew)
-    found = f"the key {key.fingerprint} was refused for user {user!r}"
-    return f"{found}: it is not in the authorized_keys of that user. {remedy}"
+        "machines": f"{use}, or add the public key there, or correct the machine's `user` and run `pulumi up`",
+        "local": f"{use}, or run `pulumi up` to install this one",
+    }.get(
+        host.provider,
+        "A cloud host keeps the key that it was created with: restore that key in ssh_private_key_file and run "
+        "`pulumi up`, or recreate the hosts with `pulumi destroy` and `pulumi up`",
+    )
+    return f"key {key.fingerprint} was rejected for user {user!r}: it is not in that user's authorized_keys. {remedy}"
 
 
-def _reason(error: Exception) -> str:
+def _describe(error: Exception) -> str:
     if isinstance(error, NoValidConnectionsError):
         return ", ".join({str(cause.strerror).lower() for cause in error.errors.values()})
     if isinstance(error, OSError):
@@ -189,7 +174,7 @@ def _reason(error: Exception) -> str:
 class _PinnedHostKey(MissingHostKeyPolicy):  # type: ignore[misc]
     """Accept the inventory's host key and no other.
 
-    Fabric's client is given no known_hosts, so every key is a missing one and is judged here.
+    Fabric's client gets no known_hosts file, so every key counts as missing and is checked here.
     """
 
     def __init__(self, host: Host) -> None:
@@ -203,27 +188,27 @@ class _PinnedHostKey(MissingHostKeyPolicy):  # type: ignore[misc]
         self._algorithms = _ALGORITHMS[kind]
         self._pinned = f"{kind} {rest.split()[0]}"
         renewed = (
-            "the machine was set up anew, write its new key into the settings (`host_key`) and `pulumi up`"
+            "the machine was reinstalled, set `host_key` in the settings to its new key and run `pulumi up`"
             if host.provider == "machines"
-            else "the host was rebuilt, `pulumi refresh` and `pulumi up` read its new key"
+            else "the host was rebuilt, run `pulumi refresh` and `pulumi up` to read its new key"
         )
         self.advice = (
             f"the inventory pins {self._pinned}. If {renewed}; "
-            "otherwise something between here and there answers in its place: do not go on"
+            "otherwise another machine may be answering in its place: do not continue"
         )
 
     def transport(self, sock: socket.socket, **options: object) -> Transport:
-        """Make the transport of a connection: the pinned key's algorithm, the fastest cipher, no waiting to send."""
+        """Return the transport of a connection: the pinned key's algorithm, the fastest cipher, no send delay."""
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         for name, value in _KEEPALIVE.items():
-            if hasattr(socket, name):  # macOS lacks some
+            if hasattr(socket, name):  # macOS has only some of them
                 sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
         transport = Transport(sock, **options)
         security = transport.get_security_options()
         security.key_types = self._algorithms
         security.ciphers = tuple(sorted(security.ciphers, key=lambda name: "gcm" not in name))
-        sock.settimeout(1.0)  # paramiko's 0.1 s would wake 50 threads 500 times a second while nothing happens
+        sock.settimeout(1.0)  # paramiko's default of 0.1 s wakes 50 idle connections 500 times a second
         return transport
 
     def missing_host_key(self, client: SSHClient, hostname: str, key: PKey) -> None:

@@ -1,4 +1,4 @@
-"""Remote commands over raw SSH channels, any number of them watched by one thread."""
+"""Run remote commands on SSH channels; one thread can watch any number of them."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from typing import BinaryIO
 from paramiko import Channel, SSHException
 
 OUTPUT_LIMIT = 64 << 20
-"""Bytes of output kept of each stream of a session; older ones are dropped."""
+"""Bytes of output kept of each stream of a session; older bytes are dropped."""
 _CHUNK = 1 << 16
 
 
 class _Output:
-    """What one stream wrote: the last `limit` bytes, or all of it in a file."""
+    """The output of one stream: the last `limit` bytes in memory, or everything in a file."""
 
     def __init__(self, limit: int, sink: BinaryIO | None = None) -> None:
         self.limit = limit
@@ -43,7 +43,7 @@ class _Output:
         return self._kept.decode("utf-8", "replace")
 
     def lines(self) -> list[str]:
-        """The complete lines that were not returned before."""
+        """Return the complete lines that were not returned before."""
         end = self._kept.rfind(b"\n", self._read) + 1
         fresh = self._kept[self._read : end].decode("utf-8", "replace").splitlines() if end else []
         self._read = max(self._read, end)
@@ -51,7 +51,7 @@ class _Output:
 
 
 class _Bell:
-    """Stands in for the threading.Event of paramiko's buffers: calls the watcher instead of waking a thread."""
+    """Replace the threading.Event of paramiko's buffers: call the watcher instead of waking a thread."""
 
     def __init__(self, notify: Callable[[], None]) -> None:
         self._notify = notify
@@ -63,20 +63,20 @@ class _Bell:
             self._notify()
 
     def clear(self) -> None:
-        """Do nothing: paramiko clears when a buffer is empty, but both buffers share this bell."""
+        """Do nothing: paramiko clears the event when one buffer is empty, but two buffers share this bell."""
 
     def reset(self) -> None:
         self._rung = False
 
 
 class Session:
-    """A remote command that is running, or has ended.
+    """A remote command that is running or has ended.
 
-    `Fleet.open` starts it with its standard input held open: `send` feeds it, `finish_input` ends its input,
-    `close` ends the channel. The remote command then sees the end of its input; one that does not read it goes
-    on, so commands that must end with the runner watch their standard input. Output is taken in whenever the
-    session or a `Sessions` it belongs to is looked at; no thread belongs to a session, and one that nobody looks
-    at blocks its command after 2 MB. Use it from one thread at a time.
+    `Fleet.open` starts it and keeps its standard input open: `send` writes to it, `finish_input` closes it, `close`
+    closes the channel. The command then reads the end of its input. A command that does not read its input keeps
+    running, so commands that must end with the runner monitor it. Output is received whenever a property of the
+    session is read or its `Sessions` waits: a session has no thread, and an unread one blocks its command after 2 MB.
+    Use it from one thread at a time.
     """
 
     def __init__(
@@ -93,47 +93,47 @@ class Session:
         self._ended: float | None = None
 
     def start(self) -> None:
-        """Ask the host to run the command; returns when the host agreed; SSHException otherwise."""
+        """Start the command; return when the host has accepted it, SSHException if it rejects it."""
         self._started = time.monotonic()
         self._channel.exec_command(self.command)
 
     def send(self, data: str | bytes) -> None:
         """Write to the command's standard input; OSError if it has ended."""
         view = memoryview(data.encode() if isinstance(data, str) else data)
-        # In pieces of a few packets: paramiko's sendall copies all that is left after every packet.
+        # In chunks of a few packets: paramiko's sendall copies the remaining data after every packet.
         for start in range(0, len(view), _CHUNK):
             self._channel.sendall(view[start : start + _CHUNK].tobytes())
 
     def finish_input(self) -> None:
-        """End the command's standard input."""
+        """Close the command's standard input."""
         self._channel.shutdown_write()
 
     def read_lines(self) -> list[str]:
-        """Return the complete lines of standard output since the last call, without waiting."""
-        self._take()
+        """Return the complete lines of standard output since the last call, without blocking."""
+        self._receive()
         return self._out.lines()
 
     @property
     def stdout(self) -> str:
         """Standard output so far."""
-        self._take()
+        self._receive()
         return self._out.text()
 
     @property
     def stderr(self) -> str:
         """Standard error so far."""
-        self._take()
+        self._receive()
         return self._err.text()
 
     @property
     def ended(self) -> bool:
         """Whether the command has ended, or its host can no longer be reached."""
-        self._take()
+        self._receive()
         return self._ended is not None
 
     @property
     def exit_status(self) -> int | None:
-        """Exit code; None while the command runs, and for one that ended without (see `failure`)."""
+        """Exit code; None while the command runs, and if it ended without one (see `failure`)."""
         status = int(self._channel.exit_status)
         return status if self.ended and status >= 0 else None
 
@@ -143,8 +143,8 @@ class Session:
         if not self.ended or self._channel.exit_status >= 0:
             return None
         if self._closed_here:
-            return "closed before it ended"
-        lost = self._channel.transport.saved_exception  # set before the channels are told
+            return "closed before the command ended"
+        lost = self._channel.transport.saved_exception  # set before the channels are notified
         return "ended by a signal" if lost is None else f"the connection was lost ({lost or type(lost).__name__})"
 
     @property
@@ -158,24 +158,24 @@ class Session:
         return (self._ended or time.monotonic()) - self._started
 
     def close(self) -> None:
-        """End the channel, whatever the command does."""
+        """Close the channel, whatever the command does."""
         self._closed_here = self._closed_here or not self._channel.closed
         with contextlib.suppress(OSError, EOFError, SSHException):  # if the connection is gone, so is the channel
             self._channel.close()
-        self._take()
+        self._receive()
 
     def watch(self, notify: Callable[[], None]) -> None:
-        """Have `notify` called, by another thread, when there is output or the end; replaces the one before."""
+        """Call `notify`, from another thread, on output and at the end; replaces the previous `notify`."""
         self._bell = _Bell(notify)
         self._channel.in_buffer.set_event(self._bell)
         self._channel.in_stderr_buffer.set_event(self._bell)
         self._bell.set()
 
-    def _take(self) -> None:
-        """Take in what has arrived."""
+    def _receive(self) -> None:
+        """Receive the output that has arrived."""
         if self._bell:
             self._bell.reset()
-        # Read before the buffers: nothing is added to them after it became true.
+        # Read before the buffers: once it is true, nothing is added to them.
         closed = self._channel.closed
         while self._channel.recv_ready():
             self._out.feed(self._channel.recv(_CHUNK))
@@ -186,7 +186,7 @@ class Session:
 
 
 class Sessions:
-    """Sessions watched together by the thread that calls `wait`; nothing is polled."""
+    """Several sessions, watched together by the thread that calls `wait`, without polling."""
 
     def __init__(self, sessions: Iterable[Session]) -> None:
         self._queue: SimpleQueue[Session] = SimpleQueue()
@@ -195,9 +195,9 @@ class Sessions:
             session.watch(partial(self._queue.put, session))
 
     def wait(self, timeout: float = 0.0) -> list[Session]:
-        """Take in output until a session ends or `timeout` (s) passes; return those that ended.
+        """Receive output until a session ends or `timeout` (s) passes; return the sessions that ended.
 
-        Every session is returned once. With a timeout of 0 it only looks: some microseconds when nothing happened.
+        Every session is returned once. With a timeout of 0 it returns at once: within microseconds if nothing arrived.
         """
         ends = time.monotonic() + timeout
         ended: list[Session] = []

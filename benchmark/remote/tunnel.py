@@ -1,4 +1,4 @@
-"""A local port whose connections are carried to a port of a remote host over SSH."""
+"""Forward a local port to a port of a remote host over SSH."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from paramiko import Channel, SSHException, Transport
 from benchmark.remote.connection import ConnectError
 
 CONNECTIONS = 32
-"""Connections carried at once; further ones wait."""
+"""Connections that are forwarded at the same time; further ones wait."""
 _CHUNK = 1 << 16
 
 
 class Tunnel:
     """Forward a free port of 127.0.0.1 to 127.0.0.1:`remote_port` on the host behind `transport`.
 
-    Fabric's own tunnel looks for connections every 10 ms and carries 1 kB at a time; this one waits for them.
+    Fabric's tunnel polls for connections every 10 ms and forwards 1 kB at a time; this one waits for events.
     """
 
     def __init__(self, transport: Callable[[], Transport], remote_port: int) -> None:
@@ -38,10 +38,10 @@ class Tunnel:
         self._acceptor.start()
 
     def close(self) -> None:
-        """Stop listening, cut the connections and wait for their threads."""
+        """Stop listening, close the connections and wait for their threads."""
         self._closing.set()
         with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), timeout=1):
-            pass  # wakes the acceptor, on every system
+            pass  # wakes the accepting thread on every operating system
         self._acceptor.join()
         os.close(self._closed)  # closing a channel does not wake a thread that polls it; this does
         for end in list(self._open):
@@ -62,11 +62,11 @@ class Tunnel:
                     sock.close()
                     return
                 self._open.add(sock)
-                thread = threading.Thread(target=self._carry, args=(sock,), name=self._acceptor.name, daemon=True)
+                thread = threading.Thread(target=self._forward, args=(sock,), name=self._acceptor.name, daemon=True)
                 self._threads = [known for known in self._threads if known.is_alive()] + [thread]
                 thread.start()
 
-    def _carry(self, sock: socket.socket) -> None:
+    def _forward(self, sock: socket.socket) -> None:
         try:
             with sock:
                 sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -75,16 +75,16 @@ class Tunnel:
                 )
                 self._open.add(channel)
                 with contextlib.closing(channel):
-                    self._pump(sock, channel)
+                    self._copy(sock, channel)
                 self._open.discard(channel)
         except (OSError, EOFError, SSHException, ConnectError):
-            pass  # nothing listens over there or a side hung up: the local side sees its connection close
+            pass  # nothing listens on the host, or one side closed: the local connection closes too
         finally:
             self._open.discard(sock)
             self._free.release()
 
-    def _pump(self, sock: socket.socket, channel: Channel) -> None:
-        """Carry bytes both ways until both sides have ended."""
+    def _copy(self, sock: socket.socket, channel: Channel) -> None:
+        """Copy bytes in both directions until both sides have ended."""
         local, remote = sock.fileno(), channel.fileno()
         poll = select.poll()
         for descriptor in (local, remote, self._wake):

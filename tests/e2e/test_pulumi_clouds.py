@@ -108,7 +108,7 @@ def test_a_host_that_shows_another_key_is_refused(clouds: Clouds) -> None:
         assert "ewr-1: " in shown
         assert "found the host key ssh-ed25519 " in shown
         assert f"the inventory pins {clouds.stack.inventory().host('ewr-1').host_key}" in shown
-        assert "`pulumi refresh` and `pulumi up` read its new key; otherwise" in shown
+        assert "run `pulumi refresh` and `pulumi up` to read its new key; otherwise" in shown
         assert "ewr-0" not in shown
         assert json.loads(clouds.benchmark("status", "--json", exit_code=3))["hosts"]["ewr-1"] == "unreachable"
     finally:

@@ -220,9 +220,7 @@ def test_a_machine_with_another_host_key_is_refused(lab: Lab) -> None:
         lab.stack.up()
         shown = lab.benchmark("run", "--loads", "200", exit_code=3)
         assert f"boston-0: {lab.address('three')}:2222: found the host key {_key(kept['three'])}" in shown
-        assert (
-            f"the inventory pins {_key(kept['two'])}. If the machine was set up anew, write its new key into" in shown
-        )
+        assert f"the inventory pins {_key(kept['two'])}. If the machine was reinstalled, set `host_key` in the" in shown
         assert "zurich" not in shown.partition("cannot reach hosts")[2]
     finally:
         lab.keys = kept
@@ -238,8 +236,8 @@ def test_a_key_that_a_machine_does_not_let_in_is_named(lab: Lab) -> None:
     lab.plain.root("two", f"mv /home/{LOGIN}/.ssh/authorized_keys /root/")
     try:
         shown = lab.benchmark("check", exit_code=3)
-        assert f"was refused for user '{LOGIN}': it is not in the authorized_keys of that user" in shown
-        assert "add its public half there, or correct the machine's `user` and `pulumi up`" in shown
+        assert f"was rejected for user '{LOGIN}': it is not in that user's authorized_keys" in shown
+        assert "add the public key there, or correct the machine's `user` and run `pulumi up`" in shown
     finally:
         lab.plain.root("two", f"mv /root/authorized_keys /home/{LOGIN}/.ssh/")
 

@@ -1,4 +1,4 @@
-"""Hosts that vanish from the network, in a network namespace of their own."""
+"""Hosts that vanish from the network, in a separate network namespace."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.integration
 
 NAMESPACE = f"gone-{os.getpid()}"
 LINK = f"gone{os.getpid() % 10**8}"
-HERE, THERE = "198.19.255.1", "198.19.255.2"  # of the range for benchmarks (RFC 2544), in nobody's network
+HERE, THERE = "198.19.255.1", "198.19.255.2"  # from the range reserved for benchmarks (RFC 2544)
 
 
 def ip(*words: str) -> None:
@@ -27,7 +27,7 @@ def ip(*words: str) -> None:
 
 @pytest.fixture
 def far() -> Iterator[Sshd]:
-    """A server at the other end of a link that the test can cut with `cut`."""
+    """A server at the other end of a link, which `cut` interrupts."""
     ip("netns", "add", NAMESPACE)
     try:
         ip("link", "add", LINK, "type", "veth", "peer", "name", "far", "netns", NAMESPACE)
@@ -38,18 +38,18 @@ def far() -> Iterator[Sshd]:
         with Sshd(address=THERE, namespace=NAMESPACE) as server:
             yield server
     finally:
-        # The kernel removes a namespace's links some time after it; this one at once.
+        # The kernel removes the links of a namespace later; remove this one now.
         subprocess.run(["ip", "link", "del", LINK], check=False, capture_output=True)
         ip("netns", "del", NAMESPACE)
 
 
 def cut() -> None:
-    """Let packets get lost without anybody being told, as when a machine loses power."""
+    """Drop all packets silently, as when a machine loses power."""
     ip("-n", NAMESPACE, "addr", "flush", "dev", "far")
     ip("neigh", "replace", THERE, "dev", LINK, "lladdr", "02:00:00:00:00:01")
 
 
-def test_vanished_host_is_noticed_while_nothing_is_sent(far: Sshd) -> None:
+def test_detects_a_vanished_host_while_idle(far: Sshd) -> None:
     with Fleet([far.host()], USER, far.user_key, timeout=timedelta(seconds=5), retries=0) as fleet:
         sessions = Sessions(fleet.open("cat", deadline=10).raise_for_failures("open").values())
         cut()
@@ -60,9 +60,9 @@ def test_vanished_host_is_noticed_while_nothing_is_sent(far: Sshd) -> None:
         assert "no answer within 1 s" in fleet.run("true", deadline=1).failed["host-0"]
 
 
-def test_host_that_vanishes_during_a_transfer_holds_up_nobody(far: Sshd, server: Sshd, tmp_path: Path) -> None:
+def test_a_host_that_vanishes_during_a_transfer_delays_no_other(far: Sshd, server: Sshd, tmp_path: Path) -> None:
     hosts = [far.host("far"), server.host("near")]
-    # The far server shares its files with this machine, and takes the near one's key.
+    # The far server sees the files of this machine; it accepts the near one's key.
     (far.folder / "user_key.pub").write_text(
         (server.folder / "user_key.pub").read_text(encoding="utf-8"), encoding="utf-8"
     )

@@ -1,4 +1,4 @@
-"""Tar streams as the runner writes and reads them, against the real tar."""
+"""Tar streams that the runner writes and reads, against the real tar."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ LIMIT = 1 << 30
 
 
 def shell(command: str, home: Path, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:
-    """Run a command as the SSH server would, from `home`."""
+    """Run a command from `home`, as the SSH server does."""
     environment = {**os.environ, "HOME": str(home)}
     return subprocess.run(
         ["sh", "-c", command], cwd=home, env=environment, input=stdin, capture_output=True, timeout=30
@@ -33,7 +33,7 @@ def crafted(name: str, kind: bytes = tarfile.REGTYPE) -> io.BytesIO:
     return stream
 
 
-def test_written_files_have_content_and_mode_whatever_the_umask(tmp_path: Path) -> None:
+def test_files_have_their_content_and_mode_whatever_the_umask(tmp_path: Path) -> None:
     files: dict[str, bytes | File] = {
         f"{tmp_path}/absolute/a": File(b"a" * 513, 0o755),
         "relative/b": b"",
@@ -50,7 +50,7 @@ def test_written_files_have_content_and_mode_whatever_the_umask(tmp_path: Path) 
 
 
 @pytest.mark.parametrize("size", [0, 1, 511, 512, 513, (1 << 20) - 1, (3 << 20) + 5])
-def test_stream_is_what_the_standard_library_reads(size: int) -> None:
+def test_the_standard_library_reads_the_stream(size: int) -> None:
     content = os.urandom(size)
     with tarfile.open(fileobj=io.BytesIO(b"".join(pack({"a": content, "b": b"after"})))) as tar:
         first, second = (tar.extractfile(name) for name in ("a", "b"))
@@ -59,11 +59,11 @@ def test_stream_is_what_the_standard_library_reads(size: int) -> None:
         assert (first.read(), second.read()) == (content, b"after")
 
 
-def test_pieces_are_small(tmp_path: Path) -> None:
+def test_chunks_are_small(tmp_path: Path) -> None:
     assert max(map(len, pack({"a": bytes(5 << 20)}))) <= 1 << 20
 
 
-def test_fetched_paths_come_under_their_last_names(tmp_path: Path) -> None:
+def test_copies_paths_under_their_base_names(tmp_path: Path) -> None:
     for name in ("one/x.log", "two/dir/y.log", "with space/-z"):
         (tmp_path / name).parent.mkdir(parents=True)
         (tmp_path / name).write_text(name, encoding="utf-8")
@@ -77,7 +77,7 @@ def test_fetched_paths_come_under_their_last_names(tmp_path: Path) -> None:
     }
 
 
-def test_missing_path_does_not_lose_the_others(tmp_path: Path) -> None:
+def test_a_missing_path_does_not_lose_the_others(tmp_path: Path) -> None:
     (tmp_path / "here").write_text("x", encoding="utf-8")
     done = shell(pack_command([str(tmp_path / "gone"), str(tmp_path / "none/gone"), "here"]), tmp_path)
     assert done.returncode == 2
@@ -85,7 +85,7 @@ def test_missing_path_does_not_lose_the_others(tmp_path: Path) -> None:
     unpack(io.BytesIO(done.stdout), tmp_path / "got", LIMIT)
 
 
-def test_links_are_followed_on_the_host(tmp_path: Path) -> None:
+def test_follows_links_on_the_host(tmp_path: Path) -> None:
     (tmp_path / "node-0.log").write_text("log", encoding="utf-8")
     (tmp_path / "latest").symlink_to("node-0.log")
     done = shell(pack_command(["latest"]), tmp_path)
@@ -95,15 +95,15 @@ def test_links_are_followed_on_the_host(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["/absolute", "../above", "a/../../above"])
-def test_nothing_is_written_outside_of_the_folder(tmp_path: Path, name: str) -> None:
+def test_writes_nothing_outside_the_folder(tmp_path: Path, name: str) -> None:
     problem = unpack(crafted(name), tmp_path / "in/got", LIMIT)
     assert problem is not None
-    assert "lies outside" in problem
+    assert "is outside the archive" in problem
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
 
 
 @pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.FIFOTYPE, tarfile.CHRTYPE])
-def test_only_regular_files_are_written(tmp_path: Path, kind: bytes) -> None:
+def test_writes_regular_files_only(tmp_path: Path, kind: bytes) -> None:
     assert unpack(crafted("thing", kind), tmp_path, LIMIT) is None
     assert list(tmp_path.iterdir()) == []
 
@@ -111,18 +111,18 @@ def test_only_regular_files_are_written(tmp_path: Path, kind: bytes) -> None:
 @pytest.mark.parametrize(
     "broken", [b"", b"no archive", crafted("a").getvalue()[:60]], ids=["empty", "no archive", "cut off"]
 )
-def test_broken_archive_is_reported(tmp_path: Path, broken: bytes) -> None:
+def test_reports_a_broken_archive(tmp_path: Path, broken: bytes) -> None:
     problem = unpack(io.BytesIO(broken), tmp_path, LIMIT)
     assert problem is not None
-    assert "cannot be unpacked" in problem
+    assert "cannot unpack the archive" in problem
 
 
-def test_limit_counts_what_is_unpacked(tmp_path: Path) -> None:
+def test_the_limit_counts_uncompressed_bytes(tmp_path: Path) -> None:
     (tmp_path / "zeros").write_bytes(bytes(2 << 20))
     (tmp_path / "small").write_bytes(b"x")
     done = shell(pack_command(["small", "zeros"]), tmp_path)
     assert len(done.stdout) < 1 << 16
     problem = unpack(io.BytesIO(done.stdout), tmp_path / "got", 1 << 20)
-    assert problem == "more than 1 MiB unpacked; ./zeros and what follows was left out"
+    assert problem == "more than 1 MiB unpacked; ./zeros and all later files are missing"
     assert (tmp_path / "got/small").read_bytes() == b"x"
     assert not (tmp_path / "got/zeros").exists()

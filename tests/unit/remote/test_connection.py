@@ -1,4 +1,4 @@
-"""Opening connections: pinned host keys, the operator's key, and what is worth trying again."""
+"""Opening connections: pinned host keys, the operator's key, and which errors are temporary."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from benchmark.remote.connection import ConnectError, connect, disconnect, load_
 
 
 def refusal(host: Host, key: Path, user: str = USER, timeout: float = 5.0) -> ConnectError:
-    """The error that connecting ends with."""
+    """Connect and return the error."""
     with pytest.raises(ConnectError) as caught:
         connect(host, user, load_key(key), timeout)
     return caught.value
@@ -28,7 +28,7 @@ def refusal(host: Host, key: Path, user: str = USER, timeout: float = 5.0) -> Co
 
 @contextmanager
 def silent_port(greeting: bytes | None) -> Iterator[int]:
-    """A port that accepts connections, says `greeting` and hangs up, or says nothing at all."""
+    """A port that accepts connections, sends `greeting` and closes them, or sends nothing at all."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         listener.settimeout(10)
         if greeting is None:
@@ -47,7 +47,7 @@ def silent_port(greeting: bytes | None) -> Iterator[int]:
 
 
 @pytest.mark.parametrize("kind", ["ed25519", "ecdsa", "rsa"])
-def test_every_kind_of_host_key_can_be_pinned(kind: str) -> None:
+def test_pins_every_kind_of_host_key(kind: str) -> None:
     with Sshd(kind) as server:
         connection = connect(server.host(), USER, load_key(server.user_key), 10)
         assert connection.is_connected
@@ -57,11 +57,12 @@ def test_every_kind_of_host_key_can_be_pinned(kind: str) -> None:
 
 @pytest.mark.parametrize(
     ("provider", "advice"),
-    [("aws", "`pulumi refresh` and `pulumi up` read its new key"), ("machines", "write its new key into the settings")],
+    [
+        ("aws", "run `pulumi refresh` and `pulumi up` to read its new key"),
+        ("machines", "set `host_key` in the settings to its new key"),
+    ],
 )
-def test_another_host_key_is_refused_before_logging_in(
-    server: Sshd, tmp_path: Path, provider: str, advice: str
-) -> None:
+def test_rejects_another_host_key_before_logging_in(server: Sshd, tmp_path: Path, provider: str, advice: str) -> None:
     pinned = make_key(tmp_path / "other")
     error = refusal(server.host(host_key=pinned).model_copy(update={"provider": provider}), server.user_key)
     assert not error.temporary
@@ -70,7 +71,7 @@ def test_another_host_key_is_refused_before_logging_in(
     assert advice in str(error)
 
 
-def test_pinned_kind_that_the_host_does_not_have(server: Sshd, tmp_path: Path) -> None:
+def test_rejects_a_host_without_a_key_of_the_pinned_kind(server: Sshd, tmp_path: Path) -> None:
     pinned = make_key(tmp_path / "other", "ecdsa")
     error = refusal(server.host(host_key=pinned), server.user_key)
     assert not error.temporary
@@ -78,14 +79,14 @@ def test_pinned_kind_that_the_host_does_not_have(server: Sshd, tmp_path: Path) -
 
 
 @pytest.mark.parametrize("found", ["", "ssh-dss AAAA", "ssh-ed25519", "garbage"])
-def test_host_key_of_the_inventory_that_is_none(server: Sshd, found: str) -> None:
+def test_rejects_an_unusable_host_key_in_the_inventory(server: Sshd, found: str) -> None:
     host = server.host().model_copy(update={"host_key": found})
     error = refusal(host, server.user_key)
     assert not error.temporary
     assert "expected `TYPE BASE64`" in str(error)
 
 
-def test_refused_key_is_final_and_named(server: Sshd, tmp_path: Path) -> None:
+def test_a_rejected_key_is_permanent_and_named(server: Sshd, tmp_path: Path) -> None:
     make_key(tmp_path / "stranger")
     shown = subprocess.run(
         ["ssh-keygen", "-lf", str(tmp_path / "stranger")], check=True, capture_output=True, text=True
@@ -93,22 +94,25 @@ def test_refused_key_is_final_and_named(server: Sshd, tmp_path: Path) -> None:
     error = refusal(server.host(), tmp_path / "stranger")
     assert not error.temporary
     assert shown in str(error)
-    assert f"refused for user {USER!r}" in str(error)
+    assert f"was rejected for user {USER!r}" in str(error)
 
 
 @pytest.mark.parametrize(
     ("provider", "advice"),
     [
-        ("machines", "add its public half there"),
-        ("local", "`pulumi up` to install this one"),
-        ("aws", "put that back as ssh_private_key_file and `pulumi up`, or make the hosts anew with `pulumi destroy`"),
+        ("machines", "add the public key there"),
+        ("local", "run `pulumi up` to install this one"),
+        (
+            "aws",
+            "restore that key in ssh_private_key_file and run `pulumi up`, or recreate the hosts with `pulumi destroy`",
+        ),
         (
             "vultr",
-            "put that back as ssh_private_key_file and `pulumi up`, or make the hosts anew with `pulumi destroy`",
+            "restore that key in ssh_private_key_file and run `pulumi up`, or recreate the hosts with `pulumi destroy`",
         ),
     ],
 )
-def test_a_changed_key_is_installed_only_where_it_can_be(
+def test_advises_to_install_the_key_only_where_that_is_possible(
     server: Sshd, tmp_path: Path, provider: str, advice: str
 ) -> None:
     make_key(tmp_path / "stranger")
@@ -117,14 +121,14 @@ def test_a_changed_key_is_installed_only_where_it_can_be(
     assert ("install this one" in str(error)) == (provider == "local")
 
 
-def test_nothing_listening_is_worth_another_try(server: Sshd) -> None:
+def test_a_closed_port_is_temporary(server: Sshd) -> None:
     host = server.host().model_copy(update={"ssh_port": free_port()})
     error = refusal(host, server.user_key)
     assert error.temporary
     assert str(error) == f"127.0.0.1:{host.ssh_port}: connection refused"
 
 
-def test_a_port_that_never_answers_is_left_in_time(server: Sshd) -> None:
+def test_gives_up_on_a_silent_port_at_the_timeout(server: Sshd) -> None:
     with silent_port(None) as port:
         began = time.monotonic()
         error = refusal(server.host().model_copy(update={"ssh_port": port}), server.user_key, timeout=0.3)
@@ -133,56 +137,57 @@ def test_a_port_that_never_answers_is_left_in_time(server: Sshd) -> None:
     assert str(error) == f"127.0.0.1:{port}: no answer within 0.3 s"
 
 
-def test_a_server_that_hangs_up_is_worth_another_try(server: Sshd) -> None:
+def test_a_server_that_closes_the_connection_is_temporary(server: Sshd) -> None:
     with silent_port(b"SSH-2.0-x\r\n") as port:
         error = refusal(server.host().model_copy(update={"ssh_port": port}), server.user_key)
     assert error.temporary
 
 
-def test_unknown_name_is_final(server: Sshd) -> None:
+def test_an_unknown_host_name_is_permanent(server: Sshd) -> None:
     error = refusal(server.host().model_copy(update={"address": "no-such-host.invalid"}), server.user_key)
+    assert not error.temporary
     assert "no-such-host.invalid" in str(error)
 
 
-def test_stopped_host_says_so(server: Sshd) -> None:
+def test_a_stopped_host_is_reported_as_stopped(server: Sshd) -> None:
     host = server.host().model_copy(update={"address": "", "state": "stopped"})
     error = refusal(host, server.user_key)
-    assert str(error) == "has no address, it is stopped; `pulumi up -c state=running` starts it"
+    assert str(error) == "has no address, it is stopped; start it with `pulumi up -c state=running`"
     assert not error.temporary
 
 
 @pytest.mark.parametrize("kind", ["ed25519", "ecdsa", "rsa"])
-def test_key_from_a_file_and_from_its_text(tmp_path: Path, kind: str) -> None:
+def test_loads_a_key_from_a_file_and_from_text(tmp_path: Path, kind: str) -> None:
     public = make_key(tmp_path / "key", kind)
     for key in (load_key(tmp_path / "key"), load_key((tmp_path / "key").read_text(encoding="utf-8"))):
         assert f"{key.get_name()} {key.get_base64()}" == public
 
 
-def test_missing_key_is_named(tmp_path: Path) -> None:
+def test_a_missing_key_is_named(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"cannot read the private key .*/none.*ssh_private_key_file"):
         load_key(tmp_path / "none")
 
 
-def test_public_half_is_no_key(tmp_path: Path) -> None:
+def test_rejects_the_public_half_of_a_key(tmp_path: Path) -> None:
     make_key(tmp_path / "key")
     with pytest.raises(UsageError, match=r"key\.pub is not an ed25519, ECDSA or RSA private key"):
         load_key(tmp_path / "key.pub")
 
 
-def test_text_of_a_bad_key_is_not_shown() -> None:
+def test_does_not_print_the_text_of_a_bad_key() -> None:
     with pytest.raises(UsageError) as caught:
         load_key("-----BEGIN OPENSSH PRIVATE KEY-----\nc2VjcmV0\n-----END OPENSSH PRIVATE KEY-----\n")
     assert "c2VjcmV0" not in str(caught.value)
 
 
-def test_locked_key_says_what_to_do(tmp_path: Path) -> None:
+def test_a_key_with_a_passphrase_is_explained(tmp_path: Path) -> None:
     path = tmp_path / "locked"
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "pass phrase", "-f", str(path)], check=True)
-    with pytest.raises(UsageError, match="locked with a passphrase"):
+    with pytest.raises(UsageError, match="has a passphrase; use a key without one"):
         load_key(path)
 
 
-def test_no_file_of_the_operator_is_read(server: Sshd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_reads_no_file_of_the_operator(server: Sshd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = tmp_path / ".ssh"
     folder.mkdir()
     (folder / "config").write_text("Host *\n  Port 1\n  ProxyCommand false\n  User nobody\n", encoding="utf-8")
@@ -197,7 +202,7 @@ def test_no_file_of_the_operator_is_read(server: Sshd, tmp_path: Path, monkeypat
 
 
 class TooEarly(ServerInterface):  # type: ignore[misc]
-    """An SSH server as pam_nologin(8) makes sshd: it says why, and closes the connection."""
+    """An SSH server that behaves like sshd with pam_nologin(8): it sends a banner and closes the connection."""
 
     def __init__(self, transport: Transport) -> None:
         self._transport = transport
@@ -213,7 +218,7 @@ class TooEarly(ServerInterface):  # type: ignore[misc]
         return int(AUTH_FAILED)
 
 
-def test_a_host_that_lets_nobody_in_yet_is_worth_another_try_and_says_why(server: Sshd) -> None:
+def test_a_booting_host_is_temporary_and_its_banner_is_shown(server: Sshd) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         listener.settimeout(10)
         port = listener.getsockname()[1]

@@ -20,7 +20,7 @@ SECOND = timedelta(seconds=1)
 
 
 def alive(pid: int) -> bool:
-    """Whether a process exists and is no zombie."""
+    """Return whether a process exists and is not a zombie."""
     try:
         return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rsplit(") ", 1)[1][0] != "Z"
     except (FileNotFoundError, ProcessLookupError):
@@ -28,7 +28,7 @@ def alive(pid: int) -> bool:
 
 
 def gone(pid: int, within: float = 10.0) -> bool:
-    """Wait until a process has ended; False if it has not `within` seconds."""
+    """Wait until a process has ended; False if it still runs after `within` seconds."""
     ends = time.monotonic() + within
     while alive(pid):
         if time.monotonic() > ends:
@@ -37,7 +37,7 @@ def gone(pid: int, within: float = 10.0) -> bool:
     return True
 
 
-def test_same_command_on_all_hosts_in_their_order(fleet: Fleet) -> None:
+def test_runs_the_same_command_on_all_hosts_in_order(fleet: Fleet) -> None:
     done = fleet.run("echo out; echo err >&2", deadline=10).raise_for_failures("echo")
     assert list(done) == ["host-0", "host-1", "host-2"]
     for name, completed in done.items():
@@ -46,21 +46,21 @@ def test_same_command_on_all_hosts_in_their_order(fleet: Fleet) -> None:
         assert 0 < completed.seconds < 10
 
 
-def test_a_command_for_each_host_and_no_other(fleet: Fleet) -> None:
+def test_runs_a_different_command_on_each_host(fleet: Fleet) -> None:
     done = fleet.run({"host-2": "echo two", "host-0": "echo zero"}, deadline=10).raise_for_failures("echo")
     assert {name: completed.stdout for name, completed in done.items()} == {"host-2": "two\n", "host-0": "zero\n"}
 
 
-def test_hosts_picks_some(fleet: Fleet) -> None:
+def test_runs_on_the_given_hosts_only(fleet: Fleet) -> None:
     assert list(fleet.run("true", hosts=["host-1"], deadline=10).ok) == ["host-1"]
 
 
-def test_unknown_host_is_named_with_the_known_ones(fleet: Fleet) -> None:
+def test_an_unknown_host_is_an_error_that_lists_the_known_ones(fleet: Fleet) -> None:
     with pytest.raises(UsageError, match=r"no host named 'host-9'; the hosts are: host-0, host-1, host-2"):
         fleet.run({"host-9": "true"}, deadline=10)
 
 
-def test_connections_are_reused(fleet: Fleet) -> None:
+def test_reuses_connections(fleet: Fleet) -> None:
     first, second = (
         {name: done.stdout for name, done in fleet.run("echo $SSH_CONNECTION", deadline=10).ok.items()}
         for _ in range(2)
@@ -69,7 +69,7 @@ def test_connections_are_reused(fleet: Fleet) -> None:
     assert len(set(first.values())) == 3
 
 
-def test_partial_failure_keeps_what_succeeded(fleet: Fleet) -> None:
+def test_keeps_the_results_of_hosts_that_succeeded(fleet: Fleet) -> None:
     results = fleet.run({"host-0": "echo fine", "host-1": "echo broken >&2; exit 3"}, deadline=10)
     assert results.ok["host-0"].stdout == "fine\n"
     assert results.failed == {"host-1": "exit code 3: echo broken >&2; exit 3\n    broken"}
@@ -78,7 +78,7 @@ def test_partial_failure_keeps_what_succeeded(fleet: Fleet) -> None:
     assert list(caught.value.hosts) == ["host-1"]
 
 
-def test_exit_code_is_an_answer_without_check(fleet: Fleet) -> None:
+def test_an_exit_code_is_a_result_without_check(fleet: Fleet) -> None:
     results = fleet.run("exit 3", deadline=10, check=False)
     assert not results.failed
     assert {done.exit_code for done in results.ok.values()} == {3}
@@ -89,7 +89,7 @@ def test_a_signal_is_a_failure_even_without_check(fleet: Fleet) -> None:
     assert results.failed == {"host-0": "ended by a signal: kill -KILL $$"}
 
 
-def test_hanging_host_does_not_hold_up_others(fleet: Fleet, tmp_path: Path) -> None:
+def test_a_hanging_host_does_not_delay_others(fleet: Fleet, tmp_path: Path) -> None:
     fleet.connect().raise_for_failures("connect")
     began = time.monotonic()
     results = fleet.run({"host-0": f"echo $$ > {tmp_path}/pid; exec sleep 60", "host-1": "echo fine"}, deadline=0.8)
@@ -100,29 +100,29 @@ def test_hanging_host_does_not_hold_up_others(fleet: Fleet, tmp_path: Path) -> N
     assert fleet.run("echo again", deadline=10).ok["host-0"].stdout == "again\n"
 
 
-def test_deadline_holds_while_input_is_not_read(fleet: Fleet, tmp_path: Path) -> None:
+def test_the_deadline_applies_while_input_is_not_read(fleet: Fleet, tmp_path: Path) -> None:
     command = f"echo $$ > {tmp_path}/pid; exec sleep 60"
     results = fleet.run(command, hosts=["host-0"], deadline=0.8, stdin=bytes(8 << 20))
     assert "no answer within 0.8 s" in results.failed["host-0"]
     os.kill(int((tmp_path / "pid").read_text(encoding="utf-8")), 9)
 
 
-def test_much_output_and_input_at_once(fleet: Fleet) -> None:
+def test_sends_and_receives_much_data_at_the_same_time(fleet: Fleet) -> None:
     content = os.urandom(8 << 20).hex()
     done = fleet.run("cat; cat /dev/null >&2", hosts=["host-0"], deadline=60, stdin=content).raise_for_failures("cat")
     assert done["host-0"].stdout == content
 
 
-def test_more_output_than_fits_is_a_failure(fleet: Fleet) -> None:
+def test_too_much_output_is_a_failure(fleet: Fleet) -> None:
     results = fleet.run("yes", hosts=["host-0"], deadline=60)
     assert results.failed == {"host-0": "more than 64 MiB of output: yes"}
 
 
-def test_command_that_ignores_its_input_succeeds(fleet: Fleet) -> None:
+def test_a_command_that_ignores_its_input_succeeds(fleet: Fleet) -> None:
     assert fleet.run("true", deadline=10, stdin=bytes(1 << 20)).raise_for_failures("true")
 
 
-def test_secret_on_stdin_is_in_no_command_line(fleet: Fleet) -> None:
+def test_a_secret_on_stdin_appears_in_no_command_line(fleet: Fleet) -> None:
     look = "read secret; cat /proc/[0-9]*/cmdline /proc/[0-9]*/environ 2>/dev/null | tr '\\0' '\\n'; echo; echo $secret"
     stdin = {name: f"token-of-{name}-4711\n" for name in fleet.hosts}
     for name, done in fleet.run(look, deadline=30, stdin=stdin).raise_for_failures("look").items():
@@ -132,7 +132,7 @@ def test_secret_on_stdin_is_in_no_command_line(fleet: Fleet) -> None:
         assert not any(f"token-of-{name}-4711" in line for line in processes)
 
 
-def test_host_down_is_retried_then_named(server: Sshd) -> None:
+def test_retries_a_host_that_is_down_then_names_it(server: Sshd) -> None:
     down = server.host("down").model_copy(update={"ssh_port": free_port()})
     with Fleet([down, server.host("up")], USER, server.user_key, timeout=5 * SECOND, retries=1) as fleet:
         began = time.monotonic()
@@ -143,7 +143,7 @@ def test_host_down_is_retried_then_named(server: Sshd) -> None:
         assert "connection refused" in fleet.run("true", deadline=5).failed["down"]
 
 
-def test_retry_reaches_a_host_that_comes_up() -> None:
+def test_a_retry_reaches_a_host_that_starts_late() -> None:
     late = Sshd()
     starter = threading.Timer(0.5, late.start)
     with late.cleaned(), Fleet([late.host()], USER, late.user_key, timeout=5 * SECOND, retries=6) as fleet:
@@ -154,7 +154,7 @@ def test_retry_reaches_a_host_that_comes_up() -> None:
             starter.join()
 
 
-def test_patience_reaches_a_host_that_comes_up_later_than_any_retry() -> None:
+def test_patience_reaches_a_host_that_starts_after_the_last_retry() -> None:
     late = Sshd()
     timer = threading.Timer(0.7, late.start)
     with late.cleaned(), Fleet([late.host()], USER, late.user_key, timeout=5 * SECOND, retries=0) as fleet:
@@ -165,7 +165,7 @@ def test_patience_reaches_a_host_that_comes_up_later_than_any_retry() -> None:
             timer.join()
 
 
-def test_patience_ends_and_is_not_for_what_stays_refused(server: Sshd, tmp_path: Path) -> None:
+def test_patience_ends_and_does_not_apply_to_rejected_keys(server: Sshd, tmp_path: Path) -> None:
     make_key(tmp_path / "stranger")
     down = server.host("down").model_copy(update={"ssh_port": free_port()})
     began = time.monotonic()
@@ -173,10 +173,10 @@ def test_patience_ends_and_is_not_for_what_stays_refused(server: Sshd, tmp_path:
         assert list(fleet.connect(patience=0.5).failed) == ["down"]
     assert 0.5 <= time.monotonic() - began < 10
     with Fleet([server.host()], USER, tmp_path / "stranger", timeout=5 * SECOND, retries=0) as fleet:
-        assert "was refused" in fleet.connect(patience=300).failed["host-0"]
+        assert "was rejected" in fleet.connect(patience=300).failed["host-0"]
 
 
-def test_lost_connection_is_named_and_opened_again() -> None:
+def test_reports_and_reopens_a_lost_connection() -> None:
     with Sshd() as server, Fleet([server.host()], USER, server.user_key, timeout=5 * SECOND, retries=5) as fleet:
         sessions = Sessions(fleet.open("cat", deadline=10).raise_for_failures("cat").values())
         server.stop()
@@ -187,7 +187,7 @@ def test_lost_connection_is_named_and_opened_again() -> None:
         assert fleet.run("echo back", deadline=10).ok["host-0"].stdout == "back\n"
 
 
-def test_frozen_host_is_given_up_at_the_deadline() -> None:
+def test_gives_up_on_a_frozen_host_at_the_deadline() -> None:
     with Sshd() as server, Fleet([server.host()], USER, server.user_key, timeout=SECOND, retries=0) as fleet:
         fleet.connect().raise_for_failures("connect")
         server.freeze()
@@ -196,7 +196,7 @@ def test_frozen_host_is_given_up_at_the_deadline() -> None:
         assert time.monotonic() - began < 3
 
 
-def test_many_connections_bounded_by_the_width(server: Sshd) -> None:
+def test_opens_many_connections_with_at_most_width_threads(server: Sshd) -> None:
     hosts = [server.host(f"host-{index}") for index in range(50)]
     with Fleet(hosts, USER, server.user_key, timeout=20 * SECOND, retries=1, width=8) as fleet:
         assert len(fleet.connect().raise_for_failures("connect")) == 50
@@ -204,7 +204,7 @@ def test_many_connections_bounded_by_the_width(server: Sshd) -> None:
         assert sum(thread.name.startswith("fleet") for thread in threading.enumerate()) <= 8
 
 
-def test_long_commands_all_run_at_once_whatever_the_width(server: Sshd, tmp_path: Path) -> None:
+def test_runs_all_long_commands_in_parallel_whatever_the_width(server: Sshd, tmp_path: Path) -> None:
     hosts = [server.host(f"host-{index}") for index in range(4)]
     together = f"touch {tmp_path}/$$; until [ $(ls {tmp_path} | wc -l) -eq 4 ]; do sleep 0.01; done"
     with Fleet(hosts, USER, server.user_key, timeout=10 * SECOND, retries=0, width=1) as fleet:
@@ -248,12 +248,12 @@ def test_put_replaces_a_running_program(fleet: Fleet, tmp_path: Path) -> None:
     session.close()
 
 
-def test_put_where_it_cannot_write_says_why(fleet: Fleet) -> None:
+def test_put_reports_why_it_cannot_write(fleet: Fleet) -> None:
     results = fleet.put({"host-0": {"/proc/none/file": b"x"}}, deadline=10)
     assert "/proc/none" in results.failed["host-0"]
 
 
-def test_get_says_what_is_missing_and_keeps_the_rest(fleet: Fleet, tmp_path: Path) -> None:
+def test_get_reports_a_missing_path_and_copies_the_others(fleet: Fleet, tmp_path: Path) -> None:
     (tmp_path / "node.log").write_text("ready\n", encoding="utf-8")
     paths = [str(tmp_path / "node.log"), str(tmp_path / "none.log")]
     results = fleet.get({"host-0": paths}, tmp_path / "logs", deadline=10)
@@ -295,7 +295,7 @@ def test_sessions_start_together_and_end_with_the_fleet(server: Sshd) -> None:
     assert all(map(gone, pids))
 
 
-def test_a_key_as_text_is_enough(server: Sshd) -> None:
+def test_accepts_a_key_as_text(server: Sshd) -> None:
     text = server.user_key.read_text(encoding="utf-8")
     with Fleet([server.host("only")], USER, text, timeout=10 * SECOND, retries=0) as fleet:
         assert fleet.run("true", deadline=10).raise_for_failures("true")
@@ -311,7 +311,7 @@ def test_tunnel_to_a_host_that_is_down_is_an_error(server: Sshd) -> None:
         pass
 
 
-def test_closing_leaves_no_thread_and_no_connection(server: Sshd) -> None:
+def test_close_leaves_no_thread_and_no_connection(server: Sshd) -> None:
     before = set(threading.enumerate())
     fleet = Fleet([server.host()], USER, server.user_key, timeout=5 * SECOND, retries=0)
     pid = int(fleet.run("echo $PPID", deadline=10).ok["host-0"].stdout)
@@ -322,7 +322,7 @@ def test_closing_leaves_no_thread_and_no_connection(server: Sshd) -> None:
         assert not thread.is_alive(), thread
 
 
-def test_interrupt_ends_what_runs_and_leaves_the_fleet_usable(fleet: Fleet, tmp_path: Path) -> None:
+def test_an_interrupt_ends_commands_and_leaves_the_fleet_usable(fleet: Fleet, tmp_path: Path) -> None:
     pid = tmp_path / "pid"
 
     def interrupt_once_it_runs() -> None:
@@ -352,7 +352,7 @@ def test_threads_may_share_a_fleet(fleet: Fleet) -> None:
         assert {done.stdout for done in results.raise_for_failures("echo").values()} == {f"{number}\n"}
 
 
-def test_hosts_with_ipv6_addresses() -> None:
+def test_reaches_hosts_with_ipv6_addresses() -> None:
     with (
         Sshd(address="::1") as server,
         Fleet([server.host()], USER, server.user_key, timeout=SECOND, retries=0) as fleet,

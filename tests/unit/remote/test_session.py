@@ -1,4 +1,4 @@
-"""Sessions on channels of a real SSH connection."""
+"""Sessions on a real SSH connection."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def lines(session: Session, count: int) -> list[str]:
     return seen
 
 
-def test_answers_line_by_line_while_it_runs(start: Start) -> None:
+def test_reads_lines_while_the_command_runs(start: Start) -> None:
     session = start("while read line; do echo got $line; done; echo end; exit 5")
     session.send("one\ntwo\n")
     assert lines(session, 2) == ["got one", "got two"]
@@ -61,30 +61,30 @@ def test_answers_line_by_line_while_it_runs(start: Start) -> None:
     assert session.failure is None
 
 
-def test_an_unfinished_line_waits_for_its_end(start: Start) -> None:
+def test_returns_a_line_only_once_it_is_complete(start: Start) -> None:
     session = start("printf 'a\\nb'; read x; echo c")
     assert lines(session, 1) == ["a"]
     session.send("\n")
     assert lines(session, 1) == ["bc"]
 
 
-def test_output_and_errors_are_kept_apart(start: Start) -> None:
+def test_separates_stdout_and_stderr(start: Start) -> None:
     session = end(start("echo out; echo err >&2"))
     assert (session.stdout, session.stderr) == ("out\n", "err\n")
 
 
-def test_output_that_is_no_text_does_not_break(start: Start) -> None:
+def test_replaces_bytes_that_are_not_utf_8(start: Start) -> None:
     assert end(start("printf 'a\\377b\\n'")).read_lines() == ["a\N{REPLACEMENT CHARACTER}b"]
 
 
-def test_old_output_is_dropped_at_the_limit(start: Start) -> None:
+def test_drops_the_oldest_output_at_the_limit(start: Start) -> None:
     session = end(start("seq 1 100000", limit=1000))
     assert session.overflowed
     assert len(session.stdout) == 1000
     assert session.read_lines()[-1] == "100000"
 
 
-def test_lines_after_dropped_ones_are_not_repeated(start: Start) -> None:
+def test_returns_each_line_once_though_older_ones_were_dropped(start: Start) -> None:
     session = start("while read n; do seq $n; echo done; done", limit=50)
     for _ in range(3):
         session.send("100\n")
@@ -95,40 +95,40 @@ def test_lines_after_dropped_ones_are_not_repeated(start: Start) -> None:
     session.close()
 
 
-def test_sink_takes_all_of_the_output(start: Start) -> None:
+def test_writes_all_output_to_the_sink(start: Start) -> None:
     sink = io.BytesIO()
     session = end(start("seq 1 1000", sink=sink))
     assert sink.getvalue().split() == [str(number).encode() for number in range(1, 1001)]
     assert session.stdout == ""
 
 
-def test_time_counts_until_the_end(start: Start) -> None:
+def test_seconds_stop_at_the_end(start: Start) -> None:
     session = end(start("sleep 0.2"))
     assert 0.2 <= session.seconds < 5
     assert session.seconds == session.seconds
 
 
-def test_sending_to_one_that_ended_is_an_error(start: Start) -> None:
+def test_sending_to_an_ended_command_is_an_error(start: Start) -> None:
     session = end(start("exit 0"))
     with pytest.raises(OSError, match="closed"):
         session.send("x")
 
 
-def test_close_tells_why_there_is_no_exit_code(start: Start) -> None:
+def test_a_closed_session_reports_why_it_has_no_exit_code(start: Start) -> None:
     session = start("cat")
     session.close()
     assert session.ended
     assert session.exit_status is None
-    assert session.failure == "closed before it ended"
+    assert session.failure == "closed before the command ended"
 
 
-def test_close_after_the_end_keeps_the_exit_code(start: Start) -> None:
+def test_closing_after_the_end_keeps_the_exit_code(start: Start) -> None:
     session = end(start("exit 4"))
     session.close()
     assert session.exit_status == 4
 
 
-def test_each_end_is_reported_once_and_in_time(start: Start) -> None:
+def test_reports_each_end_once(start: Start) -> None:
     sessions = {name: start("read x; exit 1") for name in "abc"}
     watched = Sessions(sessions.values())
     assert watched.wait(0) == []
@@ -144,26 +144,26 @@ def test_each_end_is_reported_once_and_in_time(start: Start) -> None:
     assert watched.wait(0) == []
 
 
-def test_one_that_ended_before_it_was_watched_is_reported(start: Start) -> None:
+def test_reports_a_session_that_ended_before_it_was_watched(start: Start) -> None:
     session = end(start("exit 0"))
     assert Sessions([session]).wait(10) == [session]
 
 
-def test_waiting_ends_at_the_timeout_though_output_flows(start: Start) -> None:
+def test_wait_ends_at_the_timeout_while_output_arrives(start: Start) -> None:
     watched = Sessions([start("while echo x; do sleep 0.01; done")])
     began = time.monotonic()
     assert watched.wait(0.3) == []
     assert 0.3 <= time.monotonic() - began < 2
 
 
-def test_waiting_takes_in_output_so_that_nothing_blocks(start: Start) -> None:
+def test_wait_receives_output_so_that_the_command_does_not_block(start: Start) -> None:
     session = start("head -c 10000000 /dev/zero; exit 2")
     assert Sessions([session]).wait(20) == [session]
     assert session.exit_status == 2
     assert len(session.stdout) == 10_000_000
 
 
-def test_no_thread_is_started_for_a_session(start: Start) -> None:
+def test_starts_no_thread_for_a_session(start: Start) -> None:
     before = set(threading.enumerate())
     watched = Sessions([start("cat") for _ in range(5)])
     assert watched.wait(0) == []

@@ -20,7 +20,7 @@ BODY = os.urandom(1 << 20)
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
-    """Answers `/` at once and `/both` only when two requests are there."""
+    """Answer `/` at once, and `/both` only when two requests have arrived."""
 
     together = threading.Barrier(2, timeout=10)
 
@@ -51,37 +51,37 @@ def fetch(port: int, path: str = "/") -> bytes:
         return bytes(answer.read())
 
 
-def test_requests_reach_the_remote_port(fleet: Fleet, web: int) -> None:
+def test_forwards_requests_to_the_remote_port(fleet: Fleet, web: int) -> None:
     with fleet.tunnel("host-0", web) as port:
         assert port != web
         assert [fetch(port) for _ in range(3)] == [BODY] * 3
 
 
-def test_two_requests_at_once(fleet: Fleet, web: int) -> None:
+def test_forwards_two_requests_in_parallel(fleet: Fleet, web: int) -> None:
     with fleet.tunnel("host-0", web) as port, ThreadPoolExecutor(2) as pool:
         assert list(pool.map(fetch, [port] * 2, ["/both"] * 2)) == [BODY] * 2
 
 
-def test_more_connections_than_are_carried_at_once(fleet: Fleet, web: int) -> None:
+def test_queues_more_connections_than_the_limit(fleet: Fleet, web: int) -> None:
     with fleet.tunnel("host-0", web) as port, ThreadPoolExecutor(40) as pool:
         assert list(pool.map(fetch, [port] * 40)) == [BODY] * 40
 
 
-def test_nothing_listening_over_there_closes_the_connection(fleet: Fleet) -> None:
+def test_closes_the_connection_if_nothing_listens_on_the_host(fleet: Fleet) -> None:
     with fleet.tunnel("host-0", free_port()) as port, pytest.raises((urllib.error.URLError, ConnectionError)):
         fetch(port)
 
 
-def test_half_closed_connection_still_answers(fleet: Fleet) -> None:
+def test_a_half_closed_connection_still_delivers_the_response(fleet: Fleet) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener, ThreadPoolExecutor(1) as pool:
         listener.settimeout(10)
 
-        def echo_when_told_all() -> None:
+        def echo_reversed() -> None:
             peer, _ = listener.accept()
             with peer:
                 peer.sendall(b"".join(iter(lambda: peer.recv(1 << 16), b""))[::-1])
 
-        served = pool.submit(echo_when_told_all)
+        served = pool.submit(echo_reversed)
         with (
             fleet.tunnel("host-0", listener.getsockname()[1]) as port,
             socket.create_connection(("127.0.0.1", port), timeout=10) as client,
@@ -92,7 +92,7 @@ def test_half_closed_connection_still_answers(fleet: Fleet) -> None:
         served.result()
 
 
-def test_leaving_cuts_idle_connections_and_ends_all_threads(fleet: Fleet, web: int) -> None:
+def test_leaving_closes_idle_connections_and_ends_all_threads(fleet: Fleet, web: int) -> None:
     fleet.connect()
     before = set(threading.enumerate())
     with fleet.tunnel("host-0", web) as port:
@@ -101,7 +101,7 @@ def test_leaving_cuts_idle_connections_and_ends_all_threads(fleet: Fleet, web: i
     for sock in idle:
         with sock:
             assert sock.recv(1) == b""
-    # The web server's own threads end by themselves once their connections are cut.
+    # The web server's threads end once their connections are closed.
     assert not [thread for thread in set(threading.enumerate()) - before if "tunnel" in thread.name]
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(("127.0.0.1", port), timeout=5)
