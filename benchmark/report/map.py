@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import csv
 from collections import Counter
 from collections.abc import Mapping
 from functools import cache, partial
 from importlib.resources import files
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,11 +14,11 @@ from benchmark.measure.histogram import Array
 from benchmark.report.chart import Chart
 from benchmark.report.palette import light
 from benchmark.report.run_data import Record
+from benchmark.settings import known_regions
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-_ASSETS = Path(__file__).resolve().parents[2] / "assets"
 _LABELLED_ARCS = 6
 """Of more pairs, the times would cover the map: the table has them."""
 _NORTH, _SOUTH = 78.0, -56.0
@@ -40,10 +38,10 @@ def round_trips(manifest: Mapping[str, object]) -> dict[tuple[str, str], float]:
 def world_chart(record: Record) -> Chart | None:
     """Return the map; None if the place of any region of the nodes and clients is not known."""
     counts = _placed(record)
-    places = {region: _places().get(region) for region in counts}
-    if not counts or any(place is None for place in places.values()):
+    places = known_regions()
+    if not counts or not counts.keys() <= places.keys():
         return None
-    known = {region: place for region, place in places.items() if place is not None}
+    known = {region: (places[region].longitude, places[region].latitude) for region in counts}
     trips = round_trips(record.manifest)
     return Chart(
         name="map",
@@ -128,12 +126,6 @@ def _placed(record: Record) -> Counter[str]:
     used = {*placement.get("nodes", []), *placement.get("clients", [])}
     hosts = record.manifest.get("inventory", {}).get("hosts", [])
     return Counter(host["region"] for host in hosts if host["name"] in used)
-
-
-@cache
-def _places() -> dict[str, Place]:
-    with (_ASSETS / "regions.csv").open(newline="", encoding="utf-8") as file:
-        return {row["region"]: (float(row["longitude"]), float(row["latitude"])) for row in csv.DictReader(file)}
 
 
 @cache

@@ -16,11 +16,13 @@ from benchmark.settings.model import (
     stack_settings,
 )
 from benchmark.settings.redaction import redact
+from benchmark.settings.regions import KnownRegion, known_regions
 from benchmark.settings.yaml_files import expand, explained, parse_value, read_mapping
 
 __all__ = [
     "PROJECT",
     "Duration",
+    "KnownRegion",
     "Machine",
     "Network",
     "RegionSpec",
@@ -30,6 +32,7 @@ __all__ = [
     "expand",
     "explained",
     "format_duration",
+    "known_regions",
     "load_settings",
     "parse_duration",
     "parse_settings",

@@ -13,12 +13,9 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib.resources import files
-from pathlib import Path
 
 from benchmark.errors import SettingsError
-from benchmark.settings import Network
-
-ASSETS = Path(__file__).resolve().parents[3] / "assets"
+from benchmark.settings import KnownRegion, Network, known_regions
 
 WITHIN_REGION_MS = 0.6
 """Round trip between two hosts of one region; an assumption, the table's own rows are mostly overhead."""
@@ -69,7 +66,7 @@ def links_for(regions: Sequence[str], network: Network) -> Links:
     for text, rtt in network.rtt_ms.items():
         region, other = text.split("/")
         for name in (region, other):
-            if name not in regions and name not in _coordinates():
+            if name not in regions and name not in known_regions():
                 raise SettingsError(f"network.rtt_ms: {text}: {name!r} is not among `regions`{_near(name, regions)}")
         pair = _pair(region, other)
         if given.setdefault(pair, rtt) != rtt:
@@ -91,12 +88,12 @@ def round_trip_ms(region: str, other: str) -> float:
     if measured is not None:
         return measured
     for name, peer in ((region, other), (other, region)):
-        if name not in _coordinates():
+        if name not in known_regions():
             raise SettingsError(
-                f"regions: unknown region {name!r}{_near(name, list(_coordinates()))}; for a custom name set "
+                f"regions: unknown region {name!r}{_near(name, list(known_regions()))}; for a custom name set "
                 f"`network: {{rtt_ms: {{{name}/{peer}: MILLISECONDS}}}}`"
             )
-    distance = distance_km(_coordinates()[region], _coordinates()[other])
+    distance = distance_km(known_regions()[region], known_regions()[other])
     return SAME_CITY_MS if distance < SAME_CITY_KM else round(FIT_MS + FIT_MS_PER_KM * distance, 1)
 
 
@@ -109,11 +106,15 @@ def _near(name: str, candidates: Sequence[str]) -> str:
     return f"; did you mean {' or '.join(near)}?" if near else ""
 
 
-def distance_km(place: tuple[float, float], other: tuple[float, float]) -> float:
-    """Return the great-circle distance of two (latitude, longitude) in degrees, by the haversine formula."""
-    (latitude, longitude), (latitude2, longitude2) = ([math.radians(angle) for angle in at] for at in (place, other))
-    half = math.sin((latitude2 - latitude) / 2) ** 2
-    half += math.cos(latitude) * math.cos(latitude2) * math.sin((longitude2 - longitude) / 2) ** 2
+def distance_km(place: KnownRegion, other: KnownRegion) -> float:
+    """Return the great-circle distance of two regions, by the haversine formula."""
+    latitude, other_latitude = math.radians(place.latitude), math.radians(other.latitude)
+    half = math.sin((other_latitude - latitude) / 2) ** 2
+    half += (
+        math.cos(latitude)
+        * math.cos(other_latitude)
+        * math.sin(math.radians(other.longitude - place.longitude) / 2) ** 2
+    )
     return 2 * EARTH_RADIUS_KM * math.asin(math.sqrt(half))
 
 
@@ -122,10 +123,3 @@ def _measured() -> Mapping[str, float]:
     """Return the measured round trip in ms of each pair in the table."""
     with (files("stacks.local.wan") / "region-rtt.csv").open(encoding="utf-8") as file:
         return {_pair(row["region_a"], row["region_b"]): float(row["rtt_ms"]) for row in csv.DictReader(file)}
-
-
-@functools.cache
-def _coordinates() -> Mapping[str, tuple[float, float]]:
-    """Return latitude and longitude of every known region, AWS and Vultr."""
-    with (ASSETS / "regions.csv").open(newline="", encoding="utf-8") as file:
-        return {row["region"]: (float(row["latitude"]), float(row["longitude"])) for row in csv.DictReader(file)}
