@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import difflib
 import ipaddress
+import re
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
@@ -57,10 +59,20 @@ class Repository(_Model):
     """Branch, tag or hash; resolved to a hash before anything is built."""
 
 
+def _region_name(name: str) -> str:
+    """Return a name that can be part of names of hosts, files and folders. Raises ValueError."""
+    if not re.fullmatch(r"[^\W_][\w .-]*", name):
+        raise ValueError(
+            f"{name!r} cannot name a region; use letters, digits, blanks, '.', '_' and '-', starting with a letter or "
+            "digit"
+        )
+    return name
+
+
 class Machine(_Model):
     """A machine you already have (`cloud_provider: machines`)."""
 
-    region: str
+    region: Annotated[str, AfterValidator(_region_name)]
     """Name of your choice that groups machines, such as a city."""
     address: str
     """IP address or name at which the operator and the other hosts reach it. In a testbed with cloud hosts it must be
@@ -181,6 +193,7 @@ class Settings(_Model):
             prefix, colon, name = text.rpartition(":")
             if colon and (prefix not in ("aws", "vultr", "local") or not name):
                 raise ValueError(f"{text!r}: write REGION, aws:REGION, vultr:REGION or local:REGION")
+            _region_name(name)
         doubled = sorted({text for text in value if value.count(text) > 1})
         if doubled:
             raise ValueError(f"named twice: {', '.join(doubled)}; `instances` says how many hosts each region has")

@@ -72,13 +72,13 @@ class LocalRegion(pulumi.ComponentResource):
 def regions(plan: Plan, names: Sequence[str]) -> list[LocalRegion]:
     """Declare the network and the regions `names` on it.
 
-    Raises SettingsError for a name that cannot name a folder, InfrastructureError if this machine cannot run hosts.
+    Raises SettingsError for a name that cannot be part of a hostname, InfrastructureError for an unsuitable machine.
     """
     for name in names:
         if not NAME.fullmatch(f"{name}-{plan.settings.instances - 1}"):
             raise SettingsError(
-                f"regions: {name!r} cannot be the name of a local region, as folders are named after it; use at most "
-                "60 letters, digits, '.', '_' and '-', starting with a letter or digit"
+                f"regions: {name!r} cannot be the name of a local region, as it is part of hostnames; use at most 60 "
+                "ASCII letters, digits, '.', '_' and '-', starting with a letter or digit"
             )
     check_machine(state_folder())
     network = LocalNetwork("network", plan.settings.testbed_id, links_for(names, plan.settings.network))

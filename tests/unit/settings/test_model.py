@@ -100,6 +100,18 @@ def test_all_faults_are_told_and_unknown_fields_name_the_nearest() -> None:
         parse_settings({"regions": ["a"], "comittee": 3}, "here")
 
 
+@pytest.mark.parametrize("name", ["../../x", "a/b", "..", ".hidden", "a\n", "", "-a"])
+def test_region_names_that_could_lead_to_another_folder_are_rejected(name: str) -> None:
+    machine = {"region": name, "address": "192.0.2.1"}
+    for fields in ({"regions": [name]}, {"cloud_provider": "machines", "machines": [machine]}):
+        with pytest.raises(SettingsError, match="cannot name a region; use letters, digits"):
+            parse_settings(fields, "file")
+
+
+def test_region_names_may_have_blanks_and_letters_of_any_language() -> None:
+    assert parse_settings({"regions": ["São Paulo 2", "us-east-1"]}, "file").regions == ("São Paulo 2", "us-east-1")
+
+
 def test_the_operators_networks_are_written_in_one_way_and_once() -> None:
     fields = {"cloud_provider": "vultr", "regions": ["ewr"], "specs": "vc2-4c-8gb"}
     given = ["203.0.113.7", "203.0.113.7/32", "2001:db8:0::/48"]

@@ -149,8 +149,8 @@ def test_a_region_name_of_two_providers_is_rejected() -> None:
         stacks.create(settings(regions=["local:us-east-1", "aws:us-east-1"]))
 
 
-@pytest.mark.parametrize("name", ["../../x", "/etc", "a b", ".hidden", "x" * 62])
-def test_a_local_region_whose_name_cannot_be_a_folders_is_rejected(name: str) -> None:
+@pytest.mark.parametrize("name", ["a b", "São-Paulo", "x" * 62])
+def test_a_local_region_whose_name_cannot_be_part_of_a_hostname_is_rejected(name: str) -> None:
     fields = {"regions": [name], "network": {"rtt_ms": {}}}
     with pytest.raises(SettingsError, match=r"regions: .* cannot be the name of a local region, .*use at most"):
         created(**fields)
