@@ -116,7 +116,7 @@ def sweep(name: str | Path, results_dir: Path | str = RESULTS) -> pd.DataFrame:
     for slot in folder.journal.slots:
         for attempt in slot.attempts:
             summary = folder.summary(attempt.run_id)
-            asked = {"arm": slot.arm, "load_tps": slot.load, "repeat": slot.repeat, "outcome": attempt.outcome}
+            asked = {"arm": slot.arm, "requested_tps": slot.load, "repeat": slot.repeat, "outcome": attempt.outcome}
             asked |= {"failure": attempt.failure, "counts": attempt.outcome == "ok"}
             rows.append((_row(summary) if summary else {"run_id": attempt.run_id}) | asked)
     return _pandas().DataFrame(rows)
@@ -126,7 +126,7 @@ def repeats(name: str | Path, results_dir: Path | str = RESULTS) -> pd.DataFrame
     """Return the medians of a sweep with their intervals: a row for each arm, load and figure."""
     folder: SweepFolder = SweepFolder.find(Path(results_dir), str(name))
     rows = [
-        {"arm": arm, "load_tps": load.load_tps, "figure": figure, "runs": len(each.values)}
+        {"arm": arm, "requested_tps": load.requested_tps, "figure": figure, "runs": len(each.values)}
         | each.median.model_dump(exclude={"method"})
         | {"outliers": len(each.outliers)}
         for arm in folder.journal.arms
@@ -148,8 +148,8 @@ def _frame(summaries: Iterable[Summary]) -> pd.DataFrame:
 
 def _row(summary: Summary) -> dict[str, Any]:
     """Return what a table of runs shows of one."""
-    kept = ("run_id", "protocol", "commit", "nodes", "clients", "load_tps", "leader", "status", "throughput_tps")
-    row = {name: getattr(summary, name) for name in (*kept, "offered_tps", "saturated")}
+    kept = ("run_id", "protocol", "commit", "nodes", "clients", "requested_tps", "leader", "status", "completed_tps")
+    row = {name: getattr(summary, name) for name in (*kept, "sent_tps", "saturated")}
     start = summary.window.start if summary.window else None
     latency = _latency(summary.latency_s)
     return row | latency | {"errors": sum(summary.errors.values()), "start": _times([start])[0] if start else None}
@@ -185,7 +185,7 @@ def _whole(series: list[Series], start: float, end: float, step: float, metrics:
 
 
 def _rows(timeline: Timeline, start: float) -> list[dict[str, Any]]:
-    names = ("throughput_tps", "submitted_tps", "errors_tps", "mean_s", "p50_s", "p99_s")
+    names = ("completed_tps", "sent_tps", "errors_tps", "mean_s", "p50_s", "p99_s")
     begins, ends = _times(timeline.edges[:-1]), _times(timeline.edges[1:])
     return [
         {"start": begins[index], "end": ends[index], "since_s": float(timeline.edges[index] - start)}

@@ -41,7 +41,7 @@ class LivePanel:
         self._load_since: float | None = None
         self._until: float | None = None
         self._figures: Mapping[str, Any] = {}
-        self._achieved: deque[float] = deque(maxlen=_HISTORY)
+        self._completed: deque[float] = deque(maxlen=_HISTORY)
         self._p99: deque[float] = deque(maxlen=_HISTORY)
 
     def run(self, data: Mapping[str, Any]) -> None:
@@ -49,7 +49,7 @@ class LivePanel:
         self._title = f"{data['run_id']}: {data['load']:g} tx/s"
         self._load_since = self._until = None
         self._figures = {}
-        self._achieved.clear()
+        self._completed.clear()
         self._p99.clear()
 
     def phase(self, name: str) -> None:
@@ -65,8 +65,8 @@ class LivePanel:
         self._figures = data
         self._until = self._clock() + data["left_s"]
         self._load_since = self._load_since or self._clock()
-        if data.get("achieved_tps") is not None:
-            self._achieved.append(data["achieved_tps"])
+        if data.get("completed_tps") is not None:
+            self._completed.append(data["completed_tps"])
         if data.get("p99_s") is not None:
             self._p99.append(data["p99_s"])
 
@@ -87,13 +87,13 @@ class LivePanel:
         return line.append(f"  {clock_time(max(0.0, self._until - now))} left")
 
     def _load_line(self) -> Text:
-        offered, achieved = self._figures.get("offered_tps"), self._figures.get("achieved_tps")
+        scheduled, completed = self._figures.get("scheduled_tps"), self._figures.get("completed_tps")
         line = Text("load     ", style="dim", no_wrap=True, overflow="ellipsis")
-        line.append(f"offered {number(offered)} tx/s, achieved {number(achieved)} tx/s", style="not dim")
-        if offered and achieved is not None:
-            short = achieved < 0.98 * offered
-            line.append(f" ({achieved / offered:.0%})", style="not dim yellow" if short else "not dim green")
-        return line.append(f"  {sparkline(self._achieved)}", style="not dim cyan")
+        line.append(f"scheduled {number(scheduled)} tx/s, completed {number(completed)} tx/s", style="not dim")
+        if scheduled and completed is not None:
+            short = completed < 0.98 * scheduled
+            line.append(f" ({completed / scheduled:.0%})", style="not dim yellow" if short else "not dim green")
+        return line.append(f"  {sparkline(self._completed)}", style="not dim cyan")
 
     def _latency_line(self) -> Text:
         figures = [f"{name} {milliseconds(self._figures.get(f'{name}_s'))}" for name in ("mean", "p50", "p99")]

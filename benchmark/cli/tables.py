@@ -46,7 +46,7 @@ def search(found: Search, folder: Path) -> Iterator[Shown]:
     table = Table("step", "load tx/s", "limits", "why", title=found.search_id)
     for number, step in enumerate(found.steps, 1):
         colour, word = ("green", "met") if step.met else ("red", "not met")
-        table.add_row(str(number), str(step.load_tps), f"[{colour}]{word}[/]", escape(step.text))
+        table.add_row(str(number), str(step.requested_tps), f"[{colour}]{word}[/]", escape(step.text))
     yield table
     if found.answer_tps is None:
         yield f"[red]no load meets the limits: {escape(found.reason)}[/red]"
@@ -102,7 +102,7 @@ def _load_row(load: LoadSummary) -> list[str]:
         for figure in FIGURES
     ]
     runs = f"{len(load.run_ids)} of {len(load.run_ids) + len(load.set_aside)}"
-    return [f"{load.load_tps:g}", runs, *cells, f"{load.saturated}" if load.saturated else "no"]
+    return [f"{load.requested_tps:g}", runs, *cells, f"{load.saturated}" if load.saturated else "no"]
 
 
 def _remarks(loads: list[LoadSummary]) -> Iterator[str]:
@@ -115,7 +115,7 @@ def _remarks(loads: list[LoadSummary]) -> Iterator[str]:
     for load in loads:
         for figure in FIGURES:
             for run_id in load.figures[figure.name].outliers if figure.name in load.figures else ():
-                yield f"[yellow]outlier: {figure.label} at {load.load_tps:g} tx/s: {run_id} (counted)[/yellow]"
+                yield f"[yellow]outlier: {figure.label} at {load.requested_tps:g} tx/s: {run_id} (counted)[/yellow]"
 
 
 def _at_load(figure: FigureComparison, at: AtLoad) -> list[str]:
@@ -123,7 +123,7 @@ def _at_load(figure: FigureComparison, at: AtLoad) -> list[str]:
     relative = _relative(each.relative) if each.relative else "-"
     p_value, shown = (figure.p_adjusted, figure.shown) if alone else (at.p_adjusted, at.shown)
     values = [_interval(side, figure.unit) for side in (each.a, each.b)]
-    return [figure.label, f"{at.load_tps:g}", *values, relative, f"{p_value:.2g}", _yes(shown)]
+    return [figure.label, f"{at.requested_tps:g}", *values, relative, f"{p_value:.2g}", _yes(shown)]
 
 
 def _over_all(figure: FigureComparison) -> list[str]:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from benchmark.results.sweep import SweepFolder
 
 _COLUMNS = (
-    "offered\ntx/s", "achieved\ntx/s", "mean\nms", "p50\nms", "p90\nms", "p99\nms", "errors", "status"
+    "requested\ntx/s", "completed\ntx/s", "mean\nms", "p50\nms", "p90\nms", "p99\nms", "errors", "status"
 )  # fmt: skip
 
 
@@ -70,7 +70,7 @@ class View:
         if plan.clients:
             beside = "beside the nodes" if plan.clients[0] in plan.nodes else "on hosts of their own"
             makers = f"{len(plan.clients)} clients {beside}"
-        self.progress.print(f"{makers}; offered load {loads} tx/s")
+        self.progress.print(f"{makers}; requested load {loads} tx/s")
 
     def _on_step(self, data: Mapping[str, Any]) -> None:
         self.progress.print(f"  {data['text']}", soft_wrap=True, markup=False)
@@ -91,8 +91,8 @@ class View:
         if self._live:
             return
         figures = [
-            f"offered {_number(data['offered_tps'])} tx/s",
-            f"achieved {_number(data['achieved_tps'])} tx/s",
+            f"scheduled {_number(data['scheduled_tps'])} tx/s",
+            f"completed {_number(data['completed_tps'])} tx/s",
             f"latency mean {_milliseconds(data['mean_s'])}, p99 {_milliseconds(data['p99_s'])}",
         ]
         if data["errors_tps"]:
@@ -187,7 +187,9 @@ class View:
 
 
 def _load(plan: Plan) -> str:
-    return str(plan.load) if plan.offered == plan.load else f"{plan.offered} ({plan.load} cannot be offered exactly)"
+    if plan.scheduled_tps == plan.load:
+        return str(plan.load)
+    return f"{plan.load} ({plan.scheduled_tps} scheduled: the load is split into whole steps)"
 
 
 def _row(summary: Summary) -> list[str]:
@@ -195,8 +197,8 @@ def _row(summary: Summary) -> list[str]:
     colour = {"ok": "green"}.get(summary.status, "red")
     state = "[yellow]saturated[/yellow]" if summary.saturated else f"[{colour}]{summary.status}[/{colour}]"
     return [
-        f"{summary.load_tps:g}",
-        _number(summary.throughput_tps),
+        f"{summary.requested_tps:g}",
+        _number(summary.completed_tps),
         *(
             [_in_ms(latency.mean), *(_quantile(each) for each in (latency.p50, latency.p90, latency.p99))]
             if latency
@@ -208,10 +210,10 @@ def _row(summary: Summary) -> list[str]:
 
 
 def _line(summary: Summary) -> str:
-    offered, achieved, *latencies, errors, state = (cell.replace("\n", " ") for cell in _row(summary))
+    requested, completed, *latencies, errors, state = (cell.replace("\n", " ") for cell in _row(summary))
     names = ("mean", "p50", "p90", "p99")
     shown = ", ".join(f"{name} {value}" for name, value in zip(names, latencies, strict=True))
-    return f"{state}: {achieved} of {offered} tx/s, {errors} errors; ms: {shown}"
+    return f"{state}: {completed} of {requested} tx/s, {errors} errors; ms: {shown}"
 
 
 def _quantile(quantile: Quantile) -> str:

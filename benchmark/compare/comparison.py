@@ -46,7 +46,7 @@ class Side:
 
     def values(self, figure: Figure, load: float) -> list[float]:
         """Return a figure's value in every run that counts and has it."""
-        found = [figure.of(summary) for summary in self.counted if summary.load_tps == load]
+        found = [figure.of(summary) for summary in self.counted if summary.requested_tps == load]
         return [value for value in found if value is not None]
 
     def manifest(self) -> dict[str, Any]:
@@ -59,7 +59,7 @@ class Side:
 class AtLoad(_Model):
     """One figure at one load."""
 
-    load_tps: float
+    requested_tps: float
     comparison: Comparison
     p_adjusted: float
     """For all loads of this figure being looked at (Holm)."""
@@ -163,7 +163,7 @@ def compare_sides(a: Side, b: Side, *, interleaved: bool = False, fail_over: flo
 
 
 def _common_loads(a: Side, b: Side) -> list[float]:
-    had = [{run.load_tps for run in side.counted} for side in (a, b)]
+    had = [{run.requested_tps for run in side.counted} for side in (a, b)]
     common = sorted(had[0] & had[1])
     if not common:
         said = [", ".join(f"{load:g}" for load in sorted(loads)) or "none" for loads in had]
@@ -191,7 +191,7 @@ def _compare_figure(figure: Figure, a: Side, b: Side, loads: Sequence[float]) ->
         least_p_value=shift.least_p_value,
         worse=-change if figure.higher_is_better else change,
         loads=[
-            AtLoad(load_tps=load, comparison=each, p_adjusted=p, shown=each.shown and p <= _ALPHA)
+            AtLoad(requested_tps=load, comparison=each, p_adjusted=p, shown=each.shown and p <= _ALPHA)
             for (load, each), p in zip(single.items(), adjusted, strict=True)
         ],
     )
@@ -209,7 +209,7 @@ def _warnings(a: Side, b: Side, loads: Sequence[float], found: Sequence[Differen
     if len(found) > 1:
         said.append(f"A and B differ in {len(found)} things, so what is shown can be due to any: " + _listed(found))
     for name, side in (("A", a), ("B", b)):
-        only = sorted({run.load_tps for run in side.counted} - set(loads))
+        only = sorted({run.requested_tps for run in side.counted} - set(loads))
         if only:
             said.append(f"only {name} was measured at {', '.join(f'{load:g}' for load in only)} tx/s: not compared")
         lost = len(side.summaries) - len(side.counted)
@@ -274,7 +274,7 @@ def _gate(figures: Sequence[FigureComparison], a: Side, b: Side, fail_over: floa
         for at in figure.loads if len(figure.loads) > 1 else ():
             worse = signed * at.comparison.relative.estimate if at.comparison.relative else 0.0
             if worse > fail_over:
-                (shown if at.shown else unshown).append(f"{figure.label} at {at.load_tps:g} tx/s by {worse:.1%}")
+                (shown if at.shown else unshown).append(f"{figure.label} at {at.requested_tps:g} tx/s by {worse:.1%}")
     if shown:
         return Gate(outcome="fail", text=f"B is worse by more than {fail_over:.1%}: {', '.join(shown)}")
     if unshown:
@@ -290,7 +290,7 @@ def _listed(found: Sequence[Difference]) -> str:
 
 def _why(side: Side) -> str:
     lost = [run for run in side.summaries if run.status != "ok"]
-    return "; ".join(f"{run.load_tps:g} tx/s {run.status} ({'; '.join(run.reasons)[:120]})" for run in lost[:3])
+    return "; ".join(f"{run.requested_tps:g} tx/s {run.status} ({'; '.join(run.reasons)[:120]})" for run in lost[:3])
 
 
 def _newest_sweep(results_dir: Path) -> SweepFolder | None:

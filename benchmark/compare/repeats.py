@@ -28,7 +28,7 @@ class Figure:
 
 
 FIGURES = (
-    Figure("throughput_tps", "throughput", "tx/s", True, lambda run: run.throughput_tps),
+    Figure("completed_tps", "throughput", "tx/s", True, lambda run: run.completed_tps),
     Figure("mean_s", "mean latency", "s", False, lambda run: run.latency_s.mean if run.latency_s else None),
     Figure("p50_s", "p50 latency", "s", False, lambda run: run.latency_s.p50.estimate if run.latency_s else None),
     Figure("p99_s", "p99 latency", "s", False, lambda run: run.latency_s.p99.estimate if run.latency_s else None),
@@ -48,7 +48,7 @@ class Repeated(_Model):
 class LoadSummary(_Model):
     """All runs of one load."""
 
-    load_tps: float
+    requested_tps: float
     run_ids: list[str]
     """The runs that count: those with status `ok`."""
     set_aside: dict[str, str]
@@ -61,14 +61,14 @@ class LoadSummary(_Model):
 
 def over_repeats(summaries: Sequence[Summary], confidence: float = 0.95) -> list[LoadSummary]:
     """Sum up runs by their load, ascending; runs of one load must differ in nothing but chance."""
-    loads = sorted({summary.load_tps for summary in summaries})
-    return [_one_load(load, [each for each in summaries if each.load_tps == load], confidence) for load in loads]
+    loads = sorted({summary.requested_tps for summary in summaries})
+    return [_one_load(load, [each for each in summaries if each.requested_tps == load], confidence) for load in loads]
 
 
 def _one_load(load: float, summaries: Sequence[Summary], confidence: float) -> LoadSummary:
     counted = [summary for summary in summaries if summary.status == "ok"]
     return LoadSummary(
-        load_tps=load,
+        requested_tps=load,
         run_ids=[summary.run_id for summary in counted],
         set_aside={each.run_id: _why(each) for each in summaries if each.status != "ok"},
         saturated=sum(summary.saturated for summary in counted),

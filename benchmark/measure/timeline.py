@@ -23,8 +23,8 @@ class Timeline:
     """
 
     edges: Array
-    throughput_tps: Array
-    submitted_tps: Array
+    completed_tps: Array
+    sent_tps: Array
     errors_tps: Array
     mean_s: Array
     p50_s: Array
@@ -55,8 +55,8 @@ def make_timeline(
     p50, p99 = _quantiles_over_time([process for process, _ in sampled], metrics.latency, edges)
     return Timeline(
         edges=edges,
-        throughput_tps=(np.median(rates, axis=0) if metrics.counted_by == "every" else rates.sum(axis=0)) / width,
-        submitted_tps=_total(sampled, SUBMITTED, edges) / width,
+        completed_tps=(np.median(rates, axis=0) if metrics.counted_by == "every" else rates.sum(axis=0)) / width,
+        sent_tps=_total(sampled, SUBMITTED, edges) / width,
         errors_tps=_total(sampled, ERRORS, edges) / width,
         mean_s=np.where(count > 0, mean, np.nan),
         p50_s=p50,

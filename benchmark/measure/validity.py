@@ -15,7 +15,7 @@ class Thresholds:
     """Beyond what a run warns or is invalid."""
 
     tolerance: float = 0.02
-    """Share of the offered load by which throughput may differ from it."""
+    """Share of the scheduled load by which throughput may differ from it."""
     client_lateness_s: float = 0.010
     """p99 lateness of a client above which the run warns."""
     client_lateness_share: float = 0.10
@@ -38,7 +38,7 @@ class Verdict:
     """What may be said about a run."""
 
     saturated: bool = False
-    """The system completed less than was offered."""
+    """The system completed less than was scheduled."""
     reasons: list[str] = field(default_factory=list)
     """Why the run is invalid."""
     warnings: list[str] = field(default_factory=list)
@@ -52,14 +52,14 @@ class Verdict:
 def judge(
     measurement: Measurement,
     *,
-    load_tps: float,
+    requested_tps: float,
     expected_clients: Collection[str] = (),
     clock_offsets_s: Mapping[str, float] | None = None,
     usage: Mapping[str, HostUsage] | None = None,
     faulty_hosts: Collection[str] = (),
     thresholds: Thresholds = THRESHOLDS,
 ) -> Verdict:
-    """Judge a measurement of a run that was asked for `load_tps`.
+    """Judge whether the measurement of a run of `requested_tps` may be used.
 
     `expected_clients` are the hosts that must have been measured; `clock_offsets_s` are by host; restarts and gaps
     of `faulty_hosts`, where faults were injected, only warn. Every message names the host and the numbers.
@@ -69,7 +69,7 @@ def judge(
     _judge_restarts(measurement, verdict, faulty_hosts)
     _judge_clocks(clock_offsets_s or {}, verdict, thresholds)
     if measurement.clients:
-        _judge_load(measurement, verdict, load_tps, thresholds)
+        _judge_load(measurement, verdict, requested_tps, thresholds)
         _judge_lateness(measurement, verdict, thresholds)
         _judge_quantiles(measurement, verdict)
     verdict.warnings += saturated_hosts(usage or {}, thresholds.cpu_busy)
@@ -116,43 +116,44 @@ def _judge_clocks(offsets: Mapping[str, float], verdict: Verdict, thresholds: Th
             verdict.warnings.append(f"{text}, more than {thresholds.clock_offset_warn_s * 1000:g} ms")
 
 
-def _judge_load(measurement: Measurement, verdict: Verdict, load: float, thresholds: Thresholds) -> None:
-    """Compare what was asked for, due, sent and achieved; one transaction per client at the edges is no difference."""
+def _judge_load(measurement: Measurement, verdict: Verdict, requested: float, thresholds: Thresholds) -> None:
+    """Compare the four rates and what became of each transaction; one per client may lie at the window's edges."""
     total = measurement.total
-    slack = max(thresholds.tolerance * load, len(measurement.clients) / total.sampled_seconds)
-    achieved, sent = total.throughput_tps, total.submitted_tps
-    offered = next((rate for rate in (total.due_tps, sent) if rate is not None), load)
-    verdict.saturated = achieved < offered - slack
-    if abs(offered - load) > slack:
-        verdict.reasons.append(f"clients offered {offered:.1f} tx/s, not the {load:g} asked for")
-    if sent is not None and sent < offered - slack:
+    slack = max(thresholds.tolerance * requested, len(measurement.clients) / total.sampled_seconds)
+    completed, sent = total.completed_tps, total.sent_tps
+    scheduled = next((rate for rate in (total.scheduled_tps, sent) if rate is not None), requested)
+    verdict.saturated = completed < scheduled - slack
+    if abs(scheduled - requested) > slack:
+        verdict.reasons.append(f"clients scheduled {scheduled:.1f} tx/s, not the requested {requested:g}")
+    if sent is not None and sent < scheduled - slack:
         behind = ", ".join(_behind(measurement, thresholds))
-        verdict.warnings.append(
-            f"clients sent {sent:.1f} tx/s of the {offered:.1f} due{f'; these cannot keep up: {behind}' * bool(behind)}"
-        )
-    if achieved > offered + slack:
+        cannot = f"; these cannot keep up: {behind}" if behind else ""
+        verdict.warnings.append(f"clients sent {sent:.1f} of {scheduled:.1f} scheduled tx/s{cannot}")
+    if completed > scheduled + slack:
         verdict.reasons.append(
-            f"{achieved:.1f} tx/s completed of {offered:.1f} offered: an earlier backlog, or counted twice"
+            f"completed more than scheduled ({completed:.1f} of {scheduled:.1f} tx/s): backlog from warm-up, or "
+            "double counting"
         )
     failed = sum(total.errors.values()) / total.sampled_seconds
     if failed > slack:
-        verdict.warnings.append(f"{failed:.1f} tx/s failed: {_counts(total.errors)}")
+        counts = ", ".join(f"{count} {name or 'untyped'}" for name, count in total.errors.items())
+        verdict.warnings.append(f"{failed:.1f} tx/s failed: {counts}")
     if sent is not None and total.backlog_tps is not None:
-        lost = sent - achieved - failed - total.backlog_tps
+        lost = sent - completed - failed - total.backlog_tps
         if lost > slack:
-            verdict.reasons.append(f"{lost:.1f} tx/s of {sent:.1f} sent neither completed, nor failed, nor in flight")
+            verdict.reasons.append(f"{lost:.1f} of {sent:.1f} sent tx/s neither completed, nor failed, nor in flight")
 
 
 def _behind(measurement: Measurement, thresholds: Thresholds) -> list[str]:
-    """Name the clients that sent less than was due, the worst first, with what they sent."""
-    lacking = {}
-    for name, figures in measurement.clients.items():
-        due, sent = figures.due_tps, figures.submitted_tps
-        if due is not None and sent is not None:
-            missing = due - sent
-            if missing > max(thresholds.tolerance * due, 1 / figures.sampled_seconds):
-                lacking[f"{name} ({sent:.1f} of {due:.1f})"] = missing
-    return sorted(lacking, key=lambda text: -lacking[text])[:8]
+    """Name the clients that sent less than was scheduled, the worst first, with what they sent."""
+    missing = {}
+    for name, stats in measurement.clients.items():
+        scheduled, sent = stats.scheduled_tps, stats.sent_tps
+        if scheduled is None or sent is None:
+            continue
+        if scheduled - sent > max(thresholds.tolerance * scheduled, 1 / stats.sampled_seconds):
+            missing[f"{name} ({sent:.1f} of {scheduled:.1f})"] = scheduled - sent
+    return sorted(missing, key=lambda text: -missing[text])[:8]
 
 
 def _judge_lateness(measurement: Measurement, verdict: Verdict, thresholds: Thresholds) -> None:
@@ -187,7 +188,3 @@ def _blame(verdict: Verdict, expected: bool, text: str) -> None:
         verdict.warnings.append(f"{text} (a fault was injected there)")
     else:
         verdict.reasons.append(text)
-
-
-def _counts(errors: Mapping[str, int]) -> str:
-    return ", ".join(f"{count} {name or 'untyped'}" for name, count in errors.items())

@@ -82,10 +82,10 @@ def steady_window(timeline: Timeline) -> Steady:
     half is returned.
     """
     edges = timeline.edges
-    last = _end_of_load(timeline.submitted_tps if timeline.submitted_tps.any() else timeline.throughput_tps)
+    last = _end_of_load(timeline.sent_tps if timeline.sent_tps.any() else timeline.completed_tps)
     latency = timeline.mean_s[:last]
     seen = np.flatnonzero(np.isfinite(latency))
-    cuts = [truncation(timeline.throughput_tps[:last])]
+    cuts = [truncation(timeline.completed_tps[:last])]
     if seen.size:
         # Where nothing completed, the latency is taken to be that of the interval before.
         filled = np.interp(np.arange(seen[0], last), seen, latency[seen])
@@ -115,7 +115,7 @@ def find_window(
     """
     measured = processes(series, metrics.job, metrics.counters)
     timeline = make_timeline(measured, begin, end, step=scrape_interval, metrics=metrics)
-    intervals = 0 if timeline is None else len(timeline.throughput_tps)
+    intervals = 0 if timeline is None else len(timeline.completed_tps)
     if timeline is None or intervals < 2 * LEAST_LEFT:
         method = f"fixed: {intervals} intervals between samples are too few to find it, {2 * LEAST_LEFT} are needed"
         return start, end, WarmUp(seconds=start - begin, method=method, converged=False)

@@ -29,11 +29,11 @@ class Latency(StrictModel):
 class Figures(StrictModel):
     """The numbers of some or all clients in the measured window."""
 
-    throughput_tps: Finite
+    completed_tps: Finite
     """Completed transactions by time."""
-    submitted_tps: Finite | None
+    sent_tps: Finite | None
     """Offered load as sent; null where it is not counted."""
-    due_tps: Finite | None
+    scheduled_tps: Finite | None
     """Offered load as scheduled; null where it is not counted."""
     backlog_tps: Finite | None
     """Growth of the number of transactions in flight by time; null where it is not exported."""
@@ -89,9 +89,9 @@ def figures(growths: Iterable[Growth], metrics: Metrics) -> Figures:
     errors = {name for growth in members for name in growth.errors}
     every = metrics.counted_by == "every"
     return Figures(
-        throughput_tps=_middle(rates) if every else math.fsum(rates),
-        submitted_tps=_rate([(growth.submitted, growth.seconds) for growth in members]),
-        due_tps=_rate([(growth.due, growth.seconds) for growth in members]),
+        completed_tps=_middle(rates) if every else math.fsum(rates),
+        sent_tps=_rate([(growth.submitted, growth.seconds) for growth in members]),
+        scheduled_tps=_rate([(growth.due, growth.seconds) for growth in members]),
         backlog_tps=_rate([(growth.backlog, growth.seconds) for growth in members]),
         completed=_middle([g.completed for g in members]) if every else math.fsum(g.completed for g in members),
         sampled_seconds=_middle([growth.seconds for growth in members]),

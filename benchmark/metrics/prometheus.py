@@ -28,8 +28,8 @@ _PART_MS = 120_000
 class Progress:
     """What all clients together do now, for the eye: rates in tx/s, latencies in s; null where nothing was seen."""
 
-    offered_tps: float | None = None
-    achieved_tps: float | None = None
+    scheduled_tps: float | None = None
+    completed_tps: float | None = None
     errors_tps: float | None = None
     inflight: float | None = None
     mean_s: float | None = None
@@ -152,9 +152,9 @@ def _progress_query(milliseconds: int, metrics: Metrics) -> str:
     buckets = f"sum by (le) (rate({latency}_bucket{clients}))"
     completed = f"rate({metrics.completed}{clients})"
     figures = {
-        "offered_tps": f"sum(rate(due{clients}))",
+        "scheduled_tps": f"sum(rate(due{clients}))",
         # Where every replica counts every transaction, the one in the middle says how many there are.
-        "achieved_tps": f"quantile(0.5, {completed})" if metrics.counted_by == "every" else f"sum({completed})",
+        "completed_tps": f"quantile(0.5, {completed})" if metrics.counted_by == "every" else f"sum({completed})",
         "errors_tps": f"sum(rate(errors{clients}))",
         "inflight": f'sum(inflight{{job="{metrics.job}"}})',
         "mean_s": f"sum(rate({latency}_sum{clients})) / sum(rate({latency}_count{clients}))",

@@ -76,7 +76,7 @@ def evaluate(protocol: Protocol, plan: Plan, identity: Identity, evidence: Evide
     machines = {name: facts.boot_id for name, facts in evidence.facts.items()}
     verdict = judge(
         measurement,
-        load_tps=_due(plan, measurement),
+        requested_tps=_due(plan, measurement),
         expected_clients=[host.name for host in (plan.clients if protocol.metrics.job == "client" else plan.nodes)],
         clock_offsets_s={host: clock.offset_s for host, clock in evidence.clocks.items()},
         usage=by_machine(usage, machines),
@@ -92,8 +92,8 @@ def _due(plan: Plan, measurement: Measurement) -> float:
 
     Under a profile it depends on when exactly the samples were taken, so it is what the clients' schedules say.
     """
-    due = measurement.total.due_tps
-    return due if plan.profile and due is not None else float(plan.offered)
+    due = measurement.total.scheduled_tps
+    return due if plan.profile and due is not None else float(plan.scheduled_tps)
 
 
 def _leader(protocol: Protocol, evidence: Evidence, verdict: Verdict) -> str | None:
@@ -113,9 +113,9 @@ def _remarks(protocol: Protocol, plan: Plan, evidence: Evidence) -> list[str]:
     found = list(evidence.warnings)
     if evidence.warm_up and not evidence.warm_up.converged:
         found.insert(0, f"warm-up {evidence.warm_up.seconds:.1f} s, {evidence.warm_up.method}")
-    if plan.offered != plan.load:
+    if plan.scheduled_tps != plan.load:
         found.append(
-            f"{plan.offered} tx/s were offered, not {plan.load}: {protocol.name} offers multiples of "
+            f"{plan.scheduled_tps} tx/s were scheduled of {plan.load} requested: {protocol.name} takes multiples of "
             f"{protocol.load_step} tx/s per {protocol.load_from}"
         )
     return found + evidence.logs.warnings()

@@ -39,7 +39,7 @@ def manifest(
         "parameters": {
             **request.parameters,
             "load_tps": plan.load,
-            "offered_tps": plan.offered,
+            "offered_tps": plan.scheduled_tps,
             "shares_tps": list(plan.shares),
             "duration_s": request.duration_s,
             "warm_up_s": request.warm_up_s,

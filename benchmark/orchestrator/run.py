@@ -67,7 +67,7 @@ class Run:
             commit=prepared.commit,
             nodes=len(plan.nodes),
             clients=len(self.clients),
-            load_tps=float(plan.load),
+            requested_tps=float(plan.load),
         )
         events.observers.insert(0, lambda event: self.folder.append_event(dataclasses.asdict(event)))
 

@@ -28,13 +28,13 @@ def run_search(
     request = dataclasses.replace(request, loads=(search.plan.maximum_tps,))
     with Bench(testbed, observer, began) as bench:
         tell = bench.events.tell
-        if search.next_step().load_tps is None:
+        if search.next_step().requested_tps is None:
             tell("step", text=f"nothing to do: search {search.search_id} has ended")
         else:
             bench.announce(request, 1)
-        while (step := search.next_step()).load_tps is not None:
-            taken = folder.open_step(step.load_tps)
-            tell("step", text=f"step {len(search.steps)}: {step.load_tps} tx/s ({step.reason})")
+        while (step := search.next_step()).requested_tps is not None:
+            taken = folder.open_step(step.requested_tps)
+            tell("step", text=f"step {len(search.steps)}: {step.requested_tps} tx/s ({step.reason})")
             _try(bench, request, folder, taken, retries)
             folder.save()
             tell("step", text=f"  {'met' if taken.met else 'not met'}: {taken.text}")
@@ -54,9 +54,11 @@ def _try(bench: Bench, request: Request, folder: SearchFolder, taken: Taken, ret
             if not left:
                 again = f"`python -m benchmark search --resume {folder.journal.search_id}` goes on from here"
                 raise InfrastructureError(
-                    f"{taken.load_tps} tx/s: failed {retries + 1} times, {again}; the last time: {error}"
+                    f"{taken.requested_tps} tx/s: failed {retries + 1} times, {again}; the last time: {error}"
                 ) from None
-            bench.events.tell("warning", text=f"the infrastructure failed, repeating {taken.load_tps} tx/s: {error}")
+            bench.events.tell(
+                "warning", text=f"the infrastructure failed, repeating {taken.requested_tps} tx/s: {error}"
+            )
             continue
         if taken.met is not None:
             return
@@ -72,7 +74,7 @@ def _measure(bench: Bench, request: Request, folder: SearchFolder, taken: Taken)
     # A system that cannot be built or installed says nothing of a load, so this is not part of what is judged.
     search.commit = same_commit(f"search {search.search_id}", search.commit, bench.ready(request).commit)
     try:
-        summary = bench.run(request, taken.load_tps, folder.begin)
+        summary = bench.run(request, taken.requested_tps, folder.begin)
     except SystemFailure as error:
         taken.met, taken.text = False, f"the system failed: {error}"
         return None

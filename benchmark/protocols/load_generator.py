@@ -89,7 +89,7 @@ def _generator(plan: Plan, index: int, workload: str, request: HttpRequest, para
 
 def _schedule(plan: Plan, index: int) -> dict[str, object]:
     """The client's rate or profile, and its phase: the requests of all clients interleave evenly."""
-    share, total = plan.shares[index], plan.offered
+    share, total = plan.shares[index], plan.scheduled_tps
     if not plan.profile:
         return {"rate": share, "offset_s": index / total}
     first = next((low + high) / 2 for _, low, high in plan.profile if low + high)

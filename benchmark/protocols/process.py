@@ -73,8 +73,8 @@ Pieces = tuple[tuple[float, float, float], ...]
 class Plan:
     """Which hosts carry what in one run, and the load that is asked for.
 
-    `shares[i]` is the load in tx/s of client i, or of node i where nodes make the load; their sum is what is really
-    offered. `rtt_ms` are the measured round-trip times between regions, empty until they are measured; `duration_s`
+    `shares[i]` is the load in tx/s of client i, or of node i where nodes make the load; their sum is what falls
+    due. `rtt_ms` are the measured round-trip times between regions, empty until they are measured; `duration_s`
     is how long load is wanted, warm-up included; `profile` how it changes over that time, constant if empty.
     """
 
@@ -87,6 +87,6 @@ class Plan:
     profile: Pieces = ()
 
     @property
-    def offered(self) -> int:
-        """The load that is really offered at most, in tx/s."""
+    def scheduled_tps(self) -> int:
+        """The load that falls due at most, in tx/s; less than `load` where a protocol takes whole steps only."""
         return sum(self.shares)

@@ -24,15 +24,15 @@ STUDENT_T = 2.262
 class Precision:
     """Half of the 95 % confidence interval of a run's throughput (tx/s) and mean latency (s); None: not known."""
 
-    throughput_tps: float | None = None
+    completed_tps: float | None = None
     mean_s: float | None = None
 
 
 def precision(window: Timeline | None) -> Precision:
     """Return how precise the means of a measured window are; nothing is known from fewer than ten intervals."""
-    if window is None or len(window.throughput_tps) < BATCHES:
+    if window is None or len(window.completed_tps) < BATCHES:
         return Precision()
-    counts = window.throughput_tps * np.diff(window.edges)
+    counts = window.completed_tps * np.diff(window.edges)
     sums = np.where(counts > 0, window.mean_s, 0.0) * counts
     batch = np.arange(len(counts)) * BATCHES // len(counts)
     per_batch = np.bincount(batch, weights=counts)

@@ -25,7 +25,7 @@ def difference_chart(compared: Compared) -> Chart | None:
         rows.append((figure.label, figure.relative, figure.shown))
         if len(figure.loads) > 1:
             rows += [
-                (f"at {at.load_tps:g} tx/s", at.comparison.relative, at.shown)
+                (f"at {at.requested_tps:g} tx/s", at.comparison.relative, at.shown)
                 for at in figure.loads
                 if at.comparison.relative
             ]

@@ -110,7 +110,7 @@ def state(status: str, saturated: bool) -> tuple[str, str]:
 
 def _title(record: Record) -> str:
     summary = record.summary
-    return f"{summary.protocol} {words.version(summary.commit)}, {summary.nodes} nodes, {summary.load_tps:g} tx/s"
+    return f"{summary.protocol} {words.version(summary.commit)}, {summary.nodes} nodes, {summary.requested_tps:g} tx/s"
 
 
 def claim(record: Record, precise: Precision) -> str:
@@ -119,10 +119,11 @@ def claim(record: Record, precise: Precision) -> str:
     regions = len({host["region"] for host in record.inventory_hosts})
     who = f"{summary.protocol} {words.version(summary.commit)} on {_count(summary.nodes, 'node')}"
     who += f" in a testbed of {_count(regions, 'region')}" if regions else ""
-    if summary.throughput_tps is None or summary.window is None:
-        return f"{who} was to be measured under {summary.load_tps:g} tx/s; there is no measurement."
-    text = f"{who} completed {words.rate(summary.throughput_tps)}{_plus(precise.throughput_tps, words.rate)} tx/s "
-    text += f"of {words.rate(summary.due_tps or summary.load_tps)} tx/s offered by {_count(summary.clients, 'client')} "
+    if summary.completed_tps is None or summary.window is None:
+        return f"{who} was to be measured under {summary.requested_tps:g} tx/s; there is no measurement."
+    text = f"{who} completed {words.rate(summary.completed_tps)}{_plus(precise.completed_tps, words.rate)} tx/s "
+    scheduled = summary.scheduled_tps or summary.requested_tps
+    text += f"of {words.rate(scheduled)} tx/s scheduled by {_count(summary.clients, 'client')} "
     text += f"for {summary.window.seconds:g} s"
     if summary.latency_s:
         latency = summary.latency_s
@@ -148,8 +149,8 @@ def _tiles(record: Record, precise: Precision) -> list[tuple[str, str, str]]:
     """Return the figures of the claim: name, value, its error."""
     summary, latency = record.summary, record.summary.latency_s
     unknown = "too few samples for an error"
-    throughput = f"± {words.rate(precise.throughput_tps)} (95 %)" if precise.throughput_tps is not None else unknown
-    tiles = [("throughput", f"{words.rate(summary.throughput_tps)} tx/s", throughput)]
+    throughput = f"± {words.rate(precise.completed_tps)} (95 %)" if precise.completed_tps is not None else unknown
+    tiles = [("throughput", f"{words.rate(summary.completed_tps)} tx/s", throughput)]
     if latency:
         mean = f"± {words.error(precise.mean_s, latency.mean)} (95 %)" if precise.mean_s is not None else unknown
         tiles.append(("mean latency", words.duration(latency.mean), mean))
@@ -173,7 +174,7 @@ def _asked(record: Record) -> list[tuple[str, str]]:
         ("system", f"{summary.protocol} at {summary.commit}"),
         ("packages", ", ".join(f"{name} {held}" for name, held in record.manifest.get("packages", {}).items())),
         ("committee", f"{_count(summary.nodes, 'node')}" + (f", led by {summary.leader}" if summary.leader else "")),
-        ("load", f"{summary.load_tps:g} tx/s, open loop, from {_count(summary.clients, 'client')} {beside}"),
+        ("load", f"{summary.requested_tps:g} tx/s, open loop, from {_count(summary.clients, 'client')} {beside}"),
         ("warm-up, window", f"{parameters.get('warm_up_s', 0):g} s, {parameters.get('duration_s', 0):g} s"),
         ("measured from", words.moment(record.start)),
         ("measured until", words.moment(record.end)),

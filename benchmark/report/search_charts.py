@@ -25,14 +25,14 @@ class Point:
     """A load that was judged, and the figures of the run that counts; None where it could not be measured."""
 
     number: int
-    load_tps: int
+    requested_tps: int
     met: bool
     run_id: str
-    throughput_tps: float | None = None
+    completed_tps: float | None = None
     p99_s: Quantile | None = None
 
 
-COLUMNS = ("step", "load_tps", "met", "throughput_tps", "p99_s", "p99_lower_s", "p99_upper_s", "run_id")
+COLUMNS = ("step", "requested_tps", "met", "completed_tps", "p99_s", "p99_lower_s", "p99_upper_s", "run_id")
 _MET: dict[str, Any] = {"color": light("blue"), "marker": "o", "markersize": 5.5}
 _NOT_MET: dict[str, Any] = {"color": light("orange"), "marker": "x", "markersize": 7, "markeredgewidth": 1.8}
 _NOT_MEASURED: dict[str, Any] = {"color": light("orange"), "marker": "D", "markersize": 5.5, "markerfacecolor": "none"}
@@ -66,7 +66,7 @@ def point_row(point: Point) -> list[object]:
     """Return a step's data, unrounded."""
     p99 = point.p99_s
     bounds = [p99.estimate, p99.lower, p99.upper] if p99 else [None] * 3
-    return [point.number, point.load_tps, point.met, point.throughput_tps, *bounds, point.run_id]
+    return [point.number, point.requested_tps, point.met, point.completed_tps, *bounds, point.run_id]
 
 
 def _draw(points: Sequence[Point], limits: Limits, step: Step, figure: Figure) -> None:
@@ -88,7 +88,7 @@ def _draw(points: Sequence[Point], limits: Limits, step: Step, figure: Figure) -
 
 
 def _scale_loads(axes: Axes, points: Sequence[Point]) -> None:
-    loads = [point.load_tps for point in points]
+    loads = [point.requested_tps for point in points]
     if _wide(loads):
         axes.set_xscale("log")
         plain_log(axes, "x")
@@ -102,12 +102,12 @@ def _draw_latency(axes: Axes, points: Sequence[Point], limits: Limits) -> None:
     labels = {True: "met", False: "not met"}
     for point, across in _placed(axes, points):
         if point.p99_s is None:
-            axes.plot(point.load_tps, 0.94, transform=axes.get_xaxis_transform(), linestyle="", **_NOT_MEASURED)
+            axes.plot(point.requested_tps, 0.94, transform=axes.get_xaxis_transform(), linestyle="", **_NOT_MEASURED)
             continue
         style = _MET if point.met else _NOT_MET
-        _draw_bounds(axes, point.load_tps, point.p99_s, across, style["color"])
+        _draw_bounds(axes, point.requested_tps, point.p99_s, across, style["color"])
         y = point.p99_s.estimate * 1000
-        axes.plot(point.load_tps, y, transform=across, linestyle="", label=labels.pop(point.met, None), **style)
+        axes.plot(point.requested_tps, y, transform=across, linestyle="", label=labels.pop(point.met, None), **style)
     if any(point.p99_s is None for point in points):
         axes.plot([], [], linestyle="", label="not met: no measurement", **_NOT_MEASURED)
     at = limits.p99_s * 1000
@@ -144,9 +144,9 @@ def _draw_throughput(axes: Axes, points: Sequence[Point], limits: Limits) -> Non
         axes.set_ylim(0, high)
     bottom = axes.get_ylim()[0]
     for point, across in _placed(axes, points):
-        if point.throughput_tps is not None:
+        if point.completed_tps is not None:
             style = _MET if point.met else _NOT_MET
-            axes.plot(point.load_tps, point.throughput_tps, transform=across, linestyle="", **style)
+            axes.plot(point.requested_tps, point.completed_tps, transform=across, linestyle="", **style)
     edge = [low * limits.achieved, high * limits.achieved]
     axes.fill_between([low, high], bottom, edge, color=light("land"), linewidth=0, zorder=0)
     axes.plot([low, high], edge, **_LIMIT)
@@ -159,11 +159,11 @@ def _placed(axes: Axes, points: Sequence[Point]) -> list[tuple[Point, Transform]
     from matplotlib.transforms import ScaledTranslation
 
     figure = axes.figure
-    counts, seen = Counter(point.load_tps for point in points), Counter[int]()
+    counts, seen = Counter(point.requested_tps for point in points), Counter[int]()
     placed = []
     for point in points:
-        aside = (seen[point.load_tps] - (counts[point.load_tps] - 1) / 2) * _ROOM_PT / 72
-        seen[point.load_tps] += 1
+        aside = (seen[point.requested_tps] - (counts[point.requested_tps] - 1) / 2) * _ROOM_PT / 72
+        seen[point.requested_tps] += 1
         placed.append((point, axes.transData + ScaledTranslation(aside, 0, figure.dpi_scale_trans)))
     return placed
 
@@ -181,7 +181,7 @@ def _wide(values: Sequence[float]) -> bool:
 
 def _told(point: Point) -> str:
     met = "met" if point.met else "not met"
-    if point.throughput_tps is None or point.p99_s is None:
-        return f"Step {point.number}: {point.load_tps} tx/s offered, not measured, {met}"
-    completed, p99 = words.rate(point.throughput_tps), words.bounds(point.p99_s)
-    return f"Step {point.number}: {point.load_tps} tx/s offered, {completed} completed, p99 {p99}, {met}"
+    if point.completed_tps is None or point.p99_s is None:
+        return f"Step {point.number}: {point.requested_tps} tx/s offered, not measured, {met}"
+    completed, p99 = words.rate(point.completed_tps), words.bounds(point.p99_s)
+    return f"Step {point.number}: {point.requested_tps} tx/s offered, {completed} completed, p99 {p99}, {met}"

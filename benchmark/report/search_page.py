@@ -34,7 +34,7 @@ def search_page(record: SearchRecord) -> str:
         "title": f"Highest load of {systems(runs)}",
         "state": _state(record),
         "claim": _claim(record),
-        "resume": f"python -m benchmark search --resume {record.search.search_id}" if record.step.load_tps else "",
+        "resume": f"python -m benchmark search --resume {record.search.search_id}" if record.step.requested_tps else "",
         "limits": _limits(record.search.limits),
         "tiles": _tiles(record),
         "charts": {chart.name: chart for chart in charts_of_search(record)},
@@ -56,7 +56,7 @@ def _limits(limits: Limits) -> str:
 
 
 def _state(record: SearchRecord) -> tuple[str, str]:
-    if record.step.load_tps is not None:
+    if record.step.requested_tps is not None:
         return "warning", "not ended"
     if record.step.answer_tps is None:
         return "bad", "no load meets the limits"
@@ -66,9 +66,9 @@ def _state(record: SearchRecord) -> tuple[str, str]:
 def _claim(record: SearchRecord) -> str:
     """Return the answer as a sentence."""
     step, answer, fails = record.step, record.step.answer_tps, record.fails
-    if step.load_tps is not None:
+    if step.requested_tps is not None:
         met = f"the highest load that met the limits is {answer} tx/s" if answer else "no load met the limits"
-        return f"The search has not ended: so far {met}; the next is {step.load_tps} tx/s."
+        return f"The search has not ended: so far {met}; the next is {step.requested_tps} tx/s."
     if answer is None:
         return f"No load meets the limits: {step.reason}."
     text = f"The highest load within the limits is {answer} tx/s: it met them in {_count(len(record.at_answer), 'run')}"
@@ -81,7 +81,7 @@ def _tiles(record: SearchRecord) -> list[tuple[str, str, str]]:
     limits, answer, fails, at = record.search.limits, record.step.answer_tps, record.fails, record.at_answer
     sure = "confirmed" if record.step.confirmed else "not confirmed"
     quantiles = [point.p99_s for point in at if point.p99_s]
-    shares = [point.throughput_tps / point.load_tps for point in at if point.throughput_tps is not None]
+    shares = [point.completed_tps / point.requested_tps for point in at if point.completed_tps is not None]
     latency = f"measured there: {words.bounds(_hull(quantiles))}" if quantiles else ""
     completed = f"measured there: {words.tenths(min(shares))} or more" if shares else ""
     return [
@@ -102,7 +102,7 @@ def _hull(quantiles: Sequence[Quantile]) -> Quantile:
 
 def _why(record: SearchRecord, load: int) -> str:
     """Return which limits were not met at a load."""
-    steps = [step for step in record.search.steps if step.load_tps == load and step.met is False]
+    steps = [step for step in record.search.steps if step.requested_tps == load and step.met is False]
     return "not met: " + ", ".join(dict.fromkeys(reason for step in steps for reason in record.missed(step)))
 
 
@@ -110,7 +110,7 @@ def _unmeasured(record: SearchRecord) -> list[tuple[str, str]]:
     """Return why runs were repeated, and loads could not be measured: what it is, and the reason."""
     said = []
     for number, step in enumerate(record.search.steps, 1):
-        where = f"step {number}, {step.load_tps} tx/s"
+        where = f"step {number}, {step.requested_tps} tx/s"
         said += [("Repeated", f"{where}: {text}") for text in _repeated(record, step)]
         if step.met is False and not record.counted(step):
             said.append(("Not measured", f"{where}: {step.text}"))

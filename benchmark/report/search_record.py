@@ -40,12 +40,12 @@ class SearchRecord:
     @property
     def at_answer(self) -> list[Point]:
         """The steps at the highest load within the limits."""
-        return [point for point in self.points if point.load_tps == self.step.answer_tps]
+        return [point for point in self.points if point.requested_tps == self.step.answer_tps]
 
     @property
     def fails(self) -> int | None:
         """The least load that does not meet the limits."""
-        return min((point.load_tps for point in self.points if not point.met), default=None)
+        return min((point.requested_tps for point in self.points if not point.met), default=None)
 
     def counted(self, step: Taken) -> Summary | None:
         """Return the measured run that a step rests on; None if there is none."""
@@ -60,7 +60,7 @@ class SearchRecord:
     def _point(self, number: int, step: Taken) -> Point:
         run, last = self.counted(step), step.run_ids[-1] if step.run_ids else ""
         p99 = run.latency_s.p99 if run and run.latency_s else None
-        return Point(number, step.load_tps, bool(step.met), last, run.throughput_tps if run else None, p99)
+        return Point(number, step.requested_tps, bool(step.met), last, run.completed_tps if run else None, p99)
 
 
 def read_search_record(folder: Path) -> SearchRecord:
@@ -72,5 +72,5 @@ def missed(run: Summary, limits: Limits) -> list[str]:
     """Return which limits a measured run does not meet: `throughput`, `p99`."""
     p99 = run.latency_s.p99 if run.latency_s else None
     slow = p99 is None or p99.upper is None or p99.upper > limits.p99_s
-    few = run.throughput_tps is None or run.throughput_tps / run.load_tps < limits.achieved
+    few = run.completed_tps is None or run.completed_tps / run.requested_tps < limits.achieved
     return [name for name, failed in (("throughput", few), ("p99", slow)) if failed]

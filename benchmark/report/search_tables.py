@@ -18,7 +18,7 @@ def steps_table(record: SearchRecord) -> Table:
     for number, step in enumerate(record.search.steps, 1):
         for index, run_id in enumerate(step.run_ids, 1):
             again = f"try {index}" if len(step.run_ids) > 1 else ""
-            rows.append([Cell(str(number), again), Cell(str(step.load_tps)), *_run_cells(record, step, run_id)])
+            rows.append([Cell(str(number), again), Cell(str(step.requested_tps)), *_run_cells(record, step, run_id)])
     columns = ("step", "load tx/s", "limits", "completed tx/s", "p99 latency", "run")
     unrounded = [point_row(point) for point in record.points]
     return Table("steps", "Every step, in the order they were taken", columns, rows, (COLUMNS, unrounded))
@@ -36,11 +36,11 @@ def _run_cells(record: SearchRecord, step: Taken, run_id: str) -> list[Cell]:
 
 
 def _figure_cells(run: Summary | None, missed: Sequence[str]) -> list[Cell]:
-    if run is None or run.throughput_tps is None or run.latency_s is None:
+    if run is None or run.completed_tps is None or run.latency_s is None:
         return [Cell(words.NONE), Cell(words.NONE)]
-    p99, share = run.latency_s.p99, words.tenths(run.throughput_tps / run.load_tps)
+    p99, share = run.latency_s.p99, words.tenths(run.completed_tps / run.requested_tps)
     few, slow = ("bad" if name in missed else "" for name in ("throughput", "p99"))
     return [
-        Cell(words.rate(run.throughput_tps), share, mark=few),
+        Cell(words.rate(run.completed_tps), share, mark=few),
         Cell(words.duration(p99.estimate), words.bounds(p99), mark=slow),
     ]

@@ -44,11 +44,11 @@ def _draw_curve(measured: Curves, figure: Figure) -> None:
         for index, name in enumerate(_drawn(measured)):
             # With two sides colour and marker tell the side, and the dashes the figure.
             style = series_style(index) | (_side_style(side) if len(measured) > 1 else {"marker": "o"})
-            _line(axes, loads, ("throughput_tps", name), f"{label} {_LATENCIES[name]}".strip(), style)
+            _line(axes, loads, ("completed_tps", name), f"{label} {_LATENCIES[name]}".strip(), style)
     for load in next(iter(measured.values())):
-        x, y = (load.figures[name].median.estimate for name in ("throughput_tps", "p99_s"))
+        x, y = (load.figures[name].median.estimate for name in ("completed_tps", "p99_s"))
         text: dict[str, Any] = {"textcoords": "offset points", "fontsize": 7, "ha": "center", "color": light("muted")}
-        axes.annotate(f"{load.load_tps:g}", (x, y * 1000), (0, 6), **text)
+        axes.annotate(f"{load.requested_tps:g}", (x, y * 1000), (0, 6), **text)
     if _scale(measured):
         axes.set_yscale("log")
         plain_log(axes)
@@ -89,18 +89,18 @@ def achieved_chart(curves: Curves) -> Chart | None:
 
 def _draw_achieved(measured: Curves, figure: Figure) -> None:
     axes = figure.add_subplot()
-    highest = max(load.load_tps for loads in measured.values() for load in loads) * 1.06
+    highest = max(load.requested_tps for loads in measured.values() for load in loads) * 1.06
     axes.plot(
         [0, highest], [0, highest], color=light("muted"), linewidth=0.8, linestyle=(0, (2, 2)), label="all offered"
     )
     for index, (label, loads) in enumerate(measured.items()):
-        _line(axes, loads, (None, "throughput_tps"), label or "completed", series_style(index) | _side_style(index))
+        _line(axes, loads, (None, "completed_tps"), label or "completed", series_style(index) | _side_style(index))
     axes.set(xlim=(0, highest), xlabel="offered load (tx/s)", ylabel="throughput (tx/s)")
     axes.set_ylim(bottom=0)
     axes.legend(loc="upper left")
 
 
-_COLUMNS = ("side", "load_tps", "figure", "median", "lower", "upper", "confidence", "values")
+_COLUMNS = ("side", "requested_tps", "figure", "median", "lower", "upper", "confidence", "values")
 
 
 def _rows(curves: Curves) -> list[list[object]]:
@@ -110,7 +110,7 @@ def _rows(curves: Curves) -> list[list[object]]:
             for name, found in load.figures.items():
                 median, values = found.median, " ".join(f"{value:.9g}" for value in found.values)
                 bounds = [median.estimate, median.lower, median.upper, median.confidence]
-                rows.append([side, load.load_tps, name, *bounds, values])
+                rows.append([side, load.requested_tps, name, *bounds, values])
     return rows
 
 
@@ -128,7 +128,7 @@ def _line(
     """Draw medians with intervals, and the runs; the figures are those across and up, None across the offered load."""
     across, up = figures
     scale = 1000.0 if up in _LATENCIES else 1.0
-    xs = [load.figures[across].median.estimate if across else load.load_tps for load in loads]
+    xs = [load.figures[across].median.estimate if across else load.requested_tps for load in loads]
     ys = [load.figures[up].median for load in loads]
     axes.plot(xs, [y.estimate * scale for y in ys], markersize=5, label=label, zorder=3, **style)
     for x, y, load in zip(xs, ys, loads, strict=True):
@@ -146,9 +146,9 @@ def _side_style(side: int) -> dict[str, Any]:
 def _told(label: str, loads: Sequence[LoadSummary]) -> str:
     points = []
     for load in loads:
-        throughput, mean, p99 = (load.figures[name].median.estimate for name in ("throughput_tps", "mean_s", "p99_s"))
+        throughput, mean, p99 = (load.figures[name].median.estimate for name in ("completed_tps", "mean_s", "p99_s"))
         points.append(
-            f"{load.load_tps:g} tx/s offered, {words.rate(throughput)} completed, mean {words.duration(mean)}, "
+            f"{load.requested_tps:g} tx/s offered, {words.rate(throughput)} completed, mean {words.duration(mean)}, "
             f"p99 {words.duration(p99)}"
         )
     return f"{label}: ".lstrip(": ") + "; ".join(points)

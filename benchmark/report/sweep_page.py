@@ -125,20 +125,22 @@ def _claims(curves: Curves) -> list[str]:
     """Return what the sweep says, a sentence for each side."""
     said = []
     for side, loads in curves.items():
-        counted = [load for load in loads if "throughput_tps" in load.figures]
+        counted = [load for load in loads if "completed_tps" in load.figures]
         if not counted:
             said.append(f"{side or 'The sweep'} has no run that counts.")
             continue
-        best = max(counted, key=lambda load: load.figures["throughput_tps"].median.estimate)
+        best = max(counted, key=lambda load: load.figures["completed_tps"].median.estimate)
         who = f"{side}: the" if side else "The"
-        text = f"{who} highest throughput is {_interval(best.figures['throughput_tps'].median, words.rate)} tx/s, "
-        text += f"at {best.load_tps:g} tx/s offered"
+        text = f"{who} highest throughput is {_interval(best.figures['completed_tps'].median, words.rate)} tx/s, "
+        text += f"at {best.requested_tps:g} tx/s offered"
         if "p99_s" in best.figures:
             text += f", with a mean latency of {_interval(best.figures['mean_s'].median, words.duration)}"
             text += f" and a 99th percentile of {_interval(best.figures['p99_s'].median, words.duration)}"
         kept = [load for load in counted if not load.saturated]
         text += (
-            f"; up to {max(load.load_tps for load in kept):g} tx/s all that was offered was completed" if kept else ""
+            f"; up to {max(load.requested_tps for load in kept):g} tx/s all that was offered was completed"
+            if kept
+            else ""
         )
         said.append(text + ".")
     return said
@@ -156,7 +158,7 @@ def common_warnings(runs: Sequence[Summary]) -> list[str]:
     counts: dict[str, int] = {}
     for run in runs:
         for text in run.warnings:
-            key = f"at {run.load_tps:g} tx/s: {text}"
+            key = f"at {run.requested_tps:g} tx/s: {text}"
             counts[key] = counts.get(key, 0) + 1
     return [f"{text} ({count} times)" if count > 1 else text for text, count in counts.items()]
 

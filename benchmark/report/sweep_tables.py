@@ -28,7 +28,7 @@ def loads_table(curves: Curves) -> Table:
         for load in loads:
             head = [Cell(side)] if len(curves) > 1 else []
             figures = [_median_cell(load.figures.get(figure.name), _WRITTEN[figure.unit]) for figure in FIGURES]
-            rows.append([*head, Cell(f"{load.load_tps:g}"), Cell(str(len(load.run_ids))), *figures, _notes(load)])
+            rows.append([*head, Cell(f"{load.requested_tps:g}"), Cell(str(len(load.run_ids))), *figures, _notes(load)])
     return Table("loads", "By load: medians over the repeats, with their confidence intervals", columns, rows)
 
 
@@ -68,7 +68,7 @@ def compared_table(compared: Compared) -> Table:
         for at in figure.loads:
             found = at.comparison
             medians = [Cell(_WRITTEN[figure.unit](side.estimate)) for side in (found.a, found.b)]
-            load, change = Cell(f"{at.load_tps:g}"), _relative(found.relative)
+            load, change = Cell(f"{at.requested_tps:g}"), _relative(found.relative)
             rows.append([Cell(figure.label), load, *medians, change, *_tested(found.p_value, at)])
     caption = "B against A, over all loads and at each; p is adjusted for all that was looked at (Holm)"
     return Table("compared", caption, columns, rows)

@@ -57,8 +57,8 @@ def figures_table(name: str, caption: str, first: str, groups: Mapping[str, Figu
     rows = [
         [
             Cell(group),
-            Cell(words.rate(found.submitted_tps)),
-            Cell(words.rate(found.throughput_tps)),
+            Cell(words.rate(found.sent_tps)),
+            Cell(words.rate(found.completed_tps)),
             *_latency_cells(found.latency_s),
             _errors(found.errors),
         ]
@@ -86,7 +86,7 @@ def _errors(errors: Mapping[str, int]) -> Cell:
 
 def _figures_columns(first: str) -> list[str]:
     bounds = [f"{name}_{part}_s" for name in QUANTILES for part in ("estimate", "lower", "upper")]
-    return [first, "submitted_tps", "throughput_tps", "completed", "mean_s", "stdev_s", *bounds, "errors"]
+    return [first, "sent_tps", "completed_tps", "completed", "mean_s", "stdev_s", *bounds, "errors"]
 
 
 def _figures_row(group: str, found: Figures) -> list[object]:
@@ -96,7 +96,7 @@ def _figures_row(group: str, found: Figures) -> list[object]:
     for quantile in quantiles:
         parts += [quantile.estimate, quantile.lower, quantile.upper] if quantile else [None, None, None]
     mean = [latency.mean, latency.stdev] if latency else [None, None]
-    rates: list[object] = [found.submitted_tps, found.throughput_tps, found.completed]
+    rates: list[object] = [found.sent_tps, found.completed_tps, found.completed]
     return [group, *rates, *mean, *parts, sum(found.errors.values())]
 
 

@@ -68,12 +68,12 @@ def _load(record: Record, timeline: Timeline) -> Chart:
         title="Load offered and achieved",
         caption=f"Transactions sent and completed by all clients, in intervals of {width:.3g} s between real samples.",
         alt=(
-            f"Load over time: {words.rate(summary.offered_tps)} tx/s sent and {words.rate(summary.throughput_tps)} "
+            f"Load over time: {words.rate(summary.sent_tps)} tx/s sent and {words.rate(summary.completed_tps)} "
             f"tx/s completed in the measured window; per interval, completed ranges from "
-            f"{words.rate(float(timeline.throughput_tps.min()))} to {words.rate(float(timeline.throughput_tps.max()))}."
+            f"{words.rate(float(timeline.completed_tps.min()))} to {words.rate(float(timeline.completed_tps.max()))}."
         ),
         columns=("time_s", "sent_tps", "completed_tps", "failed_tps"),
-        rows=_rows(middles, timeline.submitted_tps, timeline.throughput_tps, timeline.errors_tps),
+        rows=_rows(middles, timeline.sent_tps, timeline.completed_tps, timeline.errors_tps),
         draw=partial(_draw_load, record, timeline),
     )
 
@@ -82,13 +82,13 @@ def _draw_load(record: Record, timeline: Timeline, figure: Figure) -> None:
     axes = figure.add_subplot()
     edges = timeline.edges - record.start
     axes.set_xlim(*limits(record))
-    axes.stairs(timeline.submitted_tps, edges, label="sent", baseline=None, **series_style(1), linewidth=1.4)
-    axes.stairs(timeline.throughput_tps, edges, label="completed", baseline=None, **series_style(0), linewidth=1.6)
+    axes.stairs(timeline.sent_tps, edges, label="sent", baseline=None, **series_style(1), linewidth=1.4)
+    axes.stairs(timeline.completed_tps, edges, label="completed", baseline=None, **series_style(0), linewidth=1.6)
     if timeline.errors_tps.any():
         axes.stairs(timeline.errors_tps, edges, label="failed", baseline=None, color=light("bad"), linestyle=":")
-    asked = record.summary.load_tps
+    asked = record.summary.requested_tps
     axes.axhline(asked, color=light("muted"), linewidth=0.8, linestyle=(0, (2, 2)), label="asked for")
-    axes.set_ylim(0, 1.15 * max(asked, float(timeline.submitted_tps.max()), float(timeline.throughput_tps.max())))
+    axes.set_ylim(0, 1.15 * max(asked, float(timeline.sent_tps.max()), float(timeline.completed_tps.max())))
     axes.set(xlabel=SINCE, ylabel="transactions per second")
     mark_time(axes, record)
     axes.legend(ncols=4, loc="lower right")

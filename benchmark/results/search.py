@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from benchmark.errors import UsageError
 from benchmark.results.experiment import Collection, CollectionJournal, Entry
@@ -31,7 +31,7 @@ class Limits:
 class Trial:
     """One measured run of the search."""
 
-    load_tps: int
+    requested_tps: int
     met: bool
 
 
@@ -61,9 +61,9 @@ class Plan:
 
 @dataclass(frozen=True)
 class Step:
-    """What to do next: run `load_tps`, or if that is None stop with `answer_tps`."""
+    """What to do next: run `requested_tps`, or if that is None stop with `answer_tps`."""
 
-    load_tps: int | None
+    requested_tps: int | None
     answer_tps: int | None
     """The highest load that met the limits in every run so far; None if none did."""
     confirmed: bool
@@ -76,12 +76,12 @@ def meets(summary: Summary, limits: Limits) -> tuple[bool, str]:
 
     A run that is not `ok` has no numbers to go by: UsageError.
     """
-    if summary.status != "ok" or summary.throughput_tps is None:
+    if summary.status != "ok" or summary.completed_tps is None:
         why = "; ".join(summary.reasons)
         raise UsageError(f"run {summary.run_id} is {summary.status} and cannot decide a search: {why}")
-    achieved = summary.throughput_tps / summary.load_tps
+    achieved = summary.completed_tps / summary.requested_tps
     upper = summary.latency_s.p99.upper if summary.latency_s else None
-    text = f"achieved {achieved:.1%} of {summary.load_tps:g} tx/s (at least {limits.achieved:.0%}), p99 at most "
+    text = f"achieved {achieved:.1%} of {summary.requested_tps:g} tx/s (at least {limits.achieved:.0%}), p99 at most "
     text += f"{upper:.3g} s" if upper is not None else "unknown"
     met = achieved >= limits.achieved and upper is not None and upper <= limits.p99_s
     return met, f"{text} (limit {limits.p99_s:g} s)"
@@ -92,8 +92,8 @@ def next_step(plan: Plan, trials: Sequence[Trial]) -> Step:
 
     A load that failed once has failed, and everything above it with it, even if it had passed before.
     """
-    fails = min((trial.load_tps for trial in trials if not trial.met), default=None)
-    passed = [trial.load_tps for trial in trials if trial.met and (fails is None or trial.load_tps < fails)]
+    fails = min((trial.requested_tps for trial in trials if not trial.met), default=None)
+    passed = [trial.requested_tps for trial in trials if trial.met and (fails is None or trial.requested_tps < fails)]
     answer = max(passed, default=None)
     wanted = _probe(plan, answer, fails)
     confirmed = answer is not None and wanted is None and passed.count(answer) > plan.confirmations
@@ -142,13 +142,21 @@ def _beyond(fails: int | None) -> str:
 class Taken(Entry):
     """One step: a load that was run until it could be judged."""
 
-    load_tps: int
+    requested_tps: int
     run_ids: list[str] = Field(default_factory=list)
     """More than one where runs had to be repeated; the last one counts."""
     met: bool | None = None
     """Null as long as no run counts."""
     text: str = ""
     """The numbers that say so, or why there are none."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _upgrade(cls, document: Any) -> Any:
+        """Read the rate of a step under its former name, `load_tps`."""
+        if isinstance(document, Mapping) and "load_tps" in document:
+            return {"requested_tps" if key == "load_tps" else key: value for key, value in document.items()}
+        return document
 
     def judge(self, summary: Summary, limits: Limits) -> None:
         """Settle whether the load meets the limits, by the run that counts; UsageError if it cannot count."""
@@ -181,7 +189,7 @@ class Search(CollectionJournal):
 
     def next_step(self) -> Step:
         """Decide what to do after the steps that were judged."""
-        trials = [Trial(step.load_tps, step.met) for step in self.steps if step.met is not None]
+        trials = [Trial(step.requested_tps, step.met) for step in self.steps if step.met is not None]
         return next_step(self.plan, trials)
 
 
@@ -203,7 +211,7 @@ class SearchFolder(Collection[Search]):
     def open_step(self, load: int) -> Taken:
         """Return the step that has not been judged yet, which was interrupted, or a new one."""
         if not self.journal.steps or self.journal.steps[-1].met is not None:
-            self.journal.steps.append(Taken(load_tps=load))
+            self.journal.steps.append(Taken(requested_tps=load))
         return self.journal.steps[-1]
 
     def settle(self) -> None:

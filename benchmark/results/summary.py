@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from benchmark.errors import FailureKind
 from benchmark.measure.histogram import Finite
@@ -18,6 +18,10 @@ from benchmark.model import StrictModel
 from benchmark.results.log_findings import Findings
 
 Status = Literal["ok", "invalid", "failed", "interrupted"]
+
+_RATES_OF_SCHEMA_1 = {"load_tps": "requested_tps", "offered_tps": "sent_tps"}
+_STATISTICS_OF_SCHEMA_1 = {"due_tps": "scheduled_tps", "submitted_tps": "sent_tps", "throughput_tps": "completed_tps"}
+"""The names that schema 1 gave to rates: of the run, and of both the run and each region and client."""
 
 
 class Window(StrictModel):
@@ -36,8 +40,8 @@ class Identity(StrictModel):
     commit: str
     nodes: int = Field(ge=0)
     clients: int = Field(ge=0)
-    load_tps: Finite
-    """Offered load as asked for."""
+    requested_tps: Finite
+    """The load that was requested."""
     leader: str | None = None
     """Host that led during the window, where the protocol has a leader and tells."""
 
@@ -45,7 +49,7 @@ class Identity(StrictModel):
 class Summary(Identity):
     """One run's result, as in `summary.json`."""
 
-    schema_version: Literal[1] = Field(default=1, alias="schema")
+    schema_version: Literal[2] = Field(default=2, alias="schema")
     status: Status
     """`ok`; `invalid`: measured, but not to be used, see `reasons`; `failed` and `interrupted`: not measured."""
     reasons: list[str] = []
@@ -58,15 +62,16 @@ class Summary(Identity):
     """Null if the run never came to measuring; so are the figures then."""
     sampled_seconds: Finite | None = None
     """Time between the first and the last sample within the window, the median over the clients."""
-    offered_tps: Finite | None = None
-    """Offered load as sent by the clients."""
-    due_tps: Finite | None = None
-    """Offered load as scheduled by the clients."""
-    throughput_tps: Finite | None = None
+    scheduled_tps: Finite | None = None
+    """The load that fell due by the clients' schedules."""
+    sent_tps: Finite | None = None
+    """What the clients sent of it."""
+    completed_tps: Finite | None = None
+    """Throughput: what completed."""
     latency_s: Latency | None = None
     errors: dict[str, int] = {}
     saturated: bool = False
-    """The system completed less than was offered."""
+    """The system completed less than was scheduled."""
     warnings: list[str] = []
     by_region: dict[str, Figures] = {}
     by_client: dict[str, Figures] = {}
@@ -74,6 +79,18 @@ class Summary(Identity):
     """What was used of each host, by its name."""
     log_findings: Findings = {}
     """Panics, crashes and errors in the log of each process that has any."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _upgrade(cls, document: Any) -> Any:
+        """Give the rates of a document of schema 1 their present names."""
+        if not isinstance(document, Mapping) or document.get("schema") != 1:
+            return document
+        upgraded = _renamed(document, _RATES_OF_SCHEMA_1 | _STATISTICS_OF_SCHEMA_1)
+        for part in ("by_region", "by_client"):
+            if isinstance(groups := document.get(part), Mapping):
+                upgraded[part] = {name: _renamed(found, _STATISTICS_OF_SCHEMA_1) for name, found in groups.items()}
+        return upgraded | {"schema": 2}
 
     def to_json(self) -> str:
         """Return the text of `summary.json`."""
@@ -99,9 +116,9 @@ def summarise(
             start=measurement.start, end=measurement.end, seconds=round(measurement.end - measurement.start, 6)
         ),
         sampled_seconds=total.sampled_seconds,
-        offered_tps=total.submitted_tps,
-        due_tps=total.due_tps,
-        throughput_tps=total.throughput_tps,
+        scheduled_tps=total.scheduled_tps,
+        sent_tps=total.sent_tps,
+        completed_tps=total.completed_tps,
         latency_s=total.latency_s,
         errors=total.errors,
         saturated=verdict.saturated,
@@ -121,5 +138,11 @@ def not_measured(
 
 
 def parse_summary(text: str) -> Summary:
-    """Read the text of a `summary.json`; pydantic's ValidationError if it is none."""
+    """Read the text of a `summary.json` of this schema or of schema 1; pydantic's ValidationError if it is neither."""
     return Summary.model_validate_json(text)
+
+
+def _renamed(document: Any, names: Mapping[str, str]) -> Any:
+    return (
+        {names.get(key, key): value for key, value in document.items()} if isinstance(document, Mapping) else document
+    )

@@ -83,9 +83,9 @@ def measured(runner: Runner, *arguments: str) -> Any:
 def test_a_run_ends_with_a_result_that_can_be_checked(runner: Runner) -> None:
     out, err = runner("run", "--loads", "100", "--duration", "8s", "--warm-up", "3s", "--json")
     (summary,) = json.loads(out)
-    assert (summary["status"], summary["protocol"], summary["load_tps"]) == ("ok", "etcd", 100), summary["reasons"]
+    assert (summary["status"], summary["protocol"], summary["requested_tps"]) == ("ok", "etcd", 100), summary["reasons"]
     assert summary["nodes"] == summary["clients"] == 5
-    assert summary["throughput_tps"] == pytest.approx(100, rel=0.03)
+    assert summary["completed_tps"] == pytest.approx(100, rel=0.03)
     assert summary["window"]["seconds"] == pytest.approx(8, abs=0.01)
     p50 = summary["latency_s"]["p50"]
     assert p50["lower"] <= p50["estimate"] <= p50["upper"] <= 1.5 * p50["lower"]
@@ -120,7 +120,7 @@ def test_the_latency_is_what_the_network_predicts(runner: Runner) -> None:
 def test_several_loads_are_several_runs(runner: Runner) -> None:
     before = known(runner)
     document = measured(runner, "run", "--loads", "30", "60", "--committee", "3", "--duration", "4s", "--warm-up", "2s")
-    assert [summary["load_tps"] for summary in document["runs"]] == [30, 60]
+    assert [summary["requested_tps"] for summary in document["runs"]] == [30, 60]
     made = {summary["run_id"] for summary in document["runs"]} | {document["sweep"]["sweep_id"]}
     assert known(runner) - before == made
 

@@ -79,7 +79,7 @@ def test_a_killed_sweep_is_resumed_without_repeating_what_is_done(runner: Busy) 
     assert all(tried[-1] in ("ok", "invalid") for tried in outcomes)
     assert "run 1 of 4" not in err
     summaries = json.loads(out)["runs"]
-    assert sorted(summary["load_tps"] for summary in summaries) == [20, 20, 40, 40]
+    assert sorted(summary["requested_tps"] for summary in summaries) == [20, 20, 40, 40]
 
     again, _ = runner("run", "--resume", "latest", "--json")
     assert json.loads(again)["sweep"] == after
@@ -147,7 +147,7 @@ STEPS = [(20, True), (40, True), (40, True)]
 
 
 def steps_of(document: dict[str, Any]) -> list[tuple[int, bool | None]]:
-    return [(step["load_tps"], step["met"]) for step in document["steps"]]
+    return [(step["requested_tps"], step["met"]) for step in document["steps"]]
 
 
 def test_a_search_ends_with_an_answer_and_a_report(runner: Busy) -> None:

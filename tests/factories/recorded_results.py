@@ -43,10 +43,10 @@ def write_run(
         commit="3.4.23-4",
         nodes=nodes,
         clients=3,
-        load_tps=float(load),
+        requested_tps=float(load),
         leader=f"{REGIONS[0]}-0",
     )
-    summary = summarise(measurement, judge(measurement, load_tps=load), identity)
+    summary = summarise(measurement, judge(measurement, requested_tps=load), identity)
     folder.mkdir(parents=True)
     write_samples(folder / "samples.parquet", samples)
     (folder / "summary.json").write_text(summary.to_json())
@@ -86,10 +86,10 @@ def write_search(
     plan = Plan(30, 1000, precision=0.1, confirmations=1)
     search = new_search("dev", limits or Limits(p99_s=0.5), plan, {}, {})
     folder = SearchFolder.create(results, search.model_copy(update={"commit": "3.4.23-4"}))
-    while (step := folder.journal.next_step()).load_tps is not None and len(folder.journal.steps) < steps:
-        taken = folder.open_step(step.load_tps)
-        _write_step(folder, taken, capacity, step.load_tps >= breaks_at)
-    if step.load_tps is None:
+    while (step := folder.journal.next_step()).requested_tps is not None and len(folder.journal.steps) < steps:
+        taken = folder.open_step(step.requested_tps)
+        _write_step(folder, taken, capacity, step.requested_tps >= breaks_at)
+    if step.requested_tps is None:
         folder.journal.answer_tps, folder.journal.confirmed, folder.journal.reason = (
             step.answer_tps,
             step.confirmed,
@@ -101,7 +101,7 @@ def write_search(
 
 def _write_step(folder: SearchFolder, step: Taken, capacity: int, breaks: bool) -> None:
     """Write the runs of a step; the second step has one that was killed and one that does not count."""
-    number, load = len(folder.journal.steps), step.load_tps
+    number, load = len(folder.journal.steps), step.requested_tps
     name = f"20270115T0900{number:02}Z-etcd-3.4.234-3n-{load}tps-{folder.journal.search_id[-4:]}"
     tries = ("killed", "invalid", "ok") if number == 2 else ("ok",)
     for outcome in tries:
@@ -112,7 +112,7 @@ def _write_step(folder: SearchFolder, step: Taken, capacity: int, breaks: bool) 
         if outcome == "invalid":
             _change_summary(path, status="invalid", reasons=["client <a> was late"])
     if breaks:
-        _change_summary(path, status="failed", failure="system", reasons=["node-1 exited"], throughput_tps=None)
+        _change_summary(path, status="failed", failure="system", reasons=["node-1 exited"], completed_tps=None)
     summary = read_summary(path)
     assert summary is not None
     step.judge(summary, folder.journal.limits)

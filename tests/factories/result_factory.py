@@ -28,21 +28,23 @@ def summary(
 ) -> Summary:
     """A run's summary with latencies around `latency` (s), measured `at` seconds after the first one."""
     measurement = measure(steady("a-1", latency=latency), 1005, 1055, metrics=LOAD_GENERATOR, scrape_interval=1.0)
-    identity = Identity(run_id=run_id, protocol="etcd", commit="3.4", nodes=3, clients=1, load_tps=load, leader="a-1")
+    identity = Identity(
+        run_id=run_id, protocol="etcd", commit="3.4", nodes=3, clients=1, requested_tps=load, leader="a-1"
+    )
     made = summarise(measurement, Verdict(), identity)
     assert made.latency_s is not None
     assert made.window is not None
     exact = {
         name: Quantile(estimate=latency, lower=0.9 * latency, upper=1.1 * latency) for name in ("p50", "p90", "p99")
     }
-    changed = {"throughput_tps": load if tps is None else tps, "latency_s": made.latency_s.model_copy(update=exact)}
+    changed = {"completed_tps": load if tps is None else tps, "latency_s": made.latency_s.model_copy(update=exact)}
     window = made.window.model_copy(update={"start": made.window.start + at, "end": made.window.end + at})
     return made.model_copy(update=changed | {"window": window})
 
 
 def failed(run_id: str, load: float = 100.0, kind: Any = "system") -> Summary:
     """The summary of a run that failed."""
-    identity = Identity(run_id=run_id, protocol="etcd", commit="3.4", nodes=3, clients=1, load_tps=load)
+    identity = Identity(run_id=run_id, protocol="etcd", commit="3.4", nodes=3, clients=1, requested_tps=load)
     return not_measured(identity, "failed", "node-0 ended", kind)
 
 
@@ -100,5 +102,5 @@ def store_sweep(
     for index, (arm, found) in enumerate(runs):
         store_run(results, found, (documents or {}).get(arm))
         attempt = Attempt(run_id=found.run_id, began=datetime.now(UTC), outcome=found.status, failure=found.failure)
-        slots.append(Slot(arm=arm, load=int(found.load_tps), repeat=index, attempts=[attempt]))
+        slots.append(Slot(arm=arm, load=int(found.requested_tps), repeat=index, attempts=[attempt]))
     return SweepFolder.create(results, new_journal(TESTBED, {arm: {} for arm in arms}, {}, slots, None))

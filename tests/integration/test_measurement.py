@@ -163,7 +163,7 @@ def test_throughput_and_mean_are_within_one_percent_of_the_log(run: Run, host: s
     exact, found = run.exact(host), run.measured(host).total
     assert found.latency_s is not None
     assert found.completed == len(exact)
-    assert found.throughput_tps == pytest.approx(RATE, rel=0.02)
+    assert found.completed_tps == pytest.approx(RATE, rel=0.02)
     assert found.latency_s.mean == pytest.approx(exact.mean(), rel=0.01)
     assert found.latency_s.stdev == pytest.approx(exact.std(), rel=0.02, abs=0.003)
 
@@ -187,7 +187,7 @@ def test_stall_of_two_seconds_shows_in_latency_and_timeline(run: Run) -> None:
     assert measurement.total.latency_s.p99.lower >= 1.6
     assert measurement.timeline is not None
     # Two seconds are eight intervals; the first and the last are covered in part.
-    assert np.sum(measurement.timeline.throughput_tps < RATE / 10) >= 6
+    assert np.sum(measurement.timeline.completed_tps < RATE / 10) >= 6
     assert np.nanmax(measurement.timeline.p99_s) >= 1.6
 
 
@@ -200,5 +200,5 @@ def test_totals_are_the_sum_of_all_logs(run: Run) -> None:
     assert measurement.total.latency_s.p90.lower <= np.quantile(every, 0.905)
     assert np.quantile(every, 0.895) <= (measurement.total.latency_s.p90.upper or math.inf)
     assert set(measurement.regions) == {"r0", "r1"}
-    verdict = judge(measurement, load_tps=RATE * len(MODELS), expected_clients=MODELS)
+    verdict = judge(measurement, requested_tps=RATE * len(MODELS), expected_clients=MODELS)
     assert (verdict.reasons, verdict.saturated) == ([], False)

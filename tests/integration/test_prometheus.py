@@ -373,8 +373,8 @@ def test_hosts_that_came_back_with_each_other_s_addresses_are_not_taken_for_one_
 
 def test_progress_agrees_with_what_the_clients_do(scraped: Scraped) -> None:
     progress = scraped.client.progress(WINDOW)
-    assert progress.offered_tps == pytest.approx(2 * RATE, rel=0.1)
-    assert progress.achieved_tps == pytest.approx(2 * RATE, rel=0.1)
+    assert progress.scheduled_tps == pytest.approx(2 * RATE, rel=0.1)
+    assert progress.completed_tps == pytest.approx(2 * RATE, rel=0.1)
     assert progress.errors_tps == pytest.approx(2, abs=1.5)
     assert progress.inflight == 12
     assert progress.mean_s == pytest.approx(0.06, rel=0.01)

@@ -34,18 +34,18 @@ def test_a_run_has_its_samples(stored: Path) -> None:
 def test_a_timeline_counts_what_was_sent(stored: Path) -> None:
     run = api.run("latest", stored)
     whole = run.timeline()
-    assert whole["throughput_tps"].to_numpy() == pytest.approx(np.full(len(whole), 200.0), rel=0.02)
+    assert whole["completed_tps"].to_numpy() == pytest.approx(np.full(len(whole), 200.0), rel=0.02)
     assert len(whole) == pytest.approx(50, abs=2)
     regions = run.timeline(by="region")
     assert set(regions["region"]) == {"us-east-1", "b"}
-    assert regions.groupby("region")["throughput_tps"].mean().to_numpy() == pytest.approx([100, 100], rel=0.02)
+    assert regions.groupby("region")["completed_tps"].mean().to_numpy() == pytest.approx([100, 100], rel=0.02)
     assert (whole["end"] - whole["start"]).dt.total_seconds().to_numpy() == pytest.approx(np.ones(len(whole)), rel=0.1)
 
 
 def test_the_manifest_tells_the_metrics_of_a_system_that_nobody_knows(stored: Path) -> None:
     use_metrics(stored / "t" / "20260101T000000Z-one", Metrics("commit_s", squared=None, job="node"))
     run = api.run("latest", stored)
-    assert run.timeline()["throughput_tps"].mean() == pytest.approx(200, rel=0.02)
+    assert run.timeline()["completed_tps"].mean() == pytest.approx(200, rel=0.02)
     regions = run.timeline(by="region")
     assert regions.groupby("region")["mean_s"].mean().to_numpy() == pytest.approx([0.12, 0.12], rel=0.02)
 
@@ -54,7 +54,7 @@ def test_tables_of_a_run_are_those_of_its_summary(stored: Path) -> None:
     run = api.run("20260101", stored)
     regions, clients = run.regions(), run.clients()
     assert list(regions["region"]) == list(run.summary.by_region)
-    assert clients.loc[0, "throughput_tps"] == run.summary.by_client["a-1"].throughput_tps
+    assert clients.loc[0, "completed_tps"] == run.summary.by_client["a-1"].completed_tps
     assert clients.loc[0, "p99_lower_s"] <= clients.loc[0, "p99_s"] <= clients.loc[0, "p99_upper_s"]
     assert run.rtt().loc["a", "b"] == 70.0
     assert run.hosts().empty
@@ -75,10 +75,10 @@ def test_a_sweep_has_its_runs_and_medians(tmp_path: Path) -> None:
     found = api.sweep("latest", tmp_path)
     assert list(found["counts"]) == [True, True, True, False]
     assert list(found["failure"])[-1] == "system"
-    medians = api.repeats("latest", tmp_path).set_index(["load_tps", "figure"])
-    assert medians.loc[(100.0, "throughput_tps"), "estimate"] == 100
-    assert medians.loc[(100.0, "throughput_tps"), "runs"] == 2
-    assert medians.loc[(200.0, "throughput_tps"), "confidence"] == 0
+    medians = api.repeats("latest", tmp_path).set_index(["requested_tps", "figure"])
+    assert medians.loc[(100.0, "completed_tps"), "estimate"] == 100
+    assert medians.loc[(100.0, "completed_tps"), "runs"] == 2
+    assert medians.loc[(200.0, "completed_tps"), "confidence"] == 0
 
 
 def test_comparisons_are_those_of_the_command(tmp_path: Path) -> None:

@@ -44,7 +44,7 @@ def main(folder: Path) -> int:
         print(f"{folder}: no leader or no latency in the summary; nothing to compare", file=sys.stderr)
         return 2
     found = predict(manifest, summary["leader"])
-    print(f"leader {summary['leader']}, {summary['nodes']} nodes, {summary['load_tps']:g} tx/s")
+    print(f"leader {summary['leader']}, {summary['nodes']} nodes, {summary['requested_tps']:g} tx/s")
     print(f"{'client':<20}{'predicted ms':>14}{'measured ms':>14}{'ratio':>8}")
     for client, (_, predicted) in found.items():
         measured = summary["by_client"][client]["latency_s"]["mean"] * 1000

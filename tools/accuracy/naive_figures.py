@@ -83,7 +83,7 @@ def rows(run: Stored) -> list[Row]:
     name = run.metrics.latency
     means = [p.growth(f"{name}_sum", s) / p.growth(f"{name}_count", s) for p, s in clients]
     single = [p.histogram(name, s) for p, s in clients]
-    rate, total = right.throughput_tps, run.end - run.begin
+    rate, total = right.completed_tps, run.end - run.begin
     p99 = latency.p99.estimate
     return [
         Row("throughput", "**growth between real samples of the window, summed over clients**", rate, rate, False),

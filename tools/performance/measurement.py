@@ -70,13 +70,13 @@ def summarise_file(path: Path, clients: int, minutes: float, interval: float) ->
     read = time.perf_counter()
     measurement = measure(series, START + 30, START + minutes * 60, scrape_interval=interval)
     usage = host_usage(series, START + 30, START + minutes * 60)
-    verdict = judge(measurement, load_tps=clients * RATE)
-    identity = Identity(run_id="x", protocol="x", commit="x", nodes=0, clients=clients, load_tps=clients * RATE)
+    verdict = judge(measurement, requested_tps=clients * RATE)
+    identity = Identity(run_id="x", protocol="x", commit="x", nodes=0, clients=clients, requested_tps=clients * RATE)
     text = summarise(measurement, verdict, identity, usage).to_json()
     done = time.perf_counter()
     parse_summary(text)
     print(f"read {read - begun:.2f} s, summarised {done - read:.2f} s, peak {peak_mb():.0f} MB; goal 2 s, 500 MB")
-    print(f"throughput {measurement.total.throughput_tps:.1f} tx/s, {verdict.status}")
+    print(f"throughput {measurement.total.completed_tps:.1f} tx/s, {verdict.status}")
 
 
 def main() -> None:

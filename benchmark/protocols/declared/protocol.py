@@ -85,7 +85,7 @@ class Declared(Protocol):
         return {
             "nodes": [_described(f"node-{i}", i, host) | {"ports": ports} for i, host in enumerate(plan.nodes)],
             "clients": [_described(f"client-{i}", i, host) for i, host in enumerate(plan.clients)],
-            "total_load": plan.offered,
+            "total_load": plan.scheduled_tps,
             "duration_s": plan.duration_s,
             "rtt_ms": max(
                 (plan.rtt_ms.get((a.region, b.region), 0.0) for a in plan.nodes for b in plan.nodes), default=0.0

@@ -14,7 +14,7 @@ from benchmark.results.events import Event
 
 RUN = {"run_id": "20261122T161108Z-etcd-3.4.234b-5n-50tps-8129", "load": 50}
 FIGURES: dict[str, Any] = {
-    "left_s": 60.0, "offered_tps": 50.0, "achieved_tps": 40.0, "errors_tps": 0.0, "inflight": 6.0,
+    "left_s": 60.0, "scheduled_tps": 50.0, "completed_tps": 40.0, "errors_tps": 0.0, "inflight": 6.0,
     "mean_s": 0.135, "p50_s": 0.13, "p99_s": 0.31, "nodes": 5.0, "nodes_up": 4.0, "clients": 5.0, "clients_up": 5.0,
 }  # fmt: skip
 
@@ -64,7 +64,7 @@ def test_under_load_it_shows_load_latency_health_and_time_left(panel: LivePanel,
     clock.now += 20
     text = shown(panel)
     assert "measuring  ━━━━━━━━━━━━━━━───────────────  0:40 left" in text, "half of 80 s"
-    assert "offered 50.0 tx/s, achieved 40.0 tx/s (80%)" in text
+    assert "scheduled 50.0 tx/s, completed 40.0 tx/s (80%)" in text
     assert "mean 135 ms, p50 130 ms, p99 310 ms" in text
     assert "nodes 4/5 up, clients 5/5 up, 6 in flight, errors 0.0/s" in text
 
@@ -84,10 +84,10 @@ def test_what_is_wrong_is_red_and_what_is_not_known_a_dash(panel: LivePanel) -> 
     red = "\x1b[1;31m"
     assert f"{red}nodes 4/5 up" in shown(panel, colours=True)
     assert f"{red}errors" not in shown(panel, colours=True)
-    panel.progress({"left_s": 1.0, "errors_tps": 2.0, "offered_tps": None, "mean_s": None})
+    panel.progress({"left_s": 1.0, "errors_tps": 2.0, "scheduled_tps": None, "mean_s": None})
     text = shown(panel, colours=True)
     assert f"{red}errors 2.0/s" in text
-    assert "offered - tx/s" in text
+    assert "scheduled - tx/s" in text
     assert "nodes" not in text
 
 
@@ -96,7 +96,7 @@ def test_another_run_begins_anew(panel: LivePanel) -> None:
     panel.progress(FIGURES)
     panel.run(RUN | {"load": 100})
     panel.phase("configure")
-    assert "offered" not in shown(panel)
+    assert "scheduled" not in shown(panel)
     assert "100 tx/s" in shown(panel)
 
 
@@ -140,6 +140,6 @@ def test_without_a_terminal_every_figure_is_a_line(capsys: pytest.CaptureFixture
         for event in (Event("run", RUN), Event("phase", {"name": "measure"}), Event("progress", FIGURES)):
             view.observe(event)
     told = capsys.readouterr().err
-    assert "achieved 40.0 tx/s" in told
+    assert "completed 40.0 tx/s" in told
     assert "60 s left" in told
     assert "━" not in told

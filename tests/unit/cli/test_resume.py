@@ -99,9 +99,9 @@ def test_other_settings_and_other_testbeds_are_refused(capsys: pytest.CaptureFix
 def test_a_search_that_has_ended_is_shown_again(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert call(*SEARCH) == 3
     folder = SearchFolder.find(project / "results", "latest")
-    while (step := folder.journal.next_step()).load_tps is not None:
-        taken = folder.open_step(step.load_tps)
-        taken.met, taken.text = step.load_tps <= 150, "as tested"
+    while (step := folder.journal.next_step()).requested_tps is not None:
+        taken = folder.open_step(step.requested_tps)
+        taken.met, taken.text = step.requested_tps <= 150, "as tested"
         folder.save()
     capsys.readouterr()
     assert call("search", "--resume", "latest", "--json") == 0

@@ -20,9 +20,9 @@ def test_a_difference_is_shown_with_three_repeats_of_three_loads(tmp_path: Path)
     shown = {figure.figure: figure for figure in found.figures}
     assert shown["p99_s"].shown
     assert shown["p99_s"].relative.estimate == pytest.approx(0.2, abs=0.03)
-    assert not shown["throughput_tps"].shown
+    assert not shown["completed_tps"].shown
     assert shown["p99_s"].p_adjusted <= 0.05
-    assert [at.load_tps for at in shown["p99_s"].loads] == list(LOADS)
+    assert [at.requested_tps for at in shown["p99_s"].loads] == list(LOADS)
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -98,7 +98,7 @@ def test_the_gate_fails_only_for_what_is_shown(tmp_path: Path, factor: float, re
 @pytest.mark.parametrize(("factor", "outcome"), [(0.9, "fail"), (0.97, "pass"), (1.1, "pass")])
 def test_less_throughput_is_worse_and_more_is_not(tmp_path: Path, factor: float, outcome: str) -> None:
     b = [
-        run.model_copy(update={"throughput_tps": factor * run.load_tps - index / 100})
+        run.model_copy(update={"completed_tps": factor * run.requested_tps - index / 100})
         for index, run in enumerate(noisy("b", 1.0, 6))
     ]
     found = compared(tmp_path, noisy("a", 1.0, 6), b, fail_over=0.05)
@@ -109,7 +109,7 @@ def test_less_throughput_is_worse_and_more_is_not(tmp_path: Path, factor: float,
 
 def test_the_gate_sees_a_load_that_alone_got_worse(tmp_path: Path) -> None:
     b = [
-        run if run.load_tps < 400 else summary(run.run_id, 400.0, latency=1.0 + index / 1000)
+        run if run.requested_tps < 400 else summary(run.run_id, 400.0, latency=1.0 + index / 1000)
         for index, run in enumerate(noisy("b", 1.0, 6))
     ]
     found = compared(tmp_path, noisy("a", 1.0, 6), b, fail_over=0.05)

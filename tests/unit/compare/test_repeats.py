@@ -10,9 +10,9 @@ from benchmark.compare.repeats import over_repeats
 
 def test_loads_are_summed_up_apart_and_in_order() -> None:
     low, high = over_repeats([summary("b", 200), summary("a", 100), summary("c", 200)])
-    assert (low.load_tps, low.run_ids) == (100, ["a"])
-    assert (high.load_tps, high.run_ids) == (200, ["b", "c"])
-    assert high.figures["throughput_tps"].median.estimate == 200
+    assert (low.requested_tps, low.run_ids) == (100, ["a"])
+    assert (high.requested_tps, high.run_ids) == (200, ["b", "c"])
+    assert high.figures["completed_tps"].median.estimate == 200
 
 
 def test_the_median_has_an_interval_of_stated_confidence() -> None:
@@ -42,4 +42,4 @@ def test_runs_that_failed_are_set_aside_with_their_reason() -> None:
 def test_a_figure_that_a_run_lacks_is_left_out() -> None:
     silent = summary("b").model_copy(update={"latency_s": None})
     (load,) = over_repeats([summary("a"), silent])
-    assert set(load.figures) == {"throughput_tps"}
+    assert set(load.figures) == {"completed_tps"}

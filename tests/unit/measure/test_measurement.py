@@ -22,14 +22,14 @@ def of(*clients: list[Series], metrics: Metrics | None = None) -> Measurement:
 
 def test_throughput_is_the_sum_over_clients() -> None:
     measurement = of(steady("a", rate=100), steady("b", rate=50, region="eu-west-1"))
-    assert measurement.total.throughput_tps == pytest.approx(150)
-    assert measurement.total.submitted_tps == pytest.approx(150)
-    assert measurement.total.due_tps == pytest.approx(150)
+    assert measurement.total.completed_tps == pytest.approx(150)
+    assert measurement.total.sent_tps == pytest.approx(150)
+    assert measurement.total.scheduled_tps == pytest.approx(150)
     assert measurement.total.backlog_tps == pytest.approx(0, abs=0.1)
-    assert {name: figures.throughput_tps for name, figures in measurement.regions.items()} == pytest.approx(
+    assert {name: figures.completed_tps for name, figures in measurement.regions.items()} == pytest.approx(
         {"us-east-1": 100, "eu-west-1": 50}
     )
-    assert measurement.clients["b"].throughput_tps == pytest.approx(50)
+    assert measurement.clients["b"].completed_tps == pytest.approx(50)
     assert measurement.hosts == {"a": "a", "b": "b"}
 
 
@@ -89,7 +89,7 @@ def test_regions_together_are_the_whole() -> None:
     measurement = of(*[steady(f"c{i}", rate=20 + i, region=f"r{i % 3}") for i in range(7)])
     regions = measurement.regions.values()
     assert sum(figures.completed for figures in regions) == measurement.total.completed
-    assert sum(figures.throughput_tps for figures in regions) == pytest.approx(measurement.total.throughput_tps)
+    assert sum(figures.completed_tps for figures in regions) == pytest.approx(measurement.total.completed_tps)
 
 
 @pytest.mark.parametrize("counted_by", ["one", "every"])
@@ -100,10 +100,10 @@ def test_replicas_that_count_every_transaction_are_not_added_up(counted_by: str)
 
     metrics = Metrics(job="node", counted_by="every" if counted_by == "every" else "one")
     measurement = of(replica("a", 200), replica("b", 200), replica("c", 198), metrics=metrics)
-    assert measurement.total.throughput_tps == pytest.approx(200 if counted_by == "every" else 598)
+    assert measurement.total.completed_tps == pytest.approx(200 if counted_by == "every" else 598)
     assert measurement.total.completed == pytest.approx(8000 if counted_by == "every" else 23920)
     assert measurement.timeline is not None
-    assert measurement.timeline.throughput_tps.mean() == pytest.approx(measurement.total.throughput_tps)
+    assert measurement.timeline.completed_tps.mean() == pytest.approx(measurement.total.completed_tps)
 
 
 def test_metrics_of_another_name_are_used() -> None:
@@ -133,14 +133,14 @@ def test_errors_are_counted_by_type_over_clients() -> None:
 def test_nothing_completed_is_zero_and_no_latency() -> None:
     due = np.arange(1000.0, 1060.0, 0.1)
     measurement = of(client("a", np.arange(1000.0, 1061.0), due, np.full(len(due), 500.0)))
-    assert measurement.total.throughput_tps == 0
+    assert measurement.total.completed_tps == 0
     assert measurement.total.latency_s is None
     assert measurement.total.backlog_tps == pytest.approx(10)
 
 
 def test_no_samples_measure_nothing() -> None:
     measurement = of()
-    assert measurement.total.throughput_tps == 0
+    assert measurement.total.completed_tps == 0
     assert (measurement.clients, measurement.timeline) == ({}, None)
 
 
@@ -149,7 +149,7 @@ def test_a_client_with_one_sample_has_no_figures() -> None:
     measurement = of(steady("a"), client("b", np.array([1020.0]), due, np.full(len(due), 0.1)))
     assert list(measurement.clients) == ["a"]
     assert set(measurement.hosts) == {"a", "b"}
-    assert measurement.total.throughput_tps == pytest.approx(100)
+    assert measurement.total.completed_tps == pytest.approx(100)
 
 
 def test_restarts_of_clients_and_nodes_are_reported() -> None:

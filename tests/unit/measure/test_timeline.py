@@ -21,8 +21,8 @@ def of(*clients: list[Series], start: float = 1010.0, end: float = 1050.0, step:
 
 def test_a_steady_load_is_flat() -> None:
     timeline = of(steady("a", rate=100), steady("b", rate=50))
-    assert timeline.throughput_tps == pytest.approx(np.full(40, 150.0), abs=2)
-    assert timeline.submitted_tps == pytest.approx(np.full(40, 150.0), abs=2)
+    assert timeline.completed_tps == pytest.approx(np.full(40, 150.0), abs=2)
+    assert timeline.sent_tps == pytest.approx(np.full(40, 150.0), abs=2)
     assert timeline.mean_s == pytest.approx(np.full(40, 0.12))
     assert np.all((timeline.p50_s > 0.1) & (timeline.p50_s <= 0.15))
     assert timeline.errors_tps.tolist() == [0.0] * 40
@@ -37,7 +37,7 @@ def test_every_transaction_is_counted_once_whatever_the_grid(offsets: list[float
         for index, offset in enumerate(offsets)
     ]
     timeline = of(*made, step=step)
-    counted = float((timeline.throughput_tps * np.diff(timeline.edges)).sum())
+    counted = float((timeline.completed_tps * np.diff(timeline.edges)).sum())
     first, last = timeline.edges[0], timeline.edges[-1]
     expected = len(offsets) * float(last - first) * 20
     assert counted == pytest.approx(expected, abs=len(offsets) * 2)
@@ -46,7 +46,7 @@ def test_every_transaction_is_counted_once_whatever_the_grid(offsets: list[float
 def test_halves_of_a_window_share_no_transaction() -> None:
     def total(start: float, end: float) -> float:
         timeline = of(steady("a"), start=start, end=end)
-        return float((timeline.throughput_tps * np.diff(timeline.edges)).sum())
+        return float((timeline.completed_tps * np.diff(timeline.edges)).sum())
 
     assert total(1010, 1030) + total(1030, 1050) == pytest.approx(total(1010, 1050))
 
@@ -56,7 +56,7 @@ def test_a_stall_is_seen_where_it_was() -> None:
     stall = np.where((due >= 1020) & (due < 1022), 1022 - due, 0)
     timeline = of(client("a", np.arange(1000.0, 1061.0), due, stall + 0.03))
     during = (timeline.edges[:-1] >= 1020.5) & (timeline.edges[1:] <= 1022)
-    assert timeline.throughput_tps[during].max() < 5
+    assert timeline.completed_tps[during].max() < 5
     assert timeline.p99_s[np.flatnonzero(timeline.edges[:-1] == 1022)[0]] > 1
     assert timeline.p99_s[timeline.edges[1:] <= 1020].max() <= 0.05
 
@@ -65,7 +65,7 @@ def test_intervals_without_transactions_have_no_latency() -> None:
     due = np.concatenate([np.arange(1000.0, 1020.0, 0.1), np.arange(1040.0, 1060.0, 0.1)])
     timeline = of(client("a", np.arange(1000.0, 1061.0), due, np.full(len(due), 0.03)))
     idle = (timeline.edges[:-1] >= 1022) & (timeline.edges[1:] <= 1039)
-    assert timeline.throughput_tps[idle].max() == 0
+    assert timeline.completed_tps[idle].max() == 0
     assert np.isnan(timeline.mean_s[idle]).all()
     assert np.isnan(timeline.p99_s[idle]).all()
     assert np.isfinite(timeline.mean_s[0])
@@ -75,7 +75,7 @@ def test_rounding_makes_no_transactions_where_there_were_none() -> None:
     due = np.arange(1000.0, 1010.0, 0.1)
     scrapes = np.arange(1000.0, 1061.0) + 0.123
     timeline = of(client("a", scrapes, due, np.full(len(due), 0.03)), start=1015, end=1050, step=0.7)
-    assert timeline.throughput_tps.tolist() == [0.0] * len(timeline.throughput_tps)
+    assert timeline.completed_tps.tolist() == [0.0] * len(timeline.completed_tps)
     assert np.isnan(timeline.mean_s).all()
     assert np.isnan(timeline.p50_s).all()
 
@@ -100,8 +100,8 @@ def test_a_client_that_died_does_not_hide_the_rest() -> None:
     dead = client("b", np.arange(1000.0, 1030.0), due, np.full(len(due), 0.03))
     timeline = of(steady("a", rate=100), dead)
     assert timeline.edges[-1] == pytest.approx(1049)
-    assert timeline.throughput_tps[0] == pytest.approx(110, abs=2)
-    assert timeline.throughput_tps[-1] == pytest.approx(100, abs=2)
+    assert timeline.completed_tps[0] == pytest.approx(110, abs=2)
+    assert timeline.completed_tps[-1] == pytest.approx(100, abs=2)
 
 
 def test_errors_have_a_rate() -> None:
@@ -123,6 +123,6 @@ def test_regions_and_clients_have_timelines_that_add_up() -> None:
     assert set(regions) == {"us-east-1", "eu-west-1"}
     assert set(clients) == {"a", "b", "c"}
     for parts in (regions, clients):
-        summed = np.sum([timeline.throughput_tps for timeline in parts.values()], axis=0)
-        assert summed == pytest.approx(whole.throughput_tps)
+        summed = np.sum([timeline.completed_tps for timeline in parts.values()], axis=0)
+        assert summed == pytest.approx(whole.completed_tps)
     assert timelines(made, 2000, 2050, by="client") == {}

@@ -26,7 +26,7 @@ def changed(made: list[Series], metric: str, factor: float) -> list[Series]:
 
 def test_a_good_run_has_nothing_to_say() -> None:
     verdict = judge(
-        of(steady("a"), steady("b")), load_tps=200, expected_clients=["a", "b"], clock_offsets_s={"a": 0.001}
+        of(steady("a"), steady("b")), requested_tps=200, expected_clients=["a", "b"], clock_offsets_s={"a": 0.001}
     )
     assert (verdict.status, verdict.saturated, verdict.reasons, verdict.warnings) == ("ok", False, [], [])
 
@@ -36,8 +36,8 @@ def overloaded() -> list[Series]:
     return client("a", SCRAPES, DUE, (DUE - 1000) + 0.01)
 
 
-def test_less_achieved_than_offered_is_saturated_and_valid() -> None:
-    verdict = judge(of(overloaded()), load_tps=100)
+def test_a_run_that_completed_less_than_scheduled_is_saturated_and_valid() -> None:
+    verdict = judge(of(overloaded()), requested_tps=100)
     assert verdict.saturated
     assert verdict.status == "ok"
 
@@ -46,20 +46,20 @@ def test_less_achieved_than_offered_is_saturated_and_valid() -> None:
 def test_the_tolerance_is_two_percent_of_the_load(load: float, saturated: bool) -> None:
     # Systems that bring their own load count neither what is due nor what is sent.
     own = [one for one in steady("a") if one.metric not in ("submitted", "due")]
-    assert judge(of(own), load_tps=load).saturated is saturated
+    assert judge(of(own), requested_tps=load).saturated is saturated
 
 
 def test_one_transaction_at_the_edge_of_a_small_run_is_no_difference() -> None:
     due = np.arange(1000.0, 1060.0, 1.0)
     run = of(client("a", SCRAPES, due, np.full(60, 0.5)))
-    own = replace(run, total=run.total.model_copy(update={"throughput_tps": 39 / 40}))
-    assert not judge(own, load_tps=1).saturated
+    own = replace(run, total=run.total.model_copy(update={"completed_tps": 39 / 40}))
+    assert not judge(own, requested_tps=1).saturated
 
 
-def test_clients_that_offered_too_little_make_the_run_invalid() -> None:
-    verdict = judge(of(steady("a")), load_tps=200)
+def test_a_run_whose_clients_scheduled_too_little_is_invalid() -> None:
+    verdict = judge(of(steady("a")), requested_tps=200)
     assert not verdict.saturated
-    assert verdict.reasons == ["clients offered 100.0 tx/s, not the 200 asked for"]
+    assert verdict.reasons == ["clients scheduled 100.0 tx/s, not the requested 200"]
 
 
 def test_clients_that_held_requests_back_are_named_by_the_numbers() -> None:
@@ -67,17 +67,17 @@ def test_clients_that_held_requests_back_are_named_by_the_numbers() -> None:
     half = [
         replace(one, values=one.values / 2) if one.metric.startswith(("latency_s", "inflight")) else one for one in held
     ]
-    verdict = judge(of(half, steady("b")), load_tps=200)
+    verdict = judge(of(half, steady("b")), requested_tps=200)
     assert verdict.saturated
-    assert verdict.warnings == ["clients sent 150.0 tx/s of the 200.0 due; these cannot keep up: a (50.0 of 100.0)"]
+    assert verdict.warnings == ["clients sent 150.0 of 200.0 scheduled tx/s; these cannot keep up: a (50.0 of 100.0)"]
 
 
-def test_more_completed_than_offered_is_invalid() -> None:
+def test_a_run_that_completed_more_than_scheduled_is_invalid() -> None:
     # A backlog of the warm-up drains within the window.
     latency = np.where(DUE < 1009, np.maximum(0.01, 1015 - DUE), 0.01)
-    verdict = judge(of(client("a", SCRAPES, DUE, latency)), load_tps=100)
+    verdict = judge(of(client("a", SCRAPES, DUE, latency)), requested_tps=100)
     assert len(verdict.reasons) == 1
-    assert "completed of 100.0 offered" in verdict.reasons[0]
+    assert " of 100.0 tx/s): backlog from warm-up, or double counting" in verdict.reasons[0]
 
 
 def test_transactions_that_vanished_make_the_run_invalid() -> None:
@@ -86,21 +86,21 @@ def test_transactions_that_vanished_make_the_run_invalid() -> None:
         *[one for one in steady("a") if not one.metric.startswith("latency")],
         *[one for one in client("a", SCRAPES, kept, np.full(len(kept), 0.1)) if one.metric.startswith("latency")],
     ]
-    verdict = judge(of(lossy), load_tps=100)
-    assert verdict.reasons == ["50.0 tx/s of 100.0 sent neither completed, nor failed, nor in flight"]
+    verdict = judge(of(lossy), requested_tps=100)
+    assert verdict.reasons == ["50.0 of 100.0 sent tx/s neither completed, nor failed, nor in flight"]
     failed = series("errors", {**labels_of("a"), "error_type": "timeout"}, SCRAPES, (SCRAPES - 1000) * 50)
-    explained = judge(of([*lossy, failed]), load_tps=100)
+    explained = judge(of([*lossy, failed]), requested_tps=100)
     assert explained.reasons == []
     assert explained.warnings == ["50.0 tx/s failed: 2000 timeout"]
 
 
 def test_a_late_client_warns_and_where_it_matters_is_invalid() -> None:
-    slow_system = judge(of(client("a", SCRAPES, DUE, np.full(len(DUE), 0.8), lateness=0.018)), load_tps=100)
+    slow_system = judge(of(client("a", SCRAPES, DUE, np.full(len(DUE), 0.8), lateness=0.018)), requested_tps=100)
     assert slow_system.status == "ok"
     assert [text.split(" (")[0] for text in slow_system.warnings] == [
         "client a: sent requests 19.8 ms after they were due"
     ]
-    fast_system = judge(of(client("a", SCRAPES, DUE, np.full(len(DUE), 0.1), lateness=0.018)), load_tps=100)
+    fast_system = judge(of(client("a", SCRAPES, DUE, np.full(len(DUE), 0.1), lateness=0.018)), requested_tps=100)
     assert fast_system.reasons == [
         "client a: sent requests 19.8 ms after they were due (p99), 20% of the mean latency of 100.0 ms"
     ]
@@ -108,27 +108,29 @@ def test_a_late_client_warns_and_where_it_matters_is_invalid() -> None:
 
 def test_a_client_that_waits_for_a_saturated_system_is_not_to_blame() -> None:
     measurement = replace(of(overloaded()), lateness_s={"a": Quantile(estimate=9.0, lower=5.0, upper=10.0)})
-    verdict = judge(measurement, load_tps=100)
+    verdict = judge(measurement, requested_tps=100)
     assert (verdict.saturated, verdict.status) == (True, "ok")
     assert verdict.warnings[0] == "client a: sent requests 9000.0 ms after they were due (p99)"
 
 
 def test_a_host_without_processor_time_left_is_named() -> None:
-    verdict = judge(of(steady("a")), load_tps=100, usage={"a": HostUsage(cpu_busy=0.95), "b": HostUsage(cpu_busy=0.5)})
+    verdict = judge(
+        of(steady("a")), requested_tps=100, usage={"a": HostUsage(cpu_busy=0.95), "b": HostUsage(cpu_busy=0.5)}
+    )
     assert verdict.warnings == ["a: CPU 95% busy, more than 90%: the host may be what limits the throughput"]
 
 
 def test_a_late_network_warns() -> None:
     run = replace(of(steady("a")), wan_lateness_s={"h": Quantile(estimate=0.0042, lower=0.002, upper=0.005)})
-    assert judge(run, load_tps=100).warnings == ["h: the emulated network was 4.2 ms late (p99)"]
-    assert judge(run, load_tps=100, thresholds=Thresholds(wan_lateness_s=0.01)).warnings == []
+    assert judge(run, requested_tps=100).warnings == ["h: the emulated network was 4.2 ms late (p99)"]
+    assert judge(run, requested_tps=100, thresholds=Thresholds(wan_lateness_s=0.01)).warnings == []
 
 
 @pytest.mark.parametrize("faulty", [False, True])
 def test_gaps_are_invalid_unless_a_fault_explains_them(faulty: bool) -> None:
     scrapes = SCRAPES[(SCRAPES <= 1020) | (SCRAPES >= 1027)]
     run = of(client("a", scrapes, DUE, np.full(len(DUE), 0.1)))
-    verdict = judge(run, load_tps=100, faulty_hosts=["a"] if faulty else [])
+    verdict = judge(run, requested_tps=100, faulty_hosts=["a"] if faulty else [])
     text = "client a: no sample for 7.0 s, 1 gap(s) in all; one every 1 s is expected"
     assert (verdict.reasons, verdict.warnings) == (
         ([], [f"{text} (a fault was injected there)"]) if faulty else ([text], [])
@@ -137,7 +139,7 @@ def test_gaps_are_invalid_unless_a_fault_explains_them(faulty: bool) -> None:
 
 def test_clients_that_were_not_measured_are_named() -> None:
     once = client("b", np.array([1020.0]), DUE, np.full(len(DUE), 0.1))
-    verdict = judge(of(steady("a"), once), load_tps=100, expected_clients=["a", "b", "c"])
+    verdict = judge(of(steady("a"), once), requested_tps=100, expected_clients=["a", "b", "c"])
     assert verdict.reasons == [
         "client c: never sampled; is its metrics port reachable?",
         "client b: fewer than 2 samples in the window of 40.0 s",
@@ -145,11 +147,11 @@ def test_clients_that_were_not_measured_are_named() -> None:
 
 
 def test_without_any_sample_the_run_is_invalid() -> None:
-    assert judge(of(), load_tps=100).reasons == ["no client was sampled: there is nothing to measure"]
+    assert judge(of(), requested_tps=100).reasons == ["no client was sampled: there is nothing to measure"]
 
 
 def test_without_any_transaction_the_run_is_saturated_and_invalid() -> None:
-    verdict = judge(of(client("a", SCRAPES, DUE, np.full(len(DUE), 500.0))), load_tps=100)
+    verdict = judge(of(client("a", SCRAPES, DUE, np.full(len(DUE), 500.0))), requested_tps=100)
     assert verdict.saturated
     assert verdict.reasons == ["no transaction completed in the window"]
 
@@ -159,24 +161,24 @@ def test_a_restart_is_invalid_unless_a_fault_explains_it(faulty: bool) -> None:
     node = series(
         "process_start_time_seconds", labels_of("n", job="node"), SCRAPES, np.where(SCRAPES < 1030, 900, 1029)
     )
-    verdict = judge(of(steady("a"), [node]), load_tps=100, faulty_hosts=["n"] if faulty else [])
+    verdict = judge(of(steady("a"), [node]), requested_tps=100, faulty_hosts=["n"] if faulty else [])
     assert verdict.status == ("ok" if faulty else "invalid")
     (text,) = verdict.warnings if faulty else verdict.reasons
     assert text.startswith("node n: restarted within the window, seen at 20.0 s")
 
 
 def test_clocks_that_are_off_warn_and_then_are_invalid() -> None:
-    verdict = judge(of(steady("a")), load_tps=100, clock_offsets_s={"a": -0.02, "b": 0.25, "c": 0.002})
+    verdict = judge(of(steady("a")), requested_tps=100, clock_offsets_s={"a": -0.02, "b": 0.25, "c": 0.002})
     assert verdict.warnings == ["a: its clock is off by -20.0 ms, more than 10 ms"]
     assert verdict.reasons == ["b: its clock is off by +250.0 ms, more than 100 ms"]
 
 
 def test_a_client_without_completed_transactions_at_first_is_named() -> None:
     due = np.arange(1012.5, 1060.0, 0.1)
-    verdict = judge(of(client("a", SCRAPES, due, np.full(len(due), 0.1))), load_tps=10)
+    verdict = judge(of(client("a", SCRAPES, due, np.full(len(due), 0.1))), requested_tps=10)
     assert "client a: first completed transaction seen 3.0 s into the window" in verdict.warnings
 
 
 def test_a_quantile_above_the_last_bound_is_said() -> None:
-    verdict = judge(of(client("a", SCRAPES, DUE, np.full(len(DUE), 7.0))), load_tps=100)
+    verdict = judge(of(client("a", SCRAPES, DUE, np.full(len(DUE), 7.0))), requested_tps=100)
     assert verdict.warnings == ["p99 lies above the histogram's last bound, 5 s"]

@@ -34,8 +34,8 @@ def timeline(throughput: Array, latency: Array, submitted: Array | None = None, 
     count = len(throughput)
     return Timeline(
         edges=1000 + np.arange(count + 1, dtype=np.float64) * step,
-        throughput_tps=throughput,
-        submitted_tps=np.full(count, 100.0) if submitted is None else submitted,
+        completed_tps=throughput,
+        sent_tps=np.full(count, 100.0) if submitted is None else submitted,
         errors_tps=np.zeros(count),
         mean_s=latency,
         p50_s=latency,
@@ -117,7 +117,7 @@ def test_intervals_before_the_first_transaction_are_warm_up() -> None:
 def test_without_transactions_nothing_is_steady() -> None:
     idle = timeline(np.zeros(60), np.full(60, np.nan))
     assert not steady_window(idle).converged
-    assert not steady_window(replace(idle, submitted_tps=np.zeros(60))).converged
+    assert not steady_window(replace(idle, sent_tps=np.zeros(60))).converged
 
 
 def test_systems_that_do_not_count_what_is_sent_are_cut_by_what_completed() -> None:

@@ -57,7 +57,7 @@ def test_merging_in_any_grouping_gives_the_same_figures(groups: list[list[float]
     found = figures([joined(members[0], members[1]), *members[2:]], LOAD_GENERATOR)
     assert found.latency_s is not None
     assert expected.latency_s is not None
-    assert found.throughput_tps == pytest.approx(expected.throughput_tps)
+    assert found.completed_tps == pytest.approx(expected.completed_tps)
     assert found.errors == expected.errors
     assert found.latency_s.mean == pytest.approx(expected.latency_s.mean)
     assert found.latency_s.stdev == pytest.approx(expected.latency_s.stdev, abs=1e-6)
@@ -66,15 +66,15 @@ def test_merging_in_any_grouping_gives_the_same_figures(groups: list[list[float]
 
 def test_each_client_is_divided_by_its_own_time() -> None:
     found = figures([grown([0.1] * 100, seconds=10), grown([0.1] * 100, seconds=5)], LOAD_GENERATOR)
-    assert found.throughput_tps == 30
+    assert found.completed_tps == 30
     assert found.sampled_seconds == 7.5
 
 
 def test_what_one_client_does_not_count_is_unknown_for_all() -> None:
     partly = replace(grown([0.1]), submitted=None, squared_sum=None, backlog=None)
     found = figures([grown([0.1]), partly], LOAD_GENERATOR)
-    assert (found.submitted_tps, found.backlog_tps) == (None, None)
-    assert found.due_tps == 0.2
+    assert (found.sent_tps, found.backlog_tps) == (None, None)
+    assert found.scheduled_tps == 0.2
     assert found.latency_s is not None
     assert found.latency_s.stdev is None
 
@@ -95,12 +95,12 @@ def test_rounding_never_makes_the_variance_negative() -> None:
 def test_every_replica_counting_means_the_middle_one() -> None:
     members = [grown([0.1] * count) for count in (100, 90, 10)]
     found = figures(members, Metrics(counted_by="every"))
-    assert (found.throughput_tps, found.completed) == (9.0, 90.0)
+    assert (found.completed_tps, found.completed) == (9.0, 90.0)
 
 
 def test_nothing_measured_is_zero() -> None:
     found = figures([], LOAD_GENERATOR)
-    assert (found.throughput_tps, found.latency_s, found.submitted_tps) == (0.0, None, None)
+    assert (found.completed_tps, found.latency_s, found.sent_tps) == (0.0, None, None)
 
 
 def test_figures_survive_json_and_refuse_what_is_unknown() -> None:

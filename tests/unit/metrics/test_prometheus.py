@@ -232,10 +232,10 @@ def test_a_refusal_carries_the_query_and_the_answer(status: int) -> None:
 
 
 def test_figures_that_are_not_numbers_yet_are_absent() -> None:
-    figures = {"offered_tps": "12.5", "p99_s": "NaN", "p50_s": "+Inf"}
+    figures = {"scheduled_tps": "12.5", "p99_s": "NaN", "p50_s": "+Inf"}
     vector = [{"metric": {"figure": name}, "value": [1, value]} for name, value in figures.items()]
     with answering(200, answer(*vector)) as url, Prometheus(url) as client:
-        assert client.progress(timedelta(seconds=20)) == Progress(offered_tps=12.5)
+        assert client.progress(timedelta(seconds=20)) == Progress(scheduled_tps=12.5)
 
 
 def test_samples_outside_the_window_are_cut() -> None:

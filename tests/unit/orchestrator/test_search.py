@@ -124,7 +124,7 @@ def test_invalid_runs_never_decide_for_a_load(begun: Callable[..., SearchFolder]
     found, told = go(begun(invalid_above, confirmations=0))
     assert found.answer_tps is not None
     assert 190 <= found.answer_tps <= 200
-    repeated = [step for step in found.steps if step.load_tps > 200]
+    repeated = [step for step in found.steps if step.requested_tps > 200]
     assert all(len(step.run_ids) == 3 and "no valid run in 3: late" in step.text for step in repeated)
     assert any("is invalid, repeating" in text for text in told)
 
@@ -157,7 +157,7 @@ def test_a_search_that_is_killed_goes_on_as_if_it_had_not_been(begun: Callable[.
     before = SearchFolder.read(folder.path)
     assert [step.met is None for step in before.journal.steps] == [False] * (runs - 1) + [True]
     resumed, told = go(before)
-    assert [step.load_tps for step in resumed.steps] == [step.load_tps for step in whole.steps]
+    assert [step.requested_tps for step in resumed.steps] == [step.requested_tps for step in whole.steps]
     assert [step.met for step in resumed.steps] == [step.met for step in whole.steps]
     assert (resumed.answer_tps, resumed.confirmed, resumed.reason) == (whole.answer_tps, True, whole.reason)
     assert Bench.made == len(whole.steps) + 1, "nothing is run again but what was cut short"

@@ -87,7 +87,7 @@ def test_all_runs_are_done_in_order(bench: type[ScriptedBench], tmp_path: Path) 
     folder = begin(tmp_path)
     told = go(folder)
     assert outcomes(folder) == [[("ok", None)]] * 4
-    assert [each.load_tps for each in folder.summaries()] == [100, 200, 100, 200]
+    assert [each.requested_tps for each in folder.summaries()] == [100, 200, 100, 200]
     assert any("run 3 of 4: 100 tx/s, repeat 2" in text for text in told)
     assert folder.journal.commits == {"": "c1"}
 

@@ -80,7 +80,7 @@ def test_the_load_is_the_nearest_that_can_be_offered_and_said(
     asked: int, committee: int, offered: int, shares: list[int]
 ) -> None:
     made = plan(asked, committee)
-    assert (made.load, made.offered, list(made.shares)) == (asked, offered, shares)
+    assert (made.load, made.scheduled_tps, list(made.shares)) == (asked, offered, shares)
     replicas = mysticeti().nodes(made)
     assert [load_of(replica)["load"] for replica in replicas] == shares
     # Without its file a replica makes no load.

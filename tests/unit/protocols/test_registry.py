@@ -92,4 +92,4 @@ def test_scripts_quote_what_they_are_given(tmp_path: Path) -> None:
 
 def test_what_is_offered_is_the_sum_of_the_shares() -> None:
     hosts = inventory(a=3).hosts
-    assert Plan(hosts, hosts, 205, (70, 70, 60)).offered == 200
+    assert Plan(hosts, hosts, 205, (70, 70, 60)).scheduled_tps == 200

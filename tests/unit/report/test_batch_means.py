@@ -17,7 +17,7 @@ def timeline(throughput: Array, mean: Array | float, step: float = 1.0) -> Timel
 
 def test_what_never_changes_is_known_exactly() -> None:
     found = precision(timeline(np.full(40, 100.0), 0.2))
-    assert found.throughput_tps == 0.0
+    assert found.completed_tps == 0.0
     assert found.mean_s == pytest.approx(0.0, abs=1e-12)
 
 
@@ -31,7 +31,7 @@ def test_a_batch_without_transactions_leaves_the_mean_unknown() -> None:
     rates[:2] = 0.0
     found = precision(timeline(rates, np.where(rates > 0, 0.2, np.nan)))
     assert found.mean_s is None
-    assert found.throughput_tps is not None
+    assert found.completed_tps is not None
 
 
 def test_the_interval_is_students_over_ten_batches() -> None:

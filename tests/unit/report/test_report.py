@@ -59,7 +59,7 @@ def test_the_claim_comes_first_with_its_error(run: Path, page: Page) -> None:
     assert summary is not None
     assert summary.latency_s is not None
     claim = page.text.partition("What was run")[0]
-    assert f"{summary.throughput_tps:.1f} ±" in claim
+    assert f"{summary.completed_tps:.1f} ±" in claim
     p99 = summary.latency_s.p99
     assert p99.upper
     assert f"within {p99.lower * 1000:g}–{p99.upper * 1000:g} ms" in claim  # noqa: RUF001
@@ -163,7 +163,9 @@ def test_a_run_that_failed_has_a_report_of_what_is_known(tmp_path: Path) -> None
     folder = write_run(tmp_path / "run")
     (folder / "samples.parquet").unlink()
     summary = json.loads((folder / "summary.json").read_text())
-    kept = {name: summary[name] for name in ("run_id", "protocol", "commit", "nodes", "clients", "load_tps", "schema")}
+    kept = {
+        name: summary[name] for name in ("run_id", "protocol", "commit", "nodes", "clients", "requested_tps", "schema")
+    }
     (folder / "summary.json").write_text(json.dumps(kept | {"status": "failed", "reasons": ["node-1 exited"]}))
     page = Page(write_report(folder))
     assert "there is no measurement" in page.text
@@ -189,7 +191,7 @@ def test_the_report_of_a_recorded_run_has_its_numbers(tmp_path: Path) -> None:
     for path in RUN.iterdir():
         (tmp_path / path.name).write_bytes(path.read_bytes())
     page = Page(write_report(tmp_path))
-    assert "completed 199.9 ± 0.3 tx/s of 200.0 tx/s offered by 7 clients for 20 s" in page.text
+    assert "completed 199.9 ± 0.3 tx/s of 200.0 tx/s scheduled by 7 clients for 20 s" in page.text
     assert page.text.count("Warning: ") == 2, "hosts of one machine are named together, and once"
     assert "Warning: ap-northeast-1-0 and 11 more on one machine: CPU 100% busy" in page.text
     assert "network between the regions is emulated" in page.text
@@ -258,5 +260,5 @@ def test_a_system_whose_nodes_count_is_measured_by_its_own_metrics(tmp_path: Pat
     change(folder, "manifest.json", metrics=asdict(Metrics("commit_s", None, job="node", counted_by="every")))
     timeline = read_record(folder).timeline
     assert timeline is not None
-    assert timeline.throughput_tps.mean() == pytest.approx(20, rel=0.05)
+    assert timeline.completed_tps.mean() == pytest.approx(20, rel=0.05)
     assert 'id="latency"' in write_report(folder).read_text()

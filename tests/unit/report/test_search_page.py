@@ -83,7 +83,7 @@ def test_the_data_is_unrounded_and_of_the_runs_that_count(search: Path, page: Pa
     assert [row["run_id"] for row in rows] == [step.run_ids[-1] for step in record.search.steps]
     for row in rows:
         run = record.runs[row["run_id"]]
-        assert float(row["throughput_tps"]) == run.throughput_tps
+        assert float(row["completed_tps"]) == run.completed_tps
         assert run.latency_s is not None
         assert row["p99_upper_s"] == ("" if run.latency_s.p99.upper is None else str(run.latency_s.p99.upper))
         assert (row["met"] == "True") == meets(run, record.search.limits)[0]

@@ -11,7 +11,7 @@ from benchmark.errors import UsageError
 from benchmark.results.run_folder import LATEST, RunFolder, find_run, find_runs, new_run_id, write_atomically
 from benchmark.results.summary import Identity, not_measured
 
-IDENTITY = Identity(run_id="r", protocol="etcd", commit="3.4", nodes=3, clients=3, load_tps=200.0)
+IDENTITY = Identity(run_id="r", protocol="etcd", commit="3.4", nodes=3, clients=3, requested_tps=200.0)
 
 
 def test_a_run_is_named_by_what_it_was() -> None:

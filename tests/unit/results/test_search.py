@@ -31,23 +31,32 @@ def test_what_is_written_is_read_again(tmp_path: Path) -> None:
     assert json.loads((begun.path / "search.json").read_text())["schema"] == 1
 
 
+def test_a_search_that_calls_the_requested_rate_load_tps_is_read(tmp_path: Path) -> None:
+    begun = folder(tmp_path)
+    begun.open_step(100)
+    begun.save()
+    journal = begun.path / "search.json"
+    journal.write_text(journal.read_text().replace("requested_tps", "load_tps"))
+    assert SearchFolder.read(begun.path).journal == begun.journal
+
+
 def test_a_step_is_open_until_it_is_judged(tmp_path: Path) -> None:
     begun = folder(tmp_path)
     first = begun.open_step(100)
     assert begun.open_step(100) is first
-    assert begun.journal.next_step().load_tps == 100, "a step without a result decides nothing"
+    assert begun.journal.next_step().requested_tps == 100, "a step without a result decides nothing"
     first.judge(summary("r1"), LIMITS)
-    assert begun.journal.next_step().load_tps == 200
+    assert begun.journal.next_step().requested_tps == 200
     assert begun.open_step(200) is begun.journal.steps[1]
 
 
 def test_only_runs_that_count_judge_a_load() -> None:
     for run, met in ((summary("r", latency=0.1), True), (summary("r", latency=0.9), False), (failed("r"), False)):
-        step = Taken(load_tps=100)
+        step = Taken(requested_tps=100)
         step.judge(run, LIMITS)
         assert step.met is met
     with pytest.raises(UsageError, match="cannot decide a search"):
-        Taken(load_tps=100).judge(failed("r", kind="infrastructure"), LIMITS)
+        Taken(requested_tps=100).judge(failed("r", kind="infrastructure"), LIMITS)
 
 
 def test_runs_without_a_result_are_left_out(tmp_path: Path) -> None:

@@ -19,8 +19,8 @@ PLAN = Plan(start_tps=100, maximum_tps=100_000)
 def search(plan: Plan, meets_at: Callable[[int], bool]) -> tuple[list[Trial], Step]:
     """Run a whole search against a simulated system."""
     trials: list[Trial] = []
-    while (step := next_step(plan, trials)).load_tps is not None:
-        trials.append(Trial(step.load_tps, meets_at(step.load_tps)))
+    while (step := next_step(plan, trials)).requested_tps is not None:
+        trials.append(Trial(step.requested_tps, meets_at(step.requested_tps)))
         assert len(trials) <= plan.max_runs
     return trials, step
 
@@ -32,31 +32,31 @@ def test_the_capacity_of_a_system_is_found_to_the_precision(capacity: int) -> No
     assert step.confirmed
     assert step.answer_tps <= capacity
     assert step.answer_tps >= min(capacity * 0.95 - 1, 100_000)
-    assert sum(trial.load_tps == step.answer_tps for trial in trials) == 3
+    assert sum(trial.requested_tps == step.answer_tps for trial in trials) == 3
 
 
 def test_the_order_is_doubling_then_bisection_then_confirmation() -> None:
     trials, step = search(Plan(start_tps=100, maximum_tps=10_000, precision=0.1), lambda load: load <= 700)
-    assert [trial.load_tps for trial in trials] == [100, 200, 400, 800, 600, 700, 750, 700, 700]
+    assert [trial.requested_tps for trial in trials] == [100, 200, 400, 800, 600, 700, 750, 700, 700]
     assert step == Step(None, 700, True, "700 tx/s met the limits in 3 runs; 750 tx/s fails")
 
 
 def test_a_start_that_fails_is_halved() -> None:
     trials, step = search(Plan(start_tps=800, maximum_tps=10_000, precision=0.1), lambda load: load <= 120)
-    assert [trial.load_tps for trial in trials][:4] == [800, 400, 200, 100]
+    assert [trial.requested_tps for trial in trials][:4] == [800, 400, 200, 100]
     assert step.answer_tps is not None
     assert 108 <= step.answer_tps <= 120
 
 
 def test_a_system_that_meets_nothing_has_no_answer() -> None:
     trials, step = search(Plan(start_tps=100, maximum_tps=1000), lambda load: False)
-    assert [trial.load_tps for trial in trials] == [100, 50, 25, 12, 6, 3, 1]
+    assert [trial.requested_tps for trial in trials] == [100, 50, 25, 12, 6, 3, 1]
     assert step == Step(None, None, False, "1 tx/s fails already, the least load to be tried")
 
 
 def test_a_system_that_meets_everything_is_confirmed_at_the_maximum() -> None:
     trials, step = search(Plan(start_tps=100, maximum_tps=500), lambda load: True)
-    assert [trial.load_tps for trial in trials] == [100, 200, 400, 500, 500, 500]
+    assert [trial.requested_tps for trial in trials] == [100, 200, 400, 500, 500, 500]
     assert (step.answer_tps, step.confirmed) == (500, True)
     assert step.reason.endswith("it is the greatest load to be tried")
 
@@ -88,11 +88,11 @@ def test_it_ends_in_a_bounded_number_of_runs_whatever_the_system_does(seed: int,
     trials, step = search(plan, lambda load: bool(random.random() < 0.6))
     assert len(trials) <= runs
     if step.confirmed:
-        answers = [trial for trial in trials if trial.load_tps == step.answer_tps]
+        answers = [trial for trial in trials if trial.requested_tps == step.answer_tps]
         assert len(answers) == confirmations + 1
         assert all(trial.met for trial in answers)
     if step.answer_tps is not None:
-        assert all(trial.met for trial in trials if trial.load_tps <= step.answer_tps)
+        assert all(trial.met for trial in trials if trial.requested_tps <= step.answer_tps)
 
 
 def test_an_answer_that_the_runs_did_not_suffice_for_says_so() -> None:
@@ -103,7 +103,7 @@ def test_an_answer_that_the_runs_did_not_suffice_for_says_so() -> None:
 def test_an_interrupted_search_goes_on_as_if_it_had_not_been() -> None:
     trials, _ = search(PLAN, lambda load: load <= 2345)
     for done in range(len(trials)):
-        assert next_step(PLAN, trials[:done]).load_tps == trials[done].load_tps
+        assert next_step(PLAN, trials[:done]).requested_tps == trials[done].requested_tps
 
 
 def test_the_search_of_a_noisy_system_is_rarely_above_its_capacity() -> None:
@@ -134,8 +134,8 @@ def summary(throughput: float = 199.0, upper: float | None = 0.9, status: Status
         commit="",
         nodes=3,
         clients=3,
-        load_tps=200.0,
-        throughput_tps=throughput,
+        requested_tps=200.0,
+        completed_tps=throughput,
         latency_s=Latency(mean=0.5, stdev=None, p50=quantile, p90=quantile, p99=quantile, p999=quantile),
         status=status,
         reasons=[] if status == "ok" else ["node a died"],

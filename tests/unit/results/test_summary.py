@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,7 +12,8 @@ from benchmark.measure.measurement import measure
 from benchmark.measure.validity import judge
 from benchmark.results.summary import Identity, Summary, not_measured, parse_summary, summarise
 
-IDENTITY = Identity(run_id="r1", protocol="etcd", commit="", nodes=3, clients=2, load_tps=200)
+SCHEMA_1 = Path(__file__).parents[2] / "data/run/summary.json"
+IDENTITY = Identity(run_id="r1", protocol="etcd", commit="", nodes=3, clients=2, requested_tps=200)
 
 
 def measured(latency: float = 0.12) -> Summary:
@@ -21,21 +23,21 @@ def measured(latency: float = 0.12) -> Summary:
         *client("b", np.arange(1000.0, 1061.0), due, np.full(len(due), latency)),
     ]
     measurement = measure(made, 1010, 1050, scrape_interval=1)
-    return summarise(measurement, judge(measurement, load_tps=200), IDENTITY)
+    return summarise(measurement, judge(measurement, requested_tps=200), IDENTITY)
 
 
 def test_the_fields_are_those_that_are_documented() -> None:
     document = json.loads(measured().to_json())
     documented = (
-        "schema run_id status protocol commit nodes clients load_tps window throughput_tps latency_s errors "
-        "saturated warnings"
+        "schema run_id status protocol commit nodes clients requested_tps window scheduled_tps sent_tps completed_tps "
+        "latency_s errors saturated warnings"
     )
     assert set(documented.split()) <= set(document)
     assert set(document["latency_s"]) == {"mean", "stdev", "p50", "p90", "p99", "p999"}
     assert set(document["latency_s"]["p99"]) == {"estimate", "lower", "upper"}
     assert document["window"] == {"start": 1010.0, "end": 1050.0, "seconds": 40.0}
-    assert document["schema"] == 1
-    assert document["throughput_tps"] == pytest.approx(200)
+    assert document["schema"] == 2
+    assert document["completed_tps"] == pytest.approx(200)
     assert set(document["by_region"]) == {"eu-west-1", "us-east-1"}
     assert set(document["by_client"]) == {"a", "b"}
 
@@ -50,7 +52,7 @@ def test_json_survives_a_round_trip_without_nan(latency: float) -> None:
 
 def test_a_run_that_was_not_measured_says_why() -> None:
     summary = not_measured(IDENTITY, "failed", "node us-east-1-0 died")
-    assert (summary.status, summary.reasons, summary.throughput_tps) == ("failed", ["node us-east-1-0 died"], None)
+    assert (summary.status, summary.reasons, summary.completed_tps) == ("failed", ["node us-east-1-0 died"], None)
     assert parse_summary(summary.to_json()) == summary
 
 
@@ -58,7 +60,7 @@ def test_a_run_that_was_not_measured_says_why() -> None:
     ("change", "field"),
     [
         ({"throughput": 1.0}, "throughput"),
-        ({"schema": 2}, "schema"),
+        ({"schema": 3}, "schema"),
         ({"nodes": "3"}, "nodes"),
         ({"nodes": -1}, "nodes"),
     ],
@@ -66,4 +68,31 @@ def test_a_run_that_was_not_measured_says_why() -> None:
 def test_a_document_that_is_no_summary_is_refused(change: dict[str, object], field: str) -> None:
     document = json.loads(measured().to_json()) | change
     with pytest.raises(ValidationError, match=field):
+        parse_summary(json.dumps(document))
+
+
+def test_a_summary_of_schema_1_is_read_with_the_present_names_of_rates() -> None:
+    stored = json.loads(SCHEMA_1.read_text(encoding="utf-8"))
+    assert stored["schema"] == 1, "the sample must stay as it was written"
+    summary = parse_summary(SCHEMA_1.read_text(encoding="utf-8"))
+    assert summary.schema_version == 2
+    former = [stored[name] for name in ("load_tps", "due_tps", "offered_tps", "throughput_tps")]
+    assert [summary.requested_tps, summary.scheduled_tps, summary.sent_tps, summary.completed_tps] == former
+    for found, groups in ((summary.by_region, stored["by_region"]), (summary.by_client, stored["by_client"])):
+        assert {name: [group.scheduled_tps, group.sent_tps, group.completed_tps] for name, group in found.items()} == {
+            name: [group["due_tps"], group["submitted_tps"], group["throughput_tps"]] for name, group in groups.items()
+        }
+
+
+def test_a_summary_of_schema_1_is_written_in_schema_2() -> None:
+    summary = parse_summary(SCHEMA_1.read_text(encoding="utf-8"))
+    document = json.loads(summary.to_json())
+    assert document["schema"] == 2
+    assert not {"load_tps", "offered_tps", "due_tps", "throughput_tps", "submitted_tps"} & set(document)
+    assert parse_summary(summary.to_json()) == summary
+
+
+def test_a_summary_of_schema_2_must_not_use_former_names() -> None:
+    document = json.loads(measured().to_json()) | {"load_tps": 200.0}
+    with pytest.raises(ValidationError, match="load_tps"):
         parse_summary(json.dumps(document))
