@@ -29,6 +29,7 @@ from benchmark.errors import InfrastructureError
 from benchmark.host_layout import PROMETHEUS_PORT, TARGETS_DIRECTORY
 from benchmark.inventory import Host
 from benchmark.metrics import prometheus as monitoring
+from benchmark.metrics import targets as metrics_targets
 from benchmark.metrics.prometheus import Prometheus
 from benchmark.metrics.targets import Endpoint, Mark, identities, marks, scraped_at, targets
 from benchmark.orchestrator.evaluate import fetch
@@ -248,7 +249,7 @@ def scraping(folder: Path) -> Iterator[Scraped]:
         prometheus(folder) as url,
         Prometheus(url) as client,
     ):
-        patch.setattr(monitoring, "NODE_EXPORTER_PORT", machine.port)
+        patch.setattr(metrics_targets, "NODE_EXPORTER_PORT", machine.port)
         yield Scraped(url, client, machine, folder / "targets")
 
 
