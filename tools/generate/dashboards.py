@@ -1,7 +1,8 @@
-"""Write the Grafana dashboards to assets/dashboards: `python -m tools.generate.dashboards`.
+"""Generate the Grafana dashboards in assets/dashboards.
 
-The panels are data; Grafana's typed library turns them into its JSON. They work provisioned on the monitoring
-host and imported by hand: the data source is a variable. Rates here are for the eye; results come from raw samples.
+The panels are data; Grafana's typed library turns them into its JSON. They work when provisioned on the monitoring
+host and when imported by hand: the data source is a variable. Results never come from these queries but from raw
+samples.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from grafana_foundation_sdk.models.prometheus import PromQueryFormat
 
 from benchmark.measure.validity import THRESHOLDS
 
-OUTPUT = Path(__file__).resolve().parents[2] / "assets" / "dashboards"
+FOLDER = Path("assets/dashboards")
 SOURCE = models.DataSourceRef(type_val="prometheus", uid="${datasource}")
 WIDTH = 24  # of Grafana's grid
 
@@ -316,20 +317,9 @@ def build(uid: str, title: str, rows: dict[str, list[Panel]]) -> str:
     return json.dumps(document, cls=JSONEncoder, indent=1, sort_keys=True) + "\n"
 
 
-def dashboards() -> dict[str, str]:
-    """Return every dashboard: file name to content."""
+def documents() -> dict[Path, str]:
+    """Map every dashboard's file, relative to the checkout, to its JSON."""
     return {
-        "run.json": build("testbed-run", "Benchmark run", RUN),
-        "hosts.json": build("testbed-hosts", "Testbed hosts", HOSTS),
+        FOLDER / "run.json": build("testbed-run", "Benchmark run", RUN),
+        FOLDER / "hosts.json": build("testbed-hosts", "Testbed hosts", HOSTS),
     }
-
-
-def main() -> None:
-    """Write the dashboards."""
-    OUTPUT.mkdir(parents=True, exist_ok=True)
-    for name, content in dashboards().items():
-        (OUTPUT / name).write_text(content, encoding="utf-8")
-
-
-if __name__ == "__main__":
-    main()

@@ -1,4 +1,4 @@
-"""Write docs/settings.md and the editors' JSON schema from the settings model, whose field docstrings are the text."""
+"""Generate docs/settings.md and the JSON schema for editors from the docstrings of the settings model."""
 
 from __future__ import annotations
 
@@ -10,8 +10,6 @@ from typing import Any
 
 from benchmark.settings import Settings, format_duration
 from benchmark.settings.model import json_schema
-
-ROOT = Path(__file__).resolve().parents[2]
 
 INTRODUCTION = """# Settings
 
@@ -127,13 +125,3 @@ def _default(field: Mapping[str, Any]) -> str:
 
 def _one_line(text: str) -> str:
     return " ".join(text.split()).replace("|", "\\|")
-
-
-def main() -> None:
-    """Write every generated file."""
-    for path, text in documents().items():
-        (ROOT / path).write_text(text, encoding="utf-8")
-
-
-if __name__ == "__main__":
-    main()
