@@ -26,7 +26,7 @@ from stacks.local.wan.round_trips import Links, links_for
 pytestmark = pytest.mark.integration
 
 REGIONS = ["us-east-1", "eu-west-1"]
-TOOL = Path(__file__).resolve().parents[2] / "tools/accuracy/wan_accuracy.py"
+ROOT = Path(__file__).resolve().parents[2]
 
 RECEIVE = """
 import hashlib, socket, time
@@ -307,8 +307,20 @@ def test_the_resource_lives_through_create_update_and_delete(state: Path) -> Non
 
 
 def test_the_accuracy_tool_measures_ten_regions_and_removes_them(state: Path) -> None:
-    command = [sys.executable, str(TOOL), "--hosts", "11", "--pings", "3", "--seconds", "0", "--load", "200"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    command = [
+        sys.executable,
+        "-m",
+        "tools.accuracy.wan_accuracy",
+        "--hosts",
+        "11",
+        "--pings",
+        "3",
+        "--seconds",
+        "0",
+        "--load",
+        "200",
+    ]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "46 pairs, 11 hosts" in done.stdout
     assert "0 out of bounds" in done.stdout

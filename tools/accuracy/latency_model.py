@@ -1,10 +1,10 @@
-"""Compare the measured latency of an etcd run with what the round trips of the network predict.
+"""Compare the measured latency of an etcd run with the prediction from network round trips.
 
     python -m tools.accuracy.latency_model RUN_FOLDER
 
-At low load a put takes the round trip from the client's member to the leader, and the leader's round trip to the
-member that completes its majority (Ongaro & Ousterhout 2014, section 5.3). Exit code 1 if the mean is off by more than
-a tenth.
+At low load a put takes the round trip from the client's member to the leader, plus the leader's round trip to the
+member that completes its majority (Ongaro & Ousterhout 2014, section 5.3). Exits with 1 if the measured mean is more
+than 10 % off.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ TOLERANCE = 0.10
 
 
 def predict(manifest: dict[str, Any], leader: str) -> dict[str, tuple[int, float]]:
-    """Return for each client's host its share of the load in tx/s and the predicted latency in ms."""
+    """Return the share of the load (tx/s) and the predicted latency (ms) of each client's host."""
     region = {host["name"]: host["region"] for host in manifest["inventory"]["hosts"]}
     network = Network.model_validate(manifest["parameters"]["settings"].get("network", {}))
     links = links_for(sorted(set(region.values())), network)

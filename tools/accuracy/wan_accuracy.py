@@ -1,11 +1,11 @@
-#!/usr/bin/env python3
-"""Measure how true the emulated wide area network is: round trips against the matrix, TCP throughput, lateness.
+"""Measure the accuracy of the emulated wide area network: round trips, TCP throughput and scheduling delay.
 
-    sudo python -m tools.accuracy.wan_accuracy                        # 10 regions, a host each
-    sudo python -m tools.accuracy.wan_accuracy --hosts 50 --busy 2 --load 20000
+    python -m tools.accuracy.wan_accuracy                                      # 10 regions, a host each
+    python -m tools.accuracy.wan_accuracy --hosts 50 --busy 2 --load 20000
 
-Builds a testbed of its own without Pulumi (hosts are bare network namespaces) and removes it at the end. Exits with 1
-if the median round trip of any pair is off by more than 1 ms + 2 %. (`ping` rounds to 1 ms from 100 ms on.)
+Needs root. Creates a separate testbed without Pulumi, whose hosts are bare network namespaces, and removes it at the
+end. Exits with 1 if the median round trip of any pair is off by more than 1 ms + 2 %. (`ping` rounds to 1 ms from
+100 ms on.)
 """
 
 from __future__ import annotations
@@ -23,8 +23,6 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from benchmark.settings import Network
 from stacks.local.wan.network import WideAreaNetwork
@@ -63,7 +61,7 @@ for sent, address in enumerate(itertools.cycle(sys.argv[2:])):
 """
 
 LARGE_BUFFERS = "cd /proc/sys/net/ipv4; echo 4096 131072 67108864 | tee tcp_wmem tcp_rmem >/dev/null"
-"""By default a sender may keep 4 MB under way, which at 200 ms is at most 168 Mb/s on any network."""
+"""By default a sender may have 4 MB in flight, which at 200 ms is at most 168 Mb/s on any network."""
 
 
 class Host(NamedTuple):
@@ -79,27 +77,27 @@ class Host(NamedTuple):
 
 
 class Pair(NamedTuple):
-    """A pair of hosts, the round trip asked for and the one measured (median, ms)."""
+    """A pair of hosts, its configured round trip and its measured median (ms)."""
 
     source: Host
     target: Host
-    asked: float
+    configured: float
     median: float
 
     @property
     def error(self) -> float:
-        """Measured minus asked, ms."""
-        return self.median - self.asked
+        """Measured minus configured, ms."""
+        return self.median - self.configured
 
     @property
     def good(self) -> bool:
         """Whether the error is within 1 ms + 2 %."""
-        return abs(self.error) <= 1 + 0.02 * self.asked
+        return abs(self.error) <= 1 + 0.02 * self.configured
 
 
 @contextlib.contextmanager
 def processes(commands: Sequence[Sequence[str]]) -> Iterator[list[subprocess.Popen[str]]]:
-    """Run commands as long as the block lasts."""
+    """Run commands until the block ends."""
     started: list[subprocess.Popen[str]] = []
     try:
         for command in commands:
@@ -114,7 +112,7 @@ def processes(commands: Sequence[Sequence[str]]) -> Iterator[list[subprocess.Pop
 
 @contextlib.contextmanager
 def testbed(links: Links, regions: Sequence[str]) -> Iterator[tuple[WideAreaNetwork, list[Host]]]:
-    """Build a testbed with a host in each of `regions` (they may repeat), and remove it."""
+    """Create a testbed with a host in each of `regions` (they may repeat), and remove it afterwards."""
     network = WideAreaNetwork(f"accuracy-{os.getpid()}")
     try:
         network.start(links)
@@ -130,7 +128,7 @@ def testbed(links: Links, regions: Sequence[str]) -> Iterator[tuple[WideAreaNetw
 
 @contextlib.contextmanager
 def namespaces(count: int) -> Iterator[list[int]]:
-    """Make network namespaces, each held by a process; return those processes' ids."""
+    """Create network namespaces, each held by a process; yield the ids of those processes."""
     with processes([["unshare", "--net", "sh", "-c", "echo ready; exec sleep infinity"]] * count) as holders:
         for holder in holders:
             assert holder.stdout
@@ -139,7 +137,7 @@ def namespaces(count: int) -> Iterator[list[int]]:
 
 
 def measure_pairs(links: Links, hosts: Sequence[Host], pings: int) -> list[Pair]:
-    """Ping between every two regions, and within those with several hosts; different pairs use different hosts."""
+    """Ping between every two regions, and within regions with several hosts; pairs alternate between hosts."""
     found: dict[str, list[Host]] = {}
     for host in hosts:
         found.setdefault(host.region, []).append(host)
@@ -172,7 +170,7 @@ def tcp_mbps(sender: Host, receiver: Host, address: str, seconds: float) -> floa
 
 
 def veth_mbps(seconds: float) -> float:
-    """Do the same transfer over a veth pair between two namespaces: the kernel's own path, with no delay."""
+    """Do the same transfer over a veth pair between two namespaces: through the kernel alone, without delay."""
     with namespaces(2) as (pid, pid2):
         hosts = [Host("", "198.19.255.1", pid), Host("", "198.19.255.2", pid2)]
         link = ["ip", "link", "add", "v0", "netns", str(pid), "type", "veth", "peer", "name", "v0", "netns", str(pid2)]
@@ -193,26 +191,26 @@ def cost(network: WideAreaNetwork, work: Callable[[], None]) -> tuple[float, flo
 
 
 def cpu_seconds(network: WideAreaNetwork) -> float:
-    """Return the CPU time the emulator has used."""
+    """Return the CPU time that the emulator has used."""
     pid = (network.identity() or "0").split()[0]
     ticks = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()[11:13]
     return sum(map(int, ticks)) / os.sysconf("SC_CLK_TCK")
 
 
 def samples(network: WideAreaNetwork) -> dict[str, float]:
-    """Read the emulator's metrics once they have been written anew."""
+    """Read the emulator's metrics once they have been written again."""
     file = network.directory / "metrics" / "wan.prom"
     asked, deadline = time.time(), time.monotonic() + 5
     while not file.exists() or file.stat().st_mtime < asked:
         if time.monotonic() > deadline:
-            raise SystemExit(f"{file} is not written any more")
+            raise SystemExit(f"{file} is no longer written: the emulator has stopped")
         time.sleep(0.02)
     rows = [line.rpartition(" ") for line in file.read_text().splitlines() if not line.startswith("#")]
     return {name: float(value) for name, _, value in rows}
 
 
-def lateness_ms(network: WideAreaNetwork, share: float) -> float:
-    """Return the upper bound of the bucket that holds this share of all lateness, ms."""
+def delay_ms(network: WideAreaNetwork, share: float) -> float:
+    """Return the quantile `share` of the scheduling delay, as the upper bound of its bucket in ms."""
     found = samples(network)
     for name, value in found.items():
         bound = re.search(r'le="(.+)"', name)
@@ -238,19 +236,20 @@ def accuracy(options: argparse.Namespace) -> bool:
         for pair in pairs:
             verdict = "" if pair.good else "  OUT OF BOUNDS"
             names = f"{pair.source.region:15} {pair.target.region:15}"
-            print(f"{names} {pair.asked:8.1f} ms asked {pair.median:9.2f} ms measured {pair.error:+7.2f} ms{verdict}")
+            times = f"{pair.configured:8.1f} ms configured {pair.median:9.2f} ms measured {pair.error:+7.2f} ms"
+            print(f"{names} {times}{verdict}")
         errors = [abs(pair.error) for pair in pairs]
         print(
             f"{len(pairs)} pairs, {len(hosts)} hosts: error median {statistics.median(errors):.2f} ms, "
             f"largest {max(errors):.2f} ms; {sum(not pair.good for pair in pairs)} out of bounds (1 ms + 2 %)"
         )
         print(f"emulator: {rate:.0f} packets/s, {each:.1f} µs of CPU per packet, {share:.0%} of a core")
-        print(f"lateness: p50 <= {lateness_ms(network, 0.5):g} ms, p99 <= {lateness_ms(network, 0.99):g} ms")
+        print(f"scheduling delay: p50 <= {delay_ms(network, 0.5):g} ms, p99 <= {delay_ms(network, 0.99):g} ms")
         return all(pair.good for pair in pairs)
 
 
 def throughput(seconds: float) -> None:
-    """Print what one TCP connection carries at 0, 50 and 200 ms round trip, and without emulation."""
+    """Print the throughput of one TCP connection at 0, 50 and 200 ms round trip, and without emulation."""
     peer = veth_mbps(seconds)
     print(f"TCP without emulation (veth pair)    {peer:8.0f} Mb/s")
     with testbed(tcp_links(0.0), ["a", "b"]) as (network, (sender, receiver)):
@@ -260,8 +259,8 @@ def throughput(seconds: float) -> None:
                 for host in (sender, receiver):
                     subprocess.run(host.command("sh", "-c", LARGE_BUFFERS), check=True)
             found = tcp_mbps(sender, receiver, receiver.address, max(seconds, rtt / 20))
-            kind = "64 MB buffers" if buffers else "the kernel's buffers"
-            print(f"TCP at {rtt:5.0f} ms, {kind:21} {found:8.0f} Mb/s {found / peer:8.3f} of that")
+            kind = "64 MB buffers" if buffers else "default buffers"
+            print(f"TCP at {rtt:5.0f} ms, {kind:21} {found:8.0f} Mb/s {found / peer:8.3f} of the veth pair")
 
 
 def tcp_links(rtt: float) -> Links:
@@ -275,8 +274,8 @@ def main() -> None:
     parser.add_argument("--hosts", type=int, default=len(REGIONS), help="hosts, over ten regions (default 10)")
     parser.add_argument("--pings", type=int, default=15, help="pings per pair (default 15)")
     parser.add_argument("--load", type=float, default=0.0, help="background packets/s over all hosts")
-    parser.add_argument("--busy", type=int, default=0, help="processes that keep a core busy meanwhile")
-    parser.add_argument("--seconds", type=float, default=4.0, help="seconds of each TCP transfer; 0 leaves them out")
+    parser.add_argument("--busy", type=int, default=0, help="processes that each keep a core busy meanwhile")
+    parser.add_argument("--seconds", type=float, default=4.0, help="seconds of each TCP transfer; 0 skips them")
     options = parser.parse_args()
     good = accuracy(options)
     if options.seconds:

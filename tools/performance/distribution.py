@@ -1,10 +1,11 @@
-"""Compare bringing an artifact from host to host with sending it from the operator to each, on local hosts; as root.
+"""Compare copying an artifact from host to host with uploading it to each host, on local hosts; needs root.
 
     python -m tools.performance.distribution [--hosts 50] [--megabytes 200] [--state-dir FOLDER]
 
-Hosts are spread over five regions of an emulated network of real round trips. The content is random, so nothing is
-gained by compressing it. Both ways end when every host has verified files. Printed are wall times and what left the
-operator; on a real testbed the operator's uplink is slower than this machine's memory, and the second way worse.
+Hosts are spread over five regions of the emulated network, with real round-trip times. The content is random, so
+compression does not help. Both methods end when every host has verified its files. The output has wall times and the
+bytes that left the operator. On a real testbed the operator's uplink is slower than this machine's memory, which makes
+uploading to each host slower still.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ def timed(work: Callable[[], object]) -> float:
 
 
 def compare(testbed: LocalTestbed, megabytes: int, folder: Path) -> None:
-    """Print the table."""
+    """Print a line for each step of both methods."""
     file = folder / "binary"
     file.write_bytes(secrets.token_bytes(megabytes << 20))
     files = {"binary": file}
@@ -60,14 +61,15 @@ def compare(testbed: LocalTestbed, megabytes: int, folder: Path) -> None:
     testbed.fleet.run(f"rm -rf {working}/{hosts.FOLDER}", hosts=names, deadline=60).raise_for_failures("rm")
     each = timed(lambda: take(names))
     print(f"operator to {len(others)} hosts   {each:8.2f} s  {len(packed) * len(others) >> 20} MiB")
-    print(f"from host to host it takes {between / each:.2f} of the time; all in all {(first + between) / each:.2f}")
+    print(f"host to host takes {between / each:.2f} of that time, {(first + between) / each:.2f} with the first upload")
 
 
 def main() -> None:
+    """Create a local testbed and compare both methods on it."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--hosts", type=int, default=50)
     parser.add_argument("--megabytes", type=int, default=200)
-    parser.add_argument("--state-dir", type=Path, help="where the hosts' files lie: needs as much as all hosts get")
+    parser.add_argument("--state-dir", type=Path, help="folder of the hosts' files; needs space for all copies")
     given = parser.parse_args()
     regions = {region: len(range(index, given.hosts, len(REGIONS))) for index, region in enumerate(REGIONS)}
     with tempfile.TemporaryDirectory(dir=given.state_dir) as folder:

@@ -1,10 +1,10 @@
-"""Compare the fleet with Fabric's own group and with OpenSSH processes, on loopback, in the same minute.
+"""Compare the fleet with Fabric's ThreadingGroup and with OpenSSH processes, over loopback.
 
     python -m tools.performance.fanout [--hosts 5 50] [--repeat 5]
 
-Every contender connects to the same `sshd` N times and runs `true` on each connection: once with connecting, then on
-open connections (OpenSSH has none: it connects every time). Rounds are interleaved, so that all see the same load of
-the machine; the table has the median of each in seconds, and its ratio to the fleet's.
+Each contender opens N connections to the same `sshd` and runs `true` on each, then runs it again on the open
+connections (OpenSSH keeps none and connects again). Rounds are interleaved, so that all contenders see the same machine
+load. The table has each contender's median in seconds and its ratio to the fleet's.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def with_group(server: Sshd, hosts: list[Host]) -> Times:
         Connection(host.address, user=USER, port=host.ssh_port, config=Config(lazy=True), connect_kwargs=options)
         for host in hosts
     )
-    # Connections to the same address count as one for a group's results, so each gets its own name afterwards.
+    # A group keys its results by address, which all connections share here: give each a separate name.
     for host, connection in zip(hosts, group, strict=True):
         connection.original_host = host.name
 
@@ -101,6 +101,7 @@ def compare(server: Sshd, count: int, repeat: int) -> None:
 
 
 def main() -> None:
+    """Print a table for each number of hosts."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--hosts", type=int, nargs="+", default=[5, 50])
     parser.add_argument("--repeat", type=int, default=5)

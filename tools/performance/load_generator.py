@@ -1,9 +1,9 @@
-"""Measure what the load generator costs: `python -m tools.performance.load_generator`.
+"""Measure the cost of the load generator: `python -m tools.performance.load_generator`.
 
-Start-up CPU, lateness at 200 requests/s, CPU per request and per scrape, against a server that does next to nothing.
-The peers are measured in the same minute, on the same server: wrk (closed loop, C) if it is installed, and aiohttp's
-client (closed loop, Python) if it is. The goals: 80 ms to start, 125 us per request, 0.3 ms per scrape, and a p99
-lateness under 1 ms on an idle machine.
+Measures the CPU time to start, per request and per scrape, and the scheduling delay, with a trivial server. If they are
+installed, wrk (C) and aiohttp's client (Python), both closed-loop, run against the same server for comparison. Goals on
+an idle machine: 80 ms to start, 125 µs per request, 0.3 ms per scrape, and a p99 scheduling delay below 1 ms at
+200 requests/s.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ CONNECTIONS = 16
 
 
 def serve(listener: socket.socket) -> None:
-    """Answer every packet that ends a request, for ever."""
+    """Answer every packet that ends a request, until killed."""
     poll, open_sockets = select.epoll(), {}
     poll.register(listener, select.EPOLLIN)
     while True:
@@ -60,7 +60,7 @@ def _received(sock: socket.socket) -> bytes:
 
 @contextmanager
 def trivial_server() -> Iterator[str]:
-    """Run the server in a process of its own; yield its URL."""
+    """Run the server in a separate process; yield its URL."""
     with socket.create_server(("127.0.0.1", 0), backlog=1024) as listener:
         process = multiprocessing.get_context("fork").Process(target=serve, args=(listener,), daemon=True)
         process.start()
@@ -72,7 +72,7 @@ def trivial_server() -> Iterator[str]:
 
 
 def scrape(port: str) -> dict[str, float]:
-    """Return a generator's samples by name with labels."""
+    """Return a generator's samples: name with labels to value."""
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
         lines = answer.read().decode().splitlines()
     return {name: float(value) for name, _, value in (line.rpartition(" ") for line in lines) if name[:1] != "#"}
@@ -105,21 +105,21 @@ def start_cpu(python: str, url: str) -> float:
 
 
 def steady(python: str, url: str, rate: float, seconds: float) -> tuple[float, float, float]:
-    """Return completed requests/s, CPU s per request, and the bucket's upper bound of the p99 lateness in s."""
+    """Return completed requests/s, CPU s per request, and the upper bound of the p99 scheduling delay in s."""
     with generator(python, url, rate, "now") as port:
         time.sleep(0.5)
         first = scrape(port)
         time.sleep(seconds)
         last = scrape(port)
-    grown = {name: last[name] - first[name] for name in last}
-    done = grown['latency_s_count{workload="default"}']
-    edges = [(re.findall('le="(.*)"', name)[0], n) for name, n in grown.items() if name.startswith("lateness_s_bucket")]
-    late = next(float(edge) for edge, count in edges if count >= 0.99 * grown["lateness_s_count"])
-    return done / grown["benchmark_duration"], grown["process_cpu_seconds_total"] / done, late
+    increase = {name: last[name] - first[name] for name in last}
+    done = increase['latency_s_count{workload="default"}']
+    edges = [(name.split('le="')[1][:-2], n) for name, n in increase.items() if name.startswith("lateness_s_bucket")]
+    delay = next(float(edge) for edge, count in edges if count >= 0.99 * increase["lateness_s_count"])
+    return done / increase["benchmark_duration"], increase["process_cpu_seconds_total"] / done, delay
 
 
 def scrape_cpu(python: str, url: str, count: int = 300) -> float:
-    """Return the CPU time of one scrape in s, connection included."""
+    """Return the CPU time of one scrape in s, including its connection."""
     with generator(python, url, 0.001, "go") as port:
         first = scrape(port)["process_cpu_seconds_total"]
         for _ in range(count - 1):
@@ -159,25 +159,28 @@ async def aiohttp_client(url: str, seconds: float) -> tuple[float, float]:
 
 def main() -> None:
     """Measure and print a table."""
-    parser = argparse.ArgumentParser(description="Measure what the load generator costs.")
+    parser = argparse.ArgumentParser(description="Measure the cost of the load generator.")
     parser.add_argument("--python", default=sys.executable, help="interpreter that runs the generator")
-    parser.add_argument("--seconds", type=float, default=3.0, help="length of each measurement")
-    parser.add_argument("--rates", type=float, nargs="+", default=[200, 2000, 8000, 40000], help="loads in requests/s")
+    parser.add_argument("--seconds", type=float, default=3.0, help="duration of each measurement")
+    parser.add_argument(
+        "--rates", type=float, nargs="+", default=[200, 2000, 8000, 40000], help="requested rates, requests/s"
+    )
     options = parser.parse_args()
     with trivial_server() as url:
         print(f"start          {start_cpu(options.python, url) * 1e3:8.1f} ms CPU")
-        print(f"scrape         {scrape_cpu(options.python, url) * 1e6:8.0f} us CPU")
+        print(f"scrape         {scrape_cpu(options.python, url) * 1e6:8.0f} µs CPU")
         for rate in options.rates:
-            done, used, late = steady(options.python, url, rate, options.seconds)
+            done, used, delay = steady(options.python, url, rate, options.seconds)
             print(
-                f"{rate:7.0f}/s      {used * 1e6:8.1f} us CPU/request {done:9.0f}/s, p99 lateness <= {late * 1e3:g} ms"
+                f"{rate:7.0f}/s      {used * 1e6:8.1f} µs CPU/request {done:9.0f}/s, "
+                f"p99 scheduling delay <= {delay * 1e3:g} ms"
             )
         if shutil.which("wrk"):
             done, used = wrk(url, options.seconds)
-            print(f"wrk            {used * 1e6:8.1f} us CPU/request {done:9.0f}/s, closed loop")
+            print(f"wrk            {used * 1e6:8.1f} µs CPU/request {done:9.0f}/s, closed loop")
         try:
             done, used = asyncio.run(aiohttp_client(url, options.seconds))
-            print(f"aiohttp client {used * 1e6:8.1f} us CPU/request {done:9.0f}/s, closed loop")
+            print(f"aiohttp client {used * 1e6:8.1f} µs CPU/request {done:9.0f}/s, closed loop")
         except ImportError:
             print("aiohttp client is not installed")
 

@@ -1,6 +1,6 @@
-"""Measure how long a large run takes to summarise, and the memory it needs: `python -m tools.performance.measurement`.
+"""Measure the time and memory needed to summarise a large run: `python -m tools.performance.measurement`.
 
-The goal: 100 clients, 30 minutes, a sample every 5 s, 65 buckets, in under 2 s and 500 MB.
+Goal: 2 s and 500 MB for 100 clients, 30 minutes, a sample every 5 s and 65 buckets.
 """
 
 from __future__ import annotations
@@ -8,14 +8,11 @@ from __future__ import annotations
 import argparse
 import multiprocessing
 import resource
-import sys
 import tempfile
 import time
 from pathlib import Path
 
 import numpy as np
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from benchmark.measure.host_usage import host_usage
 from benchmark.measure.measurement import measure
@@ -28,7 +25,7 @@ BOUNDS = [*(0.001 * 1.15**power for power in range(64)), float("inf")]
 
 
 def client(index: int, samples: int, interval: float) -> list[Series]:
-    """The series of a client whose latencies are exponential with a mean of 0.2 s."""
+    """Return the series of a client with exponential latencies of mean 0.2 s."""
     labels = {"job": "client", "host": f"host-{index}", "region": f"region-{index % 10}", "instance": f"{index}:9200"}
     times = START + index * interval / 100 + np.arange(samples, dtype=np.float64) * interval
     counts = np.floor((times - START) * RATE)
@@ -50,7 +47,7 @@ def client(index: int, samples: int, interval: float) -> list[Series]:
 
 
 def peak_mb() -> float:
-    """Most memory this process ever held, in MB (Linux counts KiB)."""
+    """Return the peak memory of this process in MB (Linux counts KiB)."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
@@ -80,7 +77,7 @@ def summarise_file(path: Path, clients: int, minutes: float, interval: float) ->
 
 
 def main() -> None:
-    """Write the samples in a child process, so that only reading and summarising count."""
+    """Write the samples in a child process, so that memory for writing does not count."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--clients", type=int, default=100)
     parser.add_argument("--minutes", type=float, default=30)

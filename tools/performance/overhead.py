@@ -1,10 +1,10 @@
-"""Measure what a run costs beyond the system's own start, warm-up and measured time.
+"""Measure the overhead of a run: its time beyond system start-up, warm-up and measurement.
 
     python -m tools.performance.overhead [--stack S] [--committee N] [--repeat K]
 
-Runs etcd K times on an installed testbed and prints the overhead's median with each phase's share. The named peer, in
-the same minute: the same steps (check, bring files, start, stop, fetch logs) by one OpenSSH process for each host and
-step, all hosts in parallel, which neither waits for readiness nor measures anything.
+Runs etcd K times on an existing testbed and prints the median overhead with the share of each phase. For comparison,
+OpenSSH takes the same steps (check, upload files, start, stop, download logs), with a process for each host and step
+and all hosts in parallel; it neither waits for readiness nor measures anything.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ STEPS = (
 
 
 def one_run(stack: str | None, committee: int) -> dict[str, float]:
-    """Run the benchmark once; return the seconds of each phase, which a run that is invalid has too."""
+    """Run the benchmark once; return the seconds of each phase. Invalid runs count, too."""
     short = ("--loads", str(10 * committee), "--duration", "3s", "--warm-up", "3s")
     named = ("--stack", stack) if stack else ()
     command = [sys.executable, "-m", "benchmark", "run", *named, "--committee", str(committee), *short, "--json"]
@@ -50,7 +50,7 @@ def one_run(stack: str | None, committee: int) -> dict[str, float]:
 
 
 def openssh(hosts: Sequence[Host], user: str, key: Path, folder: Path) -> float:
-    """Take the same steps with OpenSSH; return the seconds it took."""
+    """Take the same steps with OpenSSH; return the seconds that takes."""
     known = folder / "known_hosts"
     known.write_text("".join(known_hosts_line(host) for host in hosts), encoding="utf-8")
     (folder / "config").write_bytes(bytes(8192))
@@ -71,7 +71,7 @@ def openssh(hosts: Sequence[Host], user: str, key: Path, folder: Path) -> float:
 
 
 def peer(inventory: Inventory, private_key: str | None, committee: int) -> float:
-    """Run OpenSSH on as many hosts as the run uses, the monitoring host included."""
+    """Run OpenSSH on as many hosts as the run uses, including the monitoring host."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         key = Path(inventory.ssh.private_key_file or folder / "key")
@@ -82,14 +82,14 @@ def peer(inventory: Inventory, private_key: str | None, committee: int) -> float
 
 
 def main() -> None:
-    """Measure and print."""
+    """Run both and print the medians."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--stack")
     parser.add_argument("--committee", type=int, default=5)
     parser.add_argument("--repeat", type=int, default=5)
     options = parser.parse_args()
     found = begin_reading(project_directory(), options.stack)()
-    one_run(options.stack, options.committee)  # installs what is missing
+    one_run(options.stack, options.committee)  # installs missing packages
     runs = [one_run(options.stack, options.committee) for _ in range(options.repeat)]
     ssh = statistics.median(peer(found.inventory, found.private_key, options.committee) for _ in range(options.repeat))
     overhead = statistics.median(run["overhead"] for run in runs)
@@ -103,7 +103,8 @@ def main() -> None:
             print(f"  {phase:<16}{seconds - own:8.2f} s{(seconds - own) / overhead:8.0%}")
     print(f"  {'overhead':<16}{overhead:8.2f} s")
     print(f"  {'plain OpenSSH':<16}{ssh:8.2f} s; ratio {overhead / ssh:.2f}")
-    print(f"  the system's own start took {statistics.median(run['system_start'] for run in runs):.2f} s")
+    start_up = statistics.median(run["system_start"] for run in runs)
+    print(f"  {'system start-up':<16}{start_up:8.2f} s, not in the overhead")
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
-"""Count the resources and the seconds of `pulumi preview` for the example settings of the clouds, at several sizes.
+"""Measure `pulumi preview` for the cloud example settings at several sizes: resources and seconds. Needs root.
 
-    sudo -E python -m tools.performance.preview [--hosts 100 200 500]
+    python -m tools.performance.preview [--hosts 100 200 500]
 
-The providers are the tests' emulators: what they answer to look-ups costs no time worth speaking of, so the seconds
-are those of the program and of Pulumi's engine. A real preview adds the clouds' own answers.
+The providers are the tests' emulators, which answer look-ups at once: the time is that of the program and of Pulumi's
+engine. A real preview also waits for the clouds.
 """
 
 from __future__ import annotations
@@ -28,16 +28,16 @@ CLOUDS = ("aws", "vultr")
 
 
 def resources(output: str) -> int:
-    """Read from a preview's summary how many resources it would create."""
+    """Return the number of resources to create from the output of a preview."""
     found = re.search(r"\+ (\d+) to create", output)
     if found is None:
-        raise ValueError(f"no `+ N to create` in what pulumi printed: {output[-500:]}")
+        raise ValueError(f"no `+ N to create` in the output of pulumi preview: {output[-500:]}")
     return int(found[1])
 
 
 @contextmanager
 def stack_in_clouds(folder: Path, name: str) -> Iterator[Stack]:
-    """Give a stack that can be previewed, with settings named on the command line, in emulated clouds of that name."""
+    """Yield a stack that previews against emulated clouds; `name` names both."""
     with emulated_site(folder, name) as site:
         stack = Stack(folder / "stack", name)
         stack.environment |= {**site.environment, "OPERATOR_CIDR": site.operator}
@@ -45,7 +45,7 @@ def stack_in_clouds(folder: Path, name: str) -> Iterator[Stack]:
 
 
 def measure(stack: Stack, cloud: str, hosts: int) -> tuple[int, float]:
-    """Return the resources of a preview with that many hosts over ten regions, and how long it took (s)."""
+    """Preview `hosts` hosts over ten regions; return the number of resources and the time in s."""
     settings = ROOT / "assets" / f"settings.{cloud}.yaml"
     began = time.monotonic()
     output = stack.pulumi("preview", "-c", f"settings={settings}", "-c", f"instances={hosts // REGIONS}")
