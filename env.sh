@@ -1,13 +1,13 @@
 # shellcheck shell=sh
-# `. ./env.sh` makes `pulumi` and `python -m benchmark` work in this shell: no login, no passphrase prompt.
-# For sh, bash and zsh. A backend or a passphrase of your own choice is left alone.
+# `. ./env.sh` makes `pulumi` and `python -m benchmark` work in this shell, without login or passphrase prompt.
+# It works in sh, bash and zsh, and keeps a backend or passphrase that you have chosen.
 
 if [ -n "${BASH_VERSION:-}" ]; then
     eval '_geobench=${BASH_SOURCE[0]}'
 elif [ -n "${ZSH_VERSION:-}" ]; then
     eval '_geobench=${(%):-%x}'
 else
-    _geobench=./env.sh # plain sh does not tell where a sourced file lies
+    _geobench=./env.sh # plain sh does not know the path of a sourced file
 fi
 _geobench=$(CDPATH='' cd -- "$(dirname -- "$_geobench")" && pwd)
 
@@ -18,7 +18,7 @@ if [ -x "$_geobench/.venv/bin/python" ] && [ -x "$_geobench/.state/pulumi/pulumi
     *) export PATH="$_geobench/.venv/bin:$_geobench/.state/pulumi:$PATH" ;;
     esac
     export PULUMI_SKIP_UPDATE_CHECK=true
-    # What another checkout's env.sh has set in this shell is nobody's choice.
+    # Drop what the env.sh of another checkout has set in this shell: nobody chose it.
     [ "${PULUMI_BACKEND_URL:-}" != "file://${GEOBENCH_HOME:-}/.state" ] || unset PULUMI_BACKEND_URL
     [ "${PULUMI_CONFIG_PASSPHRASE_FILE:-}" != "${GEOBENCH_HOME:-}/.state/passphrase" ] || unset PULUMI_CONFIG_PASSPHRASE_FILE
     export GEOBENCH_HOME="$_geobench"
@@ -31,9 +31,13 @@ if [ -x "$_geobench/.venv/bin/python" ] && [ -x "$_geobench/.state/pulumi/pulumi
     fi
     unset _geobench
 else
-    echo "env.sh: $_geobench is not set up; run 'make setup' there first" >&2
+    if [ -d "$_geobench/.state" ] && [ ! -x "$_geobench/.state" ]; then
+        echo "env.sh: user $(stat -c %U "$_geobench/.state") has set up $_geobench; continue as that user (sudo -s)" >&2
+    else
+        echo "env.sh: $_geobench is not set up; run 'make setup' there" >&2
+    fi
     unset _geobench
-    # Ends the sourcing where that is possible, the script where this file was run.
+    # Return from a sourced file; exit where this file was run as a script.
     # shellcheck disable=SC2317
     return 1 2>/dev/null || exit 1
 fi

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Iterable
 from importlib.metadata import PackageNotFoundError, requires
 from pathlib import Path
@@ -105,6 +107,18 @@ class TestEnvironment:
         assert done.stdout == "status 1\n"
         assert done.stderr.count("\n") == 1
         assert "make setup" in done.stderr
+
+    @pytest.mark.skipif(os.geteuid() != 0, reason="root is needed to become another user")
+    def test_names_the_user_who_has_set_up_the_checkout(self, shell: str, checkout: Path) -> None:
+        command = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", shell, "-c", ". ./env.sh"]
+        with tempfile.TemporaryDirectory() as name:  # tmp_path is closed to other users
+            folder = shutil.copytree(checkout, Path(name), dirs_exist_ok=True)
+            folder.chmod(0o755)
+            (folder / ".state").chmod(0o700)
+            done = run(command, folder)
+        assert done.returncode != 0
+        assert "user root has set up" in done.stderr
+        assert done.stderr.count("\n") == 1
 
 
 @pytest.mark.parametrize("shell", [shell for shell in SHELLS if shell != "sh"])
