@@ -56,7 +56,7 @@ def _rate(metric: str, selector: str, by: str = "") -> str:
 
 
 def _quantile(quantile: float, metric: str, selector: str, by: str = "") -> str:
-    """A quantile over the summed buckets; quantiles of parts are never averaged."""
+    """Return the query of a quantile over the summed buckets; quantiles of parts are never averaged."""
     return f"histogram_quantile({quantile}, {_rate(f'{metric}_bucket', selector, f'le, {by}' if by else 'le')})"
 
 
@@ -69,10 +69,10 @@ def _quantiles(metric: str, selector: str) -> dict[str, str]:
 
 
 def _split(by: str) -> list[Panel]:
-    """The load and its latency per region, or per host."""
+    """Return panels of the load and its latency per region or per host."""
     name = f"{{{{{by}}}}}"
     return [
-        Panel(f"Achieved per {by}", "tx/s", {name: _rate("latency_s_count", CLIENT, by)}),
+        Panel(f"Completed per {by}", "tx/s", {name: _rate("latency_s_count", CLIENT, by)}),
         Panel(f"Errors per {by}", "err/s", {name: _rate("errors", CLIENT, by)}),
         Panel(f"Mean latency per {by}", "s", {name: _mean("latency_s", CLIENT, by)}),
         Panel(f"p99 latency per {by}", "s", {name: _quantile(0.99, "latency_s", CLIENT, by)}),
@@ -81,8 +81,8 @@ def _split(by: str) -> list[Panel]:
 
 RUN: dict[str, list[Panel]] = {
     "Now": [
-        Panel("Offered", "tx/s", {"offered": _rate("due", CLIENT)}, kind="stat"),
-        Panel("Achieved", "tx/s", {"achieved": _rate("latency_s_count", CLIENT)}, kind="stat"),
+        Panel("Scheduled", "tx/s", {"scheduled": _rate("due", CLIENT)}, kind="stat"),
+        Panel("Completed", "tx/s", {"completed": _rate("latency_s_count", CLIENT)}, kind="stat"),
         Panel("Mean latency", "s", {"mean": _mean("latency_s", CLIENT)}, kind="stat"),
         Panel("p99 latency", "s", {"p99": _quantile(0.99, "latency_s", CLIENT)}, kind="stat"),
         Panel("Nodes up", "short", {"nodes": f"sum(up{{{NODE}}})"}, kind="stat"),
@@ -93,17 +93,17 @@ RUN: dict[str, list[Panel]] = {
             "Load",
             "tx/s",
             {
-                "offered": _rate("due", CLIENT),
+                "scheduled": _rate("due", CLIENT),
                 "sent": _rate("submitted", CLIENT),
-                "achieved": _rate("latency_s_count", CLIENT),
+                "completed": _rate("latency_s_count", CLIENT),
             },
-            "Offered is what was due on the schedule. Achieved below it for long: the system is saturated.",
+            "Scheduled requests were due by the load schedule. If completed stays below them, the system is saturated.",
         ),
         Panel(
             "Latency",
             "s",
             {"mean": _mean("latency_s", CLIENT), **_quantiles("latency_s", CLIENT)},
-            "From the time a request was due to its answer, over the summed buckets of all clients.",
+            "From the time a request was due to its response, over the summed buckets of all clients.",
         ),
         Panel(
             "Latency distribution",
@@ -114,13 +114,12 @@ RUN: dict[str, list[Panel]] = {
         Panel("Errors by type", "err/s", {"{{error_type}}": _rate("errors", CLIENT, "error_type")}),
         Panel("Requests in flight", "short", {"{{region}}": f"sum by (region) (inflight{{{CLIENT}}})"}),
         Panel(
-            "Lateness of the load generators",
+            "Scheduling delay of the load generators",
             "s",
             _quantiles("lateness_s", CLIENT),
             "How long after its due time a request was sent. A p99 above "
-            f"{THRESHOLDS.client_lateness_s * 1000:g} ms is a warning; if it is more than "
-            f"{THRESHOLDS.client_lateness_share:.0%} of the mean latency too, and the system kept up, "
-            "the run is invalid.",
+            f"{THRESHOLDS.client_lateness_s * 1000:g} ms is a warning; if it also exceeds "
+            f"{THRESHOLDS.client_lateness_share:.0%} of the mean latency and the system kept up, the run is invalid.",
         ),
     ],
     "Regions": _split("region"),
@@ -150,7 +149,7 @@ HOSTS: dict[str, list[Panel]] = {
             "Busiest core per host",
             "percentunit",
             {"{{host}}": f"max by (host) ({_busy('host, cpu')})"},
-            "A single-threaded bottleneck shows here and not in the average.",
+            "A single-threaded bottleneck shows here but not in the average.",
         ),
         Panel(
             "Load per core",
@@ -180,7 +179,7 @@ HOSTS: dict[str, list[Panel]] = {
             },
         ),
         Panel(
-            "Packets dropped by the interfaces",
+            "Packets dropped by interfaces",
             "pps",
             {
                 "{{host}} in": _rate("node_network_receive_drop_total", f"{HOST},{CARDS}", "host"),
@@ -199,7 +198,7 @@ HOSTS: dict[str, list[Panel]] = {
             {"{{host}}": f"max by (host) (rate(node_disk_io_time_seconds_total{{{HOST},{DISKS}}}[$__rate_interval]))"},
         ),
         Panel(
-            "Disk space left",
+            "Free disk space",
             "percentunit",
             {
                 "{{host}}": f"min by (host) (node_filesystem_avail_bytes{{{HOST},{FILES}}}"
@@ -214,13 +213,13 @@ HOSTS: dict[str, list[Panel]] = {
     ],
     "Emulated wide area network": [
         Panel(
-            "Lateness of the emulator",
+            "Scheduling delay of the emulator",
             "s",
             _quantiles("wan_lateness_seconds", EMULATOR),
             "How long after its due time a packet was delivered. A p99 above "
-            f"{THRESHOLDS.wan_lateness_s * 1000:g} ms is a warning of the run.",
+            f"{THRESHOLDS.wan_lateness_s * 1000:g} ms adds a warning to the run.",
         ),
-        Panel("Packets carried", "pps", {"packets": _rate("wan_packets_total", EMULATOR)}),
+        Panel("Packets forwarded", "pps", {"packets": _rate("wan_packets_total", EMULATOR)}),
         Panel(
             "Packets dropped by reason", "pps", {"{{reason}}": _rate("wan_dropped_packets_total", EMULATOR, "reason")}
         ),
@@ -229,7 +228,7 @@ HOSTS: dict[str, list[Panel]] = {
 
 
 class _Annotation(models.AnnotationQuery):
-    """An annotation of a Prometheus data source: the library's model lacks the fields that are Prometheus' own."""
+    """An annotation of a Prometheus data source, with fields that the library's model is missing."""
 
     def to_json(self) -> dict[str, object]:
         return super().to_json() | {
@@ -242,10 +241,10 @@ class _Annotation(models.AnnotationQuery):
 
 
 class _Marks(dashboard.AnnotationQuery):
-    """Marks of one kind, from benchmark.monitoring.marks; their value is their time, Grafana wants it in ms."""
+    """Annotations of one kind, from the marks that the runner exports; their value is their time in s."""
 
     def __init__(self, kind: str, color: str) -> None:
-        expression = f'1000 * run_mark_time_seconds{{kind="{kind}"}}'
+        expression = f'1000 * run_mark_time_seconds{{kind="{kind}"}}'  # Grafana expects ms
         name = f"{kind.capitalize()}s"
         self._internal = _Annotation(name=name, datasource=SOURCE, icon_color=color, expr=expression)
 
@@ -282,7 +281,7 @@ def _graph() -> timeseries.Panel:
 
 
 def _panel(panel: Panel, width: int) -> Builder[models.Panel]:
-    # Grafana sets any text behind the number when it is told that the unit is a suffix.
+    # Grafana appends any text to the number if the unit is a suffix.
     unit = f"suffix:{panel.unit}" if panel.unit in {"tx/s", "err/s", "cores"} else panel.unit
     drawn: timeseries.Panel | stat.Panel | heatmap.Panel
     if panel.kind == "stat":

@@ -27,7 +27,7 @@ def expressions(name: str) -> dict[str, list[str]]:
     return {panel["title"]: [target["expr"] for target in panel["targets"]] for panel in drawn(name)}
 
 
-def test_dashboards_are_told_apart_by_uid_and_linked_by_tag() -> None:
+def test_dashboards_have_unique_uids_and_are_linked_by_tag() -> None:
     assert len({board(name)["uid"] for name in BOARDS}) == len(BOARDS)
     for name in BOARDS:
         (link,) = board(name)["links"]
@@ -35,7 +35,7 @@ def test_dashboards_are_told_apart_by_uid_and_linked_by_tag() -> None:
 
 
 @pytest.mark.parametrize("name", BOARDS)
-def test_panels_lie_on_the_grid_without_overlap(name: str) -> None:
+def test_panels_are_on_the_grid_without_overlap(name: str) -> None:
     taken: set[tuple[int, int]] = set()
     for panel in board(name)["panels"]:
         place = panel["gridPos"]
@@ -46,7 +46,7 @@ def test_panels_lie_on_the_grid_without_overlap(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", BOARDS)
-def test_panels_have_their_own_ids_titles_and_a_unit(name: str) -> None:
+def test_panels_have_unique_ids_titles_and_a_unit(name: str) -> None:
     panels = drawn(name)
     assert len({panel["id"] for panel in board(name)["panels"]}) == len(board(name)["panels"])
     for panel in panels:
@@ -91,14 +91,14 @@ def test_quantiles_come_from_summed_buckets() -> None:
         assert re.match(r"histogram_quantile\(0\.\d+, sum by \(le(, \w+)?\) \(rate\(\w+_bucket\{", query)
 
 
-def test_the_run_shows_load_latency_errors_and_lateness() -> None:
+def test_the_run_shows_load_latency_errors_and_scheduling_delay() -> None:
     shown = expressions("run.json")
     assert [re.findall(r"rate\((\w+)", query)[0] for query in shown["Load"]] == ["due", "submitted", "latency_s_count"]
     assert len(shown["Latency"]) == 4
-    for title in ("Errors by type", "Requests in flight", "Lateness of the load generators"):
+    for title in ("Errors by type", "Requests in flight", "Scheduling delay of the load generators"):
         assert title in shown
     for by in ("region", "host"):
-        assert {f"Achieved per {by}", f"p99 latency per {by}", f"Errors per {by}"} <= set(shown)
+        assert {f"Completed per {by}", f"p99 latency per {by}", f"Errors per {by}"} <= set(shown)
 
 
 def test_the_hosts_show_every_resource_and_the_emulator() -> None:
@@ -109,17 +109,20 @@ def test_the_hosts_show_every_resource_and_the_emulator() -> None:
         assert metric in text
 
 
-def test_lateness_is_explained_by_the_limits_that_runs_are_judged_by() -> None:
-    said = {panel["title"]: panel.get("description", "") for name in BOARDS for panel in drawn(name)}
-    clients, emulator = said["Lateness of the load generators"], said["Lateness of the emulator"]
+def test_scheduling_delay_is_explained_by_the_thresholds_of_runs() -> None:
+    descriptions = {panel["title"]: panel.get("description", "") for name in BOARDS for panel in drawn(name)}
+    clients, emulator = (
+        descriptions["Scheduling delay of the load generators"],
+        descriptions["Scheduling delay of the emulator"],
+    )
     assert f"above {THRESHOLDS.client_lateness_s * 1000:g} ms is a warning" in clients
-    assert f"more than {THRESHOLDS.client_lateness_share:.0%} of the mean latency too" in clients
-    assert f"above {THRESHOLDS.wan_lateness_s * 1000:g} ms is a warning" in emulator
+    assert f"exceeds {THRESHOLDS.client_lateness_share:.0%} of the mean latency" in clients
+    assert f"above {THRESHOLDS.wan_lateness_s * 1000:g} ms adds a warning" in emulator
     assert "valid" not in emulator, "it never makes a run invalid"
 
 
 @pytest.mark.parametrize("name", BOARDS)
-def test_phases_and_faults_are_marked_at_the_time_they_carry(name: str) -> None:
+def test_phases_and_faults_are_annotated_at_their_times(name: str) -> None:
     annotations = {one["name"]: one for one in board(name)["annotations"]["list"]}
     assert set(annotations) == {"Phases", "Faults"}
     for kind, one in (("phase", annotations["Phases"]), ("fault", annotations["Faults"])):

@@ -5,14 +5,12 @@ from __future__ import annotations
 import json
 import re
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
+from paths import ROOT
 
 from benchmark.settings import Machine, Network, Repository, Settings, load_settings, parse_duration, stack_settings
 from tools.generate.settings_reference import DURATION, describe_type, editor_schema, reference
-
-ROOT = Path(__file__).resolve().parents[4]
 
 DURATION_PATTERN = str(DURATION["anyOf"][1]["pattern"])  # type: ignore[index]
 
