@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from paths import ROOT
 
 from benchmark.errors import InfrastructureError
 from benchmark.settings import Network
@@ -26,7 +27,6 @@ from stacks.local.wan.round_trips import Links, links_for
 pytestmark = pytest.mark.integration
 
 REGIONS = ["us-east-1", "eu-west-1"]
-ROOT = Path(__file__).resolve().parents[2]
 
 RECEIVE = """
 import hashlib, socket, time

@@ -19,7 +19,7 @@ from datetime import timedelta
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
+sys.path.insert(0, str(ROOT / "tests"))
 
 from fabric import Config, Connection, ThreadingGroup  # noqa: E402
 from fakes.sshd import USER, Sshd  # noqa: E402

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
+from paths import ROOT
 
 from benchmark.settings import Network
 from stacks.local.wan.network import WideAreaNetwork
@@ -14,7 +14,6 @@ from stacks.local.wan.round_trips import links_for
 from tools.accuracy import wan_accuracy
 from tools.accuracy.wan_accuracy import REGIONS, Host, Pair
 
-ROOT = Path(__file__).resolve().parents[4]
 HERE, THERE = Host("us-east-1", "198.18.0.2", 1), Host("eu-west-1", "198.18.0.3", 2)
 
 
