@@ -1,8 +1,9 @@
-"""A repository of Debian packages, made of what is installed here: what machines of a test install from."""
+"""A repository of Debian packages, rebuilt from what is installed here: emulated machines install from it."""
 
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
 import subprocess
 import threading
@@ -11,6 +12,9 @@ from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+from fakes.emulators.machine import installed_layer
+
+_INFO = Path("var/lib/dpkg/info")
 _SCRIPTS = ("preinst", "postinst", "prerm", "postrm")
 
 
@@ -20,7 +24,7 @@ class _Quiet(SimpleHTTPRequestHandler):
 
 
 class Repository:
-    """Serves the packages `names` of this machine at `source`, a line for apt, until closed."""
+    """Serves the packages `names` of this machine, or of emulated ones, at `source`, a line for apt, until closed."""
 
     def __init__(self, folder: Path, names: Sequence[str], address: str) -> None:
         folder.mkdir()
@@ -36,25 +40,29 @@ class Repository:
 
 
 def _pack(folder: Path, name: str) -> str:
-    """Make the package that the installed one came from; return its entry in the repository's list."""
+    """Rebuild the package that the installed one came from; return its entry in the repository's list."""
+    installed = next(each for each in (Path("/"), installed_layer()) if (each / _INFO / f"{name}.list").exists())
+    database = f"--admindir={installed / _INFO.parent}"
     root = folder / name
     (root / "DEBIAN").mkdir(parents=True)
-    entry = _query("-s", name)
+    entry = _query(database, "-s", name)
     control = "".join(f"{line}\n" for line in _described(entry))
     (root / "DEBIAN/control").write_text(control, encoding="utf-8")
-    kept = [line.split()[0] for line in _query("-W", "-f", "${Conffiles}", name).splitlines() if line.strip()]
+    kept = [line.split()[0] for line in _query(database, "-W", "-f", "${Conffiles}", name).splitlines() if line.strip()]
     (root / "DEBIAN/conffiles").write_text("".join(f"{path}\n" for path in kept), encoding="utf-8")
     for script in _SCRIPTS:
-        source = Path(f"/var/lib/dpkg/info/{name}.{script}")
+        source = installed / _INFO / f"{name}.{script}"
         if source.exists():
             shutil.copy(source, root / "DEBIAN" / script)
-    paths = [Path(line) for line in _query("-L", name).splitlines()]
+    paths = [Path(line).relative_to("/") for line in _query(database, "-L", name).splitlines()]
     folders = {parent for path in paths for parent in path.parents}  # some are links here: /lib
     for path in paths:
-        target = root / path.relative_to("/")
-        if path not in folders and (path.is_symlink() or path.is_file()):
-            shutil.copy2(path, target, follow_symlinks=False)
-        elif path.is_dir():
+        source, target = installed / path, root / path
+        if not os.path.lexists(source):  # /lib is a link to /usr/lib that only the machine has
+            source = installed / "usr" / path
+        if path not in folders and (source.is_symlink() or source.is_file()):
+            shutil.copy2(source, target, follow_symlinks=False)
+        elif path in folders or source.is_dir():
             target.mkdir(parents=True, exist_ok=True)
     file = folder / f"{name}.deb"
     command = ["dpkg-deb", "-Zgzip", "-z1", "--root-owner-group", "--build", str(root), str(file)]

@@ -18,9 +18,9 @@ from stacks.local.wan.network import WideAreaNetwork
 from stacks.local.wan.round_trips import links_for
 
 LOGIN = "ada"
-PACKAGES = (
-    "prometheus", "prometheus-node-exporter", "prometheus-node-exporter-collectors", "etcd-server", "etcd-client",
-)  # fmt: skip
+PACKAGES = ("prometheus", "prometheus-node-exporter", "etcd-server", "etcd-client")
+RECOMMENDED = ("prometheus-node-exporter-collectors",)
+"""What this machine has only if whoever installed those took their recommendations, too."""
 
 
 class PlainMachines:
@@ -73,7 +73,7 @@ class PlainMachines:
                 {"path": "/etc/apt/sources.list", "content": f"{self.repository.source}\n"},
             ],
             "runcmd": [
-                ["dpkg", "--purge", "--force-depends", *PACKAGES],
+                ["dpkg", "--purge", "--force-depends", *PACKAGES, *RECOMMENDED],
                 ["rm", "-rf", "/etc/prometheus", "/var/lib/prometheus", "/usr/sbin/policy-rc.d"],
                 ["systemctl", "restart", "ssh"],
                 ["touch", "/var/lib/installed"],

@@ -1,4 +1,4 @@
-"""Set-up for real: package installation that starts no service, and a checkout whose `pulumi up` asks nothing."""
+"""Set up for real: packages leave services alone, and `pulumi up` in the checkout asks nothing."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-
-ROOT = Path(__file__).resolve().parents[2]
+from paths import ROOT
 
 # Runs in a mount namespace of its own, with an overlay over /usr/sbin: the machine's own policy-rc.d is never touched.
 IN_OVERLAY = """
@@ -26,22 +25,33 @@ cat /usr/sbin/policy-rc.d >> "$1/log" 2>/dev/null || echo "no policy" >> "$1/log
 FAKE_APT = """#!/bin/sh
 echo "apt-get $*" >> "{folder}/log"
 [ "$1" = install ] || exit 0
+touch "{folder}/installed"
 tail -n 1 /usr/sbin/policy-rc.d >> "{folder}/log"
 [ ! -e "{folder}/fails" ]
 """
 
 
+# Two units are enabled once packages are installed: one of a package that was requested, one of its dependency.
+FAKE_SYSTEMCTL = """#!/bin/sh
+case "$*" in
+*list-unit-files*)
+    echo "ssh.service enabled enabled"
+    [ ! -e "{folder}/installed" ] || printf '%s.service enabled enabled\\n' prometheus nginx ;;
+*) echo "systemctl $*" >> "{folder}/log" ;;
+esac
+"""
+
+
 @pytest.mark.integration
 class TestPackages:
-    """apt-get is a fake here, so that the test installs nothing; dpkg-query says that one package is missing."""
+    """apt-get is a fake, so that the test installs nothing; dpkg-query reports one package as missing."""
 
     def install(self, folder: Path, policy: str = "none") -> list[str]:
         (folder / "bin").mkdir()
         for name, text in {
             "apt-get": FAKE_APT.format(folder=folder),
             "dpkg-query": '#!/bin/sh\ncase "$*" in *prometheus) echo not-installed;; *) echo installed;; esac\n',
-            "dpkg": "#!/bin/sh\necho /lib/systemd/system/prometheus.service\n",
-            "systemctl": f'#!/bin/sh\necho "systemctl $*" >> "{folder}/log"\n',
+            "systemctl": FAKE_SYSTEMCTL.format(folder=folder),
         }.items():
             (folder / "bin" / name).write_text(text, encoding="utf-8")
             (folder / "bin" / name).chmod(0o755)
@@ -50,11 +60,11 @@ class TestPackages:
         subprocess.run(["unshare", "--mount", *inside], check=True, timeout=60)
         return (folder / "log").read_text(encoding="utf-8").splitlines()
 
-    def test_only_what_is_missing_is_installed_and_no_service_started(self, tmp_path: Path) -> None:
+    def test_only_missing_packages_are_installed_and_no_service_is_started_or_enabled(self, tmp_path: Path) -> None:
         assert self.install(tmp_path) == [
-            "apt-get install -y -q --no-install-recommends prometheus",
+            "apt-get install -y -q --no-install-recommends --no-remove prometheus",
             "exit 101",
-            "systemctl disable --quiet prometheus.service",
+            "systemctl --root=/ disable --quiet nginx.service prometheus.service",
             "no policy",
         ]
 
@@ -62,11 +72,16 @@ class TestPackages:
         log = self.install(tmp_path, "exit 104")
         assert (log[1], log[-1]) == ("exit 104", "exit 104")
 
-    def test_a_failure_fetches_package_lists_once_and_restores_the_policy(self, tmp_path: Path) -> None:
+    def test_a_failure_fetches_package_lists_once_and_restores_policy_and_services(self, tmp_path: Path) -> None:
         (tmp_path / "fails").touch()
         log = self.install(tmp_path)
-        assert [line.split()[1] for line in log if line.startswith("apt-get")] == ["install", "update", "install"]
-        assert log[-2:] == ["status 1", "no policy"]
+        calls = [line.split()[1] for line in log if line.startswith("apt-get")]
+        assert calls == ["install", "update", "install"]
+        assert log[-3:] == [
+            "systemctl --root=/ disable --quiet nginx.service prometheus.service",
+            "status 1",
+            "no policy",
+        ]
 
 
 PROGRAM = """
@@ -148,7 +163,7 @@ def test_after_set_up_pulumi_asks_nothing_and_git_sees_no_change(checkout: Path)
 
 
 @pytest.mark.e2e
-def test_set_up_starts_anew_where_the_state_was_deleted_and_keeps_a_selected_stack(checkout: Path) -> None:
+def test_set_up_recreates_deleted_state_and_keeps_a_selected_stack(checkout: Path) -> None:
     assert shell(checkout, "tools/setup/setup.sh").returncode == 0
     shutil.rmtree(checkout / ".state")
     assert shell(checkout, "tools/setup/setup.sh").returncode == 0

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Install the Debian packages of tools/setup/debian-packages.txt, or of the list given, that are missing, and start none of
-# their services.
+# Install the missing Debian packages of a list, and leave the machine's services as they were.
+# usage: install_packages.sh [LIST]    LIST defaults to debian-packages.txt beside this script
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 list=${1:-$here/debian-packages.txt}
@@ -11,7 +11,7 @@ die() {
     exit 1
 }
 
-command -v apt-get >/dev/null || die "apt-get not found; this set-up needs Debian or Ubuntu"
+command -v apt-get >/dev/null || die "apt-get not found; the set-up needs Debian or Ubuntu"
 
 missing=()
 while read -r package; do
@@ -21,19 +21,39 @@ done < <(grep -v '^#' "$list")
 [ ${#missing[@]} -gt 0 ] || exit 0
 
 if [ "$(id -u)" -ne 0 ]; then
-    command -v sudo >/dev/null || die "not root and no sudo; have root install: ${missing[*]}"
+    command -v sudo >/dev/null || die "not root, and sudo not found; as root, run: apt-get install ${missing[*]}"
     exec sudo -- "$0" "$list"
 fi
 
-install() {
-    DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends "${missing[@]}"
+# Packages bring units that start with the next boot; an SSH server that nobody asked for is an open door.
+# A minimal system has no systemd yet: what is enabled then are the links that packages have made.
+enabled() {
+    if command -v systemctl >/dev/null; then
+        systemctl --root=/ list-unit-files --state=enabled --no-legend | cut -d ' ' -f 1
+    else
+        find /etc/systemd/system -type l -printf '%f\n' 2>/dev/null
+    fi | sort -u
 }
 
-# Exit code 101 of this file is Debian's way to say "do not start services now". One that exists already is the machine's own rule.
+clean_up() {
+    [ -z "${made_policy:-}" ] || rm -f "$policy"
+    if command -v systemctl >/dev/null; then
+        comm -13 <(echo "$before") <(enabled) | xargs -r systemctl --root=/ disable --quiet
+    fi
+}
+
+install() {
+    # --no-remove: a package that replaces one of the machine's, as chrony replaces systemd-timesyncd, is an error.
+    DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends --no-remove "${missing[@]}"
+}
+
+before=$(enabled)
+trap clean_up EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
+# Exit code 101 of this file tells Debian's scripts to start no service. A file that exists is the machine's own rule.
 if [ ! -e "$policy" ]; then
-    trap 'rm -f "$policy"' EXIT
-    trap 'exit 130' INT
-    trap 'exit 143' TERM
+    made_policy=yes
     printf '#!/bin/sh\nexit 101\n' >"$policy"
     chmod 755 "$policy"
 fi
@@ -43,13 +63,4 @@ if ! install; then
     echo "trying again with fresh package lists"
     apt-get update -q
     install || die "apt-get could not install: ${missing[*]}"
-fi
-
-# cloud-init is for the machines of emulated clouds; here it would take this machine for one of them at the next boot.
-case " ${missing[*]} " in *" cloud-init "*) touch /etc/cloud/cloud-init.disabled ;; esac
-
-# Nor are they to start with the next boot: an SSH server that nobody asked for is an open door.
-if command -v systemctl >/dev/null; then
-    dpkg -L "${missing[@]}" | sed -nE 's#^.*/systemd/system/([^/@]*\.(service|socket|timer))$#\1#p' | sort -u |
-        xargs -r systemctl disable --quiet || echo "install_packages: could not disable some of the new services" >&2
 fi

@@ -8,6 +8,7 @@ the emulated wide area network of the local provider.
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import shutil
 import signal
@@ -18,6 +19,7 @@ from pathlib import Path
 
 from fakes.emulators.firewall import EVERYWHERE, Rule, ruleset
 from fakes.emulators.local_disk import LocalDisks
+from paths import ROOT
 
 from stacks.local.wan.network import WideAreaNetwork
 
@@ -40,6 +42,17 @@ locale: C.UTF-8
 # Machines whose systemd had its units in the same control groups would take them away from each other.
 _IN_GROUPS = 'while [ "$1" != -- ]; do echo $$ >"$1/cgroup.procs" || exit; shift; done; shift; exec "$@"'
 DEADLINE_SECONDS = 120.0
+CLOUD_IMAGE = ROOT / "tools/setup/cloud_image.sh"
+
+
+@functools.cache
+def installed_layer() -> Path:
+    """Return the folder with what emulated machines have installed besides this machine's packages.
+
+    The first call on a machine installs them, into the folder alone.
+    """
+    done = subprocess.run([CLOUD_IMAGE], stdout=subprocess.PIPE, text=True, check=True, timeout=600)
+    return Path(done.stdout.strip())
 
 
 class Image:
@@ -52,9 +65,11 @@ class Image:
         self.directory = directory
         directory.mkdir(parents=True)
         # An overlay refuses a layer that lies within another one.
-        subprocess.run(["mount", "-t", "tmpfs", "-o", "size=16m,mode=0755", "image", str(directory)], check=True)
+        subprocess.run(["mount", "-t", "tmpfs", "-o", "size=512m,mode=0755", "image", str(directory)], check=True)
         self._guard = _guard('umount --lazy "$0"', str(directory))
+        subprocess.run(["cp", "--archive", "--", f"{installed_layer()}/.", str(directory)], check=True)
         for name, mode in _HIDDEN.items():
+            shutil.rmtree(directory / name, ignore_errors=True)
             _folder(directory, name, mode)
             os.setxattr(directory / name, "trusted.overlay.opaque", b"y")
         for name in ("metrics2", "node-exporter"):  # as the packages make them

@@ -14,11 +14,11 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+from paths import ROOT
 
 from tools.generate.constraints import constraints
 
-ROOT = Path(__file__).resolve().parents[4]
-SHELLS = [shell for shell in ("sh", "bash", "zsh") if shutil.which(shell)]
+SHELLS = ("sh", "bash", "zsh")
 SYSTEM_PATH = "/usr/bin:/bin"
 
 
