@@ -1,41 +1,48 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup demo lint check test docs lock clean
+.PHONY: help setup demo lint unit check test docs lock clean
 BIN := .venv/bin
 SHELL_FILES := env.sh .ci/run $(wildcard tools/setup/*.sh)
+# Tests that need neither root nor a testbed; `make test` runs them first and then all others.
+UNIT := not integration and not e2e
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\): .*## \(.*\)/make \1|\2/p' Makefile | column -t -s '|'
 
-setup: ## virtual environment, Debian packages, Pulumi CLI, stack `dev`; seconds when done before
+setup: ## install Debian packages, .venv, the Pulumi CLI and stack `dev`; takes seconds when repeated
 	@tools/setup/setup.sh
 
-demo: setup ## local testbed and a benchmark of etcd on it; DURATION=20s make demo shortens it
+demo: setup ## create a local testbed and benchmark etcd on it; DURATION=20s make demo is shorter
 	@tools/setup/demo.sh
 
-lint: setup
+lint: setup ## linters, import contracts, types, and whether generated files are current
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
+	PYTHONPATH=. $(BIN)/lint-imports
 	$(BIN)/mypy --strict benchmark stacks __main__.py tools
 	$(BIN)/shellcheck $(SHELL_FILES)
+	$(BIN)/python -m tools.generate --check
 
-check: lint ## linters, types and the fast tests
-	@. ./env.sh && pytest -m "not integration and not e2e"
+unit: setup ## unit tests, on two cores
+	@tools/setup/install_packages.sh tools/setup/debian-packages-unit-tests.txt
+	@. ./env.sh && pytest -m "$(UNIT)" --timeout 120 -n 2
 
-# Real hosts, networks and clocks share the machine with whatever else it does: what fails is tried again, and counted.
-test: lint ## linters, types and all tests; as root, for the local testbeds
+check: lint unit ## linters and unit tests
+
+test: lint unit ## linters and all tests; as root, for the local testbeds
 	@tools/setup/install_packages.sh tools/setup/debian-packages-tests.txt
-	@. ./env.sh && pytest --reruns 2 --reruns-delay 2 --timeout 600
+	@tools/setup/cloud_image.sh >/dev/null
+	@. ./env.sh && pytest -m "not ($(UNIT))" --timeout 600
 
-docs: setup ## docs/settings.md and the editors' schema, from the settings model
-	$(BIN)/python -m tools.generate.settings_reference
+docs: setup ## write docs/settings.md, the settings' JSON schema and the dashboards
+	$(BIN)/python -m tools.generate
 
-lock: setup ## tools/setup/constraints.txt, after a change of requirements*.txt
+lock: setup ## write tools/setup/constraints.txt after a change of requirements*.txt
 	$(BIN)/pip install --dry-run --ignore-installed --quiet --report .state/resolved.json \
 	    -r requirements.txt -r requirements-dev.txt
 	@$(BIN)/python -m tools.generate.constraints .state/resolved.json
 
-clean: ## virtual environment and caches; the stacks' state (.state) and results stay
+clean: ## delete .venv and caches; the state of stacks (.state) and results stay
 	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
