@@ -1,8 +1,7 @@
 #!/bin/bash
-# Prepares a cloud host (Ubuntu 24.04, or Debian) for a testbed. cloud-init runs it once, at the first start; running it
-# again changes nothing. Its parameters are in /etc/geobench/bootstrap.env, its progress in /var/lib/geobench/state:
-# `booting`, then `ready` or `failed: REASON`. What is worth knowing but stops no benchmark goes to
-# /var/lib/geobench/warnings.
+# Prepare a cloud host (Ubuntu 24.04, or Debian) for a testbed. cloud-init runs this once, at the first boot; running it
+# again changes nothing. Parameters are in /etc/geobench/bootstrap.env, progress is in /var/lib/geobench/state:
+# `booting`, then `ready` or `failed: REASON`. Problems that stop no benchmark are in /var/lib/geobench/warnings.
 set -eEuo pipefail
 umask 022
 
@@ -16,28 +15,28 @@ step=start
 state() { printf '%s\n' "$1" >"$STATE/state.new" && mv "$STATE/state.new" "$STATE/state"; }
 warn() { printf '%s\n' "$1" >>"$STATE/warnings"; }
 fetch_packages() { apt-get -q -o Acquire::Retries=5 -o DPkg::Lock::Timeout=600 "$@"; }
-# apt does not wait for the lock of its lists, which the image's own update may hold at the first start.
+# apt does not wait for the lock of its lists, which the image's own update may hold at the first boot.
 list_packages() { for _ in {1..30}; do fetch_packages update && return; sleep 4; done; return 1; }
 install_packages() { fetch_packages -y --no-install-recommends -o Dpkg::Options::=--force-confold install "$@"; }
-# A start that was cut short leaves packages half unpacked or not configured, and apt refuses to go on or takes them for
-# installed. dpkg does not wait for whoever installs now, but a check does.
+# An interrupted boot leaves packages half unpacked or not configured; then apt fails or takes them for installed. dpkg
+# does not wait for another installation, but a check does.
 finish_packages() {
     local half
-    fetch_packages check || dpkg --force-confold --configure -a || true  # what is not ready for it comes next
+    fetch_packages check || dpkg --force-confold --configure -a || true  # the rest is repaired next
     half=$(dpkg-query -W -f '${db:Status-Eflag} ${binary:Package}\n' | sed -n 's/^reinstreq //p')
     # shellcheck disable=SC2086
     install_packages --fix-broken --reinstall $half
 }
 unit() { cat >"/etc/systemd/system/$1"; }
 
-# The end comes first: whatever fails later, the host still ends itself.
-life_time() {
+# The expiry comes first: whatever fails later, the host still terminates.
+expiry() {
     [ -s "$STATE/expires_at" ] || echo $(($(date +%s) + TIME_TO_LIVE)) >"$STATE/expires_at"
     install_command geobench-expiry <<'SCRIPT'
 #!/bin/sh
-# geobench-expiry         print when this host ends itself (seconds since 1970)
-# geobench-expiry EPOCH   let it end then instead
-# geobench-expiry check   end it if its time is over: a timer does this each minute
+# geobench-expiry         print when this host terminates (seconds since 1970)
+# geobench-expiry EPOCH   change it
+# geobench-expiry check   terminate if that time has passed: a timer runs this every minute
 set -eu
 file=/var/lib/geobench/expires_at
 case "${1:-}" in
@@ -50,15 +49,15 @@ cat $file
 SCRIPT
     unit geobench-expiry.service <<'UNIT'
 [Unit]
-Description=End this host if its life time is over
+Description=Terminate this host if it has expired
 [Service]
 Type=oneshot
 ExecStart=/usr/local/sbin/geobench-expiry check
 UNIT
-    # Ten minutes after a start nothing is ended: a host that was stopped past its time can still be given more.
+    # Not in the first ten minutes after a boot: a host that expired while stopped can still be extended.
     unit geobench-expiry.timer <<'UNIT'
 [Unit]
-Description=Look each minute whether the life time of this host is over
+Description=Check every minute whether this host has expired
 [Timer]
 OnBootSec=10min
 OnUnitActiveSec=1min
@@ -70,11 +69,11 @@ UNIT
     systemctl enable --now geobench-expiry.timer
 }
 
-# A first start that was cut short, as by a stop of the host, goes on at the next one; cloud-init runs this only once.
-next_start() {
+# A first boot that was interrupted, as by a stop of the host, continues at the next one; cloud-init runs this only once.
+resume() {
     unit geobench-bootstrap.service <<'UNIT'
 [Unit]
-Description=Finish the first start of this host if it was cut short
+Description=Finish the first boot of this host if it was interrupted
 Wants=network-online.target
 After=network-online.target
 [Service]
@@ -90,14 +89,14 @@ UNIT
 
 install_command() { cat >"/usr/local/sbin/$1" && chmod 0755 "/usr/local/sbin/$1"; }
 
-# firewall.nft lets in SSH from the operators; the peers are added by the runner.
+# firewall.nft allows SSH from the operators; the runner adds the peers.
 firewall() {
     command -v nft >/dev/null || { list_packages && finish_packages && install_packages nftables; }
     touch "$CONFIG/peers.nft"
     install_command geobench-peers <<'SCRIPT'
 #!/bin/sh
-# geobench-peers < LINES   `ADDRESS`: a host to let in, and no others; `operator NETWORK`: where SSH may come from
-#                          instead of where it came from before, if any such line is given
+# geobench-peers < LINES   allow inbound traffic from these hosts only, one ADDRESS per line; lines `operator NETWORK`,
+#                          if any, replace the networks that may use SSH
 set -eu
 old=/etc/geobench/peers.nft
 new=$(mktemp /etc/geobench/peers.XXXXXX)
@@ -126,8 +125,8 @@ exec geobench-firewall
 SCRIPT
     install_command geobench-firewall <<'SCRIPT'
 #!/bin/sh
-# Loads the rules in one transaction: no packet meets half of them. A host without them is open, so a kernel that is
-# busy is asked again.
+# Load the rules in one transaction, so that no packet meets half of them. A host without them is open, so try again
+# if the kernel is busy.
 for _ in 1 2 3; do
     cat /etc/geobench/firewall.nft /etc/geobench/peers.nft | nft -f - && exit 0
     sleep 1
@@ -136,7 +135,7 @@ exit 1
 SCRIPT
     unit geobench-firewall.service <<'UNIT'
 [Unit]
-Description=Let in the operators and the hosts of this testbed, nobody else
+Description=Allow inbound traffic from the operators and hosts of this testbed only
 DefaultDependencies=no
 Before=network-pre.target shutdown.target
 Wants=network-pre.target
@@ -151,13 +150,13 @@ WantedBy=sysinit.target
 UNIT
     systemctl daemon-reload
     systemctl enable --now geobench-firewall.service
-    # Vultr's images come with a second firewall that lets in nothing but SSH; a packet would have to pass both.
+    # Vultr's images have a second firewall that allows nothing but SSH; a packet would have to pass both.
     if grep -qs '^ENABLED=yes' /etc/ufw/ufw.conf; then ufw disable; fi
 }
 
 ssh_server() {
-    # A fan-out opens many connections at once; sshd's default refuses some of more than ten. An operator whose
-    # machine vanished is noticed after a minute: what was started for it ends with its connection.
+    # A fan-out opens many connections at once; sshd's default rejects some of more than ten. The connection of an
+    # operator whose machine vanished ends after a minute, and with it the processes started through it.
     cat >/etc/ssh/sshd_config.d/10-geobench.conf <<'CONF'
 PasswordAuthentication no
 KbdInteractiveAuthentication no
@@ -173,8 +172,8 @@ CONF
 }
 
 kernel() {
-    # Buffers: 1 Gb/s over 300 ms of round trip is 37.5 MB in flight. A pause must not shrink the window of a
-    # long-distance connection. The congestion control stays the distribution's, for numbers that compare.
+    # Buffers: 1 Gb/s over a round trip of 300 ms is 37.5 MB in flight. A pause must not shrink the window of a
+    # long-distance connection. The congestion control stays the distribution's, for comparable numbers.
     cat >/etc/sysctl.d/60-geobench.conf <<'CONF'
 net.core.somaxconn = 65535
 net.core.netdev_max_backlog = 30000
@@ -190,7 +189,7 @@ vm.swappiness = 1
 fs.file-max = 4194304
 fs.aio-max-nr = 1048576
 CONF
-    sysctl -q -e --load=/etc/sysctl.d/60-geobench.conf || warn "some kernel settings were refused"
+    sysctl -q -e --load=/etc/sysctl.d/60-geobench.conf || warn "some kernel settings were rejected"
     cat >/etc/security/limits.d/60-geobench.conf <<'CONF'
 *    - nofile  1048576
 root - nofile  1048576
@@ -202,7 +201,7 @@ CONF
     systemctl daemon-reexec
 }
 
-# Upgrades in the background would show up as outliers in somebody's latency.
+# Upgrades in the background would appear as outliers in latencies.
 quiet() {
     for noise in apt-daily.timer apt-daily-upgrade.timer unattended-upgrades.service motd-news.timer \
         fwupd-refresh.timer man-db.timer snapd.seeded.service snapd.socket snapd.service; do
@@ -213,7 +212,7 @@ quiet() {
 clock() {
     install_packages chrony
     if [ "$PROVIDER" = aws ]; then
-        # Amazon's own time source, a hop away: https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/set-time.html
+        # Amazon's time source, one hop away: https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/set-time.html
         mkdir -p /etc/chrony/conf.d
         echo 'server 169.254.169.123 prefer iburst minpoll 4 maxpoll 4' >/etc/chrony/conf.d/geobench.conf
     fi
@@ -221,13 +220,13 @@ clock() {
     systemctl restart chrony
 }
 
-# A blank disk each time the host was stopped, so it is looked for at each start. Several disks: the first is used.
+# The disk is blank after each stop of the host, so it is set up at each boot. Of several disks the first is used.
 local_disk() {
     install_command geobench-disk <<'SCRIPT'
 #!/bin/sh
 set -eu
 . /etc/geobench/bootstrap.env
-# A benchmark on another disk than was asked for would measure something else: then the host is not ready.
+# A benchmark on another disk than configured would measure something else, so without it the host is not ready.
 state=/var/lib/geobench/state
 failed="failed: local disk; see journalctl -u geobench-disk"
 trap 'if [ $? != 0 ]; then echo "$failed" >$state; elif grep -qxF "$failed" $state; then echo ready >$state; fi' EXIT
@@ -270,14 +269,14 @@ prometheus() {
 EnvironmentFile=$CONFIG/prometheus.env
 CONF
     install_packages prometheus
-    # The runner writes what is scraped, and the times that dashboards mark.
+    # The runner writes the scrape targets, and the times that dashboards mark.
     chown "$LOGIN" /etc/prometheus/targets /var/lib/prometheus/node-exporter
     systemctl enable prometheus
     systemctl restart prometheus
     curl -fsS --max-time 5 --retry 30 --retry-delay 1 --retry-all-errors http://127.0.0.1:9090/-/ready
 }
 
-# Grafana publishes keys it has retired, too: only the one known here is kept, and apt checks every package against it.
+# Grafana also publishes retired keys: only the key known here is kept, and apt checks every package against it.
 grafana() {
     local keys key=/etc/apt/keyrings/grafana.gpg found
     install_packages gpg || return 1
@@ -285,7 +284,7 @@ grafana() {
     curl -fsS --retry 5 --max-time 60 -o "$keys/published" "$GRAFANA_KEY_URL" || return 1
     gpg --homedir "$keys" --dearmor <"$keys/published" >"$keys/ring" || return 1
     gpg --homedir "$keys" --no-default-keyring --keyring "$keys/ring" --export "$GRAFANA_KEY" >"$keys/known"
-    # A key found by its fingerprint may be part of somebody else's.
+    # A key found by its fingerprint may be a part of someone else's.
     if [ "$(fingerprints "$keys/known")" != "$GRAFANA_KEY" ]; then
         found=$(fingerprints "$keys/ring" | xargs)
         warn "the keys of Grafana's packages are ${found:-none}, expected $GRAFANA_KEY"
@@ -319,7 +318,7 @@ main() {
     rm -f "$STATE/warnings"
     trap 'state "failed: $step; see /var/log/cloud-init-output.log"' ERR
     state booting
-    for step in life_time next_start firewall ssh_server kernel quiet; do "$step"; done
+    for step in expiry resume firewall ssh_server kernel quiet; do "$step"; done
     step=packages
     list_packages
     finish_packages
@@ -329,7 +328,7 @@ main() {
     if [ "$NVME" = yes ]; then step=local_disk && local_disk; fi
     if [ "$MONITORING" = yes ]; then
         step=prometheus && prometheus
-        # Numbers do not depend on Grafana: without it the host is still ready.
+        # Results do not depend on Grafana: without it the host is still ready.
         grafana || { rm -f /etc/apt/sources.list.d/grafana.list && warn "Grafana was not installed"; }
     fi
     trap - ERR

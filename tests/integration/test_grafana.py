@@ -94,7 +94,7 @@ def read(machine: Machine, name: str) -> str:
     """A file of the host's state, empty if it has none; a container's kernel settings are its host's to refuse."""
     file = machine.path(f"/var/lib/geobench/{name}")
     lines = file.read_text().splitlines() if file.exists() else []
-    return "\n".join(line for line in lines if line != "some kernel settings were refused")
+    return "\n".join(line for line in lines if line != "some kernel settings were rejected")
 
 
 def run(machine: Machine, command: str) -> str:

@@ -1,11 +1,11 @@
 #!/bin/sh
-# Process 1 of a local host, in fresh namespaces: builds the host's own view of the machine, then becomes its SSH server.
-# Usage: host.sh DIRECTORY NAME. DIRECTORY and everything in it was prepared by stacks/local/host/filesystem.py.
+# Process 1 of a local host, in new namespaces: build the host's own view of the machine, then become its SSH server.
+# Usage: host.sh DIRECTORY NAME. DIRECTORY and its content are prepared by stacks/local/host/filesystem.py.
 set -eu
 directory=$1
 name=$2
 
-# /proc is still the machine's: pid and start time as the machine knows them, so that a reused pid is never mistaken.
+# /proc is still the machine's: record its pid and start time of this process, as a pid alone may be reused.
 read -r stat </proc/self/stat
 pid=${stat%% *}
 set -- ${stat##*) }
@@ -29,6 +29,6 @@ ip link set lo up
 nft --file /etc/nftables.conf
 . /etc/geobench/services
 
-# Processes that services leave behind become children of sshd, which reaps every child. What would reach the machine
-# itself, its clock and its kernel modules, is out of reach of whoever logs in.
+# Processes that services leave behind become children of sshd, which reaps every child. Whoever logs in cannot change
+# the machine's clock or kernel modules.
 exec setpriv --bounding-set=-sys_time,-sys_module,-sys_rawio /usr/sbin/sshd -D -e -f /etc/ssh/sshd_config

@@ -1,4 +1,4 @@
-"""The first start of a cloud host, as data: what cloud-init is found, and the rules of the host's firewall."""
+"""The first boot of a cloud host as data: its user data, and the rules of its firewall."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a first start does about packages whose installation was cut short, with real apt and dpkg."""
+"""How the first boot repairs packages whose installation was interrupted, with the real apt and dpkg."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from factories.cloud_init import function
 
 FUNCTIONS = ("fetch_packages", "list_packages", "install_packages", "finish_packages")
 SCRIPT = '#!/bin/sh\nif rm "$DPKG_ROOT/$DPKG_MAINTSCRIPT_PACKAGE.$DPKG_MAINTSCRIPT_NAME"; then kill -KILL $PPID; fi\n'
-"""Of every package: it kills dpkg if a file asks for it."""
+"""Maintainer script of every package: it kills dpkg if a file of its name exists."""
 FOLDERS = (
     "etc/apt/apt.conf.d", "etc/apt/preferences.d", "repository", "var/cache/apt/archives", "var/lib/apt/lists/partial",
     "var/lib/dpkg/info", "var/lib/dpkg/updates",
@@ -20,7 +20,7 @@ FOLDERS = (
 
 
 class Packages:
-    """A system without packages, and a repository of three: `a`, which needs `b`, and `c`."""
+    """A system without packages, and a repository of three: `a`, which depends on `b`, and `c`."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -35,7 +35,7 @@ class Packages:
         assert self.run("list_packages")[0] == 0
 
     def _pack(self, name: str, depends: str = "") -> str:
-        """Make a package; return its entry in the list of the repository."""
+        """Build a package; return its entry in the repository's list."""
         tree, file = self.root / name, self.root / f"repository/{name}.deb"
         (tree / "DEBIAN").mkdir(parents=True)
         control = f"Package: {name}\nVersion: 1\nArchitecture: all\nMaintainer: a <a@b>\n{depends}Description: a\n"
@@ -48,7 +48,7 @@ class Packages:
         return f"{control}Filename: ./{file.name}\nSize: {file.stat().st_size}\nSHA256: {digest}\n"
 
     def start(self, commands: str) -> subprocess.Popen[str]:
-        """Start commands that may call the functions of the first start."""
+        """Start commands that may call the functions of the first-boot script."""
         environment = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C", "APT_CONFIG": f"{self.root}/apt.conf"}
         environment |= {"DPKG_ROOT": str(self.root), "DPKG_FORCE": "not-root,script-chrootless"}
         text = "\n".join(["set -euo pipefail", *map(function, FUNCTIONS), commands])
@@ -58,14 +58,14 @@ class Packages:
         )  # fmt: skip
 
     def run(self, commands: str) -> tuple[int, str]:
-        """Run commands, to their exit code and what they said."""
+        """Run commands; return their exit code and output."""
         process = self.start(commands)
-        said, _ = process.communicate(timeout=60)
-        return process.returncode, said
+        output, _ = process.communicate(timeout=60)
+        return process.returncode, output
 
     @property
     def states(self) -> str:
-        """The letters that dpkg has for what is wanted of each package, how it is, and whether it has to be redone."""
+        """dpkg's letters for the wanted state of each package, its actual state, and whether it must be reinstalled."""
         return " ".join(self.run("dpkg-query -W -f '${Package}=${db:Status-Abbrev} '")[1].split())
 
 
@@ -80,20 +80,20 @@ def packages(tmp_path: Path) -> Packages:
         ("b.preinst", "install_packages b", "b=iHR"),
         ("a.postinst", "install_packages a", "a=iF b=ii"),
         ("b.preinst", "dpkg --unpack a.deb b.deb", "a=iU b=iHR"),
-        ("nowhere", "dpkg --unpack a.deb", "a=iU"),  # what it needs was to follow
+        ("nowhere", "dpkg --unpack a.deb", "a=iU"),  # before its dependency
     ],
 )
-def test_a_start_that_was_cut_short_anywhere_goes_on(packages: Packages, where: str, commands: str, left: str) -> None:
+def test_an_interrupted_installation_is_completed(packages: Packages, where: str, commands: str, left: str) -> None:
     (packages.root / where).touch()
     packages.run(commands)
     assert packages.states == left
     assert packages.run("install_packages a c")[0] != 0
-    code, said = packages.run("finish_packages; install_packages a c")
-    assert (code, packages.states) == (0, "a=ii b=ii c=ii"), said
+    code, output = packages.run("finish_packages; install_packages a c")
+    assert (code, packages.states) == (0, "a=ii b=ii c=ii"), output
 
 
-def test_whoever_installs_at_the_first_start_is_waited_for(packages: Packages) -> None:
-    """The image's own upgrades: their dpkg is at work, which looks as if it had been cut short."""
+def test_another_installation_is_waited_for(packages: Packages) -> None:
+    """A dpkg at work, as of the image's own upgrades, looks like an interrupted one."""
     (packages.root / "b.postinst").touch()
     packages.run("install_packages b")
     with (packages.root / "var/lib/dpkg/lock-frontend").open("w") as lock:
@@ -102,12 +102,12 @@ def test_whoever_installs_at_the_first_start_is_waited_for(packages: Packages) -
         assert process.stdout
         assert "Waiting for cache lock" in process.stdout.readline()
         assert packages.states == "b=iF"
-    said, _ = process.communicate(timeout=60)
-    assert (process.returncode, packages.states) == (0, "b=ii"), said
+    output, _ = process.communicate(timeout=60)
+    assert (process.returncode, packages.states) == (0, "b=ii"), output
 
 
-def test_packages_that_nothing_befell_stay_as_they_are(packages: Packages) -> None:
+def test_intact_packages_are_not_changed(packages: Packages) -> None:
     packages.run("install_packages c")
-    code, said = packages.run("finish_packages")
-    assert (code, packages.states) == (0, "c=ii"), said
-    assert "0 upgraded, 0 newly installed, 0 to remove" in said
+    code, output = packages.run("finish_packages")
+    assert (code, packages.states) == (0, "c=ii"), output
+    assert "0 upgraded, 0 newly installed, 0 to remove" in output
