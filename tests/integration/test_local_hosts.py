@@ -1,4 +1,4 @@
-"""Real local hosts on a real emulated network: what they can see and reach, and what they leave behind."""
+"""Local hosts on an emulated network: what they see and reach, and what they leave behind."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ REGIONS = ("us-east-1", "us-east-2")
 
 
 class Testbed:
-    """A network with hosts that can be logged in to; everything is gone when the block ends."""
+    """A network with hosts that accept logins; everything is removed when the block ends."""
 
     __test__ = False
 
@@ -95,20 +95,20 @@ def testbed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Testbed]:
 
 @pytest.fixture
 def scratch(testbed: Testbed) -> Iterator[str]:
-    """Name of a host of the testbed that a test may create and ruin."""
+    """Return the name of a host that a test may create and break."""
     name = "us-east-2-9"
     yield name
     testbed.host(name).remove()
 
 
 def http_get(address: str, port: int, path: str, seconds: int = 10) -> str:
-    """The shell command that prints what is served there."""
+    """Return the shell command that prints the response to a request."""
     request = f"GET {path} HTTP/1.0\\r\\n\\r\\n"
     return f"timeout {seconds} bash -c 'exec 3<>/dev/tcp/{address}/{port}; printf \"{request}\" >&3; cat <&3'"
 
 
 def traces(testbed: Testbed) -> dict[str, set[str]]:
-    """What a host must not leave behind on this machine; other testbeds may come and go meanwhile."""
+    """Return what a host must not leave behind on this machine, without the interfaces of other testbeds."""
     shown = subprocess.run(["ip", "-o", "link"], capture_output=True, text=True, check=True).stdout.splitlines()
     links = {line.split(":")[1].strip() for line in shown}
     mounts = Path("/proc/self/mountinfo").read_text(encoding="utf-8").splitlines()
@@ -119,7 +119,7 @@ def traces(testbed: Testbed) -> dict[str, set[str]]:
 
 
 def members(namespace: Path) -> list[Path]:
-    """Living processes of a pid namespace; one that has ended may wait for the machine's init to notice."""
+    """Return the running processes of a pid namespace, without zombies that the machine's init has yet to reap."""
     found = []
     for process in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
@@ -133,19 +133,19 @@ def test_an_operator_logs_in_with_the_key_and_the_pinned_host_key(testbed: Testb
     assert testbed.output("us-east-1-1", "hostname; id -un; pwd").split() == ["us-east-1-1", "root", "/root"]
 
 
-def test_another_host_key_than_the_pinned_one_is_refused(testbed: Testbed) -> None:
+def test_a_host_key_other_than_the_pinned_one_is_rejected(testbed: Testbed) -> None:
     refused = testbed.ssh("us-east-1-1", "true", pinned=generate_key().public_key)
     assert refused.returncode == 255
     assert "Host key verification failed" in refused.stderr
 
 
-def test_a_host_sees_its_own_processes_only(testbed: Testbed) -> None:
+def test_a_host_sees_only_its_own_processes(testbed: Testbed) -> None:
     names = testbed.output("us-east-1-1", "ps -e -o comm=").split()
     assert set(names) <= {"sshd", "sshd-session", "prometheus-node", "ps", "bash", "sh"}
     assert testbed.output("us-east-1-1", "cat /proc/1/comm").strip() == "sshd"
 
 
-def test_a_host_sees_neither_the_checkout_nor_the_state_nor_the_machines_private_files(testbed: Testbed) -> None:
+def test_a_host_sees_neither_checkout_nor_state_nor_the_machines_private_files(testbed: Testbed) -> None:
     state = testbed.network.directory.parents[1]
     missing = testbed.output("us-east-1-1", f"ls -d {CHECKOUT} {state} 2>&1 || true")
     assert missing.count("No such file or directory") == 2
@@ -153,7 +153,7 @@ def test_a_host_sees_neither_the_checkout_nor_the_state_nor_the_machines_private
     assert "ssh_host_rsa_key" not in testbed.output("us-east-1-1", "ls /etc/ssh")
 
 
-def test_no_environment_of_the_creator_reaches_a_host(
+def test_a_host_inherits_no_environment_of_its_creator(
     testbed: Testbed, scratch: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PULUMI_CONFIG_PASSPHRASE", "hunter2")
@@ -161,14 +161,14 @@ def test_no_environment_of_the_creator_reaches_a_host(
     assert "hunter2" not in testbed.output(scratch, "cat /proc/1/environ /proc/[0-9]*/environ")
 
 
-def test_what_is_written_on_a_host_stays_there(testbed: Testbed) -> None:
+def test_files_written_on_a_host_stay_there(testbed: Testbed) -> None:
     testbed.output("us-east-1-1", "echo mine > /usr/local/it-hosts-marker; echo mine > /tmp/it-hosts-marker")
     for name in ("/usr/local/it-hosts-marker", "/tmp/it-hosts-marker"):
         assert not Path(name).exists()
         assert testbed.ssh("us-east-2-0", f"test -e {name}").returncode == 1
 
 
-def test_a_host_changes_its_own_network_settings_and_no_others(testbed: Testbed) -> None:
+def test_a_host_can_change_only_its_own_network_settings(testbed: Testbed) -> None:
     swappiness = Path("/proc/sys/vm/swappiness").read_text(encoding="ascii")
     assert testbed.ssh("us-east-1-1", "echo 7 > /proc/sys/vm/swappiness").returncode != 0
     assert Path("/proc/sys/vm/swappiness").read_text(encoding="ascii") == swappiness
@@ -187,20 +187,20 @@ def test_commands_find_the_machines_programs(testbed: Testbed) -> None:
     assert len(found.split()) == 6
 
 
-def test_commands_may_be_interrupted(testbed: Testbed) -> None:
+def test_commands_can_be_interrupted(testbed: Testbed) -> None:
     ignored = int(testbed.output("us-east-1-1", "grep SigIgn /proc/self/status").split()[1], base=16)
     assert ignored & (1 << (signal.SIGINT - 1) | 1 << (signal.SIGQUIT - 1) | 1 << (signal.SIGTERM - 1)) == 0
 
 
-def test_the_internet_protocol_is_version_four_alone(testbed: Testbed) -> None:
+def test_a_host_has_no_ipv6_address(testbed: Testbed) -> None:
     assert testbed.output("us-east-1-1", "cat /proc/net/if_inet6").strip() == ""
 
 
-def test_files_sync_at_once_because_the_layer_is_volatile(testbed: Testbed) -> None:
+def test_the_layer_is_volatile_so_that_fsync_returns_at_once(testbed: Testbed) -> None:
     assert "volatile" in testbed.output("us-east-1-1", "grep ' / overlay' /proc/mounts")
 
 
-def test_hosts_reach_each_others_ports_and_the_operator_reaches_ssh_only(testbed: Testbed) -> None:
+def test_hosts_reach_each_others_ports_and_the_operator_only_ssh(testbed: Testbed) -> None:
     target = testbed.addresses["us-east-1-1"]
     assert "node_cpu_seconds_total" in testbed.output("us-east-2-0", http_get(target, NODE_EXPORTER_PORT, "/metrics"))
     blocked = subprocess.run(
@@ -231,7 +231,7 @@ def test_the_monitoring_host_publishes_the_networks_own_metrics(testbed: Testbed
     assert testbed.ssh("us-east-1-0", "touch /run/wan/x").returncode != 0
 
 
-def test_a_host_may_become_the_monitoring_host_and_cease_to_be(testbed: Testbed, scratch: str) -> None:
+def test_a_host_can_become_the_monitoring_host_and_change_back(testbed: Testbed, scratch: str) -> None:
     host, plain = testbed.create(scratch), testbed.config(scratch)
     ready, metrics = http_get("127.0.0.1", 9090, "/-/ready"), http_get("127.0.0.1", NODE_EXPORTER_PORT, "/metrics")
     host.start(dataclasses.replace(plain, role="monitoring", files=monitoring_files(timedelta(seconds=1))))
@@ -249,13 +249,13 @@ def test_orphans_are_reaped(testbed: Testbed) -> None:
     wait_for(lambda: "Z" not in testbed.output("us-east-1-1", "ps -e -o stat="), "no zombie is left")
 
 
-def test_a_killed_host_is_seen_and_starts_again_with_its_address_and_key(testbed: Testbed, scratch: str) -> None:
+def test_a_killed_host_is_detected_and_restarts_with_its_address_and_key(testbed: Testbed, scratch: str) -> None:
     host = testbed.create(scratch)
     pid, address = host.process_id(), testbed.addresses[scratch]
     assert pid is not None
     assert host.is_running()
     subprocess.run(["kill", "-9", str(pid)], check=True)
-    wait_for(lambda: not host.is_running(), "the death is seen")
+    wait_for(lambda: not host.is_running(), "the host counts as dead")
     assert host.start(testbed.config(scratch)) == address
     assert testbed.output(scratch, "hostname").strip() == scratch
 
@@ -263,11 +263,11 @@ def test_a_killed_host_is_seen_and_starts_again_with_its_address_and_key(testbed
 def test_a_host_without_its_network_does_not_count_as_running(testbed: Testbed, scratch: str) -> None:
     host = testbed.create(scratch)
     testbed.network.detach(scratch)
-    wait_for(lambda: not host.is_running(), "the missing device is seen")
+    wait_for(lambda: not host.is_running(), "the host counts as dead")
     assert host.process_id() is not None
 
 
-def test_a_stopped_host_keeps_its_files_and_its_address(testbed: Testbed, scratch: str) -> None:
+def test_a_stopped_host_keeps_its_files_and_address(testbed: Testbed, scratch: str) -> None:
     host = testbed.create(scratch)
     address = testbed.addresses[scratch]
     testbed.output(scratch, "echo kept > /root/file; (setsid sleep 1000 >/dev/null 2>&1 &)")
@@ -280,7 +280,7 @@ def test_a_stopped_host_keeps_its_files_and_its_address(testbed: Testbed, scratc
     assert testbed.output(scratch, "cat /root/file; pidof sleep || true").split() == ["kept"]
 
 
-def test_creating_over_a_leftover_ends_it_and_starts_empty(testbed: Testbed, scratch: str) -> None:
+def test_creating_a_host_again_kills_it_and_starts_with_empty_files(testbed: Testbed, scratch: str) -> None:
     first = testbed.create(scratch)
     before = first.process_id()
     testbed.output(scratch, "echo old > /root/file")
@@ -290,7 +290,7 @@ def test_creating_over_a_leftover_ends_it_and_starts_empty(testbed: Testbed, scr
     assert list(testbed.network.hosts()).count(scratch) == 1
 
 
-def test_a_host_that_cannot_start_says_why_and_leaves_no_process(testbed: Testbed, scratch: str) -> None:
+def test_a_host_that_cannot_start_reports_the_reason_and_leaves_no_process(testbed: Testbed, scratch: str) -> None:
     host = testbed.host(scratch)
     broken = dataclasses.replace(testbed.config(scratch), host_private_key="no key\n")
     with pytest.raises(InfrastructureError, match=r"us-east-2-9 did not start: .*(?s:.*)no hostkeys available"):
@@ -299,25 +299,25 @@ def test_a_host_that_cannot_start_says_why_and_leaves_no_process(testbed: Testbe
     assert scratch not in testbed.network.hosts()
 
 
-def test_a_region_without_links_is_refused_and_leaves_no_process(testbed: Testbed, scratch: str) -> None:
+def test_a_region_without_links_is_rejected_and_leaves_no_process(testbed: Testbed, scratch: str) -> None:
     host = testbed.host(scratch)
     with pytest.raises(InfrastructureError, match="nowhere-1"):
         host.create(dataclasses.replace(testbed.config(scratch), region="nowhere-1"))
     assert host.process_id() is None
 
 
-def test_removing_a_host_leaves_nothing(testbed: Testbed, scratch: str) -> None:
+def test_removing_a_host_leaves_nothing_behind(testbed: Testbed, scratch: str) -> None:
     before = traces(testbed)
     host = testbed.create(scratch)
     testbed.output(scratch, "echo x > /root/file; (setsid sleep 1000 >/dev/null 2>&1 &)")
     namespace = Path(f"/proc/{host.process_id()}/ns/pid").readlink()
     assert len(members(namespace)) >= 3
-    wait_for(lambda: traces(testbed) == before, "devices and mounts are the host's own, even while it runs")
+    wait_for(lambda: traces(testbed) == before, "devices and mounts of a running host are in its own namespaces")
     host.remove()
     wait_for(lambda: traces(testbed) == before, "nothing is left")
     assert members(namespace) == []
     assert not host.directory.exists()
-    host.remove()  # and again, of nothing
+    host.remove()  # again, of nothing
 
 
 def test_testbeds_side_by_side_do_not_reach_each_other(testbed: Testbed, tmp_path: Path) -> None:

@@ -44,7 +44,7 @@ print(hashlib.sha256(data).hexdigest())
 
 
 class Testbed:
-    """A network and the processes that hold its hosts' namespaces."""
+    """A network, and the processes that keep its hosts' namespaces alive."""
 
     __test__ = False
 
@@ -53,7 +53,7 @@ class Testbed:
         self.holders: dict[str, subprocess.Popen[str]] = {}
 
     def add(self, host: str, region: str) -> str:
-        """Attach a bare namespace and return its address."""
+        """Attach an empty namespace and return its address."""
         command = ["unshare", "--net", "sh", "-c", "echo ready; exec sleep infinity"]
         holder = self.holders[host] = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         assert holder.stdout
@@ -66,13 +66,13 @@ class Testbed:
         return ["nsenter", f"--net=/proc/{self.holders[host].pid}/ns/net", *words]
 
     def ping(self, host: str, address: str, count: int = 7) -> list[float]:
-        """Round trips in ms; those without answer are missing."""
+        """Return round trips in ms, without those that got no reply."""
         command = self.command(host, "ping", "-n", "-c", str(count), "-i", "0.1", "-W", "1", address)
         text = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False).stdout
         return [float(value) for value in re.findall(r"time=([\d.]+)", text)]
 
     def transfer(self, sender: str, receiver: str, size: int) -> float:
-        """Send `size` bytes over TCP, check them, and return the seconds it took."""
+        """Send `size` bytes over TCP, verify them, and return the duration in seconds."""
         address = self.network.hosts()[receiver]
         command = self.command(receiver, sys.executable, "-c", RECEIVE)
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
@@ -99,7 +99,7 @@ def links(**network: object) -> Links:
     return links_for(REGIONS, Network.model_validate(network))
 
 
-def until(condition: Callable[[], bool]) -> None:
+def wait_until(condition: Callable[[], bool]) -> None:
     """Wait for `condition`, at most 10 s."""
     deadline = time.monotonic() + 10
     while not condition():
@@ -109,7 +109,7 @@ def until(condition: Callable[[], bool]) -> None:
 
 @pytest.fixture
 def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A state folder of the test's own, with a path longer than a socket's may be."""
+    """Return a separate state folder whose path is longer than a socket's may be."""
     folder = tmp_path / ("long" * 25)
     monkeypatch.setenv("GEOBENCH_STATE_DIR", str(folder))
     return folder
@@ -117,7 +117,7 @@ def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def testbed(state: Path) -> Iterator[Testbed]:
-    """Two hosts in us-east-1 and one in eu-west-1."""
+    """Start a network with two hosts in us-east-1 and one in eu-west-1."""
     testbed = Testbed("wan-test")
     try:
         testbed.network.start(links())
@@ -128,21 +128,21 @@ def testbed(state: Path) -> Iterator[Testbed]:
         testbed.close()
 
 
-def test_round_trips_are_the_matrix(testbed: Testbed) -> None:
+def test_round_trips_match_the_matrix(testbed: Testbed) -> None:
     hosts = testbed.network.hosts()
     assert statistics.median(testbed.ping("a", hosts["c"])) == pytest.approx(69.7, abs=1 + 0.02 * 69.7)
     assert statistics.median(testbed.ping("a", hosts["b"])) == pytest.approx(0.6, abs=1)
     assert statistics.median(testbed.ping("c", hosts["b"])) == pytest.approx(69.7, abs=1 + 0.02 * 69.7)
 
 
-def test_the_operator_is_near_every_host(testbed: Testbed) -> None:
+def test_traffic_of_the_operator_is_not_delayed(testbed: Testbed) -> None:
     assert statistics.median(testbed.ping("c", testbed.network.operator_address)) < 3
     command = ["ping", "-n", "-c", "3", "-i", "0.1", testbed.network.hosts()["c"]]
     text = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout
     assert "0% packet loss" in text
 
 
-def test_new_links_reach_a_running_network_and_hosts_stay(testbed: Testbed) -> None:
+def test_new_links_apply_to_a_running_network_and_hosts_stay_attached(testbed: Testbed) -> None:
     identity = testbed.network.identity()
     testbed.network.start(links(rtt_ms={"us-east-1/eu-west-1": 20}))
     hosts = testbed.network.hosts()
@@ -154,16 +154,16 @@ def test_a_large_transfer_arrives_unchanged(testbed: Testbed) -> None:
     testbed.transfer("a", "c", 20_000_000)
 
 
-def test_a_limited_uplink_has_its_rate(testbed: Testbed) -> None:
+def test_a_limited_uplink_sends_at_its_rate(testbed: Testbed) -> None:
     testbed.network.start(links(bandwidth_mbps=40, rtt_ms={"us-east-1/eu-west-1": 10}))
     seconds = testbed.transfer("a", "c", 10_000_000)  # 80 Mb: 2 s without headers, of which 52 bytes in 1500
     assert 2.0 <= seconds < 2.6
 
 
-def test_lost_packets_are_lost_one_by_one_and_tcp_copes(testbed: Testbed) -> None:
+def test_packets_are_lost_one_by_one_and_tcp_recovers(testbed: Testbed) -> None:
     testbed.network.start(links(loss=0.02, rtt_ms={"us-east-1/eu-west-1": 5}))
     testbed.transfer("a", "c", 3_000_000)  # 2000 packets, so about 40 losses
-    until(lambda: dropped(testbed, "loss") >= 10)
+    wait_until(lambda: dropped(testbed, "loss") >= 10)
     assert dropped(testbed, "loss") < 200
 
 
@@ -174,7 +174,7 @@ def dropped(testbed: Testbed, reason: str) -> int:
     return int(found[1]) if found else 0
 
 
-def test_a_forged_source_does_not_pass(testbed: Testbed) -> None:
+def test_a_packet_with_a_forged_source_is_dropped(testbed: Testbed) -> None:
     address = testbed.network.hosts()["c"]
     subprocess.run(testbed.command("a", "ip", "address", "add", "198.18.9.9/32", "dev", "wan0"), check=True)
     subprocess.run(
@@ -182,13 +182,13 @@ def test_a_forged_source_does_not_pass(testbed: Testbed) -> None:
         capture_output=True,
         check=False,
     )
-    until(lambda: dropped(testbed, "source") == 1)
+    wait_until(lambda: dropped(testbed, "source") == 1)
 
 
-def test_a_host_that_ends_is_forgotten_and_may_come_back(testbed: Testbed) -> None:
+def test_a_host_that_ends_is_detached_and_can_be_attached_again(testbed: Testbed) -> None:
     address = testbed.network.claim_address("c")
     testbed.end("c")
-    until(lambda: "c" not in testbed.network.hosts())
+    wait_until(lambda: "c" not in testbed.network.hosts())
     assert testbed.add("c", "eu-west-1") == address
     assert len(testbed.ping("a", address)) == 7
 
@@ -209,7 +209,7 @@ def test_a_detached_host_is_unreachable(testbed: Testbed) -> None:
     assert "wan0" not in shown
 
 
-def test_a_wrong_region_is_refused_and_leaves_no_interface(testbed: Testbed) -> None:
+def test_a_region_without_links_is_rejected_and_leaves_no_interface(testbed: Testbed) -> None:
     with pytest.raises(InfrastructureError, match="region 'mars' has no links; regions with links: eu-west-1, us-ea"):
         testbed.add("m", "mars")
     shown = subprocess.run(testbed.command("m", "ip", "link"), capture_output=True, text=True, check=True).stdout
@@ -232,7 +232,7 @@ def test_two_testbeds_do_not_reach_each_other(testbed: Testbed) -> None:
 
 @contextlib.contextmanager
 def outside(address: str) -> Iterator[None]:
-    """A namespace beyond the machine that knows no way back to testbeds: only masqueraded packets are answered."""
+    """Create a namespace outside the testbeds without a route back to them: it replies only to masqueraded packets."""
     with subprocess.Popen(["unshare", "--net", "sh", "-c", "echo; exec sleep 300"], stdout=subprocess.PIPE) as holder:
         try:
             assert holder.stdout
@@ -250,14 +250,14 @@ def outside(address: str) -> Iterator[None]:
             holder.kill()
 
 
-def test_the_internet_is_reached_if_wanted(testbed: Testbed) -> None:
+def test_hosts_reach_the_internet_unless_disabled(testbed: Testbed) -> None:
     with outside("203.0.113.2"):
         assert len(testbed.ping("a", "203.0.113.2", count=2)) == 2
         testbed.network.start(links(internet=False))
         assert testbed.ping("a", "203.0.113.2", count=2) == []
 
 
-def test_stop_leaves_nothing_and_may_be_repeated(testbed: Testbed, state: Path) -> None:
+def test_stop_leaves_nothing_behind_and_can_be_repeated(testbed: Testbed, state: Path) -> None:
     network, name = testbed.network, gateway.interface_name(int((testbed.network.directory / "subnet").read_text()))
     assert (gateway.INTERFACES / name).exists()
     pid = int((network.identity() or "").split()[0])
@@ -271,7 +271,7 @@ def test_stop_leaves_nothing_and_may_be_repeated(testbed: Testbed, state: Path) 
     assert not Path(f"/proc/{pid}").exists() or " Z " in Path(f"/proc/{pid}/stat").read_text()
 
 
-def test_a_killed_emulator_is_noticed_and_replaced(testbed: Testbed) -> None:
+def test_a_killed_emulator_is_detected_and_replaced(testbed: Testbed) -> None:
     network, provider = testbed.network, NetworkProvider()
     state = provider.read(network.testbed_id, {"testbed_id": network.testbed_id, "links": links().to_json()})
     assert state.id == network.testbed_id
@@ -279,7 +279,7 @@ def test_a_killed_emulator_is_noticed_and_replaced(testbed: Testbed) -> None:
     assert not provider.diff(state.id, state.outs, state.outs).changes
     subnet, identity = network.subnet, network.identity()
     os.kill(int((identity or "").split()[0]), signal.SIGKILL)
-    until(lambda: not network.running())
+    wait_until(lambda: not network.running())
     assert provider.read(network.testbed_id, state.outs).id == ""
     assert provider.diff(state.id, state.outs, state.outs).replaces == ["identity"]
     with pytest.raises(InfrastructureError, match="does not answer"):
@@ -289,7 +289,7 @@ def test_a_killed_emulator_is_noticed_and_replaced(testbed: Testbed) -> None:
     assert network.identity() not in (None, identity)
 
 
-def test_the_resource_lives_through_create_update_and_delete(state: Path) -> None:
+def test_the_resource_is_created_updated_and_deleted(state: Path) -> None:
     provider = NetworkProvider()
     props = {"testbed_id": "wan-resource", "links": links().to_json()}
     try:
