@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
@@ -41,8 +42,9 @@ def spread(arguments: Sequence[str]) -> list[str]:
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command line; exit code 0 done, 1 failed, 2 bad usage, 3 infrastructure, 130 interrupted."""
     _interrupt_once()
+    program = "geobench" if Path(sys.argv[0]).name == "geobench" else "python -m benchmark"
     try:
-        cli.main(spread(sys.argv[1:] if arguments is None else arguments), prog_name="benchmark", standalone_mode=False)
+        cli.main(spread(sys.argv[1:] if arguments is None else arguments), prog_name=program, standalone_mode=False)
     except click.ClickException as error:
         error.show()
         sys.exit(2)

@@ -16,12 +16,27 @@ from benchmark.cli.target import Target, of_results, on_testbed
 from benchmark.host_layout import GRAFANA_PORT
 from benchmark.protocols.parameters import make_protocol
 from benchmark.protocols.registry import find_protocol
+from benchmark.version import describe_version
 
 if TYPE_CHECKING:
     from benchmark.cli.view import View
 
 
+def _print_version(context: click.Context, _: click.Parameter, wanted: bool) -> None:
+    if wanted:
+        click.echo(describe_version())
+        context.exit()
+
+
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_print_version,
+    help="Print the version and the commit.",
+)
 def cli() -> None:
     """Benchmark distributed systems on a geo-distributed testbed."""
 

@@ -26,12 +26,15 @@ class Stack:
 
 
 def project_directory() -> Path:
-    """The project: the nearest folder upwards with a Pulumi.yaml, else the one this package lies in."""
+    """Return the project: the nearest folder upwards with a Pulumi.yaml, else the checkout with this package.
+
+    For an installed package outside any project, it is the current folder.
+    """
     here = Path.cwd()
-    for folder in (here, *here.parents):
+    for folder in (here, *here.parents, Path(__file__).resolve().parents[2]):
         if (folder / "Pulumi.yaml").exists():
             return folder
-    return Path(__file__).resolve().parents[2]
+    return here
 
 
 def selected_stack(project: Path) -> str | None:

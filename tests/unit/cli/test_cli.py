@@ -17,6 +17,7 @@ from factories.hosts import inventory
 from factories.result_factory import store_run, summary
 from fakes.sshd import Sshd
 
+from benchmark import __version__
 from benchmark.cli import spread
 from benchmark.results.events import Events
 from benchmark.results.summary import Summary
@@ -220,3 +221,19 @@ def test_the_module_can_be_called() -> None:
     done = subprocess.run([sys.executable, "-m", "benchmark", "--help"], capture_output=True, text=True, check=True)
     for command in ("run", "status", "check", "stop", "results"):
         assert f"  {command} " in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("program", "shown"), [("/usr/bin/geobench", "geobench"), ("/x/benchmark/__main__.py", "python -m benchmark")]
+)
+def test_usage_names_the_program_as_it_was_called(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], program: str, shown: str
+) -> None:
+    monkeypatch.setattr(sys, "argv", [program])
+    assert call("results", "--help") == 0
+    assert capsys.readouterr().out.startswith(f"Usage: {shown} results [OPTIONS]\n")
+
+
+def test_version_is_printed_with_the_commit(capsys: pytest.CaptureFixture[str]) -> None:
+    assert call("--version") == 0
+    assert capsys.readouterr().out.startswith(f"geobench {__version__}")
