@@ -1,0 +1,102 @@
+"""The wheel and a plugin, built and installed in a fresh virtual environment, measure on real local hosts."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import sysconfig
+import venv
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from fakes.local_testbed import LocalTestbed
+from paths import ROOT
+
+from benchmark import __version__
+
+pytestmark = pytest.mark.integration
+
+PIP = (sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check")
+
+
+def build(project: Path, wheels: Path) -> None:
+    command = [*PIP, "wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", wheels, project]
+    subprocess.run(command, check=True, timeout=120)
+
+
+@pytest.fixture(scope="module")
+def plugin(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The plugin of docs/protocols.md."""
+    page = (ROOT / "docs" / "protocols.md").read_text(encoding="utf-8")
+    (code,) = [block for block in page.split("```python\n")[1:] if block.startswith('"""my_package/web.py"""')]
+    (project,) = [block for block in page.split("```toml\n")[1:] if 'name = "my-package"' in block]
+    folder = tmp_path_factory.mktemp("plugin")
+    (folder / "my_package").mkdir()
+    (folder / "my_package" / "__init__.py").touch()
+    (folder / "my_package" / "web.py").write_text(code.partition("```")[0], encoding="utf-8")
+    (folder / "pyproject.toml").write_text(project.partition("```")[0], encoding="utf-8")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def geobench(plugin: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The installed command. Dependencies are those of this environment; the checkout is not on the path."""
+    folder = tmp_path_factory.mktemp("environment")
+    venv.create(folder, with_pip=False)
+    wheels = folder / "wheels"
+    build(ROOT, wheels)
+    build(plugin, wheels)
+    python = folder / "bin" / "python"
+    install = ["install", "--no-deps", "--no-index", *sorted(wheels.glob("*.whl"))]
+    subprocess.run([*PIP, "--python", python, *install], check=True, timeout=120)
+    (site,) = folder.glob("lib/*/site-packages")
+    (site / "dependencies.pth").write_text(f"{sysconfig.get_path('purelib')}\n", encoding="utf-8")
+    return folder / "bin" / "geobench"
+
+
+@pytest.fixture(scope="module")
+def testbed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalTestbed]:
+    folder = tmp_path_factory.mktemp("testbed")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GEOBENCH_STATE_DIR", str(folder / "state"))
+        with LocalTestbed("it-wheel", {"us-east-1": 2}, folder, monitoring=True) as made:
+            made.fleet.close()
+            yield made
+
+
+def call(geobench: Path, folder: Path, *arguments: str) -> str:
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    done = subprocess.run(
+        [geobench, *arguments], cwd=folder, env=environment, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_version_and_help_work_in_an_empty_folder(geobench: Path, tmp_path: Path) -> None:
+    assert call(geobench, tmp_path, "--version").startswith(f"geobench {__version__} (commit ")
+    assert call(geobench, tmp_path, "--help").startswith("Usage: geobench [OPTIONS] COMMAND")
+    assert "etcd, my-web, mysticeti, remora or FILE.yaml" in " ".join(call(geobench, tmp_path, "run", "--help").split())
+    assert call(geobench, tmp_path, "results", "--json") == "[]\n"
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("protocol", ["my-web", "etcd"])
+def test_protocols_are_measured_and_reported(
+    geobench: Path, testbed: LocalTestbed, tmp_path: Path, protocol: str
+) -> None:
+    (tmp_path / "hosts.json").write_text(testbed.inventory.model_dump_json(), encoding="utf-8")
+    output = call(
+        geobench, tmp_path, "run", "--inventory", "hosts.json", "--protocol", protocol, "--committee", "1",
+        "--loads", "50", "--duration", "5s", "--warm-up", "2s", "--json",
+    )  # fmt: skip
+    (summary,) = json.loads(output)
+    assert summary["protocol"] == protocol
+    # On a loaded machine a run can be invalid, because its clients sent behind schedule.
+    assert summary["status"] in ("ok", "invalid"), summary["reasons"]
+    assert summary["completed_tps"] == pytest.approx(50, rel=0.1)
+    run = tmp_path / "results" / "it-wheel" / summary["run_id"]
+    assert (run / "report.html").stat().st_size > 100_000
