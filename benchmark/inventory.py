@@ -1,7 +1,7 @@
-"""The inventory: what hosts a testbed has and how they are reached.
+"""The inventory: the hosts of a testbed and how to reach them.
 
-The testbed program exports it as the stack output `inventory`; the runner reads it from there or from a
-file. It is the only thing that the two programs exchange, it is versioned, and it holds no secret.
+The testbed program exports it as the stack output `inventory`; the runner reads it from there or from a file. It is the
+only thing that the two programs exchange. It is versioned and holds no secret.
 """
 
 from __future__ import annotations
@@ -47,6 +47,10 @@ class Host(_Model):
     cpus: int | None = None
     """Processors the host sees; null where the provider does not say."""
     memory_mb: int | None = None
+
+    def endpoint(self, port: int) -> str:
+        """Return `ADDRESS:PORT` for URLs and messages; an IPv6 address is put in brackets."""
+        return f"[{self.address}]:{port}" if ":" in self.address else f"{self.address}:{port}"
 
 
 class Ssh(_Model):

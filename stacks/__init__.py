@@ -92,7 +92,7 @@ def create(settings: Settings) -> Testbed:
 
     def grafana_url(host: Host) -> str | None:
         public = regions[0].grafana_password is not None
-        return f"http://{host.address}:{GRAFANA_PORT}" if public and host.address else None
+        return f"http://{host.endpoint(GRAFANA_PORT)}" if public and host.address else None
 
     hosts = [host for region in regions for host in region.hosts]
     cost = total_cost([region.hourly_cost_usd for region in regions])

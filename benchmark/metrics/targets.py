@@ -57,11 +57,6 @@ def targets(hosts: Sequence[Host], endpoints: Iterable[Endpoint]) -> dict[str, s
     return {f"{job}.json": json.dumps(group, indent=1) + "\n" for job, group in groups.items()}
 
 
-def scraped_at(host: Host, port: int) -> str:
-    """Return the address of a target, which Prometheus makes its label `instance`."""
-    return f"[{host.address}]:{port}" if ":" in host.address else f"{host.address}:{port}"
-
-
 def identities(hosts: Iterable[Host], endpoints: Iterable[Endpoint]) -> set[tuple[str, str, str]]:
     """Return the (job, host, address) of the targets of a run, by which its series are told from all others.
 
@@ -69,15 +64,15 @@ def identities(hosts: Iterable[Host], endpoints: Iterable[Endpoint]) -> set[tupl
     scrapes them under the names that these addresses had.
     """
     by_name = {host.name: host for host in hosts}
-    found = {("host", host.name, scraped_at(host, NODE_EXPORTER_PORT)) for host in by_name.values()}
-    return found | {(one.job, one.host, scraped_at(by_name[one.host], one.port)) for one in endpoints}
+    found = {("host", host.name, host.endpoint(NODE_EXPORTER_PORT)) for host in by_name.values()}
+    return found | {(one.job, one.host, by_name[one.host].endpoint(one.port)) for one in endpoints}
 
 
 def _target(host: Host, job: Job, port: int, path: str = "/metrics") -> dict[str, Any]:
     labels = {"job": job, "host": host.name, "region": host.region, "role": host.role}
     if path != "/metrics":
         labels["__metrics_path__"] = path
-    return {"targets": [scraped_at(host, port)], "labels": labels}
+    return {"targets": [host.endpoint(port)], "labels": labels}
 
 
 def marks(run: str, events: Iterable[Mark]) -> str:

@@ -88,7 +88,7 @@ class Etcd(Protocol):
         requests = [
             HttpRequest(
                 method="POST",
-                url=f"http://{_reached(host, nearest(host, plan.nodes, index))}:{CLIENT_PORT}/v3/kv/put",
+                url=f"http://{_reached(host, nearest(host, plan.nodes, index))}/v3/kv/put",
                 headers={"Content-Type": "application/json"},
                 body=f'{{"key":"{{{{key:{keys}:base64}}}}","value":"{{{{value:{size}:base64}}}}"}}',
             )
@@ -98,7 +98,7 @@ class Etcd(Protocol):
 
     def _node(self, index: int, host: Host, cluster: str, plan: Plan) -> Process:
         heartbeat, election = self._timing(plan)
-        client = f"http://{host.address}:{CLIENT_PORT}"
+        client = f"http://{host.endpoint(CLIENT_PORT)}"
         flags = {
             "name": _name(index),
             "data-dir": "data",
@@ -115,7 +115,7 @@ class Etcd(Protocol):
             "logger": "zap",
         }
         leads = index == self._parameters.leader
-        endpoints = ",".join(f"{each.address}:{CLIENT_PORT}" for each in plan.nodes)
+        endpoints = ",".join(each.endpoint(CLIENT_PORT) for each in plan.nodes)
         return Process(
             name=_name(index),
             job="node",
@@ -146,9 +146,9 @@ def _name(index: int) -> str:
 
 
 def _reached(client: Host, member: Host) -> str:
-    """The member's address for a client; beside it, not the public one, whose packets clouds lead out and in again."""
-    return "127.0.0.1" if client == member else member.address
+    """Return where a client reaches the member: by loopback on its own host, as clouds route that address outside."""
+    return f"127.0.0.1:{CLIENT_PORT}" if client == member else member.endpoint(CLIENT_PORT)
 
 
 def _peer(host: Host) -> str:
-    return f"http://{host.address}:{PEER_PORT}"
+    return f"http://{host.endpoint(PEER_PORT)}"

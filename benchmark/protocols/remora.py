@@ -132,11 +132,11 @@ class Remora(Protocol):
         """Both configuration files; `load` is that of the one generator, or of all where a node reads them."""
         assert isinstance(self.node_parameters, RemoraNode)
         assert isinstance(self.client_parameters, RemoraClient)
-        primary = plan.nodes[0].address
+        primary = plan.nodes[0]
         validator = {
-            "proxy_server_address": f"{primary}:{PROXY_PORT}",
-            "client_server_address": f"{primary}:{CLIENT_PORT}",
-            "metrics_address": f"{primary}:{METRICS_PORT}",
+            "proxy_server_address": primary.endpoint(PROXY_PORT),
+            "client_server_address": primary.endpoint(CLIENT_PORT),
+            "metrics_address": primary.endpoint(METRICS_PORT),
             "validator_parameters": self.node_parameters.model_dump(mode="json", exclude={"parallel_proxy"}),
             "parallel_proxy": self.node_parameters.parallel_proxy,
         }

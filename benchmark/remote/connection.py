@@ -92,7 +92,7 @@ def _parse_key(data: bytes) -> PKey:
 
 def connect(host: Host, user: str, key: PKey, timeout: float) -> Connection:
     """Open a connection to `host`, at most `timeout` (s) for each step; ConnectError says why it failed."""
-    where = f"{host.address}:{host.ssh_port}"
+    where = host.endpoint(host.ssh_port)
     if not host.address:
         # Pulumi remembers `-c`: after `pulumi up -c state=stopped` a plain `pulumi up` starts nothing.
         remedy = "start it with `pulumi up -c state=running`" if host.state == "stopped" else "run `pulumi up`"

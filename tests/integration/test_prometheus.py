@@ -26,17 +26,17 @@ from typing import Any, TypeVar
 import pytest
 
 from benchmark.errors import InfrastructureError
-from benchmark.host_layout import PROMETHEUS_PORT, TARGETS_DIRECTORY
+from benchmark.host_layout import PROMETHEUS_CONFIG, PROMETHEUS_PORT, TARGETS_DIRECTORY
 from benchmark.inventory import Host
 from benchmark.metrics import prometheus as monitoring
 from benchmark.metrics import targets as metrics_targets
 from benchmark.metrics.prometheus import Prometheus
-from benchmark.metrics.targets import Endpoint, Mark, identities, marks, scraped_at, targets
+from benchmark.metrics.targets import Endpoint, Mark, identities, marks, targets
 from benchmark.orchestrator.evaluate import fetch
 from benchmark.plan import placement
 from benchmark.protocols.etcd import Etcd, EtcdClient, EtcdNode
 from benchmark.protocols.process import Process
-from stacks.monitoring import CONFIG_FILE, DASHBOARDS, STORAGE, monitoring_files, prometheus_arguments
+from stacks.monitoring import DASHBOARDS, STORAGE, monitoring_files, prometheus_arguments
 
 pytestmark = pytest.mark.integration
 
@@ -174,7 +174,7 @@ def prometheus(folder: Path) -> Iterator[str]:
     port = free_port()
     moved = {
         TARGETS_DIRECTORY: f"{folder}/targets",
-        CONFIG_FILE: f"{folder}/prometheus.yml",
+        PROMETHEUS_CONFIG: f"{folder}/prometheus.yml",
         STORAGE: f"{folder}/data",
         f"127.0.0.1:{PROMETHEUS_PORT}": f"127.0.0.1:{port}",
     }
@@ -185,7 +185,7 @@ def prometheus(folder: Path) -> Iterator[str]:
         return text
 
     (folder / "targets").mkdir(exist_ok=True)
-    (folder / "prometheus.yml").write_text(here(monitoring_files(INTERVAL)[CONFIG_FILE]))
+    (folder / "prometheus.yml").write_text(here(monitoring_files(INTERVAL)[PROMETHEUS_CONFIG]))
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(["prometheus", *map(here, prometheus_arguments())], stdout=log, stderr=log)
     try:
@@ -330,7 +330,7 @@ def test_scraped_names_targets_with_a_sample_after_the_time_given(scraped: Scrap
     since = time.time()
     wait_for(lambda: {pair[:2] for pair in scraped.client.scraped(since)} == wanted, f"scraped after {since}")
     addresses = {address for job, _, address in scraped.client.scraped(since) if job == "client"}
-    assert addresses == {scraped_at(one, scraped.machine.port) for one in HOSTS[:2]}
+    assert addresses == {one.endpoint(scraped.machine.port) for one in HOSTS[:2]}
     assert scraped.client.scraped(time.time() + 60) == set()
 
 
@@ -345,7 +345,7 @@ def test_a_host_that_was_stopped_and_has_another_address_is_scraped(tmp_path: Pa
             with prometheus(tmp_path) as url, Prometheus(url) as client:
                 running = Scraped(url, client, machine, tmp_path / "targets")
                 running.write(targets([there], [Endpoint(there.name, machine.port, "node", "/node/metrics")]))
-                wanted = {("node", there.name, scraped_at(there, machine.port))}
+                wanted = {("node", there.name, there.endpoint(machine.port))}
                 wait_for(partial(_includes, client, time.time(), wanted), f"scraped at {address}")
 
 
