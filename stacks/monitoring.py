@@ -12,10 +12,15 @@ from pathlib import Path
 
 import yaml
 
-from benchmark.host_layout import GRAFANA_PORT, PROMETHEUS_PORT, TARGETS_DIRECTORY
+from benchmark.host_layout import (
+    GRAFANA_DATASOURCES,
+    GRAFANA_PORT,
+    PROMETHEUS_CONFIG,
+    PROMETHEUS_PORT,
+    TARGETS_DIRECTORY,
+)
 
 DASHBOARDS = Path(__file__).resolve().parents[1] / "assets" / "dashboards"
-CONFIG_FILE = "/etc/prometheus/prometheus.yml"
 STORAGE = "/var/lib/prometheus/metrics2"  # the folder that Debian's package creates for its user
 DATASOURCE_UID = "testbed-prometheus"
 
@@ -57,10 +62,10 @@ def monitoring_files(scrape_interval: timedelta) -> dict[str, str]:
         "options": {"path": _DASHBOARD_FOLDER},
     }
     files = {
-        CONFIG_FILE: _yaml(prometheus),
+        PROMETHEUS_CONFIG: _yaml(prometheus),
         # The folder must exist before Prometheus starts, or Prometheus reads it only once per refresh_interval.
         f"{TARGETS_DIRECTORY}/README": "Scrape targets of the current run, written by the runner.\n",
-        f"{_GRAFANA}/datasources/testbed.yaml": _yaml({"apiVersion": 1, "datasources": [datasource]}),
+        GRAFANA_DATASOURCES: _yaml({"apiVersion": 1, "datasources": [datasource]}),
         f"{_GRAFANA}/dashboards/testbed.yaml": _yaml({"apiVersion": 1, "providers": [dashboards]}),
     }
     for path in sorted(DASHBOARDS.glob("*.json")):
@@ -73,7 +78,7 @@ def monitoring_files(scrape_interval: timedelta) -> dict[str, str]:
 def prometheus_arguments() -> list[str]:
     """Return the command line of Prometheus, without the program's name."""
     return [
-        f"--config.file={CONFIG_FILE}",
+        f"--config.file={PROMETHEUS_CONFIG}",
         f"--storage.tsdb.path={STORAGE}",
         "--storage.tsdb.retention.time=30d",
         "--storage.tsdb.retention.size=10GB",

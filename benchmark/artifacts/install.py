@@ -179,7 +179,7 @@ class Installation:
     def _equip(self, host: Host, wanted: Sequence[str]) -> None:
         """Install the packages that the host lacks."""
         answer = self.testbed.fleet.run(
-            packages.lacking_command(wanted), hosts=[host.name], deadline=_LOOK_DEADLINE_S
+            packages.missing_command(wanted), hosts=[host.name], deadline=_LOOK_DEADLINE_S
         ).raise_for_failures("a host does not say which packages it has:")[host.name]
         if lacking := answer.stdout.split():
             self.tell(f"installing {', '.join(lacking)} on {host.name}")

@@ -19,7 +19,7 @@ from benchmark.inventory import Inventory
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from benchmark.testbed.expiry import Condition, Cost
+    from benchmark.testbed.expiry import Cost, HostStatus
 
 _OVERDUE = (
     "their time is over: `pulumi destroy` removes the testbed (a halted server of Vultr costs until then) "
@@ -33,11 +33,11 @@ _OVERDUE = (
 def status(as_json: bool, stack: str | None, inventory: Path | None, settings: Path | None) -> None:
     """Show which hosts are ready, by region, when they end and what they cost."""
     target = Target(stack, inventory, settings)
-    from benchmark.testbed.expiry import conditions, cost, to_dict
+    from benchmark.testbed.expiry import cost, host_statuses, to_dict
 
     now = datetime.now(UTC)
     with target.open(retries=0) as testbed:  # what does not answer is what is asked for
-        found = conditions(testbed, now)
+        found = host_statuses(testbed, now)
     spent = cost(target.inventory, found, now)
     if as_json:
         click.echo(json.dumps({"testbed_id": target.inventory.testbed_id, **to_dict(found, spent)}, indent=2))
@@ -57,7 +57,7 @@ def extend(
     if duration <= timedelta(0):
         raise click.BadParameter("a testbed is extended by more than nothing; `pulumi destroy` ends it")
     target = Target(stack, inventory, settings)
-    from benchmark.testbed.bootstrap import is_rented
+    from benchmark.testbed.bootstrap import is_ephemeral
     from benchmark.testbed.expiry import extend as move_end
     from benchmark.testbed.expiry import when
 
@@ -70,8 +70,8 @@ def extend(
         click.echo(json.dumps({"testbed_id": testbed_id, "hosts": ends}, indent=2))
     elif done.expires_at:
         end = max(done.expires_at.values())
-        click.echo(f"testbed {testbed_id}: {len(done.expires_at)} hosts end themselves {when(end, now)}")
-    elif any(is_rented(host) for host in target.inventory.hosts):
+        click.echo(f"testbed {testbed_id}: {len(done.expires_at)} hosts terminate automatically {when(end, now)}")
+    elif any(is_ephemeral(host) for host in target.inventory.hosts):
         click.echo(f"testbed {testbed_id}: no host runs; `pulumi up -c state=running` starts them")
     else:
         click.echo(f"testbed {testbed_id}: its hosts are not rented and never end themselves; nothing to extend")
@@ -79,7 +79,7 @@ def extend(
         raise HostError("hosts that keep their end:", done.failed)
 
 
-def shown(inventory: Inventory, found: Mapping[str, Condition], spent: Cost, now: datetime) -> Iterator[Table | str]:
+def shown(inventory: Inventory, found: Mapping[str, HostStatus], spent: Cost, now: datetime) -> Iterator[Table | str]:
     """Show how many hosts of each region are in which state, which are not ready, the end and the cost."""
     from benchmark.testbed.expiry import when
 
@@ -89,13 +89,13 @@ def shown(inventory: Inventory, found: Mapping[str, Condition], spent: Cost, now
     ends = sorted({each.expires_at for each in found.values() if each.expires_at})
     if ends:
         last = f", the last {when(ends[-1], now)}" if ends[-1] - ends[0] > timedelta(minutes=5) else ""
-        yield f"the hosts end themselves {when(ends[0], now)}{last}"
+        yield f"hosts terminate automatically {when(ends[0], now)}{last}"
     yield costs(spent, inventory.created_at)
     yield from _not_ready(inventory, found)
     yield from _warnings(found)
 
 
-def _regions(inventory: Inventory, found: Mapping[str, Condition]) -> Table:
+def _regions(inventory: Inventory, found: Mapping[str, HostStatus]) -> Table:
     from rich.table import Table
 
     table = Table("region", "provider", "hosts", "state", title=f"testbed {inventory.testbed_id}: {len(found)} hosts")
@@ -123,7 +123,7 @@ def costs(spent: Cost, created_at: datetime) -> str:
     return so_far if in_all is None else f"{so_far}, ${in_all:.2f} in all when the hosts end"
 
 
-def _not_ready(inventory: Inventory, found: Mapping[str, Condition]) -> Iterator[str]:
+def _not_ready(inventory: Inventory, found: Mapping[str, HostStatus]) -> Iterator[str]:
     from rich.markup import escape
 
     from benchmark.testbed.testbed import lost_hosts_advice
@@ -138,7 +138,7 @@ def _not_ready(inventory: Inventory, found: Mapping[str, Condition]) -> Iterator
         yield lost_hosts_advice(lost)
 
 
-def _warnings(found: Mapping[str, Condition]) -> Iterator[str]:
+def _warnings(found: Mapping[str, HostStatus]) -> Iterator[str]:
     """Each warning once, with the hosts that gave it."""
     from rich.markup import escape
 

@@ -183,7 +183,7 @@ class View:
             )
         self.out.print(table)
         if found.ends:
-            self.out.print(f"the hosts end themselves {when(min(found.ends.values()), datetime.now(UTC))}")
+            self.out.print(f"hosts terminate automatically {when(min(found.ends.values()), datetime.now(UTC))}")
 
 
 def _load(plan: Plan) -> str:

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Installs Debian packages, as root, without starting or enabling their services, which would occupy the ports of the
 # nodes that runs start. Services that exist already are not changed. usage: install.sh PACKAGE…
+# Prints `PACKAGE VERSION` for each.
 set -e
 export DEBIAN_FRONTEND=noninteractive
 policy=/usr/sbin/policy-rc.d
@@ -18,3 +19,4 @@ if [ ! -e $policy ]; then
 fi
 apt-get update -qq >&2
 apt-get install -y -qq --no-install-recommends -o DPkg::Lock::Timeout=600 "$@" >&2
+dpkg-query -W -f '${Package} ${Version}\n' "$@"

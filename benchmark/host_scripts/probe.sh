@@ -43,7 +43,8 @@ echo "stale_processes $stale"
 
 for peer in $peers; do
     target=${peer#*=}
-    { ms=$(connect_ms "${target%:*}" "${target##*:}") && echo "rtt_ms ${peer%%=*} $ms"; } &
+    address=$(tr -d '[]' <<<"${target%:*}") # an IPv6 address is in brackets
+    { ms=$(connect_ms "$address" "${target##*:}") && echo "rtt_ms ${peer%%=*} $ms"; } &
 done
 echo "cpus $(nproc)"
 while read -r key value _; do

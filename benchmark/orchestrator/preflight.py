@@ -11,9 +11,8 @@ from typing import Any
 from benchmark.orchestrator.supervisor import Clock, Supervisor
 from benchmark.plan.placement import place, ports
 from benchmark.protocols.base import Protocol
-from benchmark.testbed import facts as probe
-from benchmark.testbed import machines as machine_setup
-from benchmark.testbed.facts import Facts
+from benchmark.testbed import machines
+from benchmark.testbed.facts import Facts, problems
 from benchmark.testbed.testbed import Testbed
 
 _CLOCK_DEADLINE_S = 10.0
@@ -65,8 +64,8 @@ def check_testbed(
     for session in sessions.values():
         session.close()
     wanted = ports([*protocol.nodes(plan), *protocol.clients(plan)])
-    found = {name: probe.problems(fact, wanted.get(name, ())) for name, fact in facts.items()}
-    for name, problem in machine_setup.problems(testbed).items():
+    found = {name: problems(fact, wanted.get(name, ())) for name, fact in facts.items()}
+    for name, problem in machines.problems(testbed).items():
         found[name].append(problem)
     for name, end in ends.items():
         if end <= datetime.now(UTC):

@@ -17,8 +17,7 @@ from benchmark.plan.request import Request
 from benchmark.plan.source import Binaries
 from benchmark.protocols.process import Plan
 from benchmark.results.events import Events
-from benchmark.testbed import machines as machine_setup
-from benchmark.testbed import packages
+from benchmark.testbed import machines, packages
 from benchmark.testbed.facts import Facts
 from benchmark.testbed.testbed import Testbed
 
@@ -47,9 +46,9 @@ def prepare(testbed: Testbed, request: Request, plan: Plan, events: Events, stac
     protocol = request.protocol
     processes = [*protocol.nodes(plan), *protocol.clients(plan)]
     carriers = _unique([*plan.nodes, *plan.clients])
-    if machine_setup.machines(testbed):
+    if machines.machines(testbed):
         with events.phase("install"):
-            machine_setup.set_up(testbed, lambda text: events.tell("step", text=text))
+            machines.set_up(testbed, lambda text: events.tell("step", text=text))
     # Before the rest, as Prometheus takes up to ten seconds to act on changed targets.
     with events.phase("monitor"):
         monitoring = testbed.inventory.monitoring

@@ -1,4 +1,4 @@
-"""The first start of cloud hosts: it goes on when they let users in already, and a run has to wait until it is over."""
+"""Wait until cloud hosts have finished bootstrapping; sshd accepts logins earlier."""
 
 from __future__ import annotations
 
@@ -8,124 +8,126 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from benchmark.errors import HostError
-from benchmark.host_layout import FOLDER, LOCAL_DISKS, NO_LOGIN, PARAMETERS, PROMETHEUS_CONFIG
+from benchmark.host_layout import (
+    BOOTING_MESSAGE,
+    BOOTSTRAP_COMMAND,
+    BOOTSTRAP_LOG,
+    BOOTSTRAP_PARAMETERS,
+    LOCAL_DISKS,
+    PROMETHEUS_CONFIG,
+    STATE_DIRECTORY,
+)
 from benchmark.inventory import Host
+from benchmark.remote.deadlines import QUERY_S
 from benchmark.remote.fleet import Completed, Fleet, Results
 
 _ANSWER_S = 60.0
 _WAIT_S = 600.0
 _POLL_S = 2.0
-_DEADLINE_S = 15.0
-_FAILED = (
-    "hosts could not set themselves up; `python -m benchmark ssh HOST sudo geobench-bootstrap` tries again, "
-    "`pulumi destroy` and `pulumi up` make all hosts anew:"
-)
-_LATE = (
-    f"hosts are still setting themselves up after {_WAIT_S / 60:g} minutes; "
-    "`python -m benchmark ssh HOST tail /var/log/cloud-init-output.log` shows how far they are:"
-)
 
 
 @dataclass(frozen=True)
-class Report:
-    """What a cloud host says of itself."""
+class BootstrapStatus:
+    """What a cloud host reports about its first boot."""
 
     state: str = "booting"
     """`ready`, `booting`, or `failed: REASON`."""
     expires_at: datetime | None = None
-    """When it ends itself."""
+    """When it terminates."""
     warnings: tuple[str, ...] = ()
-    """What its first start could not do, though it is of use without."""
+    """What could not be installed, though runs are possible without."""
     local_disk: str | None = None
-    """The folder that its local disk was set up for; empty if it was not to be used, None if there is none."""
+    """The folder on its local disk; empty if the disk is not used, None if there is none."""
     scrape_interval_ms: int | None = None
     """Of its Prometheus; None where it has none."""
 
 
-def look() -> str:
-    """Return the command that has a host say what `parse` reads; what is missing is left out."""
+def status_command() -> str:
+    """Return the command that prints what `parse_status` reads; what does not exist is left out."""
     return (
-        f"exec 2>/dev/null; cd {FOLDER} && {{ sed -n '1s/^/state /p' state; sed -n '1s/^/end /p' expires_at; "
-        "sed 's/^/warning /' warnings; }; "
-        f'if ls {LOCAL_DISKS} >/dev/null && . {PARAMETERS}; then [ "$NVME" = yes ] || WORKING_DIR=; '
+        f"exec 2>/dev/null; cd {STATE_DIRECTORY} && {{ sed -n '1s/^/state /p' state; "
+        "sed -n '1s/^/end /p' expires_at; sed 's/^/warning /' warnings; }; "
+        f'if ls {LOCAL_DISKS} >/dev/null && . {BOOTSTRAP_PARAMETERS}; then [ "$NVME" = yes ] || WORKING_DIR=; '
         'echo "disk $WORKING_DIR"; fi; '
         f"sed -n 's/^  scrape_interval: \\([0-9]*\\)ms$/interval \\1/p' {PROMETHEUS_CONFIG}; true"
     )
 
 
-def parse(text: str) -> Report:
-    """Read what the command of `look` printed."""
-    said: dict[str, list[str]] = {}
+def parse_status(text: str) -> BootstrapStatus:
+    """Read what `status_command` printed."""
+    found: dict[str, list[str]] = {}
     for line in text.splitlines():
         kind, _, value = line.partition(" ")
-        said.setdefault(kind, []).append(value)
-    end, interval = said.get("end", [""])[0], said.get("interval", [""])[0]
-    return Report(
-        state=said.get("state", ["booting"])[0],
+        found.setdefault(kind, []).append(value)
+    end, interval = found.get("end", [""])[0], found.get("interval", [""])[0]
+    return BootstrapStatus(
+        state=found.get("state", ["booting"])[0],
         expires_at=datetime.fromtimestamp(int(end), UTC) if end.isdecimal() else None,
-        warnings=tuple(said.get("warning", [])),
-        local_disk=said["disk"][0] if "disk" in said else None,
+        warnings=tuple(found.get("warning", [])),
+        local_disk=found["disk"][0] if "disk" in found else None,
         scrape_interval_ms=int(interval) if interval.isdecimal() else None,
     )
 
 
-def is_rented(host: Host) -> bool:
-    """Whether a host is of a cloud: it sets itself up at its first start, and ends itself when its time is over."""
+def is_ephemeral(host: Host) -> bool:
+    """Whether a host provisions itself at its first boot and terminates automatically: a cloud host."""
     return host.provider in ("aws", "vultr")
 
 
 def connect(
-    fleet: Fleet, hosts: Sequence[Host], tell: Callable[[str], None]
-) -> tuple[Results[None], dict[str, Report]]:
-    """Connect to hosts and wait until the first start of those of clouds is over; `tell` is told who is waited for.
+    fleet: Fleet, hosts: Sequence[Host], report: Callable[[str], None]
+) -> tuple[Results[None], dict[str, BootstrapStatus]]:
+    """Connect to hosts and wait until the cloud hosts among them have finished bootstrapping.
 
-    Returns who was reached, and what those of clouds say. Where some are of clouds, hosts have a minute to answer: they
-    are reached soon after they were created; their bare metal has ten. Raises HostError where a first start failed, or
-    takes more than ten minutes.
+    Returns the connections and the status of each cloud host; `report` gets a line when hosts are waited for. Cloud
+    hosts have a minute to answer, as they may just have been created; bare metal has ten. Raises HostError where
+    bootstrapping failed, or takes more than ten minutes.
     """
     deadline = time.monotonic() + _WAIT_S
-    patience = _ANSWER_S if any(is_rented(host) for host in hosts) else 0.0
-    told = False
-    if any(_is_metal(host) for host in hosts):
-        _wait_for_metal(fleet, hosts, patience, tell)
-        patience = 0.0
+    names = [host.name for host in hosts]
+    patience = _ANSWER_S if any(is_ephemeral(host) for host in hosts) else 0.0
+    opened = fleet.connect(names, patience)
+    if silent := [host.name for host in hosts if host.name in opened.failed and _is_metal(host)]:
+        report(f"waiting for bare-metal hosts that do not answer yet: {listed(silent)}")
+        answered = fleet.connect(silent, _WAIT_S)
+        opened = Results(opened.ok | answered.ok, {n: r for n, r in opened.failed.items() if n not in answered.ok})
+    waiting = False
     while True:
-        opened = fleet.connect([host.name for host in hosts], patience)
-        reports = _reports(fleet, [host.name for host in hosts if is_rented(host) and host.name in opened.ok])
-        states = {name: report.state for name, report in reports.items()}
-        states |= {name: reason for name, reason in opened.failed.items() if NO_LOGIN in reason}
+        asked = [host.name for host in hosts if is_ephemeral(host) and host.name in opened.ok]
+        answers: Results[Completed] = Results()
+        if asked:
+            answers = fleet.run(status_command(), hosts=asked, deadline=QUERY_S)
+        printed = answers.raise_for_failures("could not read the bootstrap status of:")
+        statuses = {name: parse_status(answer.stdout) for name, answer in printed.items()}
+        states = {name: status.state for name, status in statuses.items()}
+        states |= {name: reason for name, reason in opened.failed.items() if BOOTING_MESSAGE in reason}
         if failed := {name: state for name, state in states.items() if state.startswith("failed")}:
-            raise HostError(_FAILED, failed)
+            raise HostError(
+                f"hosts failed to bootstrap; `python -m benchmark ssh HOST sudo {BOOTSTRAP_COMMAND}` tries again, "
+                "`pulumi destroy` and `pulumi up` recreate all hosts:",
+                failed,
+            )
         booting = {name: state for name, state in states.items() if state != "ready"}
         if not booting:
-            return opened, reports
+            return opened, statuses
         if time.monotonic() > deadline:
-            raise HostError(_LATE, booting)
-        if not told:
-            tell(f"waiting for hosts that still set themselves up: {listed(booting)}")
-            told, patience = True, 0.0
+            raise HostError(
+                f"hosts have not finished bootstrapping after {_WAIT_S / 60:g} minutes; "
+                f"`python -m benchmark ssh HOST tail {BOOTSTRAP_LOG}` shows their progress:",
+                booting,
+            )
+        if not waiting:
+            report(f"waiting for hosts to finish bootstrapping: {listed(booting)}")
+            waiting = True
         time.sleep(_POLL_S)
+        opened = fleet.connect(names)
 
 
 def _is_metal(host: Host) -> bool:
-    return is_rented(host) and (".metal" in host.specs or host.specs.startswith("vbm-"))
-
-
-def _wait_for_metal(fleet: Fleet, hosts: Sequence[Host], patience: float, tell: Callable[[str], None]) -> None:
-    """Connect to hosts, for longer to bare metal, which checks itself as it boots."""
-    failed = fleet.connect([host.name for host in hosts], patience).failed
-    if silent := [host.name for host in hosts if host.name in failed and _is_metal(host)]:
-        tell(f"waiting for bare metal that does not answer yet: {listed(silent)}")
-        fleet.connect(silent, _WAIT_S)
-
-
-def _reports(fleet: Fleet, names: Sequence[str]) -> dict[str, Report]:
-    answers: Results[Completed] = fleet.run(look(), hosts=names, deadline=_DEADLINE_S) if names else Results()
-    answered = answers.raise_for_failures("hosts do not say whether they are ready:")
-    return {name: parse(answer.stdout) for name, answer in answered.items()}
+    return is_ephemeral(host) and (".metal" in host.specs or host.specs.startswith("vbm-"))
 
 
 def listed(names: Iterable[str]) -> str:
-    """The first few names, and how many more there are."""
+    """Join the first few names, and say how many more there are."""
     first, more = list(names)[:5], list(names)[5:]
     return ", ".join(first) + (f" and {len(more)} more" if more else "")

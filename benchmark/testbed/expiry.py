@@ -1,7 +1,6 @@
-"""How long the hosts of a testbed live, what state they are in, and what they cost until then.
+"""The state of each host, when it terminates, and what the testbed costs until then.
 
-Cloud hosts end themselves (`geobench-expiry` of their first-start script); the time is theirs, not the
-inventory's, which knows only what was planned.
+Cloud hosts terminate automatically. Each host keeps the time itself; the inventory has only the one that was planned.
 """
 
 from __future__ import annotations
@@ -10,161 +9,161 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any, Literal
+from typing import Literal
 
 from benchmark.errors import HostError, UsageError
-from benchmark.host_layout import NO_LOGIN
+from benchmark.host_layout import BOOTING_MESSAGE, EXPIRY_COMMAND
 from benchmark.inventory import Host, Inventory
-from benchmark.testbed.bootstrap import Report, is_rented, look, parse
+from benchmark.remote.deadlines import QUERY_S
+from benchmark.testbed.bootstrap import BootstrapStatus, is_ephemeral, parse_status, status_command
 from benchmark.testbed.testbed import Testbed
 
 State = Literal["ready", "booting", "failed", "stopped", "expired", "unreachable"]
 
-_DEADLINE_S = 15.0
-_EXPIRY = "sudo -n geobench-expiry"
+_EXPIRY = f"sudo -n {EXPIRY_COMMAND}"
 
 
 @dataclass(frozen=True)
-class Condition:
-    """What a host is up to."""
+class HostStatus:
+    """The state of a host."""
 
     state: State
     expires_at: datetime | None = None
-    """When the host ends itself, by its own word; None if it does not or could not be asked."""
+    """When the host terminates, as it reports; None if it does not, or did not answer."""
     reason: str = ""
-    """Why it failed or is not reached."""
+    """Why it failed or cannot be reached."""
     warnings: tuple[str, ...] = ()
-    """What its first start could not do, though it is of use without."""
+    """What could not be installed, though runs are possible without."""
 
 
 @dataclass(frozen=True)
 class Cost:
-    """What a testbed costs in US dollars, by its price per hour now; None where a price is unknown."""
+    """The cost of a testbed in US dollars at its current price per hour; None where a price is unknown."""
 
     hourly_usd: float | None
     so_far_usd: float | None
     until_expiry_usd: float | None
-    """From the creation to the last host's end; None also where hosts do not end themselves."""
+    """From the creation to the expiry of the last host; None also where hosts never expire."""
 
 
 @dataclass(frozen=True)
 class Extended:
-    """The hosts' new ends, and why others have none."""
+    """The new expiry of each host, and why others have none."""
 
     expires_at: dict[str, datetime]
     failed: dict[str, str]
 
 
-def conditions(testbed: Testbed, now: datetime) -> dict[str, Condition]:
-    """Ask every host for its condition: a connection to each, and on cloud hosts one command."""
+def host_statuses(testbed: Testbed, now: datetime) -> dict[str, HostStatus]:
+    """Query the status of every host: one connection each, and one command on cloud hosts."""
     reached = testbed.fleet.connect([host.name for host in testbed.running if host.address])
-    asked = [name for name in reached.ok if is_rented(testbed.inventory.host(name))]
-    answers = testbed.fleet.run(look(), hosts=asked, deadline=_DEADLINE_S) if asked else None
+    asked = [name for name in reached.ok if is_ephemeral(testbed.inventory.host(name))]
+    answers = testbed.fleet.run(status_command(), hosts=asked, deadline=QUERY_S) if asked else None
     failed = {**reached.failed, **(answers.failed if answers else {})}
-    found: dict[str, Condition] = {}
+    found: dict[str, HostStatus] = {}
     for host in testbed.inventory.hosts:
         if answers and host.name in answers.ok:
-            found[host.name] = answered(parse(answers.ok[host.name].stdout), now)
+            found[host.name] = status_from_report(parse_status(answers.ok[host.name].stdout), now)
         elif host.name in reached.ok and host.name not in failed:
-            found[host.name] = Condition("ready")
+            found[host.name] = HostStatus("ready")
         else:
-            found[host.name] = silent(host, failed.get(host.name, "it has no address"), testbed.inventory, now)
+            reason = failed.get(host.name, "it has no address")
+            found[host.name] = status_when_unreachable(host, reason, testbed.inventory, now)
     return found
 
 
-def answered(said: Report, now: datetime) -> Condition:
-    """What to think of a cloud host that answers."""
-    if said.expires_at and said.expires_at <= now:
-        return Condition("expired", said.expires_at)
-    if said.state.startswith("failed"):
-        return Condition("failed", said.expires_at, said.state.removeprefix("failed:").strip())
-    return Condition("ready" if said.state == "ready" else "booting", said.expires_at, warnings=said.warnings)
+def status_from_report(report: BootstrapStatus, now: datetime) -> HostStatus:
+    """Return the status of a cloud host that answers."""
+    if report.expires_at and report.expires_at <= now:
+        return HostStatus("expired", report.expires_at)
+    if report.state.startswith("failed"):
+        return HostStatus("failed", report.expires_at, report.state.removeprefix("failed:").strip())
+    return HostStatus("ready" if report.state == "ready" else "booting", report.expires_at, warnings=report.warnings)
 
 
-def silent(host: Host, reason: str, inventory: Inventory, now: datetime) -> Condition:
-    """What to think of a host that does not answer."""
+def status_when_unreachable(host: Host, reason: str, inventory: Inventory, now: datetime) -> HostStatus:
+    """Return the status of a host that does not answer."""
     stopped = host.state == "stopped"
-    # One that is stopped cannot end itself: its end is the one that was planned.
-    if is_rented(host) and inventory.expires_at and inventory.expires_at <= now:
-        return Condition("expired", reason="it is stopped" if stopped else reason)
+    # A stopped host cannot terminate itself: its expiry is the one that was planned.
+    if is_ephemeral(host) and inventory.expires_at and inventory.expires_at <= now:
+        return HostStatus("expired", reason="it is stopped" if stopped else reason)
     if stopped:
-        return Condition("stopped")
-    boots = host.state == "booting" or NO_LOGIN in reason
-    return Condition("booting" if boots else "unreachable", reason=reason)
+        return HostStatus("stopped")
+    booting = host.state == "booting" or BOOTING_MESSAGE in reason
+    return HostStatus("booting" if booting else "unreachable", reason=reason)
 
 
-def cost(inventory: Inventory, found: Mapping[str, Condition], now: datetime) -> Cost:
-    """Multiply the price per hour by the hours since the creation, until now and until the last end."""
+def cost(inventory: Inventory, statuses: Mapping[str, HostStatus], now: datetime) -> Cost:
+    """Multiply the price per hour by the hours since the creation, until now and until the last expiry."""
     hourly = inventory.hourly_cost_usd
-    ends = [each.expires_at for each in found.values() if each.expires_at]
-    end = max(ends, default=inventory.expires_at)
-    return Cost(hourly, _cost(hourly, inventory.created_at, now), _cost(hourly, inventory.created_at, end))
+    end = max((each.expires_at for each in statuses.values() if each.expires_at), default=inventory.expires_at)
 
+    def until(moment: datetime | None) -> float | None:
+        if hourly is None or moment is None:
+            return None
+        return hourly * max(0.0, (moment - inventory.created_at) / timedelta(hours=1))
 
-def _cost(hourly: float | None, since: datetime, until: datetime | None) -> float | None:
-    if hourly is None or until is None:
-        return None
-    return hourly * max(0.0, (until - since) / timedelta(hours=1))
+    return Cost(hourly, until(now), until(end))
 
 
 def check_time_left(ends: Mapping[str, datetime], seconds: float, now: datetime) -> None:
-    """Raise UsageError if a host ends itself within `seconds` from now, in the middle of what is to come."""
+    """Raise UsageError if a host terminates within `seconds` from now, before the runs have ended."""
     if not ends:
         return
     name, end = min(ends.items(), key=lambda each: each[1])
     if end < now + timedelta(seconds=seconds):
         hours = math.ceil((seconds - (end - now).total_seconds()) / 3600) + 1
         raise UsageError(
-            f"the runs take at least {span(timedelta(seconds=seconds))}, but {name} ends itself {when(end, now)}; "
-            f"`python -m benchmark extend {hours}h` gives all hosts more time"
+            f"the runs take at least {span(timedelta(seconds=seconds))}, but {name} terminates automatically "
+            f"{when(end, now)}; `python -m benchmark extend {hours}h` postpones that for all hosts"
         )
 
 
 def when(moment: datetime, now: datetime) -> str:
-    """Write a moment with the time from now until then, in hours and minutes."""
+    """Format a moment with the time from now until then, in hours and minutes."""
     between = span(abs(moment - now))
     return f"at {moment:%F %H:%M} UTC ({f'in {between}' if moment >= now else f'{between} ago'})"
 
 
 def span(time: timedelta) -> str:
-    """Write a time in hours and minutes."""
+    """Format a time in hours and minutes."""
     minutes = round(time / timedelta(minutes=1))
     return f"{minutes // 60}h{minutes % 60:02d}m"
 
 
 def extend(testbed: Testbed, by: timedelta, now: datetime) -> Extended:
-    """Move the end of all cloud hosts that run to `by` after the latest of their ends, or after now if that is past.
+    """Postpone the expiry of all running cloud hosts to `by` after the latest one, or after now if that is past.
 
-    Raises HostError if no host says when it ends.
+    Raises HostError if no host reports its expiry.
     """
-    names = [host.name for host in testbed.running if is_rented(host) and host.address]
+    names = [host.name for host in testbed.running if is_ephemeral(host) and host.address]
     if not names:
         return Extended({}, {})
     reached = testbed.fleet.connect(names)
-    ends = testbed.fleet.run(_EXPIRY, hosts=reached.ok, deadline=_DEADLINE_S)
+    ends = testbed.fleet.run(_EXPIRY, hosts=reached.ok, deadline=QUERY_S)
     if not ends.ok:
-        raise HostError("no host could be extended:", {**reached.failed, **ends.failed})
+        raise HostError("could not extend any host:", {**reached.failed, **ends.failed})
     latest = max(int(each.stdout) for each in ends.ok.values())
     end = max(latest, int(now.timestamp())) + round(by.total_seconds())
-    set_ends = testbed.fleet.run(f"{_EXPIRY} {end}", hosts=ends.ok, deadline=_DEADLINE_S)
+    set_ends = testbed.fleet.run(f"{_EXPIRY} {end}", hosts=ends.ok, deadline=QUERY_S)
     return Extended(
         {name: datetime.fromtimestamp(int(each.stdout), UTC) for name, each in set_ends.ok.items()},
         {**reached.failed, **ends.failed, **set_ends.failed},
     )
 
 
-def to_dict(found: Mapping[str, Condition], spent: Cost) -> dict[str, Any]:
-    """For `--json`: each host's state, end and reason, and the cost."""
+def to_dict(statuses: Mapping[str, HostStatus], spent: Cost) -> dict[str, object]:
+    """Return what `status --json` prints: each host's state, expiry and reason, and the cost."""
+
+    def rounded(dollars: float | None) -> float | None:
+        return None if dollars is None else round(dollars, 4)
+
     return {
-        "hosts": {name: each.state for name, each in found.items()},
-        "expires_at": {name: each.expires_at.isoformat() for name, each in found.items() if each.expires_at},
-        "reasons": {name: each.reason for name, each in found.items() if each.reason},
-        "warnings": {name: list(each.warnings) for name, each in found.items() if each.warnings},
+        "hosts": {name: each.state for name, each in statuses.items()},
+        "expires_at": {name: each.expires_at.isoformat() for name, each in statuses.items() if each.expires_at},
+        "reasons": {name: each.reason for name, each in statuses.items() if each.reason},
+        "warnings": {name: list(each.warnings) for name, each in statuses.items() if each.warnings},
         "hourly_cost_usd": spent.hourly_usd,
-        "cost_so_far_usd": _rounded(spent.so_far_usd),
-        "cost_until_expiry_usd": _rounded(spent.until_expiry_usd),
+        "cost_so_far_usd": rounded(spent.so_far_usd),
+        "cost_until_expiry_usd": rounded(spent.until_expiry_usd),
     }
-
-
-def _rounded(dollars: float | None) -> float | None:
-    return None if dollars is None else round(dollars, 4)

@@ -1,4 +1,4 @@
-"""What a host says of itself, and whether a run can take place on it."""
+"""Facts about a host: its resources, software, ports and round trips, and whether a run is possible there."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from benchmark.host_scripts import read_script
 from benchmark.inventory import Host
 
 LEAST_DISK_MB = 1024
+_NUMBERS = ("stale_processes", "cpus", "memory_mb", "memory_free_mb", "disk_free_mb")
 
 
 @dataclass(frozen=True)
@@ -18,6 +19,7 @@ class Facts:
     """One host's facts; sizes in MiB, round trips in ms, package versions empty where not installed."""
 
     stale_processes: int = 0
+    """Process groups that an earlier run left."""
     cpus: int = 0
     memory_mb: int = 0
     memory_free_mb: int = 0
@@ -30,21 +32,24 @@ class Facts:
 
 
 def script() -> str:
-    """The bash script that prints the facts; it is sent on standard input of `command`."""
+    """Return the bash script that prints the facts; it is sent on standard input of `command`."""
     return read_script("probe.sh")
 
 
 def command(
     working_dir: str, *, clean: bool, packages: Sequence[str] = (), peers: Mapping[str, Host] | None = None
 ) -> str:
-    """The command that runs the script: `clean` ends what an earlier run left, `peers` are timed by name."""
-    timed = ",".join(f"{name}={host.address}:{host.ssh_port}" for name, host in (peers or {}).items())
+    """Return the command that runs the script.
+
+    `clean` kills the processes of earlier runs and removes their files; the round trips to `peers` are measured.
+    """
+    timed = ",".join(f"{name}={host.endpoint(host.ssh_port)}" for name, host in (peers or {}).items())
     arguments = (working_dir, "1" if clean else "0", ",".join(packages), timed)
     return "exec bash -s -- " + " ".join(map(quote, arguments))
 
 
 def parse(text: str) -> Facts:
-    """Read the script's output; InfrastructureError if it is not what the script prints."""
+    """Read the script's output; InfrastructureError if it is something else."""
     found: dict[str, str] = {}
     listening: set[int] = set()
     packages: dict[str, str] = {}
@@ -64,7 +69,7 @@ def parse(text: str) -> Facts:
                 found[key] = value
         numbers = {name: int(found[name]) for name in _NUMBERS}
     except (KeyError, ValueError) as error:
-        raise InfrastructureError(f"the host's facts cannot be read ({error}); it printed:\n{text[-500:]}") from None
+        raise InfrastructureError(f"could not read the host's facts ({error}); it printed:\n{text[-500:]}") from None
     return Facts(
         **numbers,
         kernel=found.get("kernel", ""),
@@ -75,15 +80,12 @@ def parse(text: str) -> Facts:
     )
 
 
-_NUMBERS = ("stale_processes", "cpus", "memory_mb", "memory_free_mb", "disk_free_mb")
-
-
 def problems(facts: Facts, ports: Sequence[int]) -> list[str]:
-    """Say what keeps a run from taking place on the host: ports in use, no disk; empty if nothing does."""
+    """Return why a run that needs `ports` is not possible on the host; empty if it is."""
     found = [
-        f"port {port} is in use; see `ss -ltnp` there, or end what an earlier run left with `python -m benchmark stop`"
+        f"port {port} is in use; `ss -ltnp` there shows by what, `python -m benchmark stop` kills leftovers of a run"
         for port in sorted(set(ports) & facts.listening)
     ]
     if facts.disk_free_mb < LEAST_DISK_MB:
-        found.append(f"{facts.disk_free_mb} MiB of disk are free, at least {LEAST_DISK_MB} are needed")
+        found.append(f"{facts.disk_free_mb} MiB of disk space are free, at least {LEAST_DISK_MB} are needed")
     return found

@@ -1,7 +1,7 @@
-"""What machines that the user already has lack for measurements: found out, and given to them, over SSH alone.
+"""Install what existing machines need for measurements, over SSH alone.
 
-Machines of the other providers are made with it. `machine.sh` is all that runs there; what the user has set up,
-such as a Prometheus of their own, is left alone.
+Hosts of the other providers are created with it. What the user has set up, such as a Prometheus for other purposes, is
+left alone.
 """
 
 from __future__ import annotations
@@ -13,10 +13,9 @@ from shlex import join, quote
 from benchmark.errors import HostError
 from benchmark.host_scripts import read_script
 from benchmark.inventory import Host
+from benchmark.remote.deadlines import INSPECT_S, SET_UP_S
 from benchmark.testbed.testbed import Testbed
 
-_LOOK_DEADLINE_S = 60.0
-_SET_UP_DEADLINE_S = 120.0
 _NO_SUDO = (
     "its login may not use sudo without a password. On the machine, as root (with the package sudo installed): "
     "echo '{login} ALL=(ALL) NOPASSWD:ALL' >/etc/sudoers.d/{login}"
@@ -24,8 +23,8 @@ _NO_SUDO = (
 
 
 @dataclass(frozen=True)
-class Needs:
-    """What one machine lacks: Debian packages, and services that are not set up; `problems` are the user's to solve."""
+class MissingRequirements:
+    """What one machine lacks: Debian packages, and services; the user has to solve the `problems`."""
 
     packages: tuple[str, ...] = ()
     services: bool = False
@@ -33,37 +32,37 @@ class Needs:
 
 
 def machines(testbed: Testbed) -> tuple[Host, ...]:
-    """The running hosts that are machines of the user's."""
+    """Return the running hosts that existed before the testbed."""
     return tuple(host for host in testbed.running if host.provider == "machines")
 
 
-def look(testbed: Testbed) -> dict[str, Needs]:
-    """Find out what each machine lacks, changing nothing. Raises HostError if one does not answer."""
-    return {name: parse(text) for name, text in _run(testbed, "inspect", machines(testbed), _LOOK_DEADLINE_S).items()}
+def inspect(testbed: Testbed) -> dict[str, MissingRequirements]:
+    """Find out what each machine lacks, changing nothing; HostError if one does not answer."""
+    return {name: parse(text) for name, text in _run(testbed, "inspect", machines(testbed), INSPECT_S).items()}
 
 
 def problems(testbed: Testbed) -> dict[str, str]:
-    """Say of each machine what the user has to do before a run can take place there, if anything."""
-    return {name: "; ".join(needs.problems) for name, needs in look(testbed).items() if needs.problems}
+    """Return by machine what the user has to solve before a run is possible there."""
+    return {name: "; ".join(found.problems) for name, found in inspect(testbed).items() if found.problems}
 
 
-def set_up(testbed: Testbed, tell: Callable[[str], None]) -> None:
-    """Install and start what machines lack; nothing happens where nothing does. Raises HostError."""
-    found = look(testbed)
-    if unsolved := {name: "; ".join(needs.problems) for name, needs in found.items() if needs.problems}:
+def set_up(testbed: Testbed, report: Callable[[str], None]) -> None:
+    """Install and start what machines lack; HostError if that fails."""
+    found = inspect(testbed)
+    if unsolved := {name: "; ".join(each.problems) for name, each in found.items() if each.problems}:
         raise HostError("machines cannot be set up for measurements:", unsolved)
-    if lacking := {name: needs.packages for name, needs in found.items() if needs.packages}:
-        packages = dict.fromkeys(package for names in lacking.values() for package in names)
-        tell(f"installing {', '.join(packages)} on {', '.join(lacking)}")
-        testbed.install(lacking)
+    if missing := {name: each.packages for name, each in found.items() if each.packages}:
+        packages = dict.fromkeys(package for names in missing.values() for package in names)
+        report(f"installing {', '.join(packages)} on {', '.join(missing)}")
+        testbed.install(missing)
     hosts = [host for host in machines(testbed) if found[host.name].services]
-    _run(testbed, "set-up", hosts, _SET_UP_DEADLINE_S)
+    _run(testbed, "set-up", hosts, SET_UP_S)
 
 
 def command(mode: str, host: Host, interval_ms: int, others: Sequence[str] = ()) -> str:
-    """The command that runs the script, given on its standard input, as root or through sudo.
+    """Return the command that runs machine.sh, given on its standard input, as root or through sudo.
 
-    `others` are the addresses of hosts that this one has to reach.
+    `others` are the addresses of the hosts that this one has to reach.
     """
     arguments = f'{mode} "$(id -un)" {int(host.role == "monitoring")} {interval_ms} {join(others)}'.rstrip()
     refused = quote("problem " + _NO_SUDO)
@@ -74,13 +73,13 @@ def command(mode: str, host: Host, interval_ms: int, others: Sequence[str] = ())
     )
 
 
-def parse(text: str) -> Needs:
+def parse(text: str) -> MissingRequirements:
     """Read what the script printed."""
     found: dict[str, list[str]] = {"missing": [], "set-up": [], "problem": []}
     for line in text.splitlines():
         kind, _, value = line.partition(" ")
         found.setdefault(kind, []).append(value)
-    return Needs(tuple(found["missing"]), bool(found["set-up"]), tuple(found["problem"]))
+    return MissingRequirements(tuple(found["missing"]), bool(found["set-up"]), tuple(found["problem"]))
 
 
 def _run(testbed: Testbed, mode: str, hosts: Sequence[Host], deadline: float) -> Mapping[str, str]:

@@ -1,4 +1,4 @@
-"""Debian packages: which are missing, how they are installed, how a version names what was measured."""
+"""Debian packages: which are missing, how they are installed, and the commit that a version stands for."""
 
 from __future__ import annotations
 
@@ -12,27 +12,32 @@ INSTALL_DEADLINE_S = 900.0
 
 
 def install_command(packages: Sequence[str]) -> str:
-    """The command that installs Debian packages whose services shall not run; as root or through sudo."""
+    """Return the command that installs packages without starting their services, as root or through sudo."""
     quoted = join(["bash", "-c", read_script("install.sh"), "install", *packages])
     return f'if [ "$(id -u)" = 0 ]; then exec {quoted}; else exec sudo -n {quoted}; fi'
 
 
-def lacking_command(packages: Sequence[str]) -> str:
-    """The command that prints those of `packages` that are not installed, a line each."""
+def parse_versions(text: str) -> dict[str, str]:
+    """Read what `install_command` printed: package to version."""
+    return dict(line.split(" ", 1) for line in text.splitlines())
+
+
+def missing_command(packages: Sequence[str]) -> str:
+    """Return the command that prints those of `packages` that are not installed, a line each."""
     query = "dpkg-query -W -f '${Status}' \"$name\" 2>/dev/null | grep -q ' installed$'"
-    return join(["sh", "-c", f'for name; do {query} || echo "$name"; done', "lacking", *packages])
+    return join(["sh", "-c", f'for name; do {query} || echo "$name"; done', "missing", *packages])
 
 
 def missing_packages(versions: Mapping[str, Mapping[str, str]]) -> dict[str, list[str]]:
     """Return what each host lacks; `versions` maps host to package to version, empty where not installed."""
-    lacking = {host: [name for name, version in found.items() if not version] for host, found in versions.items()}
-    return {host: names for host, names in lacking.items() if names}
+    missing = {host: [name for name, version in found.items() if not version] for host, found in versions.items()}
+    return {host: names for host, names in missing.items() if names}
 
 
 def package_commit(packages: Sequence[str], versions: Mapping[str, Mapping[str, str]]) -> str:
-    """Name what was installed by the version of the first of `packages`, which must be the same on all hosts.
+    """Return the version of the first of `packages`, which names what was installed; `unknown` without packages.
 
-    Without packages nobody knows. Raises UsageError where hosts differ: a committee of two versions measures neither.
+    UsageError where hosts have different versions: a committee of two versions measures neither.
     """
     if not packages:
         return "unknown"
@@ -41,7 +46,7 @@ def package_commit(packages: Sequence[str], versions: Mapping[str, Mapping[str, 
         by_version.setdefault(tuple(found.get(name, "") for name in packages), []).append(host)
     if len(by_version) > 1:
         listed = "; ".join(f"{', '.join(version)} on {', '.join(hosts[:3])}" for version, hosts in by_version.items())
-        raise UsageError(f"hosts have different versions of {', '.join(packages)}: {listed}; bring them to one version")
+        raise UsageError(f"hosts have different versions of {', '.join(packages)}: {listed}; install the same version")
     if not by_version:
-        raise InfrastructureError("no host told which packages it has")
+        raise InfrastructureError(f"no host reported its version of {', '.join(packages)}")
     return next(iter(by_version))[0]

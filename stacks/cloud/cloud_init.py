@@ -28,7 +28,7 @@ from importlib.resources import files
 import yaml
 
 from benchmark.errors import SettingsError
-from benchmark.host_layout import GRAFANA_PORT
+from benchmark.host_layout import BOOTSTRAP_COMMAND, BOOTSTRAP_PARAMETERS, GRAFANA_PORT, STATE_DIRECTORY
 from benchmark.inventory import Provider
 from benchmark.settings import Settings
 from stacks.monitoring import grafana_environment, monitoring_files, prometheus_arguments
@@ -44,8 +44,8 @@ GRAFANA_REPOSITORY = "https://apt.grafana.com"
 GRAFANA_KEY_URL = f"{GRAFANA_REPOSITORY}/gpg-full.key"  # includes retired keys
 GRAFANA_KEY = "B53AE77BADB630A683046005963FA27710458545"
 
-COMMAND = "/usr/local/sbin/geobench-bootstrap"
-ARCHIVE = "/var/lib/geobench/files.tar"
+COMMAND = f"/usr/local/sbin/{BOOTSTRAP_COMMAND}"
+ARCHIVE = f"{STATE_DIRECTORY}/files.tar"
 
 _FOLDER = "/etc/geobench"
 
@@ -203,7 +203,7 @@ def _files(host: Bootstrap) -> dict[str, tuple[str, int]]:
     }
     found = {
         COMMAND: (SCRIPT.read_text(encoding="utf-8"), 0o755),
-        f"{_FOLDER}/bootstrap.env": (_environment(parameters), 0o644),
+        BOOTSTRAP_PARAMETERS: (_environment(parameters), 0o644),
         f"{_FOLDER}/firewall.nft": (firewall(host.operator_cidrs, grafana=public_grafana), 0o644),
     }
     if host.monitoring:

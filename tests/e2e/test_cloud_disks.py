@@ -120,7 +120,7 @@ def test_nvme_false_leaves_the_disk_alone(disks: Clouds) -> None:
     first, second = disks.stack.inventory().hosts
     # At once: it waits for a host that still sets itself up, and has nothing measured on two kinds of disks.
     _, told = Runner(disks.stack)("check", codes=(2,))
-    assert told.startswith(f"waiting for hosts that still set themselves up: {second.name}\n")
+    assert told.startswith(f"waiting for hosts to finish bootstrapping: {second.name}\n")
     words = " ".join(told.split())
     assert f"say nvme: false, but the local disk of {first.name} was set up for working_dir: geobench on the" in words
     assert mounted(disks, first)[0] == "/dev/nvme1n1"  # what runs stays as it is

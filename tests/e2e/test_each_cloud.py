@@ -139,8 +139,10 @@ def test_runs_that_hosts_would_not_outlive_are_refused(cloud: Clouds) -> None:
     _, err = Runner(cloud.stack)("run", "--loads", "100", "--duration", "20h", codes=(2,))
     words = " ".join(err.split())
     assert "the runs take at least 20h" in words
-    assert re.search(r"ends itself at .* UTC \(in 1[12]h\d\dm\); `python -m benchmark extend (9|10)h` gives", words)
-    assert "the hosts end themselves at" in cloud.benchmark("check")
+    assert re.search(
+        r"terminates automatically at .* UTC \(in 1[12]h\d\dm\); `python -m benchmark extend (9|10)h` postpones", words
+    )
+    assert "hosts terminate automatically at" in cloud.benchmark("check")
 
 
 def test_what_will_have_to_go_is_found_in_every_region(cloud: Clouds, case: Case) -> None:

@@ -156,7 +156,7 @@ def test_the_way_to_the_dashboards_is_open_until_it_is_interrupted(clouds: Cloud
 def test_hosts_are_given_more_time_without_pulumi(clouds: Clouds) -> None:
     clouds.wait_until_ready()
     before = json.loads(clouds.benchmark("status", "--json"))["expires_at"]
-    assert "4 hosts end themselves at" in clouds.benchmark("extend", "4h")
+    assert "4 hosts terminate automatically at" in clouds.benchmark("extend", "4h")
     after = json.loads(clouds.benchmark("status", "--json"))["expires_at"]
     latest = max(datetime.fromisoformat(end) for end in before.values())
     assert {datetime.fromisoformat(end) for end in after.values()} == {latest + timedelta(hours=4)}

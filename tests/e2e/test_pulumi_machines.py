@@ -21,9 +21,10 @@ from fakes.plain_machines import LOGIN, PlainMachines
 from fakes.pulumi_stack import ROOT, Stack
 from waiting import wait_for
 
+from benchmark.host_layout import PROMETHEUS_CONFIG
 from benchmark.inventory import Host
 from benchmark.testbed.machines import command
-from stacks.monitoring import CONFIG_FILE, monitoring_files
+from stacks.monitoring import monitoring_files
 
 pytestmark = pytest.mark.e2e
 
@@ -209,7 +210,7 @@ def test_a_benchmark_needs_nothing_but_ssh_and_sudo(lab: Lab) -> None:
 
 def test_prometheus_is_told_what_that_of_other_testbeds_is(lab: Lab) -> None:
     found = yaml.safe_load(lab.ssh("one", "cat /etc/geobench/prometheus.yml"))
-    assert found == yaml.safe_load(monitoring_files(timedelta(milliseconds=500))[CONFIG_FILE])
+    assert found == yaml.safe_load(monitoring_files(timedelta(milliseconds=500))[PROMETHEUS_CONFIG])
 
 
 def test_a_machine_with_another_host_key_is_refused(lab: Lab) -> None:

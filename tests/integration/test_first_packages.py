@@ -13,13 +13,13 @@ from fakes.debian_repository import Repository
 from fakes.emulators.machine import Image, Machine
 from waiting import wait_for
 
-from benchmark.host_layout import TARGETS_DIRECTORY
+from benchmark.host_layout import PROMETHEUS_CONFIG, TARGETS_DIRECTORY
 from benchmark.settings import Network
 from stacks.cloud.cloud_init import LOGIN, Bootstrap, user_data
 from stacks.keys import generate_key
 from stacks.local.wan.network import WideAreaNetwork
 from stacks.local.wan.round_trips import links_for
-from stacks.monitoring import CONFIG_FILE, monitoring_files
+from stacks.monitoring import monitoring_files
 
 pytestmark = pytest.mark.integration
 
@@ -172,7 +172,7 @@ def test_the_node_exporter_and_prometheus_answer(host: Machine) -> None:
 
 
 def test_the_configuration_of_the_testbed_wins_over_that_of_the_package(host: Machine) -> None:
-    assert read(host, CONFIG_FILE) == monitoring_files(timedelta(seconds=5))[CONFIG_FILE]
+    assert read(host, PROMETHEUS_CONFIG) == monitoring_files(timedelta(seconds=5))[PROMETHEUS_CONFIG]
 
 
 def test_the_clock_is_amazons(host: Machine) -> None:

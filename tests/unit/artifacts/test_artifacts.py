@@ -24,7 +24,7 @@ from benchmark.protocols.base import Protocol
 from benchmark.protocols.etcd import Etcd
 from benchmark.protocols.process import Build
 from benchmark.settings import Repository, load_settings, redact
-from benchmark.testbed.packages import install_command, lacking_command, missing_packages, package_commit
+from benchmark.testbed.packages import install_command, missing_command, missing_packages, package_commit
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 BEFORE = "f" * 40
@@ -302,6 +302,6 @@ def test_hosts_with_different_versions_are_refused() -> None:
 
 
 def test_lacking_packages_are_found_by_dpkg() -> None:
-    said = subprocess.run(lacking_command(["bash", "no-such-package"]), shell=True, capture_output=True, text=True)
+    said = subprocess.run(missing_command(["bash", "no-such-package"]), shell=True, capture_output=True, text=True)
     assert said.stdout.split() == ["no-such-package"]
     assert "apt-get install" in install_command(["x"])

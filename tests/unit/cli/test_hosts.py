@@ -18,7 +18,7 @@ from rich.console import Console
 
 from benchmark.cli.hosts import costs, shown
 from benchmark.inventory import Inventory
-from benchmark.testbed.expiry import Condition, Cost, State, cost
+from benchmark.testbed.expiry import Cost, HostStatus, State, cost
 
 CREATED = datetime(2026, 1, 1, tzinfo=UTC)
 NOW = CREATED + timedelta(hours=6)
@@ -31,7 +31,7 @@ def rented(hourly: float | None = 2.5) -> Inventory:
     return found.model_copy(update={"hosts": hosts, "hourly_cost_usd": hourly, "expires_at": LATER})
 
 
-def printed(found: dict[str, Condition], of: Inventory | None = None) -> str:
+def printed(found: dict[str, HostStatus], of: Inventory | None = None) -> str:
     """What a terminal shows, with the escapes that colour it."""
     of = of or rented()
     console = Console(file=io.StringIO(), force_terminal=True, width=200, highlight=False)
@@ -41,9 +41,9 @@ def printed(found: dict[str, Condition], of: Inventory | None = None) -> str:
     return console.file.getvalue()
 
 
-def states(*of: State) -> dict[str, Condition]:
+def states(*of: State) -> dict[str, HostStatus]:
     return {
-        host.name: Condition(state, LATER if state == "ready" else None)
+        host.name: HostStatus(state, LATER if state == "ready" else None)
         for host, state in zip(rented().hosts, of, strict=True)
     }
 
@@ -59,13 +59,13 @@ def test_each_region_has_its_counts_in_green_and_red() -> None:
 
 def test_the_end_and_the_cost_are_said() -> None:
     text = printed(states(*["ready"] * 5))
-    assert "the hosts end themselves at 2026-01-01 08:00 UTC (in 2h00m)\n" in text
+    assert "hosts terminate automatically at 2026-01-01 08:00 UTC (in 2h00m)\n" in text
     assert "cost: $2.50 per hour, about $15.00 since 2026-01-01 00:00 UTC, $20.00 in all when the hosts end" in text
     assert "pulumi" not in text
 
 
 def test_hosts_that_were_made_later_end_later() -> None:
-    found = states(*["ready"] * 5) | {"b-1": Condition("ready", LATER + timedelta(hours=1))}
+    found = states(*["ready"] * 5) | {"b-1": HostStatus("ready", LATER + timedelta(hours=1))}
     assert "at 2026-01-01 08:00 UTC (in 2h00m), the last at 2026-01-01 09:00 UTC (in 3h00m)" in printed(found)
 
 
@@ -78,13 +78,13 @@ def test_overdue_hosts_are_red_with_what_to_run() -> None:
 
 
 def test_a_warning_of_many_hosts_is_said_once() -> None:
-    warned = Condition("ready", LATER, warnings=("[x] was not installed",))
+    warned = HostStatus("ready", LATER, warnings=("[x] was not installed",))
     text = printed(states(*["ready"] * 5) | dict.fromkeys(("a-0", "a-1", "a-2", "b-0"), warned))
     assert "\x1b[33mwarning: a-0, a-1, a-2 and 1 more: [x] was not installed\x1b[0m" in text
 
 
 def test_why_a_host_failed_is_said_as_it_is() -> None:
-    found = states(*["ready"] * 5) | {"b-1": Condition("failed", reason="packages [red]; see the log")}
+    found = states(*["ready"] * 5) | {"b-1": HostStatus("failed", reason="packages [red]; see the log")}
     assert "b-1: failed (packages [red]; see the log)" in printed(found)
 
 
@@ -148,11 +148,11 @@ def test_status_asks_a_host_that_is_lost_once(
 
 def test_lost_hosts_of_a_provider_and_of_the_users_own_need_different_things() -> None:
     lost = states(*["unreachable"] * 5)
-    made_anew = "`pulumi up` makes missing ones anew"
+    made_anew = "`pulumi up` recreates missing ones"
     assert made_anew in printed(lost)
     owned = rented().model_copy(
         update={"hosts": tuple(host.model_copy(update={"provider": "machines"}) for host in rented().hosts)}
     )
     text = printed(lost, owned)
-    assert "Machines of your own have to be on and to let you in: pulumi does not start them" in text
+    assert "Existing machines must be on and admit you: pulumi does not start them" in text
     assert made_anew not in text

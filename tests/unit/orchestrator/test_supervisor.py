@@ -19,7 +19,7 @@ from benchmark.inventory import Host
 from benchmark.orchestrator import supervisor
 from benchmark.orchestrator.supervisor import Supervisor
 from benchmark.protocols.process import Process
-from benchmark.testbed import facts as probe
+from benchmark.testbed import facts as host_facts
 
 HOST, OTHER = inventory(a=2).hosts
 DEADLINE_S = 10.0
@@ -235,11 +235,11 @@ def test_killed_script_is_reported_and_its_processes_are_cleaned_up(tmp_path: Pa
         wait_for(lambda: session.ended)
         with pytest.raises(HostError, match=r"lost the connection to hosts during the run:\n  a-0"):
             found.check()
-        command = ["bash", "-c", probe.command("w", clean=True)]
+        command = ["bash", "-c", host_facts.command("w", clean=True)]
         done = subprocess.run(
-            command, input=probe.script(), cwd=tmp_path / HOST.name, capture_output=True, text=True, check=True
+            command, input=host_facts.script(), cwd=tmp_path / HOST.name, capture_output=True, text=True, check=True
         )
-        assert probe.parse(done.stdout).stale_processes == 1
+        assert host_facts.parse(done.stdout).stale_processes == 1
         assert not alive(pid)
 
 

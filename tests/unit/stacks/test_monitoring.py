@@ -11,9 +11,8 @@ from typing import Any
 import pytest
 import yaml
 
-from benchmark.host_layout import TARGETS_DIRECTORY
+from benchmark.host_layout import PROMETHEUS_CONFIG, TARGETS_DIRECTORY
 from stacks.monitoring import (
-    CONFIG_FILE,
     DASHBOARDS,
     DATASOURCE_UID,
     grafana_environment,
@@ -25,7 +24,7 @@ SECONDS_5 = timedelta(seconds=5)
 
 
 def config(interval: timedelta) -> dict[str, Any]:
-    document: dict[str, Any] = yaml.safe_load(monitoring_files(interval)[CONFIG_FILE])
+    document: dict[str, Any] = yaml.safe_load(monitoring_files(interval)[PROMETHEUS_CONFIG])
     return document
 
 
@@ -48,7 +47,7 @@ def test_the_timeout_is_at_most_the_scrape_interval_and_both_are_whole_milliseco
 def test_promtool_accepts_the_configuration(interval: timedelta, tmp_path: Path) -> None:
     (tmp_path / "hosts.json").write_text("[]")
     file = tmp_path / "prometheus.yml"
-    file.write_text(monitoring_files(interval)[CONFIG_FILE].replace(TARGETS_DIRECTORY, str(tmp_path)))
+    file.write_text(monitoring_files(interval)[PROMETHEUS_CONFIG].replace(TARGETS_DIRECTORY, str(tmp_path)))
     checked = subprocess.run(["promtool", "check", "config", file], capture_output=True, text=True, timeout=30)
     assert checked.returncode == 0, checked.stderr
     assert "WARNING" not in checked.stdout
@@ -76,7 +75,7 @@ def test_paths_are_absolute_and_files_end_with_a_newline() -> None:
 def test_prometheus_listens_on_the_loopback_device_only() -> None:
     arguments = prometheus_arguments()
     assert [one for one in arguments if "listen" in one] == ["--web.listen-address=127.0.0.1:9090"]
-    assert f"--config.file={CONFIG_FILE}" in arguments
+    assert f"--config.file={PROMETHEUS_CONFIG}" in arguments
     assert {"--web.enable-admin-api", "--web.enable-lifecycle"} <= set(arguments)
 
 

@@ -1,4 +1,4 @@
-"""What a host says of itself, asked with the real script."""
+"""Facts of this machine, gathered by the real script."""
 
 from __future__ import annotations
 
@@ -14,17 +14,18 @@ from factories.hosts import inventory
 
 from benchmark.errors import InfrastructureError
 from benchmark.inventory import Host
-from benchmark.testbed import facts as probe
+from benchmark.testbed import facts as host_facts
+from benchmark.testbed.facts import Facts, problems
 
 
 def ask(
     folder: Path, *, clean: bool = False, packages: tuple[str, ...] = (), peers: dict[str, Host] | None = None
-) -> probe.Facts:
-    command = probe.command(str(folder), clean=clean, packages=packages, peers=peers)
+) -> Facts:
+    command = host_facts.command(str(folder), clean=clean, packages=packages, peers=peers)
     done = subprocess.run(
-        ["bash", "-c", command], input=probe.script(), capture_output=True, text=True, timeout=30, check=True
+        ["bash", "-c", command], input=host_facts.script(), capture_output=True, text=True, timeout=30, check=True
     )
-    return probe.parse(done.stdout)
+    return host_facts.parse(done.stdout)
 
 
 def test_facts_of_this_machine(tmp_path: Path) -> None:
@@ -39,17 +40,17 @@ def test_facts_of_this_machine(tmp_path: Path) -> None:
 def test_listening_ports_are_seen(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
-        assert probe.problems(ask(tmp_path), [port])[0].startswith(f"port {port} is in use")
-    assert not probe.problems(ask(tmp_path), [port])
+        assert problems(ask(tmp_path), [port])[0].startswith(f"port {port} is in use")
+    assert not problems(ask(tmp_path), [port])
 
 
-def test_packages_have_their_exact_version_or_none(tmp_path: Path) -> None:
+def test_packages_have_their_version_or_none(tmp_path: Path) -> None:
     facts = ask(tmp_path, packages=("bash", "no-such-package"))
     assert facts.packages["bash"].startswith("5")
     assert facts.packages["no-such-package"] == ""
 
 
-def test_a_round_trip_is_timed_and_a_silent_peer_is_left_out(tmp_path: Path) -> None:
+def test_round_trips_are_measured_without_peers_that_do_not_answer(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         near = inventory(a=1).hosts[0].model_copy(update={"address": "127.0.0.1", "ssh_port": server.getsockname()[1]})
         closed = near.model_copy(update={"ssh_port": 1})
@@ -58,7 +59,7 @@ def test_a_round_trip_is_timed_and_a_silent_peer_is_left_out(tmp_path: Path) -> 
     assert 0 <= facts.rtt_ms["near"] < 1000
 
 
-def leave_process(folder: Path, script: str) -> subprocess.Popen[bytes]:
+def stale_process(folder: Path, script: str) -> subprocess.Popen[bytes]:
     """Start a process group as a supervisor would, with its pid file."""
     (folder / "run" / "node-0").mkdir(parents=True)
     process = subprocess.Popen(["bash", "-c", script], start_new_session=True)
@@ -67,18 +68,18 @@ def leave_process(folder: Path, script: str) -> subprocess.Popen[bytes]:
     return process
 
 
-def test_what_an_earlier_run_left_is_counted_then_ended(tmp_path: Path) -> None:
-    process = leave_process(tmp_path, "exec sleep 60")
+def test_stale_processes_are_counted_then_killed(tmp_path: Path) -> None:
+    process = stale_process(tmp_path, "exec sleep 60")
     try:
         assert ask(tmp_path).stale_processes == 1
         assert process.poll() is None
         # A zombie keeps its group until it is reaped, which is the host's first process's work, here ours.
         reaper = subprocess.Popen(["true"])
         reaper.wait()
-        command = probe.command(str(tmp_path), clean=True)
+        command = host_facts.command(str(tmp_path), clean=True)
         cleaning = subprocess.Popen(["bash", "-c", command], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         assert cleaning.stdin is not None
-        cleaning.stdin.write(probe.script())
+        cleaning.stdin.write(host_facts.script())
         cleaning.stdin.close()
         assert process.wait(10) == -9
         assert cleaning.wait(10) == 0
@@ -88,8 +89,8 @@ def test_what_an_earlier_run_left_is_counted_then_ended(tmp_path: Path) -> None:
         process.wait()
 
 
-def test_a_pid_that_another_process_has_by_now_is_left_alone(tmp_path: Path) -> None:
-    process = leave_process(tmp_path, "exec sleep 60")
+def test_a_process_that_reuses_the_pid_is_left_alone(tmp_path: Path) -> None:
+    process = stale_process(tmp_path, "exec sleep 60")
     try:
         (tmp_path / "run" / "node-0" / "pid").write_text(f"{process.pid} 1\n")
         assert ask(tmp_path, clean=True).stale_processes == 0
@@ -100,14 +101,22 @@ def test_a_pid_that_another_process_has_by_now_is_left_alone(tmp_path: Path) -> 
         process.wait()
 
 
-def test_nonsense_is_an_error_that_shows_it() -> None:
+def test_other_output_is_an_error_that_shows_it() -> None:
     with pytest.raises(InfrastructureError, match="it printed:\nbash: not found"):
-        probe.parse("bash: not found")
+        host_facts.parse("bash: not found")
 
 
 def test_a_full_disk_is_a_problem() -> None:
-    assert probe.problems(probe.Facts(disk_free_mb=10), []) == ["10 MiB of disk are free, at least 1024 are needed"]
+    assert problems(Facts(disk_free_mb=10), []) == ["10 MiB of disk space are free, at least 1024 are needed"]
 
 
 def test_names_are_quoted() -> None:
-    assert shlex.split(probe.command("a b", clean=True))[4:6] == ["a b", "1"]
+    assert shlex.split(host_facts.command("a b", clean=True))[4:6] == ["a b", "1"]
+
+
+def test_the_round_trip_to_an_ipv6_host_is_measured(tmp_path: Path) -> None:
+    with socket.create_server(("::1", 0), family=socket.AF_INET6) as server:
+        port = server.getsockname()[1]
+        peer = inventory(a=1).hosts[0].model_copy(update={"address": "::1", "ssh_port": port})
+        assert f"peer=[::1]:{port}" in host_facts.command(str(tmp_path), clean=False, peers={"peer": peer})
+        assert set(ask(tmp_path, peers={"peer": peer}).rtt_ms) == {"peer"}

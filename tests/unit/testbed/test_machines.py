@@ -1,4 +1,4 @@
-"""What machines that the user already has are given: the script's answers, its files, what is said of them."""
+"""What machine.sh finds and installs on existing machines."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ import pytest
 import yaml
 from paths import ROOT
 
-from benchmark.host_layout import MARKS_FILE, TARGETS_DIRECTORY
+from benchmark.host_layout import MARKS_FILE, PROMETHEUS_CONFIG, TARGETS_DIRECTORY
 from benchmark.inventory import Host
-from benchmark.testbed.machines import Needs, command, parse
-from stacks.monitoring import CONFIG_FILE, monitoring_files, prometheus_arguments
+from benchmark.testbed.machines import MissingRequirements, command, parse
+from stacks.monitoring import monitoring_files, prometheus_arguments
 
 SCRIPT = ROOT / "benchmark" / "host_scripts" / "machine.sh"
 
@@ -29,11 +29,11 @@ def sourced(function: str, *, monitoring: bool = True, interval_ms: int = 500) -
 
 @pytest.mark.parametrize("interval_ms", [500, 5000, 15_000, 60_000])
 def test_prometheus_is_configured_as_in_other_testbeds(interval_ms: int) -> None:
-    elsewhere = monitoring_files(timedelta(milliseconds=interval_ms))[CONFIG_FILE]
+    elsewhere = monitoring_files(timedelta(milliseconds=interval_ms))[PROMETHEUS_CONFIG]
     assert yaml.safe_load(sourced("configuration", interval_ms=interval_ms)) == yaml.safe_load(elsewhere)
 
 
-def test_prometheus_is_started_as_in_other_testbeds_but_for_files_of_its_own() -> None:
+def test_prometheus_is_started_as_in_other_testbeds_with_separate_files() -> None:
     unit = configparser.ConfigParser(interpolation=None)
     unit.optionxform = str  # type: ignore[assignment,method-assign]
     unit.read_string(sourced("drop_in"))
@@ -47,22 +47,22 @@ def test_prometheus_is_started_as_in_other_testbeds_but_for_files_of_its_own() -
     assert unit["Service"]["EnvironmentFile"] == ""  # the package's, which would win over Environment
 
 
-def test_the_script_writes_where_the_runner_does() -> None:
+def test_the_script_and_the_runner_use_the_same_paths() -> None:
     assert sourced("echo $TARGETS") == f"{TARGETS_DIRECTORY}\n"
     assert sourced("echo $MARKS") == f"{Path(MARKS_FILE).parent}\n"
 
 
 @pytest.mark.parametrize(
-    ("text", "needs"),
+    ("text", "missing"),
     [
-        ("", Needs()),
-        ("set-up\n", Needs(services=True)),
-        ("set-up\nmissing prometheus\nmissing procps\n", Needs(("prometheus", "procps"), services=True)),
-        ("problem a: b; c\nset-up\n", Needs(services=True, problems=("a: b; c",))),
+        ("", MissingRequirements()),
+        ("set-up\n", MissingRequirements(services=True)),
+        ("set-up\nmissing prometheus\nmissing procps\n", MissingRequirements(("prometheus", "procps"), services=True)),
+        ("problem a: b; c\nset-up\n", MissingRequirements(services=True, problems=("a: b; c",))),
     ],
 )
-def test_answers_are_read(text: str, needs: Needs) -> None:
-    assert parse(text) == needs
+def test_the_output_of_the_script_is_parsed(text: str, missing: MissingRequirements) -> None:
+    assert parse(text) == missing
 
 
 @pytest.mark.parametrize(("json", "missing"), [("exit 0", ""), ("exit 1", "missing python3\n")])
@@ -100,7 +100,7 @@ def test_root_runs_the_script_itself_and_others_through_sudo(
     assert shown == f"{through}inspect {login} {monitoring} 500\n"
 
 
-def test_a_login_without_sudo_is_a_problem_with_the_command_that_solves_it(tmp_path: Path) -> None:
+def test_a_login_without_sudo_is_a_problem_with_its_remedy(tmp_path: Path) -> None:
     shown = run(
         command("inspect", host("instance"), 500), programs(tmp_path, "ada", "exit 1"), "echo missing nothing\n"
     )
@@ -131,7 +131,7 @@ server.serve_forever()
 """
 
 
-def looked(servers: Sequence[tuple[int, str]], *others: str) -> Needs:
+def inspected(servers: Sequence[tuple[int, str]], *others: str) -> MissingRequirements:
     """What the script finds on the monitoring host, in a network of its own in which `servers` answer."""
     started = [
         f'coproc {{ exec python3 -c {shlex.quote(_SERVER)} {port} {shlex.quote(answer)}; }}; read -r <&"${{COPROC[0]}}"'
@@ -148,16 +148,16 @@ EXPORTER = (9100, 'node_cpu_seconds_total{cpu="0"} 1')
 
 
 @pytest.mark.integration
-def test_what_answers_is_used_and_what_is_foreign_is_left_alone() -> None:
-    assert looked([]).services
-    assert looked([]).problems == ()
-    assert looked([EXPORTER], "127.0.0.1", "127.0.0.2").problems == ()  # the latter refuses
-    (lost,) = looked([EXPORTER], "127.0.0.1", "192.0.2.1").problems
+def test_running_services_are_used_and_foreign_ones_are_left_alone() -> None:
+    assert inspected([]).services
+    assert inspected([]).problems == ()
+    assert inspected([EXPORTER], "127.0.0.1", "127.0.0.2").problems == ()  # the latter refuses
+    (lost,) = inspected([EXPORTER], "127.0.0.1", "192.0.2.1").problems
     assert "it cannot reach 1 of 2 other hosts (192.0.2.1) on port 9100" in lost
-    (foreign,) = looked([(9100, "hello")]).problems
+    (foreign,) = inspected([(9100, "hello")]).problems
     assert "port 9100 is in use by something other than a node exporter" in foreign
-    (other,) = looked([EXPORTER, (9090, '{"data": {"yaml": "scrape_configs: []"}}')]).problems
+    (other,) = inspected([EXPORTER, (9090, '{"data": {"yaml": "scrape_configs: []"}}')]).problems
     assert "port 9090 is in use by something other than a Prometheus for testbeds" in other
     own = "job_name: testbed\\n file_sd_configs:\\n - files: [/etc/prometheus/targets/*.json]"
-    assert looked([EXPORTER, (9090, f'{{"data": {{"yaml": "{own}"}}}}')]).problems == ()
-    assert looked([EXPORTER, (9090, f'{{"data": {{"yaml": "{own} job_name: node"}}}}')]).problems == (other,)
+    assert inspected([EXPORTER, (9090, f'{{"data": {{"yaml": "{own}"}}}}')]).problems == ()
+    assert inspected([EXPORTER, (9090, f'{{"data": {{"yaml": "{own} job_name: node"}}}}')]).problems == (other,)

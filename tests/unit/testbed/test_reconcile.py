@@ -1,4 +1,4 @@
-"""Settings that were others when the hosts were made: over a real SSH server, with a stand-in for sudo."""
+"""Settings that changed after the hosts were created: over a real SSH server, with a fake sudo."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from factories.cloud_init import MONITORING, files
 from fakes.sshd import USER, Sshd
 
 from benchmark.errors import SettingsError
-from benchmark.host_layout import PROMETHEUS_CONFIG
+from benchmark.host_layout import GRAFANA_DATASOURCES, PROMETHEUS_CONFIG
 from benchmark.remote.fleet import Fleet
 from benchmark.settings import Settings
-from benchmark.testbed import reconcile as changed_settings
-from benchmark.testbed.bootstrap import Report
-from benchmark.testbed.reconcile import follow
+from benchmark.testbed import reconcile as module
+from benchmark.testbed.bootstrap import BootstrapStatus
+from benchmark.testbed.reconcile import reconcile
 
 REGIONS = ("us-east-1",)
 
@@ -32,30 +32,35 @@ def fleet(server: Sshd) -> Iterator[Fleet]:
 
 @pytest.fixture
 def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The folder with a monitoring host's configurations, and `asked`, which takes what systemctl was asked for."""
+    """The folder with a monitoring host's configurations, and `asked`, the arguments of systemctl."""
     given = files(MONITORING)
-    for name, path in {"prometheus": PROMETHEUS_CONFIG, "grafana": changed_settings._DATASOURCES}.items():
+    for name, path in {"prometheus": PROMETHEUS_CONFIG, "grafana": GRAFANA_DATASOURCES}.items():
         (tmp_path / name).write_text(given[path])
-    monkeypatch.setattr(changed_settings, "PROMETHEUS_CONFIG", str(tmp_path / "prometheus"))
-    monkeypatch.setattr(changed_settings, "_DATASOURCES", str(tmp_path / "grafana"))
+    monkeypatch.setattr(module, "PROMETHEUS_CONFIG", str(tmp_path / "prometheus"))
+    monkeypatch.setattr(module, "GRAFANA_DATASOURCES", str(tmp_path / "grafana"))
     sudo = tmp_path / "sudo"
     sudo.write_text(f'#!/bin/sh\nshift\n[ "$1" != systemctl ] || exec echo "$@" >>{tmp_path}/asked\nexec "$@"\n')
     sudo.chmod(0o755)
-    monkeypatch.setattr(changed_settings, "_SUDO", str(sudo))
+    monkeypatch.setattr(module, "_SUDO", str(sudo))
     return tmp_path
 
 
-def said(interval_ms: int | None = None, disk: str | None = None) -> dict[str, Report]:
-    return {"a-0": Report("ready", scrape_interval_ms=interval_ms), "a-1": Report("ready", local_disk=disk)}
+def statuses(interval_ms: int | None = None, disk: str | None = None) -> dict[str, BootstrapStatus]:
+    return {
+        "a-0": BootstrapStatus("ready", scrape_interval_ms=interval_ms),
+        "a-1": BootstrapStatus("ready", local_disk=disk),
+    }
 
 
 @pytest.mark.parametrize(("interval", "timeout_ms"), [("250ms", 250), ("1m", 10_000)])
-def test_prometheus_and_grafana_follow_the_interval(fleet: Fleet, host: Path, interval: str, timeout_ms: int) -> None:
-    told: list[str] = []
+def test_prometheus_and_grafana_get_a_new_scrape_interval(
+    fleet: Fleet, host: Path, interval: str, timeout_ms: int
+) -> None:
+    reported: list[str] = []
     settings = Settings(regions=REGIONS, scrape_interval=interval)  # type: ignore[arg-type]  # as in a file
     milliseconds = round(settings.scrape_interval.total_seconds() * 1000)
-    follow(fleet, settings, said(5000), told.append)
-    assert told == [f"a-0: Prometheus now scrapes every {milliseconds} ms, not every 5000 ms"]
+    reconcile(fleet, settings, statuses(5000), reported.append)
+    assert reported == [f"a-0: Prometheus now scrapes every {milliseconds} ms, before every 5000 ms"]
     made_now = files(replace(MONITORING, scrape_interval=settings.scrape_interval))
     assert yaml.safe_load((host / "prometheus").read_text()) == yaml.safe_load(made_now[PROMETHEUS_CONFIG])
     assert f"scrape_timeout: {timeout_ms}ms\n" in (host / "prometheus").read_text()
@@ -63,9 +68,9 @@ def test_prometheus_and_grafana_follow_the_interval(fleet: Fleet, host: Path, in
     assert (host / "asked").read_text() == "systemctl reload prometheus\nsystemctl try-restart grafana-server\n"
 
 
-def test_an_interval_that_has_not_changed_is_left_alone(fleet: Fleet, host: Path) -> None:
-    follow(fleet, Settings(regions=REGIONS), said(5000), pytest.fail)
-    follow(fleet, Settings(regions=REGIONS), {}, pytest.fail)
+def test_an_unchanged_scrape_interval_changes_nothing(fleet: Fleet, host: Path) -> None:
+    reconcile(fleet, Settings(regions=REGIONS), statuses(5000), pytest.fail)
+    reconcile(fleet, Settings(regions=REGIONS), {}, pytest.fail)
     assert not (host / "asked").exists()
 
 
@@ -81,15 +86,15 @@ def test_an_interval_that_has_not_changed_is_left_alone(fleet: Fleet, host: Path
         ("", {}, "say working_dir: geobench on the local disk, but the local disk of a-1 was set up for nvme: false"),
     ],
 )
-def test_disks_that_were_set_up_for_something_else_are_refused(
+def test_local_disks_set_up_for_other_settings_are_rejected(
     fleet: Fleet, made: str, settings: dict[str, object], words: str
 ) -> None:
     with pytest.raises(SettingsError, match=words):
-        follow(fleet, Settings(regions=REGIONS, **settings), said(disk=made), pytest.fail)  # type: ignore[arg-type]
+        reconcile(fleet, Settings(regions=REGIONS, **settings), statuses(disk=made), pytest.fail)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(("made", "settings"), [("geobench", {}), (None, {"working_dir": "/x"}), ("", {"nvme": False})])
-def test_disks_as_the_settings_want_them_and_hosts_without_one_are_fine(
+def test_local_disks_as_in_the_settings_and_hosts_without_one_are_accepted(
     fleet: Fleet, made: str | None, settings: dict[str, object]
 ) -> None:
-    follow(fleet, Settings(regions=REGIONS, **settings), said(disk=made), pytest.fail)  # type: ignore[arg-type]
+    reconcile(fleet, Settings(regions=REGIONS, **settings), statuses(disk=made), pytest.fail)  # type: ignore[arg-type]

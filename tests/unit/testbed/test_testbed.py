@@ -1,4 +1,4 @@
-"""A testbed whose hosts are a real SSH server on loopback: the way to its dashboards, and whom hosts let in."""
+"""Dashboards and firewalls of a testbed whose hosts are one real SSH server on loopback."""
 
 from __future__ import annotations
 
@@ -18,8 +18,7 @@ from benchmark.host_layout import PROMETHEUS_PORT
 from benchmark.inventory import Host
 from benchmark.remote.fleet import Fleet
 from benchmark.settings import Settings
-from benchmark.testbed import bootstrap as first_start
-from benchmark.testbed import testbed
+from benchmark.testbed import bootstrap, testbed
 from benchmark.testbed.testbed import Testbed, lost_hosts_advice
 
 OPERATORS = ("203.0.113.0/24",)
@@ -34,7 +33,7 @@ def monitored(server: Sshd, **changes: Any) -> Iterator[Testbed]:
         yield Testbed(found, fleet, Settings(testbed_id="t", regions=["a"]))
 
 
-def test_dashboards_are_grafanas_where_it_listens(server: Sshd) -> None:
+def test_dashboard_leads_to_grafana_if_it_listens(server: Sshd) -> None:
     with socket.create_server(("127.0.0.1", 0)) as grafana, monitored(server) as found:
         grafana.settimeout(10)
         with (
@@ -47,7 +46,7 @@ def test_dashboards_are_grafanas_where_it_listens(server: Sshd) -> None:
                 assert (what, answerer.recv(5)) == ("grafana", b"hello")
 
 
-def test_dashboards_are_those_of_prometheus_otherwise(server: Sshd, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_dashboard_leads_to_prometheus_otherwise(server: Sshd, monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.create_server(("127.0.0.1", 0)) as prometheus, monitored(server) as found:
         prometheus.settimeout(10)
         monkeypatch.setattr("benchmark.testbed.testbed.PROMETHEUS_PORT", prometheus.getsockname()[1])
@@ -59,7 +58,7 @@ def test_dashboards_are_those_of_prometheus_otherwise(server: Sshd, monkeypatch:
         assert what == "prometheus"
 
 
-def test_a_testbed_that_is_not_monitored_has_no_dashboards(server: Sshd) -> None:
+def test_a_testbed_without_monitoring_has_no_dashboard(server: Sshd) -> None:
     with (
         monitored(server, role="instance") as found,
         pytest.raises(UsageError, match="set `monitoring: true`"),
@@ -68,7 +67,7 @@ def test_a_testbed_that_is_not_monitored_has_no_dashboards(server: Sshd) -> None
         pass
 
 
-def test_a_stopped_monitoring_host_has_no_dashboards(server: Sshd) -> None:
+def test_a_stopped_monitoring_host_has_no_dashboard(server: Sshd) -> None:
     with (
         monitored(server, address="", state="stopped") as found,
         pytest.raises(HostError, match="`pulumi up -c state=running` starts it"),
@@ -78,11 +77,11 @@ def test_a_stopped_monitoring_host_has_no_dashboards(server: Sshd) -> None:
 
 
 @pytest.fixture
-def told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The file that takes what the last cloud host was told; all of them are ready."""
+def admitted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The file that gets the input of geobench-peers; all cloud hosts are ready."""
     (tmp_path / "state").write_text("ready\n")
-    monkeypatch.setattr(first_start, "FOLDER", str(tmp_path))
-    monkeypatch.setattr(first_start, "_ANSWER_S", 0.0)
+    monkeypatch.setattr(bootstrap, "STATE_DIRECTORY", str(tmp_path))
+    monkeypatch.setattr(bootstrap, "_ANSWER_S", 0.0)
     monkeypatch.setattr(testbed, "_PEERS", f"tee {tmp_path}/peers")
     return tmp_path / "peers"
 
@@ -98,56 +97,60 @@ def rented(server: Sshd, name: str, address: str = "127.0.0.1", port: int = 0) -
     return server.host(name).model_copy(update=fields)
 
 
-def test_hosts_let_in_each_other_the_operators_and_who_tells_them(server: Sshd, told: Path) -> None:
+def test_hosts_admit_each_other_the_operators_and_whoever_runs_this(server: Sshd, admitted: Path) -> None:
     made = of_hosts(server, rented(server, "a"), rented(server, "b", "localhost"), server.host("m"))
     with made.fleet:
         made.make_ready(print)
-    assert told.read_text() == "127.0.0.1\n127.0.0.1\noperator 203.0.113.0/24\noperator 127.0.0.1\n"  # names are none
+    assert (
+        admitted.read_text() == "127.0.0.1\n127.0.0.1\noperator 203.0.113.0/24\noperator 127.0.0.1\n"
+    )  # names are none
 
 
-def test_who_names_no_operators_changes_none(server: Sshd, told: Path) -> None:
+def test_without_operators_in_the_settings_those_of_the_hosts_stay(server: Sshd, admitted: Path) -> None:
     made = of_hosts(server, rented(server, "a"), operators=())
     with made.fleet:
         made.make_ready(print)
-    assert told.read_text() == "127.0.0.1\n"
+    assert admitted.read_text() == "127.0.0.1\n"
 
 
-def test_the_address_of_a_host_that_is_lost_is_let_in_no_longer(server: Sshd, told: Path) -> None:
+def test_the_address_of_a_lost_host_is_no_longer_admitted(server: Sshd, admitted: Path) -> None:
     made = of_hosts(server, rented(server, "a"), rented(server, "b", "127.0.0.9", 1))
     with made.fleet, pytest.raises(HostError, match="cannot reach hosts") as error:
         made.make_ready(print)
     assert set(error.value.hosts) == {"b"}
-    assert "127.0.0.9" not in told.read_text()
-    assert told.read_text().startswith("127.0.0.1\n")
+    assert "127.0.0.9" not in admitted.read_text()
+    assert admitted.read_text().startswith("127.0.0.1\n")
 
 
-def test_a_host_that_is_not_set_up_is_told_nothing(server: Sshd, told: Path) -> None:
-    (told.parent / "state").write_text("failed: packages; see /var/log/cloud-init-output.log\n")
+def test_a_host_that_failed_to_bootstrap_is_left_alone(server: Sshd, admitted: Path) -> None:
+    (admitted.parent / "state").write_text("failed: packages; see /var/log/cloud-init-output.log\n")
     made = of_hosts(server, rented(server, "a"))
-    with made.fleet, pytest.raises(HostError, match="could not set themselves up"):
+    with made.fleet, pytest.raises(HostError, match="failed to bootstrap"):
         made.make_ready(print)
-    assert not told.exists()
+    assert not admitted.exists()
 
 
-def test_a_firewall_that_cannot_be_told_is_said(server: Sshd, told: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_firewall_that_cannot_be_changed_is_an_error(
+    server: Sshd, admitted: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(testbed, "_PEERS", "false")
     made = of_hosts(server, rented(server, "a"))
-    with made.fleet, pytest.raises(HostError, match="cannot open the firewalls"):
+    with made.fleet, pytest.raises(HostError, match="could not open the firewalls"):
         made.make_ready(print)
 
 
-def test_other_hosts_have_firewalls_of_their_own(server: Sshd, told: Path) -> None:
+def test_firewalls_of_existing_machines_are_left_alone(server: Sshd, admitted: Path) -> None:
     made = of_hosts(server, server.host("m"))
     with made.fleet:
         made.make_ready(print)
         made.connect()
-    assert not told.exists()
+    assert not admitted.exists()
 
 
-def test_what_to_do_about_lost_hosts_depends_on_whose_they_are(server: Sshd) -> None:
+def test_the_advice_about_lost_hosts_depends_on_the_provider(server: Sshd) -> None:
     machine, aws = server.host("m"), rented(server, "a")
     vultr = aws.model_copy(update={"provider": "vultr"})
     assert "pulumi refresh" not in lost_hosts_advice([machine])
-    assert "`pulumi up` makes missing ones anew" in lost_hosts_advice([aws])
+    assert "`pulumi up` recreates missing ones" in lost_hosts_advice([aws])
     assert "instance not found" not in lost_hosts_advice([aws])
-    assert "`instance not found`, docs/clouds.md has the way out" in lost_hosts_advice([vultr, machine])
+    assert "`instance not found`, see docs/clouds.md" in lost_hosts_advice([vultr, machine])
