@@ -70,7 +70,7 @@ def test_a_testbed_without_monitoring_has_no_dashboard(server: Sshd) -> None:
 def test_a_stopped_monitoring_host_has_no_dashboard(server: Sshd) -> None:
     with (
         monitored(server, address="", state="stopped") as found,
-        pytest.raises(HostError, match="`pulumi up -c state=running` starts it"),
+        pytest.raises(HostError, match="start it with `pulumi up -c state=running`"),
         found.dashboard(PROMETHEUS_PORT),
     ):
         pass
