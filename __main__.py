@@ -1,4 +1,4 @@
-"""The testbed program: settings in, a stack of hosts in every region out, the inventory exported."""
+"""Pulumi program: create the testbed that the settings describe, and export its inventory."""
 
 import os
 import signal
@@ -11,7 +11,7 @@ import stacks
 from benchmark.errors import TestbedError
 from benchmark.settings import configured_settings
 
-# When a resource fails, Pulumi interrupts this program; a traceback would hide what it says of the failure.
+# When a resource fails, Pulumi interrupts this program; a traceback would hide the reason of the failure.
 signal.signal(signal.SIGINT, lambda *_: os._exit(1))
 
 try:
