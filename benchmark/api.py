@@ -6,7 +6,6 @@ sweeps are folders, ids, beginnings of ids, or `latest`. Durations are in second
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -20,8 +19,8 @@ from benchmark.measure.timeline import Timeline, timelines
 from benchmark.measure.window_stats import Figures, Latency
 from benchmark.metrics.names import Metrics
 from benchmark.metrics.samples import Series, read_samples
-from benchmark.results import manifest
-from benchmark.results.run_folder import MANIFEST, SAMPLES, find_run, find_runs, read_summary
+from benchmark.results.manifest import Manifest, read_manifest
+from benchmark.results.run_folder import SAMPLES, find_run, find_runs, read_summary
 from benchmark.results.summary import Summary
 from benchmark.results.sweep import SweepFolder
 
@@ -37,7 +36,7 @@ class Run:
 
     path: Path
     summary: Summary
-    manifest: Mapping[str, Any]
+    manifest: Manifest
 
     @cached_property
     def series(self) -> list[Series]:
@@ -47,7 +46,7 @@ class Run:
     @property
     def metrics(self) -> Metrics:
         """Which of its metrics mean latency and throughput."""
-        return manifest.metrics(self.manifest)
+        return self.manifest.metrics
 
     def samples(self, metric: str | None = None) -> pd.DataFrame:
         """Return every sample, or those of one metric: time, metric, value and a column for each label."""
@@ -66,7 +65,7 @@ class Run:
         window = self.summary.window
         if window is None:
             raise UsageError(f"run {self.summary.run_id} was not measured: {'; '.join(self.summary.reasons)}")
-        step = manifest.scrape_interval(self.manifest)
+        step = self.manifest.parameters.scrape_interval_s
         if by:
             made = timelines(self.series, window.start, window.end, by=by, step=step, metrics=self.metrics)
             rows = [{by: name} | row for name, timeline in made.items() for row in _rows(timeline, window.start)]
@@ -88,7 +87,7 @@ class Run:
 
     def rtt(self) -> pd.DataFrame:
         """Return the measured round trips between regions, in ms: a row and a column for each region."""
-        pairs = {tuple(pair.split("/")): value for pair, value in self.manifest.get("rtt_ms", {}).items()}
+        pairs = self.manifest.round_trips
         return _pandas().Series(pairs, dtype=float).unstack() if pairs else _pandas().DataFrame()
 
 
@@ -98,7 +97,7 @@ def run(name: str | Path, results_dir: Path | str = RESULTS) -> Run:
     summary = read_summary(path)
     if summary is None:
         raise UsageError(f"run {path.name} has no result: it was killed or still goes on")
-    return Run(path, summary, json.loads((path / MANIFEST).read_text(encoding="utf-8")))
+    return Run(path, summary, read_manifest(path))
 
 
 def runs(results_dir: Path | str = RESULTS) -> pd.DataFrame:

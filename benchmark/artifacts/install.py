@@ -8,7 +8,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
-from typing import Any
 
 from benchmark.artifacts import store as hosts
 from benchmark.artifacts.binaries import find_binaries, name_of, pack
@@ -20,6 +19,7 @@ from benchmark.errors import UsageError
 from benchmark.inventory import Host
 from benchmark.plan.source import Binaries
 from benchmark.protocols.process import Build
+from benchmark.results.manifest import ArtifactRecord, BuildRecord, FileRecord, VariantRecord
 from benchmark.settings import Repository
 from benchmark.testbed import packages
 from benchmark.testbed.testbed import Testbed
@@ -74,18 +74,29 @@ class Installed:
                 found.append(f"the build on {architecture} changed files of the commit: {', '.join(variant.changed)}")
         return found
 
-    def to_manifest(self) -> dict[str, Any]:
-        """For the manifest; no secret is in it."""
-        return {
-            "from": "repository" if self.origin else "binaries",
-            "repository": self.origin.url if self.origin else None,
-            "requested": self.origin.ref if self.origin else None,
-            "folder": str(self.folder) if self.folder else None,
-            "commit": self.commit,
-            "previous_commit": self.revision.previous if self.revision else None,
-            "build": dataclasses.asdict(self.build) if self.build and self.origin else None,
-            "variants": {name: dataclasses.asdict(variant) for name, variant in self.variants.items()},
-        }
+    def to_record(self) -> ArtifactRecord:
+        """Return what the manifest says of it; it holds no credentials."""
+        build = self.build if self.origin else None
+        return ArtifactRecord(
+            source="repository" if self.origin else "binaries",
+            repository=self.origin.url if self.origin else None,
+            requested=self.origin.ref if self.origin else None,
+            folder=str(self.folder) if self.folder else None,
+            commit=self.commit,
+            previous_commit=self.revision.previous if self.revision else None,
+            build=BuildRecord(**dataclasses.asdict(build)) if build else None,
+            variants={
+                architecture: VariantRecord(
+                    sha256=variant.sha256,
+                    files={name: FileRecord(**dataclasses.asdict(file)) for name, file in variant.files.items()},
+                    copied_to=variant.given_to,
+                    builder=variant.builder,
+                    build_seconds=variant.build_seconds,
+                    changed=variant.changed,
+                )
+                for architecture, variant in self.variants.items()
+            },
+        )
 
 
 @dataclass

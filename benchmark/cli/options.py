@@ -62,6 +62,7 @@ def make_request(settings: Settings, results_dir: Path, options: Mapping[str, An
     profile = options["profile"] or settings.profile
     return Request(
         protocol=make_protocol(kind, settings),
+        settings=settings,
         loads=loads,
         duration_s=(options["duration"] or settings.benchmark_duration).total_seconds(),
         warm_up_s=DEFAULT_S if warm_up is None else warm_up.total_seconds(),
@@ -80,7 +81,6 @@ def make_request(settings: Settings, results_dir: Path, options: Mapping[str, An
             commit=options["commit"],
             binaries=options["binaries"],
         ),
-        parameters={"settings": settings.model_dump(mode="json", exclude={"token_file", "repository"})},
     )
 
 
@@ -91,14 +91,14 @@ def record(request: Request) -> dict[str, Any]:
     plain = {
         field.name: getattr(request, field.name)
         for field in dataclasses.fields(request)
-        if field.name not in ("protocol", "results_dir", "source")
+        if field.name not in ("protocol", "results_dir", "settings", "source")
     }
     system = request.protocol
     return {
         **plain,
         "source": describe(request.source),
         "loads": list(request.loads),
-        "parameters": dict(request.parameters),
+        "parameters": {"settings": request.settings.model_dump(mode="json", exclude={"token_file", "repository"})},
         "protocol": system.name,
         "node_parameters": system.node_parameters.model_dump(mode="json"),
         "client_parameters": system.client_parameters.model_dump(mode="json"),

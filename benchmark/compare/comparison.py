@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
@@ -17,7 +16,8 @@ from benchmark.compare.repeats import FIGURES, Figure
 from benchmark.compare.statistics import Comparison, Interval, compare, repeats_needed
 from benchmark.compare.van_elteren import Stratum, compare_strata, holm
 from benchmark.errors import UsageError
-from benchmark.results.run_folder import LATEST, MANIFEST, SWEEP, find_run, read_summary
+from benchmark.results.manifest import Manifest, read_manifest
+from benchmark.results.run_folder import LATEST, SWEEP, find_run, read_summary
 from benchmark.results.summary import Summary
 from benchmark.results.sweep import SweepFolder
 
@@ -49,11 +49,9 @@ class Side:
         found = [figure.of(summary) for summary in self.counted if summary.requested_tps == load]
         return [value for value in found if value is not None]
 
-    def manifest(self) -> dict[str, Any]:
+    def manifest(self) -> Manifest:
         """Return the manifest of its first run that counts."""
-        chosen = (self.counted or self.summaries)[0]
-        document: dict[str, Any] = json.loads((self.folder / chosen.run_id / MANIFEST).read_text(encoding="utf-8"))
-        return document
+        return read_manifest(self.folder / (self.counted or self.summaries)[0].run_id)
 
 
 class AtLoad(_Model):

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from typing import Any
 
 from pydantic import BaseModel, ConfigDict
+
+from benchmark.results.manifest import Manifest
 
 # Fields of the settings that a run's own parameters repeat, and those that cannot change its numbers.
 _NO_MATTER = frozenset(
     {
         *("testbed_id", "protocol", "node_parameters", "client_parameters", "repository", "state"),
-        *("benchmark_duration", "warm_up", "dedicated_clients", "profile", "results_dir", "working_dir"),
+        *("benchmark_duration", "warm_up", "dedicated_clients", "load_shape", "results_dir", "working_dir"),
         *("operator_cidrs", "time_to_live", "health_check_timeout", "log_processing", "grafana_public", "token_file"),
         *("ssh_private_key_file", "ssh_public_key_file", "ssh_timeout", "ssh_retries"),
     }
@@ -34,8 +35,8 @@ class Difference(BaseModel):
         return f"{self.name}: {self.a} against {self.b}"
 
 
-def differences(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[Difference]:
-    """Return what differs between the manifests of two runs, what was asked for first.
+def differences(a: Manifest, b: Manifest) -> list[Difference]:
+    """Return what differs between the manifests of two runs, what was requested first.
 
     Loads are not compared, nor what follows from something else that is named: the hosts of nodes where their number
     differs, the files of another commit.
@@ -48,59 +49,55 @@ def differences(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[Difference]:
     ]
     names = {each.name for each in found}
     if "protocol" in names:
-        found = [each for each in found if not each.name.startswith(("commit", "package", "artifact"))]
+        found = [each for each in found if not each.name.startswith(("commit", "package", "binary"))]
     if "commit" in names:
-        found = [each for each in found if not each.name.startswith(("package", "artifact"))]
+        found = [each for each in found if not each.name.startswith(("package", "binary"))]
     if "nodes" in names:
         found = [each for each in found if each.name != "hosts of the nodes"]
     if "clients" in names:
         found = [each for each in found if each.name != "hosts of the clients"]
-    return found + _round_trips(a, b)
+    return found + _round_trips(a.rtt_ms, b.rtt_ms)
 
 
-def _facts(manifest: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+def _facts(manifest: Manifest) -> Iterator[tuple[str, str]]:
     """Yield everything that can change a run's numbers, by name."""
-    placement = manifest.get("placement", {})
-    yield "protocol", str(manifest.get("protocol"))
-    yield "commit", str(manifest.get("commit"))
-    yield from _flat("package", manifest.get("packages") or {})
-    yield from _flat("artifact", {"sha256": (manifest.get("artifact") or {}).get("sha256", "none")})
-    yield "nodes", str(len(placement.get("nodes", [])))
-    yield "hosts of the nodes", ", ".join(sorted(placement.get("nodes", [])))
-    yield "clients", str(len(placement.get("clients", [])))
-    yield "hosts of the clients", ", ".join(sorted(placement.get("clients", [])))
-    parameters = dict(manifest.get("parameters", {}))
-    settings: dict[str, Any] = parameters.pop("settings", None) or {}
-    for name in ("load_tps", "offered_tps", "shares_tps"):
-        parameters.pop(name, None)
-    yield from _flat("", parameters)
-    yield from _flat("", {name: value for name, value in settings.items() if name not in _NO_MATTER})
-    yield from _testbed(manifest)
-    yield from _flat("version of", manifest.get("versions", {}))
-
-
-def _testbed(manifest: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    inventory = manifest.get("inventory", {})
-    hosts = inventory.get("hosts", [])
-    kinds = Counter(f"{host.get('provider')} {host.get('region')} {host.get('specs')}" for host in hosts)
-    yield "testbed", str(inventory.get("testbed_id"))
-    yield "hosts", ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items()))
-    facts = manifest.get("hosts", {}).values()
+    yield "protocol", manifest.protocol
+    yield "commit", manifest.commit
+    yield from _flat("package", manifest.packages)
+    for architecture, variant in (manifest.artifact.variants if manifest.artifact else {}).items():
+        for name, file in variant.files.items():
+            yield f"binary {name} ({architecture})", f"sha256 {file.sha256[:16]}"
+    placement = manifest.placement
+    yield "nodes", str(len(placement.nodes))
+    yield "hosts of the nodes", ", ".join(sorted(placement.nodes))
+    yield "clients", str(len(placement.clients))
+    yield "hosts of the clients", ", ".join(sorted(placement.clients))
+    parameters = manifest.parameters
+    yield "duration_s", str(parameters.duration_s)
+    yield "warm_up_s", str(parameters.warm_up_s)
+    yield "load_shape", parameters.load_shape
+    yield from _flat("node_parameters", parameters.node_parameters, ".")
+    yield from _flat("client_parameters", parameters.client_parameters, ".")
+    yield from _flat("", {name: value for name, value in parameters.settings.items() if name not in _NO_MATTER})
+    hosts = Counter(f"{host.provider} {host.region} {host.specs}" for host in manifest.inventory.hosts)
+    yield "testbed", manifest.inventory.testbed_id
+    yield "hosts", ", ".join(f"{count} {kind}" for kind, count in sorted(hosts.items()))
     for name in ("kernel", "cpus", "memory_mb"):
-        yield name, ", ".join(sorted({str(fact.get(name)) for fact in facts}))
+        yield name, ", ".join(sorted({str(getattr(facts, name)) for facts in manifest.hosts.values()}))
+    yield from _flat("version of", manifest.versions)
 
 
-def _flat(prefix: str, value: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+def _flat(prefix: str, value: Mapping[str, object], separator: str = " ") -> Iterator[tuple[str, str]]:
+    """Yield every value of a nested mapping by its path."""
     for name, item in value.items():
-        path = f"{prefix} {name}".strip()
+        path = f"{prefix}{separator}{name}" if prefix else name
         if isinstance(item, Mapping):
-            yield from ((f"{path}.{inner}", text) for inner, text in _flat("", item))
+            yield from _flat(path, item, ".")
         else:
             yield path, str(item)
 
 
-def _round_trips(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[Difference]:
-    before, after = a.get("rtt_ms", {}), b.get("rtt_ms", {})
+def _round_trips(before: Mapping[str, float], after: Mapping[str, float]) -> list[Difference]:
     return [
         Difference(name=f"round trip {pair}", a=f"{before[pair]:.1f} ms", b=f"{after[pair]:.1f} ms")
         for pair in before

@@ -5,10 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from pydantic import ConfigDict, with_config
+
 SUBMITTED, DUE, ERRORS, LATENESS, IN_FLIGHT = "submitted", "due", "errors", "lateness_s", "inflight"
 """What the project's own load generators export besides latencies; other systems may, too."""
 
 
+@with_config(ConfigDict(extra="forbid"))
 @dataclass(frozen=True)
 class Metrics:
     """Which metrics of a protocol mean latency and throughput."""

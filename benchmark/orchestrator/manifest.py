@@ -1,68 +1,110 @@
-"""All that is needed to know what a run was, and to do it again: how it is written, and what is read from it."""
+"""Write the manifest of a run from what the runner knows."""
 
 from __future__ import annotations
 
 import dataclasses
 import platform
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
-from typing import TYPE_CHECKING, Any
 
 import benchmark
+from benchmark.inventory import Inventory
+from benchmark.measure.warm_up import WarmUp
+from benchmark.orchestrator.prepare import Prepared
+from benchmark.orchestrator.supervisor import Supervisor
+from benchmark.plan.request import Request
+from benchmark.protocols.process import Plan, Process
+from benchmark.results.manifest import (
+    ClockOffset,
+    HostFacts,
+    Manifest,
+    Parameters,
+    Placement,
+    ProcessRecord,
+    ProcessState,
+    RunTimes,
+)
+from benchmark.results.summary import Identity
 from benchmark.settings import redact
-
-if TYPE_CHECKING:
-    from benchmark.inventory import Inventory
-    from benchmark.orchestrator.prepare import Prepared
-    from benchmark.plan.request import Request
-    from benchmark.protocols.process import Plan, Process
-    from benchmark.results.summary import Identity
 
 _DEPENDENCIES = ("fabric", "paramiko", "prometheus-api-client", "numpy", "pyarrow", "pydantic")
 
 
-def manifest(
+def make_manifest(
     request: Request, inventory: Inventory, plan: Plan, prepared: Prepared, identity: Identity
-) -> dict[str, Any]:
-    """Return the manifest of a run before it began: what was asked for, where, and of what versions."""
+) -> Manifest:
+    """Return the manifest of a run that has not begun: what was requested, where it runs, and with which versions."""
     protocol = request.protocol
-    return {
-        "schema": 1,
-        "run_id": identity.run_id,
-        "name": request.name,
-        "protocol": protocol.name,
-        "metrics": dataclasses.asdict(protocol.metrics),
-        "commit": prepared.commit,
-        "packages": dict(prepared.packages),
-        "artifact": prepared.installed.to_manifest() if prepared.installed else None,
-        "parameters": {
-            **request.parameters,
-            "load_tps": plan.load,
-            "offered_tps": plan.scheduled_tps,
-            "shares_tps": list(plan.shares),
-            "duration_s": request.duration_s,
-            "warm_up_s": request.warm_up_s,
-            "profile": request.profile,
-            "node_parameters": protocol.node_parameters.model_dump(mode="json"),
-            "client_parameters": protocol.client_parameters.model_dump(mode="json"),
+    return Manifest(
+        schema=2,
+        run_id=identity.run_id,
+        name=request.name,
+        protocol=protocol.name,
+        metrics=protocol.metrics,
+        commit=prepared.commit,
+        packages=dict(prepared.packages),
+        artifact=prepared.installed.to_record() if prepared.installed else None,
+        parameters=Parameters(
+            settings=request.settings.model_dump(mode="json", exclude={"token_file", "repository"}),
+            scrape_interval_s=request.settings.scrape_interval.total_seconds(),
+            requested_tps=plan.load,
+            scheduled_tps=plan.scheduled_tps,
+            shares_tps=plan.shares,
+            duration_s=request.duration_s,
+            warm_up_s=request.warm_up_s,
+            load_shape=request.profile,
+            node_parameters=protocol.node_parameters.model_dump(mode="json"),
+            client_parameters=protocol.client_parameters.model_dump(mode="json"),
+        ),
+        placement=Placement(
+            nodes=tuple(host.name for host in plan.nodes),
+            clients=tuple(host.name for host in plan.clients),
+            processes={p.name: _process(p) for p in (*protocol.nodes(plan), *protocol.clients(plan))},
+        ),
+        rtt_ms={f"{a}/{b}": milliseconds for (a, b), milliseconds in plan.rtt_ms.items()},
+        inventory=inventory,
+        hosts={
+            name: HostFacts(
+                stale_processes=facts.stale_processes,
+                cpus=facts.cpus,
+                memory_mb=facts.memory_mb,
+                memory_free_mb=facts.memory_free_mb,
+                disk_free_mb=facts.disk_free_mb,
+                kernel=facts.kernel,
+                boot_id=facts.boot_id,
+                packages=dict(facts.packages),
+            )
+            for name, facts in prepared.facts.items()
         },
-        "placement": {
-            "nodes": [host.name for host in plan.nodes],
-            "clients": [host.name for host in plan.clients],
-            "processes": {p.name: _process(p) for p in (*protocol.nodes(plan), *protocol.clients(plan))},
-        },
-        "rtt_ms": {f"{a}/{b}": milliseconds for (a, b), milliseconds in plan.rtt_ms.items()},
-        "inventory": inventory.model_dump(mode="json"),
-        "hosts": {name: _facts(dataclasses.asdict(facts)) for name, facts in prepared.facts.items()},
-        "versions": versions(),
-        "command": [redact(word) for word in sys.argv],
-        "faults": [],
-    }
+        versions=versions(),
+        command=tuple(redact(word) for word in sys.argv),
+    )
+
+
+def with_outcome(
+    manifest: Manifest,
+    times: RunTimes | None,
+    warm_up: WarmUp | None,
+    supervised: Supervisor | None,
+    nodes: Sequence[Process],
+    timings_s: Mapping[str, float],
+) -> Manifest:
+    """Return the manifest with what became known while the run took place; `supervised` is None if nothing started."""
+    outcome: dict[str, object] = {"times": times, "warm_up": warm_up, "timings_s": dict(timings_s)}
+    if supervised:
+        outcome |= {
+            "start_skew_s": supervised.skew(nodes),
+            "clock_offsets_s": {
+                host: ClockOffset(**dataclasses.asdict(clock)) for host, clock in supervised.clocks.items()
+            },
+            "processes": {name: ProcessState(**dataclasses.asdict(life)) for name, life in supervised.states.items()},
+        }
+    return manifest.model_copy(update=outcome)
 
 
 def versions() -> dict[str, str]:
-    """Versions of this tool and of what it drives."""
+    """Return the versions of this tool and of what it drives."""
     found = {"geobench": benchmark.__version__, "python": platform.python_version()}
     for name in _DEPENDENCIES:
         try:
@@ -72,9 +114,5 @@ def versions() -> dict[str, str]:
     return found
 
 
-def _process(process: Process) -> dict[str, Any]:
-    return {"host": process.host.name, "argv": list(process.argv), "environment": dict(process.environment)}
-
-
-def _facts(facts: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in facts.items() if name not in ("listening", "rtt_ms")}
+def _process(process: Process) -> ProcessRecord:
+    return ProcessRecord(host=process.host.name, argv=process.argv, environment=dict(process.environment))

@@ -22,7 +22,7 @@ from benchmark.metrics.targets import Mark, identities, marks
 from benchmark.orchestrator import supervisor
 from benchmark.orchestrator.evaluate import Evidence, evaluate, fetch
 from benchmark.orchestrator.logs import collect_command, collected, parse_report, script
-from benchmark.orchestrator.manifest import manifest
+from benchmark.orchestrator.manifest import make_manifest, with_outcome
 from benchmark.orchestrator.prepare import Prepared
 from benchmark.orchestrator.snapshot import save_snapshot
 from benchmark.orchestrator.supervisor import Supervisor
@@ -31,6 +31,7 @@ from benchmark.plan.request import Request
 from benchmark.protocols.process import Plan, Process
 from benchmark.results.events import Events
 from benchmark.results.log_findings import LogReport
+from benchmark.results.manifest import RunTimes
 from benchmark.results.run_folder import BUILD_LOG, LOGS, MANIFEST, SAMPLES, SUMMARY, RunFolder, new_run_id
 from benchmark.results.summary import Identity, Summary, not_measured
 from benchmark.testbed.testbed import Testbed
@@ -318,18 +319,12 @@ class Run:
         return SystemFailure(str(error), process=process.name, log_tail=text)
 
     def _write_manifest(self, supervised: Supervisor | None = None) -> None:
-        self.folder.write_json(
-            MANIFEST,
-            manifest(self.request, self.testbed.inventory, self.plan, self.prepared, self.identity)
-            | {"times": self.times, "warm_up": self.warm_up.model_dump() if self.warm_up else None}
-            | (
-                {
-                    "start_skew_s": supervised.skew(self.nodes),
-                    "clock_offsets_s": {host: dataclasses.asdict(clock) for host, clock in supervised.clocks.items()},
-                    "processes": {name: dataclasses.asdict(state) for name, state in supervised.states.items()},
-                    "timings_s": self._timings(supervised),
-                }
-                if supervised
-                else {}
-            ),
+        document = with_outcome(
+            make_manifest(self.request, self.testbed.inventory, self.plan, self.prepared, self.identity),
+            RunTimes(**self.times) if self.times else None,
+            self.warm_up,
+            supervised,
+            self.nodes,
+            self._timings(supervised) if supervised else {},
         )
+        self.folder.write(MANIFEST, document.to_json())

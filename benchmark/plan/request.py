@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from benchmark.plan.source import Binaries
 from benchmark.protocols.base import Protocol
-from benchmark.settings import Repository
+from benchmark.settings import Repository, Settings
 
 
 @dataclass(frozen=True)
@@ -17,6 +16,7 @@ class Request:
     """One run for each of `loads` (tx/s); durations in seconds."""
 
     protocol: Protocol
+    settings: Settings
     loads: Sequence[int]
     duration_s: float
     warm_up_s: float
@@ -32,5 +32,3 @@ class Request:
     results_dir: Path = Path("results")
     source: Repository | Binaries | None = None
     """What the system is built from, or the binaries that were brought; none for one from packages."""
-    parameters: Mapping[str, Any] = field(default_factory=dict)
-    """The settings and options as given, for the manifest."""

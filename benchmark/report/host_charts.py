@@ -83,8 +83,7 @@ def _caption(record: Record, hosts: int) -> str:
     lines = "A line for each host." if hosts <= _EACH else f"Median and range of {hosts} hosts, and the busiest one."
     limit = words.share(THRESHOLDS.cpu_busy)
     text = f"{lines} Above the dashed line, {limit}, a host may be what limits the throughput."
-    providers = {host.get("provider") for host in record.manifest.get("inventory", {}).get("hosts", [])}
-    if "local" in providers:
+    if any(host.provider == "local" for host in record.manifest.inventory.hosts):
         text += " Hosts of the local provider share the processors of one machine, so their lines agree."
     return text
 

@@ -28,13 +28,6 @@ Place = tuple[float, float]
 Places = Mapping[str, Place]
 
 
-def round_trips(manifest: Mapping[str, object]) -> dict[tuple[str, str], float]:
-    """Return the measured round-trip times in ms between regions, in each direction as measured."""
-    measured = manifest.get("rtt_ms")
-    pairs = measured.items() if isinstance(measured, Mapping) else ()
-    return {(a, b): float(ms) for key, ms in pairs for a, _, b in [str(key).partition("/")]}
-
-
 def world_chart(record: Record) -> Chart | None:
     """Return the map; None if the place of any region of the nodes and clients is not known."""
     counts = _placed(record)
@@ -42,7 +35,7 @@ def world_chart(record: Record) -> Chart | None:
     if not counts or not counts.keys() <= places.keys():
         return None
     known = {region: (places[region].longitude, places[region].latitude) for region in counts}
-    trips = round_trips(record.manifest)
+    trips = record.manifest.round_trips
     return Chart(
         name="map",
         title="Where it ran",
@@ -122,10 +115,8 @@ def _overlap(a: tuple[float, float, float, float], b: tuple[float, float, float,
 
 def _placed(record: Record) -> Counter[str]:
     """Return how many hosts carry nodes or clients in each region."""
-    placement = record.manifest.get("placement", {})
-    used = {*placement.get("nodes", []), *placement.get("clients", [])}
-    hosts = record.manifest.get("inventory", {}).get("hosts", [])
-    return Counter(host["region"] for host in hosts if host["name"] in used)
+    used = {*record.manifest.placement.nodes, *record.manifest.placement.clients}
+    return Counter(host.region for host in record.manifest.inventory.hosts if host.name in used)
 
 
 @cache

@@ -71,7 +71,7 @@ def run_page(record: Record) -> str:
         "commands": reproduce.commands(record),
         "settings": reproduce.settings(record),
         "files": reproduce.files(record.folder),
-        "emulated": any(host.get("provider") == "local" for host in record.inventory_hosts),
+        "emulated": any(host.provider == "local" for host in record.manifest.inventory.hosts),
     }
     return render("run.html", context)
 
@@ -116,7 +116,7 @@ def _title(record: Record) -> str:
 def claim(record: Record, precise: Precision) -> str:
     """Return the run's claim as a sentence; what it is not where there is none."""
     summary = record.summary
-    regions = len({host["region"] for host in record.inventory_hosts})
+    regions = len(record.manifest.inventory.regions)
     who = f"{summary.protocol} {words.version(summary.commit)} on {_count(summary.nodes, 'node')}"
     who += f" in a testbed of {_count(regions, 'region')}" if regions else ""
     if summary.completed_tps is None or summary.window is None:
@@ -164,27 +164,25 @@ def _tiles(record: Record, precise: Precision) -> list[tuple[str, str, str]]:
 
 
 def _asked(record: Record) -> list[tuple[str, str]]:
-    summary, parameters = record.summary, record.parameters
-    placement = record.manifest.get("placement", {})
-    clients, nodes = placement.get("clients", []), placement.get("nodes", [])
-    beside = "on the hosts of the nodes" if set(clients) & set(nodes) else "on hosts of their own"
+    summary, manifest = record.summary, record.manifest
+    parameters, placement = manifest.parameters, manifest.placement
+    beside = "on the hosts of the nodes" if set(placement.clients) & set(placement.nodes) else "on hosts of their own"
     asked = [
         ("run", summary.run_id),
-        ("name", record.manifest.get("name") or ""),
+        ("name", manifest.name or ""),
         ("system", f"{summary.protocol} at {summary.commit}"),
-        ("packages", ", ".join(f"{name} {held}" for name, held in record.manifest.get("packages", {}).items())),
+        ("packages", ", ".join(f"{name} {held}" for name, held in manifest.packages.items())),
         ("committee", f"{_count(summary.nodes, 'node')}" + (f", led by {summary.leader}" if summary.leader else "")),
         ("load", f"{summary.requested_tps:g} tx/s, open loop, from {_count(summary.clients, 'client')} {beside}"),
-        ("warm-up, window", f"{parameters.get('warm_up_s', 0):g} s, {parameters.get('duration_s', 0):g} s"),
+        ("warm-up, window", f"{parameters.warm_up_s:g} s, {parameters.duration_s:g} s"),
         ("measured from", words.moment(record.start)),
         ("measured until", words.moment(record.end)),
         ("samples", f"every {record.scrape_interval:g} s" if record.series else "none"),
-        ("node parameters", _inline(parameters.get("node_parameters"))),
-        ("client parameters", _inline(parameters.get("client_parameters"))),
+        ("node parameters", _inline(parameters.node_parameters)),
+        ("client parameters", _inline(parameters.client_parameters)),
     ]
     return [(name, text) for name, text in asked if text]
 
 
-def _inline(parameters: Mapping[str, Any] | None) -> str:
-    held = parameters or {}
-    return ", ".join(f"{name} {value}" for name, value in held.items() if value is not None)
+def _inline(parameters: Mapping[str, object]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in parameters.items() if value is not None)

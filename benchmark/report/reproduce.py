@@ -17,35 +17,32 @@ from benchmark.settings import Settings
 
 def processes(record: Record) -> list[tuple[str, str, str]]:
     """Return name, host and command of every process of the run."""
-    processes = record.manifest.get("placement", {}).get("processes", {})
-    return [(name, str(process["host"]), shlex.join(process["argv"])) for name, process in processes.items()]
+    processes = record.manifest.placement.processes
+    return [(name, process.host, shlex.join(process.argv)) for name, process in processes.items()]
 
 
 def versions(record: Record) -> list[tuple[str, str]]:
     """Return what the hosts were, and the versions of what took part."""
-    kernels = sorted(
-        {str(host.get("kernel")) for host in record.manifest.get("hosts", {}).values() if host.get("kernel")}
-    )
+    kernels = sorted({host.kernel for host in record.manifest.hosts.values() if host.kernel})
     specs: dict[str, int] = {}
-    for host in record.inventory_hosts:
-        memory = f", {host['memory_mb']} MiB" if host.get("memory_mb") else ""
-        cpus = f", {host['cpus']} processors" if host.get("cpus") else ""
-        name = f"{host['provider']} {host['specs']}{cpus}{memory}"
+    for host in record.manifest.inventory.hosts:
+        memory = f", {host.memory_mb} MiB" if host.memory_mb else ""
+        cpus = f", {host.cpus} processors" if host.cpus else ""
+        name = f"{host.provider} {host.specs}{cpus}{memory}"
         specs[name] = specs.get(name, 0) + 1
     machines = [f"{count} {name}" for name, count in specs.items()]
-    versions = record.manifest.get("versions", {})
+    versions = record.manifest.versions
     return [("hosts", "; ".join(machines)), ("kernels of the hosts", ", ".join(kernels)), *versions.items()]
 
 
 def commands(record: Record) -> list[str]:
     """Return what makes the testbed and the run again, line by line."""
-    arguments = [str(word) for word in record.manifest.get("command", [])][1:]
-    asked = shlex.join(arguments)
+    asked = shlex.join(record.manifest.command[1:])
     if built := _repository(record):
         asked = re.sub(r"(?<=--commit[ =])\S+", built["commit"], asked)  # a branch or tag may have moved since
-    testbed = record.settings.get("testbed_id", "dev")
+    testbed = record.manifest.inventory.testbed_id
     return [
-        f"pulumi stack select --create {shlex.quote(str(testbed))}",
+        f"pulumi stack select --create {shlex.quote(testbed)}",
         "pulumi config set settings settings.yaml",
         "pulumi up",
         f"python -m benchmark {asked}",
@@ -54,11 +51,12 @@ def commands(record: Record) -> list[str]:
 
 def settings(record: Record) -> str:
     """Return the settings that are not at their default, as YAML; all of them where they are not of this version."""
+    given = record.manifest.parameters.settings
     try:
-        model = Settings.model_validate(record.settings)
+        model = Settings.model_validate(given)
         kept = {"testbed_id": model.testbed_id} | model.model_dump(mode="json", exclude_defaults=True)
     except ValidationError:
-        kept = dict(record.settings)
+        kept = dict(given)
     if built := _repository(record):
         kept["repository"] = built
     return str(yaml.safe_dump(kept, sort_keys=False, allow_unicode=True))
@@ -66,10 +64,10 @@ def settings(record: Record) -> str:
 
 def _repository(record: Record) -> dict[str, str] | None:
     """Return what the system was built from, at the very commit and without secrets; None for one that was not."""
-    artifact = record.manifest.get("artifact") or {}
-    if artifact.get("from") != "repository":
+    artifact = record.manifest.artifact
+    if artifact is None or artifact.repository is None:
         return None
-    return {"url": artifact["repository"], "commit": artifact["commit"]}
+    return {"url": artifact.repository, "commit": artifact.commit}
 
 
 def files(folder: Path) -> Sequence[tuple[str, str]]:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shlex
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 from benchmark.compare.comparison import Compared, Side, compare_sides, side_of
 from benchmark.compare.repeats import over_repeats
@@ -21,7 +19,7 @@ from benchmark.report.page import render
 from benchmark.report.sweep_charts import Curves, achieved_chart, curve_chart
 from benchmark.report.sweep_tables import attempts_table, compared_table, loads_table
 from benchmark.report.tables import Table
-from benchmark.results.run_folder import MANIFEST
+from benchmark.results.manifest import read_manifest
 from benchmark.results.summary import Summary
 from benchmark.results.sweep import SweepFolder
 
@@ -190,8 +188,7 @@ def systems(runs: Iterable[Summary]) -> str:
 def first_command(folders: Iterable[Path]) -> str:
     """Return the command that started the first of these runs, as its manifest has it; empty if there is none."""
     for folder in folders:
-        manifest: Mapping[str, Any] = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-        given = [str(word) for word in manifest.get("command", [])][1:]
+        given = read_manifest(folder).command[1:]
         return str(words.redacted(f"python -m benchmark {shlex.join(given)}"))
     return ""
 

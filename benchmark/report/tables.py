@@ -11,7 +11,6 @@ from benchmark.measure.histogram import Quantile
 from benchmark.measure.validity import THRESHOLDS
 from benchmark.measure.window_stats import Figures, Latency
 from benchmark.report import format as words
-from benchmark.report.map import round_trips
 from benchmark.report.run_data import Record
 
 QUANTILES = ("p50", "p90", "p99", "p999")
@@ -104,11 +103,11 @@ def hosts_table(record: Record) -> Table | None:
     """Return what was used of each host; None if no node exporter was sampled."""
     if not record.usage:
         return None
-    placement = record.manifest.get("placement", {})
+    placement = record.manifest.placement
     columns = ("host", "role", "CPU busy", "CPU peak", "memory", "received", "sent", "read", "written")
     rows = []
     for name, used in record.usage.items():
-        roles = [role for role, hosts in (("node", "nodes"), ("client", "clients")) if name in placement.get(hosts, [])]
+        roles = [role for role, hosts in (("node", placement.nodes), ("client", placement.clients)) if name in hosts]
         saturated = (used.cpu_busy or 0.0) > THRESHOLDS.cpu_busy
         memory = f"of {words.size(used.memory_bytes)}" if used.memory_bytes else ""
         io_rates = (used.received_bytes_per_s, used.sent_bytes_per_s, used.read_bytes_per_s, used.written_bytes_per_s)
@@ -129,7 +128,7 @@ def hosts_table(record: Record) -> Table | None:
 
 def round_trip_table(record: Record) -> Table | None:
     """Return the matrix of round-trip times between regions, tinted by length; None if none was measured."""
-    trips = round_trips(record.manifest)
+    trips = record.manifest.round_trips
     if not trips:
         return None
     regions = list(dict.fromkeys(name for pair in trips for name in pair))
@@ -151,11 +150,11 @@ def round_trip_table(record: Record) -> Table | None:
 
 def clock_table(record: Record) -> Table | None:
     """Return each host's clock against the operator's; None if no clock was measured."""
-    clocks = record.manifest.get("clock_offsets_s", {})
+    clocks = record.manifest.clock_offsets_s
     if not clocks:
         return None
     rows = [
-        [Cell(host), Cell(f"{clock['offset_s'] * 1000:+.2f}"), Cell(f"{clock['error_s'] * 1000:.2f}")]
+        [Cell(host), Cell(f"{clock.offset_s * 1000:+.2f}"), Cell(f"{clock.error_s * 1000:.2f}")]
         for host, clock in sorted(clocks.items())
     ]
     return Table("clocks", "Clocks of the hosts against the operator's, ms", ("host", "offset", "error at most"), rows)
@@ -163,7 +162,7 @@ def clock_table(record: Record) -> Table | None:
 
 def phase_table(record: Record) -> Table | None:
     """Return how long each phase took; None if it is not known."""
-    timings = record.manifest.get("timings_s", {})
+    timings = record.manifest.timings_s
     if not timings:
         return None
     named = {"system_start": "of these, the system's own start", "overhead": "all but start, warm-up and window"}

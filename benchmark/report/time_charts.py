@@ -33,7 +33,7 @@ def mark_time(axes: Axes, record: Record, *, named: bool = True) -> None:
     above = axes.get_xaxis_transform()
     end = record.end - record.start
     axes.axvspan(0, end, color=light("window"), zorder=0, linewidth=0)
-    for fault in record.faults:
+    for fault in record.manifest.faults:
         begin, healed = fault.start - record.start, (fault.end or record.end) - record.start
         axes.axvspan(begin, healed, facecolor="none", edgecolor=light("bad"), hatch="////", linewidth=0, alpha=0.45)
         axes.axvline(begin, color=light("bad"), linewidth=1)
@@ -43,15 +43,15 @@ def mark_time(axes: Axes, record: Record, *, named: bool = True) -> None:
     axes.text(0, 1.02, "measured window", **small)
     if axes.get_xlim()[0] < -0.06 * end:
         axes.text(axes.get_xlim()[0], 1.02, "warm-up", **small)
-    for fault in record.faults:
+    for fault in record.manifest.faults:
         at = fault.start - record.start
         axes.text(at, 1.1, fault.name, **(small | {"color": light("bad")}))
 
 
 def limits(record: Record) -> tuple[float, float]:
     """Return from when to when the charts over time go, in seconds since the measured window began."""
-    begin = record.manifest.get("times", {}).get("load", record.start)
-    return float(begin) - record.start, record.end - record.start
+    begin = record.start if record.load_start is None else record.load_start
+    return begin - record.start, record.end - record.start
 
 
 def _middles(record: Record, timeline: Timeline) -> Array:

@@ -1,23 +1,225 @@
-"""The manifest of a run."""
+"""The manifest of a run: everything that its numbers depend on, and what is needed to repeat it.
+
+The runner writes `manifest.json` with these classes and everything else reads it with them, so that a key that nobody
+writes cannot be read. Manifests of schema 1 are converted when they are read.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+import json
+from pathlib import Path
+from typing import Literal
 
+from pydantic import Field, ValidationError
+from pydantic_core import from_json
+
+from benchmark.errors import UsageError
+from benchmark.inventory import Inventory
+from benchmark.measure.histogram import Finite
+from benchmark.measure.warm_up import WarmUp
 from benchmark.metrics.names import Metrics
-from benchmark.settings import parse_duration
-
-if TYPE_CHECKING:
-    pass
-
-
-def metrics(document: Mapping[str, Any]) -> Metrics:
-    """Return which metrics of a run mean latency and throughput, and who exports them, from its manifest."""
-    return Metrics(**document.get("metrics", {}))
+from benchmark.model import StrictModel
+from benchmark.results.run_folder import MANIFEST
+from benchmark.results.upgrade import JsonObject, upgrade_manifest
 
 
-def scrape_interval(document: Mapping[str, Any]) -> float:
-    """Return the seconds between two samples, as set, from a run's manifest."""
-    settings = document.get("parameters", {}).get("settings", {})
-    return parse_duration(settings.get("scrape_interval", "5s")).total_seconds()
+class BuildRecord(StrictModel):
+    """How the system's binaries were built."""
+
+    packages: tuple[str, ...]
+    command: str
+    outputs: tuple[str, ...]
+    repository: str | None
+    """The protocol's default repository; `ArtifactRecord.repository` is the one that was used."""
+
+
+class FileRecord(StrictModel):
+    """One file of an artifact."""
+
+    sha256: str
+    size: int
+    """Bytes."""
+
+
+class VariantRecord(StrictModel):
+    """The artifact for one architecture."""
+
+    sha256: str
+    """Hash of all its files, which names it on the hosts."""
+    files: dict[str, FileRecord]
+    copied_to: tuple[str, ...]
+    """Hosts that did not have it yet."""
+    builder: str | None
+    """Host that built it for this run; null where it had been built before, or was supplied."""
+    build_seconds: Finite
+    changed: tuple[str, ...]
+    """Files of the checkout that the build itself changed."""
+
+
+class ArtifactRecord(StrictModel):
+    """The binaries of the system and where they come from."""
+
+    source: Literal["repository", "binaries"]
+    repository: str | None
+    """URL without credentials."""
+    requested: str | None
+    """Branch, tag or hash as requested."""
+    folder: str | None
+    """Where the user supplied binaries from."""
+    commit: str
+    previous_commit: str | None
+    """What `requested` pointed to when this testbed last resolved it."""
+    build: BuildRecord | None
+    variants: dict[str, VariantRecord]
+    """By architecture."""
+
+
+class Parameters(StrictModel):
+    """What the user requested, by settings and options."""
+
+    settings: JsonObject
+    """The settings as they were, without credentials; another version of this tool may not accept them."""
+    scrape_interval_s: Finite
+    requested_tps: int
+    scheduled_tps: int
+    """The sum of `shares_tps`: it differs from the request where the protocol offers multiples of a step only."""
+    shares_tps: tuple[int, ...]
+    """Scheduled load of each client, or of each node where nodes generate the load."""
+    duration_s: Finite
+    warm_up_s: Finite
+    load_shape: str
+    node_parameters: JsonObject
+    client_parameters: JsonObject
+
+
+class ProcessRecord(StrictModel):
+    """The command of one process."""
+
+    host: str
+    argv: tuple[str, ...]
+    environment: dict[str, str]
+
+
+class Placement(StrictModel):
+    """Which host carries what."""
+
+    nodes: tuple[str, ...]
+    clients: tuple[str, ...]
+    processes: dict[str, ProcessRecord]
+
+
+class HostFacts(StrictModel):
+    """What a host reported before the run; sizes in MiB."""
+
+    stale_processes: int
+    """Process groups of an earlier run that were killed."""
+    cpus: int
+    memory_mb: int
+    memory_free_mb: int
+    disk_free_mb: int
+    kernel: str
+    boot_id: str
+    packages: dict[str, str]
+    """Versions of the system's packages; empty where one is not installed."""
+
+
+class FaultRecord(StrictModel):
+    """A fault of the run, unix s."""
+
+    name: str
+    start: Finite
+    end: Finite | None
+    """Null where it was not healed."""
+
+
+class RunTimes(StrictModel):
+    """When the load began, and the measured window, unix s."""
+
+    load: Finite
+    start: Finite
+    end: Finite
+
+
+class ClockOffset(StrictModel):
+    """How far a host's clock was ahead of the operator's, and by how much that may be wrong, s."""
+
+    offset_s: Finite
+    error_s: Finite
+
+
+class ProcessState(StrictModel):
+    """What happened to one process, unix s by the operator's clock."""
+
+    started: Finite | None
+    ready: Finite | None
+    exit_code: int | None
+
+
+class Manifest(StrictModel):
+    """What `manifest.json` holds; the fields with defaults are known only after the run has begun."""
+
+    schema_version: Literal[2] = Field(default=2, alias="schema")
+    run_id: str
+    name: str | None
+    protocol: str
+    metrics: Metrics
+    """Which metrics mean latency and throughput, and who exports them."""
+    commit: str
+    packages: dict[str, str]
+    artifact: ArtifactRecord | None
+    """Null for a system that is installed from packages."""
+    parameters: Parameters
+    placement: Placement
+    rtt_ms: dict[str, Finite]
+    """Measured round trips between regions in ms, by `FROM/TO`."""
+    inventory: Inventory
+    hosts: dict[str, HostFacts]
+    versions: dict[str, str]
+    """Of this tool and of what it drives."""
+    command: tuple[str, ...]
+    """The command line that started the run, without credentials."""
+    faults: tuple[FaultRecord, ...] = ()
+    times: RunTimes | None = None
+    warm_up: WarmUp | None = None
+    start_skew_s: Finite | None = None
+    """Time between the start of the first and of the last node."""
+    clock_offsets_s: dict[str, ClockOffset] = {}
+    processes: dict[str, ProcessState] = {}
+    timings_s: dict[str, Finite] = {}
+    """Duration of each phase, of the system's start (`system_start`), and of everything but start, warm-up and window
+    (`overhead`)."""
+
+    @property
+    def round_trips(self) -> dict[tuple[str, str], float]:
+        """Measured round trips between regions in ms, by (from, to)."""
+        return {(a, b): ms for pair, ms in self.rtt_ms.items() for a, _, b in [pair.partition("/")]}
+
+    def to_json(self) -> str:
+        """Return the text of `manifest.json`."""
+        return self.model_dump_json(by_alias=True, indent=2) + "\n"
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """Read the manifest of the run in `folder`; UsageError if there is none or it is damaged."""
+    path = folder / MANIFEST
+    try:
+        text = path.read_bytes()
+    except OSError as error:
+        raise UsageError(f"cannot read {path}: {error.strerror}; expected the folder of a run") from None
+    return parse_manifest(text, str(path))
+
+
+def parse_manifest(text: str | bytes, source: str) -> Manifest:
+    """Read the text of a manifest of any schema; `source` names it in errors (UsageError)."""
+    try:
+        document = from_json(text)
+        if isinstance(document, dict) and document.get("schema") == 1:
+            upgrade_manifest(document)
+            text = json.dumps(document)
+        return Manifest.model_validate_json(text)
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(str(part) for part in first["loc"]) or "document"
+        raise UsageError(f"{source} is not a manifest: {field}: {first['msg']}") from None
+    except ValueError as error:
+        raise UsageError(f"{source} is not a manifest: {error}") from None

@@ -90,6 +90,7 @@ class Project:
         system.build = build  # type: ignore[misc]
         request = Request(
             protocol=system,
+            settings=self.testbed.testbed.settings,
             loads=[200],
             duration_s=5.0,
             warm_up_s=2.0,
@@ -121,7 +122,7 @@ def test_a_repository_is_built_once_brought_to_eight_hosts_and_measured(project:
     assert second.commit == first.commit
     assert not (project.results / "it-artifacts" / second.run_id / "build.log").exists()
     variant = project.manifest(second)["variants"]["x86_64"]  # type: ignore[index]
-    assert (variant["builder"], variant["given_to"]) == (None, [])
+    assert (variant["builder"], variant["copied_to"]) == (None, [])
     assert set(variant["files"]) == {"remora", "load_generator"}
 
 

@@ -52,8 +52,10 @@ class Runner:
 
     def __call__(self, protocol: str, load: int, *, binaries: Path | None = None, **given: Any) -> Summary:
         parameters = {name: given.pop(name) for name in ("node_parameters", "client_parameters") if name in given}
+        settings = Settings(regions=("a",), **parameters)
         request = Request(
-            protocol=make_protocol(find_protocol(protocol), Settings(regions=("a",), **parameters)),
+            protocol=make_protocol(find_protocol(protocol), settings),
+            settings=settings,
             loads=(load,),
             warm_up_s=2.0,
             results_dir=self.results,
@@ -158,7 +160,7 @@ def test_replicas_that_all_count_everything_are_not_added_up(runner: Runner, rep
     shown = [event.data["completed_tps"] for event in runner.events if event.kind == "progress"]
     assert shown[-1] == pytest.approx(200, rel=0.1)
     manifest = runner.manifest(summary)
-    assert manifest["parameters"]["offered_tps"] == 200
+    assert manifest["parameters"]["scheduled_tps"] == 200
     assert sorted(manifest["parameters"]["shares_tps"]) == [50, 50, 50, 50]
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from factories.recorded_results import write_run, write_search, write_sweep
+from factories.result_factory import write_run, write_search, write_sweep
 from matplotlib.image import imread
 from numpy.typing import NDArray
 

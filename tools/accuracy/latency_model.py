@@ -9,49 +9,50 @@ than 10 % off.
 
 from __future__ import annotations
 
-import json
+import math
 import sys
 from pathlib import Path
-from typing import Any
 
+from benchmark.results.manifest import Manifest, read_manifest
+from benchmark.results.run_folder import read_summary
 from benchmark.settings import Network
 from stacks.local.wan.round_trips import links_for
 
 TOLERANCE = 0.10
 
 
-def predict(manifest: dict[str, Any], leader: str) -> dict[str, tuple[int, float]]:
+def predict(manifest: Manifest, leader: str) -> dict[str, tuple[int, float]]:
     """Return the share of the load (tx/s) and the predicted latency (ms) of each client's host."""
-    region = {host["name"]: host["region"] for host in manifest["inventory"]["hosts"]}
-    network = Network.model_validate(manifest["parameters"]["settings"].get("network", {}))
+    region = {host.name: host.region for host in manifest.inventory.hosts}
+    network = Network.model_validate(manifest.parameters.settings.get("network", {}))
     links = links_for(sorted(set(region.values())), network)
 
     def rtt(a: str, b: str) -> float:
         return 0.0 if a == b else links.rtt(region[a], region[b])
 
-    nodes = manifest["placement"]["nodes"]
+    nodes = manifest.placement.nodes
     followers = sorted(rtt(leader, node) for node in nodes if node != leader)
     majority = followers[len(nodes) // 2 - 1] if followers else 0.0
-    shares = zip(manifest["placement"]["clients"], manifest["parameters"]["shares_tps"], strict=True)
+    shares = zip(manifest.placement.clients, manifest.parameters.shares_tps, strict=True)
     return {client: (share, rtt(client, leader) + majority) for client, share in shares}
 
 
 def main(folder: Path) -> int:
     """Print predicted and measured means; return the exit code."""
-    manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
-    summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
-    if not summary.get("leader") or not summary.get("latency_s"):
+    summary = read_summary(folder)
+    if summary is None or summary.leader is None or summary.latency_s is None:
         print(f"{folder}: no leader or no latency in the summary; nothing to compare", file=sys.stderr)
         return 2
-    found = predict(manifest, summary["leader"])
-    print(f"leader {summary['leader']}, {summary['nodes']} nodes, {summary['requested_tps']:g} tx/s")
+    found = predict(read_manifest(folder), summary.leader)
+    print(f"leader {summary.leader}, {summary.nodes} nodes, {summary.requested_tps:g} tx/s")
     print(f"{'client':<20}{'predicted ms':>14}{'measured ms':>14}{'ratio':>8}")
     for client, (_, predicted) in found.items():
-        measured = summary["by_client"][client]["latency_s"]["mean"] * 1000
+        latency = summary.by_client[client].latency_s
+        measured = latency.mean * 1000 if latency else math.nan
         print(f"{client:<20}{predicted:>14.1f}{measured:>14.1f}{measured / predicted:>8.3f}")
     load = sum(share for share, _ in found.values())
     predicted = sum(share * latency for share, latency in found.values()) / load
-    measured = summary["latency_s"]["mean"] * 1000
+    measured = summary.latency_s.mean * 1000
     print(f"{'mean':<20}{predicted:>14.1f}{measured:>14.1f}{measured / predicted:>8.3f}")
     return 0 if abs(measured / predicted - 1) <= TOLERANCE else 1
 

@@ -5,7 +5,6 @@ Prints a table in Markdown; docs/numbers.md holds one and says why they differ.
 
 from __future__ import annotations
 
-import json
 import math
 import sys
 from collections.abc import Callable, Sequence
@@ -16,14 +15,15 @@ from pathlib import Path
 import numpy as np
 
 from benchmark.cli.target import results_dir
+from benchmark.errors import UsageError
 from benchmark.measure.histogram import Histogram, merge
 from benchmark.measure.measurement import measure
 from benchmark.measure.scrapes import Process, Span, processes
 from benchmark.measure.window_stats import Figures
 from benchmark.metrics.names import LOAD_GENERATOR, Metrics
 from benchmark.metrics.samples import Series, read_samples
-from benchmark.results import manifest
-from benchmark.results.run_folder import MANIFEST, SAMPLES, find_run
+from benchmark.results.manifest import read_manifest
+from benchmark.results.run_folder import SAMPLES, find_run
 
 
 @dataclass(frozen=True)
@@ -65,11 +65,13 @@ class Stored:
 
 
 def read_stored(folder: Path) -> Stored:
-    """Read a run from its folder; UsageError if its samples are missing."""
-    document = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-    times, step = document["times"], manifest.scrape_interval(document)
-    series, metrics = read_samples(folder / SAMPLES), manifest.metrics(document)
-    return Stored(series, times["load"], times["start"], times["end"], step, metrics)
+    """Read a run from its folder; UsageError if its samples or its manifest are missing."""
+    manifest = read_manifest(folder)
+    times = manifest.times
+    if times is None:
+        raise UsageError(f"{folder} was never under load, so it has nothing to compare")
+    series, step = read_samples(folder / SAMPLES), manifest.parameters.scrape_interval_s
+    return Stored(series, times.load, times.start, times.end, step, manifest.metrics)
 
 
 def rows(run: Stored) -> list[Row]:

@@ -22,6 +22,7 @@ from pathlib import Path
 from benchmark.cli.target import results_dir
 from benchmark.inventory import Host, Inventory
 from benchmark.remote.openssh import known_hosts_line, openssh_command
+from benchmark.results.manifest import read_manifest
 from benchmark.testbed import facts as probe
 from benchmark.testbed.stack import begin_reading, project_directory
 
@@ -45,8 +46,7 @@ def one_run(stack: str | None, committee: int) -> dict[str, float]:
         sys.exit(done.stderr)
     (summary,) = json.loads(done.stdout)
     (folder,) = results_dir(stack).glob(f"*/{summary['run_id']}")
-    timings: dict[str, float] = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))["timings_s"]
-    return timings
+    return read_manifest(folder).timings_s
 
 
 def openssh(hosts: Sequence[Host], user: str, key: Path, folder: Path) -> float:

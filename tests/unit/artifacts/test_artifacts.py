@@ -63,7 +63,13 @@ def test_a_secret_shows_up_in_no_representation() -> None:
     repository = Repository(url=f"https://{SECRET}@git.example.org/a")
     origin = Origin.of(repository)
     installed = Installed(COMMIT, {}, {}, origin, Revision(COMMIT), BUILD)
-    for shown in (repr(repository), str(repository), repr(origin), repr(installed), str(installed.to_manifest())):
+    for shown in (
+        repr(repository),
+        str(repository),
+        repr(origin),
+        repr(installed),
+        installed.to_record().model_dump_json(),
+    ):
         assert SECRET not in shown
 
 
@@ -190,8 +196,8 @@ def test_a_moved_branch_and_a_changed_checkout_are_warned_of() -> None:
         f"main moved: it was {BEFORE} on 2026-01-02 00:00:00 UTC, now it is {COMMIT}",
         "the build on x86_64 changed files of the commit: Cargo.lock",
     ]
-    manifest = found.to_manifest()
-    assert (manifest["requested"], manifest["commit"], manifest["previous_commit"]) == ("main", COMMIT, BEFORE)
+    record = found.to_record()
+    assert (record.requested, record.commit, record.previous_commit) == ("main", COMMIT, BEFORE)
 
 
 def test_holdings_are_read_and_what_was_removed_does_not_count_as_built() -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
-from factories.recorded_results import write_run, write_search, write_sweep
+from factories.result_factory import write_run, write_search, write_sweep
 
 from benchmark.cli.commands import cli
 from benchmark.cli.report import find_results, write_reports

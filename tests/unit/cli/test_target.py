@@ -9,7 +9,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from factories.recorded_results import write_run
+from factories.result_factory import write_run
 
 from benchmark.cli import main
 from benchmark.cli.target import ready_to_write, results_dir

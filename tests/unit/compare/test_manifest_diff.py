@@ -5,18 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from factories.result_factory import manifest
+from factories.result_factory import host, inventory, manifest
 
 from benchmark.compare.manifest_diff import differences
+from benchmark.results.manifest import ArtifactRecord, FileRecord, VariantRecord
 
 
 def names(**changed: Any) -> list[str]:
     return [each.name for each in differences(manifest(), manifest(**changed))]
-
-
-def parameters(**changed: Any) -> dict[str, Any]:
-    found: dict[str, Any] = manifest()["parameters"] | changed
-    return found
 
 
 def test_nothing_differs_from_itself() -> None:
@@ -29,12 +25,12 @@ def test_nothing_differs_from_itself() -> None:
         ({"commit": "3.5", "packages": {"etcd-server": "3.5"}}, ["commit"]),
         ({"packages": {"etcd-server": "3.4-2"}}, ["package etcd-server"]),
         ({"protocol": "other", "commit": "x"}, ["protocol"]),
-        ({"parameters": parameters(load_tps=7)}, []),
-        ({"parameters": parameters(duration_s=30.0)}, ["duration_s"]),
-        ({"parameters": parameters(node_parameters={"heartbeat_ms": 50})}, ["node_parameters.heartbeat_ms"]),
-        ({"parameters": parameters(settings={"scrape_interval": "5s", "regions": ["a", "b"]})}, ["scrape_interval"]),
+        ({"parameters": {"requested_tps": 7}}, []),
+        ({"parameters": {"duration_s": 30.0}}, ["duration_s"]),
+        ({"parameters": {"node_parameters": {"heartbeat_ms": 50}}}, ["node_parameters.heartbeat_ms"]),
+        ({"parameters": {"settings": {"scrape_interval": "5s"}}}, ["scrape_interval"]),
         ({"versions": {"geobench": "0.2.0"}}, ["version of geobench"]),
-        ({"hosts": {"a-1": {"kernel": "6.9", "cpus": 2, "memory_mb": 4000}}}, ["kernel"]),
+        ({"hosts": {"a-1": {"kernel": "6.9"}}}, ["kernel"]),
         ({"rtt_ms": {"a/b": 90.0, "b/a": 70.3}}, ["round trip a/b"]),
     ],
 )
@@ -54,5 +50,34 @@ def test_the_same_number_of_nodes_elsewhere_is_a_difference() -> None:
 
 
 def test_another_testbed_is_named_with_its_hosts() -> None:
-    other = {"testbed_id": "u", "hosts": [{"provider": "aws", "region": "a", "specs": "m5.large"}]}
+    other = inventory("u", [host("a-1", "a", specs="m5.large")])
     assert names(inventory=other) == ["testbed", "hosts"]
+
+
+def artifact(**sha256: str) -> ArtifactRecord:
+    files = {name: FileRecord(sha256=digest * 16, size=1) for name, digest in sha256.items()}
+    variant = VariantRecord(sha256="f" * 64, files=files, copied_to=(), builder=None, build_seconds=0.0, changed=())
+    return ArtifactRecord(
+        source="binaries",
+        repository=None,
+        requested=None,
+        folder="/bin",
+        commit="3.4",
+        previous_commit=None,
+        build=None,
+        variants={"x86_64": variant},
+    )
+
+
+def test_different_binaries_of_the_same_commit_are_named() -> None:
+    a, b = (
+        manifest(artifact=artifact(node="aa11", client="cc33")),
+        manifest(artifact=artifact(node="bb22", client="cc33")),
+    )
+    (found,) = differences(a, b)
+    assert (found.name, found.a[:11], found.b[:11]) == ("binary node (x86_64)", "sha256 aa11", "sha256 bb22")
+
+
+def test_binaries_of_another_commit_are_not_named_beside_it() -> None:
+    a, b = manifest(artifact=artifact(node="aa11")), manifest(artifact=artifact(node="bb22"), commit="3.5")
+    assert [each.name for each in differences(a, b)] == ["commit"]

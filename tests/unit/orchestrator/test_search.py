@@ -18,6 +18,7 @@ from benchmark.protocols.etcd import Etcd
 from benchmark.results.events import Event, Events
 from benchmark.results.search import Limits, Plan, Search, SearchFolder, new_search
 from benchmark.results.summary import Summary
+from benchmark.settings import Settings
 
 CAPACITY = 730
 DOWN = HostError("lost hosts:", {"a": "gone"})
@@ -82,7 +83,14 @@ def begun(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Sear
 def go(folder: SearchFolder) -> tuple[Search, list[str]]:
     """Search until the end; return what is on disk then, and what was told."""
     protocol = Etcd(Etcd.node_model(), Etcd.client_model())
-    request = Request(protocol=protocol, loads=(1,), duration_s=1, warm_up_s=1, results_dir=folder.path.parent.parent)
+    request = Request(
+        protocol=protocol,
+        settings=Settings(regions=("a",)),
+        loads=(1,),
+        duration_s=1,
+        warm_up_s=1,
+        results_dir=folder.path.parent.parent,
+    )
     told: list[str] = []
     run_search(cast(Any, None), request, folder, lambda event: told.append(str(event.data)), 0.0)
     assert SearchFolder.read(folder.path).journal == folder.journal

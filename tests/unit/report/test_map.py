@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from factories.recorded_results import write_run
+from factories.result_factory import write_run
 
-from benchmark.report.map import great_circle, name_places, round_trips, world_chart
+from benchmark.report.map import great_circle, name_places, world_chart
 from benchmark.report.run_data import read_record
 
 NEW_YORK, LONDON, TOKYO, SYDNEY = (-74.0, 40.7), (-0.1, 51.5), (139.7, 35.7), (151.2, -33.9)
@@ -56,11 +56,6 @@ def test_names_of_near_regions_do_not_cover_each_other() -> None:
         boxes.append((left, y, left + 3.3 * len(name)))
     for a, b in combinations(boxes, 2):
         assert abs(a[1] - b[1]) >= 6.5 or a[2] <= b[0] or b[2] <= a[0]
-
-
-def test_round_trips_keep_their_direction() -> None:
-    assert round_trips({"rtt_ms": {"a/b": 1.0, "b/a": 2.0}}) == {("a", "b"): 1.0, ("b", "a"): 2.0}
-    assert round_trips({}) == {}
 
 
 def test_there_is_no_map_where_a_place_is_not_known(tmp_path: Path) -> None:

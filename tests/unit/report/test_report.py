@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import yaml
 from factories.page import Page
-from factories.recorded_results import START, write_run, write_sweep
+from factories.result_factory import START, manifest, write_run, write_sweep
 from paths import DATA
 
 from benchmark.artifacts.install import Installed
@@ -81,7 +81,7 @@ def test_it_says_what_where_and_how_to_do_it_again(page: Page) -> None:
 def test_a_built_system_is_built_again_at_the_very_commit(tmp_path: Path, option: list[str]) -> None:
     folder = write_run(tmp_path / "run")
     origin = Origin.of(Repository(url="https://me:hunter2@example.org/x", commit="main"))
-    artifact = Installed("1f" * 20, {}, {}, origin).to_manifest()
+    artifact = Installed("1f" * 20, {}, {}, origin).to_record().model_dump()
     change(folder, "manifest.json", artifact=artifact, command=["x", "run", *option, "--loads", "60"])
     record = read_record(folder)
     settings = Settings.model_validate(yaml.safe_load(reproduce.settings(record)))
@@ -92,7 +92,7 @@ def test_a_built_system_is_built_again_at_the_very_commit(tmp_path: Path, option
 
 def test_binaries_that_were_brought_have_no_repository(tmp_path: Path) -> None:
     folder = write_run(tmp_path / "run")
-    change(folder, "manifest.json", artifact=Installed("unknown", {}, {}).to_manifest())
+    change(folder, "manifest.json", artifact=Installed("unknown", {}, {}).to_record().model_dump())
     assert "repository" not in reproduce.settings(read_record(folder))
 
 
@@ -182,7 +182,7 @@ def test_faults_are_marked_in_every_plot_over_time(tmp_path: Path) -> None:
 def test_a_folder_that_is_no_run_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="expected the folder of a run"):
         write_report(tmp_path)
-    (tmp_path / "manifest.json").write_text("{}")
+    (tmp_path / "manifest.json").write_text(manifest().to_json())
     with pytest.raises(UsageError, match="killed before"):
         write_report(tmp_path)
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from factories.page import Page
-from factories.recorded_results import write_search
+from factories.result_factory import write_search
 
 from benchmark.report import REPORT, write_plots, write_report
 from benchmark.report.search_record import missed, read_search_record

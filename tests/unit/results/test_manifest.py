@@ -1,49 +1,118 @@
-"""What a manifest says of a run, read back from its JSON."""
+"""What is read from a manifest is what the runner writes, whichever schema wrote it."""
 
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
-from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
+from factories.result_factory import manifest
+from paths import DATA
+from pydantic import ValidationError
 
+from benchmark.errors import UsageError
 from benchmark.metrics.names import LOAD_GENERATOR, Metrics
-from benchmark.orchestrator.manifest import versions
 from benchmark.protocols.registry import find_protocol, protocol_names
-from benchmark.results import manifest
-from benchmark.settings import Settings
+from benchmark.results.manifest import Manifest, parse_manifest, read_manifest
+
+SCHEMA_1 = (DATA / "run" / "manifest.json").read_text(encoding="utf-8")
 
 
-def stored(document: dict[str, Any]) -> Any:
-    return json.loads(json.dumps(document))
+def schema_1(**changes: Any) -> str:
+    return json.dumps(json.loads(SCHEMA_1) | changes)
+
+
+def test_what_is_written_is_read_again() -> None:
+    written = manifest(name="two words", times={"load": 1.0, "start": 2.0, "end": 3.0})
+    assert parse_manifest(written.to_json(), "x") == written
 
 
 @pytest.mark.parametrize("name", protocol_names())
-def test_metrics_are_read_as_they_were_written(name: str) -> None:
-    written = find_protocol(name).metrics
-    assert manifest.metrics(stored({"metrics": asdict(written)})) == written
+def test_metrics_of_every_protocol_are_read_as_they_were_written(name: str) -> None:
+    written = manifest().model_copy(update={"metrics": find_protocol(name).metrics})
+    assert parse_manifest(written.to_json(), "x").metrics == find_protocol(name).metrics
 
 
-def test_metrics_of_a_system_of_ones_own_are_those_that_were_written() -> None:
-    written = Metrics("commit_s", squared=None, job="node", counted_by="every", throughput="commits")
-    assert manifest.metrics(stored({"metrics": asdict(written)})) == written
+def test_metrics_of_a_described_system_are_read_as_they_were_written() -> None:
+    metrics = Metrics("commit_s", squared=None, job="node", counted_by="every", throughput="commits")
+    assert parse_manifest(manifest().model_copy(update={"metrics": metrics}).to_json(), "x").metrics == metrics
 
 
-@pytest.mark.parametrize("interval", [timedelta(milliseconds=200), timedelta(seconds=1), timedelta(minutes=1)])
-def test_the_scrape_interval_is_that_of_the_settings(interval: timedelta) -> None:
-    settings = Settings(regions=("ewr",), scrape_interval=interval).model_dump(mode="json")
-    assert manifest.scrape_interval(stored({"parameters": {"settings": settings}})) == interval.total_seconds()
+def test_a_manifest_of_schema_1_is_read() -> None:
+    read = read_manifest(DATA / "run")
+    parameters = read.parameters
+    assert (parameters.requested_tps, parameters.scheduled_tps, sum(parameters.shares_tps)) == (200, 200, 200)
+    assert (parameters.scrape_interval_s, parameters.load_shape) == (1.0, "constant")
+    assert read.metrics == LOAD_GENERATOR
+    assert read.artifact is None
+    assert read.hosts["us-east-1-0"].stale_processes == 0
+    assert read.times is not None
+    assert read.times.end - read.times.start == 20
+    assert read.round_trips["us-east-1", "eu-west-1"] == 73.953
+    assert parse_manifest(read.to_json(), "x") == read
 
 
-def test_what_a_manifest_does_not_say_is_as_by_default() -> None:
-    assert manifest.metrics({}) == LOAD_GENERATOR
-    default = Settings(regions=("ewr",)).scrape_interval
-    assert manifest.scrape_interval({}) == default.total_seconds()
+def test_round_trips_keep_their_direction() -> None:
+    assert manifest().round_trips == {("a", "b"): 70.0, ("b", "a"): 70.2}
 
 
-def test_versions_name_what_took_part() -> None:
-    found = versions()
-    assert found["fabric"].count(".") >= 1
-    assert set(found) > {"geobench", "python", "fabric", "numpy"}
+def test_an_artifact_of_schema_1_is_read() -> None:
+    variant = {"sha256": "a" * 64, "files": {"node": {"sha256": "b" * 64, "size": 7}}, "given_to": ["x"]}
+    variant |= {"builder": "x", "build_seconds": 2.5, "changed": []}
+    artifact = {"from": "repository", "repository": "https://x.org/a", "requested": "main", "folder": None}
+    artifact |= {"commit": "c", "previous_commit": None, "build": None, "variants": {"x86_64": variant}}
+    read = parse_manifest(schema_1(artifact=artifact), "x").artifact
+    assert read is not None
+    assert (read.source, read.variants["x86_64"].copied_to) == ("repository", ("x",))
+    assert read.variants["x86_64"].files["node"].sha256 == "b" * 64
+
+
+def test_the_load_shape_of_schema_1_was_called_profile() -> None:
+    parameters = json.loads(SCHEMA_1)["parameters"]
+    changed = parameters | {"profile": "ramp", "settings": parameters["settings"] | {"profile": "ramp"}}
+    read = parse_manifest(schema_1(parameters=changed), "x").parameters
+    assert (read.load_shape, read.settings["load_shape"]) == ("ramp", "ramp")
+
+
+def test_a_run_of_schema_1_that_never_began_has_no_times() -> None:
+    assert parse_manifest(schema_1(times={}), "x").times is None
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (b"{}", "run_id: Field required"),
+        (b"[]", "Input should be an object"),
+        (b"null", "Input should be an object"),
+        (b"\xff\xfe", "expected value"),
+        (b"[" * 100_000, "recursion limit"),
+        (SCHEMA_1[:500].encode(), "EOF while parsing"),
+        (b'{"schema": 3}', "schema: Input should be 2"),
+        (b'{"schema": 1}', "parameters: expected an object"),
+        (schema_1(hosts={"a": 3}).encode(), "a: expected an object"),
+        (schema_1(hosts=7).encode(), "hosts: expected an object"),
+        (schema_1(artifact={"variants": []}).encode(), "variants: expected an object"),
+        (schema_1(parameters={"settings": {"scrape_interval": "often"}}).encode(), "often"),
+        (schema_1(commit=7).encode(), "commit: Input should be a valid string"),
+        (schema_1(commit="\ud800").encode(), "not a manifest"),
+        (schema_1(rtt_ms={"a/b": float("nan")}).encode(), "finite"),
+        (schema_1(shell="rm -rf /").encode(), "shell: Extra inputs"),
+        (schema_1(metrics={"counted": "every"}).encode(), "counted"),
+    ],
+)
+def test_a_damaged_manifest_is_an_error_that_names_the_file(tmp_path: Path, text: bytes, message: str) -> None:
+    (tmp_path / "manifest.json").write_bytes(text)
+    with pytest.raises(UsageError, match=message) as caught:
+        read_manifest(tmp_path)
+    assert str(tmp_path / "manifest.json") in str(caught.value)
+
+
+def test_a_folder_without_a_manifest_is_not_a_run(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="expected the folder of a run"):
+        read_manifest(tmp_path)
+
+
+def test_a_key_that_no_manifest_has_cannot_be_written() -> None:
+    with pytest.raises(ValidationError, match="sha256"):
+        Manifest.model_validate({**dict(manifest()), "sha256": "a"})

@@ -1,0 +1,63 @@
+"""Convert result files of schema 1 to today's.
+
+Every function takes the parsed document and changes it in place; a document that was never of that schema raises
+ValueError. What is filled in is what such a run did, never a guess.
+"""
+
+from __future__ import annotations
+
+from pydantic import JsonValue
+
+from benchmark.settings import parse_duration
+
+JsonObject = dict[str, JsonValue]
+
+_SCRAPE_INTERVAL = "5s"
+"""The default while manifests of schema 1 were written."""
+
+
+def member(document: JsonObject, name: str) -> JsonObject:
+    """Return the object called `name` within a document; ValueError if there is none."""
+    found = document.get(name)
+    if not isinstance(found, dict):
+        raise ValueError(f"{name}: expected an object")
+    return found
+
+
+def members(document: JsonObject) -> list[JsonObject]:
+    """Return the values of a document that holds objects only; ValueError if it holds anything else."""
+    return [member(document, name) for name in document]
+
+
+def rename(document: JsonObject, **names: str) -> None:
+    """Give each key its new name, where the document has it."""
+    for old, new in names.items():
+        if old in document:
+            document[new] = document.pop(old)
+
+
+def upgrade_manifest(document: JsonObject) -> None:
+    """Convert a manifest of schema 1."""
+    document["schema"] = 2
+    # Before these keys existed, every system came from packages and was measured by the load generator's metrics.
+    document.setdefault("artifact", None)
+    document.setdefault("metrics", {})
+    parameters = member(document, "parameters")
+    settings = member(parameters, "settings")
+    rename(settings, profile="load_shape")
+    rename(parameters, profile="load_shape", load_tps="requested_tps", offered_tps="scheduled_tps")
+    parameters.setdefault("load_shape", "constant")
+    shares = parameters.get("shares_tps")
+    if "scheduled_tps" not in parameters and isinstance(shares, list):
+        parameters["scheduled_tps"] = sum(share for share in shares if isinstance(share, int))
+    interval = str(settings.get("scrape_interval", _SCRAPE_INTERVAL))
+    parameters["scrape_interval_s"] = parse_duration(interval).total_seconds()
+    for facts in members(member(document, "hosts")):
+        rename(facts, left_over="stale_processes")
+    if not document.get("times"):
+        document["times"] = None
+    if document["artifact"] is not None:
+        artifact = member(document, "artifact")
+        artifact["source"] = artifact.pop("from", None)
+        for variant in members(member(artifact, "variants")):
+            rename(variant, given_to="copied_to")
