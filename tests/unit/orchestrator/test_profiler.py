@@ -1,4 +1,4 @@
-"""Processes of a run are found and sampled by the real script and perf."""
+"""Processes of a run are found, and sampled by the real script with perf."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ RUNNING = [Running("node-0", "a-1", 10), Running("node-1", "b-0", 11), Running("
 
 @pytest.fixture
 def spinning(tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """A process group whose leader waits for a child that is busy in `inner`."""
+    """A process group whose leader waits for a child that spends its time in `inner`."""
     (tmp_path / "spin.c").write_text(SPIN)
     command = ["gcc", "-O1", "-fno-omit-frame-pointer", "-o", "spin", "spin.c"]
     subprocess.run(command, cwd=tmp_path, check=True)
@@ -42,7 +42,7 @@ def spinning(tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
 
 
 @pytest.mark.skipif(not shutil.which("perf"), reason="perf is not installed: linux-perf")
-def test_stacks_of_a_whole_process_group_are_seen(spinning: subprocess.Popen[bytes]) -> None:
+def test_stacks_of_the_whole_process_group_are_sampled(spinning: subprocess.Popen[bytes]) -> None:
     done = subprocess.run(
         ["bash", SCRIPT, str(spinning.pid), "1", "fp"], capture_output=True, text=True, check=False, timeout=60
     )
@@ -55,13 +55,13 @@ def test_stacks_of_a_whole_process_group_are_seen(spinning: subprocess.Popen[byt
     assert sum(count for stack, count in stacks.items() if stack[-1] == "inner" and "main" in stack) > 0.8 * busy
 
 
-def test_a_process_that_is_gone_is_an_error() -> None:
+def test_process_that_has_ended_is_an_error() -> None:
     done = subprocess.run(["bash", SCRIPT, "4194303", "1", "fp"], capture_output=True, text=True, check=False)
     expected = (1, "process group 4194303 has no process left\n") if shutil.which("perf") else (3, "")
     assert (done.returncode, done.stderr) == expected
 
 
-def test_only_what_is_alive_is_listed(tmp_path: Path, spinning: subprocess.Popen[bytes]) -> None:
+def test_only_running_processes_are_listed(tmp_path: Path, spinning: subprocess.Popen[bytes]) -> None:
     for name, pid in (("node-0", spinning.pid), ("node-1", 4194303)):
         (tmp_path / "w/run" / name).mkdir(parents=True)
         (tmp_path / "w/run" / name / "pid").write_text(f"{pid} 123\n")
@@ -71,14 +71,14 @@ def test_only_what_is_alive_is_listed(tmp_path: Path, spinning: subprocess.Popen
     assert subprocess.run(command, cwd="/", capture_output=True, text=True, check=True).stdout == ""
 
 
-def test_processes_are_listed_in_the_order_of_their_numbers() -> None:
+def test_processes_are_listed_in_numerical_order() -> None:
     found = parse_running({"a-1": "node-10 5\nclient-0 7\n", "b-0": "node-2 6\n", "c-0": ""})
     assert [(each.name, each.host, each.pid) for each in found] == [
         ("client-0", "a-1", 7), ("node-2", "b-0", 6), ("node-10", "a-1", 5)
     ]  # fmt: skip
 
 
-def test_a_process_is_found_by_its_name_or_that_of_its_host() -> None:
+def test_process_is_found_by_its_name_or_that_of_its_host() -> None:
     assert find_process(RUNNING, "client-0").pid == 12
     assert find_process(RUNNING, "b-0").name == "node-1"
     with pytest.raises(UsageError, match=r"2 processes are called 'a-1'.*there are: node-0 on a-1, client-0 on a-1"):
@@ -89,7 +89,7 @@ def test_a_process_is_found_by_its_name_or_that_of_its_host() -> None:
         find_process([], "node-0")
 
 
-def test_equal_stacks_are_added_up_and_none_are_an_error() -> None:
+def test_equal_stacks_are_added_up_and_no_stack_is_an_error() -> None:
     assert parse_stacks("etcd;main;run 3\netcd;main 1\netcd;main;run 2\n", "node-0") == {
         ("etcd", "main", "run"): 5, ("etcd", "main"): 1
     }  # fmt: skip

@@ -1,4 +1,4 @@
-"""The offered load is split without loss, and the generator's configuration says what was asked for."""
+"""The load is split without loss, and each generator is configured for its share."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def test_parts_sum_exactly_and_differ_by_at_most_one(load: int, parts: int) -> N
 
 
 @given(load=st.integers(1, 10**6), parts=st.integers(1, 300), step=st.integers(1, 50))
-def test_steps_are_kept_and_the_sum_is_the_nearest_possible(load: int, parts: int, step: int) -> None:
+def test_parts_are_multiples_of_the_step_with_the_nearest_possible_sum(load: int, parts: int, step: int) -> None:
     shares = split(load, parts, step)
     assert {share % step for share in shares} == {0}
     assert max(shares) - min(shares) <= step
@@ -46,11 +46,11 @@ def configs(plan: Plan, request: HttpRequest = GET, parameters: LoadGenerator = 
     return [json.loads(process.files["config.json"]) for process in made]
 
 
-def test_the_clients_of_a_run_interleave() -> None:
+def test_clients_of_a_run_interleave() -> None:
     assert [(each["rate"], each["offset_s"]) for each in configs(plan(2, 1, 1))] == [(2, 0), (1, 0.25), (1, 0.5)]
 
 
-def test_a_generator_is_configured_as_asked() -> None:
+def test_generator_is_configured_as_requested() -> None:
     request = HttpRequest("POST", "http://198.18.0.2:80/x", {"A": "b"}, "{{sequence}}")
     parameters = LoadGenerator(timeout=timedelta(seconds=3), max_connections=7)
     (config,) = configs(plan(17), request, parameters)
@@ -65,13 +65,12 @@ def test_a_generator_is_configured_as_asked() -> None:
     assert "load_generator.pyz" in process.argv
 
 
-def test_generators_have_seeds_of_their_own() -> None:
+def test_each_generator_has_its_own_seed() -> None:
     assert len({each["seed"] for each in configs(plan(1, 1, 1))}) == 3
 
 
 @pytest.mark.parametrize("text", ["ramp", "ramp:0", "steps:3"])
-def test_a_profile_is_split_exactly_and_its_requests_interleave(text: str) -> None:
-    """The schedules of all clients, as the generator itself makes them, are those of the whole load in turn."""
+def test_profile_is_split_exactly_and_its_requests_interleave(text: str) -> None:
     shares = (4, 3, 3)
     pieces = load_profile(text, warm_up_s=2, duration_s=6)
     made = configs(plan(*shares, profile=pieces))
@@ -87,7 +86,7 @@ def test_a_profile_is_split_exactly_and_its_requests_interleave(text: str) -> No
     assert all(sum(one <= at for one in due) - sum(one <= at for one in expected) <= 3 for at in expected)
 
 
-def test_clients_of_equal_shares_interleave_exactly_under_a_profile() -> None:
+def test_clients_with_equal_shares_interleave_exactly_under_a_profile() -> None:
     pieces = load_profile("ramp", warm_up_s=2, duration_s=6)
     schedules = [
         Schedule([tuple(piece) for piece in each["profile"]], each["offset_s"])
