@@ -3,7 +3,7 @@ SHELL := bash
 .DEFAULT_GOAL := help
 .PHONY: help setup demo lint unit check test docs lock clean
 BIN := .venv/bin
-SHELL_FILES := env.sh .ci/run $(wildcard tools/setup/*.sh)
+SHELL_FILES := env.sh .ci/run $(wildcard tools/setup/*.sh benchmark/host_scripts/*.sh stacks/cloud/*.sh)
 # Tests that need neither root nor a testbed; `make test` runs them first and then all others.
 UNIT := not integration and not e2e
 

@@ -34,7 +34,12 @@ def find_commit() -> str | None:
     return f"{commit}-dirty" if changes else commit
 
 
-def describe_version() -> str:
-    """Return version and commit in one line."""
+def full_version() -> str:
+    """Return the version, with the commit if it is known."""
     commit = find_commit()
-    return f"geobench {__version__} (commit {commit})" if commit else f"geobench {__version__}"
+    return f"{__version__} (commit {commit})" if commit else __version__
+
+
+def describe_version() -> str:
+    """Return the name of the program and its version in one line."""
+    return f"geobench {full_version()}"

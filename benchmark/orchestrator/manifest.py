@@ -8,7 +8,6 @@ import sys
 from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 
-import benchmark
 from benchmark.inventory import Inventory
 from benchmark.measure.warm_up import WarmUp
 from benchmark.orchestrator.prepare import Prepared
@@ -27,6 +26,7 @@ from benchmark.results.manifest import (
 )
 from benchmark.results.summary import Identity
 from benchmark.settings import redact
+from benchmark.version import full_version
 
 _DEPENDENCIES = ("fabric", "paramiko", "prometheus-api-client", "numpy", "pyarrow", "pydantic")
 
@@ -105,7 +105,7 @@ def with_outcome(
 
 def versions() -> dict[str, str]:
     """Return the versions of this tool and of what it drives."""
-    found = {"geobench": benchmark.__version__, "python": platform.python_version()}
+    found = {"geobench": full_version(), "python": platform.python_version()}
     for name in _DEPENDENCIES:
         try:
             found[name] = version(name)

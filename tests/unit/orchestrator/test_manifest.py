@@ -27,6 +27,7 @@ from benchmark.results.manifest import Manifest, RunTimes, parse_manifest
 from benchmark.results.summary import Identity
 from benchmark.settings import Repository, Settings
 from benchmark.testbed.facts import Facts
+from benchmark.version import full_version
 
 TOKEN = "s3cret"
 NEVER_WRITTEN = {"faults"}
@@ -118,4 +119,5 @@ def test_each_binary_has_its_hash() -> None:
 def test_versions_name_what_took_part() -> None:
     found = versions()
     assert found["fabric"].count(".") >= 1
+    assert found["geobench"] == full_version()
     assert set(found) > {"geobench", "python", "fabric", "numpy"}
