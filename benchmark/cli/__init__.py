@@ -1,7 +1,9 @@
-"""The command line: the only package that prints, and the only one that knows rich and the option parser."""
+"""The command line: the only package that prints, and the only one that knows click and rich."""
 
 from __future__ import annotations
 
+import errno
+import os
 import signal
 import sys
 from collections.abc import Sequence
@@ -11,59 +13,71 @@ from typing import NoReturn
 
 import click
 
-from benchmark.cli import hosts as _hosts  # noqa: F401 - adds its commands
-from benchmark.cli import profile as _profiles  # noqa: F401
-from benchmark.cli import report as _reports  # noqa: F401
-from benchmark.cli import run as _runs  # noqa: F401
-from benchmark.cli import search as _searches  # noqa: F401
+from benchmark.cli import messages
 from benchmark.cli.commands import cli
 from benchmark.errors import TestbedError
 
 _MULTIPLE = ("--loads",)
 
 
-def spread(arguments: Sequence[str]) -> list[str]:
-    """Write `--loads 200 1000` as `--loads 200 --loads 1000`, which the option parser understands."""
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Run the command line; exit code 0 done, 1 failed, 2 bad usage, 3 infrastructure, 130 interrupted."""
+    _interrupt_once()
+    program = "geobench" if Path(sys.argv[0]).name == "geobench" else "python -m benchmark"
+    words = repeat_option(sys.argv[1:] if arguments is None else arguments)
+    code = 0
+    try:
+        cli.main(words, prog_name=program, standalone_mode=False)
+        sys.stdout.flush()
+    except click.ClickException as error:
+        error.show()
+        code = 2
+    except TestbedError as error:
+        messages.error(str(error))
+        code = error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        messages.note("interrupted")
+        code = 130
+    except OSError as error:
+        if error.errno != errno.EIO or not messages.terminal_is_gone():
+            raise
+        code = 130
+    if messages.terminal_is_gone():  # else the interpreter fails to flush, and exits with another code
+        for stream in (sys.stdout, sys.stderr):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+    sys.exit(code)
+
+
+def repeat_option(arguments: Sequence[str]) -> list[str]:
+    """Write `--loads 200 1000` as `--loads 200 --loads 1000`, which click can parse."""
     found: list[str] = []
     option = None
     for argument in arguments:
         if argument.startswith("-"):
             option = argument if argument in _MULTIPLE else None
-            fresh = option is not None
+            first = option is not None
             found.append(argument)
-        elif option and not fresh:
+        elif option and not first:
             found += [option, argument]
         else:
             found.append(argument)
-            fresh = False
+            first = False
     return found
 
 
-def main(arguments: Sequence[str] | None = None) -> NoReturn:
-    """Run the command line; exit code 0 done, 1 failed, 2 bad usage, 3 infrastructure, 130 interrupted."""
-    _interrupt_once()
-    program = "geobench" if Path(sys.argv[0]).name == "geobench" else "python -m benchmark"
-    try:
-        cli.main(spread(sys.argv[1:] if arguments is None else arguments), prog_name=program, standalone_mode=False)
-    except click.ClickException as error:
-        error.show()
-        sys.exit(2)
-    except TestbedError as error:
-        click.secho(f"error: {error}", fg="red", err=True)
-        sys.exit(error.exit_code)
-    except (click.Abort, KeyboardInterrupt):
-        click.secho("interrupted", err=True)
-        sys.exit(130)
-    sys.exit(0)
-
-
 def _interrupt_once() -> None:
-    """Let the first Ctrl-C, SIGTERM or hang-up interrupt; further ones must not break the cleaning up."""
+    """Interrupt on the first Ctrl-C, SIGTERM or SIGHUP; further ones must not break the clean-up.
+
+    SIGHUP stays ignored under nohup.
+    """
+    signals = [signal.SIGINT, signal.SIGTERM]
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        signals.append(signal.SIGHUP)
 
     def interrupt(number: int, frame: FrameType | None) -> None:
-        for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            signal.signal(each, lambda *_: click.secho("cleaning up, one moment", err=True))
+        for each in signals:
+            signal.signal(each, lambda *_: messages.note("cleaning up, one moment"))
         raise KeyboardInterrupt
 
-    for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    for each in signals:
         signal.signal(each, interrupt)

@@ -1,151 +1,103 @@
-"""The commands about the hosts themselves: what state they are in, what they cost, when they end."""
+"""Commands about the hosts: state, expiry and cost; checks and clean-up; dashboards and logins."""
 
 from __future__ import annotations
 
 import json
-from collections import Counter
-from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime, timedelta
+import signal
+import subprocess
+import sys
+import tempfile
+from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
-from benchmark.cli.commands import cli, make_view
-from benchmark.cli.target import DurationType, Target, on_testbed
-from benchmark.errors import HostError
-from benchmark.inventory import Inventory
-
-if TYPE_CHECKING:
-    from rich.table import Table
-
-    from benchmark.testbed.expiry import Cost, HostStatus
-
-_OVERDUE = (
-    "their time is over: `pulumi destroy` removes the testbed (a halted server of Vultr costs until then) "
-    "and the disks that stopped hosts of AWS cost; `pulumi up` then makes it anew; "
-    "`python -m benchmark extend 4h` gives more time to hosts that run"
-)
+from benchmark.cli import messages
+from benchmark.cli.target import DurationType, Target, inventory_option, on_testbed, stack_option
+from benchmark.host_layout import GRAFANA_PORT
+from benchmark.remote.openssh import known_hosts_line, openssh_command
 
 
-@cli.command()
+@click.command()
 @on_testbed
-def status(as_json: bool, stack: str | None, inventory: Path | None, settings: Path | None) -> None:
-    """Show which hosts are ready, by region, when they end and what they cost."""
-    target = Target(stack, inventory, settings)
-    from benchmark.testbed.expiry import cost, host_statuses, to_dict
+def status(target: Target, as_json: bool) -> None:
+    """Show which hosts are ready, when they shut down and what they cost."""
+    from benchmark.cli import testbed_status  # while Pulumi reads the stack, here and below
 
-    now = datetime.now(UTC)
-    with target.open(retries=0) as testbed:  # what does not answer is what is asked for
-        found = host_statuses(testbed, now)
-    spent = cost(target.inventory, found, now)
-    if as_json:
-        click.echo(json.dumps({"testbed_id": target.inventory.testbed_id, **to_dict(found, spent)}, indent=2))
-    else:
-        make_view().show(shown(target.inventory, found, spent, now))
-    if any(each.state not in ("ready", "stopped") for each in found.values()):
-        raise SystemExit(3)
+    testbed_status.show_status(target, as_json)
 
 
-@cli.command()
+@click.command()
 @on_testbed
-@click.argument("duration", type=DurationType())
-def extend(
-    as_json: bool, stack: str | None, inventory: Path | None, settings: Path | None, duration: timedelta
-) -> None:
-    """Let the testbed's cloud hosts live DURATION longer, such as 4h."""
-    if duration <= timedelta(0):
-        raise click.BadParameter("a testbed is extended by more than nothing; `pulumi destroy` ends it")
-    target = Target(stack, inventory, settings)
-    from benchmark.testbed.bootstrap import is_ephemeral
-    from benchmark.testbed.expiry import extend as move_end
-    from benchmark.testbed.expiry import when
+@click.argument("duration", type=DurationType(timedelta(seconds=1)))
+def extend(target: Target, as_json: bool, duration: timedelta) -> None:
+    """Postpone automatic shutdown by DURATION, such as 4h."""
+    from benchmark.cli import testbed_status
 
-    now = datetime.now(UTC)
+    testbed_status.extend_lifetime(target, duration, as_json)
+
+
+@click.command()
+@on_testbed
+@click.option("--committee", type=click.IntRange(1), help="Check that this many nodes fit.")
+def check(target: Target, as_json: bool, committee: int | None) -> None:
+    """Check that a run can start: hosts reachable, clocks, disks, ports."""
+    from benchmark.cli import testbed_status
+
+    testbed_status.show_check(target, committee, as_json)
+
+
+@click.command()
+@on_testbed
+@click.option("--force", is_flag=True, help="Also end a run that is in progress.")
+def stop(target: Target, as_json: bool, force: bool) -> None:
+    """Kill leftover processes and clean up the hosts."""
     with target.open() as testbed:
-        done = move_end(testbed, duration, now)
-    testbed_id = target.inventory.testbed_id
+        testbed.connect()
+        with testbed.lock(take_over=force):
+            facts = testbed.probe(clean=True)
+    ended = {name: fact.stale_processes for name, fact in facts.items() if fact.stale_processes}
     if as_json:
-        ends = {name: end.isoformat() for name, end in done.expires_at.items()}
-        click.echo(json.dumps({"testbed_id": testbed_id, "hosts": ends}, indent=2))
-    elif done.expires_at:
-        end = max(done.expires_at.values())
-        click.echo(f"testbed {testbed_id}: {len(done.expires_at)} hosts terminate automatically {when(end, now)}")
-    elif any(is_ephemeral(host) for host in target.inventory.hosts):
-        click.echo(f"testbed {testbed_id}: no host runs; `pulumi up -c state=running` starts them")
+        click.echo(json.dumps({"ended": ended}, indent=2))
     else:
-        click.echo(f"testbed {testbed_id}: its hosts are not rented and never end themselves; nothing to extend")
-    if done.failed:
-        raise HostError("hosts that keep their end:", done.failed)
+        total = sum(ended.values())
+        click.echo(f"killed {total} leftover process groups on {len(ended)} of {len(facts)} hosts")
 
 
-def shown(inventory: Inventory, found: Mapping[str, HostStatus], spent: Cost, now: datetime) -> Iterator[Table | str]:
-    """Show how many hosts of each region are in which state, which are not ready, the end and the cost."""
-    from benchmark.testbed.expiry import when
+@click.command()
+@on_testbed
+def grafana(target: Target, as_json: bool) -> None:
+    """Forward a local port to the testbed's Grafana, until Ctrl-C.
 
-    yield _regions(inventory, found)
-    if inventory.monitoring:
-        yield f"monitoring: {inventory.monitoring.name} ({inventory.monitoring.address or 'no address'})"
-    ends = sorted({each.expires_at for each in found.values() if each.expires_at})
-    if ends:
-        last = f", the last {when(ends[-1], now)}" if ends[-1] - ends[0] > timedelta(minutes=5) else ""
-        yield f"hosts terminate automatically {when(ends[0], now)}{last}"
-    yield costs(spent, inventory.created_at)
-    yield from _not_ready(inventory, found)
-    yield from _warnings(found)
-
-
-def _regions(inventory: Inventory, found: Mapping[str, HostStatus]) -> Table:
-    from rich.table import Table
-
-    table = Table("region", "provider", "hosts", "state", title=f"testbed {inventory.testbed_id}: {len(found)} hosts")
-    for region in inventory.regions:
-        hosts = [host for host in inventory.hosts if host.region == region]
-        counts = Counter(found[host.name].state for host in hosts)
-        states = ", ".join(f"{_coloured(f'{count} {state}', state)}" for state, count in counts.items())
-        table.add_row(region, hosts[0].provider, str(len(hosts)), states)
-    return table
+    Without Grafana the port leads to the testbed's Prometheus.
+    """
+    with target.open() as testbed, testbed.dashboard(GRAFANA_PORT) as (what, port):
+        address = f"http://127.0.0.1:{port}"
+        if what == "prometheus":
+            advice = "see `python -m benchmark status` for a failed installation"
+            messages.note(f"Grafana does not run on the monitoring host, so this is its Prometheus; {advice}")
+        click.echo(json.dumps({what: address}) if as_json else f"{what}: {address} (Ctrl-C closes the tunnel)")
+        sys.stdout.flush()
+        signal.pause()
 
 
-def _coloured(text: str, state: str) -> str:
-    return f"[{'green' if state == 'ready' else 'red'}]{text}[/]"
-
-
-def costs(spent: Cost, created_at: datetime) -> str:
-    """Write the cost; an unknown price is unknown, not 0."""
-    if spent.hourly_usd is None:
-        return "cost: [red]unknown[/]; the provider told no price for some of the hosts"
-    if spent.hourly_usd == 0:
-        return "cost: nothing is rented"
-    assert spent.so_far_usd is not None
-    so_far = f"cost: ${spent.hourly_usd:.2f} per hour, about ${spent.so_far_usd:.2f} since {created_at:%F %H:%M} UTC"
-    in_all = spent.until_expiry_usd
-    return so_far if in_all is None else f"{so_far}, ${in_all:.2f} in all when the hosts end"
-
-
-def _not_ready(inventory: Inventory, found: Mapping[str, HostStatus]) -> Iterator[str]:
-    from rich.markup import escape
-
-    from benchmark.testbed.testbed import lost_hosts_advice
-
-    for name, each in found.items():
-        if each.state != "ready":
-            reason = f" ({escape(each.reason)})" if each.reason else ""
-            yield _coloured(f"{name}: {each.state}{reason}", each.state)
-    if any(each.state == "expired" for each in found.values()):
-        yield _coloured(_OVERDUE, "expired")
-    if lost := [inventory.host(name) for name, each in found.items() if each.state == "unreachable"]:
-        yield lost_hosts_advice(lost)
-
-
-def _warnings(found: Mapping[str, HostStatus]) -> Iterator[str]:
-    """Each warning once, with the hosts that gave it."""
-    from rich.markup import escape
-
-    given: dict[str, list[str]] = {}
-    for name, each in found.items():
-        for warning in each.warnings:
-            given.setdefault(warning, []).append(name)
-    for warning, names in given.items():
-        more = f" and {len(names) - 3} more" if len(names) > 3 else ""
-        yield f"[yellow]warning: {', '.join(names[:3])}{more}: {escape(warning)}[/yellow]"
+@click.command(context_settings={"ignore_unknown_options": True})
+@stack_option
+@inventory_option
+@click.argument("host")
+@click.argument("command", nargs=-1, type=click.UNPROCESSED)
+def ssh(stack: str | None, inventory: Path | None, host: str, command: tuple[str, ...]) -> None:
+    """Log in to HOST, or run COMMAND there, with OpenSSH."""
+    target = Target(stack, inventory, None)
+    entry = target.inventory.host(host)
+    with tempfile.TemporaryDirectory() as folder:
+        known_hosts = Path(folder, "known_hosts")
+        known_hosts.write_text(known_hosts_line(entry))
+        key = target.private_key
+        if isinstance(key, str):
+            path = Path(folder, "key")
+            path.touch(mode=0o600)
+            path.write_text(key)
+            key = path
+        words = openssh_command(entry, target.inventory.ssh.user, key, known_hosts, command)
+        raise SystemExit(subprocess.run(words, check=False).returncode)

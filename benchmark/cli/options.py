@@ -1,16 +1,16 @@
-"""What a command is asked to run: the options of runs, and how they become requests; options win over settings."""
+"""Options of `run`, `compare` and `search`, and how they override the settings."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 from pydantic import BaseModel
 
-from benchmark.cli.target import DurationType
+from benchmark.cli.target import Command, DurationType
 from benchmark.errors import SettingsError, UsageError
 from benchmark.protocols.parameters import make_protocol
 from benchmark.protocols.registry import find_protocol, protocol_names
@@ -20,30 +20,53 @@ if TYPE_CHECKING:
     from benchmark.plan.request import Request
 
 RUN_OPTIONS = ("committee", "commit", "duration", "profile", "dedicated_clients", "protocol")
-"""Options that `--a` and `--b` may name, besides the fields of the settings."""
+"""Options that `--a` and `--b` accept, besides the fields of the settings."""
 
 
-def of_runs(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the options that say what a run is."""
+loads_option = click.option("--loads", multiple=True, type=click.IntRange(1), help="Offered loads in tx/s: 200 1000.")
+
+
+def run_options(command: Command) -> Command:
+    """Add the options that describe a run."""
     options = [
-        click.option("--committee", type=click.IntRange(1), help="Number of nodes; by default all that fit."),
-        click.option("--duration", type=DurationType(), help="Measured time of each run."),
+        click.option("--committee", type=click.IntRange(1), help="Number of nodes [default: as many as possible]."),
+        click.option("--duration", type=DurationType(), help="Duration of the measurement of each run."),
         click.option(
-            "--warm-up", type=DurationType(), help="Time under load before the measured window; else it is found."
+            "--warm-up", type=DurationType(), help="Warm-up before measuring [default: detected, at least 15 s]."
         ),
-        click.option("--profile", help="Load over time: constant, ramp[:SHARE], steps:NUMBER or a CSV file of rates."),
-        click.option("--dedicated-clients", type=click.IntRange(0), help="Hosts that only generate load."),
+        click.option("--profile", help="Load over time: constant, ramp[:SHARE], steps:NUMBER, or a CSV file of rates."),
+        click.option("--dedicated-clients", type=click.IntRange(0), help="Number of hosts that only generate load."),
         click.option("--protocol", help=f"System under test: {', '.join(protocol_names())} or FILE.yaml."),
-        click.option("--commit", help="Branch, tag or hash to build, instead of the settings' one."),
+        click.option("--commit", help="Branch, tag or hash to build, instead of the one in the settings."),
         click.option(
             "--repository",
-            help="URL to build from, instead of the settings' one; ${NAME} is taken from the environment.",
+            help="URL to build from, instead of the one in the settings; ${NAME} is read from the environment.",
         ),
         click.option(
-            "--binaries", type=click.Path(path_type=Path), help="Folder with binaries of your own; nothing is built."
+            "--binaries", type=click.Path(path_type=Path), help="Folder of prebuilt binaries; nothing is built."
         ),
-        click.option("--snapshot", is_flag=True, help="Save all that Prometheus holds with each run."),
-        click.option("--name", help="A name for these runs, kept in their manifests."),
+        click.option("--snapshot", is_flag=True, help="Save the Prometheus database with each run."),
+        click.option("--name", help="Name of these runs, stored in their manifests."),
+    ]
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def sweep_options(command: Command) -> Command:
+    """Add the options that set the number and order of runs."""
+    options = [
+        click.option("--repeat", type=click.IntRange(1), default=1, show_default=True, help="Runs of each load."),
+        click.option("--shuffle", is_flag=True, help="Run the loads in random order, a different one in each repeat."),
+        click.option("--seed", type=int, help="Seed of the random order (implies --shuffle); always recorded."),
+        click.option(
+            "--retries",
+            type=click.IntRange(0),
+            default=2,
+            show_default=True,
+            help="Retries of a run after infrastructure failures.",
+        ),
+        click.option("--resume", metavar="ID|FOLDER|latest", help="Continue an interrupted sweep with its options."),
     ]
     for option in reversed(options):
         command = option(command)
@@ -51,7 +74,7 @@ def of_runs(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def make_request(settings: Settings, results_dir: Path, options: Mapping[str, Any], loads: Sequence[int]) -> Request:
-    """Settle what is asked for."""
+    """Return the request that settings and options make; options override settings."""
     from benchmark.measure.warm_up import DEFAULT_S
     from benchmark.plan.request import Request
     from benchmark.plan.source import find_source
@@ -66,7 +89,7 @@ def make_request(settings: Settings, results_dir: Path, options: Mapping[str, An
         loads=loads,
         duration_s=(options["duration"] or settings.benchmark_duration).total_seconds(),
         warm_up_s=DEFAULT_S if warm_up is None else warm_up.total_seconds(),
-        # A load that changes on purpose is never steady.
+        # A load that changes by design never becomes steady.
         find_warm_up=warm_up is None and profile == "constant",
         committee=options["committee"],
         dedicated_clients=settings.dedicated_clients if dedicated is None else dedicated,
@@ -84,8 +107,8 @@ def make_request(settings: Settings, results_dir: Path, options: Mapping[str, An
     )
 
 
-def record(request: Request) -> dict[str, Any]:
-    """Return a request as JSON, to be compared with that of a sweep that is resumed."""
+def request_to_dict(request: Request) -> dict[str, Any]:
+    """Return a request as plain values, to compare it with the request of a sweep that is resumed."""
     from benchmark.plan.source import describe
 
     plain = {
@@ -105,15 +128,17 @@ def record(request: Request) -> dict[str, Any]:
     }
 
 
-def varied(settings: Settings, options: Mapping[str, Any], given: Sequence[str]) -> tuple[Settings, dict[str, Any]]:
-    """Return settings and options as one side of a comparison wants them.
+def apply_overrides(
+    settings: Settings, options: Mapping[str, Any], overrides: Sequence[str]
+) -> tuple[Settings, dict[str, Any]]:
+    """Return settings and options with the overrides of one side of a comparison.
 
-    `given` holds a settings file, or `NAME=VALUE` with an option of runs or a field of the settings:
-    `committee=3`, `node_parameters.heartbeat_ms=50`.
+    An override is a settings file, or `NAME=VALUE` with an option of `run` or a field of the settings, such as
+    `committee=3` or `node_parameters.heartbeat_ms=50`.
     """
     changed, fields = dict(options), settings.model_dump(exclude={"repository"})
     fields["repository"] = settings.repository
-    for word in given:
+    for word in overrides:
         name, equals, value = word.partition("=")
         if not equals:
             file = load_settings(Path(word))
@@ -123,7 +148,7 @@ def varied(settings: Settings, options: Mapping[str, Any], given: Sequence[str])
             changed[name.replace("-", "_")] = _option(name, value)
         else:
             _set(fields, name, parse_value(value, name))
-    return parse_settings(fields, redact(" ".join(given)), RUN_OPTIONS), changed
+    return parse_settings(fields, redact(" ".join(overrides)), RUN_OPTIONS), changed
 
 
 def _option(name: str, value: str) -> Any:
@@ -137,13 +162,24 @@ def _option(name: str, value: str) -> Any:
 
 
 def _set(fields: dict[str, Any], name: str, value: Any) -> None:
-    """Set a field, or with dots in its name one deep inside, where a file of parameters is read."""
+    """Set a field; dots in its name lead to nested fields, also into a file of parameters."""
     *outer, last = name.split(".")
     for step in outer:
         inner = fields.get(step)
         inner = read_mapping(inner) if isinstance(inner, Path) else inner or {}
         if not isinstance(inner, Mapping | BaseModel):
-            raise SettingsError(redact(f"{name}: {step} is {inner!r}, which has no fields; give {step}=VALUE"))
+            raise SettingsError(redact(f"{name}: {step} is {inner!r}, which has no fields; set {step}=VALUE"))
         fields[step] = dict(inner)
         fields = fields[step]
     fields[last] = value
+
+
+def read_share(text: str, option: str) -> float:
+    """Parse `5%` or `0.05`; UsageError that names `option` otherwise."""
+    try:
+        share = float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
+    except ValueError:
+        share = -1.0
+    if not 0 < share <= 1:
+        raise UsageError(f"{option}: found {text!r}, expected a share such as 5% or 0.05")
+    return share

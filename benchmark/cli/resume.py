@@ -1,4 +1,4 @@
-"""What is kept of a command for `--resume`, and what has to be the same when it is resumed."""
+"""Store the options and requests of a command for `--resume`, and require them to be the same when it resumes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
-from benchmark.cli.options import record
+from benchmark.cli.options import request_to_dict
 from benchmark.errors import UsageError
 from benchmark.settings import format_duration, parse_duration
 
@@ -19,17 +19,17 @@ if TYPE_CHECKING:
     from benchmark.cli.target import Target
     from benchmark.plan.request import Request
 
-_FREE = ("resume", "retries", "names", "fail_over")
+_MAY_CHANGE = ("resume", "retries", "names", "fail_over")
 """Options that may differ when a command is resumed."""
 
 
-def kept_options(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Return options as a journal keeps them: durations and paths are text."""
+def dump_options(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return options as a journal stores them: durations and paths become text."""
     return {name: _plain(value) for name, value in options.items() if name not in ("resume", "retries", "names")}
 
 
-def taken_up(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a journal's options as they were given: durations are durations."""
+def load_options(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options of a journal as a command passes them: durations become durations again."""
     found = dict(options)
     for name in ("duration", "warm_up"):
         found[name] = None if found[name] is None else parse_duration(found[name])
@@ -37,45 +37,45 @@ def taken_up(options: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
-def kept_request(request: Request) -> dict[str, Any]:
-    """Return a request as a journal keeps it."""
-    found: dict[str, Any] = json.loads(json.dumps(record(request), default=str))
+def dump_request(request: Request) -> dict[str, Any]:
+    """Return a request as a journal stores it."""
+    found: dict[str, Any] = json.loads(json.dumps(request_to_dict(request), default=str))
     return found
 
 
-def same_testbed(what: str, testbed_id: str, target: Target) -> None:
-    """Raise UsageError if `what` is of another testbed."""
+def require_same_testbed(what: str, testbed_id: str, target: Target) -> None:
+    """Raise UsageError if `what` belongs to another testbed."""
     here = target.inventory.testbed_id
     if testbed_id != here:
-        raise UsageError(f"{what} is of testbed {testbed_id}, this is {here}")
+        raise UsageError(f"{what} belongs to testbed {testbed_id}, this is {here}")
 
 
-def same_request(what: str, then: Mapping[str, Any], request: Request) -> None:
-    """Raise UsageError if something else is asked for than when `what` was begun: settings have changed."""
-    now = kept_request(request)
+def require_same_request(what: str, then: Mapping[str, Any], request: Request) -> None:
+    """Raise UsageError if the request differs from the one `what` was begun with, because settings have changed."""
+    now = dump_request(request)
     changed = sorted(name for name in {*now, *then} if now.get(name) != then.get(name))
     if changed:
         raise UsageError(
             f"{what} was begun with other settings: {', '.join(changed)} changed; "
-            "undo that to resume it, or begin a new one"
+            "undo the changes to resume it, or begin a new one"
         )
 
 
-def same_options(what: str, then: Mapping[str, Any], except_for: tuple[str, ...] = ()) -> None:
-    """Raise UsageError if an option is given beside --resume with another value than `what` was begun with."""
+def require_same_options(what: str, then: Mapping[str, Any], except_for: tuple[str, ...] = ()) -> None:
+    """Raise UsageError if an option beside --resume differs from the one `what` was begun with."""
     context = click.get_current_context()
     changed = [
         max(param.opts, key=len)
         for param in context.command.params
         if param.name in then
-        and param.name not in (*_FREE, *except_for)
+        and param.name not in (*_MAY_CHANGE, *except_for)
         and context.get_parameter_source(param.name) is ParameterSource.COMMANDLINE
         and json.loads(json.dumps(_plain(context.params[param.name]))) != then[param.name]
     ]
     if changed:
         raise UsageError(
             f"{what} was begun with other options: {', '.join(changed)} changed; "
-            "leave them out to resume it, or begin a new one"
+            "resume it without them, or begin a new one"
         )
 
 

@@ -1,24 +1,89 @@
-"""Tables over several runs: sweeps, searches and comparisons; each yields what is printed, in order."""
+"""Tables of runs, sweeps, searches and comparisons; each function yields the tables and lines to print."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rich.box import SIMPLE_HEAD
+from rich.box import SIMPLE, SIMPLE_HEAD
 from rich.markup import escape
 from rich.table import Table
 
+from benchmark.cli.live import number
+from benchmark.cli.output import Shown
 from benchmark.compare.repeats import FIGURES, LoadSummary, over_repeats
 from benchmark.compare.statistics import Interval
 
 if TYPE_CHECKING:
     from benchmark.compare.comparison import AtLoad, Compared, FigureComparison
+    from benchmark.measure.histogram import Quantile
     from benchmark.results.search import Search
+    from benchmark.results.summary import Summary
     from benchmark.results.sweep import SweepFolder
 
-Shown = Table | str
+
+_RUN_COLUMNS = (
+    "requested\ntx/s", "completed\ntx/s", "mean\nms", "p50\nms", "p90\nms", "p99\nms", "errors", "status"
+)  # fmt: skip
+
+
+def runs(summaries: Sequence[Summary], folder: Path) -> Iterator[Shown]:
+    """Yield a table of runs of one system, their warnings, and the folders of their results."""
+    first = summaries[0]
+    table = Table(title=f"{first.protocol} {first.commit}, {first.nodes} nodes", box=SIMPLE, padding=(0, 1, 0, 0))
+    for name in _RUN_COLUMNS:
+        table.add_column(name, justify="right")
+    for summary in summaries:
+        table.add_row(*_run_row(summary))
+    yield table
+    for summary in summaries:
+        yield from (f"[red]invalid: {escape(text)}[/red]" for text in summary.reasons)
+        yield from (f"[yellow]warning: {escape(text)}[/yellow]" for text in summary.warnings)
+    for summary in summaries:
+        # Panics and crashes are warnings already.
+        counts = {name: kinds["error"].count for name, kinds in summary.log_findings.items() if "error" in kinds}
+        if counts:
+            listed = ", ".join(f"{name} {count}" for name, count in list(counts.items())[:8])
+            yield f"errors in logs: {escape(listed)}; see log_findings in summary.json, or `python -m benchmark logs`"
+        yield f"results: {escape(str(folder / summary.run_id))}"
+
+
+def run_lines(path: Path, summary: Summary | None) -> Iterator[Shown]:
+    """Yield the name of a run, complete so that it can be copied, and its results in one line."""
+    yield f"[bold]{escape(f'{path.parent.name}/{path.name}')}[/bold]"
+    if summary is None:
+        yield "    [red]killed[/red]"
+        return
+    requested, completed, *latencies, errors, state = (cell.replace("\n", " ") for cell in _run_row(summary))
+    shown = ", ".join(f"{name} {value}" for name, value in zip(("mean", "p50", "p90", "p99"), latencies, strict=True))
+    yield f"    {state}: {completed} of {requested} tx/s, {errors} errors; ms: {shown}"
+
+
+def _run_row(summary: Summary) -> list[str]:
+    latency = summary.latency_s
+    colour = {"ok": "green"}.get(summary.status, "red")
+    state = "[yellow]saturated[/yellow]" if summary.saturated else f"[{colour}]{summary.status}[/{colour}]"
+    return [
+        f"{summary.requested_tps:g}",
+        number(summary.completed_tps),
+        *(
+            [_in_ms(latency.mean), *(_quantile(each) for each in (latency.p50, latency.p90, latency.p99))]
+            if latency
+            else ["-"] * 4
+        ),
+        str(sum(summary.errors.values())),
+        state,
+    ]
+
+
+def _quantile(quantile: Quantile) -> str:
+    upper = "∞" if quantile.upper is None else _in_ms(quantile.upper)
+    return f"{_in_ms(quantile.estimate)}\n({_in_ms(quantile.lower)}-{upper})"
+
+
+def _in_ms(seconds: float) -> str:
+    return f"{seconds * 1000:.4g}"
 
 
 def sweep(folder: SweepFolder) -> Iterator[Shown]:
@@ -38,22 +103,22 @@ def sweep(folder: SweepFolder) -> Iterator[Shown]:
                 kind = f" ({attempt.failure})" if attempt.failure else ""
                 which = f"{attempt.outcome}{kind}: {slot}: {attempt.run_id or 'before the run'}: {attempt.reason}"
                 yield f"[red]{escape(which)}[/red]"
-    yield f"results: {folder.path}"
+    yield f"results: {escape(str(folder.path))}"
 
 
 def search(found: Search, folder: Path) -> Iterator[Shown]:
     """Show every step, then the answer."""
     table = Table("step", "load tx/s", "limits", "why", title=found.search_id)
-    for number, step in enumerate(found.steps, 1):
+    for index, step in enumerate(found.steps, 1):
         colour, word = ("green", "met") if step.met else ("red", "not met")
-        table.add_row(str(number), str(step.requested_tps), f"[{colour}]{word}[/]", escape(step.text))
+        table.add_row(str(index), str(step.requested_tps), f"[{colour}]{word}[/]", escape(step.text))
     yield table
     if found.answer_tps is None:
         yield f"[red]no load meets the limits: {escape(found.reason)}[/red]"
     else:
         sure = "confirmed" if found.confirmed else "[yellow]not confirmed[/yellow]"
         yield f"highest load: [bold]{found.answer_tps} tx/s[/bold], {sure}: {escape(found.reason)}"
-    yield f"results: {folder}"
+    yield f"results: {escape(str(folder))}"
 
 
 def compared(comparison: Compared) -> Iterator[Shown]:

@@ -1,4 +1,4 @@
-"""What a command works on, a testbed, results or a file to write, and the options that say which."""
+"""The testbed, results folder or output file that a command works on, and the options that select it."""
 
 from __future__ import annotations
 
@@ -6,15 +6,16 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
-from functools import cached_property
+from functools import cached_property, wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from benchmark.cli import messages
 from benchmark.errors import SettingsError, UsageError
 from benchmark.inventory import Inventory, read_inventory
-from benchmark.settings import Settings, load_settings, parse_duration, stack_settings
+from benchmark.settings import Settings, format_duration, load_settings, parse_duration, stack_settings
 from benchmark.testbed.stack import Stack, begin_reading, project_directory, selected_stack
 
 if TYPE_CHECKING:
@@ -22,15 +23,15 @@ if TYPE_CHECKING:
 
 
 class Target:
-    """The testbed that a command works on: its inventory, its key and its settings.
+    """The testbed that a command works on: its inventory, private key and settings.
 
-    Pulumi begins to read the stack's outputs when this is made, and is waited for when they are first needed: what a
-    command imports meanwhile takes no time of its own.
+    Creating a target starts Pulumi, which takes about a second to read the stack's outputs; the first access to them
+    waits for it. Commands import their heavier modules in between.
     """
 
     def __init__(self, stack: str | None, inventory: Path | None, settings: Path | None) -> None:
         if stack and inventory:
-            raise UsageError("--stack and --inventory both name the hosts; give one of them")
+            raise UsageError("--stack and --inventory exclude each other; pass one of them")
         self.project = project_directory()
         self._inventory_file = inventory
         self._settings_file = settings
@@ -42,7 +43,7 @@ class Target:
 
     @cached_property
     def inventory(self) -> Inventory:
-        """The hosts; UsageError if there are none to be had."""
+        """The hosts; UsageError if the stack is not up or the file is not an inventory."""
         if self._inventory_file:
             return read_inventory(self._inventory_file)
         assert self._stack is not None
@@ -50,7 +51,7 @@ class Target:
 
     @cached_property
     def settings(self) -> Settings:
-        """The settings file that was named, else the stack's; defaults for a bare inventory."""
+        """The settings of `--settings`, else those of the stack; defaults for an inventory file."""
         if self._settings_file:
             return load_settings(self._settings_file)
         if self._stack is None:
@@ -59,21 +60,21 @@ class Target:
 
     @property
     def private_key(self) -> Path | str:
-        """The key's path, or its text; UsageError if there is none."""
+        """The path of the private key, or its text; UsageError if none is known."""
         named = self.settings.ssh_private_key_file or self.inventory.ssh.private_key_file
         generated = self._stack.private_key if self._stack else None
         if generated is None and named is None:
-            raise UsageError("the inventory names no private key; set ssh_private_key_file in the settings")
+            raise UsageError("no private key in the inventory; set ssh_private_key_file in the settings")
         return generated or Path(str(named)).expanduser()
 
     @property
     def results_dir(self) -> Path:
-        """Where results are written."""
+        """The folder to which results are written."""
         return self.project / self.settings.results_dir
 
     @contextmanager
     def open(self, retries: int | None = None) -> Iterator[Testbed]:
-        """The testbed, not connected yet; everything is closed at the end. `retries` wins over the settings."""
+        """Yield the testbed, not connected yet, and close it at the end; `retries` overrides ssh_retries."""
         from benchmark.remote.fleet import Fleet
         from benchmark.testbed.testbed import Testbed
 
@@ -89,9 +90,9 @@ class Target:
 
 
 def results_dir(stack: str | None = None, inventory: Path | None = None, settings: Path | None = None) -> Path:
-    """Where the results of runs lie that were given these options, whether or not the stack is up.
+    """Return the results folder of runs with these options, whether or not the stack is up.
 
-    A stack's configuration that cannot be read is told, and the results are looked for where they lie by default.
+    Print a warning and return the default if the stack's configuration cannot be read.
     """
     project = project_directory()
     if settings:
@@ -101,52 +102,72 @@ def results_dir(stack: str | None = None, inventory: Path | None = None, setting
     try:
         return project / stack_settings(project, name.rpartition("/")[2]).results_dir if name else default
     except SettingsError as error:
-        click.secho(f"warning: results are looked for in {default}: {error}", fg="yellow", err=True)
+        messages.warning(f"looking for results in {default}: {error}")
         return default
 
 
-def ready_to_write(path: Path) -> Path:
-    """Return `path` once its folder is there; UsageError if nothing can be written there."""
+def prepare_output(path: Path) -> Path:
+    """Create the folder of `path` and return `path`; UsageError if it cannot be written."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UsageError(f"cannot write {path}: {error.strerror}: {error.filename}") from None
     if not os.access(path.parent, os.W_OK):
-        raise UsageError(f"cannot write {path}: its folder may not be written to")
+        raise UsageError(f"cannot write {path}: no permission to write to its folder")
     return path
 
 
 class DurationType(click.ParamType[timedelta]):
-    """90, 90s, 3m, 12h."""
+    """A duration such as 90, 90s, 3m or 12h."""
 
     name = "duration"
 
+    def __init__(self, minimum: timedelta = timedelta(0)) -> None:
+        self._minimum = minimum
+
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> timedelta:
-        """Read a duration or fail with what is accepted."""
+        """Parse a duration; click's usage error says what is accepted."""
         try:
-            return parse_duration(value)
+            found = parse_duration(value)
         except ValueError as error:
             self.fail(str(error), param, ctx)
+        if found < self._minimum:
+            self.fail(f"found {value}, expected at least {format_duration(self._minimum)}", param, ctx)
+        return found
 
 
-def on_testbed(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the options that say which testbed is meant."""
-    options = [
-        click.option("--stack", help="Stack that holds the testbed; by default the selected one."),
-        click.option("--inventory", type=click.Path(path_type=Path), help="Inventory file, instead of a stack."),
-        click.option("--settings", type=click.Path(path_type=Path), help="Settings file, instead of the stack's."),
-        click.option("--json", "as_json", is_flag=True, help="Print one JSON document on standard output."),
-    ]
-    for option in reversed(options):
-        command = option(command)
-    return command
+Command = Callable[..., None]
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document on standard output.")
+stack_option = click.option("--stack", help="Stack of the testbed [default: the selected stack].")
+inventory_option = click.option(
+    "--inventory", type=click.Path(path_type=Path), help="Inventory file, instead of a stack."
+)
 
 
-def of_results(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the option that says where results lie."""
+def testbed_options(command: Command) -> Command:
+    """Add the options that select a testbed, and `--json`."""
+    settings_option = click.option(
+        "--settings", type=click.Path(path_type=Path), help="Settings file, instead of the stack's."
+    )
+    return stack_option(inventory_option(settings_option(json_option(command))))
+
+
+def on_testbed(command: Command) -> Command:
+    """Add the options that select a testbed, and `--json`; pass the command the selected `target`."""
+
+    @wraps(command)
+    def with_target(stack: str | None, inventory: Path | None, settings: Path | None, **options: Any) -> None:
+        command(target=Target(stack, inventory, settings), **options)
+
+    return testbed_options(with_target)
+
+
+def results_option(command: Command) -> Command:
+    """Add the option that selects the results folder."""
     return click.option(
         "--results-dir",
         type=click.Path(path_type=Path),
         default=results_dir,
-        help="Where results lie; by default the results_dir of the selected stack's settings.",
+        help="Results directory [default: results_dir in the settings of the selected stack].",
     )(command)

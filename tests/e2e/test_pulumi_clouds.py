@@ -122,13 +122,13 @@ def dashboards(clouds: Clouds) -> Iterator[tuple[str, str]]:
     process = Runner(clouds.stack).start("grafana")
     assert process.stdout
     try:
-        what, _, address = process.stdout.readline().removesuffix(" (Ctrl-C ends the tunnel)\n").partition(": ")
+        what, _, address = process.stdout.readline().removesuffix(" (Ctrl-C closes the tunnel)\n").partition(": ")
         yield what, address
     finally:
         process.send_signal(signal.SIGINT)
         _, err = process.communicate(timeout=60)
     assert (process.returncode, "Traceback" in err) == (130, False), err
-    assert ("so this leads to its Prometheus" in err) == (what == "prometheus")
+    assert ("so this is its Prometheus" in err) == (what == "prometheus")
     with pytest.raises(requests.ConnectionError):
         requests.get(address, timeout=10)
 

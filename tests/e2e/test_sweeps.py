@@ -202,12 +202,12 @@ def test_a_killed_search_is_resumed_and_ends_as_if_it_had_not_been(runner: Busy)
 
 def test_mistakes_are_told_before_anything_is_touched(runner: Busy) -> None:
     for words, said in (
-        (("run",), "no load is asked for"),
+        (("run",), "no load given"),
         (("run", "--resume", "2001"), "0 sweeps are called '2001'"),
         (("search", "--resume", "2001"), "0 searches are called '2001'"),
-        (("search", "--limit", "p98=1s"), "known are p99=1s and achieved=98%"),
+        (("search", "--limit", "p98=1s"), "expected p99=DURATION or achieved=SHARE"),
         (("compare", "x", "y"), "no single run 'x'"),
-        (("compare", "x", "--a", "committee=1"), "give A and B, or --a and --b"),
+        (("compare", "x", "--a", "committee=1"), "pass either two names, or --a and --b"),
         (("compare", "latest", "--fail-over", "lots"), "expected a share such as 5%"),
     ):
         _, err = runner(*words, codes=(2,))

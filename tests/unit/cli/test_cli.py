@@ -1,8 +1,9 @@
-"""The command line: what it prints, where, and with which exit code; above all when the user is mistaken."""
+"""Output and exit codes of the command line, above all after mistakes of the user."""
 
 from __future__ import annotations
 
 import json
+import os
 import socket
 import subprocess
 import sys
@@ -14,18 +15,19 @@ from typing import Any
 import pytest
 from factories.command_line import call, write
 from factories.hosts import inventory
-from factories.result_factory import store_run, summary
+from factories.result_factory import store_run, summary, write_run
 from fakes.sshd import Sshd
+from paths import ROOT
 
 from benchmark import __version__
-from benchmark.cli import spread
+from benchmark.cli import repeat_option
 from benchmark.results.events import Events
 from benchmark.results.summary import Summary
 
 
 @pytest.fixture
 def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[str, ...]:
-    """The options of a testbed of four hosts none of which answers."""
+    """Options for a testbed of four hosts, none of which is reachable."""
     monkeypatch.chdir(tmp_path)
     with socket.create_server(("127.0.0.1", 0)) as closed:
         port = closed.getsockname()[1]
@@ -42,29 +44,29 @@ def test_an_unknown_field_names_the_nearest(files: tuple[str, ...], capsys: pyte
     assert out == ""
 
 
-def test_a_variable_that_is_not_set_is_named(files: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
+def test_names_a_missing_environment_variable(files: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
     Path("settings.yaml").write_text("regions: [a]\nrepository: {url: 'https://${NO_SUCH_TOKEN}@x/y'}\n")
     assert call("status", *files) == 2
     assert "repository.url: ${NO_SUCH_TOKEN} is not set in the environment" in capsys.readouterr().err
 
 
-def test_a_bad_duration_says_what_is_accepted(files: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_invalid_duration_lists_what_is_accepted(files: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
     assert call("run", "--loads", "200", "--duration", "3 parsecs", *files) == 2
     assert "'3 parsecs' is not a duration; write seconds or a unit: 90, 90s, 3m" in capsys.readouterr().err
 
 
-def test_a_committee_that_does_not_fit_does_the_sum(files: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
+def test_too_large_a_committee_shows_the_sum(files: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
     assert call("run", "--loads", "200", "--committee", "99", *files) == 2
     assert "need 100 hosts (99 nodes + 1 monitoring), found 4 running in testbed t" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("load", ["0", "-5", "many"])
-def test_a_load_that_is_none(files: tuple[str, ...], capsys: pytest.CaptureFixture[str], load: str) -> None:
+def test_rejects_an_invalid_load(files: tuple[str, ...], capsys: pytest.CaptureFixture[str], load: str) -> None:
     assert call("run", f"--loads={load}", *files) == 2
     assert "--loads" in capsys.readouterr().err
 
 
-def test_hosts_that_are_down_are_named(files: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
+def test_names_unreachable_hosts(files: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
     assert call("run", "--loads", "200", *files) == 3
     err = capsys.readouterr().err
     assert "cannot reach hosts" in err
@@ -74,7 +76,7 @@ def test_hosts_that_are_down_are_named(files: tuple[str, ...], capsys: pytest.Ca
 
 
 class JudgedBench:
-    """A testbed whose runs are over at once, and have been judged."""
+    """A runner whose runs end at once, with a given verdict."""
 
     verdict: Mapping[str, Any] = {}
 
@@ -106,7 +108,7 @@ class JudgedBench:
     ("verdict", "code"),
     [({}, 0), ({"saturated": True, "warnings": ["late"]}, 0), ({"status": "invalid", "reasons": ["no sample"]}, 1)],
 )
-def test_one_run_and_many_end_with_1_if_any_is_not_to_be_used(
+def test_exit_code_is_1_if_any_run_failed_or_is_invalid(
     files: tuple[str, ...], monkeypatch: pytest.MonkeyPatch, loads: tuple[str, ...], verdict: dict[str, Any], code: int
 ) -> None:
     monkeypatch.setattr(JudgedBench, "verdict", verdict)
@@ -114,11 +116,9 @@ def test_one_run_and_many_end_with_1_if_any_is_not_to_be_used(
     assert call("run", "--loads", *loads, *files) == code
 
 
-def test_where_a_profile_goes_is_settled_before_it_is_taken(
-    files: tuple[str, ...], capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_checks_the_output_file_before_it_profiles(files: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
     assert call("profile", "node-0", "--output", "new/x.svg", *files) == 3, (
-        "it gets as far as the hosts, which are down"
+        "it reaches the connection to the hosts, which fails"
     )
     assert Path("new").is_dir()
     capsys.readouterr()
@@ -126,12 +126,12 @@ def test_where_a_profile_goes_is_settled_before_it_is_taken(
     assert "cannot write key/x.svg: File exists" in capsys.readouterr().err
 
 
-def test_unreachable_hosts_show_in_the_status(files: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
+def test_status_lists_unreachable_hosts(files: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
     assert call("status", "--json", *files) == 3
     assert json.loads(capsys.readouterr().out)["hosts"]["b-1"] == "unreachable"
 
 
-def test_no_inventory_and_no_stack(
+def test_explains_a_missing_stack(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "Pulumi.yaml").write_text("name: geobench\nruntime: python\n")
@@ -144,7 +144,7 @@ def test_no_inventory_and_no_stack(
     assert "nowhere" in capsys.readouterr().err
 
 
-def test_without_pulumi_the_way_out_is_named(
+def test_explains_a_missing_pulumi(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
@@ -152,7 +152,7 @@ def test_without_pulumi_the_way_out_is_named(
     assert "`. ./env.sh`" in capsys.readouterr().err
 
 
-def test_a_missing_or_broken_inventory(
+def test_explains_a_missing_or_broken_inventory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -166,7 +166,7 @@ def test_a_missing_or_broken_inventory(
     assert "cannot read the inventory none.json: it is not a text file in UTF-8" in capsys.readouterr().err
 
 
-def test_unknown_parameters_name_the_known_ones(files: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_unknown_parameter_lists_the_known_ones(files: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
     with Path("settings.yaml").open("a") as file:
         file.write("node_parameters: {hartbeat: 3}\n")
     assert call("run", "--loads", "200", *files) == 2
@@ -174,14 +174,16 @@ def test_unknown_parameters_name_the_known_ones(files: tuple[str, ...], capsys: 
     assert "heartbeat_ms" in err
 
 
-def test_an_unknown_command_and_option(capsys: pytest.CaptureFixture[str]) -> None:
+def test_rejects_an_unknown_command_or_option(capsys: pytest.CaptureFixture[str]) -> None:
     assert call("rum") == 2
     assert "run" in capsys.readouterr().err
+    assert call("--hlep") == 2
+    assert "--help" in capsys.readouterr().err
     assert call("run", "--load", "3") == 2
     assert "--loads" in capsys.readouterr().err
 
 
-def test_a_described_system_is_named_by_its_file(files: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
+def test_selects_a_declared_system_by_its_file(files: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
     assert call("run", "--loads", "200", "--protocol", "nowhere.yaml", *files) == 2
     assert "cannot read nowhere.yaml" in capsys.readouterr().err
     Path("system.yaml").write_text("name: one\nnode:\n  command: run {{ prt }}\nload: {url: 'http://a/'}\n")
@@ -189,7 +191,7 @@ def test_a_described_system_is_named_by_its_file(files: tuple[str, ...], capsys:
     assert "system.yaml, line 3, column 19: 'prt' is unknown" in capsys.readouterr().err
 
 
-def test_results_of_nothing_are_nothing(
+def test_results_are_empty_without_runs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -197,7 +199,7 @@ def test_results_of_nothing_are_nothing(
     assert json.loads(capsys.readouterr().out) == []
 
 
-def test_hosts_that_answer_are_ready(
+def test_reachable_hosts_are_ready(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, server: Sshd, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -210,14 +212,14 @@ def test_hosts_that_answer_are_ready(
     assert "unreachable" not in out
 
 
-def test_many_loads_are_spread_for_the_option_parser() -> None:
-    assert spread(["run", "--loads", "200", "1000", "--repeat", "2"]) == [
+def test_repeats_the_option_for_each_of_several_loads() -> None:
+    assert repeat_option(["run", "--loads", "200", "1000", "--repeat", "2"]) == [
         "run", "--loads", "200", "--loads", "1000", "--repeat", "2"
     ]  # fmt: skip
-    assert spread(["run", "--loads=5"]) == ["run", "--loads=5"]
+    assert repeat_option(["run", "--loads=5"]) == ["run", "--loads=5"]
 
 
-def test_the_module_can_be_called() -> None:
+def test_the_module_can_be_run() -> None:
     done = subprocess.run([sys.executable, "-m", "benchmark", "--help"], capture_output=True, text=True, check=True)
     for command in ("run", "status", "check", "stop", "results"):
         assert f"  {command} " in done.stdout
@@ -237,3 +239,56 @@ def test_usage_names_the_program_as_it_was_called(
 def test_version_is_printed_with_the_commit(capsys: pytest.CaptureFixture[str]) -> None:
     assert call("--version") == 0
     assert capsys.readouterr().out.startswith(f"geobench {__version__}")
+
+
+def test_colours_only_where_a_terminal_shows_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("NO_COLOR", "TERM"):
+        monkeypatch.delenv(name, raising=False)
+    assert "\x1b[31merror" in shown_by_terminal("status", "--inventory", "none.json")
+    for name, value in (("NO_COLOR", "1"), ("TERM", "dumb")):
+        monkeypatch.setenv(name, value)
+        shown = shown_by_terminal("status", "--inventory", "none.json")
+        monkeypatch.delenv(name)
+        assert "\x1b" not in shown
+        assert shown.startswith("error: cannot read the inventory none.json")
+
+
+def shown_by_terminal(*arguments: str) -> str:
+    """Return what a command prints to a terminal as its standard error."""
+    controller, terminal = os.openpty()
+    try:
+        subprocess.run([sys.executable, "-m", "benchmark", *arguments], cwd=ROOT, stderr=terminal, timeout=60)
+        return os.read(controller, 1 << 16).decode()
+    finally:
+        os.close(terminal)
+        os.close(controller)
+
+
+def test_a_lost_terminal_is_an_interruption(tmp_path: Path) -> None:
+    write_run(tmp_path / "dev" / "20270101T000000Z-etcd")
+    controller, terminal = os.openpty()
+    os.close(controller)
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmark", "results", "--results-dir", str(tmp_path)],
+        cwd=ROOT, stdout=terminal, stderr=subprocess.PIPE, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    os.close(terminal)
+    assert (done.returncode, done.stderr) == (130, "")
+
+
+@pytest.mark.parametrize("ignored", [False, True])
+def test_a_hang_up_interrupts_unless_nohup_ignores_it(ignored: bool) -> None:
+    script = (
+        "import os, signal\n"
+        "from benchmark.cli import _interrupt_once\n"
+        f"signal.signal(signal.SIGHUP, signal.{'SIG_IGN' if ignored else 'SIG_DFL'})\n"
+        "_interrupt_once()\n"
+        "try: os.kill(os.getpid(), signal.SIGHUP)\n"
+        "except KeyboardInterrupt: print('interrupted')\n"
+        "os.kill(os.getpid(), signal.SIGHUP)\n"
+        "print('still here')"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, timeout=60, check=True
+    )
+    assert done.stdout.split("\n")[:-1] == [*([] if ignored else ["interrupted"]), "still here"]

@@ -1,8 +1,11 @@
 from __future__ import annotations
 
 import io
+import os
+import sys
 import time
 from collections import deque
+from contextlib import suppress
 from typing import Any, Literal
 
 import pytest
@@ -46,7 +49,7 @@ def shown(panel: LivePanel, width: int = 100, colours: bool = False) -> str:
     return console.file.getvalue()
 
 
-def test_before_there_is_load_it_shows_the_phase_and_for_how_long(panel: LivePanel, clock: Clock) -> None:
+def test_shows_the_phase_and_its_duration_before_there_is_load(panel: LivePanel, clock: Clock) -> None:
     panel.phase("install")
     clock.now += 75
     text = shown(panel)
@@ -56,7 +59,7 @@ def test_before_there_is_load_it_shows_the_phase_and_for_how_long(panel: LivePan
     assert len(text.splitlines()) == 3
 
 
-def test_under_load_it_shows_load_latency_health_and_time_left(panel: LivePanel, clock: Clock) -> None:
+def test_shows_load_latency_health_and_time_left_under_load(panel: LivePanel, clock: Clock) -> None:
     panel.phase("warm_up")
     clock.now += 20
     panel.progress(FIGURES)
@@ -78,7 +81,7 @@ def test_time_left_is_never_negative_and_ends_with_the_load(panel: LivePanel, cl
     assert "left" not in shown(panel)
 
 
-def test_what_is_wrong_is_red_and_what_is_not_known_a_dash(panel: LivePanel) -> None:
+def test_problems_are_red_and_unknown_values_a_dash(panel: LivePanel) -> None:
     panel.phase("measure")
     panel.progress(FIGURES)
     red = "\x1b[1;31m"
@@ -91,7 +94,7 @@ def test_what_is_wrong_is_red_and_what_is_not_known_a_dash(panel: LivePanel) -> 
     assert "nodes" not in text
 
 
-def test_another_run_begins_anew(panel: LivePanel) -> None:
+def test_another_run_resets_the_panel(panel: LivePanel) -> None:
     panel.phase("measure")
     panel.progress(FIGURES)
     panel.run(RUN | {"load": 100})
@@ -101,7 +104,7 @@ def test_another_run_begins_anew(panel: LivePanel) -> None:
 
 
 @pytest.mark.parametrize("width", [20, 40, 80, 200])
-def test_it_fits_any_terminal_and_keeps_its_height(panel: LivePanel, width: int) -> None:
+def test_fits_any_terminal_and_keeps_its_height(panel: LivePanel, width: int) -> None:
     panel.phase("measure")
     panel.progress(FIGURES)
     lines = shown(panel, width).splitlines()
@@ -109,16 +112,16 @@ def test_it_fits_any_terminal_and_keeps_its_height(panel: LivePanel, width: int)
     assert max(map(len, lines)) <= width
 
 
-def test_sparklines_begin_at_zero() -> None:
+def test_sparklines_start_at_zero() -> None:
     assert sparkline(deque([0.0, 50.0, 100.0])) == "▁▅█"
     assert sparkline(deque()) == sparkline(deque([0.0])) == ""
 
 
-def test_times_are_written_like_those_of_a_clock() -> None:
+def test_formats_times_like_a_clock() -> None:
     assert [clock_time(seconds) for seconds in (0, 59.6, 3725)] == ["0:00", "1:00", "1:02:05"]
 
 
-def test_an_hour_of_it_costs_less_than_one_percent_of_a_core(panel: LivePanel) -> None:
+def test_drawing_takes_less_than_one_percent_of_a_core(panel: LivePanel) -> None:
     """Drawn 3600 times, figures new every 2 s as in a run: what a run of an hour spends on it."""
     console = Console(file=io.StringIO(), width=120, force_terminal=True)
     panel.phase("measure")
@@ -135,7 +138,7 @@ def test_an_hour_of_it_costs_less_than_one_percent_of_a_core(panel: LivePanel) -
     assert spent / drawn < 0.01
 
 
-def test_without_a_terminal_every_figure_is_a_line(capsys: pytest.CaptureFixture[str]) -> None:
+def test_prints_one_line_per_update_without_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
     with View() as view:
         for event in (Event("run", RUN), Event("phase", {"name": "measure"}), Event("progress", FIGURES)):
             view.observe(event)
@@ -143,3 +146,16 @@ def test_without_a_terminal_every_figure_is_a_line(capsys: pytest.CaptureFixture
     assert "completed 40.0 tx/s" in told
     assert "60 s left" in told
     assert "━" not in told
+
+
+def test_a_terminal_that_goes_away_ends_no_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    controller, terminal = os.openpty()
+    with os.fdopen(terminal, "w") as lost, monkeypatch.context() as patch:
+        patch.setattr(sys, "stderr", lost)
+        with View() as view:
+            assert view.progress.is_terminal
+            os.close(controller)
+            for event in (Event("run", RUN), Event("phase", {"name": "measure"}), Event("progress", FIGURES)):
+                view.observe(event)
+        with suppress(OSError):
+            lost.close()

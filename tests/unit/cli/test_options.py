@@ -1,4 +1,4 @@
-"""What is asked for: options over settings, two sides of a comparison, and a record that notices changes."""
+"""Options override settings; the two sides of a comparison; requests that can be compared."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from benchmark.cli.options import make_request, record, varied
+from benchmark.cli.options import apply_overrides, make_request, request_to_dict
 from benchmark.errors import SettingsError, UsageError
 from benchmark.plan.source import describe
 from benchmark.settings import Settings
@@ -23,7 +23,7 @@ def settings(**fields: Any) -> Settings:
     return Settings.model_validate({"regions": ["a", "b"]} | fields)
 
 
-def test_options_win_over_settings() -> None:
+def test_options_override_settings() -> None:
     asked = OPTIONS | {"duration": timedelta(seconds=7), "dedicated_clients": 2, "warm_up": timedelta(seconds=3)}
     request = make_request(settings(benchmark_duration="3m", dedicated_clients=1), Path("r"), asked, (10,))
     assert (request.duration_s, request.dedicated_clients, request.warm_up_s) == (7, 2, 3)
@@ -39,38 +39,38 @@ def test_options_win_over_settings() -> None:
         ({}, {"profile": "ramp"}, (15, False)),
     ],
 )
-def test_the_warm_up_is_found_where_none_was_given(
+def test_the_warm_up_is_detected_unless_it_is_set(
     fields: dict[str, Any], asked: dict[str, Any], expected: tuple[float, bool]
 ) -> None:
     request = make_request(settings(**fields), Path("r"), OPTIONS | asked, (10,))
     assert (request.warm_up_s, request.find_warm_up) == expected
 
 
-def test_sides_change_options_and_fields_also_deep_inside() -> None:
+def test_overrides_set_options_and_nested_fields() -> None:
     base = settings(node_parameters={"heartbeat_ms": 100, "snapshot_count": 5})
     words = ["committee=3", "node_parameters.heartbeat_ms=50", "duration=9s"]
-    changed, own = varied(base, OPTIONS, words)
+    changed, own = apply_overrides(base, OPTIONS, words)
     assert changed.node_parameters == {"heartbeat_ms": 50, "snapshot_count": 5}
     assert (own["committee"], own["duration"]) == (3, timedelta(seconds=9))
     assert base.node_parameters == {"heartbeat_ms": 100, "snapshot_count": 5}
     assert OPTIONS["committee"] is None
 
 
-def test_a_side_may_be_a_file(tmp_path: Path) -> None:
+def test_an_override_may_be_a_settings_file(tmp_path: Path) -> None:
     (tmp_path / "b.yaml").write_text("regions: [a, b]\nnode_parameters: {heartbeat_ms: 70}\n")
-    changed, own = varied(settings(dedicated_clients=2), OPTIONS, [str(tmp_path / "b.yaml"), "committee=5"])
+    changed, own = apply_overrides(settings(dedicated_clients=2), OPTIONS, [str(tmp_path / "b.yaml"), "committee=5"])
     assert changed.node_parameters == {"heartbeat_ms": 70}
     assert changed.dedicated_clients == 2
     assert own["committee"] == 5
 
 
-def test_repositories_keep_their_credentials_to_themselves() -> None:
+def test_credentials_of_a_repository_stay_out_of_the_request() -> None:
     base = settings(repository={"url": "https://secret-token@example.org/x", "commit": "main"})
-    changed, own = varied(base, OPTIONS, ["commit=abc"])
+    changed, own = apply_overrides(base, OPTIONS, ["commit=abc"])
     assert changed.repository == base.repository
     assert own["commit"] == "abc"
     request = make_request(settings(), Path("r"), OPTIONS, (10,))
-    assert record(request)["source"] is None
+    assert request_to_dict(request)["source"] is None
     assert "secret-token" not in (describe(base.repository) or "")
     assert (describe(base.repository) or "").endswith("example.org/x at main")
 
@@ -86,30 +86,30 @@ def test_repositories_keep_their_credentials_to_themselves() -> None:
         ("dedicated_clients=x", "found 'x', expected a whole number"),
         ("instances=[1", "instances: found '[1', line 1, column 3: not YAML"),
         ("name=2026-02-30", "name: found '2026-02-30': not YAML: day is out of range"),
-        ("protocol.x=1", "protocol.x: protocol is 'etcd', which has no fields; give protocol=VALUE"),
+        ("protocol.x=1", "protocol.x: protocol is 'etcd', which has no fields; set protocol=VALUE"),
         ("regions.0=x", "regions is ('a', 'b'), which has no fields"),
         ("repository.url.x=1", "repository.url.x: url is 'https://example.org/x', which has no fields"),
         ("repository=[https://token@example.org/", "found '[https://example.org/'"),
     ],
 )
-def test_mistakes_are_named(word: str, message: str) -> None:
+def test_reports_mistakes(word: str, message: str) -> None:
     base = settings(repository={"url": "https://token@example.org/x"})
     with pytest.raises((SettingsError, UsageError), match=re.escape(message)) as found:
-        varied(base, OPTIONS, [word])
+        apply_overrides(base, OPTIONS, [word])
     assert "token" not in str(found.value)
 
 
-def test_all_mistakes_of_a_side_are_told_at_once() -> None:
+def test_reports_all_mistakes_of_a_side_together() -> None:
     with pytest.raises(SettingsError) as found:
-        varied(settings(), OPTIONS, ["instances=many", "disk_gb=1"])
+        apply_overrides(settings(), OPTIONS, ["instances=many", "disk_gb=1"])
     assert [line.partition(": ")[2].partition(":")[0] for line in str(found.value).splitlines()] == [
         "instances", "disk_gb",
     ]  # fmt: skip
 
 
-def test_a_record_tells_what_changed() -> None:
-    before = record(make_request(settings(), Path("r"), OPTIONS, (10, 20)))
-    after = record(make_request(settings(node_parameters={"heartbeat_ms": 7}), Path("r"), OPTIONS, (10, 20)))
+def test_requests_differ_where_settings_changed() -> None:
+    before = request_to_dict(make_request(settings(), Path("r"), OPTIONS, (10, 20)))
+    after = request_to_dict(make_request(settings(node_parameters={"heartbeat_ms": 7}), Path("r"), OPTIONS, (10, 20)))
     changed = {name for name in before if before[name] != after[name]}
     assert changed == {"node_parameters", "parameters"}
     assert before["loads"] == [10, 20]

@@ -20,21 +20,21 @@ def link_latest(folder: Path) -> None:
     (folder.parent / "latest").symlink_to(folder.name)
 
 
-def test_a_run_is_found_by_its_beginning_and_reported(tmp_path: Path) -> None:
+def test_reports_a_run_named_by_a_prefix(tmp_path: Path) -> None:
     folder = write_run(tmp_path / "dev" / "20270101T000000Z-etcd")
     done = report(tmp_path, "20270101T0000")
     assert done.output == f"{folder / 'report.html'}\n"
     assert (folder / "report.html").read_text().startswith("<!DOCTYPE html>")
 
 
-def test_without_a_name_it_is_the_latest(tmp_path: Path) -> None:
+def test_reports_the_latest_run_without_a_name(tmp_path: Path) -> None:
     write_run(tmp_path / "dev" / "20270101T000000Z-etcd")
     folder = write_run(tmp_path / "dev" / "20270102T000000Z-etcd")
     link_latest(folder)
     assert json.loads(report(tmp_path, "--json").output) == [str(folder.resolve() / "report.html")]
 
 
-def test_the_latest_is_the_sweep_that_the_latest_run_is_part_of(tmp_path: Path) -> None:
+def test_the_latest_is_the_sweep_that_the_latest_run_belongs_to(tmp_path: Path) -> None:
     sweep = write_sweep(tmp_path, {"": {}}, loads=(60,), repeat=2)
     runs = sorted(path for path in sweep.parent.iterdir() if path != sweep)
     link_latest(runs[-1])
@@ -43,7 +43,7 @@ def test_the_latest_is_the_sweep_that_the_latest_run_is_part_of(tmp_path: Path) 
     assert find_results(tmp_path, runs[0].name) == runs[0]
 
 
-def test_a_search_is_found_by_name_and_by_its_latest_run(tmp_path: Path) -> None:
+def test_finds_a_search_by_name_and_by_its_latest_run(tmp_path: Path) -> None:
     write_sweep(tmp_path, {"": {}}, loads=(60,), repeat=1)
     search = write_search(tmp_path, steps=1)
     (run,) = (path for path in search.parent.glob("*T0900*"))
@@ -54,7 +54,7 @@ def test_a_search_is_found_by_name_and_by_its_latest_run(tmp_path: Path) -> None
     assert sorted(done.output.split()) == sorted(map(str, (tmp_path / "figures").iterdir()))
 
 
-def test_plots_go_where_they_are_asked_to(tmp_path: Path) -> None:
+def test_writes_plots_to_the_given_folder(tmp_path: Path) -> None:
     write_run(tmp_path / "dev" / "20270101T000000Z-etcd")
     done = report(tmp_path, "2027", "--plots", str(tmp_path / "figures"))
     assert done.exit_code == 0
@@ -75,15 +75,15 @@ def test_mistakes_are_explained(tmp_path: Path) -> None:
     assert isinstance(report(tmp_path, "nothing").exception, UsageError)
     assert isinstance(report(tmp_path, "a", "b", "c").exception, UsageError)
     assert isinstance(report(tmp_path, "a", "b", "--plots", "x").exception, UsageError)
-    assert "is for the comparison of two" in str(report(tmp_path, "a", "--output", "x.html").exception)
+    assert "--output needs two names" in str(report(tmp_path, "a", "--output", "x.html").exception)
 
 
-def test_a_report_that_fails_fails_no_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_failing_report_is_a_warning(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     broken, whole = tmp_path / "broken", write_run(tmp_path / "whole")
     broken.mkdir()
     write_reports([broken, whole])
     told = capsys.readouterr()
-    assert "warning: no report of broken" in told.err
+    assert "warning: could not write the report of broken" in told.err
     assert "python -m benchmark report broken" in told.err
     assert f"report: {whole / 'report.html'}" in told.err
     assert told.out == "", "standard output is for results"

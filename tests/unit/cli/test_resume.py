@@ -1,4 +1,4 @@
-"""What `--resume` refuses, before any host is asked for anything: no host of this testbed answers."""
+"""What `--resume` rejects before it connects to a host: no host of this testbed is reachable."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SEARCH = ("search", "--to", "400", "--duration", "90s", "--limit", "p99=500ms")
 
 @pytest.fixture(autouse=True)
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with the files of such a testbed, which is the working directory."""
+    """The files of such a testbed, in the working directory."""
     monkeypatch.chdir(tmp_path)
     with socket.create_server(("127.0.0.1", 0)) as closed:
         port = closed.getsockname()[1]
@@ -47,7 +47,7 @@ def search_document(project: Path) -> dict[str, Any]:
     return found
 
 
-def test_a_testbed_that_is_down_ends_a_search_which_is_resumed(
+def test_resumes_a_search_that_ended_because_hosts_were_unreachable(
     project: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert call(*SEARCH) == 3
@@ -61,30 +61,33 @@ def test_a_testbed_that_is_down_ends_a_search_which_is_resumed(
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "message"),
     [
-        (("--limit", "p99=2s"), "other limits: p99=0.5s achieved=0.98, now p99=2s achieved=0.98; leave --limit out"),
+        (
+            ("--limit", "p99=2s"),
+            "p99=0.5s achieved=0.98, now p99=2s achieved=0.98; resume it without --limit",
+        ),
         (("--limit", "achieved=90%"), "with other limits"),
-        (("--to", "800"), "was begun with other options: --to changed; leave them out"),
+        (("--to", "800"), "was begun with other options: --to changed; resume it without them"),
         (("--from", "50", "--duration", "60s"), "--from, --duration changed"),
         (("--commit", "main"), "--commit changed"),
     ],
 )
-def test_a_search_is_resumed_only_as_it_was_begun(
-    words: tuple[str, ...], said: str, capsys: pytest.CaptureFixture[str]
+def test_a_search_resumes_only_with_its_own_options(
+    words: tuple[str, ...], message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert call(*SEARCH) == 3
     assert call("search", "--resume", "latest", *words) == 2
-    assert said in capsys.readouterr().err
+    assert message in capsys.readouterr().err
 
 
-def test_the_same_options_given_again_change_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+def test_repeating_the_same_options_is_allowed(capsys: pytest.CaptureFixture[str]) -> None:
     assert call(*SEARCH) == 3
     same = ("--to", "400", "--duration", "1.5m", "--limit", "p99=0.5s", "--limit", "achieved=0.98")
     assert call("search", "--resume", "latest", *same) == 3, "it gets as far as the hosts, which are down"
 
 
-def test_other_settings_and_other_testbeds_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
+def test_rejects_other_settings_and_other_testbeds(capsys: pytest.CaptureFixture[str]) -> None:
     assert call(*SEARCH) == 3
     Path("settings.yaml").write_text(f"{SETTINGS}node_parameters: {{heartbeat_ms: 77}}\n")
     assert call("search", "--resume", "latest") == 2
@@ -93,10 +96,10 @@ def test_other_settings_and_other_testbeds_are_refused(capsys: pytest.CaptureFix
     document = json.loads(Path("inventory.json").read_text())
     Path("inventory.json").write_text(json.dumps(document | {"testbed_id": "other"}))
     assert call("search", "--resume", "latest") == 2
-    assert "is of testbed t, this is other" in capsys.readouterr().err
+    assert "belongs to testbed t, this is other" in capsys.readouterr().err
 
 
-def test_a_search_that_has_ended_is_shown_again(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_resuming_a_finished_search_prints_it_again(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert call(*SEARCH) == 3
     folder = SearchFolder.find(project / "results", "latest")
     while (step := folder.journal.next_step()).requested_tps is not None:
@@ -114,7 +117,7 @@ def test_a_search_that_has_ended_is_shown_again(project: Path, capsys: pytest.Ca
     ("words", "other"),
     [(("run", "--loads", "20", "40"), "compare"), (("compare", "--a", "committee=1", "--loads", "20"), "run")],
 )
-def test_a_sweep_that_gives_up_prints_the_command_that_goes_on(
+def test_a_sweep_that_gives_up_prints_the_command_that_resumes_it(
     words: tuple[str, ...], other: str, project: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert call(*words, "--retries", "0") == 3
@@ -128,7 +131,7 @@ def test_a_sweep_that_gives_up_prints_the_command_that_goes_on(
     assert [len(slot.attempts) for slot in SweepFolder.read(folder.parent).journal.slots] == [2, 0]
 
 
-def test_a_seed_asks_for_its_random_order(project: Path) -> None:
+def test_a_seed_determines_the_random_order(project: Path) -> None:
     loads = tuple(range(10, 20))
     words = ("run", "--loads", *map(str, loads), "--repeat", "2", "--retries", "0")
     for asked, seed in ((("--seed", "7"), 7), (("--seed", "7", "--shuffle"), 7), ((), None)):
@@ -140,7 +143,7 @@ def test_a_seed_asks_for_its_random_order(project: Path) -> None:
         assert ([(slot.load, slot.repeat) for slot in journal.slots], journal.seed) == (planned, seed)
 
 
-def test_sweeps_are_resumed_only_as_they_were_begun(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_sweep_resumes_only_with_its_own_options(capsys: pytest.CaptureFixture[str]) -> None:
     assert call("run", "--loads", "20", "40", "--repeat", "2") == 3
     assert call("run", "--resume", "latest", "--loads", "20", "--repeat", "2") == 2
     assert "was begun with other options: --loads changed" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""What the tables over several runs look like in a terminal of 80 columns."""
+"""Tables of several runs in a terminal of 80 columns."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def printed(comparison: Compared) -> list[str]:
     return [line.rstrip() for line in console.export_text().splitlines()]
 
 
-def test_a_figure_with_its_intervals_takes_two_lines(tmp_path: Path) -> None:
+def test_a_metric_with_its_intervals_takes_two_lines(tmp_path: Path) -> None:
     lines = printed(compared(tmp_path, noisy("a", 1, 5, [2000]), noisy("b", 1.2, 5, [2000])))
     row = next(index for index, line in enumerate(lines) if line.startswith("mean latency"))
     assert lines[row].endswith(" yes")

@@ -1,4 +1,4 @@
-"""Where results are looked for, by the commands that read them, and what is done for files to be written."""
+"""Finding the results folder, and preparing output files."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 from factories.result_factory import write_run
 
 from benchmark.cli import main
-from benchmark.cli.target import ready_to_write, results_dir
+from benchmark.cli.target import prepare_output, results_dir
 from benchmark.errors import UsageError
 
 RUNS = ("20270101T000000Z-etcd", "20270102T000000Z-etcd")
@@ -20,7 +20,7 @@ RUNS = ("20270101T000000Z-etcd", "20270102T000000Z-etcd")
 
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A project with a backend of its own and no stack, which is the working directory; it lies beside `elsewhere`."""
+    """A project with a separate backend and no stack, as the working directory; `elsewhere` is beside it."""
     folder = tmp_path / "project"
     folder.mkdir()
     (folder / "Pulumi.yaml").write_text("name: geobench\nruntime: python\n")
@@ -35,7 +35,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def stack(project: Path) -> Path:
-    """The same with a stack that is selected and not up."""
+    """The same with a selected stack that is not up."""
     pulumi = shutil.which("pulumi")
     assert pulumi, "pulumi is not on PATH; `make setup && . ./env.sh` provides it"
     for command in (("stack", "init", "t"), ("config", "set", "settings", "s.yaml")):
@@ -49,17 +49,17 @@ def call(*arguments: str) -> int:
     return int(ended.value.code or 0)
 
 
-def test_without_a_stack_results_lie_in_the_project(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_stack_results_are_in_the_project(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert results_dir() == project / "results"
     monkeypatch.setenv("PATH", "")
-    assert results_dir() == project / "results", "no Pulumi is no obstacle"
+    assert results_dir() == project / "results", "works without Pulumi"
 
 
-def test_results_lie_where_the_selected_stack_puts_them_though_it_is_not_up(stack: Path) -> None:
+def test_reads_the_results_dir_of_the_selected_stack_though_it_is_not_up(stack: Path) -> None:
     assert results_dir() == results_dir("t") == results_dir("organization/geobench/t") == stack / "../elsewhere"
     (stack / "other.yaml").write_text("regions: [a]\nresults_dir: /data/r\n")
     assert results_dir(settings=Path("other.yaml")) == Path("/data/r")
-    assert results_dir(inventory=Path("inventory.json")) == stack / "results", "its runs know of no stack"
+    assert results_dir(inventory=Path("inventory.json")) == stack / "results", "its runs do not know of a stack"
 
 
 def test_every_command_that_reads_results_finds_them(stack: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -80,19 +80,19 @@ def test_every_command_that_reads_results_finds_them(stack: Path, capsys: pytest
     assert "in nowhere: there is none" in capsys.readouterr().err
 
 
-def test_a_configuration_that_cannot_be_read_hides_no_results(stack: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_unreadable_configuration_is_a_warning(stack: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (stack / "s.yaml").write_text("regions: [a]\nrepository: {url: 'https://${NO_SUCH_TOKEN}@x/y'}\n")
     assert results_dir() == stack / "results"
     err = capsys.readouterr().err
-    assert f"warning: results are looked for in {stack / 'results'}: " in err
+    assert f"warning: looking for results in {stack / 'results'}: " in err
     assert "${NO_SUCH_TOKEN} is not set" in err
 
 
-def test_the_folder_of_a_file_is_made_before_it_is_needed(tmp_path: Path) -> None:
-    assert ready_to_write(tmp_path / "a/b/x.svg") == tmp_path / "a/b/x.svg"
+def test_creates_the_folder_of_an_output_file(tmp_path: Path) -> None:
+    assert prepare_output(tmp_path / "a/b/x.svg") == tmp_path / "a/b/x.svg"
     assert (tmp_path / "a/b").is_dir()
     (tmp_path / "file").touch()
     with pytest.raises(UsageError, match=r"cannot write .*file/x\.svg: File exists"):
-        ready_to_write(tmp_path / "file/x.svg")
-    with pytest.raises(UsageError, match=r"cannot write /proc/self/x\.svg: its folder may not be written to"):
-        ready_to_write(Path("/proc/self/x.svg"))
+        prepare_output(tmp_path / "file/x.svg")
+    with pytest.raises(UsageError, match=r"cannot write /proc/self/x\.svg: no permission to write to its folder"):
+        prepare_output(Path("/proc/self/x.svg"))

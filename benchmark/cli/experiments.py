@@ -1,0 +1,238 @@
+"""Begin, resume and run sweeps, comparisons and searches, then print them and write their reports."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import secrets
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from benchmark.cli import tables
+from benchmark.cli.options import apply_overrides, make_request, read_share
+from benchmark.cli.output import show
+from benchmark.cli.report import write_reports
+from benchmark.cli.resume import (
+    dump_options,
+    dump_request,
+    load_options,
+    require_same_options,
+    require_same_request,
+    require_same_testbed,
+)
+from benchmark.cli.target import Target
+from benchmark.cli.view import View
+from benchmark.compare.comparison import Compared, compare_sides, find_sides
+from benchmark.compare.repeats import over_repeats
+from benchmark.errors import UsageError
+from benchmark.orchestrator import search as search_runner
+from benchmark.orchestrator.sweep import run_benchmark, run_sweep
+from benchmark.plan.request import Request
+from benchmark.results.search import Limits, Plan, SearchFolder, new_search
+from benchmark.results.sweep import SweepFolder, new_journal, slots
+from benchmark.settings import parse_duration
+
+
+def run(target: Target, options: Mapping[str, Any], as_json: bool) -> None:
+    """Run one load once, or a sweep, or continue a sweep; exit code 1 if a run failed or is invalid."""
+    folder = _resume_sweep(target, options, ("",)) if options["resume"] else None
+    options = folder.journal.options | {"retries": options["retries"]} if folder else options
+    _require_loads(options)
+    request = make_request(target.settings, target.results_dir, load_options(options), options["loads"])
+    if not folder and len(options["loads"]) * options["repeat"] == 1:
+        _run_once(target, request, as_json)
+        return
+    folder = folder or _begin_sweep(target, {"": request}, options)
+    _run_sweep(target, {"": request}, folder, options["retries"])
+    if as_json:
+        summaries = folder.summaries()
+        document = {
+            "sweep": json.loads(folder.journal.to_json()),
+            "loads": [each.model_dump(mode="json") for each in over_repeats(summaries)],
+            "runs": [json.loads(summary.to_json()) for summary in summaries],
+        }
+        click.echo(json.dumps(document, indent=2))
+    else:
+        show(tables.sweep(folder))
+    write_reports(_report_folders(folder))
+    _exit_unless_ok(_outcomes(folder))
+
+
+def run_comparison(target: Target, options: Mapping[str, Any], fail_over: float | None, as_json: bool) -> None:
+    """Run A and B alternately and compare them; exit code 1 if a run failed or B is worse by more than `fail_over`."""
+    folder = _resume_sweep(target, options, ("a", "b")) if options["resume"] else None
+    options = folder.journal.options | {"retries": options["retries"]} if folder else options
+    _require_loads(options)
+    requests = {}
+    for index, arm in enumerate(("a", "b")):
+        words = [*options[arm], *([f"commit={options['commits'][index]}"] if options["commits"] else [])]
+        settings, arm_options = apply_overrides(target.settings, load_options(options), words)
+        requests[arm] = make_request(settings, target.results_dir, arm_options, options["loads"])
+    folder = folder or _begin_sweep(target, requests, options)
+    _run_sweep(target, requests, folder, options["retries"])
+    sides = find_sides(folder.path.parent.parent, [str(folder.path)])
+    compared = compare_sides(*sides, interleaved=True, fail_over=fail_over)
+    _show_comparison(compared, as_json)
+    write_reports(_report_folders(folder))
+    _exit_if_worse(compared)
+    if not compared.gate:
+        _exit_unless_ok(_outcomes(folder))
+
+
+def compare_existing(names: Sequence[str], results_dir: Path, fail_over: float | None, as_json: bool) -> None:
+    """Compare two stored runs or sweeps; exit code 1 if B is worse by more than `fail_over`."""
+    sides = find_sides(results_dir, names)
+    compared = compare_sides(*sides, interleaved=len(names) == 1, fail_over=fail_over)
+    _show_comparison(compared, as_json)
+    _exit_if_worse(compared)
+
+
+def run_search(target: Target, options: Mapping[str, Any], as_json: bool) -> None:
+    """Begin or continue a search; exit code 1 unless it finds a confirmed load."""
+    folder = _resume_search(target, options) if options["resume"] else None
+    used = load_options(folder.journal.options) if folder else options
+    request = make_request(target.settings, target.results_dir, used, (used["maximum"],))
+    if folder:
+        require_same_request(f"search {folder.journal.search_id}", folder.journal.request, request)
+    else:
+        plan = Plan(
+            options["start"],
+            options["maximum"],
+            precision=read_share(options["precision"], "--precision"),
+            confirmations=options["confirmations"],
+            max_runs=options["max_runs"],
+        )
+        limits = _read_limits(options["limits"], Limits())
+        testbed_id = target.inventory.testbed_id
+        begun = new_search(testbed_id, limits, plan, dump_options(options), dump_request(request))
+        folder = SearchFolder.create(target.results_dir, begun)
+    with target.open() as testbed, View() as view:
+        search_runner.run_search(testbed, request, folder, view.observe, process_start())
+    found = folder.journal
+    if as_json:
+        click.echo(found.to_json(), nl=False)
+    else:
+        show(tables.search(found, folder.path))
+    write_reports([*(folder.path.parent / run.run_id for run in folder.summaries()), folder.path])
+    if found.answer_tps is None or not found.confirmed:
+        raise SystemExit(1)
+
+
+def _run_once(target: Target, request: Request, as_json: bool) -> None:
+    with target.open() as testbed, View() as view:
+        summaries = run_benchmark(testbed, request, view.observe, process_start())
+    folder = target.results_dir / target.inventory.testbed_id
+    if as_json:
+        click.echo(json.dumps([json.loads(summary.to_json()) for summary in summaries], indent=2))
+    else:
+        show(tables.runs(summaries, folder))
+    write_reports(folder / summary.run_id for summary in summaries)
+    _exit_unless_ok([summary.status for summary in summaries])
+
+
+def _begin_sweep(target: Target, requests: Mapping[str, Request], options: Mapping[str, Any]) -> SweepFolder:
+    """Create the folder of a new sweep."""
+    seed = options["seed"]
+    if seed is None and options["shuffle"]:
+        seed = secrets.randbelow(1 << 31)
+    plan = slots(tuple(requests), options["loads"], options["repeat"], seed)
+    dumped = {arm: dump_request(request) for arm, request in requests.items()}
+    journal = new_journal(target.inventory.testbed_id, dumped, dump_options(options), plan, seed)
+    return SweepFolder.create(target.results_dir, journal)
+
+
+def _resume_sweep(target: Target, options: Mapping[str, Any], arms: tuple[str, ...]) -> SweepFolder:
+    """Return the folder of `--resume`; UsageError if it belongs to another testbed or command, or options differ."""
+    folder = SweepFolder.find(target.results_dir, options["resume"])
+    if folder.journal.arms != arms:
+        command = folder.journal.command
+        raise UsageError(f"{folder.journal.sweep_id} was begun by `{command}`; resume it with `{command} --resume`")
+    require_same_testbed(f"sweep {folder.journal.sweep_id}", folder.journal.testbed_id, target)
+    require_same_options(f"sweep {folder.journal.sweep_id}", folder.journal.options)
+    return folder
+
+
+def _run_sweep(target: Target, requests: Mapping[str, Request], folder: SweepFolder, retries: int) -> None:
+    """Run what is not done yet; UsageError if the requests differ from those the sweep was begun with."""
+    for arm, request in requests.items():
+        require_same_request(f"sweep {folder.journal.sweep_id}", folder.journal.requests[arm], request)
+    with target.open() as testbed, View() as view:
+        run_sweep(testbed, requests, folder, view.observe, process_start(), retries)
+
+
+def _resume_search(target: Target, options: Mapping[str, Any]) -> SearchFolder:
+    """Return the folder of `--resume`; UsageError if it belongs to another testbed, or options or limits differ."""
+    folder = SearchFolder.find(target.results_dir, options["resume"])
+    what, known = f"search {folder.journal.search_id}", folder.journal.limits
+    require_same_testbed(what, folder.journal.testbed_id, target)
+    require_same_options(what, folder.journal.options, except_for=("limits",))
+    if (limits := _read_limits(options["limits"], known)) != known:
+        then, now = (f"p99={each.p99_s:g}s achieved={each.achieved:.4g}" for each in (known, limits))
+        raise UsageError(
+            f"{what} was begun with other limits: {then}, now {now}; resume it without --limit, or begin a new one"
+        )
+    return folder
+
+
+def _read_limits(given: Sequence[str], known: Limits) -> Limits:
+    """Parse `p99=1s` and `achieved=98%`; a limit that is not given is the same as in `known`."""
+    found: dict[str, float] = {}
+    for word in given:
+        name, _, value = word.partition("=")
+        try:
+            if name == "p99":
+                found["p99_s"] = parse_duration(value).total_seconds()
+            elif name == "achieved":
+                found["achieved"] = read_share(value, "--limit achieved")
+            else:
+                raise ValueError("expected p99=DURATION or achieved=SHARE, such as p99=1s or achieved=98%")
+        except ValueError as error:
+            raise UsageError(f"--limit {word}: {error}") from None
+    return dataclasses.replace(known, **found)
+
+
+def _show_comparison(compared: Compared, as_json: bool) -> None:
+    if as_json:
+        click.echo(compared.model_dump_json(indent=2))
+    else:
+        show(tables.compared(compared))
+
+
+def _report_folders(folder: SweepFolder) -> list[Path]:
+    """Return the folders of the runs that a sweep's report links to, then its own."""
+    return [folder.path.parent / summary.run_id for summary in folder.summaries()] + [folder.path]
+
+
+def _outcomes(folder: SweepFolder) -> list[str]:
+    return [slot.attempts[-1].outcome for slot in folder.journal.slots if slot.attempts]
+
+
+def _exit_unless_ok(outcomes: Sequence[str]) -> None:
+    """Exit with 1 if a run failed or is invalid; a saturated run is a result."""
+    if any(outcome != "ok" for outcome in outcomes):
+        raise SystemExit(1)
+
+
+def _exit_if_worse(compared: Compared) -> None:
+    if compared.gate and compared.gate.outcome == "fail":
+        raise SystemExit(1)
+
+
+def _require_loads(options: Mapping[str, Any]) -> None:
+    if not options["loads"]:
+        raise UsageError("no load given: pass --loads 200 1000, or --resume ID to continue a sweep")
+
+
+def process_start() -> float:
+    """Return when this process started (Unix seconds): the time before the first phase is harness overhead too."""
+    try:
+        ticks = float(Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19])
+        uptime = float(Path("/proc/uptime").read_text().split()[0])
+        return time.time() - uptime + ticks / os.sysconf("SC_CLK_TCK")
+    except (OSError, ValueError):
+        return time.time()

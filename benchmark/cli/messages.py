@@ -1,0 +1,43 @@
+"""Print errors, warnings and notes to standard error, in colour only where the terminal shows it."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import termios
+
+import click
+
+
+def error(text: str) -> None:
+    """Print an error."""
+    _print(f"error: {text}", "red")
+
+
+def warning(text: str) -> None:
+    """Print a warning."""
+    _print(f"warning: {text}", "yellow")
+
+
+def note(text: str) -> None:
+    """Print progress or advice."""
+    _print(text, None)
+
+
+def terminal_is_gone() -> bool:
+    """Return whether standard output or error is a terminal that has hung up."""
+    for descriptor in (1, 2):
+        try:
+            termios.tcgetattr(descriptor)
+        except termios.error as error:
+            if error.args[0] == errno.EIO:
+                return True
+    return False
+
+
+def _print(text: str, colour: str | None) -> None:
+    # click knows neither NO_COLOR (no-color.org) nor dumb terminals.
+    plain = bool(os.environ.get("NO_COLOR")) or os.environ.get("TERM") == "dumb"
+    with contextlib.suppress(OSError):  # the terminal went away; nobody reads this, and it must not end a run
+        click.secho(text, fg=colour, err=True, color=False if plain else None)
