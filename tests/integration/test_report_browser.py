@@ -133,7 +133,7 @@ def test_it_prints_on_paper_with_its_fonts(
     pages = int(told["info"].partition("Pages:")[2].split()[0])
     assert 2 <= pages <= 8
     for text in (
-        "What was run",
+        "Configuration",
         "Latency over time",
         "time since the measured window began",
         "python -m benchmark run",

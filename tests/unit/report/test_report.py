@@ -58,7 +58,7 @@ def test_the_claim_comes_first_with_its_error(run: Path, page: Page) -> None:
     summary = read_summary(run)
     assert summary is not None
     assert summary.latency_s is not None
-    claim = page.text.partition("What was run")[0]
+    claim = page.text.partition("Configuration")[0]
     assert f"{summary.completed_tps:.1f} ±" in claim
     p99 = summary.latency_s.p99
     assert p99.upper
@@ -153,10 +153,10 @@ def test_no_secret_and_no_markup_of_others_gets_in(tmp_path: Path) -> None:
 def test_a_saturated_and_an_invalid_run_say_so(tmp_path: Path) -> None:
     saturated = Page(write_report(write_run(tmp_path / "saturated", load=120, capacity=90)))
     assert "valid, saturated" in saturated.text
-    assert "completed less than was offered" in saturated.text
+    assert "completed less than the scheduled load" in saturated.text
     invalid = write_run(tmp_path / "invalid")
     change(invalid, "summary.json", status="invalid", reasons=["client a: its <clock> is off"])
-    assert "Not valid: client a: its <clock> is off" in Page(write_report(invalid)).text
+    assert "Invalid: client a: its <clock> is off" in Page(write_report(invalid)).text
 
 
 def test_a_run_that_failed_has_a_report_of_what_is_known(tmp_path: Path) -> None:
