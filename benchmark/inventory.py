@@ -25,6 +25,53 @@ class _Model(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
 
+class HostHelp(_Model):
+    """What to do about a host that cannot be used, for error messages; by default about one that Pulumi creates."""
+
+    unreachable: str = "`pulumi refresh` checks whether hosts still exist, `pulumi up` recreates missing ones"
+    login_rejected: str = (
+        "The host keeps the key that it was created with: restore that key in ssh_private_key_file and run "
+        "`pulumi up`, or recreate the hosts with `pulumi destroy` and `pulumi up`"
+    )
+    """The end of a message that names the key and the user."""
+    host_key_changed: str = "the host was rebuilt, run `pulumi refresh` and `pulumi up` to read its new key"
+    """Follows `If`."""
+
+
+class HostCapabilities(_Model):
+    """How the hosts of a provider behave. The provider states it, so that the runner need not know providers."""
+
+    ephemeral: bool = False
+    """Whether the host provisions itself at its first boot and terminates automatically after its time to live."""
+    user_owned: bool = False
+    """Whether it existed before the testbed: the runner installs what it lacks, Pulumi never recreates or stops it."""
+    boot_timeout_s: float = 0.0
+    """How long a new host may take to answer."""
+    stop_keeps_cost: bool = False
+    """Whether a stopped host is billed like a running one."""
+    help: HostHelp = HostHelp()
+
+
+def derive_capabilities(provider: Provider, specs: str) -> HostCapabilities:
+    """Return the capabilities of a host in an inventory that does not have them, as earlier releases wrote it."""
+    if provider in ("aws", "vultr"):
+        metal = ".metal" in specs or specs.startswith("vbm-")
+        return HostCapabilities(
+            ephemeral=True, boot_timeout_s=600.0 if metal else 60.0, stop_keeps_cost=provider == "vultr"
+        )
+    use = "Set ssh_private_key_file to the matching key"
+    if provider == "local":
+        return HostCapabilities(help=HostHelp(login_rejected=f"{use}, or run `pulumi up` to install this one"))
+    return HostCapabilities(
+        user_owned=True,
+        help=HostHelp(
+            unreachable="Existing machines must be on and admit you at the address, port and user of the inventory",
+            login_rejected=f"{use}, or add the public key there",
+            host_key_changed="the machine was reinstalled, put its new key into the inventory",
+        ),
+    )
+
+
 class Host(_Model):
     """One machine of the testbed."""
 
@@ -47,6 +94,9 @@ class Host(_Model):
     cpus: int | None = None
     """Processors the host sees; null where the provider does not say."""
     memory_mb: int | None = None
+    capabilities: HostCapabilities = Field(
+        default_factory=lambda known: derive_capabilities(known["provider"], known["specs"])
+    )
 
     def endpoint(self, port: int) -> str:
         """Return `ADDRESS:PORT` for URLs and messages; an IPv6 address is put in brackets."""

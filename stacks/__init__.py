@@ -84,7 +84,9 @@ def create(settings: Settings) -> Testbed:
         return Inventory(
             testbed_id=settings.testbed_id,
             created_at=created,
-            expires_at=created + settings.time_to_live if any(region.ephemeral for region in regions) else None,
+            expires_at=created + settings.time_to_live
+            if any(region.capabilities.ephemeral for region in regions)
+            else None,
             hourly_cost_usd=cost,
             ssh=Ssh(user="root", private_key_file=plan.operator.private_key_file),
             hosts=tuple(hosts),

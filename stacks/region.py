@@ -10,7 +10,7 @@ from typing import Protocol
 import pulumi
 from pulumi.dynamic import CreateResult, DiffResult, Resource, ResourceProvider
 
-from benchmark.inventory import Host, Role
+from benchmark.inventory import Host, HostCapabilities, Role
 from benchmark.settings import Settings
 from stacks.keys import OperatorKey
 
@@ -48,8 +48,8 @@ class Region(Protocol):
         """Password of the first host's Grafana if that is public; a secret."""
 
     @property
-    def ephemeral(self) -> bool:
-        """Whether the hosts terminate automatically after the settings' time_to_live."""
+    def capabilities(self) -> HostCapabilities:
+        """How the region's hosts behave; each of them has the same in the inventory."""
 
     def authorize_ingress(self, addresses: Mapping[str, pulumi.Input[str]]) -> None:
         """Allow inbound traffic from the testbed's hosts, given by name and address (empty for a stopped host)."""

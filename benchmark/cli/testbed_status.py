@@ -19,15 +19,8 @@ from benchmark.inventory import Inventory
 from benchmark.orchestrator.preflight import Check, check_testbed
 from benchmark.protocols.parameters import make_protocol
 from benchmark.protocols.registry import find_protocol
-from benchmark.testbed.bootstrap import is_ephemeral
 from benchmark.testbed.expiry import Cost, HostStatus, cost, extend, host_statuses, to_dict, when
 from benchmark.testbed.testbed import lost_hosts_advice
-
-_EXPIRED = (
-    "the time to live is over: `pulumi destroy` removes the testbed, which is billed until then (halted Vultr servers, "
-    "disks of stopped AWS hosts), and `pulumi up` recreates it; `python -m benchmark extend 4h` gives running hosts "
-    "more time"
-)
 
 
 def show_status(target: Target, as_json: bool) -> None:
@@ -56,7 +49,7 @@ def extend_lifetime(target: Target, duration: timedelta, as_json: bool) -> None:
     elif done.expires_at:
         end = max(done.expires_at.values())
         click.echo(f"testbed {testbed_id}: {len(done.expires_at)} hosts terminate automatically {when(end, now)}")
-    elif any(is_ephemeral(host) for host in target.inventory.hosts):
+    elif any(host.capabilities.ephemeral for host in target.inventory.hosts):
         click.echo(f"testbed {testbed_id}: no host is running; start them with `pulumi up -c state=running`")
     else:
         click.echo(f"testbed {testbed_id}: nothing to extend; only cloud hosts terminate automatically")
@@ -98,7 +91,16 @@ def status_tables(inventory: Inventory, found: Mapping[str, HostStatus], spent: 
             reason = f" ({escape(each.reason)})" if each.reason else ""
             yield _coloured(f"{name}: {each.state}{reason}", each.state)
     if any(each.state == "expired" for each in found.values()):
-        yield _coloured(_EXPIRED, "expired")
+        billed = (
+            "stopped hosts"
+            if any(host.capabilities.stop_keeps_cost for host in inventory.hosts)
+            else "disks of stopped hosts"
+        )
+        yield _coloured(
+            f"the time to live is over: `pulumi destroy` removes the testbed ({billed} are billed until then), "
+            "and `pulumi up` recreates it; `python -m benchmark extend 4h` gives running hosts more time",
+            "expired",
+        )
     if lost := [inventory.host(name) for name, each in found.items() if each.state == "unreachable"]:
         yield lost_hosts_advice(lost)
     hosts_by_warning: dict[str, list[str]] = {}

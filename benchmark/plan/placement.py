@@ -69,8 +69,8 @@ def _more_hosts(inventory: Inventory, needed: int, stopped: int) -> str:
     """Say how the testbed comes to have as many running hosts as are needed: no cloud makes the user's machines."""
     if stopped and needed <= len(inventory.hosts):
         return "`pulumi up -c state=running`"
-    machines = sum(host.provider == "machines" for host in inventory.hosts)
-    regions = {(host.provider, host.region) for host in inventory.hosts if host.provider != "machines"}
+    machines = sum(host.capabilities.user_owned for host in inventory.hosts)
+    regions = {(host.provider, host.region) for host in inventory.hosts if not host.capabilities.user_owned}
     if not regions:
         return "list more `machines` in the settings and `pulumi up`"
     start = "-c state=running " if stopped else ""

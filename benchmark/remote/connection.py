@@ -151,16 +151,8 @@ def disconnect(connection: Connection) -> None:
 
 
 def _explain_rejected_key(host: Host, user: str, key: PKey) -> str:
-    use = "Set ssh_private_key_file to the matching key"
-    remedy = {
-        "machines": f"{use}, or add the public key there, or correct the machine's `user` and run `pulumi up`",
-        "local": f"{use}, or run `pulumi up` to install this one",
-    }.get(
-        host.provider,
-        "A cloud host keeps the key that it was created with: restore that key in ssh_private_key_file and run "
-        "`pulumi up`, or recreate the hosts with `pulumi destroy` and `pulumi up`",
-    )
-    return f"key {key.fingerprint} was rejected for user {user!r}: it is not in that user's authorized_keys. {remedy}"
+    rejected = f"key {key.fingerprint} was rejected for user {user!r}: it is not in that user's authorized_keys"
+    return f"{rejected}. {host.capabilities.help.login_rejected}"
 
 
 def _describe(error: Exception) -> str:
@@ -187,13 +179,8 @@ class _PinnedHostKey(MissingHostKeyPolicy):  # type: ignore[misc]
             )
         self._algorithms = _ALGORITHMS[kind]
         self._pinned = f"{kind} {rest.split()[0]}"
-        renewed = (
-            "the machine was reinstalled, set `host_key` in the settings to its new key and run `pulumi up`"
-            if host.provider == "machines"
-            else "the host was rebuilt, run `pulumi refresh` and `pulumi up` to read its new key"
-        )
         self.advice = (
-            f"the inventory pins {self._pinned}. If {renewed}; "
+            f"the inventory pins {self._pinned}. If {host.capabilities.help.host_key_changed}; "
             "otherwise another machine may be answering in its place: do not continue"
         )
 

@@ -21,7 +21,8 @@ from benchmark.inventory import Host
 from benchmark.remote.deadlines import QUERY_S
 from benchmark.remote.fleet import Completed, Fleet, Results
 
-_ANSWER_S = 60.0
+_REPORT_S = 60.0
+"""Hosts that may take longer than this to answer are reported."""
 _WAIT_S = 600.0
 _POLL_S = 2.0
 
@@ -69,31 +70,32 @@ def parse_status(text: str) -> BootstrapStatus:
     )
 
 
-def is_ephemeral(host: Host) -> bool:
-    """Whether a host provisions itself at its first boot and terminates automatically: a cloud host."""
-    return host.provider in ("aws", "vultr")
-
-
 def connect(
     fleet: Fleet, hosts: Sequence[Host], report: Callable[[str], None]
 ) -> tuple[Results[None], dict[str, BootstrapStatus]]:
     """Connect to hosts and wait until the cloud hosts among them have finished bootstrapping.
 
-    Returns the connections and the status of each cloud host; `report` gets a line when hosts are waited for. Cloud
-    hosts have a minute to answer, as they may just have been created; bare metal has ten. Raises HostError where
+    Returns the connections and the status of each cloud host; `report` gets a line when hosts are waited for. A host
+    that does not answer may just have been created, and has as long as its capabilities say. Raises HostError where
     bootstrapping failed, or takes more than ten minutes.
     """
     deadline = time.monotonic() + _WAIT_S
     names = [host.name for host in hosts]
-    patience = _ANSWER_S if any(is_ephemeral(host) for host in hosts) else 0.0
-    opened = fleet.connect(names, patience)
-    if silent := [host.name for host in hosts if host.name in opened.failed and _is_metal(host)]:
-        report(f"waiting for bare-metal hosts that do not answer yet: {listed(silent)}")
-        answered = fleet.connect(silent, _WAIT_S)
-        opened = Results(opened.ok | answered.ok, {n: r for n, r in opened.failed.items() if n not in answered.ok})
+    timeouts = sorted({host.capabilities.boot_timeout_s for host in hosts})
+    opened = fleet.connect(names, timeouts[0])
+    for timeout in timeouts[1:]:
+        silent = [
+            host.name for host in hosts if host.name in opened.failed and host.capabilities.boot_timeout_s >= timeout
+        ]
+        if silent:
+            if timeout > _REPORT_S:
+                report(f"waiting for hosts that do not answer yet: {listed(silent)}")
+            late = fleet.connect(silent, timeout)
+            failed = {name: reason for name, reason in opened.failed.items() if name not in late.ok}
+            opened = Results(opened.ok | late.ok, failed | late.failed)
     waiting = False
     while True:
-        asked = [host.name for host in hosts if is_ephemeral(host) and host.name in opened.ok]
+        asked = [host.name for host in hosts if host.capabilities.ephemeral and host.name in opened.ok]
         answers: Results[Completed] = Results()
         if asked:
             answers = fleet.run(status_command(), hosts=asked, deadline=QUERY_S)
@@ -121,10 +123,6 @@ def connect(
             waiting = True
         time.sleep(_POLL_S)
         opened = fleet.connect(names)
-
-
-def _is_metal(host: Host) -> bool:
-    return is_ephemeral(host) and (".metal" in host.specs or host.specs.startswith("vbm-"))
 
 
 def listed(names: Iterable[str]) -> str:

@@ -15,7 +15,7 @@ from benchmark.errors import HostError, UsageError
 from benchmark.host_layout import BOOTING_MESSAGE, EXPIRY_COMMAND
 from benchmark.inventory import Host, Inventory
 from benchmark.remote.deadlines import QUERY_S
-from benchmark.testbed.bootstrap import BootstrapStatus, is_ephemeral, parse_status, status_command
+from benchmark.testbed.bootstrap import BootstrapStatus, parse_status, status_command
 from benchmark.testbed.testbed import Testbed
 
 State = Literal["ready", "booting", "failed", "stopped", "expired", "unreachable"]
@@ -57,7 +57,7 @@ class Extended:
 def host_statuses(testbed: Testbed, now: datetime) -> dict[str, HostStatus]:
     """Query the status of every host: one connection each, and one command on cloud hosts."""
     reached = testbed.fleet.connect([host.name for host in testbed.running if host.address])
-    asked = [name for name in reached.ok if is_ephemeral(testbed.inventory.host(name))]
+    asked = [name for name in reached.ok if testbed.inventory.host(name).capabilities.ephemeral]
     answers = testbed.fleet.run(status_command(), hosts=asked, deadline=QUERY_S) if asked else None
     failed = {**reached.failed, **(answers.failed if answers else {})}
     found: dict[str, HostStatus] = {}
@@ -85,7 +85,7 @@ def status_when_unreachable(host: Host, reason: str, inventory: Inventory, now: 
     """Return the status of a host that does not answer."""
     stopped = host.state == "stopped"
     # A stopped host cannot terminate itself: its expiry is the one that was planned.
-    if is_ephemeral(host) and inventory.expires_at and inventory.expires_at <= now:
+    if host.capabilities.ephemeral and inventory.expires_at and inventory.expires_at <= now:
         return HostStatus("expired", reason="it is stopped" if stopped else reason)
     if stopped:
         return HostStatus("stopped")
@@ -136,7 +136,7 @@ def extend(testbed: Testbed, by: timedelta, now: datetime) -> Extended:
 
     Raises HostError if no host reports its expiry.
     """
-    names = [host.name for host in testbed.running if is_ephemeral(host) and host.address]
+    names = [host.name for host in testbed.running if host.capabilities.ephemeral and host.address]
     if not names:
         return Extended({}, {})
     reached = testbed.fleet.connect(names)

@@ -33,7 +33,7 @@ class MissingRequirements:
 
 def machines(testbed: Testbed) -> tuple[Host, ...]:
     """Return the running hosts that existed before the testbed."""
-    return tuple(host for host in testbed.running if host.provider == "machines")
+    return tuple(host for host in testbed.running if host.capabilities.user_owned)
 
 
 def inspect(testbed: Testbed) -> dict[str, MissingRequirements]:

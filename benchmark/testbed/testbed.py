@@ -83,7 +83,7 @@ class Testbed:
         A host knows only the operators of its creation. Whoever runs this stays one of them, so that a mistake in the
         settings locks nobody out.
         """
-        guarded = [host.name for host in hosts if bootstrap.is_ephemeral(host)]
+        guarded = [host.name for host in hosts if host.capabilities.ephemeral]
         lines = [host.address for host in hosts if _is_address(host.address)]
         lines += [f"operator {network}" for network in self.settings.operator_cidrs]
         client = '"operator ${SSH_CLIENT%% *}"' if self.settings.operator_cidrs else ""
@@ -200,18 +200,7 @@ class Testbed:
 
 def lost_hosts_advice(hosts: Iterable[Host]) -> str:
     """Return what to do about hosts that cannot be reached."""
-    providers = {host.provider for host in hosts}
-    advice = []
-    if "machines" in providers:
-        advice.append(
-            "Existing machines must be on and admit you: pulumi does not start them, it takes their address, port, "
-            "user and host_key from the settings"
-        )
-    if providers - {"machines"}:
-        advice.append("`pulumi refresh` checks whether hosts still exist, `pulumi up` recreates missing ones")
-    if "vultr" in providers:
-        advice.append("If that fails with `instance not found`, see docs/clouds.md")
-    return ". ".join(advice)
+    return ". ".join(dict.fromkeys(host.capabilities.help.unreachable for host in hosts))
 
 
 def _is_address(text: str) -> bool:

@@ -9,7 +9,7 @@ import pulumi
 import pulumi_aws as aws
 
 from benchmark.errors import InfrastructureError, SettingsError
-from benchmark.inventory import Host, HostState
+from benchmark.inventory import Host, HostCapabilities, HostState
 from benchmark.settings import Settings
 from stacks.aws.network import AwsNetwork
 from stacks.aws.prices import hourly_price
@@ -76,14 +76,13 @@ def importable(public_key: str) -> str:
 class AwsRegion(pulumi.ComponentResource):
     """The network, firewall and instances of one region. Raises SettingsError for what the region does not offer."""
 
-    ephemeral = True
-
     def __init__(self, name: str, args: CloudRegionArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("geobench:aws:Region", name, None, opts)
         self._args = args
         self._child = pulumi.ResourceOptions(parent=self)
         self._invoke = pulumi.InvokeOptions(parent=self)
         self._type = spec_of(args.settings, "aws")
+        self.capabilities = HostCapabilities(ephemeral=True, boot_timeout_s=600.0 if ".metal" in self._type else 60.0)
         if args.settings.spot and args.settings.state == "stopped":
             raise SettingsError(
                 "state: AWS spot instances cannot be stopped; run `pulumi destroy`, or set spot: false, which replaces "
@@ -240,6 +239,7 @@ class AwsRegion(pulumi.ComponentResource):
                 "aws",
                 region,
                 self._type,
+                self.capabilities,
                 host_key=host_key,
                 address=now.get("publicIp") or "",
                 state=_STATES.get(now.get("instanceState", ""), "unknown"),

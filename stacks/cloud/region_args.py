@@ -18,7 +18,7 @@ import pulumi
 
 from benchmark.errors import SettingsError
 from benchmark.host_layout import GRAFANA_PORT
-from benchmark.inventory import Host, HostState, Provider, Role
+from benchmark.inventory import Host, HostCapabilities, HostState, Provider, Role
 from benchmark.settings import RegionSpec, Settings
 from stacks.cloud.cloud_init import LOGIN, Bootstrap, grafana_password, user_data
 from stacks.keys import SshKey
@@ -49,6 +49,7 @@ class CloudHost:
         provider: Provider,
         region: str,
         specs: str,
+        capabilities: HostCapabilities,
         *,
         host_key: str,
         address: str,
@@ -69,6 +70,7 @@ class CloudHost:
             state=state,
             cpus=cpus,
             memory_mb=memory_mb,
+            capabilities=capabilities,
         )
 
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 import pulumi
 
 from benchmark.errors import SettingsError
-from benchmark.inventory import Host
+from benchmark.inventory import Host, HostCapabilities, HostHelp
 from stacks.keys import SshKey
 from stacks.local.host.host import NAME
 from stacks.local.host.resource import HostArgs, LocalHost
@@ -23,7 +23,11 @@ from stacks.region import Plan
 class LocalRegion(pulumi.ComponentResource):
     """The hosts of one region, named `REGION-INDEX`, on the testbed's network."""
 
-    ephemeral = False
+    capabilities = HostCapabilities(
+        help=HostHelp(
+            login_rejected="Set ssh_private_key_file to the matching key, or run `pulumi up` to install this one"
+        )
+    )
     hourly_cost_usd: float | None = 0.0
     grafana_password: pulumi.Output[str] | None = None
 
@@ -64,6 +68,7 @@ class LocalRegion(pulumi.ComponentResource):
                 state=settings.state,
                 cpus=os.cpu_count(),
                 memory_mb=os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2**20,
+                capabilities=self.capabilities,
             )
 
         return pulumi.Output.all(host.address, key.public_key).apply(lambda known: describe(*known))

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 import pulumi
 
 from benchmark.errors import SettingsError
-from benchmark.inventory import Host
+from benchmark.inventory import Host, HostCapabilities, HostHelp
 from benchmark.settings import Machine
 from stacks.region import Plan
 
@@ -24,7 +24,17 @@ _KINDS = ("ssh-ed25519", "ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384", "ecdsa-sh
 class MachineRegion:
     """The machines of one region; see `stacks.region.Region`."""
 
-    ephemeral = False
+    capabilities = HostCapabilities(
+        user_owned=True,
+        help=HostHelp(
+            unreachable="Existing machines must be on and admit you: pulumi does not start them, it takes their "
+            "address, port, user and host_key from the settings",
+            login_rejected="Set ssh_private_key_file to the matching key, or add the public key there, or correct the "
+            "machine's `user` and run `pulumi up`",
+            host_key_changed="the machine was reinstalled, set `host_key` in the settings to its new key and run "
+            "`pulumi up`",
+        ),
+    )
     hourly_cost_usd: float | None = 0.0
     grafana_password: pulumi.Output[str] | None = None
 
@@ -97,6 +107,7 @@ def machine_hosts(machines: Sequence[Machine]) -> list[Host]:
             host_key=host_key,
             role="instance",
             state="unknown",
+            capabilities=MachineRegion.capabilities,
         )
         hosts.append(host)
         numbers[machine.region] += 1

@@ -21,7 +21,7 @@ import ediri_vultr as vultr
 import pulumi
 
 from benchmark.errors import SettingsError
-from benchmark.inventory import Host
+from benchmark.inventory import Host, HostCapabilities, HostHelp
 from benchmark.settings import Settings
 from stacks.cloud.region_args import (
     CloudHost,
@@ -58,6 +58,12 @@ class _Plan(TypedDict):
     monthlyCost: float
 
 
+_HELP = HostHelp(
+    unreachable=f"{HostHelp().unreachable}. If that fails with `instance not found`, see docs/clouds.md, section "
+    "`A server that Vultr no longer has`"
+)
+
+
 def regions(plan: Plan, names: Sequence[str]) -> list[Region]:
     """Declare the regions `names`; see `stacks`."""
     return cloud_regions(plan, "vultr", names, VultrRegion, provider(plan.settings))
@@ -75,8 +81,6 @@ class VultrRegion(pulumi.ComponentResource):
     Raises SettingsError for more operator_cidrs than a group has rules.
     """
 
-    ephemeral = True
-
     def __init__(self, name: str, args: CloudRegionArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("geobench:vultr:Region", name, None, opts)
         self._name, self._args = name, args
@@ -84,6 +88,9 @@ class VultrRegion(pulumi.ComponentResource):
         invoke = pulumi.InvokeOptions(parent=self)
         self._plan = spec_of(args.settings, "vultr")
         self._metal = self._plan.startswith("vbm-")
+        self.capabilities = HostCapabilities(
+            ephemeral=True, boot_timeout_s=600.0 if self._metal else 60.0, stop_keeps_cost=True, help=_HELP
+        )
         self._group = None if self._metal else self._firewall_group()
         self._key = vultr.SSHKey(
             f"{name}-key", name=f"{args.settings.testbed_id}-{name}", ssh_key=args.public_key, opts=self._child
@@ -215,7 +222,7 @@ class VultrRegion(pulumi.ComponentResource):
         facts = pulumi.Output.all(
             host_key=host.host_key, address=address, state=power.state, cpus=cpus, memory_mb=memory
         )
-        return facts.apply(lambda known: host.describe("vultr", region, self._plan, **known))
+        return facts.apply(lambda known: host.describe("vultr", region, self._plan, self.capabilities, **known))
 
 
 class _Order(TypedDict):

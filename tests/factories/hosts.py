@@ -24,3 +24,8 @@ def inventory(monitoring: bool = True, stopped: frozenset[str] = frozenset(), **
         for number, (region, name) in enumerate(names)
     )
     return Inventory(testbed_id="t", created_at=datetime(2026, 1, 1, tzinfo=UTC), ssh=Ssh(user="root"), hosts=hosts)
+
+
+def of_provider(host: Host, provider: str, **fields: object) -> Host:
+    """Return `host` as one of another provider, with the capabilities of that provider's hosts."""
+    return Host.model_validate(host.model_dump(exclude={"capabilities"}) | {"provider": provider, **fields})

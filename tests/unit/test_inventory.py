@@ -1,13 +1,14 @@
-"""The inventory: addresses of its hosts."""
+"""The inventory: addresses and capabilities of its hosts."""
 
 from __future__ import annotations
 
 import json
 
 import pytest
-from factories.hosts import inventory
+from factories.hosts import inventory, of_provider
 
-from benchmark.inventory import Host
+from benchmark.errors import UsageError
+from benchmark.inventory import Host, HostCapabilities, Inventory, parse_inventory
 from benchmark.metrics.targets import Endpoint, identities, targets
 from benchmark.plan.placement import place
 from benchmark.protocols.etcd import Etcd, EtcdClient, EtcdNode
@@ -44,3 +45,41 @@ def test_etcd_reaches_ipv6_members_by_their_endpoint() -> None:
     assert "node-1=http://[2001:db8::1]:2380" in flags["initial-cluster"]
     assert "ENDPOINTS=[2001:db8::0]:2379,[2001:db8::1]:2379\n" in str(etcd.nodes(plan)[0].files["lead"])
     assert "http://[2001:db8::0]:2379/" in str(etcd.clients(plan)[0].files["config.json"])
+
+
+def test_capabilities_of_a_provider_survive_the_inventory_file() -> None:
+    found = inventory(a=1)
+    stated = HostCapabilities(ephemeral=True, boot_timeout_s=7.0)
+    found = found.model_copy(update={"hosts": (of_provider(found.hosts[0], "aws", capabilities=stated),)})
+    assert parse_inventory(found.model_dump_json(), "test").hosts[0].capabilities == stated
+
+
+@pytest.mark.parametrize(
+    ("provider", "specs", "ephemeral", "user_owned", "boot_timeout_s", "stop_keeps_cost"),
+    [
+        ("aws", "m5d.2xlarge", True, False, 60.0, False),
+        ("aws", "m5.metal", True, False, 600.0, False),
+        ("aws", "c7g.metal-48xl", True, False, 600.0, False),
+        ("vultr", "vc2-4c-8gb", True, False, 60.0, True),
+        ("vultr", "vbm-4c-32gb", True, False, 600.0, True),
+        ("machines", "machine", False, True, 0.0, False),
+        ("local", "namespace", False, False, 0.0, False),
+    ],
+)
+def test_inventories_of_earlier_releases_get_the_capabilities_of_their_providers(
+    provider: str, specs: str, ephemeral: bool, user_owned: bool, boot_timeout_s: float, stop_keeps_cost: bool
+) -> None:
+    document = inventory(a=1).model_dump(mode="json")
+    document["hosts"][0] |= {"provider": provider, "specs": specs}
+    del document["hosts"][0]["capabilities"]
+    found = Inventory.model_validate(document).hosts[0].capabilities
+    assert (found.ephemeral, found.user_owned) == (ephemeral, user_owned)
+    assert (found.boot_timeout_s, found.stop_keeps_cost) == (boot_timeout_s, stop_keeps_cost)
+
+
+def test_an_unknown_provider_is_a_usage_error() -> None:
+    document = inventory(a=1).model_dump(mode="json")
+    document["hosts"][0]["provider"] = "azure"
+    del document["hosts"][0]["capabilities"]
+    with pytest.raises(UsageError, match=r"hosts\.0\.provider"):
+        parse_inventory(json.dumps(document), "test")

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from factories.command_line import call, write
-from factories.hosts import inventory
+from factories.hosts import inventory, of_provider
 from fakes.sshd import Sshd
 from rich.console import Console
 
@@ -27,7 +27,7 @@ LATER = NOW + timedelta(hours=2)
 
 def rented(hourly: float | None = 2.5) -> Inventory:
     found = inventory(a=3, b=2)
-    hosts = tuple(host.model_copy(update={"provider": "aws"}) for host in found.hosts)
+    hosts = tuple(of_provider(host, "aws") for host in found.hosts)
     return found.model_copy(update={"hosts": hosts, "hourly_cost_usd": hourly, "expires_at": LATER})
 
 
@@ -73,6 +73,7 @@ def test_expired_hosts_are_red_and_say_which_commands_help() -> None:
     text = printed(states("ready", "expired", "ready", "ready", "ready"))
     assert "\x1b[31ma-1: expired\x1b[0m" in text
     assert "\x1b[31mthe time to live is over: `pulumi destroy` removes the testbed" in text
+    assert "(disks of stopped hosts are billed until then)" in text
     assert "and `pulumi up` recreates it; " in text
     assert "(halted Vultr servers, disks of stopped AWS hosts)" in text
 
@@ -150,9 +151,7 @@ def test_advice_on_unreachable_hosts_depends_on_the_provider() -> None:
     lost = states(*["unreachable"] * 5)
     recreate = "`pulumi up` recreates missing ones"
     assert recreate in printed(lost)
-    owned = rented().model_copy(
-        update={"hosts": tuple(host.model_copy(update={"provider": "machines"}) for host in rented().hosts)}
-    )
+    owned = rented().model_copy(update={"hosts": tuple(of_provider(host, "machines") for host in rented().hosts)})
     text = printed(lost, owned)
-    assert "Existing machines must be on and admit you: pulumi does not start them" in text
+    assert "Existing machines must be on and admit you" in text
     assert recreate not in text

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from factories.hosts import inventory
+from factories.hosts import inventory, of_provider
 
 from benchmark.errors import UsageError
 from benchmark.inventory import Inventory, Provider
@@ -74,7 +74,7 @@ def test_a_stopped_testbed_is_to_be_started() -> None:
 
 def provided(found: Inventory, **providers: Provider) -> Inventory:
     """Return an inventory whose regions are of the providers given, as in `a="machines"`."""
-    hosts = [host.model_copy(update={"provider": providers.get(host.region, host.provider)}) for host in found.hosts]
+    hosts = [of_provider(host, providers.get(host.region, host.provider)) for host in found.hosts]
     return found.model_copy(update={"hosts": tuple(hosts)})
 
 

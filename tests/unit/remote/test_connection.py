@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from factories.hosts import of_provider
 from fakes.sshd import USER, Sshd, free_port, make_key
 from paramiko import AUTH_FAILED, PKey, ServerInterface, Transport
 
@@ -59,12 +60,12 @@ def test_pins_every_kind_of_host_key(kind: str) -> None:
     ("provider", "advice"),
     [
         ("aws", "run `pulumi refresh` and `pulumi up` to read its new key"),
-        ("machines", "set `host_key` in the settings to its new key"),
+        ("machines", "the machine was reinstalled"),
     ],
 )
 def test_rejects_another_host_key_before_logging_in(server: Sshd, tmp_path: Path, provider: str, advice: str) -> None:
     pinned = make_key(tmp_path / "other")
-    error = refusal(server.host(host_key=pinned).model_copy(update={"provider": provider}), server.user_key)
+    error = refusal(of_provider(server.host(host_key=pinned), provider), server.user_key)
     assert not error.temporary
     assert f"found the host key {server.host_key}" in str(error)
     assert f"the inventory pins {pinned}" in str(error)
@@ -116,7 +117,7 @@ def test_advises_to_install_the_key_only_where_that_is_possible(
     server: Sshd, tmp_path: Path, provider: str, advice: str
 ) -> None:
     make_key(tmp_path / "stranger")
-    error = refusal(server.host().model_copy(update={"provider": provider}), tmp_path / "stranger")
+    error = refusal(of_provider(server.host(), provider), tmp_path / "stranger")
     assert advice in str(error)
     assert ("install this one" in str(error)) == (provider == "local")
 

@@ -18,9 +18,10 @@ from pulumi.runtime.mocks import MockResourceArgs
 
 import stacks
 import stacks.local.region
+import stacks.machines.region
 import stacks.region
 from benchmark.errors import InfrastructureError, SettingsError
-from benchmark.inventory import Inventory
+from benchmark.inventory import Inventory, Provider, derive_capabilities
 from benchmark.settings import Settings
 from stacks.cloud.cloud_init import grafana_password
 from stacks.keys import generate_key
@@ -225,6 +226,22 @@ def test_a_testbed_over_two_clouds_keeps_the_order_of_the_settings_and_expires(t
     assert found.expires_at == datetime(2030, 1, 1, 2, tzinfo=UTC)
     assert found.hourly_cost_usd is not None
     assert found.hourly_cost_usd > 0
+
+
+def test_each_cloud_states_the_capabilities_of_its_hosts(tmp_path: Path) -> None:
+    declared = declare_clouds(lambda: stacks.create(cloud_settings(tmp_path)).inventory, TimedCloud())
+    for host in Inventory.model_validate(declared.value).hosts:
+        stated, derived = host.capabilities, derive_capabilities(host.provider, host.specs)
+        assert stated.model_dump(exclude={"help"}) == derived.model_dump(exclude={"help"}), host.name
+        assert ("instance not found" in stated.help.unreachable) == (host.provider == "vultr")
+
+
+@pytest.mark.parametrize("provider", ["local", "machines"])
+def test_other_providers_state_the_capabilities_of_their_hosts(provider: Provider) -> None:
+    regions = {"local": stacks.local.region.LocalRegion, "machines": stacks.machines.region.MachineRegion}
+    stated, derived = regions[provider].capabilities, derive_capabilities(provider, "")
+    assert stated.model_dump(exclude={"help"}) == derived.model_dump(exclude={"help"})
+    assert "ssh_private_key_file" in stated.help.login_rejected
 
 
 def test_each_cloud_allows_inbound_traffic_from_the_others_hosts(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from factories.cloud_init import MONITORING, files
-from factories.hosts import inventory
+from factories.hosts import of_provider
 from fakes.sshd import USER, Sshd
 
 from benchmark.errors import HostError
@@ -19,8 +19,11 @@ from benchmark.testbed import bootstrap
 from benchmark.testbed.bootstrap import BootstrapStatus, parse_status
 
 
-def hosts(server: Sshd, **providers: str) -> list[Host]:
-    return [server.host(name).model_copy(update={"provider": provider}) for name, provider in providers.items()]
+def hosts(server: Sshd, boot_timeout_s: float = 0.0, **providers: str) -> list[Host]:
+    """Return hosts by name and provider, all of which may take `boot_timeout_s` to answer."""
+    found = [of_provider(server.host(name), provider) for name, provider in providers.items()]
+    timeout = {"boot_timeout_s": boot_timeout_s}
+    return [host.model_copy(update={"capabilities": host.capabilities.model_copy(update=timeout)}) for host in found]
 
 
 def connected(server: Sshd, of: list[Host], reported: list[str]) -> tuple[list[str], list[str]]:
@@ -35,7 +38,6 @@ def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The state file of all cloud hosts; it does not exist yet."""
     monkeypatch.setattr(bootstrap, "STATE_DIRECTORY", str(tmp_path))
     monkeypatch.setattr(bootstrap, "_POLL_S", 0.05)
-    monkeypatch.setattr(bootstrap, "_ANSWER_S", 0.0)
     return tmp_path / "state"
 
 
@@ -100,42 +102,33 @@ def test_a_host_that_does_not_answer_is_named(server: Sshd, state: Path) -> None
     assert connected(server, lost, []) == (["a"], ["b"])
 
 
-def test_a_new_host_has_a_minute_to_answer(state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_new_host_has_time_to_answer(state: Path) -> None:
     state.write_text("ready\n")
-    monkeypatch.setattr(bootstrap, "_ANSWER_S", 20.0)
     late = Sshd()
     starter = threading.Timer(0.5, late.start)
     with late.cleaned():
         starter.start()
         try:
-            assert connected(late, hosts(late, a="aws"), []) == (["a"], [])
+            assert connected(late, hosts(late, 20.0, a="aws"), []) == (["a"], [])
         finally:
             starter.join()
 
 
-def test_machines_that_are_off_are_reported_at_once(server: Sshd, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bootstrap, "_ANSWER_S", 300.0)
-    off = [host.model_copy(update={"ssh_port": 1}) for host in hosts(server, m="machines")]
+def test_machines_that_are_off_are_reported_at_once(server: Sshd) -> None:
+    off = [of_provider(server.host("m"), "machines", ssh_port=1)]
     assert connected(server, off, []) == ([], ["m"])
 
 
-def test_only_cloud_hosts_are_ephemeral() -> None:
-    (host,) = inventory(a=1).hosts
-    ephemeral = [bootstrap.is_ephemeral(host.model_copy(update={"provider": each})) for each in ("aws", "vultr")]
-    assert (ephemeral, bootstrap.is_ephemeral(host)) == ([True, True], False)
-
-
-@pytest.mark.parametrize("specs", ["m5.metal", "c7g.metal-48xl", "vbm-4c-32gb"])
-def test_bare_metal_has_longer_to_answer(
-    server: Sshd, state: Path, monkeypatch: pytest.MonkeyPatch, specs: str
+def test_hosts_with_a_longer_boot_timeout_are_waited_for_and_reported(
+    server: Sshd, state: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bootstrap, "_WAIT_S", 1.0)
+    monkeypatch.setattr(bootstrap, "_REPORT_S", 0.5)
     state.write_text("ready\n")
-    first, second, third = hosts(server, a="aws", b="aws", m="machines")
-    gone = [each.model_copy(update={"ssh_port": 1, "specs": specs}) for each in (second, third)]
+    first, *lost = [*hosts(server, a="aws", m="machines"), *hosts(server, 1.0, b="aws")]
+    lost = [host.model_copy(update={"ssh_port": 1}) for host in lost]
     reported: list[str] = []
-    assert connected(server, [first, *gone], reported) == (["a"], ["b", "m"])
-    assert reported == ["waiting for bare-metal hosts that do not answer yet: b"]
+    assert connected(server, [first, *lost], reported) == (["a"], ["m", "b"])
+    assert reported == ["waiting for hosts that do not answer yet: b"]
 
 
 def test_hosts_that_do_not_answer_are_not_waited_for_twice(server: Sshd, state: Path) -> None:

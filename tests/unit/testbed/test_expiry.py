@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from factories.hosts import inventory
+from factories.hosts import inventory, of_provider
 from fakes.sshd import USER, Sshd
 
 from benchmark.errors import HostError, UsageError
@@ -67,7 +67,7 @@ class Rented:
 
 
 def host(server: Sshd, name: str, **fields: object) -> Host:
-    return server.host(name).model_copy(update={"provider": "aws", "region": "a", **fields})
+    return of_provider(server.host(name), **{"provider": "aws", "region": "a", **fields})
 
 
 @pytest.fixture
@@ -115,7 +115,7 @@ def test_a_host_without_state_is_booting_and_an_unreachable_one_past_its_expiry_
 
 def test_a_host_stopped_past_its_expiry_has_expired_as_it_cannot_terminate() -> None:
     found = inventory(a=1, stopped=frozenset({"a-0"})).model_copy(update={"expires_at": LATER})
-    rented = found.hosts[0].model_copy(update={"provider": "aws"})
+    rented = of_provider(found.hosts[0], "aws")
     assert status_when_unreachable(rented, "it has no address", found, NOW) == HostStatus("stopped")
     assert status_when_unreachable(rented, "it has no address", found, LATER) == HostStatus(
         "expired", reason="it is stopped"

@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from factories.hosts import inventory
+from factories.hosts import inventory, of_provider
 from fakes.sshd import USER, Sshd, free_port
 
 from benchmark.errors import HostError, UsageError
 from benchmark.host_layout import PROMETHEUS_PORT
-from benchmark.inventory import Host
+from benchmark.inventory import Host, HostCapabilities, HostHelp
 from benchmark.remote.fleet import Fleet
 from benchmark.settings import Settings
 from benchmark.testbed import bootstrap, testbed
@@ -81,7 +81,6 @@ def admitted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The file that gets the input of geobench-peers; all cloud hosts are ready."""
     (tmp_path / "state").write_text("ready\n")
     monkeypatch.setattr(bootstrap, "STATE_DIRECTORY", str(tmp_path))
-    monkeypatch.setattr(bootstrap, "_ANSWER_S", 0.0)
     monkeypatch.setattr(testbed, "_PEERS", f"tee {tmp_path}/peers")
     return tmp_path / "peers"
 
@@ -93,8 +92,8 @@ def of_hosts(server: Sshd, *hosts: Host, operators: tuple[str, ...] = OPERATORS)
 
 
 def rented(server: Sshd, name: str, address: str = "127.0.0.1", port: int = 0) -> Host:
-    fields = {"provider": "aws", "address": address, "ssh_port": port or server.port}
-    return server.host(name).model_copy(update=fields)
+    quick = HostCapabilities(ephemeral=True)
+    return of_provider(server.host(name), "aws", address=address, ssh_port=port or server.port, capabilities=quick)
 
 
 def test_hosts_admit_each_other_the_operators_and_whoever_runs_this(server: Sshd, admitted: Path) -> None:
@@ -149,8 +148,8 @@ def test_firewalls_of_existing_machines_are_left_alone(server: Sshd, admitted: P
 
 def test_the_advice_about_lost_hosts_depends_on_the_provider(server: Sshd) -> None:
     machine, aws = server.host("m"), rented(server, "a")
-    vultr = aws.model_copy(update={"provider": "vultr"})
+    advice = HostHelp(unreachable="See docs/clouds.md")
+    vultr = of_provider(aws, "vultr", capabilities=HostCapabilities(help=advice))
     assert "pulumi refresh" not in lost_hosts_advice([machine])
     assert "`pulumi up` recreates missing ones" in lost_hosts_advice([aws])
-    assert "instance not found" not in lost_hosts_advice([aws])
-    assert "`instance not found`, see docs/clouds.md" in lost_hosts_advice([vultr, machine])
+    assert lost_hosts_advice([vultr, machine, vultr]).startswith("See docs/clouds.md. Existing machines must be on")
