@@ -75,7 +75,6 @@ def test_expired_hosts_are_red_and_say_which_commands_help() -> None:
     assert "\x1b[31mthe time to live is over: `pulumi destroy` removes the testbed" in text
     assert "(disks of stopped hosts are billed until then)" in text
     assert "and `pulumi up` recreates it; " in text
-    assert "(halted Vultr servers, disks of stopped AWS hosts)" in text
 
 
 def test_prints_a_warning_of_many_hosts_once() -> None:
