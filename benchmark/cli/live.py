@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.panel import Panel
 from rich.text import Text
+
+from benchmark.results.events import Progress, RunStarted
 
 PHASES = {
     "connect": "connecting to all hosts",
@@ -31,7 +32,7 @@ _HISTORY = 30
 
 
 class LivePanel:
-    """What goes on now, told by events; a renderable of rich."""
+    """The current run as its events describe it; a renderable of rich."""
 
     def __init__(self, clock: Callable[[], float] = time.time) -> None:
         self._clock = clock
@@ -40,15 +41,15 @@ class LivePanel:
         self._since = clock()
         self._load_since: float | None = None
         self._until: float | None = None
-        self._figures: Mapping[str, Any] = {}
+        self._latest: Progress | None = None
         self._completed: deque[float] = deque(maxlen=_HISTORY)
         self._p99: deque[float] = deque(maxlen=_HISTORY)
 
-    def run(self, data: Mapping[str, Any]) -> None:
+    def run(self, started: RunStarted) -> None:
         """Begin anew: another run."""
-        self._title = f"{data['run_id']}: {data['load']:g} tx/s"
+        self._title = f"{started.run_id}: {started.requested_tps:g} tx/s"
         self._load_since = self._until = None
-        self._figures = {}
+        self._latest = None
         self._completed.clear()
         self._p99.clear()
 
@@ -60,20 +61,20 @@ class LivePanel:
         if name == "stop":
             self._until = None
 
-    def progress(self, data: Mapping[str, Any]) -> None:
-        """Take new figures."""
-        self._figures = data
-        self._until = self._clock() + data["left_s"]
+    def progress(self, latest: Progress) -> None:
+        """Show new rates and latencies."""
+        self._latest = latest
+        self._until = self._clock() + latest.left_s
         self._load_since = self._load_since or self._clock()
-        if data.get("completed_tps") is not None:
-            self._completed.append(data["completed_tps"])
-        if data.get("p99_s") is not None:
-            self._p99.append(data["p99_s"])
+        if latest.completed_tps is not None:
+            self._completed.append(latest.completed_tps)
+        if latest.p99_s is not None:
+            self._p99.append(latest.p99_s)
 
     def __rich__(self) -> RenderableType:
         lines = [self._first_line()]
-        if self._figures:
-            lines += [self._load_line(), self._latency_line(), self._health_line()]
+        if self._latest:
+            lines += [self._load_line(self._latest), self._latency_line(self._latest), self._health_line(self._latest)]
         return Panel(Group(*lines), title=Text(self._title, overflow="ellipsis", no_wrap=True), title_align="left")
 
     def _first_line(self) -> Text:
@@ -86,8 +87,8 @@ class LivePanel:
         line.append("━" * full, style="green").append("─" * (_BAR_WIDTH - full), style="dim")
         return line.append(f"  {clock_time(max(0.0, self._until - now))} left")
 
-    def _load_line(self) -> Text:
-        scheduled, completed = self._figures.get("scheduled_tps"), self._figures.get("completed_tps")
+    def _load_line(self, latest: Progress) -> Text:
+        scheduled, completed = latest.scheduled_tps, latest.completed_tps
         line = Text("load     ", style="dim", no_wrap=True, overflow="ellipsis")
         line.append(f"scheduled {number(scheduled)} tx/s, completed {number(completed)} tx/s", style="not dim")
         if scheduled and completed is not None:
@@ -95,23 +96,28 @@ class LivePanel:
             line.append(f" ({completed / scheduled:.0%})", style="not dim yellow" if short else "not dim green")
         return line.append(f"  {sparkline(self._completed)}", style="not dim cyan")
 
-    def _latency_line(self) -> Text:
-        figures = [f"{name} {milliseconds(self._figures.get(f'{name}_s'))}" for name in ("mean", "p50", "p99")]
+    def _latency_line(self, latest: Progress) -> Text:
+        figures = [
+            f"{name} {milliseconds(seconds)}"
+            for name, seconds in (("mean", latest.mean_s), ("p50", latest.p50_s), ("p99", latest.p99_s))
+        ]
         line = Text("latency  ", style="dim", no_wrap=True, overflow="ellipsis")
         return line.append(", ".join(figures), style="not dim").append(
             f"  {sparkline(self._p99)}", style="not dim cyan"
         )
 
-    def _health_line(self) -> Text:
+    def _health_line(self, latest: Progress) -> Text:
         line = Text("health   ", style="dim", no_wrap=True, overflow="ellipsis")
-        for job in ("nodes", "clients"):
-            up, count = self._figures.get(f"{job}_up"), self._figures.get(job)
+        for job, up, count in (
+            ("nodes", latest.nodes_up, latest.nodes),
+            ("clients", latest.clients_up, latest.clients),
+        ):
             if up is not None and count is not None:
                 style = "not dim green" if up == count else "not dim bold red"
                 line.append(f"{job} {up:.0f}/{count:.0f} up", style=style).append(", ")
-        if (waiting := self._figures.get("inflight")) is not None:
-            line.append(f"{waiting:.0f} in flight, ", style="not dim")
-        errors = self._figures.get("errors_tps") or 0.0
+        if latest.inflight is not None:
+            line.append(f"{latest.inflight:.0f} in flight, ", style="not dim")
+        errors = latest.errors_tps or 0.0
         return line.append(f"errors {errors:.1f}/s", style="not dim bold red" if errors else "not dim")
 
 

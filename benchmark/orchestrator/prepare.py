@@ -16,7 +16,7 @@ from benchmark.plan.placement import endpoints, ports
 from benchmark.plan.request import Request
 from benchmark.plan.source import Binaries
 from benchmark.protocols.process import Plan
-from benchmark.results.events import Events
+from benchmark.results.events import Events, Step, WarningIssued
 from benchmark.testbed import machines, packages
 from benchmark.testbed.facts import Facts
 from benchmark.testbed.testbed import Testbed
@@ -48,7 +48,7 @@ def prepare(testbed: Testbed, request: Request, plan: Plan, events: Events, stac
     carriers = _unique([*plan.nodes, *plan.clients])
     if machines.machines(testbed):
         with events.phase("install"):
-            machines.set_up(testbed, lambda text: events.tell("step", text=text))
+            machines.set_up(testbed, lambda text: events.emit(Step(text)))
     # Before the rest, as Prometheus takes up to ten seconds to act on changed targets.
     with events.phase("monitor"):
         monitoring = testbed.inventory.monitoring
@@ -83,7 +83,7 @@ def _install(
     installation = Installation(
         testbed,
         carriers,
-        tell=lambda text: events.tell("step", text=text),
+        tell=lambda text: events.emit(Step(text)),
         log_folder=request.results_dir / testbed.inventory.testbed_id,
         rtt_ms=testbed.rtt_ms(facts),
     )
@@ -94,7 +94,7 @@ def _install(
         assert build is not None
         installed = installation.from_repository(build, request.source)
     for text in installed.warnings:
-        events.tell("warning", text=text)
+        events.emit(WarningIssued(text))
     return installed
 
 

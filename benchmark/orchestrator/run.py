@@ -29,7 +29,7 @@ from benchmark.orchestrator.supervisor import Supervisor
 from benchmark.plan.placement import endpoints
 from benchmark.plan.request import Request
 from benchmark.protocols.process import Plan, Process
-from benchmark.results.events import Events
+from benchmark.results.events import Events, Progress, RunStarted, SummaryWritten, WarningIssued
 from benchmark.results.log_findings import LogReport
 from benchmark.results.manifest import RunTimes
 from benchmark.results.run_folder import BUILD_LOG, LOGS, MANIFEST, SAMPLES, SUMMARY, RunFolder, new_run_id
@@ -70,7 +70,7 @@ class Run:
             clients=len(self.clients),
             requested_tps=float(plan.load),
         )
-        events.observers.insert(0, lambda event: self.folder.append_event(dataclasses.asdict(event)))
+        events.observers.insert(0, self.folder.append_event)
 
     @property
     def processes(self) -> tuple[Process, ...]:
@@ -79,7 +79,7 @@ class Run:
 
     def execute(self) -> Summary:
         """Go through the phases; what was started is stopped and what is known is written, also on errors."""
-        self.events.tell("run", run_id=self.identity.run_id, load=self.plan.load, folder=str(self.folder.path))
+        self.events.emit(RunStarted(self.identity.run_id, self.plan.load, str(self.folder.path)))
         if self.prepared.installed and self.prepared.installed.log:
             shutil.copyfile(self.prepared.installed.log, self.folder.path / BUILD_LOG)
         self._write_manifest()
@@ -95,7 +95,7 @@ class Run:
                 with self.events.phase("stop"):
                     late = supervised.stop(_STOP_DEADLINE_S) if supervised else []
                     for host in late:
-                        self.events.tell("warning", text=f"{host} did not confirm that all processes ended")
+                        self.events.emit(WarningIssued(f"{host} did not confirm that all processes ended"))
             return self._collect(supervised)
         except TestbedError as error:
             self._record_failure(error, supervised)
@@ -189,7 +189,7 @@ class Run:
         assert host is not None
         done = self.testbed.fleet.put({host.name: {MARKS_FILE: text.encode()}}, deadline=_CLOCK_DEADLINE_S)
         for reason in done.failed.values():
-            self.events.tell("warning", text=f"dashboards will not mark this run's phases: {reason}")
+            self.events.emit(WarningIssued(f"dashboards will not mark this run's phases: {reason}"))
 
     def _wait_scraped(self, supervised: Supervisor) -> None:
         """Wait until Prometheus has a sample of every node and client of this run."""
@@ -217,7 +217,7 @@ class Run:
             if now >= following:
                 following = now + _PROGRESS_S
                 figures = dataclasses.asdict(self.prepared.prometheus.progress(window, metrics))
-                self.events.tell("progress", left_s=round(self.times["end"] - now, 1), **figures)
+                self.events.emit(Progress(round(self.times["end"] - now, 1), **figures))
             time.sleep(max(0.0, min(0.05, until - time.time())))
 
     def _collect(self, supervised: Supervisor) -> Summary:
@@ -234,7 +234,9 @@ class Run:
             summary = self._summarise(series, supervised, logs)
         self._write_manifest(supervised)
         self.folder.write(SUMMARY, summary.to_json())
-        self.events.tell("summary", summary=summary, folder=str(self.folder.path), timings=self._timings(supervised))
+        self.events.emit(
+            SummaryWritten(summary.run_id, summary.status, str(self.folder.path), self._timings(supervised))
+        )
         return summary
 
     def _cut(self, series: Sequence[Series]) -> WarmUp:
@@ -273,7 +275,7 @@ class Run:
         there = {host: files[host] for host in searched.ok}
         got = fleet.get(there, self.folder.path / LOGS, deadline=_LOG_DEADLINE_S)
         for host, reason in {**searched.failed, **got.failed}.items():
-            self.events.tell("warning", text=f"logs of {host} are not complete: {reason}")
+            self.events.emit(WarningIssued(f"logs of {host} are not complete: {reason}"))
         return parse_report({host: answer.stdout for host, answer in searched.ok.items()})
 
     def _save_snapshot(self) -> None:
@@ -282,7 +284,7 @@ class Run:
         try:
             save_snapshot(self.testbed.fleet, host.name, self.prepared.prometheus.url, self.folder.path)
         except InfrastructureError as error:  # the run itself is complete without it
-            self.events.tell("warning", text=str(error))
+            self.events.emit(WarningIssued(str(error)))
 
     def _record_failure(self, error: Exception, supervised: Supervisor | None) -> None:
         """Keep what is known of a run that came to no result."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
+from collections import Counter
 from collections.abc import Callable
 from contextlib import ExitStack
 from datetime import UTC, datetime
@@ -16,7 +17,7 @@ from benchmark.plan.load_shape import load_profile
 from benchmark.plan.placement import place
 from benchmark.plan.request import Request
 from benchmark.protocols.process import Plan
-from benchmark.results.events import Events, Observer
+from benchmark.results.events import AnnouncedLoad, Events, Observer, PlanAnnounced, Step
 from benchmark.results.summary import Summary
 from benchmark.testbed.expiry import check_time_left
 from benchmark.testbed.testbed import Testbed
@@ -69,11 +70,20 @@ class Bench:
         return dataclasses.replace(plan, duration_s=request.warm_up_s + request.duration_s, profile=profile)
 
     def announce(self, request: Request, runs: int) -> None:
-        """Tell what will be run, `runs` times in all; UsageError where it cannot be, before anything is touched."""
+        """Announce what will be run, `runs` times in all; UsageError where it cannot be, before anything is touched."""
         plans = [self.plan(request, load) for load in request.loads]
-        testbed_id = self.testbed.inventory.testbed_id
         self._least_s += runs * _seconds(request)
-        self.events.tell("plan", plans=plans, testbed=testbed_id, protocol=request.protocol.name)
+        nodes, clients = plans[0].nodes, plans[0].clients
+        self.events.emit(
+            PlanAnnounced(
+                testbed_id=self.testbed.inventory.testbed_id,
+                protocol=request.protocol.name,
+                nodes_by_region=Counter(host.region for host in nodes),
+                clients=len(clients),
+                dedicated_clients=not set(clients) & set(nodes),
+                loads=tuple(AnnouncedLoad(plan.load, plan.scheduled_tps) for plan in plans),
+            )
+        )
 
     def ready(self, request: Request) -> Prepared:
         """Make the testbed ready for runs of `request`, unless it is; raises InfrastructureError, SystemFailure."""
@@ -81,7 +91,7 @@ class Bench:
             return self._ready[1]
         if not self._connected:
             with self.events.phase("connect"):
-                ends = self.testbed.make_ready(lambda text: self.events.tell("step", text=text))
+                ends = self.testbed.make_ready(lambda text: self.events.emit(Step(text)))
                 check_time_left(ends, self._least_s, datetime.now(UTC))
                 self._held.enter_context(self.testbed.lock())
             self._connected = True

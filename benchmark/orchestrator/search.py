@@ -7,7 +7,7 @@ import dataclasses
 from benchmark.errors import InfrastructureError, LockedError, SystemFailure
 from benchmark.orchestrator.runner import RETRIES, Bench, same_commit
 from benchmark.plan.request import Request
-from benchmark.results.events import Observer
+from benchmark.results.events import Observer, Step, WarningIssued
 from benchmark.results.search import SearchFolder, Taken
 from benchmark.results.summary import Summary
 from benchmark.testbed.testbed import Testbed
@@ -27,17 +27,17 @@ def run_search(
     # Made ready for the greatest load: the one with the most clients.
     request = dataclasses.replace(request, loads=(search.plan.maximum_tps,))
     with Bench(testbed, observer, began) as bench:
-        tell = bench.events.tell
+        emit = bench.events.emit
         if search.next_step().requested_tps is None:
-            tell("step", text=f"nothing to do: search {search.search_id} has ended")
+            emit(Step(f"nothing to do: search {search.search_id} has ended"))
         else:
             bench.announce(request, 1)
         while (step := search.next_step()).requested_tps is not None:
             taken = folder.open_step(step.requested_tps)
-            tell("step", text=f"step {len(search.steps)}: {step.requested_tps} tx/s ({step.reason})")
+            emit(Step(f"step {len(search.steps)}: {step.requested_tps} tx/s ({step.reason})"))
             _try(bench, request, folder, taken, retries)
             folder.save()
-            tell("step", text=f"  {'met' if taken.met else 'not met'}: {taken.text}")
+            emit(Step(f"  {'met' if taken.met else 'not met'}: {taken.text}"))
     search.answer_tps, search.confirmed, search.reason = step.answer_tps, step.confirmed, step.reason
     folder.save()
 
@@ -56,15 +56,15 @@ def _try(bench: Bench, request: Request, folder: SearchFolder, taken: Taken, ret
                 raise InfrastructureError(
                     f"{taken.requested_tps} tx/s: failed {retries + 1} times, {again}; the last time: {error}"
                 ) from None
-            bench.events.tell(
-                "warning", text=f"the infrastructure failed, repeating {taken.requested_tps} tx/s: {error}"
+            bench.events.emit(
+                WarningIssued(f"the infrastructure failed, repeating {taken.requested_tps} tx/s: {error}")
             )
             continue
         if taken.met is not None:
             return
         why = "; ".join(summary.reasons) if summary else ""
         if left:
-            bench.events.tell("warning", text=f"{taken.run_ids[-1]} is invalid, repeating it: {why}")
+            bench.events.emit(WarningIssued(f"{taken.run_ids[-1]} is invalid, repeating it: {why}"))
     taken.met, taken.text = False, f"no valid run in {retries + 1}: {why}"
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from benchmark.errors import InfrastructureError, LockedError, SystemFailure
 from benchmark.orchestrator.runner import RETRIES, Bench, same_commit
 from benchmark.plan.request import Request
-from benchmark.results.events import Observer
+from benchmark.results.events import Observer, Step, WarningIssued
 from benchmark.results.summary import Summary
 from benchmark.results.sweep import Attempt, Slot, SweepFolder
 from benchmark.testbed.testbed import Testbed
@@ -45,7 +45,7 @@ def run_sweep(
         for number, slot in enumerate(slots, 1):
             if slot.done:
                 continue
-            bench.events.tell("step", text=f"run {number} of {len(slots)}: {slot}")
+            bench.events.emit(Step(f"run {number} of {len(slots)}: {slot}"))
             _fill(bench, requests[slot.arm], slot, folder, retries)
 
 
@@ -62,7 +62,7 @@ def _fill(bench: Bench, request: Request, slot: Slot, folder: SweepFolder, retri
             raise
         except SystemFailure as error:
             folder.fail(slot, _tried(slot, before), error)
-            bench.events.tell("warning", text=f"{slot}: the system failed, which is a result: {error}")
+            bench.events.emit(WarningIssued(f"{slot}: the system failed, which is a result: {error}"))
             return
         except InfrastructureError as error:
             bench.close()
@@ -73,7 +73,7 @@ def _fill(bench: Bench, request: Request, slot: Slot, folder: SweepFolder, retri
                 raise InfrastructureError(
                     f"{slot}: failed {retries + 1} times, {again}; the last time: {error}"
                 ) from None
-            bench.events.tell("warning", text=f"{slot}: the infrastructure failed, repeating it: {error}")
+            bench.events.emit(WarningIssued(f"{slot}: the infrastructure failed, repeating it: {error}"))
         except BaseException as error:
             folder.fail(slot, _tried(slot, before), error)
             raise

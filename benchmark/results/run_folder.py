@@ -12,9 +12,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from benchmark.errors import UsageError
+from benchmark.results.events import Event, event_to_json
 from benchmark.results.summary import Summary, parse_summary
 
 LATEST = "latest"
@@ -57,11 +58,10 @@ class RunFolder:
         """Write a JSON document; dates and paths become text."""
         self.write(name, json.dumps(document, indent=2, default=str) + "\n")
 
-    def append_event(self, event: Mapping[str, Any]) -> None:
+    def append_event(self, event: Event) -> None:
         """Add a line to events.jsonl; a line is written by one call, so a kill cannot mix two."""
-        line = json.dumps(event, default=_plain) + "\n"
         with (self.path / EVENTS).open("a", encoding="utf-8") as file:
-            file.write(line)
+            file.write(event_to_json(event) + "\n")
 
 
 def write_atomically(path: Path, text: str) -> None:
@@ -109,10 +109,6 @@ def read_summary(folder: Path) -> Summary | None:
         return None
     except ValidationError as error:
         raise UsageError(f"{folder / SUMMARY} is not a summary: {error.errors()[0]['msg']}") from None
-
-
-def _plain(value: object) -> object:
-    return value.model_dump(mode="json", by_alias=True) if isinstance(value, BaseModel) else str(value)
 
 
 def _link(path: Path) -> None:

@@ -15,6 +15,13 @@ JsonObject = dict[str, JsonValue]
 _SCRAPE_INTERVAL = "5s"
 """The default while manifests of schema 1 were written."""
 
+_EVENT_KINDS: dict[str, JsonValue] = {
+    "run": "run_started",
+    "phase": "phase_started",
+    "phase_end": "phase_ended",
+    "summary": "summary_written",
+}
+
 
 def member(document: JsonObject, name: str) -> JsonObject:
     """Return the object called `name` within a document; ValueError if there is none."""
@@ -61,3 +68,14 @@ def upgrade_manifest(document: JsonObject) -> None:
         artifact["source"] = artifact.pop("from", None)
         for variant in members(member(artifact, "variants")):
             rename(variant, given_to="copied_to")
+
+
+def upgrade_event(document: JsonObject) -> JsonObject:
+    """Return an event of schema 1, whose fields are in `data`, as one of today."""
+    data, kind = member(document, "data"), document.get("kind")
+    rename(data, load="requested_tps", offered_tps="scheduled_tps", achieved_tps="completed_tps", timings="timings_s")
+    if kind == "summary":
+        summary = member(data, "summary")
+        del data["summary"]
+        data |= {"run_id": summary.get("run_id"), "status": summary.get("status")}
+    return {**data, "kind": _EVENT_KINDS.get(str(kind), kind), "time": document.get("time")}

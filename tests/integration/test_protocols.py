@@ -24,7 +24,7 @@ from benchmark.plan.request import Request
 from benchmark.plan.source import Binaries
 from benchmark.protocols.parameters import make_protocol
 from benchmark.protocols.registry import find_protocol
-from benchmark.results.events import Event
+from benchmark.results.events import Event, PhaseStarted, Progress
 from benchmark.results.summary import Summary
 from benchmark.settings import Settings
 
@@ -115,9 +115,9 @@ def test_the_web_server_of_the_examples_is_read_by_clients_of_their_own(runner: 
     )
     assert (summary.status, summary.nodes, summary.clients) == ("ok", 2, 2), summary.reasons
     assert summary.completed_tps == pytest.approx(200, rel=0.02)
-    placement = runner.manifest(summary)["placement"]
-    assert not set(placement["nodes"]) & set(placement["clients"])
-    assert sorted(event.data["plans"][0].shares for event in runner.events if event.kind == "plan") == [(100, 100)]
+    manifest = runner.manifest(summary)
+    assert not set(manifest["placement"]["nodes"]) & set(manifest["placement"]["clients"])
+    assert manifest["parameters"]["shares_tps"] == [100, 100]
 
 
 def test_the_system_described_in_the_docs_is_measured(runner: Runner, tmp_path: Path) -> None:
@@ -157,7 +157,7 @@ def test_replicas_that_all_count_everything_are_not_added_up(runner: Runner, rep
     assert (summary.status, summary.nodes, summary.clients) == ("ok", 4, 0), summary.reasons
     assert summary.completed_tps == pytest.approx(200, rel=0.02)
     assert [text for text in summary.warnings if "200 tx/s were scheduled of 205 requested" in text]
-    shown = [event.data["completed_tps"] for event in runner.events if event.kind == "progress"]
+    shown = [event.completed_tps for event in runner.events if isinstance(event, Progress)]
     assert shown[-1] == pytest.approx(200, rel=0.1)
     manifest = runner.manifest(summary)
     assert manifest["parameters"]["scheduled_tps"] == 200
@@ -179,7 +179,7 @@ def test_a_node_of_the_run_that_is_going_on_is_profiled(runner: Runner) -> None:
     with ThreadPoolExecutor(1) as pool:
         run = pool.submit(runner, str(EXAMPLES / "nginx.yaml"), 400, committee=1, duration_s=8.0)
         deadline = time.monotonic() + 60
-        while not any(event.kind == "phase" and event.data["name"] == "measure" for event in runner.events):
+        while not any(isinstance(event, PhaseStarted) and event.name == "measure" for event in runner.events):
             assert time.monotonic() < deadline
             assert not run.done(), run.result()
             time.sleep(0.05)

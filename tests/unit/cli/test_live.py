@@ -6,20 +6,21 @@ import sys
 import time
 from collections import deque
 from contextlib import suppress
-from typing import Any, Literal
+from dataclasses import replace
+from typing import Literal
 
 import pytest
 from rich.console import Console
 
 from benchmark.cli.live import LivePanel, clock_time, live, sparkline
 from benchmark.cli.view import View
-from benchmark.results.events import Event
+from benchmark.results.events import PhaseStarted, Progress, RunStarted
 
-RUN = {"run_id": "20261122T161108Z-etcd-3.4.234b-5n-50tps-8129", "load": 50}
-FIGURES: dict[str, Any] = {
-    "left_s": 60.0, "scheduled_tps": 50.0, "completed_tps": 40.0, "errors_tps": 0.0, "inflight": 6.0,
-    "mean_s": 0.135, "p50_s": 0.13, "p99_s": 0.31, "nodes": 5.0, "nodes_up": 4.0, "clients": 5.0, "clients_up": 5.0,
-}  # fmt: skip
+RUN = RunStarted("20261122T161108Z-etcd-3.4.234b-5n-50tps-8129", 50, "results/dev/one")
+FIGURES = Progress(
+    left_s=60.0, scheduled_tps=50.0, completed_tps=40.0, errors_tps=0.0, inflight=6.0,
+    mean_s=0.135, p50_s=0.13, p99_s=0.31, nodes=5.0, nodes_up=4.0, clients=5.0, clients_up=5.0,
+)  # fmt: skip
 
 
 class Clock:
@@ -87,7 +88,7 @@ def test_problems_are_red_and_unknown_values_a_dash(panel: LivePanel) -> None:
     red = "\x1b[1;31m"
     assert f"{red}nodes 4/5 up" in shown(panel, colours=True)
     assert f"{red}errors" not in shown(panel, colours=True)
-    panel.progress({"left_s": 1.0, "errors_tps": 2.0, "scheduled_tps": None, "mean_s": None})
+    panel.progress(Progress(1.0, errors_tps=2.0))
     text = shown(panel, colours=True)
     assert f"{red}errors 2.0/s" in text
     assert "scheduled - tx/s" in text
@@ -97,7 +98,7 @@ def test_problems_are_red_and_unknown_values_a_dash(panel: LivePanel) -> None:
 def test_another_run_resets_the_panel(panel: LivePanel) -> None:
     panel.phase("measure")
     panel.progress(FIGURES)
-    panel.run(RUN | {"load": 100})
+    panel.run(replace(RUN, requested_tps=100))
     panel.phase("configure")
     assert "scheduled" not in shown(panel)
     assert "100 tx/s" in shown(panel)
@@ -140,7 +141,7 @@ def test_drawing_takes_less_than_one_percent_of_a_core(panel: LivePanel) -> None
 
 def test_prints_one_line_per_update_without_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
     with View() as view:
-        for event in (Event("run", RUN), Event("phase", {"name": "measure"}), Event("progress", FIGURES)):
+        for event in (RUN, PhaseStarted("measure"), FIGURES):
             view.observe(event)
     told = capsys.readouterr().err
     assert "completed 40.0 tx/s" in told
@@ -155,7 +156,7 @@ def test_a_terminal_that_goes_away_ends_no_run(monkeypatch: pytest.MonkeyPatch) 
         with View() as view:
             assert view.progress.is_terminal
             os.close(controller)
-            for event in (Event("run", RUN), Event("phase", {"name": "measure"}), Event("progress", FIGURES)):
+            for event in (RUN, PhaseStarted("measure"), FIGURES):
                 view.observe(event)
         with suppress(OSError):
             lost.close()

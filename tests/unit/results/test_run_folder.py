@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from benchmark.errors import UsageError
+from benchmark.results.events import PhaseStarted, WarningIssued, read_events
 from benchmark.results.run_folder import LATEST, RunFolder, find_run, find_runs, new_run_id, write_atomically
 from benchmark.results.summary import Identity, not_measured
 
@@ -66,8 +67,8 @@ def test_a_run_is_found_by_its_beginning_if_that_is_unique(tmp_path: Path) -> No
 
 def test_events_are_lines(tmp_path: Path) -> None:
     folder = RunFolder.create(tmp_path, "t", "a")
-    folder.append_event({"kind": "phase", "data": {"summary": IDENTITY, "path": tmp_path}})
-    folder.append_event({"kind": "phase_end"})
-    lines = (folder.path / "events.jsonl").read_text().splitlines()
-    assert len(lines) == 2
-    assert '"protocol": "etcd"' in lines[0]
+    events = [PhaseStarted("stop"), WarningIssued("a\nb ∞")]
+    for event in events:
+        folder.append_event(event)
+    assert len((folder.path / "events.jsonl").read_text().splitlines()) == 2
+    assert read_events(folder.path / "events.jsonl") == events
