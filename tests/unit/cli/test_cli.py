@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
@@ -13,8 +12,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from factories.command_line import call, write
-from factories.hosts import inventory
+from factories.command_line import call, write, write_unreachable
 from factories.result_factory import store_run, summary, write_run
 from fakes.sshd import Sshd
 from paths import ROOT
@@ -29,11 +27,7 @@ from benchmark.results.summary import Summary
 def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[str, ...]:
     """Options for a testbed of four hosts, none of which is reachable."""
     monkeypatch.chdir(tmp_path)
-    with socket.create_server(("127.0.0.1", 0)) as closed:
-        port = closed.getsockname()[1]
-    found = inventory(a=2, b=2)
-    hosts = [host.model_copy(update={"address": "127.0.0.1", "ssh_port": port}) for host in found.hosts]
-    return write(tmp_path, hosts)
+    return write_unreachable(tmp_path)
 
 
 def test_an_unknown_field_names_the_nearest(files: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import json
-import socket
-import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
-from factories.hosts import inventory
+from factories import command_line
+from factories.command_line import write_unreachable
 
-from benchmark.cli import main
 from benchmark.results.search import SearchFolder
 from benchmark.results.sweep import SweepFolder, slots
 
-SETTINGS = "testbed_id: t\nregions: [a, b]\nssh_timeout: 1s\nssh_retries: 0\nssh_private_key_file: key\n"
 FILES = ("--inventory", "inventory.json", "--settings", "settings.yaml")
 SEARCH = ("search", "--to", "400", "--duration", "90s", "--limit", "p99=500ms")
 
@@ -24,21 +21,12 @@ SEARCH = ("search", "--to", "400", "--duration", "90s", "--limit", "p99=500ms")
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The files of such a testbed, in the working directory."""
     monkeypatch.chdir(tmp_path)
-    with socket.create_server(("127.0.0.1", 0)) as closed:
-        port = closed.getsockname()[1]
-    found = inventory(a=2, b=2)
-    hosts = tuple(host.model_copy(update={"address": "127.0.0.1", "ssh_port": port}) for host in found.hosts)
-    Path("Pulumi.yaml").write_text("name: geobench\nruntime: python\n")
-    Path("inventory.json").write_text(found.model_copy(update={"hosts": hosts}).model_dump_json())
-    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", "key"], check=True)
-    Path("settings.yaml").write_text(SETTINGS)
+    assert write_unreachable(tmp_path) == FILES
     return tmp_path
 
 
 def call(*arguments: str) -> int:
-    with pytest.raises(SystemExit) as ended:
-        main([*arguments, *FILES])
-    return int(ended.value.code or 0)
+    return command_line.call(*arguments, *FILES)
 
 
 def search_document(project: Path) -> dict[str, Any]:
@@ -89,10 +77,11 @@ def test_repeating_the_same_options_is_allowed(capsys: pytest.CaptureFixture[str
 
 def test_rejects_other_settings_and_other_testbeds(capsys: pytest.CaptureFixture[str]) -> None:
     assert call(*SEARCH) == 3
-    Path("settings.yaml").write_text(f"{SETTINGS}node_parameters: {{heartbeat_ms: 77}}\n")
+    settings = Path("settings.yaml").read_text()
+    Path("settings.yaml").write_text(f"{settings}node_parameters: {{heartbeat_ms: 77}}\n")
     assert call("search", "--resume", "latest") == 2
     assert "was begun with other settings: node_parameters, parameters changed" in capsys.readouterr().err
-    Path("settings.yaml").write_text(SETTINGS)
+    Path("settings.yaml").write_text(settings)
     document = json.loads(Path("inventory.json").read_text())
     Path("inventory.json").write_text(json.dumps(document | {"testbed_id": "other"}))
     assert call("search", "--resume", "latest") == 2

@@ -9,9 +9,9 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from factories.command_line import call
 from factories.result_factory import write_run
 
-from benchmark.cli import main
 from benchmark.cli.target import prepare_output, results_dir
 from benchmark.errors import UsageError
 
@@ -41,12 +41,6 @@ def stack(project: Path) -> Path:
     for command in (("stack", "init", "t"), ("config", "set", "settings", "s.yaml")):
         subprocess.run([pulumi, "--non-interactive", *command], check=True, capture_output=True, timeout=60)
     return project
-
-
-def call(*arguments: str) -> int:
-    with pytest.raises(SystemExit) as ended:
-        main(arguments)
-    return int(ended.value.code or 0)
 
 
 def test_without_a_stack_results_are_in_the_project(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
