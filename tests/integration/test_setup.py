@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 from paths import ROOT
 
+from benchmark import __version__
+
 # Runs in a mount namespace of its own, with an overlay over /usr/sbin: the machine's own policy-rc.d is never touched.
 IN_OVERLAY = """
 set -eu
@@ -160,6 +162,13 @@ def test_after_set_up_pulumi_asks_nothing_and_git_sees_no_change(checkout: Path)
     assert (checkout / ".state/passphrase").stat().st_mode & 0o777 == 0o600
     assert shell(checkout, "git status --porcelain").stdout == ""
     assert shell(checkout, ". ./env.sh && pulumi destroy --yes").returncode == 0
+
+
+@pytest.mark.e2e
+def test_geobench_runs_the_checkout_from_any_folder(tmp_path: Path) -> None:
+    done = shell(ROOT, f". ./env.sh && cd {tmp_path} && geobench --version")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith(f"geobench {__version__}")
 
 
 @pytest.mark.e2e

@@ -31,6 +31,11 @@ make_venv() {
     echo "$wanted" >.venv/requirements.sha256
 }
 
+# `geobench` runs this checkout, so it need not be installed again when the code changes.
+install_command() {
+    [ -x .venv/bin/geobench ] ||
+        .venv/bin/python -m pip install --quiet --no-deps --no-build-isolation --editable . || die "pip failed"
+}
 # Pulumi writes a salt into Pulumi.dev.yaml that only this machine's passphrase fits. The filter keeps it out of
 # commits; adding the file, where all that changed is the salt, tells git that there is nothing to commit.
 hide_salt() {
@@ -66,6 +71,7 @@ exec 8>.state/setup.lock
 flock 8
 tools/setup/install_packages.sh
 make_venv
+install_command
 pulumi=$(tools/setup/install_pulumi.sh)
 ln -sfn "$pulumi" .state/pulumi
 select_stack
