@@ -92,19 +92,24 @@ trap clean_up EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM
 
+# Run a command with separate mounts and processes that all end with this script, even if it is killed.
+isolated() {
+    exec setpriv --pdeathsig KILL -- unshare --mount --propagation private --pid --fork --kill-child "$@" 9>&-
+}
+
 make_root() {
     local file sources=()
     for file in /etc/apt/sources.list /etc/apt/sources.list.d/*.list /etc/apt/sources.list.d/*.sources; do
         if grep -qsw "$release" "$file"; then sources+=("$file"); fi
     done
     apt-config dump | grep -E '^Acquire::(https?|Check|Retries)' >"$folder/apt.conf" || true
-    timeout 900 mmdebstrap --quiet --mode=root --variant=minbase --include=ca-certificates,make,python3 \
-        --aptopt="$folder/apt.conf" "$release" "$root" "${sources[@]}" &
-    wait $!
+    isolated --mount-proc timeout 900 mmdebstrap --quiet --mode=root --variant=minbase \
+        --include=ca-certificates,make,python3 --aptopt="$folder/apt.conf" "$release" "$root" "${sources[@]}" &
+    wait $! || die "mmdebstrap could not make $root"
     file=/usr/local/share/ca-certificates
     if compgen -G "$file/*.crt" >/dev/null; then
         cp "$file"/*.crt "$root$file/"
-        chroot "$root" update-ca-certificates >/dev/null
+        chroot "$root" update-ca-certificates >/dev/null 2>&1
     fi
     for file in /etc/pip.conf ~/.config/pip/pip.conf ~/.pip/pip.conf ~/.config/go/env; do
         if [ -f "$file" ]; then install -D -m 600 "$file" "$root/${file/#$HOME/root}"; fi
@@ -135,13 +140,15 @@ enter() {
     mount -t tmpfs -o mode=0755 tmpfs run
     if [ -n "$go" ]; then
         mkdir -p usr/local/go
-        mount --bind "$go" usr/local/go
-        mount -o remount,bind,ro usr/local/go
+        mount --bind -o ro "$go" usr/local/go
     fi
     hostname fresh
     ip link set lo up
     for name in $(compgen -e | grep -Eix '(https?|all|no|ftp)_proxy|pip_.*|go(proxy|flags|sumdb|private|no.*)|ssl_cert_.*|ci|duration|term'); do
         variables+=("$name=${!name}")
+    done
+    for name in ${PIP_FIND_LINKS:-}; do
+        if [ -d "$name" ]; then mkdir -p ".$name" && mount --bind -o ro "$name" ".$name"; fi
     done
     mkdir -p old
     pivot_root . old
@@ -157,14 +164,12 @@ enter() {
 run() {
     local network=$folder/network go=''
     touch "$network"
-    unshare --net="$network" true
-    setpriv --pdeathsig KILL -- slirp4netns --configure --mtu=65520 --disable-host-loopback --netns-type=path "$network" eth0 \
-        >"$folder/network.log" 2>&1 9>&- &
+    unshare --net="$network" true || die "could not make a network namespace"
+    isolated slirp4netns --configure --mtu=65520 --disable-host-loopback --netns-type=path "$network" eth0 \
+        >"$folder/network.log" 2>&1 &
     if command -v go >/dev/null; then go=$(go env GOROOT); fi
-    setpriv --pdeathsig KILL -- nsenter --net="$network" -- \
-        unshare --mount --propagation private --pid --fork --kill-child --ipc --uts -- \
-        bash -euo pipefail -c "$(declare -f enter); enter \"\$@\"" enter "$root" "$go" "$limit" "$command" \
-        </dev/null 9>&- &
+    isolated nsenter --net="$network" -- unshare --ipc --uts -- \
+        bash -euo pipefail -c "$(declare -f enter); enter \"\$@\"" enter "$root" "$go" "$limit" "$command" </dev/null &
     wait $!
 }
 
