@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any, Literal
 from benchmark.compare.comparison import Compared, compare_sides, find_sides
 from benchmark.compare.repeats import over_repeats
 from benchmark.errors import UsageError
+from benchmark.measure.run_metrics import Latency
 from benchmark.measure.timeline import Timeline, timelines
-from benchmark.measure.window_stats import Figures, Latency
+from benchmark.measure.window_stats import Figures
 from benchmark.metrics.names import Metrics
 from benchmark.metrics.samples import Series, read_samples
 from benchmark.results.manifest import Manifest, read_manifest
@@ -158,8 +159,7 @@ def _latency(latency: Latency | None) -> dict[str, float | None]:
     if latency is None:
         return {}
     found: dict[str, float | None] = {"mean_s": latency.mean, "stdev_s": latency.stdev}
-    for name in ("p50", "p90", "p99", "p999"):
-        quantile = getattr(latency, name)
+    for name, quantile in latency.quantiles.items():
         found |= {f"{name}_s": quantile.estimate, f"{name}_lower_s": quantile.lower, f"{name}_upper_s": quantile.upper}
     return found
 
@@ -184,11 +184,10 @@ def _whole(series: list[Series], start: float, end: float, step: float, metrics:
 
 
 def _rows(timeline: Timeline, start: float) -> list[dict[str, Any]]:
-    names = ("completed_tps", "sent_tps", "errors_tps", "mean_s", "p50_s", "p99_s")
     begins, ends = _times(timeline.edges[:-1]), _times(timeline.edges[1:])
     return [
         {"start": begins[index], "end": ends[index], "since_s": float(timeline.edges[index] - start)}
-        | {name: float(getattr(timeline, name)[index]) for name in names}
+        | {name: float(values[index]) for name, values in timeline.columns().items()}
         for index in range(len(begins))
     ]
 

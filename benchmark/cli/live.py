@@ -11,6 +11,7 @@ from rich.live import Live
 from rich.panel import Panel
 from rich.text import Text
 
+from benchmark.measure.run_metrics import LATENCIES
 from benchmark.results.events import Progress, RunStarted
 
 PHASES = {
@@ -68,8 +69,8 @@ class LivePanel:
         self._load_since = self._load_since or self._clock()
         if latest.completed_tps is not None:
             self._completed.append(latest.completed_tps)
-        if latest.p99_s is not None:
-            self._p99.append(latest.p99_s)
+        if "p99_s" in latest.latencies_s:
+            self._p99.append(latest.latencies_s["p99_s"])
 
     def __rich__(self) -> RenderableType:
         lines = [self._first_line()]
@@ -98,8 +99,9 @@ class LivePanel:
 
     def _latency_line(self, latest: Progress) -> Text:
         figures = [
-            f"{name} {milliseconds(seconds)}"
-            for name, seconds in (("mean", latest.mean_s), ("p50", latest.p50_s), ("p99", latest.p99_s))
+            f"{metric.short} {milliseconds(latest.latencies_s.get(metric.name))}"
+            for metric in LATENCIES
+            if metric.over_time
         ]
         line = Text("latency  ", style="dim", no_wrap=True, overflow="ellipsis")
         return line.append(", ".join(figures), style="not dim").append(

@@ -12,19 +12,20 @@ from rich.table import Table
 
 from benchmark.cli.live import number
 from benchmark.cli.output import Shown
-from benchmark.compare.repeats import FIGURES, LoadSummary, over_repeats
+from benchmark.compare.repeats import LoadSummary, over_repeats
 from benchmark.compare.statistics import Interval
+from benchmark.measure.run_metrics import COMPARED, LATENCIES, Metric
 
 if TYPE_CHECKING:
     from benchmark.compare.comparison import AtLoad, Compared, FigureComparison
-    from benchmark.measure.histogram import Quantile
     from benchmark.results.search import Search
     from benchmark.results.summary import Summary
     from benchmark.results.sweep import SweepFolder
 
 
+_LATENCIES = [metric for metric in LATENCIES if metric.brief]
 _RUN_COLUMNS = (
-    "requested\ntx/s", "completed\ntx/s", "mean\nms", "p50\nms", "p90\nms", "p99\nms", "errors", "status"
+    "requested\ntx/s", "completed\ntx/s", *(f"{metric.short}\nms" for metric in _LATENCIES), "errors", "status"
 )  # fmt: skip
 
 
@@ -56,30 +57,32 @@ def run_lines(path: Path, summary: Summary | None) -> Iterator[Shown]:
         yield "    [red]killed[/red]"
         return
     requested, completed, *latencies, errors, state = (cell.replace("\n", " ") for cell in _run_row(summary))
-    shown = ", ".join(f"{name} {value}" for name, value in zip(("mean", "p50", "p90", "p99"), latencies, strict=True))
+    shown = ", ".join(f"{metric.short} {value}" for metric, value in zip(_LATENCIES, latencies, strict=True))
     yield f"    {state}: {completed} of {requested} tx/s, {errors} errors; ms: {shown}"
 
 
 def _run_row(summary: Summary) -> list[str]:
-    latency = summary.latency_s
     colour = {"ok": "green"}.get(summary.status, "red")
     state = "[yellow]saturated[/yellow]" if summary.saturated else f"[{colour}]{summary.status}[/{colour}]"
     return [
         f"{summary.requested_tps:g}",
         number(summary.completed_tps),
-        *(
-            [_in_ms(latency.mean), *(_quantile(each) for each in (latency.p50, latency.p90, latency.p99))]
-            if latency
-            else ["-"] * 4
-        ),
+        *(_latency(metric, summary) for metric in _LATENCIES),
         str(sum(summary.errors.values())),
         state,
     ]
 
 
-def _quantile(quantile: Quantile) -> str:
+def _latency(metric: Metric, summary: Summary) -> str:
+    """Format a latency in ms, a quantile with its bounds."""
+    value = metric.of(summary)
+    if value is None or summary.latency_s is None:
+        return "-"
+    quantile = summary.latency_s.quantiles.get(metric.key)
+    if quantile is None:
+        return _in_ms(value)
     upper = "∞" if quantile.upper is None else _in_ms(quantile.upper)
-    return f"{_in_ms(quantile.estimate)}\n({_in_ms(quantile.lower)}-{upper})"
+    return f"{_in_ms(value)}\n({_in_ms(quantile.lower)}-{upper})"
 
 
 def _in_ms(seconds: float) -> str:
@@ -92,7 +95,7 @@ def sweep(folder: SweepFolder) -> Iterator[Shown]:
     for arm in journal.arms:
         loads = over_repeats(folder.summaries(arm))
         title = f"{journal.sweep_id}{' ' + arm.upper() if arm else ''}: medians over the repeats"
-        table = _table("load\ntx/s", "runs", *(figure.label for figure in FIGURES), "satu-\nrated", title=title)
+        table = _table("load\ntx/s", "runs", *(metric.label for metric in COMPARED), "satu-\nrated", title=title)
         for load in loads:
             table.add_row(*_load_row(load))
         yield table
@@ -163,8 +166,8 @@ def _brackets(comparison: Compared) -> str:
 
 def _load_row(load: LoadSummary) -> list[str]:
     cells = [
-        _interval(load.figures[figure.name].median, figure.unit) if figure.name in load.figures else "-"
-        for figure in FIGURES
+        _interval(load.figures[metric.name].median, metric.unit) if metric.name in load.figures else "-"
+        for metric in COMPARED
     ]
     runs = f"{len(load.run_ids)} of {len(load.run_ids) + len(load.set_aside)}"
     return [f"{load.requested_tps:g}", runs, *cells, f"{load.saturated}" if load.saturated else "no"]
@@ -178,9 +181,9 @@ def _remarks(loads: list[LoadSummary]) -> Iterator[str]:
         more = "; 6 repeats give 95%" if min(reached) < 0.95 else ""
         yield f"in brackets: intervals of {min(reached):.0%} confidence{more}"
     for load in loads:
-        for figure in FIGURES:
-            for run_id in load.figures[figure.name].outliers if figure.name in load.figures else ():
-                yield f"[yellow]outlier: {figure.label} at {load.requested_tps:g} tx/s: {run_id} (counted)[/yellow]"
+        for metric in COMPARED:
+            for run_id in load.figures[metric.name].outliers if metric.name in load.figures else ():
+                yield f"[yellow]outlier: {metric.label} at {load.requested_tps:g} tx/s: {run_id} (counted)[/yellow]"
 
 
 def _at_load(figure: FigureComparison, at: AtLoad) -> list[str]:

@@ -88,10 +88,11 @@ class View:
         self._panel.progress(progress)
         if self._live:
             return
+        mean, p99 = (_milliseconds(progress.latencies_s.get(name)) for name in ("mean_s", "p99_s"))
         figures = [
             f"scheduled {_number(progress.scheduled_tps)} tx/s",
             f"completed {_number(progress.completed_tps)} tx/s",
-            f"latency mean {_milliseconds(progress.mean_s)}, p99 {_milliseconds(progress.p99_s)}",
+            f"latency mean {mean}, p99 {p99}",
         ]
         if progress.errors_tps:
             figures.append(f"[red]errors {_number(progress.errors_tps)}/s[/red]")

@@ -12,10 +12,10 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict
 
 from benchmark.compare.manifest_diff import Difference, differences
-from benchmark.compare.repeats import FIGURES, Figure
 from benchmark.compare.statistics import Comparison, Interval, compare, repeats_needed
 from benchmark.compare.van_elteren import Stratum, compare_strata, holm
 from benchmark.errors import UsageError
+from benchmark.measure.run_metrics import COMPARED, Metric
 from benchmark.results.manifest import Manifest, read_manifest
 from benchmark.results.run_folder import LATEST, SWEEP, find_run, read_summary
 from benchmark.results.summary import Summary
@@ -44,9 +44,9 @@ class Side:
         """The runs whose numbers may be used."""
         return [summary for summary in self.summaries if summary.status == "ok"]
 
-    def values(self, figure: Figure, load: float) -> list[float]:
-        """Return a figure's value in every run that counts and has it."""
-        found = [figure.of(summary) for summary in self.counted if summary.requested_tps == load]
+    def values(self, metric: Metric, load: float) -> list[float]:
+        """Return a metric's value in every run that counts and has it."""
+        found = [metric.of(summary) for summary in self.counted if summary.requested_tps == load]
         return [value for value in found if value is not None]
 
     def manifest(self) -> Manifest:
@@ -145,7 +145,7 @@ def compare_sides(a: Side, b: Side, *, interleaved: bool = False, fail_over: flo
     """
     loads = _common_loads(a, b)
     found = differences(a.manifest(), b.manifest())
-    figures = [each for figure in FIGURES if (each := _compare_figure(figure, a, b, loads))]
+    figures = [each for metric in COMPARED if (each := _compare_metric(metric, a, b, loads))]
     adjusted = holm([figure.p_value for figure in figures])
     figures = [_settled(figure, p) for figure, p in zip(figures, adjusted, strict=True)]
     return Compared(
@@ -169,25 +169,25 @@ def _common_loads(a: Side, b: Side) -> list[float]:
     return common
 
 
-def _compare_figure(figure: Figure, a: Side, b: Side, loads: Sequence[float]) -> FigureComparison | None:
-    """Compare one figure; None where A or B lacks it, or it is 0."""
-    strata: dict[float, Stratum] = {load: (a.values(figure, load), b.values(figure, load)) for load in loads}
+def _compare_metric(metric: Metric, a: Side, b: Side, loads: Sequence[float]) -> FigureComparison | None:
+    """Compare one metric; None where A or B lacks it, or it is 0."""
+    strata: dict[float, Stratum] = {load: (a.values(metric, load), b.values(metric, load)) for load in loads}
     if not all(values and min(values) > 0 for pair in strata.values() for values in pair):
         return None
     shift = compare_strata(list(strata.values()), CONFIDENCE)
-    single = {load: compare(*pair, confidence=CONFIDENCE, unit=figure.unit) for load, pair in strata.items()}
+    single = {load: compare(*pair, confidence=CONFIDENCE, unit=metric.unit) for load, pair in strata.items()}
     adjusted = holm([comparison.p_value for comparison in single.values()])
     change = shift.relative.estimate
     return FigureComparison(
-        figure=figure.name,
-        label=figure.label,
-        unit=figure.unit,
+        figure=metric.name,
+        label=metric.label,
+        unit=metric.unit,
         relative=shift.relative,
         p_value=shift.p_value,
         p_adjusted=shift.p_value,
         shown=False,
         least_p_value=shift.least_p_value,
-        worse=-change if figure.higher_is_better else change,
+        worse=-change if metric.better == "higher" else change,
         loads=[
             AtLoad(requested_tps=load, comparison=each, p_adjusted=p, shown=each.shown and p <= _ALPHA)
             for (load, each), p in zip(single.items(), adjusted, strict=True)
@@ -266,7 +266,7 @@ def _gate(figures: Sequence[FigureComparison], a: Side, b: Side, fail_over: floa
     shown: list[str] = []
     unshown: list[str] = []
     for figure in figures:
-        signed = -1 if next(f for f in FIGURES if f.name == figure.figure).higher_is_better else 1
+        signed = -1 if next(metric for metric in COMPARED if metric.name == figure.figure).better == "higher" else 1
         if figure.worse > fail_over:
             (shown if figure.shown else unshown).append(f"{figure.label} by {figure.worse:.1%}")
         for at in figure.loads if len(figure.loads) > 1 else ():

@@ -2,37 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 from pydantic import BaseModel, ConfigDict
 
 from benchmark.compare.statistics import Interval, median_interval, outliers
+from benchmark.measure.run_metrics import COMPARED, Metric
 from benchmark.results.summary import Summary
 
 
 class _Model(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
-
-
-@dataclass(frozen=True)
-class Figure:
-    """A number of a run that repeats are summed up by and comparisons are made of."""
-
-    name: str
-    label: str
-    unit: str
-    higher_is_better: bool
-    of: Callable[[Summary], float | None]
-    """Its value in a run; None where the run has none."""
-
-
-FIGURES = (
-    Figure("completed_tps", "throughput", "tx/s", True, lambda run: run.completed_tps),
-    Figure("mean_s", "mean latency", "s", False, lambda run: run.latency_s.mean if run.latency_s else None),
-    Figure("p50_s", "p50 latency", "s", False, lambda run: run.latency_s.p50.estimate if run.latency_s else None),
-    Figure("p99_s", "p99 latency", "s", False, lambda run: run.latency_s.p99.estimate if run.latency_s else None),
-)
 
 
 class Repeated(_Model):
@@ -72,12 +52,12 @@ def _one_load(load: float, summaries: Sequence[Summary], confidence: float) -> L
         run_ids=[summary.run_id for summary in counted],
         set_aside={each.run_id: _why(each) for each in summaries if each.status != "ok"},
         saturated=sum(summary.saturated for summary in counted),
-        figures={figure.name: made for figure in FIGURES if (made := _repeated(figure, counted, confidence))},
+        figures={metric.name: made for metric in COMPARED if (made := _repeated(metric, counted, confidence))},
     )
 
 
-def _repeated(figure: Figure, counted: Sequence[Summary], confidence: float) -> Repeated | None:
-    values = {summary.run_id: value for summary in counted if (value := figure.of(summary)) is not None}
+def _repeated(metric: Metric, counted: Sequence[Summary], confidence: float) -> Repeated | None:
+    values = {summary.run_id: value for summary in counted if (value := metric.of(summary)) is not None}
     if not values or len(values) < len(counted):
         return None
     far = outliers(list(values.values()))

@@ -11,8 +11,8 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from benchmark.measure.histogram import Array, Finite
-from benchmark.model import StrictModel
+from benchmark.measure.histogram import Array
+from benchmark.model import Finite, StrictModel
 
 
 class Interval(StrictModel):

@@ -5,26 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import Field
 
-from benchmark.model import StrictModel
+from benchmark.measure.run_metrics import Quantile
 
 Array = npt.NDArray[np.float64]
-Finite = Annotated[float, Field(allow_inf_nan=False)]
-
-
-class Quantile(StrictModel):
-    """A quantile known to its bucket: the true value lies in (lower, upper]."""
-
-    estimate: Finite
-    """Interpolated within the bucket; its lower bound where the bucket has no upper one."""
-    lower: Finite
-    upper: Finite | None
-    """Null where the value lies above the histogram's last finite bound."""
 
 
 @dataclass(frozen=True)

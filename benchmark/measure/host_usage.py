@@ -6,10 +6,10 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from benchmark.measure.histogram import Array, Finite
+from benchmark.measure.histogram import Array
 from benchmark.measure.scrapes import Process, Span, processes
 from benchmark.metrics.samples import Series
-from benchmark.model import StrictModel
+from benchmark.model import Finite, StrictModel
 
 CPU = "node_cpu_seconds_total"
 MEMORY_FREE, MEMORY = "node_memory_MemAvailable_bytes", "node_memory_MemTotal_bytes"

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from benchmark.measure.histogram import Quantile
+from benchmark.measure.run_metrics import Quantile
 from benchmark.measure.scrapes import Process, processes
 from benchmark.measure.timeline import Timeline, make_timeline
 from benchmark.measure.window_stats import Figures, Growth, figures, grow

@@ -9,6 +9,7 @@ from typing import Literal
 import numpy as np
 
 from benchmark.measure.histogram import Array, make_histogram, merge
+from benchmark.measure.run_metrics import QUANTILES
 from benchmark.measure.scrapes import Process, Span, processes
 from benchmark.metrics.names import ERRORS, LOAD_GENERATOR, SUBMITTED, Metrics
 from benchmark.metrics.samples import Series
@@ -27,8 +28,13 @@ class Timeline:
     sent_tps: Array
     errors_tps: Array
     mean_s: Array
-    p50_s: Array
-    p99_s: Array
+    quantiles_s: dict[str, Array]
+    """By the name of the metric, such as `p99_s`."""
+
+    def columns(self) -> dict[str, Array]:
+        """Return the values of every metric by its name."""
+        rates = {"completed_tps": self.completed_tps, "sent_tps": self.sent_tps, "errors_tps": self.errors_tps}
+        return rates | {"mean_s": self.mean_s} | self.quantiles_s
 
 
 def make_timeline(
@@ -52,15 +58,13 @@ def make_timeline(
     count = _total(sampled, f"{metrics.latency}_count", edges)
     with np.errstate(divide="ignore", invalid="ignore"):
         mean = _total(sampled, f"{metrics.latency}_sum", edges) / count
-    p50, p99 = _quantiles_over_time([process for process, _ in sampled], metrics.latency, edges)
     return Timeline(
         edges=edges,
         completed_tps=(np.median(rates, axis=0) if metrics.counted_by == "every" else rates.sum(axis=0)) / width,
         sent_tps=_total(sampled, SUBMITTED, edges) / width,
         errors_tps=_total(sampled, ERRORS, edges) / width,
         mean_s=np.where(count > 0, mean, np.nan),
-        p50_s=p50,
-        p99_s=p99,
+        quantiles_s=_quantiles_over_time([process for process, _ in sampled], metrics.latency, edges),
     )
 
 
@@ -81,19 +85,19 @@ def timelines(
     return {name: timeline for name, timeline in made.items() if timeline is not None}
 
 
-def _quantiles_over_time(measured: Sequence[Process], latency: str, edges: Array) -> tuple[Array, Array]:
-    """Return p50 and p99 of the summed buckets in each interval between `edges`."""
+def _quantiles_over_time(measured: Sequence[Process], latency: str, edges: Array) -> dict[str, Array]:
+    """Return quantiles of the summed buckets in each interval between `edges`, by the metric's name."""
     per_process = []
     for process in measured:
         bounds, grown = process.buckets(latency)
         per_process.append((bounds, _spread(process, grown, edges)))
-    p50, p99 = np.full(len(edges) - 1, np.nan), np.full(len(edges) - 1, np.nan)
+    found = {metric: np.full(len(edges) - 1, np.nan) for metric in QUANTILES if metric.over_time}
     for index in range(len(edges) - 1):
         merged = merge([make_histogram(bounds, grown[:, index]) for bounds, grown in per_process if bounds.size])
-        for q, into in ((0.5, p50), (0.99, p99)):
-            quantile = merged.quantile(q)
-            into[index] = quantile.estimate if quantile else np.nan
-    return p50, p99
+        for metric, values in found.items():
+            quantile = merged.quantile(QUANTILES[metric])
+            values[index] = quantile.estimate if quantile else np.nan
+    return {metric.name: values for metric, values in found.items()}
 
 
 def _spread(process: Process, grown: Array, edges: Array) -> Array:

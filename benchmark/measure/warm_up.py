@@ -12,12 +12,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from benchmark.measure.histogram import Array, Finite
+from benchmark.measure.histogram import Array
 from benchmark.measure.scrapes import processes
 from benchmark.measure.timeline import Timeline, make_timeline
 from benchmark.metrics.names import LOAD_GENERATOR, Metrics
 from benchmark.metrics.samples import Series
-from benchmark.model import StrictModel
+from benchmark.model import Finite, StrictModel
 
 DEFAULT_S = 15.0
 """Least warm-up where none was given."""

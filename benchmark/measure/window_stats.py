@@ -8,22 +8,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from benchmark.measure.histogram import Finite, Histogram, Quantile, merge
+from benchmark.measure.histogram import Histogram, merge
+from benchmark.measure.run_metrics import QUANTILES, Latency
 from benchmark.measure.scrapes import Process, Span
 from benchmark.metrics.names import DUE, ERRORS, IN_FLIGHT, SUBMITTED, Metrics
-from benchmark.model import StrictModel
-
-
-class Latency(StrictModel):
-    """Latency of the completed transactions, s."""
-
-    mean: Finite
-    stdev: Finite | None
-    """Null where the protocol counts no squared latency."""
-    p50: Quantile
-    p90: Quantile
-    p99: Quantile
-    p999: Quantile
+from benchmark.model import Finite, StrictModel
 
 
 class Figures(StrictModel):
@@ -103,14 +92,13 @@ def figures(growths: Iterable[Growth], metrics: Metrics) -> Figures:
 def _latency(members: Sequence[Growth]) -> Latency | None:
     count = math.fsum(growth.histogram.count for growth in members)
     histogram = merge([growth.histogram for growth in members if growth.histogram.count > 0])
-    quantiles = [histogram.quantile(q) for q in (0.5, 0.9, 0.99, 0.999)]
-    p50, p90, p99, p999 = quantiles
-    if count <= 0 or p50 is None or p90 is None or p99 is None or p999 is None:
+    if count <= 0:
         return None
+    quantiles = {metric.key: histogram.quantile(q) for metric, q in QUANTILES.items()}
     mean = math.fsum(growth.latency_sum for growth in members) / count
     squared = [growth.squared_sum for growth in members if growth.squared_sum is not None]
     stdev = math.sqrt(max(0.0, math.fsum(squared) / count - mean**2)) if len(squared) == len(members) else None
-    return Latency(mean=mean, stdev=stdev, p50=p50, p90=p90, p99=p99, p999=p999)
+    return Latency.model_validate({"mean": mean, "stdev": stdev} | quantiles)
 
 
 def _rate(parts: Sequence[tuple[float | None, float]]) -> float | None:

@@ -8,12 +8,10 @@ from __future__ import annotations
 
 import math
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, NotRequired, TypedDict
 
 from benchmark.errors import InfrastructureError, UsageError
-from benchmark.metrics.names import LOAD_GENERATOR, Metrics
 
 if TYPE_CHECKING:  # numpy, requests and pyarrow take 0.1 s each to import: only commands that use them pay
     from collections.abc import Iterator
@@ -24,22 +22,12 @@ _PART_MS = 120_000
 """How much time one request for samples covers: bounds its memory and keeps it far from its timeout."""
 
 
-@dataclass(frozen=True)
-class Progress:
-    """What all clients together do now, for the eye: rates in tx/s, latencies in s; null where nothing was seen."""
+class Answer(TypedDict):
+    """One series of an answer: its labels, and its value now or its values over a range, as (Unix s, text)."""
 
-    scheduled_tps: float | None = None
-    completed_tps: float | None = None
-    errors_tps: float | None = None
-    inflight: float | None = None
-    mean_s: float | None = None
-    p50_s: float | None = None
-    p99_s: float | None = None
-    nodes: float | None = None
-    """Nodes that are scraped; null where they export no metrics. Of them, `nodes_up` answered the last scrape."""
-    nodes_up: float | None = None
-    clients: float | None = None
-    clients_up: float | None = None
+    metric: dict[str, str]
+    value: NotRequired[tuple[float, str]]
+    values: NotRequired[list[tuple[float, str]]]
 
 
 class Prometheus:
@@ -91,7 +79,7 @@ class Prometheus:
         import numpy as np
 
         # Prometheus 3 leaves out a sample on the left edge, Prometheus 2 does not: one more ms is asked for, and cut.
-        for entry in self._query(f"{selector}[{last - first + 1}ms]", f"{last / 1000:.3f}"):
+        for entry in self.query(f"{selector}[{last - first + 1}ms]", f"{last / 1000:.3f}"):
             times = np.array([time for time, _ in entry["values"]], dtype=np.float64)
             values = np.array([float(value) for _, value in entry["values"]], dtype=np.float64)
             inside = (np.rint(times * 1000) >= first) & (np.rint(times * 1000) <= last)
@@ -105,23 +93,15 @@ class Prometheus:
         Each by its address: a host that was stopped has another one when it starts again, and of a Prometheus that was
         stopped with it nobody hears for five minutes that the former target is gone.
         """
-        answer = self._query(f"timestamp(up) > {since:.3f} and up == 1")
+        answer = self.query(f"timestamp(up) > {since:.3f} and up == 1")
         labels = [entry["metric"] for entry in answer]
         return {(one["job"], one["host"], one["instance"]) for one in labels}
 
-    def progress(self, window: timedelta, metrics: Metrics = LOAD_GENERATOR) -> Progress:
-        """Return what was done over the last `window`, in one request: for display, not for results.
-
-        The rates are Prometheus' own extrapolations; `window` should span four scrapes.
-        """
-        answer = self._query(_progress_query(round(window.total_seconds() * 1000), metrics))
-        values = {entry["metric"]["figure"]: float(entry["value"][1]) for entry in answer}
-        return Progress(**{name: value for name, value in values.items() if math.isfinite(value)})
-
-    def _query(self, query: str, time: str | None = None) -> list[Any]:
+    def query(self, query: str, time: str | None = None) -> list[Answer]:
+        """Return the answer to an instant query at `time` (Unix seconds as text; now by default)."""
         parameters = {"timeout": f"{self._timeout:g}s"} | ({"time": time} if time else {})
         with self._explained(query):
-            answer: list[Any] = self._connection.custom_query(query, params=parameters)
+            answer: list[Answer] = self._connection.custom_query(query, params=parameters)
             return answer
 
     @contextmanager
@@ -145,22 +125,3 @@ class Prometheus:
                 f"Prometheus at {self.url} gave no answer to {query} within {self._timeout:g} s: {cause}. "
                 "Look at the monitoring host: is Prometheus running, does the tunnel stand?"
             ) from None
-
-
-def _progress_query(milliseconds: int, metrics: Metrics) -> str:
-    clients, latency = f'{{job="{metrics.job}"}}[{milliseconds}ms]', metrics.latency
-    buckets = f"sum by (le) (rate({latency}_bucket{clients}))"
-    completed = f"rate({metrics.completed}{clients})"
-    figures = {
-        "scheduled_tps": f"sum(rate(due{clients}))",
-        # Where every replica counts every transaction, the one in the middle says how many there are.
-        "completed_tps": f"quantile(0.5, {completed})" if metrics.counted_by == "every" else f"sum({completed})",
-        "errors_tps": f"sum(rate(errors{clients}))",
-        "inflight": f'sum(inflight{{job="{metrics.job}"}})',
-        "mean_s": f"sum(rate({latency}_sum{clients})) / sum(rate({latency}_count{clients}))",
-        "p50_s": f"histogram_quantile(0.5, {buckets})",
-        "p99_s": f"histogram_quantile(0.99, {buckets})",
-    }
-    for job in ("node", "client"):
-        figures |= {f"{job}s": f'count(up{{job="{job}"}})', f"{job}s_up": f'sum(up{{job="{job}"}})'}
-    return " or ".join(f'label_replace({query}, "figure", "{name}", "", "")' for name, query in figures.items())

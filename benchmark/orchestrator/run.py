@@ -16,6 +16,7 @@ from typing import Literal
 
 from benchmark.errors import InfrastructureError, Interrupted, SystemFailure, TestbedError, failure_kind
 from benchmark.host_layout import MARKS_FILE
+from benchmark.measure.live_stats import read_live_stats
 from benchmark.measure.warm_up import WarmUp, find_window
 from benchmark.metrics.samples import Series, write_samples
 from benchmark.metrics.targets import Mark, identities, marks
@@ -216,8 +217,8 @@ class Run:
             supervised.check()
             if now >= following:
                 following = now + _PROGRESS_S
-                figures = dataclasses.asdict(self.prepared.prometheus.progress(window, metrics))
-                self.events.emit(Progress(round(self.times["end"] - now, 1), **figures))
+                stats = dataclasses.asdict(read_live_stats(self.prepared.prometheus, window, metrics))
+                self.events.emit(Progress(round(self.times["end"] - now, 1), **stats))
             time.sleep(max(0.0, min(0.05, until - time.time())))
 
     def _collect(self, supervised: Supervisor) -> Summary:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from benchmark.measure.histogram import Array, Histogram, merge
+from benchmark.measure.run_metrics import QUANTILES
 from benchmark.report import format as words
 from benchmark.report.chart import Chart, plain_log
 from benchmark.report.palette import light, series_style
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _MANY_REGIONS = 6
+_QUANTILES = {metric: q for metric, q in QUANTILES.items() if metric.brief}
 
 
 def distribution_chart(record: Record) -> Chart | None:
@@ -70,9 +72,9 @@ def _draw(every: Histogram, regions: Mapping[str, Histogram], figure: Figure) ->
         zorder=3,
         **series_style(0),
     )
-    for q, name in ((0.5, "p50"), (0.9, "p90"), (0.99, "p99")):
+    for metric, q in _QUANTILES.items():
         axes.axhline(q, color=light("muted"), linewidth=0.6, linestyle=(0, (2, 2)))
-        axes.text(low * 1010, q, name, va="top", ha="left", fontsize=7, color=light("muted"))
+        axes.text(low * 1010, q, metric.short, va="top", ha="left", fontsize=7, color=light("muted"))
     axes.set(xlabel="latency (ms, logarithmic)", ylabel="share of transactions", ylim=(0, 1.04))
     plain_log(axes, "x")
     lines, names = axes.get_legend_handles_labels()
@@ -101,8 +103,8 @@ def _range(bounds: Array, share: Array) -> tuple[float, float]:
 
 def _told(histogram: Histogram) -> str:
     told = []
-    for q, name in ((0.5, "half"), (0.9, "90 %"), (0.99, "99 %")):
+    for q in _QUANTILES.values():
         quantile = histogram.quantile(q)
         if quantile is not None:
-            told.append(f"{name} took at most {words.bounds(quantile)}")
+            told.append(f"{q * 100:g} % took at most {words.bounds(quantile)}")
     return ", ".join(told) + "."

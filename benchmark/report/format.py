@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from benchmark.measure.histogram import Quantile
+from benchmark.measure.run_metrics import Quantile
 
 NONE = "\N{EN DASH}"
 _SECRET = re.compile(r"(token|secret|passw|credential|api_?key|private_key)(?!.*_file$)", re.IGNORECASE)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from benchmark.measure.histogram import Quantile
+from benchmark.measure.run_metrics import QUANTILES, Quantile
 from benchmark.report import format as words
 from benchmark.report import reproduce
 from benchmark.report.batch_means import Precision, precision
@@ -154,9 +154,9 @@ def _tiles(record: Record, precise: Precision) -> list[tuple[str, str, str]]:
     if latency:
         mean = f"± {words.error(precise.mean_s, latency.mean)} (95 %)" if precise.mean_s is not None else unknown
         tiles.append(("mean latency", words.duration(latency.mean), mean))
-        for name in ("p50", "p90", "p99"):
-            quantile = getattr(latency, name)
-            tiles.append((f"{name} latency", words.duration(quantile.estimate), _within(quantile)))
+        for metric in QUANTILES:
+            if metric.brief and (quantile := latency.quantiles.get(metric.key)):
+                tiles.append((metric.label, words.duration(quantile.estimate), _within(quantile)))
     failed = sum(summary.errors.values())
     kinds = ", ".join(f"{count} {name}" for name, count in summary.errors.items())
     tiles.append(("errors", str(failed), kinds or "every answer was good"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from benchmark.measure.histogram import Quantile
+from benchmark.measure.run_metrics import Quantile
 from benchmark.report import format as words
 from benchmark.report.chart import Chart
 from benchmark.report.page import render

@@ -7,6 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from benchmark.compare.repeats import LoadSummary
+from benchmark.measure.run_metrics import COMPARED
 from benchmark.report import format as words
 from benchmark.report.chart import Chart, plain_log
 from benchmark.report.palette import light, series_style
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 Curves = Mapping[str, Sequence[LoadSummary]]
 """The loads of a sweep, or of each side of a comparison by its name."""
-_LATENCIES = {"mean_s": "mean", "p50_s": "p50", "p99_s": "p99"}
+_LATENCIES = {metric.name: metric.short for metric in COMPARED if metric.unit == "s"}
 _RUNS = "Large points: medians over repeats with their confidence intervals; small ones: the single runs."
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from benchmark.compare.comparison import AtLoad, Compared, FigureComparison
-from benchmark.compare.repeats import FIGURES, LoadSummary, Repeated
+from benchmark.compare.repeats import LoadSummary, Repeated
 from benchmark.compare.statistics import Interval
+from benchmark.measure.run_metrics import COMPARED
 from benchmark.report import format as words
 from benchmark.report.sweep_charts import Curves
 from benchmark.report.tables import Cell, Table
@@ -20,14 +21,14 @@ def loads_table(curves: Curves) -> Table:
     columns = (["side"] if len(curves) > 1 else []) + [
         "load tx/s",
         "runs",
-        *(figure.label for figure in FIGURES),
+        *(metric.label for metric in COMPARED),
         "notes",
     ]
     rows = []
     for side, loads in curves.items():
         for load in loads:
             head = [Cell(side)] if len(curves) > 1 else []
-            figures = [_median_cell(load.figures.get(figure.name), _WRITTEN[figure.unit]) for figure in FIGURES]
+            figures = [_median_cell(load.figures.get(metric.name), _WRITTEN[metric.unit]) for metric in COMPARED]
             rows.append([*head, Cell(f"{load.requested_tps:g}"), Cell(str(len(load.run_ids))), *figures, _notes(load)])
     return Table("loads", "By load: medians over the repeats, with their confidence intervals", columns, rows)
 

@@ -7,13 +7,11 @@ import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from benchmark.measure.histogram import Quantile
+from benchmark.measure.run_metrics import LATENCIES, QUANTILES, Latency
 from benchmark.measure.validity import THRESHOLDS
-from benchmark.measure.window_stats import Figures, Latency
+from benchmark.measure.window_stats import Figures
 from benchmark.report import format as words
 from benchmark.report.run_data import Record
-
-QUANTILES = ("p50", "p90", "p99", "p999")
 
 
 @dataclass(frozen=True)
@@ -52,7 +50,7 @@ class Table:
 
 def figures_table(name: str, caption: str, first: str, groups: Mapping[str, Figures]) -> Table:
     """Return the figures of each group, such as a region, as a row."""
-    columns = (first, "sent tx/s", "completed tx/s", "mean", "stdev", "p50", "p90", "p99", "p99.9", "errors")
+    columns = (first, "sent tx/s", "completed tx/s", *(metric.short for metric in LATENCIES), "errors")
     rows = [
         [
             Cell(group),
@@ -69,12 +67,12 @@ def figures_table(name: str, caption: str, first: str, groups: Mapping[str, Figu
 
 def _latency_cells(latency: Latency | None) -> list[Cell]:
     if latency is None:
-        return [Cell(words.NONE)] * 6
-    quantiles = [getattr(latency, name) for name in QUANTILES]
+        return [Cell(words.NONE)] * len(LATENCIES)
+    quantiles = [latency.quantiles.get(metric.key) for metric in QUANTILES]
     return [
         Cell(words.duration(latency.mean)),
         Cell(words.duration(latency.stdev)),
-        *(Cell(words.duration(quantile.estimate), words.bounds(quantile)) for quantile in quantiles),
+        *(Cell(words.duration(each.estimate), words.bounds(each)) if each else Cell(words.NONE) for each in quantiles),
     ]
 
 
@@ -84,15 +82,15 @@ def _errors(errors: Mapping[str, int]) -> Cell:
 
 
 def _figures_columns(first: str) -> list[str]:
-    bounds = [f"{name}_{part}_s" for name in QUANTILES for part in ("estimate", "lower", "upper")]
+    bounds = [f"{metric.key}_{part}_s" for metric in QUANTILES for part in ("estimate", "lower", "upper")]
     return [first, "sent_tps", "completed_tps", "completed", "mean_s", "stdev_s", *bounds, "errors"]
 
 
 def _figures_row(group: str, found: Figures) -> list[object]:
     latency = found.latency_s
-    quantiles: list[Quantile | None] = [getattr(latency, name) if latency else None for name in QUANTILES]
     parts: list[object] = []
-    for quantile in quantiles:
+    for metric in QUANTILES:
+        quantile = latency.quantiles.get(metric.key) if latency else None
         parts += [quantile.estimate, quantile.lower, quantile.upper] if quantile else [None, None, None]
     mean = [latency.mean, latency.stdev] if latency else [None, None]
     rates: list[object] = [found.sent_tps, found.completed_tps, found.completed]

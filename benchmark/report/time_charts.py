@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from benchmark.measure.histogram import Array
+from benchmark.measure.run_metrics import LATENCIES
 from benchmark.measure.timeline import Timeline
 from benchmark.report import format as words
 from benchmark.report.chart import Chart, plain_log
@@ -107,15 +108,16 @@ def _latency(record: Record, timeline: Timeline) -> Chart:
             + (" The scale is logarithmic." if _wide(timeline) else "")
         ),
         alt=f"Latency over time; over the whole measured window: {told}.",
-        columns=("time_s", "mean_s", "p50_s", "p99_s"),
-        rows=_rows(middles, timeline.mean_s, timeline.p50_s, timeline.p99_s),
+        columns=("time_s", "mean_s", *timeline.quantiles_s),
+        rows=_rows(middles, timeline.mean_s, *timeline.quantiles_s.values()),
         draw=partial(_draw_latency, record, timeline),
     )
 
 
 def _lines(timeline: Timeline) -> list[tuple[str, Array, int]]:
     """Return name, values and style of each line, the highest first."""
-    return [("p99", timeline.p99_s, 1), ("mean", timeline.mean_s, 0), ("p50", timeline.p50_s, 2)]
+    shown, values = [metric for metric in LATENCIES if metric.over_time], timeline.columns()
+    return [(metric.short, values[metric.name], index) for index, metric in enumerate(shown)][::-1]
 
 
 def _wide(timeline: Timeline) -> bool:

@@ -17,6 +17,7 @@ from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, with_confi
 from pydantic_core import from_json
 
 from benchmark.errors import UsageError
+from benchmark.measure.live_stats import LiveStats
 from benchmark.results.upgrade import upgrade_event
 
 Phase = Literal[
@@ -92,23 +93,11 @@ class PhaseEnded(_Timed):
 
 
 @dataclass(frozen=True)
-class Progress(_Timed):
-    """Current rates and latencies of all clients together, for display; null where unknown."""
+class Progress(LiveStats, _Timed):
+    """Current rates and latencies of all clients together, for display."""
 
     left_s: float
     """Time until the end of the measured window."""
-    scheduled_tps: float | None = None
-    completed_tps: float | None = None
-    errors_tps: float | None = None
-    inflight: float | None = None
-    mean_s: float | None = None
-    p50_s: float | None = None
-    p99_s: float | None = None
-    nodes: float | None = None
-    """Nodes that are scraped; of them, `nodes_up` answered the last scrape."""
-    nodes_up: float | None = None
-    clients: float | None = None
-    clients_up: float | None = None
     kind: Literal["progress"] = "progress"
 
 

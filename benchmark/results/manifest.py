@@ -15,10 +15,9 @@ from pydantic_core import from_json
 
 from benchmark.errors import UsageError
 from benchmark.inventory import Inventory
-from benchmark.measure.histogram import Finite
 from benchmark.measure.warm_up import WarmUp
 from benchmark.metrics.names import Metrics
-from benchmark.model import StrictModel
+from benchmark.model import Finite, StrictModel
 from benchmark.results.run_folder import MANIFEST
 from benchmark.results.upgrade import JsonObject, upgrade_manifest
 

@@ -8,13 +8,13 @@ from typing import Any, Literal
 from pydantic import Field, model_validator
 
 from benchmark.errors import FailureKind
-from benchmark.measure.histogram import Finite
 from benchmark.measure.host_usage import HostUsage
 from benchmark.measure.measurement import Measurement
+from benchmark.measure.run_metrics import Latency
 from benchmark.measure.validity import Verdict
 from benchmark.measure.warm_up import WarmUp
-from benchmark.measure.window_stats import Figures, Latency
-from benchmark.model import StrictModel
+from benchmark.measure.window_stats import Figures
+from benchmark.model import Finite, StrictModel
 from benchmark.results.log_findings import Findings
 
 Status = Literal["ok", "invalid", "failed", "interrupted"]

@@ -78,4 +78,7 @@ def upgrade_event(document: JsonObject) -> JsonObject:
         summary = member(data, "summary")
         del data["summary"]
         data |= {"run_id": summary.get("run_id"), "status": summary.get("status")}
+    if kind == "progress":
+        found = {name: data.pop(name, None) for name in ("mean_s", "p50_s", "p99_s")}
+        data["latencies_s"] = {name: value for name, value in found.items() if value is not None}
     return {**data, "kind": _EVENT_KINDS.get(str(kind), kind), "time": document.get("time")}

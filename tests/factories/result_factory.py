@@ -17,8 +17,8 @@ from factories.sample_factory import BOUNDS, client, labels_of, series, steady
 
 from benchmark.errors import FailureKind
 from benchmark.inventory import Host, Inventory, Ssh
-from benchmark.measure.histogram import Quantile
 from benchmark.measure.measurement import measure
+from benchmark.measure.run_metrics import Quantile
 from benchmark.measure.validity import Verdict, judge
 from benchmark.metrics.names import LOAD_GENERATOR, Metrics
 from benchmark.metrics.samples import Series, read_samples, write_samples

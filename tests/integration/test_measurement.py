@@ -173,7 +173,7 @@ def test_bounds_of_quantiles_contain_the_exact_quantiles(run: Run, host: str) ->
     exact, found = run.exact(host), run.measured(host).total.latency_s
     assert found is not None
     ranks = 3 / len(exact)
-    for q, quantile in [(0.5, found.p50), (0.9, found.p90), (0.99, found.p99)]:
+    for q, quantile in [(0.5, found.quantiles["p50"]), (0.9, found.quantiles["p90"]), (0.99, found.p99)]:
         below, above = np.quantile(exact, [max(0.0, q - ranks), min(1.0, q + ranks)], method="inverted_cdf")
         assert quantile.lower <= above + 0.002
         assert below <= (quantile.upper or math.inf)
@@ -188,7 +188,7 @@ def test_stall_of_two_seconds_shows_in_latency_and_timeline(run: Run) -> None:
     assert measurement.timeline is not None
     # Two seconds are eight intervals; the first and the last are covered in part.
     assert np.sum(measurement.timeline.completed_tps < RATE / 10) >= 6
-    assert np.nanmax(measurement.timeline.p99_s) >= 1.6
+    assert np.nanmax(measurement.timeline.quantiles_s["p99_s"]) >= 1.6
 
 
 def test_totals_are_the_sum_of_all_logs(run: Run) -> None:
@@ -197,8 +197,8 @@ def test_totals_are_the_sum_of_all_logs(run: Run) -> None:
     assert measurement.total.latency_s is not None
     assert measurement.total.completed == len(every)
     assert measurement.total.latency_s.mean == pytest.approx(every.mean(), rel=0.01)
-    assert measurement.total.latency_s.p90.lower <= np.quantile(every, 0.905)
-    assert np.quantile(every, 0.895) <= (measurement.total.latency_s.p90.upper or math.inf)
+    assert measurement.total.latency_s.quantiles["p90"].lower <= np.quantile(every, 0.905)
+    assert np.quantile(every, 0.895) <= (measurement.total.latency_s.quantiles["p90"].upper or math.inf)
     assert set(measurement.regions) == {"r0", "r1"}
     verdict = judge(measurement, requested_tps=RATE * len(MODELS), expected_clients=MODELS)
     assert (verdict.reasons, verdict.saturated) == ([], False)

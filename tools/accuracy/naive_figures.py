@@ -140,7 +140,7 @@ def _growth(whole: Sequence[tuple[Process, Span]], name: str) -> float:
 
 def _over_time(run: Stored) -> float | None:
     timeline = measure(run.series, run.start, run.end, metrics=run.metrics, scrape_interval=run.step).timeline
-    return None if timeline is None else float(np.nanmean(timeline.p99_s))
+    return None if timeline is None else float(np.nanmean(timeline.quantiles_s["p99_s"]))
 
 
 def _p99(histogram: Histogram) -> float | None:

@@ -19,7 +19,7 @@ from benchmark.results.events import PhaseStarted, Progress, RunStarted
 RUN = RunStarted("20261122T161108Z-etcd-3.4.234b-5n-50tps-8129", 50, "results/dev/one")
 FIGURES = Progress(
     left_s=60.0, scheduled_tps=50.0, completed_tps=40.0, errors_tps=0.0, inflight=6.0,
-    mean_s=0.135, p50_s=0.13, p99_s=0.31, nodes=5.0, nodes_up=4.0, clients=5.0, clients_up=5.0,
+    latencies_s={"mean_s": 0.135, "p50_s": 0.13, "p99_s": 0.31}, nodes=5.0, nodes_up=4.0, clients=5.0, clients_up=5.0,
 )  # fmt: skip
 
 

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from benchmark.measure.histogram import Histogram, Quantile, make_histogram, merge
+from benchmark.measure.histogram import Histogram, make_histogram, merge
+from benchmark.measure.run_metrics import Quantile
 
 BOUNDS = [0.1, 0.2, 0.5, 1.0, 10.0, math.inf]
 latencies = st.lists(st.floats(min_value=0, max_value=20), min_size=1, max_size=60)

@@ -24,7 +24,7 @@ def test_a_steady_load_is_flat() -> None:
     assert timeline.completed_tps == pytest.approx(np.full(40, 150.0), abs=2)
     assert timeline.sent_tps == pytest.approx(np.full(40, 150.0), abs=2)
     assert timeline.mean_s == pytest.approx(np.full(40, 0.12))
-    assert np.all((timeline.p50_s > 0.1) & (timeline.p50_s <= 0.15))
+    assert np.all((timeline.quantiles_s["p50_s"] > 0.1) & (timeline.quantiles_s["p50_s"] <= 0.15))
     assert timeline.errors_tps.tolist() == [0.0] * 40
 
 
@@ -57,8 +57,8 @@ def test_a_stall_is_seen_where_it_was() -> None:
     timeline = of(client("a", np.arange(1000.0, 1061.0), due, stall + 0.03))
     during = (timeline.edges[:-1] >= 1020.5) & (timeline.edges[1:] <= 1022)
     assert timeline.completed_tps[during].max() < 5
-    assert timeline.p99_s[np.flatnonzero(timeline.edges[:-1] == 1022)[0]] > 1
-    assert timeline.p99_s[timeline.edges[1:] <= 1020].max() <= 0.05
+    assert timeline.quantiles_s["p99_s"][np.flatnonzero(timeline.edges[:-1] == 1022)[0]] > 1
+    assert timeline.quantiles_s["p99_s"][timeline.edges[1:] <= 1020].max() <= 0.05
 
 
 def test_intervals_without_transactions_have_no_latency() -> None:
@@ -67,7 +67,7 @@ def test_intervals_without_transactions_have_no_latency() -> None:
     idle = (timeline.edges[:-1] >= 1022) & (timeline.edges[1:] <= 1039)
     assert timeline.completed_tps[idle].max() == 0
     assert np.isnan(timeline.mean_s[idle]).all()
-    assert np.isnan(timeline.p99_s[idle]).all()
+    assert np.isnan(timeline.quantiles_s["p99_s"][idle]).all()
     assert np.isfinite(timeline.mean_s[0])
 
 
@@ -77,13 +77,13 @@ def test_rounding_makes_no_transactions_where_there_were_none() -> None:
     timeline = of(client("a", scrapes, due, np.full(len(due), 0.03)), start=1015, end=1050, step=0.7)
     assert timeline.completed_tps.tolist() == [0.0] * len(timeline.completed_tps)
     assert np.isnan(timeline.mean_s).all()
-    assert np.isnan(timeline.p50_s).all()
+    assert np.isnan(timeline.quantiles_s["p50_s"]).all()
 
 
 def test_a_rate_below_one_per_interval_has_latencies() -> None:
     due = np.arange(1000.0, 1060.0, 4.0)
     timeline = of(client("a", np.arange(1000.0, 1061.0, 5), due, np.full(len(due), 0.12)))
-    assert np.all((timeline.p50_s > 0.1) & (timeline.p50_s <= 0.15))
+    assert np.all((timeline.quantiles_s["p50_s"] > 0.1) & (timeline.quantiles_s["p50_s"] <= 0.15))
     assert timeline.mean_s == pytest.approx(np.full(len(timeline.mean_s), 0.12))
 
 

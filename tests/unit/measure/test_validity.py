@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from factories.sample_factory import client, labels_of, series, steady
 
-from benchmark.measure.histogram import Quantile
 from benchmark.measure.host_usage import HostUsage
 from benchmark.measure.measurement import Measurement, measure
+from benchmark.measure.run_metrics import Quantile
 from benchmark.measure.validity import Thresholds, judge
 from benchmark.metrics.samples import Series
 

@@ -61,7 +61,7 @@ def test_merging_in_any_grouping_gives_the_same_figures(groups: list[list[float]
     assert found.errors == expected.errors
     assert found.latency_s.mean == pytest.approx(expected.latency_s.mean)
     assert found.latency_s.stdev == pytest.approx(expected.latency_s.stdev, abs=1e-6)
-    assert (found.latency_s.p50, found.latency_s.p99) == (expected.latency_s.p50, expected.latency_s.p99)
+    assert found.latency_s.quantiles == expected.latency_s.quantiles
 
 
 def test_each_client_is_divided_by_its_own_time() -> None:
@@ -83,7 +83,7 @@ def test_an_idle_client_does_not_hide_the_others_latency() -> None:
     idle = replace(grown([]), histogram=make_histogram([], []))
     found = figures([grown([0.15] * 4), idle], LOAD_GENERATOR)
     assert found.latency_s is not None
-    assert (found.latency_s.p50.lower, found.latency_s.p50.upper) == (0.1, 0.2)
+    assert (found.latency_s.quantiles["p50"].lower, found.latency_s.quantiles["p50"].upper) == (0.1, 0.2)
 
 
 def test_rounding_never_makes_the_variance_negative() -> None:

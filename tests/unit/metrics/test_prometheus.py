@@ -21,7 +21,7 @@ import pytest
 from benchmark.errors import InfrastructureError, UsageError
 from benchmark.host_layout import NODE_EXPORTER_PORT
 from benchmark.inventory import Host
-from benchmark.metrics.prometheus import Progress, Prometheus
+from benchmark.metrics.prometheus import Prometheus
 from benchmark.metrics.samples import Series, read_samples, write_samples
 from benchmark.metrics.targets import Endpoint, Mark, marks, targets
 
@@ -229,13 +229,6 @@ def test_a_refusal_carries_the_query_and_the_answer(status: int) -> None:
     refusal = pytest.raises(InfrastructureError, match=rf"refused the query timestamp.*{status}.*because")
     with answering(status, b"because") as url, Prometheus(url) as client, refusal:
         client.scraped(0)
-
-
-def test_figures_that_are_not_numbers_yet_are_absent() -> None:
-    figures = {"scheduled_tps": "12.5", "p99_s": "NaN", "p50_s": "+Inf"}
-    vector = [{"metric": {"figure": name}, "value": [1, value]} for name, value in figures.items()]
-    with answering(200, answer(*vector)) as url, Prometheus(url) as client:
-        assert client.progress(timedelta(seconds=20)) == Progress(scheduled_tps=12.5)
 
 
 def test_samples_outside_the_window_are_cut() -> None:

@@ -12,7 +12,7 @@ def timeline(throughput: Array, mean: Array | float, step: float = 1.0) -> Timel
     rates = np.asarray(throughput)
     means: Array = np.full(rates.shape, mean, dtype=np.float64)
     zeros = np.zeros_like(rates)
-    return Timeline(np.arange(len(rates) + 1, dtype=np.float64) * step, rates, rates, zeros, means, means, means)
+    return Timeline(np.arange(len(rates) + 1, dtype=np.float64) * step, rates, rates, zeros, means, {})
 
 
 def test_what_never_changes_is_known_exactly() -> None:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from benchmark.measure.histogram import Quantile
+from benchmark.measure.run_metrics import Quantile
 from benchmark.report import format as words
 
 

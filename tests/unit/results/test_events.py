@@ -35,7 +35,7 @@ EVERY: list[Event] = [
     RunStarted("r1", 100, "results/dev/r1"),
     PhaseStarted("measure"),
     PhaseEnded("measure", 1.5),
-    Progress(8.0, scheduled_tps=100.0, nodes=3.0, nodes_up=2.0),
+    Progress(8.0, scheduled_tps=100.0, latencies_s={"p99_s": 0.5}, nodes=3.0, nodes_up=2.0),
     WarningIssued("a-1: line\nbreak ∞"),
     SummaryWritten("r1", "ok", "results/dev/r1", {"overhead": 2.0}),
 ]
@@ -105,6 +105,11 @@ def test_the_events_of_schema_1_are_read() -> None:
     ]
     progress = next(event for event in read if isinstance(event, Progress))
     assert (progress.scheduled_tps, progress.completed_tps) == (87.9478088272225, 79.69121113761929)
+    assert progress.latencies_s == {
+        "mean_s": 0.1372814711201571,
+        "p50_s": 0.13305965652701832,
+        "p99_s": 0.24895025022619738,
+    }
 
 
 def test_a_summary_and_a_warning_of_schema_1_are_read() -> None:

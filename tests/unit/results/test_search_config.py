@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmark.errors import UsageError
-from benchmark.measure.histogram import Quantile
+from benchmark.measure.run_metrics import Quantile
 from benchmark.measure.window_stats import Latency
 from benchmark.results.search import Limits, Plan, Step, Trial, meets, next_step
 from benchmark.results.summary import Status, Summary

@@ -1,0 +1,48 @@
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import timedelta
+
+from benchmark.measure.live_stats import LiveStats, live_query, read_live_stats
+from benchmark.measure.run_metrics import METRICS
+from benchmark.metrics.names import LOAD_GENERATOR, Metrics
+from benchmark.metrics.prometheus import Answer, Prometheus
+
+WINDOW = timedelta(seconds=20)
+
+
+class Answering(Prometheus):
+    """A Prometheus that gives one answer to every query."""
+
+    def __init__(self, values: Mapping[str, str]) -> None:
+        self.answer: list[Answer] = [
+            {"metric": {"quantity": name}, "value": (1.0, value)} for name, value in values.items()
+        ]
+
+    def query(self, query: str, time: str | None = None) -> list[Answer]:
+        return self.answer
+
+
+def test_values_that_are_not_numbers_yet_are_absent() -> None:
+    values = {"scheduled_tps": "12.5", "mean_s": "0.25", "p99_s": "NaN", "p50_s": "+Inf"}
+    found = read_live_stats(Answering(values), WINDOW)
+    assert found == LiveStats(scheduled_tps=12.5, latencies_s={"mean_s": 0.25})
+
+
+def test_nothing_is_known_before_the_first_scrape() -> None:
+    assert read_live_stats(Answering({}), WINDOW) == LiveStats()
+
+
+def test_every_rate_and_latency_that_is_shown_over_time_is_queried() -> None:
+    query = live_query(WINDOW, LOAD_GENERATOR)
+    for metric in METRICS:
+        if metric.over_time:
+            assert f'"quantity", "{metric.name}"' in query
+    assert "histogram_quantile(0.99, sum by (le) (rate(latency_s_bucket" in query
+    assert query.count("[20000ms]") == 8
+
+
+def test_the_throughput_of_replicas_that_all_count_every_transaction_is_their_median() -> None:
+    replicas = Metrics(job="node", counted_by="every", throughput="commits")
+    assert 'quantile(0.5, rate(commits{job="node"}[20000ms]))' in live_query(WINDOW, replicas)
+    assert 'sum(rate(latency_s_count{job="client"}[20000ms]))' in live_query(WINDOW, LOAD_GENERATOR)
