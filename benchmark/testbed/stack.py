@@ -1,4 +1,4 @@
-"""What the testbed program exported: read through the Pulumi command line, or from a file."""
+"""Read the outputs of a Pulumi stack: the inventory and the private key."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _DEADLINE_S = 60.0
 
 @dataclass(frozen=True)
 class Stack:
-    """The outputs of a stack; `private_key` is the generated key's text, None if the user named a file."""
+    """The outputs of a stack; `private_key` is the text of the generated key, None if the settings name a key file."""
 
     name: str
     inventory: Inventory
@@ -38,7 +38,7 @@ def project_directory() -> Path:
 
 
 def selected_stack(project: Path) -> str | None:
-    """Return the name of the stack that is selected, up or not; None where there is none, or no Pulumi that tells."""
+    """Return the name of the selected stack, whether or not it is up; None if there is none or Pulumi is missing."""
     pulumi = shutil.which("pulumi")
     if pulumi is None:
         return None
@@ -59,44 +59,49 @@ def selected_stack(project: Path) -> str | None:
 
 
 def begin_reading(project: Path, stack: str | None = None) -> Callable[[], Stack]:
-    """Have Pulumi read the outputs of `stack`, or of the selected one; return what waits for them.
+    """Start Pulumi, which reads the outputs of `stack` or of the selected one; return a function that waits for them.
 
-    Raises UsageError where no stack is selected or it is not up, InfrastructureError if Pulumi does not answer.
+    The function raises UsageError if the stack does not exist or is not up, InfrastructureError if Pulumi hangs.
+    UsageError if Pulumi is not installed.
     """
     pulumi = shutil.which("pulumi")
     if pulumi is None:
-        raise UsageError("no `pulumi` on PATH; run `. ./env.sh` in the project first, or give --inventory FILE")
+        raise UsageError("no `pulumi` on PATH; run `. ./env.sh` in the project first, or pass --inventory FILE")
     command = [pulumi, "stack", "output", "--json", "--show-secrets", "--non-interactive"]
     command += ["--stack", stack] if stack else []
     process = subprocess.Popen(
         command, cwd=project, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
-    return lambda: _finish(process, stack)
 
+    def wait() -> Stack:
+        try:
+            stdout, stderr = process.communicate(timeout=_DEADLINE_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            raise InfrastructureError(f"`pulumi stack output` did not answer within {_DEADLINE_S:.0f} s") from None
+        if process.returncode != 0:
+            raise UsageError(_explain(stderr, stack))
+        outputs: dict[str, Any] = json.loads(stdout)
+        if "inventory" not in outputs:
+            name = stack or selected_stack(project)
+            raise UsageError(f"stack {name} has no hosts; create them with `pulumi up`")
+        return Stack(
+            name=str(outputs.get("stack", stack or "")),
+            inventory=parse_inventory(json.dumps(outputs["inventory"]), "the stack output `inventory`"),
+            private_key=outputs.get("ssh_private_key"),
+        )
 
-def _finish(process: subprocess.Popen[str], stack: str | None) -> Stack:
-    try:
-        stdout, stderr = process.communicate(timeout=_DEADLINE_S)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        raise InfrastructureError(f"`pulumi stack output` gave no answer within {_DEADLINE_S:.0f} s") from None
-    if process.returncode != 0:
-        raise UsageError(_explain(stderr, stack))
-    outputs: dict[str, Any] = json.loads(stdout)
-    if "inventory" not in outputs:
-        raise UsageError(f"stack {stack or '(selected)'} has no hosts; `pulumi up` creates them")
-    return Stack(
-        name=str(outputs.get("stack", stack or "")),
-        inventory=parse_inventory(json.dumps(outputs["inventory"]), "the stack output `inventory`"),
-        private_key=outputs.get("ssh_private_key"),
-    )
+    return wait
 
 
 def _explain(stderr: str, stack: str | None) -> str:
     reason = " ".join(line.removeprefix("error: ") for line in stderr.strip().splitlines()[-3:])
     if "no stack" in reason:
-        named = f"there is no stack {stack}" if stack else "no stack is selected"
-        return f"{named}; `pulumi stack ls` lists them, `pulumi stack select dev` and `pulumi up` make the local one"
+        problem = f"stack {stack} does not exist" if stack else "no stack is selected"
+        return (
+            f"{problem}; list stacks with `pulumi stack ls`, or create the local one with `pulumi stack select dev` "
+            "and `pulumi up`"
+        )
     if "PULUMI_ACCESS_TOKEN" in reason or "login" in reason or "passphrase" in reason:
         return f"Pulumi cannot open the stack ({reason}); run `. ./env.sh` in the project first"
     return f"`pulumi stack output` failed: {reason}"

@@ -133,7 +133,7 @@ def test_explains_a_missing_stack(
     monkeypatch.setenv("PULUMI_BACKEND_URL", f"file://{tmp_path}")
     monkeypatch.setenv("PULUMI_HOME", str(tmp_path / "home"))
     assert call("run", "--loads", "200") == 2
-    assert "no stack is selected; `pulumi stack ls` lists them" in capsys.readouterr().err
+    assert "no stack is selected; list stacks with `pulumi stack ls`" in capsys.readouterr().err
     assert call("run", "--loads", "200", "--stack", "nowhere") == 2
     assert "nowhere" in capsys.readouterr().err
 

@@ -90,3 +90,8 @@ def test_creates_the_folder_of_an_output_file(tmp_path: Path) -> None:
         prepare_output(tmp_path / "file/x.svg")
     with pytest.raises(UsageError, match=r"cannot write /proc/self/x\.svg: no permission to write to its folder"):
         prepare_output(Path("/proc/self/x.svg"))
+
+
+def test_a_stack_that_is_not_up_is_named(stack: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert call("status") == 2
+    assert "error: stack t has no hosts; create them with `pulumi up`" in capsys.readouterr().err
