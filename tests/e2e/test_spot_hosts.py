@@ -42,7 +42,7 @@ def test_a_spot_host_costs_the_spot_price(spot: Clouds) -> None:
 def test_a_spot_host_is_not_stopped(spot: Clouds) -> None:
     failed = spot.stack.run("up", "--yes", "--skip-preview", "-c", "state=stopped")
     assert failed.returncode != 0
-    message = "state: spot instances of AWS cannot be stopped; use `pulumi destroy`, or spot: false, which makes all "
+    message = "state: AWS spot instances cannot be stopped; run `pulumi destroy`, or set spot: false, which replaces "
     assert [line for line in failed.stdout.splitlines() if message in line]
     assert "Traceback" not in failed.stdout
     assert all(machine.running for machine in spot.machines.values())

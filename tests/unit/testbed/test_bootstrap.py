@@ -138,7 +138,7 @@ def test_hosts_that_do_not_answer_are_not_waited_for_twice(server: Sshd, state: 
 
 
 END = datetime(2026, 1, 1, tzinfo=UTC)
-WARNINGS = ("Grafana was not installed", "some kernel settings were refused")
+WARNINGS = ("Grafana was not installed", "some kernel settings were rejected")
 
 
 @pytest.fixture
