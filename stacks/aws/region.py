@@ -212,8 +212,8 @@ class AwsRegion(pulumi.ComponentResource):
             # The public address follows from the subnet: a stopped instance has none, which a refresh would read as
             # a request for none: https://github.com/hashicorp/terraform-provider-aws/issues/33775
             ignore_changes=["ami", "user_data", "subnet_id", "key_name"],
-            # Prometheus is installed by the first boot alone; the provider does not notice that a spot instance shall
-            # become an on-demand one: https://github.com/hashicorp/terraform-provider-aws/issues/38141
+            # Prometheus is installed by the first boot alone; the provider does not detect the change from spot to on
+            # demand: https://github.com/hashicorp/terraform-provider-aws/issues/38141
             replacement_trigger=[host.role, self._args.settings.spot],
             # All subnets: the host may be in another one than a new host would be.
             depends_on=[*self._network.uplink, *self._network.subnets],

@@ -246,7 +246,7 @@ def hourly(monthly_usd: float | None) -> float | None:
 
 
 def peer_network(index: int, address: str) -> str:
-    """Return the network of one peer; a stopped one has no address and gets one that nobody has (RFC 5737)."""
+    """Return the network of one peer; for a stopped one, without address, one reserved for documentation (RFC 5737)."""
     try:
         return str(ip_network(ip_address(address)))
     except ValueError:

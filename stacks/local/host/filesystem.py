@@ -21,7 +21,7 @@ _OWN = {
     "root": 0o700, "home": 0o755, "tmp": 0o1777, "var/tmp": 0o1777, "var/log": 0o755, "var/lib/prometheus": 0o755,
     "var/lib/grafana": 0o755, "etc/ssh": 0o755, "proc": 0o555, "sys": 0o555,
 }  # fmt: skip
-"""Folders of the machine that a host does not see, and the modes of its own ones."""
+"""Folders that a host has separate from the machine's, with their modes."""
 _VOLATILE = {"run": 0o755, "dev": 0o755}
 """Folders that are empty after each start."""
 _DEVICES = ("null", "zero", "full", "random", "urandom", "tty")
