@@ -1,4 +1,4 @@
-"""The panel that a terminal shows while runs go: phase, time left, load, latency, health. Drawn once a second."""
+"""The panel that a terminal shows during a run: phase, time left, load, latency, health. Drawn once a second."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from rich.live import Live
 from rich.panel import Panel
 from rich.text import Text
 
+from benchmark.cli import numbers
 from benchmark.measure.run_metrics import LATENCIES
 from benchmark.results.events import Progress, RunStarted
 
@@ -19,7 +20,7 @@ PHASES = {
     "check": "checking hosts",
     "install": "installing",
     "configure": "configuring",
-    "monitor": "preparing the monitoring",
+    "monitor": "preparing monitoring",
     "start_nodes": "starting nodes, waiting until they are ready",
     "start_clients": "starting clients",
     "warm_up": "warming up",
@@ -47,7 +48,7 @@ class LivePanel:
         self._p99: deque[float] = deque(maxlen=_HISTORY)
 
     def run(self, started: RunStarted) -> None:
-        """Begin anew: another run."""
+        """Reset the panel for another run."""
         self._title = f"{started.run_id}: {started.requested_tps:g} tx/s"
         self._load_since = self._until = None
         self._latest = None
@@ -91,15 +92,18 @@ class LivePanel:
     def _load_line(self, latest: Progress) -> Text:
         scheduled, completed = latest.scheduled_tps, latest.completed_tps
         line = Text("load     ", style="dim", no_wrap=True, overflow="ellipsis")
-        line.append(f"scheduled {number(scheduled)} tx/s, completed {number(completed)} tx/s", style="not dim")
+        rates = f"scheduled {numbers.rate(scheduled)} tx/s, completed {numbers.rate(completed)} tx/s"
+        line.append(rates, style="not dim")
         if scheduled and completed is not None:
             short = completed < 0.98 * scheduled
-            line.append(f" ({completed / scheduled:.0%})", style="not dim yellow" if short else "not dim green")
+            line.append(
+                f" ({numbers.share(completed / scheduled)})", style="not dim yellow" if short else "not dim green"
+            )
         return line.append(f"  {sparkline(self._completed)}", style="not dim cyan")
 
     def _latency_line(self, latest: Progress) -> Text:
         figures = [
-            f"{metric.short} {milliseconds(latest.latencies_s.get(metric.name))}"
+            f"{metric.short} {numbers.latency(latest.latencies_s.get(metric.name))}"
             for metric in LATENCIES
             if metric.over_time
         ]
@@ -119,12 +123,12 @@ class LivePanel:
                 line.append(f"{job} {up:.0f}/{count:.0f} up", style=style).append(", ")
         if latest.inflight is not None:
             line.append(f"{latest.inflight:.0f} in flight, ", style="not dim")
-        errors = latest.errors_tps or 0.0
-        return line.append(f"errors {errors:.1f}/s", style="not dim bold red" if errors else "not dim")
+        errors = latest.errors_tps
+        return line.append(f"errors {numbers.rate(errors)}/s", style="not dim bold red" if errors else "not dim")
 
 
 def live(panel: LivePanel, console: Console) -> Live:
-    """Return the context in which `panel` is shown below what else is printed; it is gone afterwards."""
+    """Return the context in which `panel` is shown below other output; it disappears at the end."""
     return Live(panel, console=console, refresh_per_second=1, transient=True, redirect_stdout=False)
 
 
@@ -137,17 +141,7 @@ def sparkline(values: deque[float]) -> str:
 
 
 def clock_time(seconds: float) -> str:
-    """Write seconds as `1:05`, `1:02:03`."""
+    """Format seconds as `1:05` or `1:02:03`."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
-
-
-def number(value: float | None) -> str:
-    """Write a rate or a count."""
-    return "-" if value is None else f"{value:.1f}"
-
-
-def milliseconds(seconds: float | None) -> str:
-    """Write a latency."""
-    return "-" if seconds is None else f"{seconds * 1000:.4g} ms"

@@ -7,9 +7,8 @@ from contextlib import suppress
 from rich.console import Console
 from rich.live import Live
 
+from benchmark.cli import numbers
 from benchmark.cli.live import PHASES, LivePanel, live
-from benchmark.cli.live import milliseconds as _milliseconds
-from benchmark.cli.live import number as _number
 from benchmark.results.events import (
     AnnouncedLoad,
     Event,
@@ -88,15 +87,16 @@ class View:
         self._panel.progress(progress)
         if self._live:
             return
-        mean, p99 = (_milliseconds(progress.latencies_s.get(name)) for name in ("mean_s", "p99_s"))
-        figures = [
-            f"scheduled {_number(progress.scheduled_tps)} tx/s",
-            f"completed {_number(progress.completed_tps)} tx/s",
+        mean, p99 = (numbers.latency(progress.latencies_s.get(name)) for name in ("mean_s", "p99_s"))
+        errors = f"errors {numbers.rate(progress.errors_tps)}/s"
+        parts = [
+            f"scheduled {numbers.rate(progress.scheduled_tps)} tx/s",
+            f"completed {numbers.rate(progress.completed_tps)} tx/s",
             f"latency mean {mean}, p99 {p99}",
+            f"[red]{errors}[/red]" if progress.errors_tps else errors,
+            f"{progress.left_s:.0f} s left",
         ]
-        if progress.errors_tps:
-            figures.append(f"[red]errors {_number(progress.errors_tps)}/s[/red]")
-        self.progress.print(f"  {'; '.join(figures)}; {progress.left_s:.0f} s left", soft_wrap=True)
+        self.progress.print(f"  {'; '.join(parts)}", soft_wrap=True)
 
 
 def _load(load: AnnouncedLoad) -> str:

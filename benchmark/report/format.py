@@ -40,13 +40,19 @@ def error(half: float | None, value: float) -> str:
 
 
 def bounds(quantile: Quantile) -> str:
-    """Return the interval that holds a quantile: `125 ms` to `160 ms`, `more than 10 s`."""
+    """Return the interval that holds a quantile, in one unit if possible: `125–160 ms`, `more than 10 s`."""  # noqa: RUF002
     if quantile.upper is None:
         return f"more than {duration(quantile.lower)}"
-    low, high = duration(quantile.lower), duration(quantile.upper)
-    if low[-3:] == high[-3:]:
-        low = low.split("\N{NO-BREAK SPACE}")[0]
-    return f"{low}\N{EN DASH}{high}"
+    low, low_unit = duration(quantile.lower).split("\N{NO-BREAK SPACE}")
+    high, high_unit = duration(quantile.upper).split("\N{NO-BREAK SPACE}")
+    shared = low_unit == high_unit
+    return f"{low if shared else duration(quantile.lower)}\N{EN DASH}{high}\N{NO-BREAK SPACE}{high_unit}"
+
+
+def interval(lower: float, upper: float | None, value: float) -> str:
+    """Return bounds of a latency in the unit in which `duration` writes its `value`: `125–160` beside `135 ms`."""  # noqa: RUF002
+    scale, _ = _unit(value)
+    return f"{_digits(lower / scale)}\N{EN DASH}{'∞' if upper is None else _digits(upper / scale)}"
 
 
 def size(count: float | None) -> str:
@@ -72,6 +78,11 @@ def tenths(value: float) -> str:
 def moment(unix: float | None) -> str:
     """Return a time in UTC, to the second."""
     return datetime.fromtimestamp(unix, UTC).strftime("%Y-%m-%d %H:%M:%S UTC") if unix else NONE
+
+
+def plain(text: str) -> str:
+    """Return a number in ASCII, for terminals: other programs read and people copy it."""
+    return text.replace("\N{NO-BREAK SPACE}", " ").replace("\N{THIN SPACE}", "").replace("\N{EN DASH}", "-")
 
 
 def version(commit: str) -> str:

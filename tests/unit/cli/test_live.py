@@ -68,7 +68,7 @@ def test_shows_load_latency_health_and_time_left_under_load(panel: LivePanel, cl
     clock.now += 20
     text = shown(panel)
     assert "measuring  ━━━━━━━━━━━━━━━───────────────  0:40 left" in text, "half of 80 s"
-    assert "scheduled 50.0 tx/s, completed 40.0 tx/s (80%)" in text
+    assert "scheduled 50.0 tx/s, completed 40.0 tx/s (80 %)" in text
     assert "mean 135 ms, p50 130 ms, p99 310 ms" in text
     assert "nodes 4/5 up, clients 5/5 up, 6 in flight, errors 0.0/s" in text
 

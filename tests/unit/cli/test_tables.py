@@ -6,6 +6,7 @@ import io
 from pathlib import Path
 
 from factories.comparisons import compared, noisy
+from factories.result_factory import failed, summary
 from rich.console import Console
 
 from benchmark.cli import tables
@@ -25,11 +26,22 @@ def test_a_metric_with_its_intervals_takes_two_lines(tmp_path: Path) -> None:
     assert lines[row].endswith(" yes")
     assert lines[row + 1].count("(") == lines[row + 1].count(")") == 3
     assert lines[row + 2].startswith("p50 latency")
-    assert "in brackets: intervals of 94% confidence for A and B, of 95% for B - A" in lines
+    assert "in brackets: 94% confidence intervals of A and B, 95% of B - A" in lines
 
 
 def test_one_run_of_each_has_no_intervals(tmp_path: Path) -> None:
     lines = printed(compared(tmp_path, noisy("a", 1, 1, [2000]), noisy("b", 1.2, 1, [2000])))
     assert lines[0].startswith("A: A, 1 run; B: B, 1 run")
-    assert "no intervals: one run of each is too few" in lines
+    assert "no confidence intervals: one run of each is too few" in lines
     assert not [line for line in lines if line.startswith(" ") and "(" in line]
+
+
+def test_runs_fit_80_columns_and_unknown_errors_are_a_dash(tmp_path: Path) -> None:
+    console = Console(width=80, record=True, file=io.StringIO())
+    done, lost = summary("20260101T000000Z-one", 12345), failed("20260101T000000Z-two")
+    for each in tables.runs([done, lost], tmp_path):
+        console.print(each, soft_wrap=isinstance(each, str))
+    lines = [line.split() for line in console.export_text().splitlines()]
+    assert ["12345", "12345", "120", "ms", "120", "ms", "120", "ms", "120", "ms", "0", "ok"] in lines
+    assert ["(108-132)", "(108-132)", "(108-132)"] in lines
+    assert ["100", "-", "-", "-", "-", "-", "-", "failed"] in lines

@@ -30,7 +30,21 @@ def test_an_error_has_the_unit_of_its_value_and_two_digits() -> None:
 def test_bounds_share_a_unit_where_they_can() -> None:
     assert plain(words.bounds(Quantile(estimate=0.13, lower=0.125, upper=0.16))) == "125-160 ms"
     assert plain(words.bounds(Quantile(estimate=0.9, lower=0.75, upper=1.0))) == "750 ms-1 s"
+    assert plain(words.bounds(Quantile(estimate=2.0, lower=1.98, upper=2.03))) == "1.98-2.03 s"
     assert plain(words.bounds(Quantile(estimate=5.0, lower=5.0, upper=None))) == "more than 5 s"
+
+
+def test_an_interval_has_the_unit_of_its_value() -> None:
+    assert plain(words.interval(0.125, 0.16, 0.135)) == "125-160"
+    assert plain(words.interval(0.9, 1.1, 1.0)) == "0.9-1.1"
+    assert plain(words.interval(0.9, 1.1, 0.99)) == "900-1100"
+    assert plain(words.interval(5.0, None, 5.0)) == "5-∞"
+
+
+def test_plain_numbers_are_ascii() -> None:
+    assert [words.plain(text) for text in (words.rate(12345.6), words.duration(0.1354), words.rate(None))] == [
+        "12346", "135 ms", "-",
+    ]  # fmt: skip
 
 
 def test_a_share_that_is_short_of_a_limit_never_reads_as_if_it_met_it() -> None:

@@ -1,0 +1,52 @@
+"""Format numbers as reports do, in ASCII."""
+
+from __future__ import annotations
+
+from benchmark.compare.statistics import Interval
+from benchmark.report import format as report_format
+
+NONE = "-"
+"""An unknown value; never 0."""
+
+
+def rate(value: float | None) -> str:
+    """Format tx/s: `50.0`, `1234`."""
+    return report_format.plain(report_format.rate(value))
+
+
+def latency(seconds: float | None) -> str:
+    """Format a latency: `135 ms`, `1.53 s`."""
+    return report_format.plain(report_format.duration(seconds))
+
+
+def latency_interval(value: float, lower: float, upper: float | None) -> str:
+    """Format a latency and below it its bounds, in the same unit: `135 ms`, `(125-160)`."""
+    return f"{latency(value)}\n({report_format.plain(report_format.interval(lower, upper, value))})"
+
+
+def share(value: float) -> str:
+    """Format a share: `98 %`."""
+    return report_format.plain(report_format.share(value))
+
+
+def change(relative: float) -> str:
+    """Format a relative difference: `+2.1%`, `3.2 times`."""
+    return f"{relative:+.1%}" if relative < 2 else f"{1 + relative:.3g} times"
+
+
+def estimate(interval: Interval, unit: str) -> str:
+    """Format an estimate in tx/s or s, and below it its confidence interval if there is one."""
+    value, low, high = interval.estimate, interval.lower, interval.upper
+    if low is None or high is None:
+        return latency(value) if unit == "s" else rate(value)
+    return latency_interval(value, low, high) if unit == "s" else f"{rate(value)}\n({rate(low)}-{rate(high)})"
+
+
+def relative_estimate(interval: Interval | None) -> str:
+    """Format a relative difference, and below it its confidence interval if there is one."""
+    if interval is None:
+        return NONE
+    text = change(interval.estimate)
+    if interval.lower is None or interval.upper is None or interval.confidence == 0:
+        return text
+    return f"{text}\n({change(interval.lower)} to {change(interval.upper)})"
