@@ -18,7 +18,7 @@ from benchmark.errors import UsageError
 from benchmark.measure.run_metrics import Latency
 from benchmark.measure.timeline import Timeline, timelines
 from benchmark.measure.window_stats import Figures
-from benchmark.metrics.names import Metrics
+from benchmark.metrics.names import MetricNames
 from benchmark.metrics.samples import Series, read_samples
 from benchmark.results.manifest import Manifest, read_manifest
 from benchmark.results.run_folder import SAMPLES, find_run, find_runs, read_summary
@@ -45,7 +45,7 @@ class Run:
         return read_samples(self.path / SAMPLES)
 
     @property
-    def metrics(self) -> Metrics:
+    def metrics(self) -> MetricNames:
         """Which of its metrics mean latency and throughput."""
         return self.manifest.metrics
 
@@ -176,7 +176,7 @@ def _figures(column: str, figures: Mapping[str, Figures]) -> pd.DataFrame:
     )
 
 
-def _whole(series: list[Series], start: float, end: float, step: float, metrics: Metrics) -> list[dict[str, Any]]:
+def _whole(series: list[Series], start: float, end: float, step: float, metrics: MetricNames) -> list[dict[str, Any]]:
     from benchmark.measure.measurement import measure
 
     timeline = measure(series, start, end, metrics=metrics, scrape_interval=step).timeline

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 
 from benchmark.measure.run_metrics import LATENCIES, QUANTILES
-from benchmark.metrics.names import DUE, ERRORS, IN_FLIGHT, LOAD_GENERATOR, SUBMITTED, Metrics
+from benchmark.metrics.names import DUE, ERRORS, IN_FLIGHT, LOAD_GENERATOR, SUBMITTED, MetricNames
 from benchmark.metrics.prometheus import Prometheus
 
 
@@ -30,7 +30,7 @@ class LiveStats:
     clients_up: float | None = None
 
 
-def read_live_stats(prometheus: Prometheus, window: timedelta, metrics: Metrics = LOAD_GENERATOR) -> LiveStats:
+def read_live_stats(prometheus: Prometheus, window: timedelta, metrics: MetricNames = LOAD_GENERATOR) -> LiveStats:
     """Return what was done over the last `window`, in one request.
 
     The rates are Prometheus' own extrapolations; `window` should span four scrapes.
@@ -42,7 +42,7 @@ def read_live_stats(prometheus: Prometheus, window: timedelta, metrics: Metrics 
     return LiveStats(latencies_s=latencies, **known)
 
 
-def live_query(window: timedelta, metrics: Metrics) -> str:
+def live_query(window: timedelta, metrics: MetricNames) -> str:
     """Return the query for every field of `LiveStats`; the label `quantity` of an answer names its field."""
     clients = f'{{job="{metrics.job}"}}'
     within = f"{clients}[{round(window.total_seconds() * 1000)}ms]"
@@ -51,7 +51,7 @@ def live_query(window: timedelta, metrics: Metrics) -> str:
         "scheduled_tps": f"sum(rate({DUE}{within}))",
         "sent_tps": f"sum(rate({SUBMITTED}{within}))",
         # Where every replica counts every transaction, the median of the replicas is their number.
-        "completed_tps": f"quantile(0.5, {completed})" if metrics.counted_by == "every" else f"sum({completed})",
+        "completed_tps": f"quantile(0.5, {completed})" if metrics.aggregation == "median" else f"sum({completed})",
         "errors_tps": f"sum(rate({ERRORS}{within}))",
         "inflight": f"sum({IN_FLIGHT}{clients})",
         "mean_s": f"sum(rate({latency}_sum{within})) / sum(rate({latency}_count{within}))",

@@ -16,7 +16,7 @@ from benchmark.measure.run_metrics import Quantile
 from benchmark.measure.scrapes import Process, processes
 from benchmark.measure.timeline import Timeline, make_timeline
 from benchmark.measure.window_stats import Figures, Growth, figures, grow
-from benchmark.metrics.names import LATENESS, LOAD_GENERATOR, Metrics
+from benchmark.metrics.names import LATENESS, LOAD_GENERATOR, MetricNames
 from benchmark.metrics.samples import Series
 
 WAN_LATENESS = "wan_lateness_seconds"
@@ -29,7 +29,7 @@ class Measurement:
     start: float
     end: float
     scrape_interval: float
-    metrics: Metrics
+    metrics: MetricNames
     total: Figures
     regions: dict[str, Figures]
     clients: dict[str, Figures]
@@ -55,7 +55,7 @@ def measure(
     start: float,
     end: float,
     *,
-    metrics: Metrics = LOAD_GENERATOR,
+    metrics: MetricNames = LOAD_GENERATOR,
     scrape_interval: float = 5.0,
 ) -> Measurement:
     """Measure a run from the raw samples of its clients in the window from `start` to `end` (unix s).
@@ -97,7 +97,7 @@ def _p99s(measured: Sequence[Process], metric: str, start: float, end: float) ->
     return result
 
 
-def _restarts(series: Sequence[Series], metrics: Metrics, start: float, end: float) -> dict[str, list[float]]:
+def _restarts(series: Sequence[Series], metrics: MetricNames, start: float, end: float) -> dict[str, list[float]]:
     """Restarts of clients and nodes between two samples of which the later lies in the window."""
     result = {}
     for job in ("client", "node"):
@@ -110,7 +110,7 @@ def _restarts(series: Sequence[Series], metrics: Metrics, start: float, end: flo
     return result
 
 
-def _late_starts(measured: Sequence[Process], metrics: Metrics, start: float, end: float) -> dict[str, float]:
+def _late_starts(measured: Sequence[Process], metrics: MetricNames, start: float, end: float) -> dict[str, float]:
     """Clients that had completed nothing by their first sample in the window: when they had, after its start."""
     result = {}
     for process in measured:

@@ -11,7 +11,7 @@ import numpy as np
 from benchmark.measure.histogram import Array, make_histogram, merge
 from benchmark.measure.run_metrics import QUANTILES
 from benchmark.measure.scrapes import Process, Span, processes
-from benchmark.metrics.names import ERRORS, LOAD_GENERATOR, SUBMITTED, Metrics
+from benchmark.metrics.names import ERRORS, LOAD_GENERATOR, SUBMITTED, MetricNames
 from benchmark.metrics.samples import Series
 
 
@@ -38,7 +38,7 @@ class Timeline:
 
 
 def make_timeline(
-    measured: Sequence[Process], start: float, end: float, *, step: float, metrics: Metrics
+    measured: Sequence[Process], start: float, end: float, *, step: float, metrics: MetricNames
 ) -> Timeline | None:
     """Return the figures of all clients per interval of about `step` s between `start` and `end` (unix s).
 
@@ -60,7 +60,7 @@ def make_timeline(
         mean = _total(sampled, f"{metrics.latency}_sum", edges) / count
     return Timeline(
         edges=edges,
-        completed_tps=(np.median(rates, axis=0) if metrics.counted_by == "every" else rates.sum(axis=0)) / width,
+        completed_tps=(np.median(rates, axis=0) if metrics.aggregation == "median" else rates.sum(axis=0)) / width,
         sent_tps=_total(sampled, SUBMITTED, edges) / width,
         errors_tps=_total(sampled, ERRORS, edges) / width,
         mean_s=np.where(count > 0, mean, np.nan),
@@ -75,7 +75,7 @@ def timelines(
     *,
     by: Literal["region", "client"],
     step: float = 5.0,
-    metrics: Metrics = LOAD_GENERATOR,
+    metrics: MetricNames = LOAD_GENERATOR,
 ) -> dict[str, Timeline]:
     """Return a timeline for each region, or for each client by its name, that has two samples in the window."""
     groups: dict[str, list[Process]] = {}

@@ -15,7 +15,7 @@ import numpy as np
 from benchmark.measure.histogram import Array
 from benchmark.measure.scrapes import processes
 from benchmark.measure.timeline import Timeline, make_timeline
-from benchmark.metrics.names import LOAD_GENERATOR, Metrics
+from benchmark.metrics.names import LOAD_GENERATOR, MetricNames
 from benchmark.metrics.samples import Series
 from benchmark.model import Finite, StrictModel
 
@@ -106,7 +106,7 @@ def find_window(
     end: float,
     *,
     scrape_interval: float,
-    metrics: Metrics = LOAD_GENERATOR,
+    metrics: MetricNames = LOAD_GENERATOR,
 ) -> tuple[float, float, WarmUp]:
     """Return the window to be measured of a run under load since `begin`, and how it was found (unix s).
 

@@ -11,7 +11,7 @@ import numpy as np
 from benchmark.measure.histogram import Histogram, merge
 from benchmark.measure.run_metrics import QUANTILES, Latency
 from benchmark.measure.scrapes import Process, Span
-from benchmark.metrics.names import DUE, ERRORS, IN_FLIGHT, SUBMITTED, Metrics
+from benchmark.metrics.names import DUE, ERRORS, IN_FLIGHT, SUBMITTED, MetricNames
 from benchmark.model import Finite, StrictModel
 
 
@@ -51,7 +51,7 @@ class Growth:
     errors: dict[str, float]
 
 
-def grow(process: Process, span: Span, metrics: Metrics) -> Growth:
+def grow(process: Process, span: Span, metrics: MetricNames) -> Growth:
     """Return what `process` counted over `span`."""
 
     def counted(metric: str | None) -> float | None:
@@ -71,12 +71,12 @@ def grow(process: Process, span: Span, metrics: Metrics) -> Growth:
     )
 
 
-def figures(growths: Iterable[Growth], metrics: Metrics) -> Figures:
+def figures(growths: Iterable[Growth], metrics: MetricNames) -> Figures:
     """Merge the growth of processes; their order and grouping make no difference."""
     members = list(growths)
     rates = [growth.completed / growth.seconds for growth in members]
     errors = {name for growth in members for name in growth.errors}
-    every = metrics.counted_by == "every"
+    every = metrics.aggregation == "median"
     return Figures(
         completed_tps=_middle(rates) if every else math.fsum(rates),
         sent_tps=_rate([(growth.submitted, growth.seconds) for growth in members]),

@@ -7,7 +7,7 @@ from typing import ClassVar, Literal
 
 from pydantic import BaseModel
 
-from benchmark.metrics.names import LOAD_GENERATOR, Metrics
+from benchmark.metrics.names import LOAD_GENERATOR, MetricNames
 from benchmark.protocols.process import Build, Plan, Process
 
 
@@ -28,7 +28,7 @@ class Protocol(ABC):
     minimum_nodes: ClassVar[int] = 1
     most_nodes: ClassVar[int | None] = None
     """Largest committee chosen without being asked for, where the system's own documents give a limit."""
-    metrics: ClassVar[Metrics] = LOAD_GENERATOR
+    metrics: ClassVar[MetricNames] = LOAD_GENERATOR
     """Which metrics mean latency and throughput, and who exports them."""
     load_from: ClassVar[Literal["client", "node"]] = "client"
     """`node`: nodes make the load themselves and there are no clients; it begins when they start."""

@@ -11,7 +11,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from benchmark.metrics.names import Metrics
+from benchmark.metrics.names import MetricNames
 from benchmark.protocols.base import Protocol
 from benchmark.protocols.cargo import RustDuration, to_yaml
 from benchmark.protocols.process import Build, Plan, Process
@@ -140,7 +140,7 @@ class Mysticeti(Protocol):
     summary = "consensus on an uncertified DAG, and its relatives; --binaries brings `replica`"
     build: ClassVar[Build | None] = Build(packages=(), command="", outputs=("replica",))
     minimum_nodes = 3
-    metrics = Metrics(job="node", counted_by="every")
+    metrics = MetricNames(job="node", aggregation="median")
     load_from = "node"
     load_step = 10
     node_model: ClassVar[type[BaseModel]] = MysticetiNode

@@ -13,7 +13,7 @@ from benchmark.measure.histogram import Histogram, merge
 from benchmark.measure.host_usage import COUNTERS, HostUsage, host_usage
 from benchmark.measure.scrapes import Process, processes
 from benchmark.measure.timeline import Timeline, make_timeline
-from benchmark.metrics.names import Metrics
+from benchmark.metrics.names import MetricNames
 from benchmark.metrics.samples import Series, read_samples
 from benchmark.report.format import redacted
 from benchmark.results.manifest import Manifest, parse_manifest, read_manifest
@@ -46,7 +46,7 @@ class Record:
         return self.manifest.parameters.scrape_interval_s
 
     @property
-    def metrics(self) -> Metrics:
+    def metrics(self) -> MetricNames:
         """Which metrics mean latency and throughput, and who exports them."""
         return self.manifest.metrics
 

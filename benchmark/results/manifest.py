@@ -16,7 +16,7 @@ from pydantic_core import from_json
 from benchmark.errors import UsageError
 from benchmark.inventory import Inventory
 from benchmark.measure.warm_up import WarmUp
-from benchmark.metrics.names import Metrics
+from benchmark.metrics.names import MetricNames
 from benchmark.model import Finite, StrictModel
 from benchmark.results.run_folder import MANIFEST
 from benchmark.results.upgrade import JsonObject, upgrade_manifest
@@ -161,7 +161,7 @@ class Manifest(StrictModel):
     run_id: str
     name: str | None
     protocol: str
-    metrics: Metrics
+    metrics: MetricNames
     """Which metrics mean latency and throughput, and who exports them."""
     commit: str
     packages: dict[str, str]

@@ -49,6 +49,9 @@ def upgrade_manifest(document: JsonObject) -> None:
     # Before these keys existed, every system came from packages and was measured by the load generator's metrics.
     document.setdefault("artifact", None)
     document.setdefault("metrics", {})
+    metrics = member(document, "metrics")
+    if "counted_by" in metrics:
+        metrics["aggregation"] = "median" if metrics.pop("counted_by") == "every" else "sum"
     parameters = member(document, "parameters")
     settings = member(parameters, "settings")
     rename(settings, profile="load_shape")

@@ -20,7 +20,7 @@ from benchmark.inventory import Host, Inventory, Ssh
 from benchmark.measure.measurement import measure
 from benchmark.measure.run_metrics import Quantile
 from benchmark.measure.validity import Verdict, judge
-from benchmark.metrics.names import LOAD_GENERATOR, Metrics
+from benchmark.metrics.names import LOAD_GENERATOR, MetricNames
 from benchmark.metrics.samples import Series, read_samples, write_samples
 from benchmark.results.manifest import (
     ClockOffset,
@@ -160,7 +160,7 @@ def store_run(results: Path, found: Summary, document: Manifest | None = None) -
     return folder.path
 
 
-def use_metrics(folder: Path, metrics: Metrics) -> None:
+def use_metrics(folder: Path, metrics: MetricNames) -> None:
     """Make a stored run one of a system that exports `metrics`, as samples and manifest say."""
     samples = [
         Series(

@@ -13,7 +13,7 @@ from factories.result_factory import failed, store_run, store_sweep, summary, us
 
 from benchmark import api
 from benchmark.errors import UsageError
-from benchmark.metrics.names import Metrics
+from benchmark.metrics.names import MetricNames
 
 
 @pytest.fixture
@@ -43,7 +43,7 @@ def test_a_timeline_counts_what_was_sent(stored: Path) -> None:
 
 
 def test_the_manifest_tells_the_metrics_of_a_system_that_nobody_knows(stored: Path) -> None:
-    use_metrics(stored / "t" / "20260101T000000Z-one", Metrics("commit_s", squared=None, job="node"))
+    use_metrics(stored / "t" / "20260101T000000Z-one", MetricNames("commit_s", squared=None, job="node"))
     run = api.run("latest", stored)
     assert run.timeline()["completed_tps"].mean() == pytest.approx(200, rel=0.02)
     regions = run.timeline(by="region")

@@ -20,7 +20,7 @@ from benchmark.measure.histogram import Histogram, merge
 from benchmark.measure.measurement import measure
 from benchmark.measure.scrapes import Process, Span, processes
 from benchmark.measure.window_stats import Figures
-from benchmark.metrics.names import LOAD_GENERATOR, Metrics
+from benchmark.metrics.names import LOAD_GENERATOR, MetricNames
 from benchmark.metrics.samples import Series, read_samples
 from benchmark.results.manifest import read_manifest
 from benchmark.results.run_folder import SAMPLES, find_run
@@ -53,7 +53,7 @@ class Stored:
     start: float
     end: float
     step: float
-    metrics: Metrics = LOAD_GENERATOR
+    metrics: MetricNames = LOAD_GENERATOR
 
     def clients(self) -> list[Process]:
         """The load generators."""

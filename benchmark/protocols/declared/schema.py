@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 from pydantic_core import ErrorDetails
 
 from benchmark.errors import SettingsError
-from benchmark.metrics.names import Metrics
+from benchmark.metrics.names import MetricNames
 from benchmark.protocols.declared.yaml_document import Document, read_document
 
 Scalar = bool | int | float | str
@@ -73,8 +73,8 @@ class MetricsDeclaration(_Model):
     """Which metrics mean latency and throughput; those of the load generator if nothing is said."""
 
     exported_by: Literal["client", "node"] = Field(default="client", alias="from")
-    counted_by: Literal["one", "every"] = "one"
-    """`every`: each process counts all transactions, so throughput is one's and not the sum."""
+    aggregation: Literal["sum", "median"] = "sum"
+    """How the rates of processes make the throughput: `median` where each process counts all transactions."""
     latency: MetricName = "latency_s"
     """Histogram, in seconds."""
     squared: MetricName | None = None
@@ -82,9 +82,19 @@ class MetricsDeclaration(_Model):
     throughput: MetricName | None = None
     """Counter of completed transactions; by default what the histogram counted."""
 
-    def metrics(self) -> Metrics:
+    @model_validator(mode="before")
+    @classmethod
+    def _rename(cls, declared: object) -> object:
+        """Accept the former name of `aggregation`: `counted_by`, `one` or `every`."""
+        if not isinstance(declared, dict) or "counted_by" not in declared:
+            return declared
+        rest = {name: value for name, value in declared.items() if name != "counted_by"}
+        counted_by = declared["counted_by"]
+        return {"aggregation": {"one": "sum", "every": "median"}.get(counted_by, counted_by)} | rest
+
+    def metrics(self) -> MetricNames:
         """Return them as the measurements take them."""
-        return Metrics(self.latency, self.squared, self.exported_by, self.counted_by, self.throughput)
+        return MetricNames(self.latency, self.squared, self.exported_by, self.aggregation, self.throughput)
 
 
 class Declaration(_Model):

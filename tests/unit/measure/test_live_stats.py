@@ -5,7 +5,7 @@ from datetime import timedelta
 
 from benchmark.measure.live_stats import LiveStats, live_query, read_live_stats
 from benchmark.measure.run_metrics import METRICS
-from benchmark.metrics.names import LOAD_GENERATOR, Metrics
+from benchmark.metrics.names import LOAD_GENERATOR, MetricNames
 from benchmark.metrics.prometheus import Answer, Prometheus
 
 WINDOW = timedelta(seconds=20)
@@ -43,6 +43,6 @@ def test_every_rate_and_latency_that_is_shown_over_time_is_queried() -> None:
 
 
 def test_the_throughput_of_replicas_that_all_count_every_transaction_is_their_median() -> None:
-    replicas = Metrics(job="node", counted_by="every", throughput="commits")
+    replicas = MetricNames(job="node", aggregation="median", throughput="commits")
     assert 'quantile(0.5, rate(commits{job="node"}[20000ms]))' in live_query(WINDOW, replicas)
     assert 'sum(rate(latency_s_count{job="client"}[20000ms]))' in live_query(WINDOW, LOAD_GENERATOR)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -11,14 +12,16 @@ from hypothesis import strategies as st
 
 from benchmark.measure.measurement import Measurement, measure
 from benchmark.measure.run_metrics import QUANTILES
-from benchmark.metrics.names import Metrics
+from benchmark.metrics.names import MetricNames
 from benchmark.metrics.samples import Series
 
 WINDOW = (1010.0, 1050.0)
 
 
-def of(*clients: list[Series], metrics: Metrics | None = None) -> Measurement:
-    return measure([one for each in clients for one in each], *WINDOW, metrics=metrics or Metrics(), scrape_interval=1)
+def of(*clients: list[Series], metrics: MetricNames | None = None) -> Measurement:
+    return measure(
+        [one for each in clients for one in each], *WINDOW, metrics=metrics or MetricNames(), scrape_interval=1
+    )
 
 
 def test_throughput_is_the_sum_over_clients() -> None:
@@ -94,16 +97,18 @@ def test_regions_together_are_the_whole() -> None:
     assert sum(figures.completed_tps for figures in regions) == pytest.approx(measurement.total.completed_tps)
 
 
-@pytest.mark.parametrize("counted_by", ["one", "every"])
-def test_replicas_that_count_every_transaction_are_not_added_up(counted_by: str) -> None:
+@pytest.mark.parametrize(("aggregation", "rate", "count"), [("sum", 598, 23920), ("median", 200, 8000)])
+def test_the_throughput_of_replicas_is_their_sum_or_their_median(
+    aggregation: Literal["sum", "median"], rate: float, count: float
+) -> None:
     def replica(host: str, rate: float) -> list[Series]:
         due = np.arange(1000.0, 1060.0, 1 / rate)
         return client(host, np.arange(1000.0, 1061.0), due, np.full(len(due), 0.12), job="node")
 
-    metrics = Metrics(job="node", counted_by="every" if counted_by == "every" else "one")
+    metrics = MetricNames(job="node", aggregation=aggregation)
     measurement = of(replica("a", 200), replica("b", 200), replica("c", 198), metrics=metrics)
-    assert measurement.total.completed_tps == pytest.approx(200 if counted_by == "every" else 598)
-    assert measurement.total.completed == pytest.approx(8000 if counted_by == "every" else 23920)
+    assert measurement.total.completed_tps == pytest.approx(rate)
+    assert measurement.total.completed == pytest.approx(count)
     assert measurement.timeline is not None
     assert measurement.timeline.completed_tps.mean() == pytest.approx(measurement.total.completed_tps)
 
@@ -114,7 +119,7 @@ def test_metrics_of_another_name_are_used() -> None:
         for one in steady("a")
         if one.metric != "latency_squared_s"
     ]
-    total = of(made, metrics=Metrics(latency="commit_latency", squared=None)).total
+    total = of(made, metrics=MetricNames(latency="commit_latency", squared=None)).total
     assert total.latency_s is not None
     assert total.latency_s.mean == pytest.approx(0.12)
     assert total.latency_s.stdev is None

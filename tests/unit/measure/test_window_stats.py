@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from benchmark.measure.histogram import make_histogram, merge
 from benchmark.measure.window_stats import Figures, Growth, figures
-from benchmark.metrics.names import LOAD_GENERATOR, Metrics
+from benchmark.metrics.names import LOAD_GENERATOR, MetricNames
 
 
 def grown(latencies: list[float], seconds: float = 10.0) -> Growth:
@@ -94,7 +94,7 @@ def test_rounding_never_makes_the_variance_negative() -> None:
 
 def test_every_replica_counting_means_the_middle_one() -> None:
     members = [grown([0.1] * count) for count in (100, 90, 10)]
-    found = figures(members, Metrics(counted_by="every"))
+    found = figures(members, MetricNames(aggregation="median"))
     assert (found.completed_tps, found.completed) == (9.0, 90.0)
 
 

@@ -100,7 +100,7 @@ def test_its_program_is_brought() -> None:
 
 
 def test_throughput_is_one_replicas_never_the_sum() -> None:
-    assert (Mysticeti.metrics.job, Mysticeti.metrics.counted_by) == ("node", "every")
+    assert (Mysticeti.metrics.job, Mysticeti.metrics.aggregation) == ("node", "median")
 
 
 def test_replicas_beyond_z_have_two_letters() -> None:

@@ -19,7 +19,7 @@ from benchmark.artifacts.install import Installed
 from benchmark.artifacts.source import Origin
 from benchmark.compare.comparison import find_sides
 from benchmark.errors import UsageError
-from benchmark.metrics.names import Metrics
+from benchmark.metrics.names import MetricNames
 from benchmark.metrics.samples import Series, read_samples, write_samples
 from benchmark.report import REPORT, reproduce, write_comparison, write_plots, write_report
 from benchmark.report.run_data import read_record
@@ -257,7 +257,7 @@ def test_a_system_whose_nodes_count_is_measured_by_its_own_metrics(tmp_path: Pat
     ]
     write_samples(folder / "samples.parquet", renamed)
     assert read_record(folder).timeline is None
-    change(folder, "manifest.json", metrics=asdict(Metrics("commit_s", None, job="node", counted_by="every")))
+    change(folder, "manifest.json", metrics=asdict(MetricNames("commit_s", None, job="node", aggregation="median")))
     timeline = read_record(folder).timeline
     assert timeline is not None
     assert timeline.completed_tps.mean() == pytest.approx(20, rel=0.05)

@@ -12,7 +12,7 @@ from paths import DATA
 from pydantic import ValidationError
 
 from benchmark.errors import UsageError
-from benchmark.metrics.names import LOAD_GENERATOR, Metrics
+from benchmark.metrics.names import LOAD_GENERATOR, MetricNames
 from benchmark.protocols.registry import find_protocol, protocol_names
 from benchmark.results.manifest import Manifest, parse_manifest, read_manifest
 
@@ -35,7 +35,7 @@ def test_metrics_of_every_protocol_are_read_as_they_were_written(name: str) -> N
 
 
 def test_metrics_of_a_described_system_are_read_as_they_were_written() -> None:
-    metrics = Metrics("commit_s", squared=None, job="node", counted_by="every", throughput="commits")
+    metrics = MetricNames("commit_s", squared=None, job="node", aggregation="median", throughput="commits")
     assert parse_manifest(manifest().model_copy(update={"metrics": metrics}).to_json(), "x").metrics == metrics
 
 
@@ -55,6 +55,12 @@ def test_a_manifest_of_schema_1_is_read() -> None:
 
 def test_round_trips_keep_their_direction() -> None:
     assert manifest().round_trips == {("a", "b"): 70.0, ("b", "a"): 70.2}
+
+
+@pytest.mark.parametrize(("counted_by", "aggregation"), [("one", "sum"), ("every", "median")])
+def test_how_schema_1_aggregated_throughput_is_read(counted_by: str, aggregation: str) -> None:
+    read = parse_manifest(schema_1(metrics={"job": "node", "counted_by": counted_by}), "x")
+    assert read.metrics == MetricNames(job="node", aggregation="median" if aggregation == "median" else "sum")
 
 
 def test_an_artifact_of_schema_1_is_read() -> None:

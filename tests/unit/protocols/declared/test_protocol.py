@@ -12,7 +12,7 @@ from factories.hosts import inventory
 from paths import ROOT
 
 from benchmark.errors import SettingsError, UsageError
-from benchmark.metrics.names import Metrics
+from benchmark.metrics.names import MetricNames
 from benchmark.plan.placement import endpoints, place
 from benchmark.protocols.base import Protocol
 from benchmark.protocols.parameters import make_protocol
@@ -69,7 +69,7 @@ def test_a_description_is_a_protocol(tmp_path: Path) -> None:
     store = described(tmp_path, FULL)
     assert (store.name, store.summary, store.packages) == ("store", "a store", ("store-server",))
     assert (store.minimum_nodes, store.most_nodes, store.leader_metric) == (3, 5, "store_leads")
-    assert store.metrics == Metrics("op_seconds", None, "client", "one", "ops_total")
+    assert store.metrics == MetricNames("op_seconds", None, "client", "sum", "ops_total")
     assert (store.load_from, store.profiles) == ("client", False)
     assert store.build
     assert (store.build.command, store.build.outputs) == ("make", ("bin/store",))
@@ -104,6 +104,29 @@ def test_clients_of_its_own_get_their_share_and_their_node(tmp_path: Path) -> No
     assert [(each.job, each.port) for each in endpoints(clients)] == [("client", 9000)] * 2
 
 
+@pytest.mark.parametrize(
+    ("declared", "aggregation"),
+    [
+        ("aggregation: median", "median"),
+        ("aggregation: sum", "sum"),
+        ("counted_by: every", "median"),
+        ("counted_by: one", "sum"),
+        ("latency: op_s", "sum"),
+    ],
+)
+def test_how_throughput_is_aggregated_is_declared_also_under_the_former_name(
+    tmp_path: Path, declared: str, aggregation: str
+) -> None:
+    text = f"name: a\nnode: {{command: [run], metrics: '8000'}}\nmetrics: {{from: node, {declared}}}\n"
+    assert described(tmp_path, text).metrics.aggregation == aggregation
+
+
+def test_an_unknown_aggregation_is_an_error(tmp_path: Path) -> None:
+    text = "name: a\nnode: {command: [run], metrics: '8000'}\nmetrics: {from: node, counted_by: some}\n"
+    with pytest.raises(SettingsError, match="'sum' or 'median'"):
+        described(tmp_path, text)
+
+
 def test_nodes_that_make_the_load_have_their_share_in_steps(tmp_path: Path) -> None:
     text = """\
 name: self
@@ -111,13 +134,13 @@ load_step: 10
 node:
   command: [run, "{{ load }}", "{{ total_load }}"]
   metrics: "8000"
-metrics: {from: node, counted_by: every, squared: latency_squared_s}
+metrics: {from: node, aggregation: median, squared: latency_squared_s}
 """
     protocol = described(tmp_path, text)
     plan = place(inventory(a=4), protocol, 204, committee=3)
     assert [node.argv[1:] for node in made(protocol).nodes(plan)] == [("70", "200"), ("70", "200"), ("60", "200")]
     assert made(protocol).clients(plan) == ()
-    assert protocol.metrics == Metrics(job="node", counted_by="every")
+    assert protocol.metrics == MetricNames(job="node", aggregation="median")
 
 
 def test_the_projects_generator_sends_what_is_described(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 from factories.result_factory import store_run, summary, use_metrics
 from factories.sample_factory import client
 
-from benchmark.metrics.names import Metrics
+from benchmark.metrics.names import MetricNames
 from tools.accuracy.naive_figures import Stored, main, prometheus_rate, read_stored, rows
 
 CASES: dict[str, tuple[list[int | None], int, int]] = {
@@ -84,7 +84,7 @@ def test_the_table_is_markdown(tmp_path: Path) -> None:
 
 def test_the_metrics_are_those_of_the_manifest(tmp_path: Path) -> None:
     folder = store_run(tmp_path, summary("20260101T000000Z-one"))
-    use_metrics(folder, Metrics("commit_s", squared=None, job="node"))
+    use_metrics(folder, MetricNames("commit_s", squared=None, job="node"))
     found = rows(read_stored(folder))
     assert found[0].value == pytest.approx(200, rel=0.01)
     assert any("rate(commit_s_count[" in row.way for row in found)
