@@ -2,26 +2,19 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 from pydantic import BaseModel
 
 from benchmark.cli.target import Command, DurationType
 from benchmark.errors import SettingsError, UsageError
-from benchmark.protocols.parameters import make_protocol
-from benchmark.protocols.registry import find_protocol, protocol_names
+from benchmark.plan import request
+from benchmark.plan.request import Request, RunOptions
+from benchmark.protocols.registry import protocol_names
 from benchmark.settings import Settings, load_settings, parse_settings, parse_value, read_mapping, redact
-
-if TYPE_CHECKING:
-    from benchmark.plan.request import Request
-
-RUN_OPTIONS = ("committee", "commit", "duration", "profile", "dedicated_clients", "protocol")
-"""Options that `--a` and `--b` accept, besides the fields of the settings."""
-
 
 loads_option = click.option("--loads", multiple=True, type=click.IntRange(1), help="Offered loads in tx/s: 200 1000.")
 
@@ -34,7 +27,9 @@ def run_options(command: Command) -> Command:
         click.option(
             "--warm-up", type=DurationType(), help="Warm-up before measuring [default: detected, at least 15 s]."
         ),
-        click.option("--profile", help="Load over time: constant, ramp[:SHARE], steps:NUMBER, or a CSV file of rates."),
+        click.option(
+            "--load-shape", help="Load over time: constant, ramp[:SHARE], steps:NUMBER, or a CSV file of rates."
+        ),
         click.option("--dedicated-clients", type=click.IntRange(0), help="Number of hosts that only generate load."),
         click.option("--protocol", help=f"System under test: {', '.join(protocol_names())} or FILE.yaml."),
         click.option("--commit", help="Branch, tag or hash to build, instead of the one in the settings."),
@@ -75,57 +70,7 @@ def sweep_options(command: Command) -> Command:
 
 def make_request(settings: Settings, results_dir: Path, options: Mapping[str, Any], loads: Sequence[int]) -> Request:
     """Return the request that settings and options make; options override settings."""
-    from benchmark.measure.warm_up import DEFAULT_S
-    from benchmark.plan.request import Request
-    from benchmark.plan.source import find_source
-
-    kind = find_protocol(options["protocol"] or settings.protocol)
-    dedicated = options["dedicated_clients"]
-    warm_up = settings.warm_up if options["warm_up"] is None else options["warm_up"]
-    profile = options["profile"] or settings.profile
-    return Request(
-        protocol=make_protocol(kind, settings),
-        settings=settings,
-        loads=loads,
-        duration_s=(options["duration"] or settings.benchmark_duration).total_seconds(),
-        warm_up_s=DEFAULT_S if warm_up is None else warm_up.total_seconds(),
-        # A load that changes by design never becomes steady.
-        find_warm_up=warm_up is None and profile == "constant",
-        committee=options["committee"],
-        dedicated_clients=settings.dedicated_clients if dedicated is None else dedicated,
-        profile=profile,
-        snapshot=options["snapshot"],
-        name=options["name"],
-        results_dir=results_dir,
-        source=find_source(
-            kind,
-            settings.repository,
-            url=options["repository"],
-            commit=options["commit"],
-            binaries=options["binaries"],
-        ),
-    )
-
-
-def request_to_dict(request: Request) -> dict[str, Any]:
-    """Return a request as plain values, to compare it with the request of a sweep that is resumed."""
-    from benchmark.plan.source import describe
-
-    plain = {
-        field.name: getattr(request, field.name)
-        for field in dataclasses.fields(request)
-        if field.name not in ("protocol", "results_dir", "settings", "source")
-    }
-    system = request.protocol
-    return {
-        **plain,
-        "source": describe(request.source),
-        "loads": list(request.loads),
-        "parameters": {"settings": request.settings.model_dump(mode="json", exclude={"token_file", "repository"})},
-        "protocol": system.name,
-        "node_parameters": system.node_parameters.model_dump(mode="json"),
-        "client_parameters": system.client_parameters.model_dump(mode="json"),
-    }
+    return request.make_request(settings, RunOptions.select(options), loads, results_dir)
 
 
 def apply_overrides(
@@ -144,21 +89,12 @@ def apply_overrides(
             file = load_settings(Path(word))
             fields |= file.model_dump(exclude_unset=True, exclude={"repository"})
             fields["repository"] = file.repository or fields["repository"]
-        elif name.replace("-", "_") in RUN_OPTIONS:
-            changed[name.replace("-", "_")] = _option(name, value)
+        elif name.replace("-", "_") in RunOptions.per_side():
+            option = name.replace("-", "_")
+            changed[option] = getattr(RunOptions().override(option, value), option)
         else:
             _set(fields, name, parse_value(value, name))
-    return parse_settings(fields, redact(" ".join(overrides)), RUN_OPTIONS), changed
-
-
-def _option(name: str, value: str) -> Any:
-    if name == "duration":
-        return DurationType().convert(value, None, None)
-    if name in ("committee", "dedicated_clients", "dedicated-clients"):
-        if not value.isdecimal():
-            raise UsageError(f"{name}={value}: found {value!r}, expected a whole number")
-        return int(value)
-    return value
+    return parse_settings(fields, redact(" ".join(overrides)), RunOptions.per_side()), changed
 
 
 def _set(fields: dict[str, Any], name: str, value: Any) -> None:

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
-from benchmark.cli.options import request_to_dict
 from benchmark.errors import UsageError
+from benchmark.plan.request import request_to_dict
 from benchmark.settings import format_duration, parse_duration
 
 if TYPE_CHECKING:
@@ -39,8 +39,7 @@ def load_options(options: Mapping[str, Any]) -> dict[str, Any]:
 
 def dump_request(request: Request) -> dict[str, Any]:
     """Return a request as a journal stores it."""
-    found: dict[str, Any] = json.loads(json.dumps(request_to_dict(request), default=str))
-    return found
+    return request_to_dict(request)
 
 
 def require_same_testbed(what: str, testbed_id: str, target: Target) -> None:

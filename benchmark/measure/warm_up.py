@@ -19,9 +19,6 @@ from benchmark.metrics.names import LOAD_GENERATOR, MetricNames
 from benchmark.metrics.samples import Series
 from benchmark.model import Finite, StrictModel
 
-DEFAULT_S = 15.0
-"""Least warm-up where none was given."""
-
 BATCH = 5
 # Below this many observations, batches of five leave too few means to choose from: MSER of single ones then.
 FEW = 100

@@ -90,10 +90,10 @@ def evaluate(protocol: Protocol, plan: Plan, identity: Identity, evidence: Evide
 def _due(plan: Plan, measurement: Measurement) -> float:
     """The load that must have been offered in the window, in tx/s.
 
-    Under a profile it depends on when exactly the samples were taken, so it is what the clients' schedules say.
+    Where it changes it depends on when exactly the samples were taken, so it is what the clients' schedules say.
     """
     due = measurement.total.scheduled_tps
-    return due if plan.profile and due is not None else float(plan.scheduled_tps)
+    return due if plan.rate_segments and due is not None else float(plan.scheduled_tps)
 
 
 def _leader(protocol: Protocol, evidence: Evidence, verdict: Verdict) -> str | None:

@@ -53,7 +53,7 @@ def make_manifest(
             shares_tps=plan.shares,
             duration_s=request.duration_s,
             warm_up_s=request.warm_up_s,
-            load_shape=request.profile,
+            load_shape=request.load_shape,
             node_parameters=protocol.node_parameters.model_dump(mode="json"),
             client_parameters=protocol.client_parameters.model_dump(mode="json"),
         ),

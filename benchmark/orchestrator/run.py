@@ -163,9 +163,9 @@ class Run:
     def _drive(self, supervised: Supervisor) -> None:
         """Offer the load: a warm-up, then the measured window, which begins once every target has been scraped.
 
-        The window must not be late where the load follows a profile, so that is waited for before.
+        The window must not be late where the load changes over time, so that is waited for before.
         """
-        if self.plan.profile:
+        if self.plan.rate_segments:
             with self.events.phase("monitor"):
                 self._wait_scraped(supervised)
         begin = time.time() + _LEAD_S

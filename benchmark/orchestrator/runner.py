@@ -13,7 +13,7 @@ from types import TracebackType
 from benchmark.errors import InfrastructureError, UsageError
 from benchmark.orchestrator.prepare import Prepared, prepare
 from benchmark.orchestrator.run import Run
-from benchmark.plan.load_shape import load_profile
+from benchmark.plan.load_shape import rate_segments
 from benchmark.plan.placement import place
 from benchmark.plan.request import Request
 from benchmark.protocols.process import Plan
@@ -64,10 +64,10 @@ class Bench:
             raise UsageError("the testbed has no monitoring host, so nothing can be measured; set `monitoring: true`")
         inventory, protocol = self.testbed.inventory, type(request.protocol)
         plan = place(inventory, protocol, load, request.committee, request.dedicated_clients)
-        profile = load_profile(request.profile, request.warm_up_s, request.duration_s)
-        if profile and not protocol.profiles:
-            raise UsageError(f"{protocol.name} makes a constant load only, found profile {request.profile!r}")
-        return dataclasses.replace(plan, duration_s=request.warm_up_s + request.duration_s, profile=profile)
+        segments = rate_segments(request.load_shape, request.warm_up_s, request.duration_s)
+        if segments and not protocol.load_shapes:
+            raise UsageError(f"{protocol.name} supports a constant load only, found load shape {request.load_shape!r}")
+        return dataclasses.replace(plan, duration_s=request.warm_up_s + request.duration_s, rate_segments=segments)
 
     def announce(self, request: Request, runs: int) -> None:
         """Announce what will be run, `runs` times in all; UsageError where it cannot be, before anything is touched."""

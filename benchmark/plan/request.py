@@ -1,14 +1,80 @@
-"""What the runner was asked for."""
+"""Options of `run`, and the request that settings and options make together."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import dataclasses
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Self
 
-from benchmark.plan.source import Binaries
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
+from pydantic_core import to_jsonable_python
+
+from benchmark.errors import UsageError
+from benchmark.plan.load_shape import CONSTANT
+from benchmark.plan.source import Binaries, describe, find_source
 from benchmark.protocols.base import Protocol
-from benchmark.settings import Repository, Settings
+from benchmark.protocols.parameters import make_protocol
+from benchmark.protocols.registry import find_protocol
+from benchmark.settings import Duration, Repository, Settings
+
+LEAST_WARM_UP_S = 15.0
+"""Warm-up where none is set; more is cut where the run was not steady by then."""
+
+PER_SIDE: dict[str, JsonValue] = {"per_side": True}
+"""Marks the options that the sides of a comparison may set, besides the fields of the settings."""
+
+
+class RunOptions(BaseModel):
+    """The options that describe a run. They override the settings; None leaves a value to them.
+
+    Each field is one option of `run`, `compare` and `search`: its docstring is the help text.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+    committee: int | None = Field(default=None, ge=1, json_schema_extra=PER_SIDE)
+    """Number of nodes [default: as many as possible]."""
+    duration: Duration | None = Field(default=None, json_schema_extra=PER_SIDE)
+    """Duration of the measurement of each run."""
+    warm_up: Duration | None = None
+    """Warm-up before measuring [default: detected, at least 15 s]."""
+    load_shape: str | None = Field(default=None, json_schema_extra=PER_SIDE)
+    """Load over time: constant, ramp[:SHARE], steps:NUMBER, or a CSV file of rates."""
+    dedicated_clients: int | None = Field(default=None, ge=0, json_schema_extra=PER_SIDE)
+    """Number of hosts that only generate load."""
+    protocol: str | None = Field(default=None, json_schema_extra=PER_SIDE)
+    """System under test: a known protocol, or FILE.yaml."""
+    commit: str | None = Field(default=None, json_schema_extra=PER_SIDE)
+    """Branch, tag or hash to build, instead of the one in the settings."""
+    repository: str | None = None
+    """URL to build from, instead of the one in the settings; ${NAME} is read from the environment."""
+    binaries: Path | None = None
+    """Folder of prebuilt binaries; nothing is built."""
+    snapshot: bool = False
+    """Save the Prometheus database with each run."""
+    name: str | None = None
+    """Name of these runs, stored in their manifests."""
+
+    @classmethod
+    def select(cls, options: Mapping[str, Any]) -> Self:
+        """Take these options from all options of a command, as the command line passes or a journal stores them."""
+        return cls.model_validate({name: options[name] for name in cls.model_fields if name in options})
+
+    @classmethod
+    def per_side(cls) -> tuple[str, ...]:
+        """Return the names of the options that the sides of a comparison may set."""
+        return tuple(name for name, field in cls.model_fields.items() if field.json_schema_extra == PER_SIDE)
+
+    def override(self, name: str, text: str) -> Self:
+        """Return these options with one of them read from `text`; UsageError if that is no value for it."""
+        try:
+            return self.model_validate(self.model_dump() | {name: text})
+        except ValidationError as error:
+            first = error.errors()[0]
+            expected = {"int_parsing": "expected a whole number"}.get(first["type"], first["msg"])
+            raise UsageError(f"{name}={text}: found {text!r}, {expected.removeprefix('Value error, ')}") from None
 
 
 @dataclass(frozen=True)
@@ -21,14 +87,62 @@ class Request:
     duration_s: float
     warm_up_s: float
     find_warm_up: bool = False
-    """Whether more is cut than `warm_up_s` where the run turns out not to be steady by then."""
+    """Whether more than `warm_up_s` is cut where the run was not steady by then."""
     committee: int | None = None
     dedicated_clients: int = 0
-    profile: str = "constant"
-    """As `benchmark.load_profile` reads it."""
+    load_shape: str = CONSTANT
+    """As `load_shape.rate_segments` reads it."""
     snapshot: bool = False
-    """Whether all that Prometheus holds is saved with each run."""
+    """Whether the Prometheus database is saved with each run."""
     name: str | None = None
     results_dir: Path = Path("results")
     source: Repository | Binaries | None = None
-    """What the system is built from, or the binaries that were brought; none for one from packages."""
+    """What the system is built from, or prebuilt binaries; None for a system that is installed from packages."""
+
+
+def make_request(settings: Settings, options: RunOptions, loads: Sequence[int], results_dir: Path) -> Request:
+    """Return the request that settings and options make; options override settings.
+
+    Raises SettingsError for parameters that the protocol does not have, UsageError for options that exclude each other.
+    """
+    kind = find_protocol(options.protocol or settings.protocol)
+    dedicated = options.dedicated_clients
+    warm_up = settings.warm_up if options.warm_up is None else options.warm_up
+    load_shape = options.load_shape or settings.load_shape
+    return Request(
+        protocol=make_protocol(kind, settings),
+        settings=settings,
+        loads=loads,
+        duration_s=(options.duration or settings.benchmark_duration).total_seconds(),
+        warm_up_s=LEAST_WARM_UP_S if warm_up is None else warm_up.total_seconds(),
+        # A load that changes by design never becomes steady.
+        find_warm_up=warm_up is None and load_shape == CONSTANT,
+        committee=options.committee,
+        dedicated_clients=settings.dedicated_clients if dedicated is None else dedicated,
+        load_shape=load_shape,
+        snapshot=options.snapshot,
+        name=options.name,
+        results_dir=results_dir,
+        source=find_source(
+            kind, settings.repository, url=options.repository, commit=options.commit, binaries=options.binaries
+        ),
+    )
+
+
+def request_to_dict(request: Request) -> dict[str, JsonValue]:
+    """Return a request as JSON values without credentials, to compare it with that of a sweep that is resumed."""
+    system, left_out = request.protocol, ("protocol", "results_dir", "settings", "source")
+    plain = {
+        field.name: getattr(request, field.name) for field in dataclasses.fields(request) if field.name not in left_out
+    }
+    document: dict[str, JsonValue] = to_jsonable_python(
+        {
+            **plain,
+            "source": describe(request.source),
+            "parameters": {"settings": request.settings.model_dump(mode="json", exclude={"token_file", "repository"})},
+            "protocol": system.name,
+            "node_parameters": system.node_parameters.model_dump(mode="json"),
+            "client_parameters": system.client_parameters.model_dump(mode="json"),
+        }
+    )
+    return document

@@ -34,8 +34,8 @@ class Protocol(ABC):
     """`node`: nodes make the load themselves and there are no clients; it begins when they start."""
     load_step: ClassVar[int] = 1
     """What the load of a client, or of a node that makes its own, is a multiple of, in tx/s."""
-    profiles: ClassVar[bool] = False
-    """Whether the load can change over time, as `Plan.profile` says."""
+    load_shapes: ClassVar[bool] = False
+    """Whether the load can change over time, as `Plan.rate_segments` says."""
     leader_metric: ClassVar[str | None] = None
     """Gauge of a node that is 1 while it leads."""
     node_model: ClassVar[type[BaseModel]] = NoParameters

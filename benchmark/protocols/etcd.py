@@ -64,7 +64,7 @@ class Etcd(Protocol):
     packages = ("etcd-server", "etcd-client")
     most_nodes = 7
     leader_metric = "etcd_server_is_leader"
-    profiles = True
+    load_shapes = True
     node_model: ClassVar[type[BaseModel]] = EtcdNode
     client_model: ClassVar[type[BaseModel]] = EtcdClient
 

@@ -62,11 +62,11 @@ def generators(
     """
     found = []
     total: float = plan.scheduled_tps
-    if plan.profile:
-        total *= next((low + high) / 2 for _, low, high in plan.profile if low + high)
+    if plan.rate_segments:
+        total *= next((low + high) / 2 for _, low, high in plan.rate_segments if low + high)
     for index, (host, share, request) in enumerate(zip(plan.clients, plan.shares, requests, strict=True)):
         name = f"client-{index}"
-        profile = [[start, share * low, share * high] for start, low, high in plan.profile]
+        profile = [[start, share * low, share * high] for start, low, high in plan.rate_segments]
         config = {
             "workload": workload,
             **({"profile": profile} if profile else {"rate": share}),

@@ -65,7 +65,7 @@ class Build:
     """Where it is built from if the settings do not say."""
 
 
-Pieces = tuple[tuple[float, float, float], ...]
+RateSegments = tuple[tuple[float, float, float], ...]
 """Load over time: (start in s, share of the whole load there, share at the end of the piece); the last is constant."""
 
 
@@ -75,7 +75,7 @@ class Plan:
 
     `shares[i]` is the load in tx/s of client i, or of node i where nodes make the load; their sum is what falls
     due. `rtt_ms` are the measured round-trip times between regions, empty until they are measured; `duration_s`
-    is how long load is wanted, warm-up included; `profile` how it changes over that time, constant if empty.
+    is how long load is wanted, warm-up included; `rate_segments` how it changes over that time, constant if empty.
     """
 
     nodes: tuple[Host, ...]
@@ -84,7 +84,7 @@ class Plan:
     shares: tuple[int, ...]
     rtt_ms: Mapping[tuple[str, str], float] = field(default_factory=dict)
     duration_s: float = 0.0
-    profile: Pieces = ()
+    rate_segments: RateSegments = ()
 
     @property
     def scheduled_tps(self) -> int:

@@ -6,16 +6,19 @@ their ids; their results lie in their own folders beside it.
 
 from __future__ import annotations
 
+import json
 from abc import abstractmethod
 from datetime import datetime
 from pathlib import Path
 from typing import Any, ClassVar, Generic, Literal, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_core import from_json
 
 from benchmark.errors import UsageError
 from benchmark.results.run_folder import LATEST, read_summary, write_atomically
 from benchmark.results.summary import Summary
+from benchmark.results.upgrade import JsonObject
 
 
 class Entry(BaseModel):
@@ -27,7 +30,7 @@ class Entry(BaseModel):
 class CollectionJournal(Entry):
     """What all journals hold."""
 
-    schema_version: Literal[1] = Field(default=1, alias="schema")
+    schema_version: Literal[2] = Field(default=2, alias="schema")
     testbed_id: str
     created_at: datetime
     options: dict[str, Any]
@@ -65,6 +68,11 @@ class Collection(Generic[AnyJournal]):
         """Read a journal; ValidationError if it is none."""
 
     @classmethod
+    @abstractmethod
+    def upgrade(cls, document: JsonObject) -> None:
+        """Convert a parsed journal of schema 1 in place; ValueError if it is none."""
+
+    @classmethod
     def create(cls, results_dir: Path, journal: AnyJournal) -> Self:
         """Make a new folder; UsageError if it cannot be written."""
         folder = cls(results_dir / journal.testbed_id / journal.identity, journal)
@@ -79,11 +87,16 @@ class Collection(Generic[AnyJournal]):
     def read(cls, path: Path) -> Self:
         """Read the folder at `path`; UsageError if it is none of this kind."""
         try:
-            return cls(path, cls.parse((path / cls.FILE).read_text(encoding="utf-8")))
+            document = from_json((path / cls.FILE).read_bytes())
+            if isinstance(document, dict) and document.get("schema") == 1:
+                cls.upgrade(document)
+            return cls(path, cls.parse(json.dumps(document)))
         except OSError as error:
             raise UsageError(f"{path} is not the folder of a {cls.KIND}: {error.strerror}") from None
         except ValidationError as error:
             raise UsageError(f"{path / cls.FILE} is not a {cls.KIND}'s journal: {error.errors()[0]['msg']}") from None
+        except ValueError as error:
+            raise UsageError(f"{path / cls.FILE} is not a {cls.KIND}'s journal: {error}") from None
 
     @classmethod
     def find(cls, results_dir: Path, name: str) -> Self:

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import math
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from benchmark.errors import UsageError
 from benchmark.results.experiment import Collection, CollectionJournal, Entry
 from benchmark.results.run_folder import SEARCH
 from benchmark.results.summary import Summary
+from benchmark.results.upgrade import JsonObject, upgrade_search
 
 
 @dataclass(frozen=True)
@@ -150,14 +151,6 @@ class Taken(Entry):
     text: str = ""
     """The numbers that say so, or why there are none."""
 
-    @model_validator(mode="before")
-    @classmethod
-    def _upgrade(cls, document: Any) -> Any:
-        """Read the rate of a step under its former name, `load_tps`."""
-        if isinstance(document, Mapping) and "load_tps" in document:
-            return {"requested_tps" if key == "load_tps" else key: value for key, value in document.items()}
-        return document
-
     def judge(self, summary: Summary, limits: Limits) -> None:
         """Settle whether the load meets the limits, by the run that counts; UsageError if it cannot count."""
         if summary.status == "failed" and summary.failure == "system":
@@ -203,6 +196,11 @@ class SearchFolder(Collection[Search]):
         """Read `search.json`."""
         return Search.model_validate_json(text)
 
+    @classmethod
+    def upgrade(cls, document: JsonObject) -> None:
+        """Convert `search.json` of schema 1."""
+        upgrade_search(document)
+
     def begin(self, run_id: str) -> None:
         """Record that a run of the last step begins."""
         self.journal.steps[-1].run_ids.append(run_id)
@@ -232,7 +230,7 @@ def new_search(testbed_id: str, limits: Limits, plan: Plan, options: dict[str, A
     """Return a search that has not begun."""
     now = datetime.now(UTC)
     return Search(
-        schema=1,
+        schema=2,
         search_id=f"{now:%Y%m%dT%H%M%SZ}-search-{secrets.token_hex(2)}",
         testbed_id=testbed_id,
         created_at=now,

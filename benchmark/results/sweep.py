@@ -14,6 +14,7 @@ from benchmark.errors import FailureKind, TestbedError, failure_kind
 from benchmark.results.experiment import Collection, CollectionJournal, Entry
 from benchmark.results.run_folder import SWEEP
 from benchmark.results.summary import Summary
+from benchmark.results.upgrade import JsonObject, upgrade_sweep
 
 Outcome = Literal["running", "ok", "invalid", "failed", "interrupted", "killed"]
 
@@ -108,6 +109,11 @@ class SweepFolder(Collection[Journal]):
         """Read `sweep.json`."""
         return Journal.model_validate_json(text)
 
+    @classmethod
+    def upgrade(cls, document: JsonObject) -> None:
+        """Convert `sweep.json` of schema 1."""
+        upgrade_sweep(document)
+
     def begin(self, slot: Slot, run_id: str | None) -> Attempt:
         """Record that a run begins."""
         attempt = Attempt(run_id=run_id, began=datetime.now(UTC))
@@ -156,7 +162,7 @@ def new_journal(
     now = datetime.now(UTC)
     kind = "compare" if len(requests) > 1 else "sweep"
     return Journal(
-        schema=1,
+        schema=2,
         sweep_id=f"{now:%Y%m%dT%H%M%SZ}-{kind}-{secrets.token_hex(2)}",
         testbed_id=testbed_id,
         created_at=now,

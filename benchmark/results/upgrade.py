@@ -6,6 +6,8 @@ ValueError. What is filled in is what such a run did, never a guess.
 
 from __future__ import annotations
 
+import re
+
 from pydantic import JsonValue
 
 from benchmark.settings import parse_duration
@@ -34,6 +36,14 @@ def member(document: JsonObject, name: str) -> JsonObject:
 def members(document: JsonObject) -> list[JsonObject]:
     """Return the values of a document that holds objects only; ValueError if it holds anything else."""
     return [member(document, name) for name in document]
+
+
+def items(document: JsonObject, name: str) -> list[JsonObject]:
+    """Return the objects in the list called `name`; ValueError if it holds anything else."""
+    found = document.get(name)
+    if not isinstance(found, list):
+        raise ValueError(f"{name}: expected a list")
+    return [member({name: each}, name) for each in found]
 
 
 def rename(document: JsonObject, **names: str) -> None:
@@ -85,3 +95,34 @@ def upgrade_event(document: JsonObject) -> JsonObject:
         found = {name: data.pop(name, None) for name in ("mean_s", "p50_s", "p99_s")}
         data["latencies_s"] = {name: value for name, value in found.items() if value is not None}
     return {**data, "kind": _EVENT_KINDS.get(str(kind), kind), "time": document.get("time")}
+
+
+def upgrade_sweep(document: JsonObject) -> None:
+    """Convert the journal of a sweep of schema 1."""
+    _upgrade_journal(document)
+    for request in members(member(document, "requests")):
+        _upgrade_request(request)
+
+
+def upgrade_search(document: JsonObject) -> None:
+    """Convert the journal of a search of schema 1."""
+    _upgrade_journal(document)
+    _upgrade_request(member(document, "request"))
+    for step in items(document, "steps"):
+        rename(step, load_tps="requested_tps")
+
+
+def _upgrade_journal(document: JsonObject) -> None:
+    document["schema"] = 2
+    options = member(document, "options")
+    rename(options, profile="load_shape")
+    for side in ("a", "b"):
+        words = options.get(side)
+        if isinstance(words, list):
+            options[side] = [re.sub(r"^profile=", "load_shape=", str(word)) for word in words]
+
+
+def _upgrade_request(request: JsonObject) -> None:
+    rename(request, profile="load_shape")
+    if request:
+        rename(member(member(request, "parameters"), "settings"), profile="load_shape")

@@ -149,7 +149,7 @@ class Settings(_Model):
     warm_up: Duration | None = None
     """Time under load before the measured window. By default it is detected, at least 15 s (MSER-5; see
     docs/numbers.md)."""
-    profile: str = "constant"
+    load_shape: str = "constant"
     """How the load changes over the measured window: `constant`; `ramp`, from a tenth (or `ramp:SHARE`) to the full
     load; `steps:NUMBER`, upwards; or a CSV file with lines SECONDS,RATE, whose peak is the requested load."""
     dedicated_clients: int = Field(default=0, ge=0)
@@ -315,10 +315,16 @@ def _expand(value: Any, field: str, path: Path) -> Any:
     return value
 
 
+_RENAMED = {"profile": "load_shape"}
+"""Fields of earlier versions under their present names."""
+
+
 def _explain(detail: ErrorDetails, also_known: Sequence[str]) -> str:
     """Format an error of pydantic as one line: field, what was found, what is accepted."""
     where = ".".join(str(part) for part in detail["loc"])
     if detail["type"] == "extra_forbidden":
+        if new := _RENAMED.get(where):
+            return f"unknown field {where!r}; it is called {new!r} now"
         known = [*_names(detail["loc"][:-1]), *also_known]
         near = difflib.get_close_matches(str(detail["loc"][-1]), known, n=1)
         hint = f"did you mean {near[0]!r}?" if near else "docs/settings.md lists all fields"

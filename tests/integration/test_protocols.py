@@ -129,7 +129,7 @@ def test_the_system_described_in_the_docs_is_measured(runner: Runner, tmp_path: 
 
 
 def test_a_load_in_steps_is_offered_as_scheduled(runner: Runner) -> None:
-    summary = runner(str(EXAMPLES / "nginx.yaml"), 200, committee=1, profile="steps:2", duration_s=8.0)
+    summary = runner(str(EXAMPLES / "nginx.yaml"), 200, committee=1, load_shape="steps:2", duration_s=8.0)
     assert summary.status == "ok", summary.reasons
     assert not summary.saturated
     # Half of the window has 100 tx/s, half 200; the first and last sample may lie a second inside.

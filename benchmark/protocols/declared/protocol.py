@@ -158,7 +158,7 @@ def read_protocol(path: Path) -> type[Declared]:
         "metrics": metrics,
         "load_from": "client" if found.load or found.client else "node",
         "load_step": found.load_step,
-        "profiles": found.load is not None,
+        "load_shapes": found.load is not None,
         "leader_metric": found.leader_metric,
         "node_model": parameters_model("NodeParameters", found.node_parameters, NoParameters),
         "client_model": parameters_model(

@@ -9,14 +9,13 @@ from typing import Any
 
 import pytest
 
-from benchmark.cli.options import apply_overrides, make_request, request_to_dict
+from benchmark.cli.options import apply_overrides, make_request
 from benchmark.errors import SettingsError, UsageError
+from benchmark.plan.request import RunOptions, request_to_dict
 from benchmark.plan.source import describe
 from benchmark.settings import Settings
 
-OPTIONS: dict[str, Any] = dict.fromkeys(
-    ("committee", "duration", "warm_up", "profile", "dedicated_clients", "protocol", "commit", "repository", "binaries")
-) | {"snapshot": False, "name": None}
+OPTIONS: dict[str, Any] = RunOptions().model_dump()
 
 
 def settings(**fields: Any) -> Settings:
@@ -36,7 +35,7 @@ def test_options_override_settings() -> None:
         ({}, {}, (15, True)),
         ({"warm_up": "2s"}, {}, (2, False)),
         ({"warm_up": 0}, {}, (0, False)),
-        ({}, {"profile": "ramp"}, (15, False)),
+        ({}, {"load_shape": "ramp"}, (15, False)),
     ],
 )
 def test_the_warm_up_is_detected_unless_it_is_set(

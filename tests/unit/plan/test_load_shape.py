@@ -7,32 +7,32 @@ from pathlib import Path
 import pytest
 
 from benchmark.errors import UsageError
-from benchmark.plan.load_shape import load_profile
+from benchmark.plan.load_shape import rate_segments
 
 
 def test_a_constant_load_needs_no_pieces() -> None:
-    assert load_profile("constant", 15, 180) == ()
+    assert rate_segments("constant", 15, 180) == ()
 
 
 def test_a_ramp_grows_from_what_the_warm_up_has_to_the_whole_load() -> None:
-    assert load_profile("ramp", 15, 60) == ((0.0, 0.1, 0.1), (15, 0.1, 1.0), (75, 1.0, 1.0))
-    assert load_profile("ramp:0.5", 15, 60)[1] == (15, 0.5, 1.0)
+    assert rate_segments("ramp", 15, 60) == ((0.0, 0.1, 0.1), (15, 0.1, 1.0), (75, 1.0, 1.0))
+    assert rate_segments("ramp:0.5", 15, 60)[1] == (15, 0.5, 1.0)
 
 
 def test_steps_are_equal_in_height_and_length_and_end_at_the_whole_load() -> None:
-    assert load_profile("steps:4", 10, 40) == (
+    assert rate_segments("steps:4", 10, 40) == (
         (0.0, 0.25, 0.25), (10, 0.25, 0.25), (20, 0.5, 0.5), (30, 0.75, 0.75), (40, 1.0, 1.0),
     )  # fmt: skip
 
 
 def test_without_a_warm_up_the_profile_begins_at_once() -> None:
-    assert load_profile("steps:2", 0, 10) == ((0, 0.5, 0.5), (5, 1.0, 1.0))
+    assert rate_segments("steps:2", 0, 10) == ((0, 0.5, 0.5), (5, 1.0, 1.0))
 
 
 def test_a_file_is_replayed_and_its_highest_rate_is_the_load(tmp_path: Path) -> None:
     path = tmp_path / "rates.csv"
     path.write_text("seconds,rate\n# measured on a Monday\n0,100\n\n1.5,400\n3,200\n")
-    assert load_profile(str(path), 2, 60) == ((0.0, 0.25, 0.25), (2, 0.25, 0.25), (3.5, 1, 1), (5, 0.5, 0.5))
+    assert rate_segments(str(path), 2, 60) == ((0.0, 0.25, 0.25), (2, 0.25, 0.25), (3.5, 1, 1), (5, 0.5, 0.5))
 
 
 @pytest.mark.parametrize(
@@ -40,34 +40,34 @@ def test_a_file_is_replayed_and_its_highest_rate_is_the_load(tmp_path: Path) -> 
     [
         ("0,1\n2,x\n", "line 2: found '2,x', expected SECONDS,RATE"),
         ("0,1\n2\n", "line 2: found '2'"),
-        ("0,1\n2,-1\n", "line 2: seconds and rates are finite"),
-        ("0,1\n2,nan\n", "line 2: seconds and rates are finite"),
-        ("1,1\n", "begin at second 0"),
-        ("0,1\n3,2\n3,1\n", "begin at second 0 and grow"),
+        ("0,1\n2,-1\n", "line 2: seconds and rates must be finite"),
+        ("0,1\n2,nan\n", "line 2: seconds and rates must be finite"),
+        ("1,1\n", "increase from 0"),
+        ("0,1\n3,2\n3,1\n", "increase from 0"),
         ("0,0\n", "a rate above 0"),
         ("", "expected lines SECONDS,RATE"),
     ],
 )
-def test_a_file_that_is_no_profile_is_explained(tmp_path: Path, content: str, message: str) -> None:
+def test_a_file_that_is_no_load_shape_is_explained(tmp_path: Path, content: str, message: str) -> None:
     path = tmp_path / "rates.csv"
     path.write_text(content)
     with pytest.raises(UsageError, match=message):
-        load_profile(str(path), 0, 60)
+        rate_segments(str(path), 0, 60)
 
 
 @pytest.mark.parametrize("text", ["", "steps", "steps:0", "steps:-2", "ramp:1", "ramp:x", "sine", "rates.txt"])
-def test_what_is_no_profile_names_those_that_are(text: str) -> None:
+def test_what_is_no_load_shape_names_those_that_are(text: str) -> None:
     with pytest.raises(UsageError, match=r"expected constant, ramp, ramp:SHARE, steps:NUMBER or a CSV file"):
-        load_profile(text, 0, 60)
+        rate_segments(text, 0, 60)
 
 
 def test_a_missing_file_is_named() -> None:
-    with pytest.raises(UsageError, match=r"cannot read the profile nowhere\.csv: No such file"):
-        load_profile("nowhere.csv", 0, 60)
+    with pytest.raises(UsageError, match=r"cannot read the load shape nowhere\.csv: No such file"):
+        rate_segments("nowhere.csv", 0, 60)
 
 
 def test_a_file_that_is_no_text_is_named(tmp_path: Path) -> None:
     path = tmp_path / "rates.csv"
     path.write_bytes("seconds,débit\n0,1\n".encode("latin-1"))
-    with pytest.raises(UsageError, match=r"cannot read the profile .*rates\.csv: it is not a text file in UTF-8"):
-        load_profile(str(path), 0, 60)
+    with pytest.raises(UsageError, match=r"cannot read the load shape .*rates\.csv: it is not a text file in UTF-8"):
+        rate_segments(str(path), 0, 60)

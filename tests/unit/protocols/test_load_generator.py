@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from benchmark.host_scripts import build_load_generator
 from benchmark.host_scripts.load_generator.schedule import Schedule
-from benchmark.plan.load_shape import load_profile
+from benchmark.plan.load_shape import rate_segments
 from benchmark.protocols.load_generator import HttpRequest, LoadGenerator, generators, split
-from benchmark.protocols.process import Pieces, Plan
+from benchmark.protocols.process import Plan, RateSegments
 
 GET = HttpRequest("GET", "http://198.18.0.2:80/")
 
@@ -36,9 +36,9 @@ def test_parts_are_multiples_of_the_step_with_the_nearest_possible_sum(load: int
     assert abs(sum(shares) - load) <= step / 2 or sum(shares) == step
 
 
-def plan(*shares: int, profile: Pieces = ()) -> Plan:
+def plan(*shares: int, segments: RateSegments = ()) -> Plan:
     hosts = inventory(a=len(shares)).hosts
-    return Plan(hosts, hosts, sum(shares), shares, profile=profile)
+    return Plan(hosts, hosts, sum(shares), shares, rate_segments=segments)
 
 
 def configs(plan: Plan, request: HttpRequest = GET, parameters: LoadGenerator = LoadGenerator()) -> list[Any]:  # noqa: B008 (frozen)
@@ -72,8 +72,8 @@ def test_each_generator_has_its_own_seed() -> None:
 @pytest.mark.parametrize("text", ["ramp", "ramp:0", "steps:3"])
 def test_profile_is_split_exactly_and_its_requests_interleave(text: str) -> None:
     shares = (4, 3, 3)
-    pieces = load_profile(text, warm_up_s=2, duration_s=6)
-    made = configs(plan(*shares, profile=pieces))
+    pieces = rate_segments(text, warm_up_s=2, duration_s=6)
+    made = configs(plan(*shares, segments=pieces))
     for number, (start, low, high) in enumerate(pieces):
         assert [each["profile"][number][0] for each in made] == [start] * 3
         assert sum(each["profile"][number][1] for each in made) == pytest.approx(10 * low)
@@ -87,10 +87,10 @@ def test_profile_is_split_exactly_and_its_requests_interleave(text: str) -> None
 
 
 def test_clients_with_equal_shares_interleave_exactly_under_a_profile() -> None:
-    pieces = load_profile("ramp", warm_up_s=2, duration_s=6)
+    pieces = rate_segments("ramp", warm_up_s=2, duration_s=6)
     schedules = [
         Schedule([tuple(piece) for piece in each["profile"]], each["offset_s"])
-        for each in configs(plan(5, 5, profile=pieces))
+        for each in configs(plan(5, 5, segments=pieces))
     ]
     whole = Schedule([(start, 10 * low, 10 * high) for start, low, high in pieces], 0.0)
     due = sorted(schedule.due(n) for schedule in schedules for n in range(30))

@@ -28,15 +28,16 @@ def test_what_is_written_is_read_again(tmp_path: Path) -> None:
     assert again == begun.journal
     assert again.steps[0].text == "achieved 100.0% of 100 tx/s (at least 98%), p99 at most 0.132 s (limit 0.5 s)"
     assert (again.limits, again.plan) == (LIMITS, Plan(100, 1000))
-    assert json.loads((begun.path / "search.json").read_text())["schema"] == 1
+    assert json.loads((begun.path / "search.json").read_text())["schema"] == 2
 
 
-def test_a_search_that_calls_the_requested_rate_load_tps_is_read(tmp_path: Path) -> None:
+def test_the_rates_of_a_search_of_schema_1_are_read(tmp_path: Path) -> None:
     begun = folder(tmp_path)
     begun.open_step(100)
     begun.save()
     journal = begun.path / "search.json"
-    journal.write_text(journal.read_text().replace("requested_tps", "load_tps"))
+    old = journal.read_text().replace("requested_tps", "load_tps").replace('"schema": 2', '"schema": 1')
+    journal.write_text(old)
     assert SearchFolder.read(begun.path).journal == begun.journal
 
 

@@ -96,6 +96,8 @@ def test_all_faults_are_told_and_unknown_fields_name_the_nearest() -> None:
         "here: unknown field 'comittee'; did you mean 'committee'?",
         "here: unknown field 'instnces'; did you mean 'instances'?",
     ]
+    with pytest.raises(SettingsError, match="unknown field 'profile'; it is called 'load_shape' now"):
+        parse_settings({"regions": ["a"], "profile": "ramp"}, "here")
     with pytest.raises(SettingsError, match=r"unknown field .comittee.; docs/settings"):
         parse_settings({"regions": ["a"], "comittee": 3}, "here")
 

@@ -70,7 +70,7 @@ def test_a_description_is_a_protocol(tmp_path: Path) -> None:
     assert (store.name, store.summary, store.packages) == ("store", "a store", ("store-server",))
     assert (store.minimum_nodes, store.most_nodes, store.leader_metric) == (3, 5, "store_leads")
     assert store.metrics == MetricNames("op_seconds", None, "client", "sum", "ops_total")
-    assert (store.load_from, store.profiles) == ("client", False)
+    assert (store.load_from, store.load_shapes) == ("client", False)
     assert store.build
     assert (store.build.command, store.build.outputs) == ("make", ("bin/store",))
     assert [made(store).tolerated_faults(nodes) for nodes in (3, 4, 5)] == [1, 1, 2]
@@ -166,7 +166,7 @@ load:
         "body": "{{key:7:base64}}={{value:8}} {{sequence}}",
     }
     assert (configs[0]["timeout_s"], configs[0]["workload"]) == (3.0, "put")
-    assert type(http).profiles
+    assert type(http).load_shapes
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,89 @@
+"""Options override settings, whether the command line passes them or a journal stored them."""
+
+from __future__ import annotations
+
+import json
+import re
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from benchmark.errors import UsageError
+from benchmark.plan.request import RunOptions, make_request, request_to_dict
+from benchmark.settings import Repository, Settings
+
+SETTINGS = Settings(regions=("a",), load_shape="ramp", dedicated_clients=1, benchmark_duration=timedelta(minutes=3))
+
+
+def test_settings_decide_what_no_option_sets() -> None:
+    request = make_request(SETTINGS, RunOptions(), (10, 20), Path("r"))
+    assert (request.loads, request.results_dir) == ((10, 20), Path("r"))
+    assert (request.duration_s, request.load_shape, request.dedicated_clients) == (180, "ramp", 1)
+    assert (request.warm_up_s, request.find_warm_up) == (15, False), "a ramp never becomes steady"
+
+
+def test_options_override_settings() -> None:
+    options = RunOptions(
+        committee=3,
+        duration=timedelta(seconds=7),
+        warm_up=timedelta(0),
+        load_shape="constant",
+        dedicated_clients=0,
+        snapshot=True,
+        name="first",
+    )
+    request = make_request(SETTINGS, options, (10,), Path("r"))
+    assert (request.committee, request.duration_s, request.load_shape) == (3, 7, "constant")
+    assert (request.dedicated_clients, request.snapshot, request.name) == (0, True, "first")
+    assert (request.warm_up_s, request.find_warm_up) == (0, False)
+
+
+def test_options_survive_a_journal() -> None:
+    options = RunOptions(duration=timedelta(seconds=90), binaries=Path("built"), committee=4)
+    stored = json.loads(json.dumps({**options.model_dump(mode="json"), "repeat": 3, "loads": [10]}))
+    assert stored["duration"] == "90s"
+    assert RunOptions.select(stored) == options
+
+
+def test_every_option_has_a_help_text() -> None:
+    for name, field in RunOptions.model_fields.items():
+        assert field.description, name
+        assert field.description.endswith("."), name
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("committee", "many", "committee=many: found 'many', expected a whole number"),
+        ("committee", "0", "committee=0: found '0', Input should be greater than or equal to 1"),
+        ("duration", "soon", "duration=soon: found 'soon', 'soon' is not a duration"),
+    ],
+)
+def test_a_value_that_an_option_does_not_accept_is_rejected(name: str, text: str, message: str) -> None:
+    with pytest.raises(UsageError, match=re.escape(message)):
+        RunOptions().override(name, text)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "value"), [("committee", "3", 3), ("duration", "2m", timedelta(minutes=2)), ("commit", "1", "1")]
+)
+def test_an_option_is_read_from_text(name: str, text: str, value: object) -> None:
+    assert getattr(RunOptions().override(name, text), name) == value
+
+
+def test_unknown_options_are_errors() -> None:
+    with pytest.raises(ValidationError, match="profile"):
+        RunOptions.model_validate({"profile": "ramp"})
+
+
+def test_a_request_is_stored_as_json_without_credentials() -> None:
+    settings = SETTINGS.model_copy(update={"repository": Repository(url="https://token@x.org/a", commit="v1")})
+    options = RunOptions(protocol="remora", snapshot=True)
+    document: Any = json.loads(json.dumps(request_to_dict(make_request(settings, options, (10,), Path("r")))))
+    assert document["source"] == "https://x.org/a at v1"
+    assert (document["loads"], document["protocol"], document["load_shape"]) == ([10], "remora", "ramp")
+    assert document["parameters"]["settings"]["load_shape"] == "ramp"
+    assert "token" not in json.dumps(document)
