@@ -1,4 +1,4 @@
-"""A chart: one figure, drawn once, shown in the page, saved for papers, with its data and its words."""
+"""A chart of a report: drawn once, embedded in the page and saved for papers, with its data and description."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,17 +24,17 @@ WIDTH_IN = 7.0
 
 @dataclass(frozen=True)
 class Chart:
-    """What is drawn and what is said of it; `draw` fills a figure of WIDTH_IN by `height` inches."""
+    """A chart and its description; `draw` fills a figure of WIDTH_IN by `height` inches."""
 
     name: str
-    """The stem of its files, and the prefix of its ids in a page."""
+    """Stem of its files and prefix of its ids in a page."""
     title: str
     caption: str
     alt: str
-    """The same in words with the numbers that matter, for those who do not see it."""
+    """Text alternative with the numbers that matter."""
     columns: Sequence[str]
     rows: Sequence[Sequence[object]]
-    """The data behind it."""
+    """The data that is drawn."""
     draw: Callable[[Figure], None]
     height: float = 2.6
 
@@ -46,14 +47,14 @@ class Chart:
         return out.getvalue()
 
     def svg(self) -> str:
-        """Return an SVG element for a page: its text is text, its colours follow the page's."""
+        """Return an SVG element for a page; its text is selectable, its colours follow the page's theme."""
         with _drawn(self, {"svg.fonttype": "none", "font.family": "sans-serif"}) as figure:
             out = io.StringIO()
             figure.savefig(out, format="svg", transparent=True, metadata=_NO_METADATA)
         return _themed(out.getvalue(), self)
 
     def save(self, folder: Path) -> list[Path]:
-        """Write SVG, PDF (both with their fonts within) and CSV into `folder`."""
+        """Write SVG and PDF, both with embedded fonts, and CSV into `folder`."""
         paths = [folder / f"{self.name}.{kind}" for kind in ("svg", "pdf", "csv")]
         with _drawn(self, {"svg.fonttype": "path", "pdf.fonttype": 42}) as figure:
             figure.savefig(paths[0], format="svg", metadata=_NO_METADATA)
@@ -86,7 +87,7 @@ def _drawn(chart: Chart, extra: dict[str, object]) -> Iterator[Figure]:
 
 
 def _themed(text: str, chart: Chart) -> str:
-    """Make matplotlib's SVG file an element of a page: ids of its own, colours by role, a title for screen readers."""
+    """Turn matplotlib's SVG file into an element of a page: unique ids, colours by role, a label for screen readers."""
     text = text[text.index("<svg") :]
     text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
     text = re.sub(r'(\bid="|xlink:href="#|url\(#)', rf"\g<1>{chart.name}-", text)
@@ -97,12 +98,8 @@ def _themed(text: str, chart: Chart) -> str:
     assert head is not None
     box = re.search(r'viewBox="[^"]*"', head.group())
     namespaces = 'xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink"'
-    opening = f'<svg {namespaces} {box.group() if box else ""} role="img" aria-label="{_escaped(chart.alt)}">'
+    opening = f'<svg {namespaces} {box.group() if box else ""} role="img" aria-label="{escape(chart.alt)}">'
     return opening + text[head.end() :].rstrip()
-
-
-def _escaped(text: str) -> str:
-    return text.replace("&", "&amp;").replace('"', "&quot;").replace("<", "&lt;")
 
 
 def plain_log(axes: Axes, which: str = "y") -> None:

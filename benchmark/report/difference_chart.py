@@ -1,4 +1,4 @@
-"""The chart of a comparison: how much B differs from A, and how surely."""
+"""Chart of a comparison: how much B differs from A, with confidence intervals."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _Row = tuple[str, Interval, bool]
-"""What is compared, B against A, and whether a difference is shown."""
+"""What is compared, the relative difference of B, and whether it is significant."""
 
 
 def difference_chart(compared: Compared) -> Chart | None:
-    """Return the relative differences of B against A with their intervals; None if nothing could be compared."""
+    """Return the relative differences of B from A with their intervals; None if nothing could be compared."""
     rows: list[_Row] = []
     for figure in compared.figures:
         rows.append((figure.label, figure.relative, figure.shown))
@@ -31,14 +31,15 @@ def difference_chart(compared: Compared) -> Chart | None:
             ]
     if not rows:
         return None
-    told = [f"{name} {each.estimate * 100:+.1f} %, {'' if shown else 'not '}shown" for name, each, shown in rows]
+    listed = [
+        f"{name} {each.estimate * 100:+.1f} %, {'' if shown else 'not '}significant" for name, each, shown in rows
+    ]
     return Chart(
         name="differences",
-        title="Differences of B against A",
-        caption="Estimates with their confidence intervals, 95 % or what so few repeats reach, over "
-        "all loads (squares) and at each (circles). "
-        "Filled: a difference is shown, with all that was looked at taken into account; open: none is.",
-        alt=f"Differences: {'; '.join(told)}.",
+        title="Differences of B from A",
+        caption="Estimates with confidence intervals (95 %, or what so few repeats reach), over all loads (squares) "
+        "and at each load (circles). Filled: significant after correction for multiple tests; open: not significant.",
+        alt=f"Differences: {'; '.join(listed)}.",
         columns=("figure", "estimate", "lower", "upper", "shown"),
         rows=[(name, i.estimate, i.lower, i.upper, shown) for name, i, shown in rows],
         draw=partial(_draw, rows),
@@ -60,4 +61,4 @@ def _draw(rows: Sequence[_Row], figure: Figure) -> None:
     axes.set_ylim(len(rows) - 0.4, -0.6)
     axes.grid(axis="y", visible=False)
     axes.tick_params(axis="y", length=0)
-    axes.set_xlabel("B against A (%)")
+    axes.set_xlabel("difference of B from A (%)")

@@ -1,4 +1,4 @@
-"""The distribution of a run's latencies, as exact as its histograms."""
+"""Chart of the latency distribution of a run, as exact as its histograms."""
 
 from __future__ import annotations
 
@@ -23,20 +23,24 @@ _QUANTILES = {metric: q for metric, q in QUANTILES.items() if metric.brief}
 
 
 def distribution_chart(record: Record) -> Chart | None:
-    """Return the distribution over all clients, and by region where these are few; None if nothing completed."""
+    """Return the distribution over all clients, and per region if there are few; None if nothing completed."""
     if not record.histograms:
         return None
     every = merge(list(record.histograms.values()))
     regions = record.histograms if 1 < len(record.histograms) <= _MANY_REGIONS else {}
-
+    shares = [
+        f"{q * 100:g} % took at most {words.bounds(quantile)}"
+        for q in _QUANTILES.values()
+        if (quantile := every.quantile(q))
+    ]
     return Chart(
         name="distribution",
-        title="Distribution of the latency",
+        title="Latency distribution",
         caption=(
-            f"Share of the {every.count:.0f} transactions that took at most that long, from the summed buckets of all "
-            "clients. Points are exact counts at bucket bounds; between them the curve lies within the grey steps."
+            f"Cumulative share of the {every.count:.0f} transactions, from the summed buckets of all clients. Points "
+            "are exact counts at bucket bounds; between them the curve lies within the grey steps."
         ),
-        alt="Cumulative distribution of the latency: " + _told(every),
+        alt=f"Cumulative distribution of the latency: {', '.join(shares)}.",
         columns=("region", "at_most_s", "transactions", "share"),
         rows=[
             (region, bound, count, count / histogram.count)
@@ -52,10 +56,10 @@ def _draw(every: Histogram, regions: Mapping[str, Histogram], figure: Figure) ->
     axes = figure.add_subplot()
     finite, share = _points(every)
     inside = finite > 0
-    low, high = _range(finite, share)
+    low = float(finite[inside][0]) / 1.3
     axes.set_xscale("log")
-    axes.set_xlim(low * 1000, high * 1000)
-    # Between two bounds the curve lies anywhere between these two steps.
+    axes.set_xlim(low * 1000, float(finite[inside][-1]) * 1300)
+    # Between two bounds the curve may lie anywhere between these two steps.
     upper = np.append(share[1:], 1.0)
     axes.fill_between(
         finite[inside] * 1000, share[inside], upper[inside], step="post", color=light("line"), linewidth=0
@@ -87,24 +91,9 @@ def _draw(every: Histogram, regions: Mapping[str, Histogram], figure: Figure) ->
 
 
 def _points(histogram: Histogram) -> tuple[Array, Array]:
-    """Return the finite bounds and the share of values up to each, from the last empty bound on."""
+    """Return the finite bounds from the last empty one on, and the share of values up to each."""
     finite = np.isfinite(histogram.bounds)
     bounds, share = histogram.bounds[finite], histogram.cumulative[finite] / histogram.count
     first = max(0, int(np.argmax(share > 0)) - 1) if (share > 0).any() else 0
     last = int(np.argmax(share >= 1)) if (share >= 1).any() else len(share) - 1
     return bounds[first : last + 1], share[first : last + 1]
-
-
-def _range(bounds: Array, share: Array) -> tuple[float, float]:
-    positive = bounds[bounds > 0]
-    low, high = float(positive[0]), float(positive[-1])
-    return (low / 1.3, high * 1.3) if share.size else (low, high)
-
-
-def _told(histogram: Histogram) -> str:
-    told = []
-    for q in _QUANTILES.values():
-        quantile = histogram.quantile(q)
-        if quantile is not None:
-            told.append(f"{q * 100:g} % took at most {words.bounds(quantile)}")
-    return ", ".join(told) + "."

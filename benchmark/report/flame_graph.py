@@ -1,4 +1,4 @@
-"""Flame graphs: how often each stack was seen, as one SVG file that needs nothing else.
+"""Draw flame graphs: how often each stack was sampled, as one self-contained SVG file.
 
 Brendan Gregg, "The Flame Graph", ACM Queue 14(2), 2016: the width of a frame is its share of the samples, callers lie
 below callees, siblings are in alphabetical order and colours mean nothing.
@@ -46,7 +46,7 @@ class _Frame:
 
 
 def flame_graph(stacks: Mapping[tuple[str, ...], int], title: str) -> str:
-    """Draw stacks (outermost frame first, to how often they were seen) as SVG; a click on a frame widens it."""
+    """Draw sampled stacks (outermost frame first, with their counts) as SVG; a click on a frame zooms in."""
     root = _Frame("all")
     for frames, samples in stacks.items():
         frame = root
@@ -65,8 +65,8 @@ text {{ font-size: 12px; pointer-events: none }}
 </style>
 <rect width="100%" height="100%" fill="#fff"/>
 <text x="10" y="22" style="font-size: 16px">{escape(title)}</text>
-<text x="10" y="42" fill="#555">{root.samples} samples; width is the share of samples, callers are below; a click \
-on a frame widens it, one on the lowest shows all</text>
+<text x="10" y="42" fill="#555">{root.samples} samples; width is the share of samples, callers are below; click \
+a frame to zoom in, the lowest one to zoom out</text>
 {drawn}
 <script><![CDATA[{_SCRIPT}]]></script>
 </svg>
@@ -74,31 +74,24 @@ on a frame widens it, one on the lowest shows all</text>
 
 
 def _draw(frame: _Frame, depth: int, before: int, total: int, rows: int) -> Iterator[str]:
-    """Yield the frame and all above it; `before` samples lie to its left."""
+    """Yield the frame and all frames above it; `before` samples lie to its left."""
     share = frame.samples / total if total else 1.0
     if share < _LEAST_SHARE:
         return
     name = escape(frame.name, quote=True)
     y = HEAD + (rows - 1 - depth) * ROW
     start = before / total if total else 0.0
-    left, width, fill = start * WIDTH, share * WIDTH, _colour(frame.name)
+    left, width = start * WIDTH, share * WIDTH
+    room = int(width / 7) - 1
+    label = "" if room < 3 else escape(frame.name if len(frame.name) <= room else f"{frame.name[: room - 1]}…")
+    seed = zlib.crc32(frame.name.encode())  # the same warm colour for the same name
+    fill = f"rgb({205 + seed % 50},{seed // 50 % 180 + 50},{seed // 9000 % 55})"
     yield (
         f'<g class="frame" data-name="{name}" data-from="{start:.6f}" data-share="{share:.6f}">'
         f"<title>{name}: {frame.samples} samples, {share:.1%}</title>"
         f'<rect x="{left:.2f}" y="{y}" width="{width:.2f}" height="{ROW - 1}" fill="{fill}"/>'
-        f'<text x="{left + 4:.2f}" y="{y + 13}">{_shortened(frame.name, share)}</text></g>'
+        f'<text x="{left + 4:.2f}" y="{y + 13}">{label}</text></g>'
     )
     for callee in sorted(frame.callees.values(), key=lambda each: each.name):
         yield from _draw(callee, depth + 1, before, total, rows)
         before += callee.samples
-
-
-def _shortened(name: str, share: float) -> str:
-    room = int(share * WIDTH / 7) - 1
-    return "" if room < 3 else escape(name if len(name) <= room else f"{name[: room - 1]}…")
-
-
-def _colour(name: str) -> str:
-    """A warm colour that is the same for the same name."""
-    seed = zlib.crc32(name.encode())
-    return f"rgb({205 + seed % 50},{seed // 50 % 180 + 50},{seed // 9000 % 55})"

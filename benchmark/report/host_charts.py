@@ -1,4 +1,4 @@
-"""The chart of what the hosts used over time."""
+"""Chart of CPU use and network traffic of the hosts over time."""
 
 from __future__ import annotations
 
@@ -23,69 +23,64 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _EACH = 6
-"""Up to so many hosts have a line of their own; of more, their median and range are drawn."""
+"""Up to this many hosts have a line each; of more, the median and range are drawn."""
 _FEWEST_SAMPLES = 3
 
 
 def host_chart(record: Record) -> Chart | None:
-    """Return the chart of processors and network, with a line for each host or the range of many; None: no samples."""
+    """Return CPU use and network traffic, with a line per host or the range of many; None if nothing was sampled."""
     used = [host for host in record.hosts if len(host.times) >= _FEWEST_SAMPLES and host.has(CPU)]
     if not used:
         return None
-    # Hosts are scraped at different moments: all are read at the same ones.
+    # Hosts are scraped at different moments: all are interpolated at the same ones.
     axis = np.linspace(
         max(host.times[0] for host in used), min(host.times[-1] for host in used), min(len(used[0].times), 300)
     )
+    times = (axis[1:] + axis[:-1]) / 2 - record.start
     busy = {host.name: _busy(host, axis) for host in used}
     sent = {host.name: _sent(host, axis) for host in used if host.has(SENT)}
     peaks = sorted(record.usage.items(), key=lambda item: item[1].cpu_busy or 0.0, reverse=True)
-    told = f"busiest is {peaks[0][0]}, {words.share(peaks[0][1].cpu_busy)} over the window" if peaks else "no figures"
+    busiest = (
+        f"busiest is {peaks[0][0]} with {words.share(peaks[0][1].cpu_busy)} over the window" if peaks else "no data"
+    )
+    lines = (
+        "One line per host." if len(used) <= _EACH else f"Median and range of {len(used)} hosts, and the highest one."
+    )
+    caption = f"{lines} Above the dashed line, {words.share(THRESHOLDS.cpu_busy)}, a host may limit throughput."
+    if any(host.provider == "local" for host in record.manifest.inventory.hosts):
+        caption += " Local hosts share the processors of one machine, so their lines coincide."
+    nothing = np.full(len(times), np.nan)
     return Chart(
         name="hosts",
         title="Use of the hosts over time",
-        caption=_caption(record, len(used)),
-        alt=f"Processors busy and bytes sent by {len(used)} hosts over time; {told}.",
+        caption=caption,
+        alt=f"CPU use and bytes sent of {len(used)} hosts over time; {busiest}.",
         columns=("host", "time_s", "cpu_busy", "sent_bytes_per_s"),
-        rows=_rows((axis[1:] + axis[:-1]) / 2 - record.start, busy, sent),
-        draw=partial(_draw, record, axis, busy, sent),
-        height=3.2,
+        rows=[
+            (name, round(float(time), 3), round(float(share), 4), "" if np.isnan(rate) else round(float(rate), 1))
+            for name, shares in busy.items()
+            for time, share, rate in zip(times, shares, sent.get(name, nothing), strict=True)
+        ],
+        draw=partial(_draw, record, times, busy, sent),
+        height=3.4,
     )
 
 
-def _draw(record: Record, axis: Array, busy: Mapping[str, Array], sent: Mapping[str, Array], figure: Figure) -> None:
+def _draw(record: Record, times: Array, busy: Mapping[str, Array], sent: Mapping[str, Array], figure: Figure) -> None:
     upper, lower = figure.subplots(2, 1, sharex=True)
     upper.set_xlim(*limits(record))
-    middles = (axis[1:] + axis[:-1]) / 2 - record.start
-    _lines(upper, middles, busy)
+    _lines(upper, times, busy)
     upper.set(ylim=(0, 1.02), ylabel="CPU busy")
     upper.set_yticks([0, 0.5, 1], ["0", "50 %", "100 %"])
     upper.axhline(THRESHOLDS.cpu_busy, color=light("bad"), linewidth=0.7, linestyle=(0, (2, 2)))
-    _lines(lower, middles, {name: rates / 1e6 for name, rates in sent.items()})
+    _lines(lower, times, {name: rates / 1e6 for name, rates in sent.items()})
     lower.set(ylabel="sent (MB/s)", xlabel=SINCE)
     lower.set_ylim(bottom=0)
     mark_time(upper, record)
     mark_time(lower, record, named=False)
-    figure.legend(
-        *upper.get_legend_handles_labels(), loc="outside right upper", title="host" if len(busy) <= _EACH else None
-    )
-
-
-def _rows(times: Array, busy: Mapping[str, Array], sent: Mapping[str, Array]) -> list[tuple[object, ...]]:
-    nothing = np.full(len(times), np.nan)
-    return [
-        (name, round(float(time), 3), round(float(share), 4), "" if np.isnan(rate) else round(float(rate), 1))
-        for name, shares in busy.items()
-        for time, share, rate in zip(times, shares, sent.get(name, nothing), strict=True)
-    ]
-
-
-def _caption(record: Record, hosts: int) -> str:
-    lines = "A line for each host." if hosts <= _EACH else f"Median and range of {hosts} hosts, and the busiest one."
-    limit = words.share(THRESHOLDS.cpu_busy)
-    text = f"{lines} Above the dashed line, {limit}, a host may be what limits the throughput."
-    if any(host.provider == "local" for host in record.manifest.inventory.hosts):
-        text += " Hosts of the local provider share the processors of one machine, so their lines agree."
-    return text
+    # Each panel names the hosts that it draws: of many hosts, the highest one is another in each.
+    for axes in (upper, lower) if len(busy) > _EACH else (upper,):
+        axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1.0), title="host" if len(busy) <= _EACH else None)
 
 
 def _lines(axes: Axes, times: Array, by_host: Mapping[str, Array]) -> None:
@@ -94,12 +89,12 @@ def _lines(axes: Axes, times: Array, by_host: Mapping[str, Array]) -> None:
             axes.plot(times, values, label=name, **series_style(index))
         return
     stacked = np.stack(list(by_host.values()))
-    busiest = list(by_host)[int(np.argmax(stacked.mean(axis=1)))]
+    highest = list(by_host)[int(np.argmax(stacked.mean(axis=1)))]
     axes.fill_between(
         times, stacked.min(axis=0), stacked.max(axis=0), color=light("blue"), alpha=0.2, linewidth=0, label="range"
     )
     axes.plot(times, np.median(stacked, axis=0), label="median", **series_style(0))
-    axes.plot(times, by_host[busiest], label=busiest, **series_style(1))
+    axes.plot(times, by_host[highest], label=highest, **series_style(1))
 
 
 def _busy(host: Process, axis: Array) -> Array:
@@ -110,7 +105,7 @@ def _busy(host: Process, axis: Array) -> Array:
 
 
 def _sent(host: Process, axis: Array) -> Array:
-    """Return the bytes by second that real devices sent in each interval of `axis`."""
+    """Return the bytes per second that physical devices sent in each interval of `axis`."""
     grown = grown_where(host, SENT, lambda labels: not labels.get("device", "").startswith(VIRTUAL_DEVICES))
     return _steps(host, grown, axis) / np.diff(axis)
 

@@ -1,4 +1,4 @@
-"""The map of a run: its regions on an equirectangular grid, joined by great circles with round-trip times."""
+"""Map of a run: its regions on an equirectangular grid, joined by great circles with round-trip times."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _LABELLED_ARCS = 6
-"""Of more pairs, the times would cover the map: the table has them."""
+"""With more pairs, labels would cover the map; the table lists the times."""
 _NORTH, _SOUTH = 78.0, -56.0
 _LABEL = {"boxstyle": "round,pad=0.15", "facecolor": light("page"), "edgecolor": "none", "alpha": 0.85}
 Place = tuple[float, float]
@@ -29,8 +29,9 @@ Places = Mapping[str, Place]
 
 
 def world_chart(record: Record) -> Chart | None:
-    """Return the map; None if the place of any region of the nodes and clients is not known."""
-    counts = _placed(record)
+    """Return the map; None if the location of any region of the nodes and clients is unknown."""
+    used = {*record.manifest.placement.nodes, *record.manifest.placement.clients}
+    counts = Counter(host.region for host in record.manifest.inventory.hosts if host.name in used)
     places = known_regions()
     if not counts or not counts.keys() <= places.keys():
         return None
@@ -38,7 +39,7 @@ def world_chart(record: Record) -> Chart | None:
     trips = record.manifest.round_trips
     return Chart(
         name="map",
-        title="Where it ran",
+        title="Regions",
         caption="Regions of the nodes and clients; great circles with the mean of the round-trip times measured in "
         "both directions before the run. Land: Natural Earth.",
         alt="World map: " + "; ".join(f"{count} hosts in {region}" for region, count in counts.items()) + ".",
@@ -73,9 +74,9 @@ def _draw(places: Places, trips: Mapping[tuple[str, str], float], counts: Mappin
 
 
 def great_circle(a: Place, b: Place, points: int = 48) -> Array:
-    """Return the shortest way from `a` to `b`: shape (points, 2).
+    """Return the shortest path from `a` to `b`: shape (points, 2).
 
-    Where it crosses the date line a row of NaN is put in, so that no line is drawn over the whole map.
+    A row of NaN marks where it crosses the date line, so that no line is drawn across the whole map.
     """
     angles = np.radians(np.array([a, b]))
     ends = np.stack(
@@ -92,7 +93,7 @@ def great_circle(a: Place, b: Place, points: int = 48) -> Array:
 
 
 def name_places(places: Places, counts: Mapping[str, int]) -> dict[str, tuple[float, float, str]]:
-    """Return where each region's name goes: beside its dot, in the first place where it covers no other name."""
+    """Return position and alignment of each region's name: beside its dot, where it covers no other name."""
     taken: list[tuple[float, float, float, float]] = [(x - 2, y - 2, x + 2, y + 2) for x, y in places.values()]
     chosen = {}
     for region in sorted(places, key=lambda name: -counts[name]):
@@ -102,21 +103,14 @@ def name_places(places: Places, counts: Mapping[str, int]) -> dict[str, tuple[fl
         for dx, dy in options:
             left = longitude + dx if dx > 0 else longitude + dx - width
             box = (left, latitude + dy - height / 2, left + width, latitude + dy + height / 2)
-            if left >= -180 and left + width <= 180 and not any(_overlap(box, other) for other in taken):
+            free = all(
+                box[0] >= other[2] or other[0] >= box[2] or box[1] >= other[3] or other[1] >= box[3] for other in taken
+            )
+            if left >= -180 and left + width <= 180 and free:
                 break
         taken.append(box)
         chosen[region] = (longitude + dx, latitude + dy, "left" if dx > 0 else "right")
     return chosen
-
-
-def _overlap(a: tuple[float, float, float, float], b: tuple[float, float, float, float]) -> bool:
-    return a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]
-
-
-def _placed(record: Record) -> Counter[str]:
-    """Return how many hosts carry nodes or clients in each region."""
-    used = {*record.manifest.placement.nodes, *record.manifest.placement.clients}
-    return Counter(host.region for host in record.manifest.inventory.hosts if host.name in used)
 
 
 @cache

@@ -1,11 +1,11 @@
-"""The page of one run: what a template needs, in its words."""
+"""Render the report of a run as one HTML page."""
 
 from __future__ import annotations
 
 import base64
 from collections.abc import Callable, Mapping
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from benchmark.measure.run_metrics import QUANTILES, Quantile
 from benchmark.report import format as words
@@ -32,13 +32,13 @@ if TYPE_CHECKING:
 
 
 def charts_of(record: Record) -> list[Chart]:
-    """Return every chart that a run's folder allows, in the order of the page."""
+    """Return the charts that the data of a run allows, in page order."""
     made = [world_chart(record), *time_charts(record), distribution_chart(record), host_chart(record)]
     return [chart for chart in made if chart is not None]
 
 
 def tables_of(record: Record) -> list[Table]:
-    """Return every table that a run's folder allows, in the order of the page."""
+    """Return the tables that the data of a run allows, in page order."""
     summary = record.summary
     made = [
         round_trip_table(record),
@@ -54,16 +54,17 @@ def tables_of(record: Record) -> list[Table]:
 
 
 def run_page(record: Record) -> str:
-    """Return the page of a run: HTML that needs no other file."""
-    precise = precision(record.window)
+    """Return the report of a run: HTML that needs no other file."""
+    summary, precise = record.summary, precision(record.window)
     context = {
-        "title": _title(record),
+        "title": f"{summary.protocol} {words.version(summary.commit)}, {summary.nodes} nodes, "
+        f"{summary.requested_tps:g} tx/s",
         "record": record,
-        "summary": record.summary,
-        "state": state(record.summary.status, record.summary.saturated),
+        "summary": summary,
+        "state": state(summary.status, summary.saturated),
         "claim": claim(record, precise),
         "tiles": _tiles(record, precise),
-        "asked": _asked(record),
+        "request": _request(record),
         "charts": {chart.name: chart for chart in charts_of(record)},
         "tables": {table.name: table for table in tables_of(record)},
         "processes": reproduce.processes(record),
@@ -76,8 +77,8 @@ def run_page(record: Record) -> str:
     return render("run.html", context)
 
 
-def render(template: str, context: Mapping[str, Any]) -> str:
-    """Fill a template; everything that is not marked safe is escaped."""
+def render(template: str, context: Mapping[str, object]) -> str:
+    """Render a template; text is escaped unless it is marked safe."""
     return _environment().get_template(template).render(**context)
 
 
@@ -102,25 +103,22 @@ def _environment() -> Environment:
 
 
 def state(status: str, saturated: bool) -> tuple[str, str]:
-    """Return the class and the words of a run's state."""
+    """Return the CSS class and the text of the badge for a run's status."""
     if status != "ok":
-        return "bad", {"invalid": "invalid: not to be used", "failed": "failed", "interrupted": "interrupted"}[status]
+        return "bad", "invalid: do not use" if status == "invalid" else status
     return ("warning", "valid, saturated") if saturated else ("good", "valid")
 
 
-def _title(record: Record) -> str:
-    summary = record.summary
-    return f"{summary.protocol} {words.version(summary.commit)}, {summary.nodes} nodes, {summary.requested_tps:g} tx/s"
-
-
 def claim(record: Record, precise: Precision) -> str:
-    """Return the run's claim as a sentence; what it is not where there is none."""
+    """Return the result of a run as a sentence, or say that nothing was measured."""
     summary = record.summary
     regions = len(record.manifest.inventory.regions)
     who = f"{summary.protocol} {words.version(summary.commit)} on {_count(summary.nodes, 'node')}"
     who += f" in a testbed of {_count(regions, 'region')}" if regions else ""
     if summary.completed_tps is None or summary.window is None:
-        return f"{who} was to be measured under {summary.requested_tps:g} tx/s; there is no measurement."
+        return f"{who} at {summary.requested_tps:g} tx/s: stopped before anything was measured."
+    if summary.status == "invalid" and not summary.latency_s:
+        return f"{who} at {summary.requested_tps:g} tx/s: nothing valid was measured."
     text = f"{who} completed {words.rate(summary.completed_tps)}{_plus(precise.completed_tps, words.rate)} tx/s "
     scheduled = summary.scheduled_tps or summary.requested_tps
     text += f"of {words.rate(scheduled)} tx/s scheduled by {_count(summary.clients, 'client')} "
@@ -128,8 +126,7 @@ def claim(record: Record, precise: Precision) -> str:
     if summary.latency_s:
         latency = summary.latency_s
         half = _plus(precise.mean_s, lambda half: words.error(half, latency.mean))
-        text += f"; the latency was {words.duration(latency.mean)}{half} in the mean"
-        text += f", its 99th percentile is {_within(latency.p99)}"
+        text += f"; mean latency {words.duration(latency.mean)}{half}, 99th percentile {_within(latency.p99)}"
     return text + "."
 
 
@@ -146,34 +143,36 @@ def _plus(half: float | None, written: Callable[[float], str]) -> str:
 
 
 def _tiles(record: Record, precise: Precision) -> list[tuple[str, str, str]]:
-    """Return the figures of the claim: name, value, its error."""
+    """Return the key results: name, value, and interval or remark."""
     summary, latency = record.summary, record.summary.latency_s
-    unknown = "too few samples for an error"
+    unknown = "too few samples for an interval"
     throughput = f"± {words.rate(precise.completed_tps)} (95 %)" if precise.completed_tps is not None else unknown
-    tiles = [("throughput", f"{words.rate(summary.completed_tps)} tx/s", throughput)]
+    measured = summary.completed_tps if latency or summary.errors else None
+    tiles = [("throughput", f"{words.rate(measured)} tx/s", throughput if measured is not None else "not measured")]
     if latency:
         mean = f"± {words.error(precise.mean_s, latency.mean)} (95 %)" if precise.mean_s is not None else unknown
         tiles.append(("mean latency", words.duration(latency.mean), mean))
         for metric in QUANTILES:
             if metric.brief and (quantile := latency.quantiles.get(metric.key)):
                 tiles.append((metric.label, words.duration(quantile.estimate), _within(quantile)))
-    failed = sum(summary.errors.values())
     kinds = ", ".join(f"{count} {name}" for name, count in summary.errors.items())
-    tiles.append(("errors", str(failed), kinds or "every answer was good"))
-    return tiles
+    counted = bool(kinds) or latency is not None
+    remark = kinds or ("no failed requests" if counted else "nothing was measured")
+    return [*tiles, ("errors", str(sum(summary.errors.values())) if counted else words.NONE, remark)]
 
 
-def _asked(record: Record) -> list[tuple[str, str]]:
+def _request(record: Record) -> list[tuple[str, str]]:
+    """Return what was requested: name and value."""
     summary, manifest = record.summary, record.manifest
     parameters, placement = manifest.parameters, manifest.placement
-    beside = "on the hosts of the nodes" if set(placement.clients) & set(placement.nodes) else "on hosts of their own"
-    asked = [
+    where = "on the nodes' hosts" if set(placement.clients) & set(placement.nodes) else "on dedicated hosts"
+    request = [
         ("run", summary.run_id),
         ("name", manifest.name or ""),
         ("system", f"{summary.protocol} at {summary.commit}"),
-        ("packages", ", ".join(f"{name} {held}" for name, held in manifest.packages.items())),
+        ("packages", _inline(manifest.packages)),
         ("committee", f"{_count(summary.nodes, 'node')}" + (f", led by {summary.leader}" if summary.leader else "")),
-        ("load", f"{summary.requested_tps:g} tx/s, open loop, from {_count(summary.clients, 'client')} {beside}"),
+        ("load", f"{summary.requested_tps:g} tx/s, open loop, from {_count(summary.clients, 'client')} {where}"),
         ("warm-up, window", f"{parameters.warm_up_s:g} s, {parameters.duration_s:g} s"),
         ("measured from", words.moment(record.start)),
         ("measured until", words.moment(record.end)),
@@ -181,7 +180,7 @@ def _asked(record: Record) -> list[tuple[str, str]]:
         ("node parameters", _inline(parameters.node_parameters)),
         ("client parameters", _inline(parameters.client_parameters)),
     ]
-    return [(name, text) for name, text in asked if text]
+    return [(name, text) for name, text in request if text]
 
 
 def _inline(parameters: Mapping[str, object]) -> str:

@@ -1,4 +1,4 @@
-"""How to do a run again: its testbed, its settings, its command, its versions, and the files it left."""
+"""How to reproduce a run: its testbed, settings, command, versions and files."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def processes(record: Record) -> list[tuple[str, str, str]]:
 
 
 def versions(record: Record) -> list[tuple[str, str]]:
-    """Return what the hosts were, and the versions of what took part."""
+    """Return the kinds of hosts and the versions of all software involved."""
     kernels = sorted({host.kernel for host in record.manifest.hosts.values() if host.kernel})
     specs: dict[str, int] = {}
     for host in record.manifest.inventory.hosts:
@@ -36,7 +36,7 @@ def versions(record: Record) -> list[tuple[str, str]]:
 
 
 def commands(record: Record) -> list[str]:
-    """Return what makes the testbed and the run again, line by line."""
+    """Return the commands that recreate the testbed and repeat the run, one per line."""
     asked = shlex.join(record.manifest.command[1:])
     if built := _repository(record):
         asked = re.sub(r"(?<=--commit[ =])\S+", built["commit"], asked)  # a branch or tag may have moved since
@@ -50,7 +50,7 @@ def commands(record: Record) -> list[str]:
 
 
 def settings(record: Record) -> str:
-    """Return the settings that are not at their default, as YAML; all of them where they are not of this version."""
+    """Return the settings that differ from the defaults, as YAML; all of them if they are of another version."""
     given = record.manifest.parameters.settings
     try:
         model = Settings.model_validate(given)
@@ -63,7 +63,7 @@ def settings(record: Record) -> str:
 
 
 def _repository(record: Record) -> dict[str, str] | None:
-    """Return what the system was built from, at the very commit and without secrets; None for one that was not."""
+    """Return repository and exact commit that the system was built from, without secrets; None if it was not built."""
     artifact = record.manifest.artifact
     if artifact is None or artifact.repository is None:
         return None
@@ -71,7 +71,7 @@ def _repository(record: Record) -> dict[str, str] | None:
 
 
 def files(folder: Path) -> Sequence[tuple[str, str]]:
-    """Return the files of the run's folder, as links that hold while the report lies in it, with their sizes."""
+    """Return the files in the run's folder, relative to it, with their sizes."""
     found = sorted(path for path in folder.rglob("*") if path.is_file() and not path.name.startswith("."))
     return [
         (path.relative_to(folder).as_posix(), words.size(path.stat().st_size))

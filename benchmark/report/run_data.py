@@ -1,4 +1,4 @@
-"""What a report says of one run, read from the run's folder and measured anew from its samples."""
+"""The data of one run's report: its folder, and time series computed from its samples."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from benchmark.results.summary import Summary
 
 @dataclass(frozen=True)
 class Record:
-    """One run as its folder tells it; what cannot be known is empty or None."""
+    """One run, read from its folder; what is unknown is empty or None."""
 
     folder: Path
     summary: Summary
@@ -57,7 +57,7 @@ class Record:
 
     @cached_property
     def processes(self) -> list[Process]:
-        """The processes that count transactions."""
+        """The scraped processes that count transactions."""
         return processes(self.series, self.metrics.job, self.metrics.counters)
 
     @cached_property
@@ -72,7 +72,8 @@ class Record:
             return None
         first = min(float(process.times[0]) for process in self.processes)
         start = first if self.load_start is None else max(first, self.load_start)
-        return make_timeline(self.processes, start, self.end, step=self._step(start), metrics=self.metrics)
+        step = max(self.scrape_interval, (self.end - start) / 300)  # more intervals cannot be told apart on a page
+        return make_timeline(self.processes, start, self.end, step=step, metrics=self.metrics)
 
     @cached_property
     def window(self) -> Timeline | None:
@@ -81,10 +82,6 @@ class Record:
             return None
         step = self.scrape_interval
         return make_timeline(self.processes, self.start, self.end, step=step, metrics=self.metrics)
-
-    def _step(self, start: float) -> float:
-        """No more than about 300 intervals: more cannot be told apart on a page."""
-        return max(self.scrape_interval, (self.end - start) / 300)
 
     @cached_property
     def histograms(self) -> dict[str, Histogram]:
@@ -106,11 +103,11 @@ class Record:
 
 
 def read_record(folder: Path) -> Record:
-    """Read a run's folder, without secrets; UsageError if it holds no manifest or no summary."""
+    """Read a run's folder with secrets redacted; UsageError if it has no manifest or no summary."""
     text = json.dumps(redacted(json.loads(read_manifest(folder).to_json())))
     summary = read_summary(folder)
     if summary is None:
-        raise UsageError(f"{folder} has no summary: the run was killed before it wrote one, so there is no report")
+        raise UsageError(f"{folder} has no summary: the run is in progress or was killed, so it has no report yet")
     samples = folder / SAMPLES
     series = read_samples(samples) if samples.exists() else []
     return Record(folder, summary, parse_manifest(text, str(folder)), series)

@@ -1,4 +1,4 @@
-"""The charts of a sweep, also of two sides: latency against throughput, achieved against offered."""
+"""Charts of a sweep or a comparison: latency against throughput, completed against requested."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 Curves = Mapping[str, Sequence[LoadSummary]]
-"""The loads of a sweep, or of each side of a comparison by its name."""
+"""Statistics per load of a sweep, or of each side of a comparison by its name."""
 _LATENCIES = {metric.name: metric.short for metric in COMPARED if metric.unit == "s"}
-_RUNS = "Large points: medians over repeats with their confidence intervals; small ones: the single runs."
+_RUNS = "Large points: medians over repeats with confidence intervals; small points: single runs."
 
 
 def curve_chart(curves: Curves) -> Chart | None:
-    """Return latency against throughput; None if no run counts."""
+    """Return latency against throughput; None if no run is valid."""
     measured = _measured(curves)
     if not measured:
         return None
     return Chart(
         name="curve",
         title="Latency against throughput",
-        caption=f"{_RUNS} Numbers above points: the offered load, tx/s." + _scale(measured),
+        caption=f"{_RUNS} Numbers above points: requested load, tx/s." + _scale(measured),
         alt="Latency against throughput: " + "; ".join(_told(label, loads) for label, loads in measured.items()) + ".",
         columns=_COLUMNS,
         rows=_rows(measured),
@@ -43,7 +43,7 @@ def _draw_curve(measured: Curves, figure: Figure) -> None:
     axes = figure.add_subplot()
     for side, (label, loads) in enumerate(measured.items()):
         for index, name in enumerate(_drawn(measured)):
-            # With two sides colour and marker tell the side, and the dashes the figure.
+            # With two sides, colour and marker show the side and dashes the metric.
             style = series_style(index) | (_side_style(side) if len(measured) > 1 else {"marker": "o"})
             _line(axes, loads, ("completed_tps", name), f"{label} {_LATENCIES[name]}".strip(), style)
     for load in next(iter(measured.values())):
@@ -65,21 +65,21 @@ def _drawn(measured: Curves) -> list[str]:
 
 
 def _scale(measured: Curves) -> str:
-    """Return what is to be said of the scale of the latencies: nothing unless it is logarithmic."""
+    """Return a remark if the latencies need a logarithmic scale, else nothing."""
     figures = [load.figures[name] for loads in measured.values() for load in loads for name in _drawn(measured)]
     every = [value for figure in figures for value in figure.values]
     return " The latency scale is logarithmic." if min(every) > 0 and max(every) / min(every) > 8 else ""
 
 
 def achieved_chart(curves: Curves) -> Chart | None:
-    """Return achieved throughput against offered load; None if no run counts."""
+    """Return completed against requested load; None if no run is valid."""
     measured = _measured(curves)
     if not measured:
         return None
     return Chart(
         name="achieved",
-        title="Throughput against offered load",
-        caption=f"{_RUNS} Points below the dashed line: the system completed less than was offered.",
+        title="Completed against requested load",
+        caption=f"{_RUNS} Points below the dashed line: the system completed less than requested.",
         alt="Throughput against load: " + "; ".join(_told(label, loads) for label, loads in measured.items()) + ".",
         columns=_COLUMNS,
         rows=_rows(measured),
@@ -92,11 +92,11 @@ def _draw_achieved(measured: Curves, figure: Figure) -> None:
     axes = figure.add_subplot()
     highest = max(load.requested_tps for loads in measured.values() for load in loads) * 1.06
     axes.plot(
-        [0, highest], [0, highest], color=light("muted"), linewidth=0.8, linestyle=(0, (2, 2)), label="all offered"
+        [0, highest], [0, highest], color=light("muted"), linewidth=0.8, linestyle=(0, (2, 2)), label="all requested"
     )
     for index, (label, loads) in enumerate(measured.items()):
         _line(axes, loads, (None, "completed_tps"), label or "completed", series_style(index) | _side_style(index))
-    axes.set(xlim=(0, highest), xlabel="offered load (tx/s)", ylabel="throughput (tx/s)")
+    axes.set(xlim=(0, highest), xlabel="requested load (tx/s)", ylabel="completed (tx/s)")
     axes.set_ylim(bottom=0)
     axes.legend(loc="upper left")
 
@@ -116,7 +116,7 @@ def _rows(curves: Curves) -> list[list[object]]:
 
 
 def _measured(curves: Curves) -> Curves:
-    """Return the loads at which something completed in every run that counts."""
+    """Return the loads at which transactions completed in every valid run."""
     found = {
         side: [load for load in loads if _LATENCIES.keys() <= load.figures.keys()] for side, loads in curves.items()
     }
@@ -126,7 +126,7 @@ def _measured(curves: Curves) -> Curves:
 def _line(
     axes: Axes, loads: Sequence[LoadSummary], figures: tuple[str | None, str], label: str, style: Mapping[str, Any]
 ) -> None:
-    """Draw medians with intervals, and the runs; the figures are those across and up, None across the offered load."""
+    """Draw medians with intervals, and single runs; `figures` are those on x and y, None on x is the requested load."""
     across, up = figures
     scale = 1000.0 if up in _LATENCIES else 1.0
     xs = [load.figures[across].median.estimate if across else load.requested_tps for load in loads]
@@ -149,7 +149,7 @@ def _told(label: str, loads: Sequence[LoadSummary]) -> str:
     for load in loads:
         throughput, mean, p99 = (load.figures[name].median.estimate for name in ("completed_tps", "mean_s", "p99_s"))
         points.append(
-            f"{load.requested_tps:g} tx/s offered, {words.rate(throughput)} completed, mean {words.duration(mean)}, "
+            f"{load.requested_tps:g} tx/s requested, {words.rate(throughput)} completed, mean {words.duration(mean)}, "
             f"p99 {words.duration(p99)}"
         )
     return f"{label}: ".lstrip(": ") + "; ".join(points)

@@ -1,4 +1,4 @@
-"""The pages of a sweep and of a comparison."""
+"""Render the reports of sweeps and comparisons."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from benchmark.results.sweep import SweepFolder
 
 @dataclass(frozen=True)
 class SweepRecord:
-    """Runs that belong together: a sweep, or the two sides of a comparison; `folder` holds those of its report."""
+    """A sweep, or the two sides of a comparison; the report is written to `folder`."""
 
     title: str
     folder: Path
@@ -38,12 +38,12 @@ class SweepRecord:
 
     @cached_property
     def curves(self) -> Curves:
-        """The loads of each side."""
+        """The statistics per load of each side."""
         return {name: over_repeats(side.summaries) for name, side in self.sides.items()}
 
     @property
     def charts(self) -> list[Chart]:
-        """Every chart that these runs allow."""
+        """The charts that the data of these runs allow."""
         made = [
             difference_chart(self.compared) if self.compared else None,
             curve_chart(self.curves),
@@ -53,13 +53,13 @@ class SweepRecord:
 
     @property
     def tables(self) -> list[Table]:
-        """Every table that these runs allow."""
+        """The tables that the data of these runs allow."""
         made = [compared_table(self.compared) if self.compared else None, loads_table(self.curves), self.attempts]
         return [table for table in made if table is not None]
 
 
 def read_sweep_record(folder: Path) -> SweepRecord:
-    """Read a sweep, or a comparison that was run as one; UsageError if `folder` holds none."""
+    """Read a sweep or a comparison run by one command; UsageError if `folder` holds none."""
     sweep = SweepFolder.read(folder)
     arms = sweep.journal.arms
     sides = {arm.upper(): side_of(sweep, arm) for arm in arms} if len(arms) > 1 else {"": side_of(sweep)}
@@ -73,7 +73,7 @@ def read_sweep_record(folder: Path) -> SweepRecord:
         sides=sides,
         compared=compared,
         facts=_sweep_facts(sweep),
-        command=first_command(_folders(sides)),
+        command=first_command(side.folder / run.run_id for side in sides.values() for run in side.summaries),
         attempts=attempts_table(sweep),
     )
 
@@ -92,7 +92,7 @@ def comparison(a: Side, b: Side) -> SweepRecord:
 
 
 def sweep_page(record: SweepRecord) -> str:
-    """Return the page of a sweep or a comparison: HTML that needs no other file."""
+    """Return the report of a sweep or a comparison: HTML that needs no other file."""
     runs = _runs(record.sides)
     context = {
         "title": record.title,
@@ -101,45 +101,35 @@ def sweep_page(record: SweepRecord) -> str:
         "claims": _claims(record.curves),
         "charts": {chart.name: chart for chart in record.charts},
         "tables": {table.name: table for table in record.tables},
-        "set_aside": [f"{run.run_id}: {run.status}: {'; '.join(run.reasons)}" for run in runs if run.status != "ok"],
+        "not_used": [f"{run.run_id}: {run.status}: {'; '.join(run.reasons)}" for run in runs if run.status != "ok"],
         "warnings": common_warnings(runs),
         "runs": len(runs),
-        "links": _links(record),
+        "links": {
+            run.run_id: Path(os.path.relpath(side.folder / run.run_id / "report.html", record.folder)).as_posix()
+            for side in record.sides.values()
+            for run in side.summaries
+        },
     }
     return render("sweep.html", context)
 
 
-def _links(record: SweepRecord) -> dict[str, str]:
-    """Return where the report of each run lies, seen from that of all."""
-    sides = record.sides.values()
-    return {
-        run.run_id: Path(os.path.relpath(side.folder / run.run_id / "report.html", record.folder)).as_posix()
-        for side in sides
-        for run in side.summaries
-    }
-
-
 def _claims(curves: Curves) -> list[str]:
-    """Return what the sweep says, a sentence for each side."""
+    """Return the highest throughput of each side as a sentence."""
     said = []
     for side, loads in curves.items():
         counted = [load for load in loads if "completed_tps" in load.figures]
         if not counted:
-            said.append(f"{side or 'The sweep'} has no run that counts.")
+            said.append(f"{side or 'The sweep'} has no valid run.")
             continue
         best = max(counted, key=lambda load: load.figures["completed_tps"].median.estimate)
         who = f"{side}: the" if side else "The"
         text = f"{who} highest throughput is {_interval(best.figures['completed_tps'].median, words.rate)} tx/s, "
-        text += f"at {best.requested_tps:g} tx/s offered"
+        text += f"at {best.requested_tps:g} tx/s requested"
         if "p99_s" in best.figures:
             text += f", with a mean latency of {_interval(best.figures['mean_s'].median, words.duration)}"
             text += f" and a 99th percentile of {_interval(best.figures['p99_s'].median, words.duration)}"
         kept = [load for load in counted if not load.saturated]
-        text += (
-            f"; up to {max(load.requested_tps for load in kept):g} tx/s all that was offered was completed"
-            if kept
-            else ""
-        )
+        text += f"; up to {max(load.requested_tps for load in kept):g} tx/s the full load was completed" if kept else ""
         said.append(text + ".")
     return said
 
@@ -152,13 +142,16 @@ def _interval(interval: Interval, written: Callable[[float | None], str]) -> str
 
 
 def common_warnings(runs: Sequence[Summary]) -> list[str]:
-    """Return each warning of the runs once, with the number of runs that gave it where it is more than one."""
-    counts: dict[str, int] = {}
+    """Return each distinct warning of the runs once, with the loads at which it was given unless it was at all."""
+    loads: dict[str, set[float]] = {}
     for run in runs:
         for text in run.warnings:
-            key = f"at {run.requested_tps:g} tx/s: {text}"
-            counts[key] = counts.get(key, 0) + 1
-    return [f"{text} ({count} times)" if count > 1 else text for text, count in counts.items()]
+            loads.setdefault(text, set()).add(run.requested_tps)
+    every = {run.requested_tps for run in runs}
+    return [
+        text if found == every else f"at {', '.join(f'{load:g}' for load in sorted(found))} tx/s: {text}"
+        for text, found in loads.items()
+    ]
 
 
 def _sweep_facts(sweep: SweepFolder) -> list[tuple[str, str]]:
@@ -169,7 +162,7 @@ def _sweep_facts(sweep: SweepFolder) -> list[tuple[str, str]]:
     facts = [
         ("id", journal.sweep_id),
         ("testbed", journal.testbed_id),
-        ("begun", words.moment(journal.created_at.timestamp())),
+        ("started", words.moment(journal.created_at.timestamp())),
         ("commit", commits),
         ("loads", ", ".join(f"{load:g}" for load in sorted({slot.load for slot in journal.slots})) + " tx/s"),
         ("repeats", str(max((slot.repeat for slot in journal.slots), default=0))),
@@ -180,13 +173,13 @@ def _sweep_facts(sweep: SweepFolder) -> list[tuple[str, str]]:
 
 
 def systems(runs: Iterable[Summary]) -> str:
-    """Return what was measured, each system once."""
+    """Return the systems measured, each once."""
     found = dict.fromkeys(f"{run.protocol} {words.version(run.commit)}, {run.nodes} nodes" for run in runs)
     return " and ".join(found) or "runs"
 
 
 def first_command(folders: Iterable[Path]) -> str:
-    """Return the command that started the first of these runs, as its manifest has it; empty if there is none."""
+    """Return the command that started the first of these runs; empty if there is none."""
     for folder in folders:
         given = read_manifest(folder).command[1:]
         return str(words.redacted(f"python -m benchmark {shlex.join(given)}"))
@@ -195,7 +188,3 @@ def first_command(folders: Iterable[Path]) -> str:
 
 def _runs(sides: Mapping[str, Side]) -> list[Summary]:
     return [run for side in sides.values() for run in side.summaries]
-
-
-def _folders(sides: Mapping[str, Side]) -> list[Path]:
-    return [side.folder / run.run_id for side in sides.values() for run in side.summaries]

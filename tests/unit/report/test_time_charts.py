@@ -1,0 +1,58 @@
+"""Charts of load and latency over time."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from factories.result_factory import write_run
+from matplotlib.figure import Figure
+from matplotlib.transforms import Bbox
+
+from benchmark.report.chart import Chart
+from benchmark.report.run_data import read_record
+from benchmark.report.time_charts import limits, time_charts
+
+
+@pytest.fixture(scope="module")
+def charts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Chart]:
+    run = write_run(tmp_path_factory.mktemp("results") / "run", load=120, capacity=90)
+    return {chart.name: chart for chart in time_charts(read_record(run))}
+
+
+@pytest.mark.parametrize("name", ["load", "latency"])
+def test_legend_lies_outside_the_data(charts: dict[str, Chart], name: str) -> None:
+    figure = Figure(figsize=(7, charts[name].height), layout="constrained")
+    charts[name].draw(figure)
+    figure.draw_without_rendering()
+    (legend,) = figure.legends
+    (axes,) = figure.axes
+    assert not Bbox.intersection(legend.get_window_extent(), axes.get_window_extent())
+
+
+def test_load_has_a_row_per_interval_with_sent_and_completed(charts: dict[str, Chart]) -> None:
+    load = charts["load"]
+    assert load.columns == ("time_s", "sent_tps", "completed_tps", "failed_tps")
+    measured = [row for row in load.rows if isinstance(row[0], float) and row[0] > 5]
+    assert all(row[1] == pytest.approx(120, rel=0.1) for row in measured)
+    assert all(row[2] == pytest.approx(90, rel=0.1) for row in measured)
+
+
+def test_quantiles_are_ordered_in_every_interval(charts: dict[str, Chart]) -> None:
+    for _, mean, p50, p99 in charts["latency"].rows:
+        if isinstance(p50, float) and isinstance(p99, float):
+            assert p50 <= p99
+            assert isinstance(mean, float)
+
+
+def test_axis_covers_warm_up_and_window(tmp_path: Path) -> None:
+    record = read_record(write_run(tmp_path / "run"))
+    start, end = limits(record)
+    assert start <= 0 < end
+    assert end == pytest.approx(record.end - record.start)
+
+
+def test_no_charts_without_samples(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run")
+    (run / "samples.parquet").unlink()
+    assert time_charts(read_record(run)) == []
