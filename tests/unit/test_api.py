@@ -1,4 +1,4 @@
-"""Results as data frames: the same numbers as in the files, typed for notebooks."""
+"""Data frames have the same numbers as the files."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def stored(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_a_run_has_its_samples(stored: Path) -> None:
+def test_loads_the_samples_of_a_run(stored: Path) -> None:
     run = api.run("latest", stored)
     counts = run.samples("latency_s_count")
     assert set(counts["host"]) == {"a-1", "b-0"}
@@ -31,7 +31,7 @@ def test_a_run_has_its_samples(stored: Path) -> None:
     assert run.samples("no_such_metric").empty
 
 
-def test_a_timeline_counts_what_was_sent(stored: Path) -> None:
+def test_a_timeline_has_the_rates_of_all_clients_and_of_each_region(stored: Path) -> None:
     run = api.run("latest", stored)
     whole = run.timeline()
     assert whole["completed_tps"].to_numpy() == pytest.approx(np.full(len(whole), 200.0), rel=0.02)
@@ -42,7 +42,7 @@ def test_a_timeline_counts_what_was_sent(stored: Path) -> None:
     assert (whole["end"] - whole["start"]).dt.total_seconds().to_numpy() == pytest.approx(np.ones(len(whole)), rel=0.1)
 
 
-def test_the_manifest_tells_the_metrics_of_a_system_that_nobody_knows(stored: Path) -> None:
+def test_the_manifest_names_the_metrics_of_an_unknown_system(stored: Path) -> None:
     use_metrics(stored / "t" / "20260101T000000Z-one", MetricNames("commit_s", squared=None, job="node"))
     run = api.run("latest", stored)
     assert run.timeline()["completed_tps"].mean() == pytest.approx(200, rel=0.02)
@@ -50,7 +50,7 @@ def test_the_manifest_tells_the_metrics_of_a_system_that_nobody_knows(stored: Pa
     assert regions.groupby("region")["mean_s"].mean().to_numpy() == pytest.approx([0.12, 0.12], rel=0.02)
 
 
-def test_tables_of_a_run_are_those_of_its_summary(stored: Path) -> None:
+def test_frames_of_a_run_equal_its_summary(stored: Path) -> None:
     run = api.run("20260101", stored)
     regions, clients = run.regions(), run.clients()
     assert list(regions["region"]) == list(run.summary.by_region)
@@ -60,7 +60,7 @@ def test_tables_of_a_run_are_those_of_its_summary(stored: Path) -> None:
     assert run.hosts().empty
 
 
-def test_all_runs_are_a_row_each(stored: Path) -> None:
+def test_lists_all_runs_as_rows(stored: Path) -> None:
     store_run(stored, failed("20260102T000000Z-two", 200))
     found = api.runs(stored)
     assert list(found["status"]) == ["ok", "failed"]
@@ -69,31 +69,31 @@ def test_all_runs_are_a_row_each(stored: Path) -> None:
     assert isinstance(found.loc[0, "start"], pd.Timestamp)
 
 
-def test_a_sweep_has_its_runs_and_medians(tmp_path: Path) -> None:
+def test_lists_the_attempts_and_medians_of_a_sweep(tmp_path: Path) -> None:
     runs = [("", summary(f"r{index}", load)) for index, load in enumerate((100, 100, 200))] + [("", failed("bad", 200))]
     store_sweep(tmp_path, runs)
     found = api.sweep("latest", tmp_path)
     assert list(found["counts"]) == [True, True, True, False]
     assert list(found["failure"])[-1] == "system"
-    medians = api.repeats("latest", tmp_path).set_index(["requested_tps", "figure"])
+    medians = api.repeats("latest", tmp_path).set_index(["requested_tps", "metric"])
     assert medians.loc[(100.0, "completed_tps"), "estimate"] == 100
     assert medians.loc[(100.0, "completed_tps"), "runs"] == 2
     assert medians.loc[(200.0, "completed_tps"), "confidence"] == 0
 
 
-def test_comparisons_are_those_of_the_command(tmp_path: Path) -> None:
+def test_compares_as_the_command_does(tmp_path: Path) -> None:
     store_sweep(tmp_path, [("a", summary("a1", 100)), ("b", summary("b1", 100))])
     found = api.compare("latest", results_dir=tmp_path)
     assert found.verdict.startswith("no difference shown, and none can be")
 
 
-def test_a_run_that_was_not_measured_has_no_timeline(tmp_path: Path) -> None:
+def test_an_unmeasured_run_has_no_timeline(tmp_path: Path) -> None:
     store_run(tmp_path, failed("20260102T000000Z-two"))
     with pytest.raises(UsageError, match="was not measured: node-0 ended"):
         api.run("latest", tmp_path).timeline()
 
 
-def test_pandas_is_only_needed_for_frames(stored: Path) -> None:
+def test_only_frames_need_pandas(stored: Path) -> None:
     script = (
         "import sys\n"
         "class Without:\n"
