@@ -47,6 +47,17 @@ REAL_TIME = _CHRT if shutil.which("chrt") and not subprocess.call([*_CHRT, "true
 them. Empty where the user may not use it."""
 
 
+_SLEEPER = """
+import sys, time
+due, delays = time.monotonic(), []
+for _ in range(int(sys.argv[1])):
+    due += 0.005
+    time.sleep(max(0.0, due - time.monotonic()))
+    delays.append(time.monotonic() - due)
+print(sorted(delays)[int(0.99 * len(delays))])
+"""
+
+
 class Entry(NamedTuple):
     """An answered request; times in s of the monotonic clock."""
 
@@ -121,6 +132,17 @@ async def _main(model: str, port: int, log: Path | None) -> None:
     if log:
         log.write_text("".join(json.dumps(entry._asdict()) + "\n" for entry in server.log))
     os._exit(0)  # without waiting for open connections
+
+
+@contextmanager
+def wake_up_delay(seconds: float) -> Iterator[Callable[[], float]]:
+    """Measure beside the block how late this machine wakes a process that only sleeps.
+
+    Yields a function that waits until the measurement ends and returns the 99th percentile in s.
+    """
+    command = [*REAL_TIME, sys.executable, "-I", "-S", "-c", _SLEEPER, str(round(seconds / 0.005))]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        yield lambda: float(process.communicate(timeout=60)[0])
 
 
 class ReferenceServer:

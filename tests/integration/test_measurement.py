@@ -25,7 +25,7 @@ from benchmark.measure.validity import judge
 from benchmark.metrics.prometheus import Prometheus
 from benchmark.metrics.samples import Series
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.timing]
 
 MODELS = {
     "constant": "constant:0.2",

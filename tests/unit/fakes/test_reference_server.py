@@ -10,7 +10,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from fakes.reference_server import ANSWERS, CLOSING, ReferenceServer, running_server, service_time
+from fakes.reference_server import ANSWERS, CLOSING, ReferenceServer, running_server, service_time, wake_up_delay
 
 
 def ask(server: ReferenceServer, path: str, body: str = "0") -> tuple[int, bytes]:
@@ -87,3 +87,8 @@ def test_server_stops_when_the_block_ends(tmp_path: Path) -> None:
     with pytest.raises(RuntimeError), running_server("constant:0", tmp_path) as server:
         raise RuntimeError
     assert server.process.poll() is not None
+
+
+def test_delay_of_the_machine_is_measured_beside_the_block() -> None:
+    with wake_up_delay(seconds=0.1) as machine_delay:
+        assert 0 < machine_delay() < 1

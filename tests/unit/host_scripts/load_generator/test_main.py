@@ -16,7 +16,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from fakes.reference_server import REAL_TIME, Entry, running_server
+from fakes.reference_server import REAL_TIME, Entry, running_server, wake_up_delay
 from prometheus_client.parser import text_string_to_metric_families
 
 from benchmark.host_scripts import build_load_generator
@@ -125,6 +125,7 @@ def start(tmp_path: Path) -> Iterator[Callable[[Json], Generator]]:
         yield begin
 
 
+@pytest.mark.timing
 @pytest.mark.parametrize(
     ("model", "rate"),
     [("constant:0.09", 100), ("exponential:0.1", 150), ("bimodal:0.05:0.3:0.1", 150), ("stall:0.01:0.5:2", 100)],
@@ -147,6 +148,7 @@ def test_latencies_match_the_log_of_the_server(
         assert lower * 0.99 <= exact[int(q * len(exact) + 0.999999) - 1] <= upper * 1.01
 
 
+@pytest.mark.timing
 def test_every_request_due_during_a_stall_measures_it(tmp_path: Path, start: Callable[[Json], Generator]) -> None:
     with running_server("stall:0.01:0.5:2", tmp_path) as server:
         generator = start(to(server.url(), 100, 3))
@@ -159,14 +161,17 @@ def test_every_request_due_during_a_stall_measures_it(tmp_path: Path, start: Cal
     assert quantile_bounds(found, "lateness_s", 0.9)[1] <= 0.1  # still sent on time
 
 
+@pytest.mark.timing
 def test_requests_are_sent_when_they_are_due(tmp_path: Path, start: Callable[[Json], Generator]) -> None:
     with running_server("constant:0", tmp_path) as server:
         generator = start(to(server.url(), 200, 2))
-        generator.start_load()
-        found = generator.wait_completed(400)
+        with wake_up_delay(seconds=2.2) as machine_delay:
+            generator.start_load()
+            found = generator.wait_completed(400)
+            allowed = 0.001 + 3 * machine_delay()
     assert found["lateness_s_count"] == 400
-    # Without real-time priority, other load on the machine can delay some of them.
-    assert quantile_bounds(found, "lateness_s", 0.99 if REAL_TIME else 0.5)[1] <= 0.001
+    # A loaded machine delays any process: 1 ms, and three times the delay of one that only sleeps.
+    assert quantile_bounds(found, "lateness_s", 0.99)[1] <= allowed
 
 
 @pytest.mark.parametrize("path", ["chunked", "dribble", "close", "http10", "idle-close"])
@@ -216,6 +221,7 @@ def test_schedule_continues_after_the_server_is_killed(tmp_path: Path, start: Ca
         generator.wait(lambda m: m["latency_s_count"] > later["latency_s_count"] + 20)
 
 
+@pytest.mark.timing
 def test_requests_queue_in_order_for_connections_and_the_wait_counts(
     tmp_path: Path, start: Callable[[Json], Generator]
 ) -> None:
@@ -232,6 +238,7 @@ def test_requests_queue_in_order_for_connections_and_the_wait_counts(
     assert found["lateness_s_sum"] == pytest.approx(sum(exact) - 30 * 0.1, rel=0.05)
 
 
+@pytest.mark.timing
 def test_timeout_counts_from_the_due_time(tmp_path: Path, start: Callable[[Json], Generator]) -> None:
     with running_server("constant:0.2", tmp_path) as server:
         generator = start(to(server.url(), 100, 0.2, max_connections=1, timeout_s=0.5))
@@ -252,6 +259,7 @@ def test_targets_are_used_in_round_robin_order(tmp_path: Path, start: Callable[[
     assert [sorted(entry.sequence for entry in log) for log in logs] == [list(range(0, 20, 2)), list(range(1, 20, 2))]
 
 
+@pytest.mark.timing
 def test_rate_follows_the_profile(tmp_path: Path, start: Callable[[Json], Generator]) -> None:
     profile = [[0, 50], [1, 200], [1.5, 0, 200], [2.5, 0]]
     with running_server("constant:0", tmp_path) as server:
@@ -267,6 +275,7 @@ def test_rate_follows_the_profile(tmp_path: Path, start: Callable[[Json], Genera
     assert 0 <= statistics.median(delays) < 0.005
 
 
+@pytest.mark.timing
 def test_several_generators_offer_the_requested_load(tmp_path: Path, start: Callable[[Json], Generator]) -> None:
     shares = (17, 17, 16)
     with running_server("constant:0.001", tmp_path) as server:
