@@ -1,6 +1,6 @@
-"""A stored run's figures beside those of ways that are common and wrong: `python -m tools.accuracy.naive_figures RUN`.
+"""Compare a run's metrics with those of common but wrong methods: `python -m tools.accuracy.naive_figures RUN`.
 
-Prints a table in Markdown; docs/numbers.md holds one and says why they differ.
+Prints a Markdown table. docs/numbers.md has an example and explains the differences.
 """
 
 from __future__ import annotations
@@ -28,25 +28,25 @@ from benchmark.results.run_folder import SAMPLES, find_run
 
 @dataclass(frozen=True)
 class Row:
-    """One figure, told in one way."""
+    """A metric, computed by one method."""
 
-    figure: str
-    way: str
+    metric: str
+    method: str
     value: float | None
     true: float
     seconds: bool = True
-    """Whether it is a latency, else a rate in tx/s."""
+    """Whether the metric is a latency; otherwise it is a rate in tx/s."""
 
     def __str__(self) -> str:
         if self.value is None or not self.true:
-            return f"| {self.figure} | {self.way} | - | - |"
+            return f"| {self.metric} | {self.method} | - | - |"
         shown = f"{self.value * 1000:.1f} ms" if self.seconds else f"{self.value:.2f} tx/s"
-        return f"| {self.figure} | {self.way} | {shown} | {self.value / self.true - 1:+.1%} |"
+        return f"| {self.metric} | {self.method} | {shown} | {self.value / self.true - 1:+.1%} |"
 
 
 @dataclass(frozen=True)
 class Stored:
-    """A run's samples and times (unix s), all of it and its measured window."""
+    """A run's samples, the begin of its load and its measured window (unix s)."""
 
     series: Sequence[Series]
     begin: float
@@ -56,11 +56,11 @@ class Stored:
     metrics: MetricNames = LOAD_GENERATOR
 
     def clients(self) -> list[Process]:
-        """The load generators."""
+        """Return the load generators."""
         return processes(self.series, self.metrics.job, self.metrics.counters)
 
     def figures(self) -> Figures:
-        """The figures as this project tells them."""
+        """Return the metrics as this project computes them."""
         return measure(self.series, self.start, self.end, metrics=self.metrics, scrape_interval=self.step).total
 
 
@@ -69,13 +69,13 @@ def read_stored(folder: Path) -> Stored:
     manifest = read_manifest(folder)
     times = manifest.times
     if times is None:
-        raise UsageError(f"{folder} was never under load, so it has nothing to compare")
+        raise UsageError(f"{folder}: never under load, nothing to compare; name another run")
     series, step = read_samples(folder / SAMPLES), manifest.parameters.scrape_interval_s
     return Stored(series, times.load, times.start, times.end, step, manifest.metrics)
 
 
 def rows(run: Stored) -> list[Row]:
-    """Return every figure in every way, the right one first."""
+    """Return every metric by every method, the correct one first."""
     right = run.figures()
     latency = right.latency_s
     if latency is None:
@@ -86,17 +86,20 @@ def rows(run: Stored) -> list[Row]:
     means = [p.growth(f"{name}_sum", s) / p.growth(f"{name}_count", s) for p, s in clients]
     single = [p.histogram(name, s) for p, s in clients]
     rate, total = right.completed_tps, run.end - run.begin
-    p99 = latency.p99.estimate
+    last = float(sum(process.gauge(f"{name}_count")[-1] for process in run.clients()))
+    p99, upper = latency.p99.estimate, latency.p99.upper
+    bounds = f"in ({latency.p99.lower * 1000:g}, {'∞' if upper is None else f'{upper * 1000:g}'}]"
+    p99s = [value for value in (_p99(each) for each in single) if value is not None]
     return [
-        Row("throughput", "**growth between real samples of the window, summed over clients**", rate, rate, False),
+        Row("throughput", "**increase between samples of the window, summed over clients**", rate, rate, False),
         Row("", f"`sum(rate({name}_count[{total:.0f}s]))` at the end: the whole run", _server_rate(run), rate, False),
-        Row("", "count at the end by time since the load began", _last_counts(run) / total, rate, False),
-        Row("mean latency", "**sum by count of the window, of all clients**", latency.mean, latency.mean),
-        Row("", "`sum / count` as scraped at the end: the whole run", _growth(whole, name), latency.mean),
+        Row("", "count at the end divided by the time since the load began", last / total, rate, False),
+        Row("mean latency", "**sum divided by count of the window, of all clients**", latency.mean, latency.mean),
+        Row("", "`sum / count` as scraped at the end: the whole run", _scraped_mean(whole, name), latency.mean),
         Row("", "mean of the clients' means", float(np.mean(means)), latency.mean),
-        Row("p99", f"**summed buckets of all clients, {_bounds(latency.p99.lower, latency.p99.upper)}**", p99, p99),
-        Row("", "mean of the clients' p99", _average([_p99(each) for each in single]), p99),
-        Row("", "mean over time of p99 per scrape", _over_time(run), p99),
+        Row("p99", f"**summed buckets of all clients, {bounds}**", p99, p99),
+        Row("", "mean of the clients' p99", float(np.mean(p99s)) if p99s else None, p99),
+        Row("", "mean over time of p99 per scrape", _mean_over_time(run), p99),
         Row("", "p99 of the whole run", _p99(merge([p.histogram(name, s) for p, s in whole])), p99),
         Row("stdev", "**from squared latencies of all clients**", latency.stdev, latency.stdev or 0.0),
         Row("", "standard deviation of the clients' means", float(np.std(means)), latency.stdev or 0.0),
@@ -104,22 +107,22 @@ def rows(run: Stored) -> list[Row]:
 
 
 def prometheus_rate(times: Sequence[float], values: Sequence[float], start: float, end: float) -> float:
-    """Return what Prometheus' `rate` says of a counter over the range from `start` to `end` (s): an extrapolation.
+    """Return Prometheus' `rate` of a counter, which extrapolates to the range from `start` to `end` (s).
 
-    promql/functions.go, extrapolatedRate, of release 2.42. NaN with fewer than two samples.
+    Source: extrapolatedRate in promql/functions.go of release 2.42. NaN with fewer than two samples.
     """
     inside = [(time, value) for time, value in zip(times, values, strict=True) if start <= time <= end]
     if len(inside) < 2:
         return math.nan
     (first, low), (last, _) = inside[0], inside[-1]
-    growth = sum(b - a if b >= a else b for (_, a), (_, b) in pairwise(inside))
+    increase = sum(b - a if b >= a else b for (_, a), (_, b) in pairwise(inside))
     sampled = last - first
     between = sampled / (len(inside) - 1)
     before, after = first - start, end - last
-    if growth > 0 and low >= 0:
-        before = min(before, sampled * low / growth)
+    if increase > 0 and low >= 0:
+        before = min(before, sampled * low / increase)
     extended = sampled + sum(gap if gap < 1.1 * between else between / 2 for gap in (before, after))
-    return growth * extended / sampled / (end - start)
+    return increase * extended / sampled / (end - start)
 
 
 def _server_rate(run: Stored) -> float:
@@ -129,16 +132,12 @@ def _server_rate(run: Stored) -> float:
     return float(np.nansum(rates))
 
 
-def _last_counts(run: Stored) -> float:
-    return float(sum(process.gauge(f"{run.metrics.latency}_count")[-1] for process in run.clients()))
-
-
-def _growth(whole: Sequence[tuple[Process, Span]], name: str) -> float:
+def _scraped_mean(whole: Sequence[tuple[Process, Span]], name: str) -> float:
     count = sum(float(process.gauge(f"{name}_count")[span.last]) for process, span in whole)
     return sum(float(process.gauge(f"{name}_sum")[span.last]) for process, span in whole) / count
 
 
-def _over_time(run: Stored) -> float | None:
+def _mean_over_time(run: Stored) -> float | None:
     timeline = measure(run.series, run.start, run.end, metrics=run.metrics, scrape_interval=run.step).timeline
     return None if timeline is None else float(np.nanmean(timeline.quantiles_s["p99_s"]))
 
@@ -148,21 +147,12 @@ def _p99(histogram: Histogram) -> float | None:
     return quantile.estimate if quantile else None
 
 
-def _average(values: Sequence[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return float(np.mean(known)) if known else None
-
-
-def _bounds(lower: float, upper: float | None) -> str:
-    return f"in ({lower * 1000:g}, {'∞' if upper is None else f'{upper * 1000:g}'}]"
-
-
 def main(arguments: Sequence[str], show: Callable[[str], object] = print) -> int:
-    """Print the table of the run that the only argument names."""
+    """Print the table of the run that `arguments` names; return the exit code."""
     if len(arguments) != 1:
         show("usage: python -m tools.accuracy.naive_figures RUN")
         return 2
-    show("| figure | way | value | error |\n| --- | --- | ---: | ---: |")
+    show("| metric | method | value | error |\n| --- | --- | ---: | ---: |")
     for row in rows(read_stored(find_run(results_dir(), arguments[0]))):
         show(str(row))
     return 0

@@ -273,13 +273,6 @@ def _queries(panel: Panel) -> Sequence[prometheus.Dataquery]:
     return queries
 
 
-def _graph() -> timeseries.Panel:
-    legend = common.VizLegendOptions().display_mode(LegendDisplayMode.TABLE).placement(LegendPlacement.BOTTOM)
-    tooltip = common.VizTooltipOptions().mode(TooltipDisplayMode.MULTI).sort(SortOrder.DESCENDING)
-    legend = legend.show_legend(True).calcs(["mean", "max", "lastNotNull"])
-    return timeseries.Panel().legend(legend).tooltip(tooltip).fill_opacity(5).min(0)
-
-
 def _panel(panel: Panel, width: int) -> Builder[models.Panel]:
     # Grafana appends any text to the number if the unit is a suffix.
     unit = f"suffix:{panel.unit}" if panel.unit in {"tx/s", "err/s", "cores"} else panel.unit
@@ -291,7 +284,10 @@ def _panel(panel: Panel, width: int) -> Builder[models.Panel]:
         # The cells count requests; the unit is that of the buckets.
         drawn = heatmap.Panel().calculate(False).y_axis(heatmap.YAxisConfig().unit(unit)).height(9)
     else:
-        drawn = _graph().unit(unit).height(9)
+        legend = common.VizLegendOptions().display_mode(LegendDisplayMode.TABLE).placement(LegendPlacement.BOTTOM)
+        legend = legend.show_legend(True).calcs(["mean", "max", "lastNotNull"])
+        tooltip = common.VizTooltipOptions().mode(TooltipDisplayMode.MULTI).sort(SortOrder.DESCENDING)
+        drawn = timeseries.Panel().legend(legend).tooltip(tooltip).fill_opacity(5).min(0).unit(unit).height(9)
     drawn = drawn.title(panel.title).description(panel.help).datasource(SOURCE).span(width)
     for query in _queries(panel):
         drawn = drawn.with_target(query)

@@ -1,4 +1,4 @@
-"""The naive ways are those that Prometheus and others go, and differ from the right one as the docs say."""
+"""The naive methods are those of Prometheus and others, and are wrong as docs/numbers.md says."""
 
 from __future__ import annotations
 
@@ -54,20 +54,20 @@ def uneven() -> Stored:
     return Stored(series, begin=1000.0, start=1015.0, end=1060.0, step=1.0)
 
 
-def test_each_naive_way_errs_as_it_must() -> None:
+def test_each_naive_method_has_its_known_error() -> None:
     found = rows(uneven())
-    ways = {row.way: row for row in found}
-    right = next(row for row in found if row.figure == "throughput")
+    methods = {row.method: row for row in found}
+    right = next(row for row in found if row.metric == "throughput")
     assert right.value == pytest.approx(100, rel=0.01)
-    whole = next(row for row in found if row.way.startswith("`sum(rate("))
+    whole = next(row for row in found if row.method.startswith("`sum(rate("))
     assert whole.value == pytest.approx(100 * 50 / 60, rel=0.03)
-    mean = next(row for row in found if row.figure == "mean latency")
+    mean = next(row for row in found if row.metric == "mean latency")
     assert mean.value == pytest.approx(0.9 * 0.12 + 0.1 * 0.9, rel=0.01)
-    assert ways["mean of the clients' means"].value == pytest.approx((0.12 + 0.9) / 2, rel=0.01)
-    p99 = next(row for row in found if row.figure == "p99")
+    assert methods["mean of the clients' means"].value == pytest.approx((0.12 + 0.9) / 2, rel=0.01)
+    p99 = next(row for row in found if row.metric == "p99")
     assert p99.value is not None
     assert 0.75 < p99.value <= 1.0
-    averaged = ways["mean of the clients' p99"].value
+    averaged = methods["mean of the clients' p99"].value
     assert averaged is not None
     assert averaged < 0.75 * p99.value
 
@@ -87,4 +87,4 @@ def test_the_metrics_are_those_of_the_manifest(tmp_path: Path) -> None:
     use_metrics(folder, MetricNames("commit_s", squared=None, job="node"))
     found = rows(read_stored(folder))
     assert found[0].value == pytest.approx(200, rel=0.01)
-    assert any("rate(commit_s_count[" in row.way for row in found)
+    assert any("rate(commit_s_count[" in row.method for row in found)
