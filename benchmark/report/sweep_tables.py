@@ -1,4 +1,4 @@
-"""The tables of a sweep and of a comparison."""
+"""Tables of sweeps and comparisons."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from benchmark.measure.run_metrics import COMPARED
 from benchmark.report import format as words
 from benchmark.report.sweep_charts import Curves
 from benchmark.report.tables import Cell, Table
-from benchmark.results.sweep import Attempt, SweepFolder
+from benchmark.results.sweep import SweepFolder
 
 _WRITTEN: Mapping[str, Callable[[float | None], str]] = {"tx/s": words.rate, "s": words.duration}
 
 
 def loads_table(curves: Curves) -> Table:
-    """Return the medians of each load."""
+    """Return the medians of each load over its repeats."""
     columns = (["side"] if len(curves) > 1 else []) + [
         "load tx/s",
         "runs",
@@ -30,7 +30,7 @@ def loads_table(curves: Curves) -> Table:
             head = [Cell(side)] if len(curves) > 1 else []
             figures = [_median_cell(load.figures.get(metric.name), _WRITTEN[metric.unit]) for metric in COMPARED]
             rows.append([*head, Cell(f"{load.requested_tps:g}"), Cell(str(len(load.run_ids))), *figures, _notes(load)])
-    return Table("loads", "By load: medians over the repeats, with their confidence intervals", columns, rows)
+    return Table("loads", "Medians over the repeats of each load, with confidence intervals", columns, rows)
 
 
 def _median_cell(repeated: Repeated | None, written: Callable[[float | None], str]) -> Cell:
@@ -45,15 +45,15 @@ def _median_cell(repeated: Repeated | None, written: Callable[[float | None], st
 
 def _notes(load: LoadSummary) -> Cell:
     notes = [f"{load.saturated} saturated"] if load.saturated else []
-    notes += [f"{len(load.set_aside)} set aside"] if load.set_aside else []
+    notes += [f"{len(load.set_aside)} not used"] if load.set_aside else []
     far = {run for repeated in load.figures.values() for run in repeated.outliers}
     notes += [f"{len(far)} outlier{'s' if len(far) > 1 else ''}: {', '.join(sorted(far))}"] if far else []
     return Cell("; ".join(notes) or words.NONE)
 
 
 def compared_table(compared: Compared) -> Table:
-    """Return every difference that was looked at."""
-    columns = ("figure", "load tx/s", "A", "B", "B against A", "p", "p adjusted", "difference")
+    """Return every difference that was tested."""
+    columns = ("metric", "load tx/s", "A", "B", "difference of B", "p", "p adjusted", "significant")
     rows = []
     for figure in compared.figures:
         rows.append(
@@ -71,12 +71,12 @@ def compared_table(compared: Compared) -> Table:
             medians = [Cell(_WRITTEN[figure.unit](side.estimate)) for side in (found.a, found.b)]
             load, change = Cell(f"{at.requested_tps:g}"), _relative(found.relative)
             rows.append([Cell(figure.label), load, *medians, change, *_tested(found.p_value, at)])
-    caption = "B against A, over all loads and at each; p is adjusted for all that was looked at (Holm)"
+    caption = "B compared with A, over all loads and at each load; p is adjusted for multiple tests (Holm)"
     return Table("compared", caption, columns, rows)
 
 
 def _tested(p_value: float, found: FigureComparison | AtLoad) -> list[Cell]:
-    return [Cell(f"{p_value:.2g}"), Cell(f"{found.p_adjusted:.2g}"), Cell("shown" if found.shown else "not shown")]
+    return [Cell(f"{p_value:.2g}"), Cell(f"{found.p_adjusted:.2g}"), Cell("yes" if found.shown else "no")]
 
 
 def _relative(interval: Interval | None) -> Cell:
@@ -87,27 +87,24 @@ def _relative(interval: Interval | None) -> Cell:
 
 
 def attempts_table(sweep: SweepFolder) -> Table:
-    """Return every run that was tried, in the order they ran, those repeated too, with who led."""
+    """Return every attempt of every run in the order they ran, with outcome, mean latency and leader."""
     rows = []
     for slot in sweep.journal.slots:
-        for number, attempt in enumerate(slot.attempts, 1):
-            again = f"try {number}" if len(slot.attempts) > 1 else ""
-            rows.append([Cell(str(slot), again), *_attempt_cells(sweep, attempt)])
         if not slot.attempts:
             rows.append([Cell(str(slot)), Cell("not run yet"), Cell(words.NONE), Cell(words.NONE), Cell(words.NONE)])
+        for number, attempt in enumerate(slot.attempts, 1):
+            summary = sweep.summary(attempt.run_id)
+            latency = summary.latency_s if summary else None
+            outcome = attempt.outcome + (f" ({attempt.failure})" if attempt.failure else "")
+            run_id = attempt.run_id
+            rows.append(
+                [
+                    Cell(str(slot), f"attempt {number}" if len(slot.attempts) > 1 else ""),
+                    Cell(run_id, link=f"../{run_id}/report.html") if run_id else Cell("no run"),
+                    Cell(outcome, attempt.reason, mark="" if attempt.outcome == "ok" else "bad"),
+                    Cell(words.duration(latency.mean if latency else None)),
+                    Cell((summary.leader if summary else None) or words.NONE),
+                ]
+            )
     columns = ("run", "id", "outcome", "mean latency", "leader")
-    return Table("attempts", "Every run, in the order they ran", columns, rows, prose=True)
-
-
-def _attempt_cells(sweep: SweepFolder, attempt: Attempt) -> list[Cell]:
-    outcome = attempt.outcome + (f" ({attempt.failure})" if attempt.failure else "")
-    mark = "" if attempt.outcome == "ok" else "bad"
-    summary = sweep.summary(attempt.run_id)
-    latency = summary.latency_s if summary else None
-    mean, leader = words.duration(latency.mean if latency else None), (summary.leader if summary else None)
-    return [_linked(attempt.run_id), Cell(outcome, attempt.reason, mark=mark), Cell(mean), Cell(leader or words.NONE)]
-
-
-def _linked(run_id: str | None) -> Cell:
-    """Return a run's id as a link to its report, which lies beside the sweep's folder."""
-    return Cell(run_id, link=f"../{run_id}/report.html") if run_id else Cell("no run")
+    return Table("attempts", "Every run, in order", columns, rows, prose=True)
