@@ -1,0 +1,105 @@
+"""Results that version 0.1 wrote (schema 1) are shown, reported, compared and resumed.
+
+`tests/data/sweep-schema1` holds a sweep of two loads that was killed in its third run, and a search.
+"""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+from paths import DATA
+
+from benchmark.cli import main, tables
+from benchmark.compare.comparison import compare_sides, find_sides
+from benchmark.plan.request import RunOptions, make_request, request_to_dict
+from benchmark.report import write_report
+from benchmark.results.events import RunStarted, read_events
+from benchmark.results.manifest import read_manifest
+from benchmark.results.run_folder import find_runs
+from benchmark.results.search import SearchFolder
+from benchmark.results.sweep import SweepFolder
+from benchmark.settings import load_settings
+
+STORED = DATA / "sweep-schema1"
+
+
+@pytest.fixture
+def results(tmp_path: Path) -> Path:
+    """A copy that may be changed."""
+    shutil.copytree(STORED / "dev", tmp_path / "results" / "dev")
+    return tmp_path / "results"
+
+
+@pytest.fixture
+def sweep() -> SweepFolder:
+    return SweepFolder.find(STORED, "latest")
+
+
+def test_all_runs_are_read() -> None:
+    runs = list(find_runs(STORED))
+    assert [(summary.requested_tps, summary.status) if summary else None for _, summary in runs] == [
+        (20, "ok"),
+        (40, "ok"),
+        None,
+        (20, "ok"),
+        (40, "ok"),
+    ]
+    for path, _ in runs:
+        manifest = read_manifest(path)
+        assert manifest.run_id == path.name
+        first = read_events(path / "events.jsonl")[0]
+        assert isinstance(first, RunStarted)
+        assert first.run_id == path.name
+
+
+def test_the_sweep_is_shown(sweep: SweepFolder) -> None:
+    shown = [table for table in tables.sweep(sweep) if not isinstance(table, str)]
+    assert shown[0].row_count == 2
+
+
+def test_the_sweep_is_reported(results: Path, sweep: SweepFolder) -> None:
+    page = write_report(results / "dev" / sweep.path.name).read_text(encoding="utf-8")
+    assert "etcd 3.4.23-4+b4, 2 nodes" in page
+
+
+def test_runs_of_the_sweep_are_reported(results: Path) -> None:
+    run = next(path for path, summary in find_runs(results) if summary)
+    assert "steps:2" in write_report(run).read_text(encoding="utf-8")
+
+
+def test_the_sweep_is_compared_with_itself(sweep: SweepFolder) -> None:
+    compared = compare_sides(*find_sides(STORED, [sweep.path.name, sweep.path.name]))
+    assert compared.differences == []
+    assert len(compared.runs["a"]) == 2
+
+
+def test_the_sweep_can_be_resumed(sweep: SweepFolder) -> None:
+    settings = load_settings(STORED / "settings.yaml")
+    options = RunOptions.select(sweep.journal.options)
+    assert options.load_shape == "steps:2"
+    now = request_to_dict(make_request(settings, options, sweep.journal.options["loads"], Path("results")))
+    assert now == sweep.journal.requests[""]
+    assert [slot.done for slot in sweep.journal.slots] == [True, True, False, False]
+
+
+def test_a_resumed_sweep_finds_the_run_that_was_killed(results: Path, sweep: SweepFolder) -> None:
+    copy = SweepFolder.read(results / "dev" / sweep.path.name)
+    copy.settle()
+    assert [attempt.outcome for slot in copy.journal.slots for attempt in slot.attempts] == ["ok", "ok", "killed"]
+    assert SweepFolder.read(copy.path).journal == copy.journal
+
+
+def test_the_search_is_shown_and_reported(results: Path) -> None:
+    search = SearchFolder.find(results, "latest")
+    assert [(step.requested_tps, step.met) for step in search.journal.steps] == [(20, True), (40, True)]
+    assert tables.search(search.journal, search.path)
+    assert "40 tx/s" in write_report(search.path).read_text(encoding="utf-8")
+
+
+def test_results_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["results", "--results-dir", str(STORED)])
+    assert ended.value.code in (0, None)
+    assert capsys.readouterr().out.count("etcd") == 5
