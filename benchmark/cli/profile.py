@@ -10,10 +10,10 @@ import click
 
 from benchmark.cli import messages
 from benchmark.cli.target import DurationType, Target, on_testbed, prepare_output
+from benchmark.files import write_atomically
 from benchmark.orchestrator.profiler import CallGraph
 from benchmark.orchestrator.profiler import profile as sample
 from benchmark.report.flame_graph import flame_graph
-from benchmark.results.run_folder import write_atomically
 
 
 @click.command()

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmark.errors import UsageError
+from benchmark.files import replace_file
 
 if TYPE_CHECKING:  # numpy, requests and pyarrow take 0.1 s each to import: only commands that use them pay
     import numpy as np
@@ -59,12 +60,8 @@ def write_samples(path: Path, series: Iterable[Series]) -> None:
         "time": pa.array(np.rint(times * 1000).astype(np.int64)).cast(pa.timestamp("ms", tz="UTC")),
         "value": pa.array(values, pa.float64()),
     }
-    unfinished = path.with_name(f".{path.name}.unfinished")
-    try:
-        pq.write_table(pa.table(columns), unfinished, compression="zstd")
-        unfinished.replace(path)
-    finally:
-        unfinished.unlink(missing_ok=True)
+    with replace_file(path) as file:
+        pq.write_table(pa.table(columns), file, compression="zstd")
 
 
 def read_samples(path: Path) -> list[Series]:

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmark.results.run_folder import SEARCH, SWEEP, write_atomically
+from benchmark.files import write_atomically
+from benchmark.results.run_folder import SEARCH, SWEEP
 
 if TYPE_CHECKING:  # those that draw take half a second to import
     from benchmark.compare.comparison import Side
@@ -67,6 +68,6 @@ def _write(charts: Sequence[Chart], tables: Sequence[Table], into: Path) -> list
     written = [path for chart in charts for path in chart.save(into)]
     for table in tables:
         path = into / f"{table.name}.csv"
-        path.write_text(table.csv(), encoding="utf-8")
+        write_atomically(path, table.csv())
         written.append(path)
     return written

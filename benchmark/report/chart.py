@@ -12,6 +12,7 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from benchmark.files import replace_file, write_atomically
 from benchmark.report.palette import PALETTE, light
 
 if TYPE_CHECKING:  # matplotlib takes half a second to import
@@ -56,10 +57,14 @@ class Chart:
     def save(self, folder: Path) -> list[Path]:
         """Write SVG and PDF, both with embedded fonts, and CSV into `folder`."""
         paths = [folder / f"{self.name}.{kind}" for kind in ("svg", "pdf", "csv")]
-        with _drawn(self, {"svg.fonttype": "path", "pdf.fonttype": 42}) as figure:
-            figure.savefig(paths[0], format="svg", metadata=_NO_METADATA)
-            figure.savefig(paths[1], format="pdf", metadata={"Title": self.title, "CreationDate": None})
-        paths[2].write_text(self.csv(), encoding="utf-8")
+        with (
+            _drawn(self, {"svg.fonttype": "path", "pdf.fonttype": 42}) as figure,
+            replace_file(paths[0]) as svg,
+            replace_file(paths[1]) as pdf,
+        ):
+            figure.savefig(svg, format="svg", metadata=_NO_METADATA)
+            figure.savefig(pdf, format="pdf", metadata={"Title": self.title, "CreationDate": None})
+        write_atomically(paths[2], self.csv())
         return paths
 
 

@@ -16,7 +16,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import from_json
 
 from benchmark.errors import UsageError
-from benchmark.results.run_folder import LATEST, read_summary, write_atomically
+from benchmark.files import write_atomically
+from benchmark.results.run_folder import LATEST, read_summary
 from benchmark.results.summary import Summary
 from benchmark.results.upgrade import JsonObject
 

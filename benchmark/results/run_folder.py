@@ -15,6 +15,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from benchmark.errors import UsageError
+from benchmark.files import write_atomically
 from benchmark.results.events import Event, event_to_json
 from benchmark.results.summary import Summary, parse_summary
 
@@ -62,19 +63,6 @@ class RunFolder:
         """Add a line to events.jsonl; a line is written by one call, so a kill cannot mix two."""
         with (self.path / EVENTS).open("a", encoding="utf-8") as file:
             file.write(event_to_json(event) + "\n")
-
-
-def write_atomically(path: Path, text: str) -> None:
-    """Write `text` beside `path`, then put it in its place."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with temporary.open("w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def find_runs(results_dir: Path) -> Iterator[tuple[Path, Summary | None]]:

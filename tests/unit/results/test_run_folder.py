@@ -9,7 +9,7 @@ import pytest
 
 from benchmark.errors import UsageError
 from benchmark.results.events import PhaseStarted, WarningIssued, read_events
-from benchmark.results.run_folder import LATEST, RunFolder, find_run, find_runs, new_run_id, write_atomically
+from benchmark.results.run_folder import LATEST, RunFolder, find_run, find_runs, new_run_id
 from benchmark.results.summary import Identity, not_measured
 
 IDENTITY = Identity(run_id="r", protocol="etcd", commit="3.4", nodes=3, clients=3, requested_tps=200.0)
@@ -33,15 +33,6 @@ def test_a_folder_is_never_taken_twice(tmp_path: Path) -> None:
     RunFolder.create(tmp_path, "t", "a")
     with pytest.raises(UsageError, match="cannot write results"):
         RunFolder.create(tmp_path, "t", "a")
-
-
-def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
-    path = tmp_path / "summary.json"
-    write_atomically(path, "old")
-    with pytest.raises(UnicodeEncodeError):
-        write_atomically(path, "new \ud800")
-    assert path.read_text() == "old"
-    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_runs_are_listed_with_and_without_a_summary(tmp_path: Path) -> None:
