@@ -1,4 +1,4 @@
-"""What others do to a testbed on AWS, seen by the real pulumi: a refresh notices it and an update mends it.
+"""Drift of an AWS testbed under the real pulumi: refresh detects it and an update repairs it.
 
 Nothing of this needs a machine that runs, so none boots.
 """
@@ -124,7 +124,7 @@ def tampered(bed: Bed) -> list[Any]:
     ]
 
 
-def test_a_refresh_finds_no_change_where_there_is_none(bed: Bed) -> None:
+def test_refresh_finds_no_change(bed: Bed) -> None:
     assert bed.unchanged()
     bed.stack.pulumi("preview", "--expect-no-changes")
 
@@ -134,7 +134,7 @@ def test_a_refresh_finds_no_change_where_there_is_none(bed: Bed) -> None:
     [tamper_with_rules, tamper_with_peers, tamper_with_instances, tamper_with_network],
     ids=lambda tamper: tamper.__name__.removeprefix("tamper_with_"),
 )
-def test_what_a_stranger_changed_is_noticed_and_mended(bed: Bed, tamper: Any) -> None:
+def test_drift_is_detected_and_repaired(bed: Bed, tamper: Any) -> None:
     before, machines = tampered(bed), list(bed.aws.machines)
     tamper(bed)
     assert tampered(bed) != before
@@ -144,7 +144,7 @@ def test_what_a_stranger_changed_is_noticed_and_mended(bed: Bed, tamper: Any) ->
     assert list(bed.aws.machines) == machines, "no host was replaced"
 
 
-def test_a_newer_image_is_for_new_hosts_only(bed: Bed) -> None:
+def test_newer_image_applies_to_new_hosts_only(bed: Bed) -> None:
     before = bed.images()
     newer = bed.aws.publish_image("us-east-1", "x86_64", "20260715")
     bed.stack.pulumi("preview", "--expect-no-changes")
@@ -154,7 +154,7 @@ def test_a_newer_image_is_for_new_hosts_only(bed: Bed) -> None:
     assert list(after.values()) == [newer]
 
 
-def test_specs_of_stopped_hosts_change_and_they_stay_stopped(bed: Bed) -> None:
+def test_specs_of_stopped_hosts_change_and_hosts_stay_stopped(bed: Bed) -> None:
     bed.stack.up("-c", "state=stopped", "-c", "specs=m5d.large")
     bed.stack.up("-c", "specs=m5d.2xlarge")
     states = [bed.aws.describe(identity) for identity in bed.aws.machines]

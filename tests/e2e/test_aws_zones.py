@@ -1,4 +1,4 @@
-"""Other specs of hosts on AWS, whose types are not offered in every zone, under the real pulumi.
+"""Changed specs on AWS whose types are not offered in every zone, under the real pulumi.
 
 Nothing of this needs a machine that runs, so none boots.
 """
@@ -49,13 +49,13 @@ def zones(aws: IdleAws) -> str:
     return "".join(sorted(subnet["AvailabilityZone"][-1] for subnet in subnets))
 
 
-def test_hosts_are_where_their_type_is_offered(bed: tuple[Stack, IdleAws]) -> None:
+def test_hosts_are_in_zones_that_offer_their_type(bed: tuple[Stack, IdleAws]) -> None:
     _, aws = bed
     assert sorted(hosts(aws).values()) == [("b", NOT_IN_A), ("c", NOT_IN_A)]
     assert zones(aws) == "bc"
 
 
-def test_a_type_that_more_zones_offer_leaves_hosts_and_their_subnets(bed: tuple[Stack, IdleAws]) -> None:
+def test_type_offered_in_more_zones_keeps_hosts_and_subnets(bed: tuple[Stack, IdleAws]) -> None:
     stack, aws = bed
     before = hosts(aws)
     stack.up("-c", f"specs={EVERYWHERE}")
@@ -64,7 +64,7 @@ def test_a_type_that_more_zones_offer_leaves_hosts_and_their_subnets(bed: tuple[
     stack.pulumi("preview", "--expect-no-changes")
 
 
-def test_more_hosts_go_to_other_zones_and_move_none(bed: tuple[Stack, IdleAws]) -> None:
+def test_added_hosts_use_other_zones_and_move_no_host(bed: tuple[Stack, IdleAws]) -> None:
     stack, aws = bed
     stack.up("-c", "instances=2")
     before = hosts(aws)
@@ -74,7 +74,7 @@ def test_more_hosts_go_to_other_zones_and_move_none(bed: tuple[Stack, IdleAws]) 
     assert sorted(after.values()) == [("a", EVERYWHERE), ("c", EVERYWHERE)]
 
 
-def test_a_type_that_the_zone_of_a_host_does_not_offer_is_refused_and_can_be_taken_back(
+def test_type_missing_in_a_hosts_zone_is_rejected_and_can_be_reverted(
     bed: tuple[Stack, IdleAws],
 ) -> None:
     stack, aws = bed
@@ -87,7 +87,7 @@ def test_a_type_that_the_zone_of_a_host_does_not_offer_is_refused_and_can_be_tak
     assert zones(aws) == "abc"
 
 
-def test_hosts_go_before_the_subnets_that_they_are_in(bed: tuple[Stack, IdleAws]) -> None:
+def test_hosts_are_deleted_before_their_subnets(bed: tuple[Stack, IdleAws]) -> None:
     stack, aws = bed
     stack.destroy()
     assert (aws.machines, zones(aws)) == ({}, "")

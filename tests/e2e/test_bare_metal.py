@@ -1,4 +1,4 @@
-"""Bare metal of Vultr, which its firewall groups do not guard, under the real pulumi."""
+"""Vultr bare metal, which firewall groups do not protect, under the real pulumi."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def metal(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clouds]:
         yield clouds
 
 
-def test_a_bare_metal_server_is_a_host_like_any_other(metal: Clouds) -> None:
+def test_bare_metal_server_works_like_any_host(metal: Clouds) -> None:
     host = metal.only_host
     assert (host.provider, host.specs, host.cpus, host.memory_mb) == ("vultr", "vbm-4c-32gb", 4, 32768)
     found = json.loads(metal.benchmark("status", "--json"))
@@ -38,13 +38,13 @@ def test_a_bare_metal_server_is_a_host_like_any_other(metal: Clouds) -> None:
     assert not [created for created in metal.site.vultr_cloud.created if "firewall" in created]
 
 
-def test_the_firewall_of_a_bare_metal_server_is_its_own(metal: Clouds) -> None:
+def test_bare_metal_server_has_a_host_firewall(metal: Clouds) -> None:
     host = metal.only_host
     assert "policy drop" in metal.ssh(host, "sudo nft list chain inet geobench input")
     assert not reaches(host.address, 9100)
 
 
-def test_a_bare_metal_server_is_stopped_and_started_and_keeps_its_address(metal: Clouds) -> None:
+def test_bare_metal_server_keeps_its_address_over_stop_and_start(metal: Clouds) -> None:
     metal.stack.up("-c", "state=running")
     metal.wait_until_ready()
     before = metal.only_host
@@ -58,6 +58,6 @@ def test_a_bare_metal_server_is_stopped_and_started_and_keeps_its_address(metal:
     assert json.loads(metal.benchmark("status", "--json"))["hosts"] == {before.name: "ready"}
 
 
-def test_nothing_of_a_bare_metal_testbed_is_left(metal: Clouds) -> None:
+def test_destroy_removes_a_bare_metal_testbed(metal: Clouds) -> None:
     metal.stack.destroy()
     assert (metal.machines, metal.site.vultr.things) == ({}, {})

@@ -1,4 +1,4 @@
-"""The main job, as a user does it: the real pulumi, local hosts, etcd, Prometheus and the command line."""
+"""The main job as a user does it: the real pulumi, local hosts, etcd, Prometheus and the command line."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def measured(runner: Runner, *arguments: str) -> Any:
     return document
 
 
-def test_a_run_ends_with_a_result_that_can_be_checked(runner: Runner) -> None:
+def test_run_ends_with_a_verifiable_result(runner: Runner) -> None:
     out, err = runner("run", "--loads", "100", "--duration", "8s", "--warm-up", "3s", "--json")
     (summary,) = json.loads(out)
     assert (summary["status"], summary["protocol"], summary["requested_tps"]) == ("ok", "etcd", 100), summary["reasons"]
@@ -104,7 +104,7 @@ def test_a_run_ends_with_a_result_that_can_be_checked(runner: Runner) -> None:
     assert "PRIVATE KEY" not in text
 
 
-def test_the_latency_is_what_the_network_predicts(runner: Runner) -> None:
+def test_latency_matches_the_prediction_from_round_trips(runner: Runner) -> None:
     root = Path(__file__).resolve().parents[2]
     printed = ""
     for _ in range(3):  # a busy machine adds to latency
@@ -117,7 +117,7 @@ def test_the_latency_is_what_the_network_predicts(runner: Runner) -> None:
     pytest.fail(printed)
 
 
-def test_several_loads_are_several_runs(runner: Runner) -> None:
+def test_each_load_is_a_separate_run(runner: Runner) -> None:
     before = known(runner)
     document = measured(runner, "run", "--loads", "30", "60", "--committee", "3", "--duration", "4s", "--warm-up", "2s")
     assert [summary["requested_tps"] for summary in document["runs"]] == [30, 60]
@@ -125,7 +125,7 @@ def test_several_loads_are_several_runs(runner: Runner) -> None:
     assert known(runner) - before == made
 
 
-def test_a_run_that_may_not_be_used_ends_with_1(runner: Runner) -> None:
+def test_invalid_run_exits_with_1(runner: Runner) -> None:
     short = ("--committee", "3", "--duration", "500ms", "--warm-up", "1s")  # too short for two samples
     out, err = runner("run", "--loads", "60", *short, "--json", codes=(1,))
     (summary,) = json.loads(out)
@@ -137,7 +137,7 @@ def test_a_run_that_may_not_be_used_ends_with_1(runner: Runner) -> None:
 @pytest.mark.parametrize(
     "phase", ["configure", "start_nodes", "start_clients", "warm_up", "measure", "stop", "collect"]
 )
-def test_a_killed_runner_leaves_nothing_and_the_next_one_takes_over(runner: Runner, phase: str) -> None:
+def test_killed_runner_leaves_nothing_and_the_next_takes_over(runner: Runner, phase: str) -> None:
     before = known(runner)
     process = runner.start(*SHORT)
     try:
@@ -150,7 +150,7 @@ def test_a_killed_runner_leaves_nothing_and_the_next_one_takes_over(runner: Runn
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupted_run_says_so_and_cleans_up(runner: Runner, number: signal.Signals) -> None:
+def test_interrupted_run_is_reported_and_cleaned_up(runner: Runner, number: signal.Signals) -> None:
     with long_run(runner) as (process, folder):
         process.send_signal(number)
         _, err = process.communicate(timeout=60)
@@ -160,7 +160,7 @@ def test_an_interrupted_run_says_so_and_cleans_up(runner: Runner, number: signal
     assert json.loads(runner("stop", "--json")[0]) == {"ended": {}}
 
 
-def test_one_run_at_a_time(runner: Runner) -> None:
+def test_second_run_on_a_testbed_is_rejected(runner: Runner) -> None:
     with long_run(runner) as (process, _):
         _, err = runner(*SHORT, codes=(3,))
         assert f"(process {process.pid}) since 2" in err
@@ -171,7 +171,7 @@ def test_one_run_at_a_time(runner: Runner) -> None:
     measured(runner, *SHORT)
 
 
-def test_a_node_that_dies_ends_the_run_with_its_last_lines(runner: Runner) -> None:
+def test_dead_node_ends_the_run_with_its_last_log_lines(runner: Runner) -> None:
     with long_run(runner) as (process, folder):
         host = json.loads((folder / "manifest.json").read_text())["placement"]["nodes"][1]
         on(runner, host, "read -r pid _ <geobench/run/node-1/pid && kill -KILL $pid")
@@ -182,7 +182,7 @@ def test_a_node_that_dies_ends_the_run_with_its_last_lines(runner: Runner) -> No
     assert list(folder.glob("logs/*/node-1.log.gz"))
 
 
-def test_a_port_in_use_is_named_before_anything_starts(runner: Runner) -> None:
+def test_port_in_use_is_reported_before_anything_starts(runner: Runner) -> None:
     host = next(host.name for host in runner.stack.inventory().instances)
     serve = 'import socket, time; s = socket.create_server((\\"0.0.0.0\\", 2379)); time.sleep(120)'
     holder = runner.start("ssh", host, f'exec timeout 100 python3 -c "{serve}"')
@@ -195,7 +195,7 @@ def test_a_port_in_use_is_named_before_anything_starts(runner: Runner) -> None:
         holder.communicate(timeout=30)
 
 
-def test_status_and_check_show_every_host(runner: Runner) -> None:
+def test_status_and_check_list_every_host(runner: Runner) -> None:
     states = json.loads(runner("status", "--json")[0])["hosts"]
     assert len(states) == 6
     assert set(states.values()) == {"ready"}
@@ -204,7 +204,7 @@ def test_status_and_check_show_every_host(runner: Runner) -> None:
     assert all(host["problem"] is None and abs(host["clock"]["offset_s"]) < 0.05 for host in found.values())
 
 
-def test_results_and_logs_are_found_again(runner: Runner) -> None:
+def test_results_and_logs_commands_find_the_runs(runner: Runner) -> None:
     measured(runner, *SHORT)
     summary = runner.latest()
     listed = json.loads(runner("results", "--json")[0])

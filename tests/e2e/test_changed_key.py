@@ -1,4 +1,4 @@
-"""What another key of the operator does to a host of AWS that is there, under the real pulumi."""
+"""A changed operator key and existing AWS hosts, under the real pulumi."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def key_pairs(clouds: Clouds) -> list[str]:
     return [pair["KeyName"] for pair in clouds.site.aws.ec2("us-east-1", "describe_key_pairs")["KeyPairs"]]
 
 
-def test_another_key_of_the_operator_replaces_no_host(tmp_path: Path) -> None:
+def test_changed_operator_key_replaces_no_host(tmp_path: Path) -> None:
     key = tmp_path / "key"
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(key)], check=True)
     with emulated_clouds(tmp_path, "changed", ONE_AWS_HOST) as clouds:

@@ -1,4 +1,4 @@
-"""The local disks of hosts on AWS, under the real pulumi: loop devices of machines that really boot."""
+"""Local disks of AWS hosts under the real pulumi: loop devices of machines that really boot."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def mounted(clouds: Clouds, host: Host) -> tuple[str, str, str]:
     return device, system, owner
 
 
-def test_the_folder_of_benchmarks_is_on_the_local_disk(disks: Clouds) -> None:
+def test_working_directory_is_on_the_local_disk(disks: Clouds) -> None:
     host = disks.only_host
     assert mounted(disks, host) == ("/dev/nvme1n1", "ext4", "ubuntu:ubuntu")
     assert disks.ssh(host, f"readlink -f {DISK_LINKS}*_1") == "/dev/nvme1n1"
@@ -56,7 +56,7 @@ def test_the_folder_of_benchmarks_is_on_the_local_disk(disks: Clouds) -> None:
     assert {"noatime", "noinit_itable"} <= set(options)  # nothing is written that the benchmark did not write
 
 
-def test_a_restart_without_a_stop_keeps_what_is_on_the_disk(disks: Clouds) -> None:
+def test_reboot_keeps_the_local_disk(disks: Clouds) -> None:
     host = disks.only_host
     disks.ssh(host, "sudo geobench-disk && echo kept >geobench/file")
     disks.ssh(host, "sudo umount geobench && sudo systemctl restart geobench-disk")
@@ -72,7 +72,7 @@ def spoil(disks: Clouds) -> None:
     disks.ssh(disks.only_host, f"{unmount} && sudo systemctl reset-failed geobench-disk && {found}")
 
 
-def test_a_disk_that_cannot_be_used_is_told_by_status(disks: Clouds) -> None:
+def test_status_reports_an_unusable_disk(disks: Clouds) -> None:
     spoil(disks)
     host = disks.only_host
     found = json.loads(disks.benchmark("status", "--json", exit_code=3))
@@ -81,7 +81,7 @@ def test_a_disk_that_cannot_be_used_is_told_by_status(disks: Clouds) -> None:
     assert "unknown filesystem type 'swap'" in disks.ssh(host, "sudo journalctl -u geobench-disk")
 
 
-def test_a_host_without_its_disk_takes_part_in_nothing_until_it_has_one(disks: Clouds) -> None:
+def test_host_without_its_disk_is_excluded_until_it_has_one(disks: Clouds) -> None:
     spoil(disks)
     shown = " ".join(disks.benchmark("check", exit_code=3).split())
     assert f"{disks.only_host.name}: failed: local disk; see journalctl -u geobench-disk" in shown
@@ -92,7 +92,7 @@ def test_a_host_without_its_disk_takes_part_in_nothing_until_it_has_one(disks: C
     assert mounted(disks, disks.only_host)[0] == "/dev/nvme1n1"
 
 
-def test_after_a_stop_the_disk_is_a_new_one(disks: Clouds) -> None:
+def test_stop_and_start_gives_a_blank_disk(disks: Clouds) -> None:
     disks.stack.up("-c", "state=running")
     disks.wait_until_ready()
     before = disks.ssh(disks.only_host, f"ls {DISK_LINKS}*_1")
@@ -106,7 +106,7 @@ def test_after_a_stop_the_disk_is_a_new_one(disks: Clouds) -> None:
     assert disks.ssh(host, f"ls {DISK_LINKS}*_1") != before
 
 
-def test_another_type_of_instance_brings_its_own_disk(disks: Clouds) -> None:
+def test_changed_instance_type_has_its_own_disk(disks: Clouds) -> None:
     disks.stack.up("-c", "specs=m5d.2xlarge")
     disks.wait_until_ready()
     host = disks.only_host
@@ -114,7 +114,7 @@ def test_another_type_of_instance_brings_its_own_disk(disks: Clouds) -> None:
     assert 280e9 < int(disks.ssh(host, "df -B1 --output=size geobench | tail -1")) < 300e9
 
 
-def test_nvme_false_leaves_the_disk_alone(disks: Clouds) -> None:
+def test_nvme_false_leaves_the_disk_unused(disks: Clouds) -> None:
     disks.stack.up("-c", "instances=1")  # so that the second is new
     disks.stack.up("-c", "instances=2", "-c", "nvme=false")
     first, second = disks.stack.inventory().hosts

@@ -1,4 +1,4 @@
-"""Hosts on AWS send to where their security groups let them, and answer whom they let in."""
+"""Egress rules of AWS security groups, enforced on emulated machines."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def clouds(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clouds]:
         yield made
 
 
-def test_a_host_sends_for_as_long_as_its_rule_stands(clouds: Clouds) -> None:
+def test_host_can_send_while_its_egress_rule_exists(clouds: Clouds) -> None:
     clouds.stack.up("--refresh")
     (machine,) = clouds.machines.values()
     aws, host = clouds.site.aws, clouds.only_host

@@ -1,4 +1,4 @@
-"""What clouds do wrong, and what users ask of them in vain: the next `pulumi up` mends it, or one line says it."""
+"""Faults of clouds and impossible requests: the next `pulumi up` repairs them, or one line explains them."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def refused(clouds: Clouds, *arguments: str) -> str:
         ("ewr-0", "late", "to be completed: timeout"),
     ],
 )
-def test_another_update_mends_what_a_cloud_left_half_done(troubled: Clouds, name: str, fault: str, answer: str) -> None:
+def test_next_update_repairs_what_a_cloud_left_half_done(troubled: Clouds, name: str, fault: str, answer: str) -> None:
     for cloud in (troubled.site.aws, troubled.site.vultr):
         cloud.faults[f"troubled-{name}"] = fault
     assert answer in refused(troubled)
@@ -70,14 +70,14 @@ def test_another_update_mends_what_a_cloud_left_half_done(troubled: Clouds, name
     assert troubled.site.vultr.things == {}
 
 
-def test_throttling_is_waited_out(troubled: Clouds) -> None:
+def test_throttled_requests_are_retried(troubled: Clouds) -> None:
     troubled.site.aws.throttle = 20
     troubled.stack.up()
     assert troubled.site.aws.throttle == 0
     assert names(troubled) == HOSTS
 
 
-def test_what_throttling_prevented_another_update_makes_up_for(troubled: Clouds) -> None:
+def test_next_update_completes_what_throttling_prevented(troubled: Clouds) -> None:
     aws = troubled.site.aws
     call = aws.ec2
 
@@ -97,7 +97,7 @@ def test_what_throttling_prevented_another_update_makes_up_for(troubled: Clouds)
     assert sorted(one["Instances"][0]["InstanceId"] for one in ran) == sorted(aws.machines)
 
 
-def test_vultr_is_asked_again_when_it_is_busy(tmp_path: Path) -> None:
+def test_busy_vultr_is_retried(tmp_path: Path) -> None:
     with emulated_clouds(tmp_path, "busy", ONE_VULTR_HOST) as clouds:
         clouds.stack.up()
         clouds.site.vultr.busy = 3
@@ -110,7 +110,7 @@ def test_vultr_is_asked_again_when_it_is_busy(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("settings", "prices"), [(ONE_AWS_HOST, aws_prices.PRICES), (ONE_VULTR_HOST, vultr.PRICES)], ids=["aws", "vultr"]
 )
-def test_a_host_whose_price_is_not_told_is_had_and_its_cost_is_unknown(
+def test_host_without_a_listed_price_is_created_with_unknown_cost(
     tmp_path: Path, settings: str, prices: dict[str, Any]
 ) -> None:
     with emulated_clouds(tmp_path, "priceless", settings) as clouds:
@@ -128,7 +128,7 @@ def test_a_host_whose_price_is_not_told_is_had_and_its_cost_is_unknown(
         assert known["hourly_cost_usd"] == known["inventory"]["hourly_cost_usd"] > 0
 
 
-def test_refused_credentials_are_said_without_a_traceback(troubled: Clouds) -> None:
+def test_rejected_credentials_are_reported_without_a_traceback(troubled: Clouds) -> None:
     empty = troubled.folder / "empty"
     empty.write_text("[default]\n")
     said = refused(troubled, "-c", f"token_file={empty}")
@@ -136,7 +136,7 @@ def test_refused_credentials_are_said_without_a_traceback(troubled: Clouds) -> N
     assert "No valid credential sources found" in said
 
 
-def test_what_vultr_refuses_is_said_without_a_traceback(tmp_path: Path) -> None:
+def test_errors_of_vultr_are_reported_without_a_traceback(tmp_path: Path) -> None:
     with emulated_clouds(tmp_path, "lone", ONE_VULTR_HOST) as clouds:
         token = Path(clouds.stack.environment["HOME"]) / ".vultr"
         token.write_text("N0T-THE-T0KEN\n")
@@ -153,7 +153,7 @@ def test_what_vultr_refuses_is_said_without_a_traceback(tmp_path: Path) -> None:
         assert list(clouds.machines) == ["ewr-0"]
 
 
-def test_what_cannot_be_is_said_before_anything_is_created(troubled: Clouds) -> None:
+def test_impossible_settings_are_reported_before_anything_is_created(troubled: Clouds) -> None:
     wrong = {
         "operator_cidrs=[]": "`curl https://checkip.amazonaws.com` shows your address",
         "specs=m5d.huge": "m5d.huge is not offered in us-east-1",

@@ -1,4 +1,4 @@
-"""Who reaches what: two testbeds in the same clouds, a stranger, and the operator, each trying every port."""
+"""Isolation: two testbeds in the same clouds, a stranger and the operator each scan every port."""
 
 from __future__ import annotations
 
@@ -123,20 +123,20 @@ def neighbours(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Neighbours]
                 clouds.stack.destroy()
 
 
-def test_machines_have_control_groups_of_their_own(neighbours: Neighbours) -> None:
+def test_each_emulated_machine_has_its_own_cgroup(neighbours: Neighbours) -> None:
     """Or the systemd of one would take away what that of another starts a unit in."""
     machines = [*neighbours.first.machines.values(), *neighbours.second.machines.values(), neighbours.stranger]
     groups = {machine.enter(["cat", "/proc/1/cgroup"]).stdout for machine in machines}
     assert len(groups) == len(machines)
 
 
-def test_before_a_run_hosts_let_in_the_operators_ssh_and_nothing_else(neighbours: Neighbours) -> None:
+def test_before_a_run_hosts_admit_only_ssh_from_operators(neighbours: Neighbours) -> None:
     inside, outside, operator = map(neighbours.ways, ("inside", "outside", "operator"))
     expected = dict.fromkeys([*inside, *outside], SILENT) | dict.fromkeys(operator, SSH_ONLY)
     assert scans({**inside, **outside, **operator}) == expected
 
 
-def test_clouds_keep_others_out_without_the_firewalls_of_the_hosts(neighbours: Neighbours) -> None:
+def test_cloud_firewalls_alone_keep_strangers_out(neighbours: Neighbours) -> None:
     inside, outside, operator = map(neighbours.ways, ("inside", "outside", "operator"))
     targets = list(neighbours.first.machines.values())
     with no_firewall_of_their_own(targets):
@@ -147,7 +147,7 @@ def test_clouds_keep_others_out_without_the_firewalls_of_the_hosts(neighbours: N
     assert not any(connects(a, b.address, NODE_EXPORTER) for a in targets for b in targets if a is not b)
 
 
-def test_a_run_opens_its_testbed_to_its_own_hosts_alone(neighbours: Neighbours) -> None:
+def test_run_opens_ports_only_between_its_own_hosts(neighbours: Neighbours) -> None:
     inside, outside, operator = map(neighbours.ways, ("inside", "outside", "operator"))
     with measuring(neighbours.first):
         found = scans({**inside, **outside, **operator})
@@ -157,18 +157,18 @@ def test_a_run_opens_its_testbed_to_its_own_hosts_alone(neighbours: Neighbours) 
     assert found == expected | dict.fromkeys(outside, SILENT) | dict.fromkeys(operator, SSH_ONLY)
 
 
-def test_after_a_run_its_ports_are_closed(neighbours: Neighbours) -> None:
+def test_ports_are_closed_after_a_run(neighbours: Neighbours) -> None:
     inside = neighbours.ways("inside")
     assert scans(inside) == dict.fromkeys(inside, all_but({SSH, NODE_EXPORTER}))
 
 
-def test_datagrams_of_strangers_do_not_arrive_either(neighbours: Neighbours) -> None:
+def test_datagrams_from_strangers_are_dropped(neighbours: Neighbours) -> None:
     peer, target = neighbours.first.machines.values()
     others = [*neighbours.second.machines.values(), neighbours.stranger]
     assert senders(target, 5005, [*others, peer]) == {peer.address}
 
 
-def test_operators_that_are_new_get_in_and_old_ones_do_not(neighbours: Neighbours) -> None:
+def test_new_operators_are_admitted_and_old_ones_are_not(neighbours: Neighbours) -> None:
     first, stranger = neighbours.first, neighbours.stranger
     targets = [machine.address for machine in first.machines.values()]
     operator = first.site.operator
@@ -185,7 +185,7 @@ def test_operators_that_are_new_get_in_and_old_ones_do_not(neighbours: Neighbour
     assert not any(connects(stranger, address, SSH) for address in targets)
 
 
-def test_a_testbed_that_is_destroyed_leaves_its_neighbour_alone(neighbours: Neighbours) -> None:
+def test_destroy_leaves_a_neighbouring_testbed_alone(neighbours: Neighbours) -> None:
     neighbours.second.stack.destroy()
     assert neighbours.second.machines == {}
     neighbours.first.wait_until_ready()

@@ -1,4 +1,4 @@
-"""A server that was deleted in Vultr's console: its provider cannot read it, and the docs lead the way out."""
+"""A server deleted in Vultr's console: its provider cannot read it; the documented commands recover."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def refused(clouds: Clouds, *command: str) -> None:
     assert "instance not found" in done.stdout
 
 
-def test_a_server_that_was_deleted_is_forgotten_and_made_anew(clouds: Clouds) -> None:
+def test_deleted_server_is_forgotten_and_recreated(clouds: Clouds) -> None:
     delete_in_console(clouds, "ewr-1")
     shown = clouds.benchmark("status", exit_code=3)
     assert "`A server that Vultr no longer has`" in " ".join(shown.split())
@@ -91,7 +91,7 @@ def test_a_server_that_was_deleted_is_forgotten_and_made_anew(clouds: Clouds) ->
     assert {host.address for host in clouds.stack.inventory().hosts} == addresses
 
 
-def test_a_server_that_was_deleted_is_forgotten_and_the_rest_removed(clouds: Clouds) -> None:
+def test_deleted_server_is_forgotten_and_the_rest_destroyed(clouds: Clouds) -> None:
     delete_in_console(clouds, "ewr-0")
     refused(clouds, "destroy")
     forget(clouds, "ewr-0")

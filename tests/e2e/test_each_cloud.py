@@ -1,4 +1,4 @@
-"""What users do with a testbed, on each cloud alone: `pulumi up`, a benchmark, stop, start, `pulumi destroy`."""
+"""The life of a testbed on each cloud alone: `pulumi up`, a benchmark, stop, start, `pulumi destroy`."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def answer(address: str, port: int) -> str:
         return "silent"
 
 
-def test_its_hosts_become_ready_and_cost_what_the_cloud_says(cloud: Clouds, case: Case) -> None:
+def test_hosts_become_ready_at_the_listed_price(cloud: Clouds, case: Case) -> None:
     cloud.wait_until_ready()
     names = [f"{region}-{index}" for region in case.regions for index in (0, 1)]
     status = json.loads(cloud.benchmark("status", "--json"))
@@ -91,7 +91,7 @@ def test_its_hosts_become_ready_and_cost_what_the_cloud_says(cloud: Clouds, case
     assert f"${case.hourly_usd:.2f}" in shown
 
 
-def test_a_public_grafana_has_an_address_a_password_and_a_way_in(cloud: Clouds) -> None:
+def test_public_grafana_has_an_address_and_a_password_and_is_reachable(cloud: Clouds) -> None:
     monitoring, *others = cloud.stack.inventory().hosts
     assert cloud.stack.pulumi("stack", "output", "grafana_url").strip() == f"http://{monitoring.address}:3000"
     assert "grafana_password" in cloud.stack.pulumi("stack", "output")
@@ -103,7 +103,7 @@ def test_a_public_grafana_has_an_address_a_password_and_a_way_in(cloud: Clouds) 
     assert [answer(host.address, 3000) for host in (monitoring, *others)] == ["refused"] + ["silent"] * 3
 
 
-def test_a_benchmark_offers_the_load_that_was_asked_for(cloud: Clouds) -> None:
+def test_benchmark_completes_the_requested_load(cloud: Clouds) -> None:
     cloud.benchmark("run", "--loads", "200", "--duration", "8s", "--warm-up", "3s")
     found = cloud.summary()
     assert (found["status"], found["protocol"], found["nodes"], found["errors"]) == ("ok", "etcd", 3, {})
@@ -117,7 +117,7 @@ def swap_addresses(cloud: Clouds, before: dict[str, str]) -> None:
         cloud.site.network.claim_address(cloud.machines[name].identity)
 
 
-def test_stopped_hosts_start_again_and_take_a_benchmark(cloud: Clouds, case: Case) -> None:
+def test_stopped_hosts_start_again_and_run_a_benchmark(cloud: Clouds, case: Case) -> None:
     cloud.stack.up("-c", "state=running", "-c", "scrape_interval=2s")
     cloud.wait_until_ready()
     before = {name: machine.address for name, machine in cloud.machines.items()}
@@ -135,7 +135,7 @@ def test_stopped_hosts_start_again_and_take_a_benchmark(cloud: Clouds, case: Cas
     assert cloud.summary()["status"] == "ok"  # it is invalid where Prometheus has not taken up the new interval
 
 
-def test_runs_that_hosts_would_not_outlive_are_refused(cloud: Clouds) -> None:
+def test_runs_that_outlast_their_hosts_are_rejected(cloud: Clouds) -> None:
     _, err = Runner(cloud.stack)("run", "--loads", "100", "--duration", "20h", codes=(2,))
     words = " ".join(err.split())
     assert "the runs take at least 20h" in words
@@ -145,7 +145,7 @@ def test_runs_that_hosts_would_not_outlive_are_refused(cloud: Clouds) -> None:
     assert "hosts terminate automatically at" in cloud.benchmark("check")
 
 
-def test_what_will_have_to_go_is_found_in_every_region(cloud: Clouds, case: Case) -> None:
+def test_leftovers_are_found_in_every_region(cloud: Clouds, case: Case) -> None:
     assert len(cloud.site.machines) == 4
     if case.cloud == "aws":
         assert all(len(left_on_aws(cloud, region)) >= 6 for region in case.regions)
@@ -153,7 +153,7 @@ def test_what_will_have_to_go_is_found_in_every_region(cloud: Clouds, case: Case
         assert cloud.site.vultr.things
 
 
-def test_nothing_is_left_of_it(cloud: Clouds, case: Case) -> None:
+def test_destroy_removes_everything(cloud: Clouds, case: Case) -> None:
     cloud.stack.destroy()
     assert cloud.site.machines == []
     assert cloud.site.vultr.things == {}

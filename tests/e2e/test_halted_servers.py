@@ -1,4 +1,4 @@
-"""Servers of Vultr whose time was over, so that they halted themselves, are started again as the docs say."""
+"""Vultr servers that halted at their expiry are started again as documented."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def only_server(clouds: Clouds) -> Machine:
     return machine
 
 
-def test_a_server_that_halted_itself_is_started_again(halted: Clouds) -> None:
+def test_server_halted_by_its_expiry_can_be_started_again(halted: Clouds) -> None:
     before, server = halted.only_host, only_server(halted)
     if before.specs.startswith("vbm-"):  # of whose power Vultr does not tell
         halted.stack.pulumi("refresh", "--yes", "--skip-preview", "--expect-no-changes")

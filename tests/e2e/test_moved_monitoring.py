@@ -1,4 +1,4 @@
-"""Another first region, and with it another monitoring host, in a testbed over two clouds under the real pulumi."""
+"""A changed first region moves the monitoring host, in a testbed over two clouds under the real pulumi."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ def monitors(machine: Machine) -> bool:
     return found
 
 
-def test_a_preview_shows_that_both_hosts_are_made_anew(clouds: Clouds) -> None:
+def test_preview_shows_that_both_hosts_are_replaced(clouds: Clouds) -> None:
     clouds.wait_until_ready()
     steps = json.loads(clouds.stack.pulumi("preview", "--json", "-c", OTHER_ORDER))["steps"]
     replaced = [step["urn"].rpartition("::")[2] for step in steps if step["op"] == "replace"]
     assert {"us-east-1-0", "ewr-0"} <= set(replaced)
 
 
-def test_the_monitoring_host_moves_to_one_that_has_prometheus(clouds: Clouds) -> None:
+def test_new_monitoring_host_has_prometheus(clouds: Clouds) -> None:
     clouds.stack.up("-c", ORDER)
     clouds.wait_until_ready()
     before, machines = clouds.stack.inventory(), clouds.machines
@@ -52,19 +52,19 @@ def test_the_monitoring_host_moves_to_one_that_has_prometheus(clouds: Clouds) ->
     assert not any(machine.running for machine in machines.values()), "no host of before is left"
 
 
-def test_a_benchmark_is_measured_by_the_host_that_monitors_now(clouds: Clouds) -> None:
+def test_benchmark_is_measured_by_the_new_monitoring_host(clouds: Clouds) -> None:
     clouds.benchmark("run", "--loads", "100", "--duration", "5s", "--warm-up", "2s")
     found = clouds.summary()
     assert (found["status"], found["nodes"], found["errors"]) == ("ok", 1, {})
     assert found["completed_tps"] == pytest.approx(100, rel=0.1)
 
 
-def test_the_next_update_and_a_refresh_change_nothing(clouds: Clouds) -> None:
+def test_next_update_and_refresh_change_nothing(clouds: Clouds) -> None:
     clouds.stack.pulumi("refresh", "--yes", "--skip-preview", "--expect-no-changes")
     clouds.stack.pulumi("preview", "--expect-no-changes")
 
 
-def test_nothing_is_left_of_the_hosts_of_either_order(clouds: Clouds) -> None:
+def test_destroy_removes_the_hosts_of_both_orders(clouds: Clouds) -> None:
     clouds.stack.destroy()
     assert clouds.site.machines == []
     assert clouds.site.vultr.things == {}

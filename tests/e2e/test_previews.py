@@ -1,4 +1,4 @@
-"""What `pulumi preview` of the example settings would create, as the documentation says."""
+"""Resources that `pulumi preview` of the example settings creates, as documented."""
 
 from __future__ import annotations
 
@@ -33,6 +33,6 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 
 
 @pytest.mark.parametrize("cloud", CLOUDS)
-def test_a_preview_creates_as_many_resources_as_documented(stack: Stack, cloud: str) -> None:
+def test_preview_creates_as_many_resources_as_documented(stack: Stack, cloud: str) -> None:
     found, _ = measure(stack, cloud, HOSTS)
     assert found == documented()[cloud]

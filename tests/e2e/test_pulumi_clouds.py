@@ -1,4 +1,4 @@
-"""A testbed over two clouds under the real pulumi, from its creation through all that is done to it."""
+"""A testbed over two clouds under the real pulumi, from creation to destruction."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def clouds(tmp_path_factory: pytest.TempPathFactory, commands: set[bytes]) -> It
         yield made
 
 
-def test_one_testbed_over_two_clouds(clouds: Clouds) -> None:
+def test_up_creates_a_testbed_over_two_clouds(clouds: Clouds) -> None:
     inventory = clouds.stack.inventory()
     assert [(host.provider, host.name, host.role, host.state) for host in inventory.hosts] == [
         ("aws", "us-east-1-0", "monitoring", "running"),
@@ -59,13 +59,13 @@ def test_one_testbed_over_two_clouds(clouds: Clouds) -> None:
     assert inventory.hourly_cost_usd == pytest.approx(2 * (0.504 + 0.005 + 100 * 0.088 / 730) + 2 * 40 / 672, abs=1e-5)
 
 
-def test_every_host_is_what_was_ordered(clouds: Clouds) -> None:
+def test_every_host_matches_its_order(clouds: Clouds) -> None:
     clouds.wait_until_ready()
     for host in clouds.stack.inventory().hosts:
         assert clouds.ssh(host, "hostname; cat /var/lib/geobench/state") == f"{host.name}\nready"
 
 
-def test_hosts_reach_each_other_once_they_are_named(clouds: Clouds) -> None:
+def test_hosts_reach_each_other_once_admitted(clouds: Clouds) -> None:
     clouds.wait_until_ready()
     hosts = clouds.stack.inventory().hosts
     machines = {machine.address: machine for machine in clouds.machines.values()}
@@ -81,7 +81,7 @@ def test_hosts_reach_each_other_once_they_are_named(clouds: Clouds) -> None:
     assert not any(reaches(host.address, 9100) for host in hosts)  # nor does the operator, but for SSH
 
 
-def test_a_benchmark_runs_on_hosts_of_two_clouds(clouds: Clouds, commands: set[bytes]) -> None:
+def test_benchmark_runs_on_hosts_of_two_clouds(clouds: Clouds, commands: set[bytes]) -> None:
     clouds.wait_until_ready()
     status = json.loads(clouds.benchmark("status", "--json"))
     assert status["hosts"] == {host.name: "ready" for host in clouds.stack.inventory().hosts}
@@ -97,7 +97,7 @@ def test_a_benchmark_runs_on_hosts_of_two_clouds(clouds: Clouds, commands: set[b
     assert not holding(texts, *SECRETS, REPOSITORY_TOKEN)
 
 
-def test_a_host_that_shows_another_key_is_refused(clouds: Clouds) -> None:
+def test_changed_host_key_is_rejected(clouds: Clouds) -> None:
     clouds.wait_until_ready()
     machine = clouds.machines["ewr-1"]
     swap = "cd /etc/ssh && mkdir -p /root/kept && mv ssh_host_ed25519_key* /root/kept && {} && systemctl restart ssh"
@@ -133,7 +133,7 @@ def dashboards(clouds: Clouds) -> Iterator[tuple[str, str]]:
         requests.get(address, timeout=10)
 
 
-def test_the_way_to_the_dashboards_is_open_until_it_is_interrupted(clouds: Clouds) -> None:
+def test_tunnel_to_the_dashboards_stays_open_until_interrupted(clouds: Clouds) -> None:
     clouds.wait_until_ready()
     host = clouds.machines["us-east-1-0"]
     with dashboards(clouds) as (what, address):
@@ -153,7 +153,7 @@ def test_the_way_to_the_dashboards_is_open_until_it_is_interrupted(clouds: Cloud
         host.enter(["systemctl", "stop", "page"])
 
 
-def test_hosts_are_given_more_time_without_pulumi(clouds: Clouds) -> None:
+def test_extend_postpones_expiry_without_pulumi(clouds: Clouds) -> None:
     clouds.wait_until_ready()
     before = json.loads(clouds.benchmark("status", "--json"))["expires_at"]
     assert "4 hosts terminate automatically at" in clouds.benchmark("extend", "4h")
@@ -164,7 +164,7 @@ def test_hosts_are_given_more_time_without_pulumi(clouds: Clouds) -> None:
         assert machine.enter(["geobench-expiry"]).stdout == f"{latest.timestamp() + 4 * 3600:.0f}\n"
 
 
-def test_a_host_whose_time_is_over_is_shown_with_what_to_run(clouds: Clouds) -> None:
+def test_expired_host_is_shown_with_the_command_to_run(clouds: Clouds) -> None:
     clouds.wait_until_ready()
     host = clouds.machines["ewr-0"]
     # It stays for ten minutes after a start, which may be over.
@@ -181,12 +181,12 @@ def test_a_host_whose_time_is_over_is_shown_with_what_to_run(clouds: Clouds) -> 
     assert json.loads(clouds.benchmark("status", "--json"))["hosts"]["ewr-0"] == "ready"
 
 
-def test_nothing_changes_if_nothing_was_changed(clouds: Clouds) -> None:
+def test_second_update_changes_nothing(clouds: Clouds) -> None:
     assert "to update" not in clouds.stack.pulumi("preview", "--diff", "--expect-no-changes")
     clouds.stack.pulumi("refresh", "--yes", "--skip-preview", "--expect-no-changes")
 
 
-def test_a_rule_that_somebody_removed_comes_back(clouds: Clouds) -> None:
+def test_removed_firewall_rule_is_restored(clouds: Clouds) -> None:
     clouds.stack.up("--refresh")
     clouds.wait_until_ready()
     address, aws = clouds.machines["us-east-1-1"].address, clouds.site.aws
@@ -200,7 +200,7 @@ def test_a_rule_that_somebody_removed_comes_back(clouds: Clouds) -> None:
     wait_for(partial(reaches, address, 22), "the host is reached again")
 
 
-def test_no_secret_is_in_clear_anywhere(clouds: Clouds) -> None:
+def test_no_secret_is_stored_in_clear_text(clouds: Clouds) -> None:
     files = [path for path in clouds.stack.backend.rglob("*") if path.is_file()]
     assert any("user_data" in path.read_text() or "userData" in path.read_text() for path in files)
     shown = clouds.stack.pulumi("stack", "export") + clouds.stack.pulumi("stack", "output", "--json")
@@ -218,7 +218,7 @@ def test_no_secret_of_the_operator_is_on_a_host(clouds: Clouds) -> None:
         assert not any(found.values()), name
 
 
-def test_another_instance_touches_no_host_that_is_there(clouds: Clouds, commands: set[bytes]) -> None:
+def test_added_instance_touches_no_existing_host(clouds: Clouds, commands: set[bytes]) -> None:
     clouds.stack.up("-c", "instances=2")
     before = {name: machine.address for name, machine in clouds.machines.items()}
     newer = clouds.site.aws.publish_image("us-east-1", "x86_64", "20260715")  # is for new hosts alone
@@ -232,7 +232,7 @@ def test_another_instance_touches_no_host_that_is_there(clouds: Clouds, commands
     assert {name: machine.address for name, machine in clouds.machines.items()} == before
 
 
-def test_stopped_hosts_come_back_with_addresses_that_the_inventory_knows(clouds: Clouds, commands: set[bytes]) -> None:
+def test_restarted_hosts_have_the_addresses_of_the_inventory(clouds: Clouds, commands: set[bytes]) -> None:
     clouds.stack.up("-c", "state=stopped")
     assert holding(commands, "state=stopped")
     inventory = clouds.stack.inventory()
@@ -247,7 +247,7 @@ def test_stopped_hosts_come_back_with_addresses_that_the_inventory_knows(clouds:
         assert (clouds.ssh(host, "hostname"), host.state) == (host.name, "running")
 
 
-def test_a_host_that_ended_itself_is_noticed_and_made_anew(clouds: Clouds) -> None:
+def test_expired_host_is_detected_and_recreated(clouds: Clouds) -> None:
     clouds.stack.up("--refresh")
     clouds.wait_until_ready()
     victim = clouds.machines["us-east-1-1"]
@@ -263,7 +263,7 @@ def test_a_host_that_ended_itself_is_noticed_and_made_anew(clouds: Clouds) -> No
     clouds.wait_until_ready()
 
 
-def test_no_secret_was_shown_or_in_a_command_line(clouds: Clouds, commands: set[bytes]) -> None:
+def test_no_secret_was_printed_or_passed_in_a_command_line(clouds: Clouds, commands: set[bytes]) -> None:
     """Of all that was done to the testbed so far, its creation included."""
     secrets, said = (*SECRETS, REPOSITORY_TOKEN), clouds.stack.said
     clouds.benchmark("status")

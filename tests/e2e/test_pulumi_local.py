@@ -1,4 +1,4 @@
-"""The testbed program under the real pulumi, with a backend, a home and a state folder of its own."""
+"""The Pulumi program on local hosts under the real pulumi, with a separate backend, home and state folder."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def changes(report: str) -> dict[str, int]:
     return {word[1].rstrip("."): int(word[0]) for word in words if len(word) == 2 and word[0].isdigit()}
 
 
-def test_the_inventory_lets_an_operator_log_in_to_every_host(stack: Stack, tmp_path: Path) -> None:
+def test_inventory_lets_an_operator_log_in_to_every_host(stack: Stack, tmp_path: Path) -> None:
     inventory = stack.inventory()
     assert [host.name for host in inventory.hosts] == ["us-east-1-0", "us-east-1-1", "eu-west-1-0", "eu-west-1-1"]
     assert inventory.monitoring == inventory.hosts[0]
@@ -53,14 +53,14 @@ def test_the_inventory_lets_an_operator_log_in_to_every_host(stack: Stack, tmp_p
         assert done.stdout.strip() == host.name, done.stderr
 
 
-def test_other_outputs_say_what_the_stack_is_and_costs(stack: Stack) -> None:
+def test_outputs_name_the_stack_and_its_cost(stack: Stack) -> None:
     outputs = json.loads(stack.pulumi("stack", "output", "--json"))
     assert outputs["stack"] == "e2e"
     assert outputs["hourly_cost_usd"] == 0
     assert outputs["ssh_private_key"] == "[secret]"
 
 
-def test_the_state_holds_no_private_key_in_clear(stack: Stack) -> None:
+def test_state_holds_no_private_key_in_clear_text(stack: Stack) -> None:
     secret = stack.pulumi("stack", "output", "ssh_private_key", "--show-secrets").splitlines()[2]
     files = [path for path in stack.backend.rglob("*") if path.is_file()]
     assert any("LocalHost" in path.read_text(encoding="utf-8") for path in files)
@@ -77,12 +77,12 @@ def test_the_state_holds_no_private_key_in_clear(stack: Stack) -> None:
     assert not any("host_private_key" in host["outputs"] for host in hosts)
 
 
-def test_nothing_changes_if_nothing_was_changed(stack: Stack) -> None:
+def test_second_update_changes_nothing(stack: Stack) -> None:
     assert set(changes(stack.up())) == {"unchanged"}
     assert "unchanged" in stack.pulumi("refresh", "--yes", "--skip-preview", "--expect-no-changes")
 
 
-def test_more_instances_touch_no_host_that_is_there(stack: Stack) -> None:
+def test_added_instances_touch_no_existing_host(stack: Stack) -> None:
     stack.up("-c", "instances=2")
     before, created_at = stack.pids(), stack.inventory().created_at
     report = changes(stack.up("-c", "instances=3"))
@@ -95,7 +95,7 @@ def test_more_instances_touch_no_host_that_is_there(stack: Stack) -> None:
     assert stack.pids() == before
 
 
-def test_a_killed_host_is_noticed_by_a_refresh_and_made_anew_by_the_next_update(stack: Stack) -> None:
+def test_killed_host_is_detected_by_refresh_and_recreated_by_update(stack: Stack) -> None:
     stack.up("--refresh")
     before = stack.pids()
     victim = before["eu-west-1-1"]
@@ -111,7 +111,7 @@ def test_a_killed_host_is_noticed_by_a_refresh_and_made_anew_by_the_next_update(
 
 
 @pytest.mark.parametrize("refresh", [True, False])
-def test_hosts_are_made_anew_with_a_network_that_died(stack: Stack, refresh: bool) -> None:
+def test_hosts_are_recreated_with_a_dead_network(stack: Stack, refresh: bool) -> None:
     stack.up("--refresh")
     emulator = WideAreaNetwork(stack.testbed_id)
     identity = emulator.identity()
@@ -125,7 +125,7 @@ def test_hosts_are_made_anew_with_a_network_that_died(stack: Stack, refresh: boo
     assert all(stack.host(host.name).is_running() for host in stack.inventory().hosts)
 
 
-def test_stopped_hosts_come_back_with_their_files_and_addresses(stack: Stack) -> None:
+def test_restarted_hosts_keep_files_and_addresses(stack: Stack) -> None:
     stack.up("-c", "state=running")
     before = stack.inventory()
     marker = stack.host("eu-west-1-0").directory / "upper/root/marker"
@@ -143,7 +143,7 @@ def test_stopped_hosts_come_back_with_their_files_and_addresses(stack: Stack) ->
 @pytest.mark.parametrize(
     ("field", "value"), [("instances", "none"), ("regions", "[us-east-1, nowhere-7]"), ("instnces", "3")]
 )
-def test_a_wrong_setting_is_one_message_without_a_traceback(stack: Stack, field: str, value: str) -> None:
+def test_wrong_setting_gives_one_message_without_a_traceback(stack: Stack, field: str, value: str) -> None:
     settings = stack.project / "Pulumi.e2e.yaml"
     kept = settings.read_text(encoding="utf-8")
     try:
@@ -156,7 +156,7 @@ def test_a_wrong_setting_is_one_message_without_a_traceback(stack: Stack, field:
     assert "Traceback" not in shown
 
 
-def test_a_host_that_cannot_start_is_one_message_without_a_traceback(stack: Stack) -> None:
+def test_host_that_cannot_start_gives_one_message_without_a_traceback(stack: Stack) -> None:
     blocker = stack.state / stack.testbed_id / "hosts/eu-west-1-2"
     blocker.write_text("a file where the host's folder should be", encoding="utf-8")
     try:
@@ -171,7 +171,7 @@ def test_a_host_that_cannot_start_is_one_message_without_a_traceback(stack: Stac
     assert "Traceback" not in shown
 
 
-def test_a_region_may_take_the_place_of_another(stack: Stack) -> None:
+def test_region_can_replace_another(stack: Stack) -> None:
     kept = {name: pid for name, pid in stack.pids().items() if name.startswith("us-east-1")}
     stack.up("-c", "regions=[us-east-1, ap-northeast-1]")
     after = stack.pids()
@@ -180,7 +180,7 @@ def test_a_region_may_take_the_place_of_another(stack: Stack) -> None:
     assert sorted(WideAreaNetwork(stack.testbed_id).hosts()) == sorted(after)
 
 
-def test_another_first_region_has_the_monitoring_host(stack: Stack) -> None:
+def test_monitoring_host_follows_the_first_region(stack: Stack) -> None:
     stack.up("-c", "regions=[ap-northeast-1, us-east-1]")
     assert stack.inventory().monitoring == stack.inventory().host("ap-northeast-1-0")
     search = {name: ["nsenter", "-t", str(pid), "-a", "pidof", "prometheus"] for name, pid in stack.pids().items()}

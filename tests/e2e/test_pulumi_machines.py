@@ -1,4 +1,4 @@
-"""Machines that the user already has, from an empty settings file to a result, under the real pulumi.
+"""Existing machines, from an empty settings file to a result, under the real pulumi.
 
 The machines have sshd, a login with sudo and an apt that works; nothing of what a benchmark needs is installed.
 """
@@ -117,7 +117,7 @@ def refused(lab: Lab) -> str:
     return done.stdout
 
 
-def test_missing_host_keys_are_asked_for_with_commands_whose_output_is_accepted(lab: Lab) -> None:
+def test_missing_host_keys_are_requested_with_commands_whose_output_is_accepted(lab: Lab) -> None:
     lab.keys.clear()
     lab.describe()
     untouched = lab.files()
@@ -139,7 +139,7 @@ def test_missing_host_keys_are_asked_for_with_commands_whose_output_is_accepted(
     assert lab.files() == untouched
 
 
-def test_a_key_of_the_users_is_required(lab: Lab) -> None:
+def test_private_key_file_is_required(lab: Lab) -> None:
     lab.describe(ssh_private_key_file=None)
     try:
         assert "ssh_private_key_file is missing" in refused(lab)
@@ -148,7 +148,7 @@ def test_a_key_of_the_users_is_required(lab: Lab) -> None:
         lab.stack.up()
 
 
-def test_machines_are_ready_and_a_check_changes_nothing(lab: Lab) -> None:
+def test_machines_are_ready_and_check_changes_nothing(lab: Lab) -> None:
     assert json.loads(lab.benchmark("status", "--json"))["hosts"] == dict.fromkeys(HOSTS, "ready")
     lab.benchmark("check")
     before = lab.files()
@@ -156,7 +156,7 @@ def test_machines_are_ready_and_a_check_changes_nothing(lab: Lab) -> None:
     assert lab.files() == before
 
 
-def test_a_login_without_sudo_is_told_how_to_get_it(lab: Lab) -> None:
+def test_login_without_sudo_gets_instructions(lab: Lab) -> None:
     lab.plain.root("two", f"rm -f /etc/sudoers.d/{LOGIN} && mv /etc/sudoers.d/90-cloud-init-users /root/")
     try:
         for asked in (["check"], ["run", "--loads", "200"]):
@@ -171,7 +171,7 @@ def test_a_login_without_sudo_is_told_how_to_get_it(lab: Lab) -> None:
         lab.plain.root("two", "mv /root/90-cloud-init-users /etc/sudoers.d/")
 
 
-def test_a_firewall_between_machines_is_said_before_anything_is_installed(lab: Lab) -> None:
+def test_firewall_between_machines_is_reported_before_anything_is_installed(lab: Lab) -> None:
     rules = "add table inet own; add chain inet own input { type filter hook input priority 0; policy accept; };"
     rules += " add rule inet own input ct state established accept;"
     rules += f" add rule inet own input iif != lo ip saddr != {lab.plain.network.operator_address} drop"
@@ -196,7 +196,7 @@ def measured(lab: Lab) -> dict[str, Any]:
     return summary
 
 
-def test_a_benchmark_needs_nothing_but_ssh_and_sudo(lab: Lab) -> None:
+def test_benchmark_needs_only_ssh_and_sudo(lab: Lab) -> None:
     summary = measured(lab)
     for name in MACHINES:
         assert "prometheus-node-exporter" in lab.ssh(name, "cat /var/log/apt/history.log")
@@ -208,12 +208,12 @@ def test_a_benchmark_needs_nothing_but_ssh_and_sudo(lab: Lab) -> None:
     assert summary["status"] == "ok" or measured(lab)["status"] == "ok", summary["reasons"]
 
 
-def test_prometheus_is_told_what_that_of_other_testbeds_is(lab: Lab) -> None:
+def test_prometheus_has_the_configuration_of_other_providers(lab: Lab) -> None:
     found = yaml.safe_load(lab.ssh("one", "cat /etc/geobench/prometheus.yml"))
     assert found == yaml.safe_load(monitoring_files(timedelta(milliseconds=500))[PROMETHEUS_CONFIG])
 
 
-def test_a_machine_with_another_host_key_is_refused(lab: Lab) -> None:
+def test_machine_with_another_host_key_is_rejected(lab: Lab) -> None:
     kept = dict(lab.keys)
     lab.keys["three"] = kept["two"]
     try:
@@ -233,7 +233,7 @@ def _key(scanned: str) -> str:
     return " ".join(scanned.split()[1:3])
 
 
-def test_a_key_that_a_machine_does_not_let_in_is_named(lab: Lab) -> None:
+def test_rejected_user_key_is_named(lab: Lab) -> None:
     lab.plain.root("two", f"mv /home/{LOGIN}/.ssh/authorized_keys /root/")
     try:
         shown = lab.benchmark("check", exit_code=3)
@@ -243,7 +243,7 @@ def test_a_key_that_a_machine_does_not_let_in_is_named(lab: Lab) -> None:
         lab.plain.root("two", f"mv /root/authorized_keys /home/{LOGIN}/.ssh/")
 
 
-def test_a_machine_that_is_off_is_named_with_what_to_do(lab: Lab) -> None:
+def test_unreachable_machine_is_named_with_what_to_do(lab: Lab) -> None:
     machine = lab.plain.machines["two"]
     address = machine.address
     machine.stop(keep_address=True)
@@ -266,7 +266,7 @@ def _ready(lab: Lab) -> bool:
     return done.returncode == 0
 
 
-def test_what_a_run_installed_outlives_a_reboot_and_destroy_touches_no_machine(lab: Lab) -> None:
+def test_installed_services_survive_a_reboot_and_destroy_touches_no_machine(lab: Lab) -> None:
     lab.stack.up()
     assert lab.look(lab.stack.inventory().host("zurich-1")) == ""  # it was off and on
     assert lab.plain.root("two", "systemctl is-enabled etcd || :") == "disabled\n"
@@ -283,7 +283,7 @@ def clean(lab: Lab, name: str) -> None:
     lab.ssh(name, f"set -e\n{commands}")
 
 
-def test_the_commands_of_the_docs_leave_a_machine_as_it_was(lab: Lab) -> None:
+def test_documented_clean_up_restores_a_machine(lab: Lab) -> None:
     for name, (_, port) in MACHINES.items():
         clean(lab, name)
         listening = lab.plain.root(name, "ss -ltnH | awk '{print $4}'").split()
@@ -291,7 +291,7 @@ def test_the_commands_of_the_docs_leave_a_machine_as_it_was(lab: Lab) -> None:
         assert lab.plain.root(name, f"find /etc /home/{LOGIN} -name '*geobench*' -o -name 'prometheus*.yml'") == ""
 
 
-def test_a_prometheus_of_the_users_is_left_alone_and_may_make_room(lab: Lab) -> None:
+def test_existing_prometheus_is_left_alone_and_can_be_moved(lab: Lab) -> None:
     clean(lab, "one")
     lab.ssh("one", "sudo apt-get update -q && sudo apt-get install -y -q --no-install-recommends prometheus")
     wait_for(lambda: lab.plain.root("one", "ss -ltnH 'sport = :9090'"), "the user's Prometheus listens")

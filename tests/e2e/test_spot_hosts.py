@@ -1,4 +1,4 @@
-"""Spot hosts on AWS, which Amazon may take back, under the real pulumi."""
+"""Spot hosts on AWS, which Amazon may reclaim, under the real pulumi."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def lifecycles(clouds: Clouds) -> list[str | None]:
     return [instance.get("InstanceLifecycle") for each in found for instance in each["Instances"]]
 
 
-def test_a_spot_host_costs_the_spot_price(spot: Clouds) -> None:
+def test_spot_host_costs_the_spot_price(spot: Clouds) -> None:
     host = spot.only_host
     assert lifecycles(spot) == ["spot"]
     found = json.loads(spot.benchmark("status", "--json"))
@@ -39,7 +39,7 @@ def test_a_spot_host_costs_the_spot_price(spot: Clouds) -> None:
     assert found["hourly_cost_usd"] == pytest.approx(SPOT_USD + ADDRESS_USD + DISK_USD, abs=1e-5)
 
 
-def test_a_spot_host_is_not_stopped(spot: Clouds) -> None:
+def test_stopping_a_spot_host_is_rejected(spot: Clouds) -> None:
     failed = spot.stack.run("up", "--yes", "--skip-preview", "-c", "state=stopped")
     assert failed.returncode != 0
     message = "state: AWS spot instances cannot be stopped; run `pulumi destroy`, or set spot: false, which replaces "
@@ -49,7 +49,7 @@ def test_a_spot_host_is_not_stopped(spot: Clouds) -> None:
     spot.stack.pulumi("config", "rm", "state")
 
 
-def test_a_spot_host_that_amazon_takes_back_is_noticed_and_made_anew(spot: Clouds) -> None:
+def test_reclaimed_spot_host_is_detected_and_recreated(spot: Clouds) -> None:
     before = spot.only_host
     spot.site.aws.take_back(f"spot-{before.name}")
     shown = spot.benchmark("status", exit_code=3)
@@ -66,7 +66,7 @@ def test_a_spot_host_that_amazon_takes_back_is_noticed_and_made_anew(spot: Cloud
     assert json.loads(spot.benchmark("status", "--json"))["hosts"] == {before.name: "ready"}
 
 
-def test_without_spot_hosts_are_made_anew_on_demand_and_can_be_stopped(spot: Clouds) -> None:
+def test_disabling_spot_replaces_hosts_that_can_then_be_stopped(spot: Clouds) -> None:
     before, (machine,) = spot.only_host, spot.machines.values()
     kept = set(spot.site.aws.machines)
     spot.stack.up("-c", "spot=false")
@@ -84,7 +84,7 @@ def test_without_spot_hosts_are_made_anew_on_demand_and_can_be_stopped(spot: Clo
     assert [machine.running for machine in spot.machines.values()] == [False]
 
 
-def test_a_group_that_a_host_is_in_is_not_deleted_and_nothing_is_left_in_the_end(spot: Clouds) -> None:
+def test_security_group_in_use_is_kept_and_destroy_removes_everything(spot: Clouds) -> None:
     ec2, kinds = spot.site.aws.ec2, spot.site.aws_cloud.kinds
     (groups,) = spot.site.aws.groups.values()
     with pytest.raises(CloudError, match="DependencyViolation"):

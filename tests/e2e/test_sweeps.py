@@ -55,7 +55,7 @@ def is_measured(runner: Busy, run_id: str) -> bool:
     return events.exists() and '"name": "measure"' in events.read_text()
 
 
-def test_a_killed_sweep_is_resumed_without_repeating_what_is_done(runner: Busy) -> None:
+def test_killed_sweep_resumes_without_repeating_finished_runs(runner: Busy) -> None:
     known = sweeps(runner)
     process = runner.start("run", "--loads", "20", "40", "--repeat", "2", "--shuffle", *RUNS)
     try:
@@ -85,7 +85,7 @@ def test_a_killed_sweep_is_resumed_without_repeating_what_is_done(runner: Busy) 
     assert json.loads(again)["sweep"] == after
 
 
-def test_a_sweep_is_resumed_only_as_it_was_begun(runner: Busy) -> None:
+def test_sweep_resumes_only_with_its_original_request(runner: Busy) -> None:
     settings = runner.stack.project / "s.yaml"
     kept = settings.read_text()
     settings.write_text(f"{kept}node_parameters: {{heartbeat_ms: 77}}\n")
@@ -96,7 +96,7 @@ def test_a_sweep_is_resumed_only_as_it_was_begun(runner: Busy) -> None:
     assert "was begun with other settings: node_parameters" in err
 
 
-def test_a_system_that_fails_is_recorded_and_the_sweep_goes_on(runner: Busy) -> None:
+def test_failure_of_the_system_is_recorded_and_the_sweep_continues(runner: Busy) -> None:
     known = sweeps(runner)
     process = runner.start("run", "--loads", "20", "--repeat", "2", "--duration", "12s", *RUNS)
     try:
@@ -114,7 +114,7 @@ def test_a_system_that_fails_is_recorded_and_the_sweep_goes_on(runner: Busy) -> 
     assert "the system failed, which is a result" in err
 
 
-def test_two_sides_are_run_in_turn_and_compared(runner: Busy) -> None:
+def test_two_variants_run_interleaved_and_are_compared(runner: Busy) -> None:
     words = (
         "--a",
         "committee=1",
@@ -150,7 +150,7 @@ def steps_of(document: dict[str, Any]) -> list[tuple[int, bool | None]]:
     return [(step["requested_tps"], step["met"]) for step in document["steps"]]
 
 
-def test_a_search_ends_with_an_answer_and_a_report(runner: Busy) -> None:
+def test_search_ends_with_an_answer_and_a_report(runner: Busy) -> None:
     out, err = runner("search", *SEARCH, "--json")
     found = json.loads(out)
     assert steps_of(found) == STEPS
@@ -163,7 +163,7 @@ def test_a_search_ends_with_an_answer_and_a_report(runner: Busy) -> None:
     assert all(run_id in page for step in found["steps"] for run_id in step["run_ids"])
 
 
-def test_a_killed_search_is_resumed_and_ends_as_if_it_had_not_been(runner: Busy) -> None:
+def test_killed_search_resumes_and_reaches_the_same_answer(runner: Busy) -> None:
     known = set(runner.results.glob("*/search.json"))
     process = runner.start("search", *SEARCH)
 
@@ -200,7 +200,7 @@ def test_a_killed_search_is_resumed_and_ends_as_if_it_had_not_been(runner: Busy)
     assert "nothing to do" in err
 
 
-def test_mistakes_are_told_before_anything_is_touched(runner: Busy) -> None:
+def test_mistakes_are_reported_before_anything_is_touched(runner: Busy) -> None:
     for words, said in (
         (("run",), "no load given"),
         (("run", "--resume", "2001"), "0 sweeps are called '2001'"),

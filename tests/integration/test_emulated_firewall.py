@@ -1,4 +1,4 @@
-"""The firewall of the emulated clouds' machines, in a network namespace of its own, tried with real datagrams."""
+"""The firewall of emulated cloud machines, tried with real datagrams in a network namespace."""
 
 from __future__ import annotations
 
@@ -46,5 +46,5 @@ def sent(outgoing: list[Rule]) -> list[str]:
         (list(EVERYWHERE), ["198.51.100.7/53", "198.51.100.7/54", "203.0.113.7/53"]),
     ],
 )
-def test_a_machine_sends_only_what_its_rules_let_out(outgoing: list[Rule], ends: list[str]) -> None:
+def test_machine_sends_only_what_its_rules_allow(outgoing: list[Rule], ends: list[str]) -> None:
     assert sent(outgoing) == [*ends, "127.0.0.1/53"]

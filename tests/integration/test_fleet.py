@@ -60,7 +60,7 @@ def test_detects_a_vanished_host_while_idle(far: Sshd) -> None:
         assert "no answer within 1 s" in fleet.run("true", deadline=1).failed["host-0"]
 
 
-def test_a_host_that_vanishes_during_a_transfer_delays_no_other(far: Sshd, server: Sshd, tmp_path: Path) -> None:
+def test_host_that_vanishes_during_a_transfer_delays_no_other(far: Sshd, server: Sshd, tmp_path: Path) -> None:
     hosts = [far.host("far"), server.host("near")]
     # The far server sees the files of this machine; it accepts the near one's key.
     (far.folder / "user_key.pub").write_text(

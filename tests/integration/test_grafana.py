@@ -1,4 +1,4 @@
-"""Grafana on a monitoring host, installed by its first start from a signed repository, or refused.
+"""Grafana on a monitoring host, installed by bootstrap from a signed repository, or rejected.
 
 Machines of an emulated cloud do it for real: gpg, apt, dpkg and systemd. The repository and the server are stand-ins.
 """
@@ -147,7 +147,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         made.close()
 
 
-def test_every_host_is_ready_with_grafana_or_without(site: Site) -> None:
+def test_every_host_is_ready_with_or_without_grafana(site: Site) -> None:
     for machine in site.machines:
         said = machine.path("/var/log/cloud-init-output.log").read_text()[-3000:]
         assert read(machine, "state") == "ready", f"{machine.name}: {said}"
@@ -155,7 +155,7 @@ def test_every_host_is_ready_with_grafana_or_without(site: Site) -> None:
     assert [read(machine, "warnings") for machine in (site.tunnel, site.public)] == ["", ""]
 
 
-def test_grafana_is_behind_the_tunnel_with_the_known_login(site: Site) -> None:
+def test_grafana_is_reachable_only_through_the_tunnel(site: Site) -> None:
     assert listens(site.tunnel) == f"127.0.0.1:{GRAFANA_PORT}"
     assert not reaches(site.tunnel.address)
     status, (source,) = asked(site.tunnel, "/api/datasources", ADMIN)
@@ -164,14 +164,14 @@ def test_grafana_is_behind_the_tunnel_with_the_known_login(site: Site) -> None:
     assert asked(site.tunnel, "/api/datasources")[0] == 403  # without a login one looks, and changes nothing
 
 
-def test_the_data_source_leads_to_prometheus(site: Site) -> None:
+def test_data_source_is_the_local_prometheus(site: Site) -> None:
     query = f"/api/datasources/proxy/uid/{DATASOURCE_UID}/api/v1/query?query=prometheus_build_info%20or%20vector(7)"
     status, body = asked(site.tunnel, query)
     assert (status, body["status"]) == (200, "success")
     assert body["data"]["result"][0]["value"][1] == "7"
 
 
-def test_the_dashboards_are_where_grafana_looks(site: Site) -> None:
+def test_dashboards_are_provisioned(site: Site) -> None:
     expected = {path: json.loads(path.read_text()) for path in DASHBOARDS.glob("*.json")}
     assert expected
     status, found = asked(site.tunnel, "/api/search")
@@ -180,7 +180,7 @@ def test_the_dashboards_are_where_grafana_looks(site: Site) -> None:
     assert asked(site.tunnel, "/api/dashboards/home")[1]["dashboard"] == expected[DASHBOARDS / "run.json"]
 
 
-def test_a_public_grafana_has_a_password_of_its_own(site: Site) -> None:
+def test_public_grafana_has_a_generated_password(site: Site) -> None:
     assert listens(site.public) == f"0.0.0.0:{GRAFANA_PORT}"
     url = f"http://{site.public.address}:{GRAFANA_PORT}"
     logins = [("admin", site.password()), ("admin", "admin"), None]
@@ -188,13 +188,13 @@ def test_a_public_grafana_has_a_password_of_its_own(site: Site) -> None:
     assert found == [200, 401, 401]
 
 
-def test_only_the_operator_reaches_a_public_grafana(site: Site) -> None:
+def test_only_operators_reach_a_public_grafana(site: Site) -> None:
     assert reaches(site.public.address)
     assert not connects(site.wary, site.public.address)
     assert not connects(site.tunnel, site.public.address)
 
 
-def test_the_password_is_for_root_alone(site: Site) -> None:
+def test_password_file_is_readable_by_root_only(site: Site) -> None:
     secret = site.password()
     assert secret in site.public.path("/etc/geobench/grafana.env").read_text()
     assert run(site.public, "stat -c '%a %U' /etc/geobench/grafana.env") == "600 root"
@@ -202,7 +202,7 @@ def test_the_password_is_for_root_alone(site: Site) -> None:
     assert secret not in run(site.public, "ps -eo args; journalctl --no-pager; systemctl show grafana-server")
 
 
-def test_only_the_known_key_is_trusted(site: Site) -> None:
+def test_only_the_pinned_key_is_trusted(site: Site) -> None:
     key = "/etc/apt/keyrings/grafana.gpg"
     trusted = run(site.tunnel, f"gpg --show-keys --with-colons {key} | awk -F: '$1 == \"fpr\" {{print $10}}'")
     assert trusted == site.repository.key.fingerprint
@@ -210,7 +210,7 @@ def test_only_the_known_key_is_trusted(site: Site) -> None:
     assert site.tunnel.enter(["pgrep", "gpg-agent"]).returncode == 1
 
 
-def test_a_restarted_host_has_its_grafana_again(site: Site) -> None:
+def test_grafana_runs_again_after_a_reboot(site: Site) -> None:
     site.public.stop()
     site.public.start()
     wait_for(lambda: reaches(site.public.address))
@@ -218,7 +218,7 @@ def test_a_restarted_host_has_its_grafana_again(site: Site) -> None:
     assert requests.get(url, auth=("admin", site.password()), timeout=10).status_code == 200
 
 
-def test_a_grafana_that_does_not_start_is_told(site: Site) -> None:
+def test_grafana_that_does_not_start_is_reported(site: Site) -> None:
     source = site.tunnel.path("/etc/grafana/provisioning/datasources/testbed.yaml")
     kept = source.read_text()
     source.write_text("datasources: [")
@@ -232,7 +232,7 @@ def test_a_grafana_that_does_not_start_is_told(site: Site) -> None:
     wait_for(lambda: listens(site.tunnel) != "", 30)
 
 
-def test_another_key_is_not_trusted(site: Site) -> None:
+def test_unknown_signing_key_is_rejected(site: Site) -> None:
     first, second = read(site.wary, "warnings").splitlines()
     found = f"{site.repository.retired.fingerprint} {site.repository.key.fingerprint}"
     assert first == f"the keys of Grafana's packages are {found}, expected {bootstrap.GRAFANA_KEY}"
@@ -269,7 +269,7 @@ def told_to_trust(machine: Machine, key: SigningKey) -> None:
         (altered_after_it_was_signed, "Hash Sum mismatch"),
     ],
 )
-def test_apt_refuses(site: Site, fault: Callable[[GrafanaRepository], None], reason: str) -> None:
+def test_apt_rejects_an_invalid_repository(site: Site, fault: Callable[[GrafanaRepository], None], reason: str) -> None:
     fault(site.repository)
     told_to_trust(site.wary, site.repository.key)
     log = run(site.wary, "geobench-bootstrap 2>&1")
@@ -279,7 +279,7 @@ def test_apt_refuses(site: Site, fault: Callable[[GrafanaRepository], None], rea
     run(site.wary, "apt-get -q update")  # what is left of it does not get in the way of others
 
 
-def test_the_script_installs_it_later_where_it_could_not_at_first(site: Site) -> None:
+def test_repeated_bootstrap_installs_grafana_that_failed_before(site: Site) -> None:
     site.repository.publish(site.repository.key)
     told_to_trust(site.wary, site.repository.key)
     run(site.wary, "geobench-bootstrap")

@@ -1,4 +1,4 @@
-"""Reports in a real browser: they load nothing, run no script, show everything, also in the dark and on paper."""
+"""Reports in a real browser: self-contained, readable in light, dark and print."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def share_of(seen: Picture, text: str) -> float:
 
 
 @pytest.mark.parametrize("name", ["run", "sweep", "comparison", "search"])
-def test_light_and_dark_show_the_same_page_in_their_own_colours(
+def test_light_and_dark_show_the_same_page(
     name: str, reports: dict[str, Path], browser: Callable[..., str], tmp_path: Path
 ) -> None:
     light = picture(browser, reports[name], tmp_path / "light.png")
@@ -90,7 +90,7 @@ def asked_of(browser: Callable[..., str], page: Path, log: Path) -> tuple[str, s
     return dom, {host for host in hosts if not host.endswith((".google.com", ".googleapis.com"))}
 
 
-def test_the_page_is_whole_and_asks_nobody_for_anything(
+def test_page_is_complete_and_makes_no_request(
     reports: dict[str, Path], browser: Callable[..., str], tmp_path: Path
 ) -> None:
     canary = tmp_path / "canary.html"
@@ -114,9 +114,7 @@ def test_nothing_is_wider_than_the_window(
     assert np.abs(seen[:, -6:] - colour(PALETTE["page"].light)).max() < 0.01
 
 
-def test_it_prints_on_paper_with_its_fonts(
-    reports: dict[str, Path], browser: Callable[..., str], tmp_path: Path
-) -> None:
+def test_page_prints_with_embedded_fonts(reports: dict[str, Path], browser: Callable[..., str], tmp_path: Path) -> None:
     paper = tmp_path / "report.pdf"
     browser(
         reports["run"], "--no-pdf-header-footer", f"--print-to-pdf={paper}", "--blink-settings=preferredColorScheme=0"
@@ -147,9 +145,7 @@ def test_it_prints_on_paper_with_its_fonts(
     assert seen.mean() > 0.8, "dark on light, whatever the screen has"
 
 
-def test_a_search_prints_without_being_shrunk(
-    reports: dict[str, Path], browser: Callable[..., str], tmp_path: Path
-) -> None:
+def test_search_report_prints_unscaled(reports: dict[str, Path], browser: Callable[..., str], tmp_path: Path) -> None:
     """A browser shrinks a page until its widest part fits the paper; here that is the table of the steps."""
     paper = tmp_path / "search.pdf"
     browser(reports["search"], "--no-pdf-header-footer", f"--print-to-pdf={paper}")

@@ -1,4 +1,4 @@
-"""A snapshot of a real Prometheus: saved through SSH, removed there, opened here with the same samples."""
+"""A snapshot of a real Prometheus: saved over SSH, removed there, opened here with the same samples."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def remote(server: Sshd) -> Fleet:
     return Fleet([server.host("m-0")], USER, server.user_key, timeout=timedelta(seconds=10), retries=1)
 
 
-def test_what_was_saved_is_what_is_served_again(source: str, server: Sshd, tmp_path: Path) -> None:
+def test_saved_snapshot_serves_the_same_samples(source: str, server: Sshd, tmp_path: Path) -> None:
     now = time.time()
     with Prometheus(source) as prometheus:
         (before,) = prometheus.samples('up{job="self"}', now - 60, now)
@@ -81,17 +81,17 @@ def test_what_was_saved_is_what_is_served_again(source: str, server: Sshd, tmp_p
 
 
 @pytest.mark.parametrize("source", [False], indirect=True)
-def test_a_prometheus_without_its_admin_api_says_so(source: str, server: Sshd, tmp_path: Path) -> None:
+def test_prometheus_without_admin_api_is_reported(source: str, server: Sshd, tmp_path: Path) -> None:
     with remote(server) as fleet, pytest.raises(InfrastructureError, match="enable-admin-api"):
         save_snapshot(fleet, "m-0", source, tmp_path)
 
 
-def test_a_run_without_a_snapshot_says_how_to_have_one(tmp_path: Path) -> None:
+def test_run_without_snapshot_says_how_to_take_one(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="run --snapshot"), opened_snapshot(tmp_path):
         pass
 
 
-def test_a_broken_snapshot_is_an_error_with_its_last_lines(tmp_path: Path) -> None:
+def test_broken_snapshot_is_an_error_with_the_last_log_lines(tmp_path: Path) -> None:
     (tmp_path / SNAPSHOT / "01BROKEN").mkdir(parents=True)
     (tmp_path / SNAPSHOT / "wal").write_text("not a folder")
     with pytest.raises(InfrastructureError, match="did not become ready"), opened_snapshot(tmp_path):

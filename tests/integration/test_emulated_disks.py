@@ -1,4 +1,4 @@
-"""The local disks of emulated machines take a loop device each, and leave none behind."""
+"""Local disks of emulated machines: one loop device each, none left behind."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def wait_for_none(folder: Path) -> None:
         time.sleep(0.05)
 
 
-def test_each_disk_has_its_size_and_a_link_that_names_it(tmp_path: Path) -> None:
+def test_each_disk_has_its_size_and_a_named_link(tmp_path: Path) -> None:
     disks = LocalDisks(tmp_path / "disks")
     try:
         shown = disks.insert([3, 2])
@@ -60,7 +60,7 @@ def test_each_disk_has_its_size_and_a_link_that_names_it(tmp_path: Path) -> None
     wait_for_none(tmp_path)
 
 
-def test_a_disk_that_was_used_is_blank_the_next_time(tmp_path: Path) -> None:
+def test_reused_disk_is_blank(tmp_path: Path) -> None:
     disks = LocalDisks(tmp_path / "disks")
     names = set()
     for _ in range(2):
@@ -75,14 +75,14 @@ def test_a_disk_that_was_used_is_blank_the_next_time(tmp_path: Path) -> None:
     assert len(names) == 4
 
 
-def test_machines_without_local_disks_are_shown_none(tmp_path: Path) -> None:
+def test_machines_without_local_disks_see_none(tmp_path: Path) -> None:
     disks = LocalDisks(tmp_path / "disks")
     assert disks.insert([]) == []
     disks.remove()
     assert devices(tmp_path) == {}
 
 
-def test_a_killed_test_leaves_no_loop_device(tmp_path: Path) -> None:
+def test_killed_test_leaves_no_loop_device(tmp_path: Path) -> None:
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     holder = subprocess.Popen(
         [sys.executable, "-c", HOLDER, str(tmp_path / "disks")],

@@ -1,4 +1,4 @@
-"""The first start of a cloud host that lacks the packages it needs, for real: apt installs them from a repository."""
+"""Bootstrap of a cloud host with missing packages: apt installs them from a repository."""
 
 from __future__ import annotations
 
@@ -145,12 +145,12 @@ def host(site: Site) -> Machine:
     return made
 
 
-def test_the_host_is_ready(host: Machine) -> None:
+def test_host_is_ready(host: Machine) -> None:
     assert read(host, STATE) == "ready\n", read(host, LOG)[-3000:]
 
 
 @pytest.mark.parametrize("name", PACKAGES)
-def test_a_package_that_the_host_lacked_is_installed(host: Machine, name: str) -> None:
+def test_missing_package_is_installed(host: Machine, name: str) -> None:
     log = [line.split()[2:] for line in read(host, "/var/log/dpkg.log").splitlines()]
     before = [version for action, package, version, *_ in log if action == "install" and package.split(":")[0] == name]
     assert before == ["<none>"]
@@ -158,12 +158,12 @@ def test_a_package_that_the_host_lacked_is_installed(host: Machine, name: str) -
 
 
 @pytest.mark.parametrize("name", SERVICES)
-def test_its_service_runs_and_will_after_another_start(host: Machine, name: str) -> None:
+def test_service_of_the_package_runs_and_is_enabled(host: Machine, name: str) -> None:
     assert run(host, f"systemctl is-active {name}") == "active"
     assert run(host, f"systemctl is-enabled {name}") == "enabled"
 
 
-def test_the_node_exporter_and_prometheus_answer(host: Machine) -> None:
+def test_node_exporter_and_prometheus_answer(host: Machine) -> None:
     assert "node_cpu_seconds_total" in run(host, "curl -fsS http://127.0.0.1:9100/metrics")
     target = '[{"targets": ["127.0.0.1:9100"], "labels": {"job": "node"}}]'
     file = f"{TARGETS_DIRECTORY}/t.json"
@@ -171,19 +171,19 @@ def test_the_node_exporter_and_prometheus_answer(host: Machine) -> None:
     wait_for(lambda: '"health":"up"' in run(host, "curl -fsS http://127.0.0.1:9090/api/v1/targets"), "a scrape", 30.0)
 
 
-def test_the_configuration_of_the_testbed_wins_over_that_of_the_package(host: Machine) -> None:
+def test_testbed_configuration_overrides_that_of_the_package(host: Machine) -> None:
     assert read(host, PROMETHEUS_CONFIG) == monitoring_files(timedelta(seconds=5))[PROMETHEUS_CONFIG]
 
 
-def test_the_clock_is_amazons(host: Machine) -> None:
+def test_clock_source_is_amazon_time_sync(host: Machine) -> None:
     assert AMAZONS_CLOCK in run(host, "chronyc -n sources")
 
 
-def test_the_firewall_is_closed(host: Machine) -> None:
+def test_firewall_is_closed(host: Machine) -> None:
     assert "policy drop" in run(host, "nft list chain inet geobench input")
 
 
-def test_a_first_start_that_was_cut_off_while_packages_were_installed_goes_on(site: Site) -> None:
+def test_bootstrap_interrupted_during_package_installation_resumes(site: Site) -> None:
     machine = site.machine("cut", {"/etc/pause": PAUSE})
     wait_for(lambda: machine.path("/var/paused").exists(), "a package that is being configured")
     cut_off(machine)

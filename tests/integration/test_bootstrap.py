@@ -1,4 +1,4 @@
-"""The first start of a cloud host, for real: cloud-init and systemd on machines of an emulated cloud."""
+"""Bootstrap of a cloud host: cloud-init and systemd on machines of an emulated cloud."""
 
 from __future__ import annotations
 
@@ -126,13 +126,13 @@ def test_cloud_init_accepts_every_field(site: Site) -> None:
     assert " failed" not in site.host.path("/var/log/cloud-init-output.log").read_text()
 
 
-def test_the_host_has_the_given_key_and_no_other(site: Site) -> None:
+def test_host_has_the_given_host_key_and_no_other(site: Site) -> None:
     keys = sorted(path.name for path in site.host.path("/etc/ssh").glob("ssh_host_*"))
     assert keys == ["ssh_host_ed25519_key", "ssh_host_ed25519_key.pub"]
     assert site.run("whoami") == "ubuntu"  # the key was checked
 
 
-def test_only_the_key_of_the_operator_logs_in(site: Site) -> None:
+def test_only_the_operators_key_can_log_in(site: Site) -> None:
     assert site.run("sudo -n id -u") == "0"
     assert site.ssh("true", login="root").returncode == 255
     effective = site.run("sudo sshd -T")
@@ -141,13 +141,13 @@ def test_only_the_key_of_the_operator_logs_in(site: Site) -> None:
     assert {"clientaliveinterval 15", "clientalivecountmax 4"} <= set(effective.splitlines())
 
 
-def test_the_operator_reaches_ssh_and_nothing_else(site: Site) -> None:
+def test_operator_reaches_only_ssh(site: Site) -> None:
     assert reaches(site.host.address, 22)
     assert site.run("curl -fsS -o /dev/null -w '%{http_code}' http://127.0.0.1:9100/metrics") == "200"
     assert not reaches(site.host.address, 9100)
 
 
-def test_others_reach_nothing_until_they_are_let_in(site: Site) -> None:
+def test_others_reach_nothing_until_admitted(site: Site) -> None:
     assert [from_stranger(site, port) for port in (22, 80, 9100)] == [False, False, False]
     assert not reaches(site.stranger.address, 22)
     site.run("sudo geobench-peers", stdin=f"192.0.2.9\n{site.stranger.address}\n2001:db8::1\n")
@@ -156,7 +156,7 @@ def test_others_reach_nothing_until_they_are_let_in(site: Site) -> None:
     assert not from_stranger(site, 22)
 
 
-def test_the_operators_networks_can_be_changed(site: Site) -> None:
+def test_operator_networks_can_be_changed(site: Site) -> None:
     as_operator = [f"operator {site.network.operator_address}", "operator 2001:db8::/32", "operator 192.0.2.0/24"]
     site.run("sudo geobench-peers", stdin="\n".join([*as_operator, f"operator {site.stranger.address}/32\n"]))
     assert [from_stranger(site, port) for port in (22, 9100)] == [True, False]
@@ -167,7 +167,7 @@ def test_the_operators_networks_can_be_changed(site: Site) -> None:
     assert reaches(site.host.address, 22)
 
 
-def test_wrong_addresses_change_nothing(site: Site) -> None:
+def test_invalid_addresses_change_nothing(site: Site) -> None:
     before = site.run("sudo nft list ruleset")
     done = site.ssh("sudo geobench-peers", stdin="192.0.2.9\n192.0.2.7 }; flush ruleset\n")
     assert done.returncode == 2
@@ -177,7 +177,7 @@ def test_wrong_addresses_change_nothing(site: Site) -> None:
     assert site.run("ls /etc/geobench/peers.*") == "/etc/geobench/peers.nft"
 
 
-def test_the_limits_that_benchmarks_need(site: Site) -> None:
+def test_limits_are_raised_for_benchmarks(site: Site) -> None:
     if has_capability(CAP_SYS_RESOURCE):
         assert site.run("ulimit -n") == "1048576"
     else:  # a machine that may not raise its own limits: the attempt is on record
@@ -188,7 +188,7 @@ def test_the_limits_that_benchmarks_need(site: Site) -> None:
     assert site.ssh("systemctl is-active apt-daily.timer apt-daily-upgrade.timer").stdout.split() == ["inactive"] * 2
 
 
-def test_the_monitoring_host_scrapes_what_it_is_told(site: Site) -> None:
+def test_monitoring_host_scrapes_the_given_targets(site: Site) -> None:
     target = '[{"targets": ["127.0.0.1:9100"], "labels": {"job": "node"}}]'
     site.run(
         "cat >/etc/prometheus/targets/new && mv /etc/prometheus/targets/new /etc/prometheus/targets/t.json", target
@@ -198,7 +198,7 @@ def test_the_monitoring_host_scrapes_what_it_is_told(site: Site) -> None:
     assert "Grafana was not installed" in site.run("cat /var/lib/geobench/warnings")  # its packages were out of reach
 
 
-def test_the_life_time_counts_from_the_first_start(site: Site) -> None:
+def test_time_to_live_counts_from_the_first_boot(site: Site) -> None:
     ends = int(site.run("sudo geobench-expiry"))
     assert site.started + LIFE.total_seconds() <= ends < time.time() + LIFE.total_seconds()
     assert site.run(f"sudo geobench-expiry {ends + 60}") == str(ends + 60)
@@ -207,7 +207,7 @@ def test_the_life_time_counts_from_the_first_start(site: Site) -> None:
     assert "geobench-expiry.timer" in site.run("systemctl list-timers --no-legend")
 
 
-def test_a_first_start_that_was_cut_short_goes_on_at_the_next(site: Site) -> None:
+def test_interrupted_bootstrap_resumes_at_the_next_boot(site: Site) -> None:
     late = site.machine("late", f"{site.network.operator_address}/32", monitoring=False)
     try:
         wait_for(lambda: late.path("/etc/systemd/system/geobench-bootstrap.service").exists())
@@ -220,7 +220,7 @@ def test_a_first_start_that_was_cut_short_goes_on_at_the_next(site: Site) -> Non
         late.remove()
 
 
-def test_another_start_keeps_everything(site: Site) -> None:
+def test_reboot_keeps_everything(site: Site) -> None:
     site.run("sudo geobench-peers", stdin="192.0.2.44\n")
     before = site.run("sudo geobench-expiry; sudo nft list table inet geobench")
     site.host.stop()
@@ -232,20 +232,20 @@ def test_another_start_keeps_everything(site: Site) -> None:
     assert state(site.host) == "ready"
 
 
-def test_running_the_script_again_changes_nothing(site: Site) -> None:
+def test_repeated_bootstrap_changes_nothing(site: Site) -> None:
     before = site.run("sudo geobench-expiry; sudo nft list ruleset; ls /etc/systemd/system /etc/geobench")
     site.run("sudo geobench-bootstrap")
     assert site.run("sudo geobench-expiry; sudo nft list ruleset; ls /etc/systemd/system /etc/geobench") == before
 
 
-def test_the_first_look_at_the_life_time_is_ten_minutes_after_a_start(site: Site) -> None:
+def test_expiry_is_first_checked_ten_minutes_after_boot(site: Site) -> None:
     shown = site.run("systemctl show geobench-expiry.timer --property=NextElapseUSecMonotonic --value")
     look = float(site.run(f"systemd-analyze timespan '{shown}'").split("s: ")[1].split()[0])
     started = float(site.run("systemctl show --property=UserspaceTimestampMonotonic --value"))
     assert (look - started) / 1e6 == pytest.approx(600.0, abs=1.0)
 
 
-def test_the_timer_of_a_host_whose_time_is_over_ends_it_within_a_minute(site: Site) -> None:
+def test_expiry_timer_shuts_an_expired_host_down_within_a_minute(site: Site) -> None:
     site.run("sudo systemctl start geobench-expiry.service")  # the first look; those that follow are the timer's
     looked = time.monotonic()
     site.run(f"sudo geobench-expiry {int(time.time()) - 1}")
