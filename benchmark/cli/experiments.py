@@ -9,17 +9,15 @@ import secrets
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import click
 
 from benchmark.cli import tables
-from benchmark.cli.options import apply_overrides, make_request, read_share
+from benchmark.cli.options import ComparisonOptions, SearchOptions, SweepOptions, apply_overrides, read_share
 from benchmark.cli.output import show
 from benchmark.cli.report import write_reports
 from benchmark.cli.resume import (
     dump_options,
-    dump_request,
     load_options,
     require_same_options,
     require_same_request,
@@ -32,23 +30,32 @@ from benchmark.compare.repeats import over_repeats
 from benchmark.errors import UsageError
 from benchmark.orchestrator import search as search_runner
 from benchmark.orchestrator.sweep import run_benchmark, run_sweep
-from benchmark.plan.request import Request
+from benchmark.plan.request import Request, RunOptions, make_request, request_to_dict
 from benchmark.results.search import Limits, Plan, SearchFolder, new_search
 from benchmark.results.sweep import SweepFolder, new_journal, slots
 from benchmark.settings import parse_duration
 
 
-def run(target: Target, options: Mapping[str, Any], as_json: bool) -> None:
+def run(
+    target: Target,
+    sweep_options: SweepOptions,
+    run_options: RunOptions,
+    retries: int,
+    resume: str | None,
+    as_json: bool,
+) -> None:
     """Run one load once, or a sweep, or continue a sweep; exit code 1 if a run failed or is invalid."""
-    folder = _resume_sweep(target, options, ("",)) if options["resume"] else None
-    options = folder.journal.options | {"retries": options["retries"]} if folder else options
-    _require_loads(options)
-    request = make_request(target.settings, target.results_dir, load_options(options), options["loads"])
-    if not folder and len(options["loads"]) * options["repeat"] == 1:
+    folder = _resume_sweep(target, resume, ("",), sweep_options, run_options) if resume else None
+    if folder:
+        sweep_options = load_options(SweepOptions, folder.journal.options)
+        run_options = load_options(RunOptions, folder.journal.options)
+    _require_loads(sweep_options)
+    request = make_request(target.settings, run_options, sweep_options.loads, target.results_dir)
+    if not folder and len(sweep_options.loads) * sweep_options.repeat == 1:
         _run_once(target, request, as_json)
         return
-    folder = folder or _begin_sweep(target, {"": request}, options)
-    _run_sweep(target, {"": request}, folder, options["retries"])
+    folder = folder or _begin_sweep(target, {"": request}, sweep_options, run_options)
+    _run_sweep(target, {"": request}, folder, retries)
     if as_json:
         summaries = folder.summaries()
         document = {
@@ -63,20 +70,31 @@ def run(target: Target, options: Mapping[str, Any], as_json: bool) -> None:
     _exit_unless_ok(_outcomes(folder))
 
 
-def run_comparison(target: Target, options: Mapping[str, Any], fail_over: float | None, as_json: bool) -> None:
+def run_comparison(
+    target: Target,
+    sides: ComparisonOptions,
+    run_options: RunOptions,
+    retries: int,
+    resume: str | None,
+    fail_over: float | None,
+    as_json: bool,
+) -> None:
     """Run A and B alternately and compare them; exit code 1 if a run failed or B is worse by more than `fail_over`."""
-    folder = _resume_sweep(target, options, ("a", "b")) if options["resume"] else None
-    options = folder.journal.options | {"retries": options["retries"]} if folder else options
-    _require_loads(options)
+    folder = _resume_sweep(target, resume, ("a", "b"), sides, run_options) if resume else None
+    if folder:
+        sides = load_options(ComparisonOptions, folder.journal.options)
+        run_options = load_options(RunOptions, folder.journal.options)
+    _require_loads(sides)
     requests = {}
-    for index, arm in enumerate(("a", "b")):
-        words = [*options[arm], *([f"commit={options['commits'][index]}"] if options["commits"] else [])]
-        settings, arm_options = apply_overrides(target.settings, load_options(options), words)
-        requests[arm] = make_request(settings, target.results_dir, arm_options, options["loads"])
-    folder = folder or _begin_sweep(target, requests, options)
-    _run_sweep(target, requests, folder, options["retries"])
-    sides = find_sides(folder.path.parent.parent, [str(folder.path)])
-    compared = compare_sides(*sides, interleaved=True, fail_over=fail_over)
+    for index, (arm, overrides) in enumerate((("a", sides.a), ("b", sides.b))):
+        commit = (f"commit={sides.commits[index]}",) if sides.commits else ()
+        settings, options = apply_overrides(target.settings, run_options, (*overrides, *commit))
+        requests[arm] = make_request(settings, options, sides.loads, target.results_dir)
+    folder = folder or _begin_sweep(target, requests, sides, run_options)
+    _run_sweep(target, requests, folder, retries)
+    compared = compare_sides(
+        *find_sides(folder.path.parent.parent, [str(folder.path)]), interleaved=True, fail_over=fail_over
+    )
     _show_comparison(compared, as_json)
     write_reports(_report_folders(folder))
     _exit_if_worse(compared)
@@ -92,24 +110,32 @@ def compare_existing(names: Sequence[str], results_dir: Path, fail_over: float |
     _exit_if_worse(compared)
 
 
-def run_search(target: Target, options: Mapping[str, Any], as_json: bool) -> None:
+def run_search(
+    target: Target, search_options: SearchOptions, run_options: RunOptions, resume: str | None, as_json: bool
+) -> None:
     """Begin or continue a search; exit code 1 unless it finds a confirmed load."""
-    folder = _resume_search(target, options) if options["resume"] else None
-    used = load_options(folder.journal.options) if folder else options
-    request = make_request(target.settings, target.results_dir, used, (used["maximum"],))
+    folder = _resume_search(target, resume, search_options, run_options) if resume else None
+    if folder:
+        search_options = load_options(SearchOptions, folder.journal.options)
+        run_options = load_options(RunOptions, folder.journal.options)
+    request = make_request(target.settings, run_options, (search_options.maximum,), target.results_dir)
     if folder:
         require_same_request(f"search {folder.journal.search_id}", folder.journal.request, request)
     else:
         plan = Plan(
-            options["start"],
-            options["maximum"],
-            precision=read_share(options["precision"], "--precision"),
-            confirmations=options["confirmations"],
-            max_runs=options["max_runs"],
+            search_options.start,
+            search_options.maximum,
+            precision=read_share(search_options.precision, "--precision"),
+            confirmations=search_options.confirmations,
+            max_runs=search_options.max_runs,
         )
-        limits = _read_limits(options["limits"], Limits())
-        testbed_id = target.inventory.testbed_id
-        begun = new_search(testbed_id, limits, plan, dump_options(options), dump_request(request))
+        begun = new_search(
+            target.inventory.testbed_id,
+            _read_limits(search_options.limits, Limits()),
+            plan,
+            dump_options(search_options, run_options),
+            request_to_dict(request),
+        )
         folder = SearchFolder.create(target.results_dir, begun)
     with target.open() as testbed, View() as view:
         search_runner.run_search(testbed, request, folder, view.observe, process_start())
@@ -135,25 +161,29 @@ def _run_once(target: Target, request: Request, as_json: bool) -> None:
     _exit_unless_ok([summary.status for summary in summaries])
 
 
-def _begin_sweep(target: Target, requests: Mapping[str, Request], options: Mapping[str, Any]) -> SweepFolder:
+def _begin_sweep(
+    target: Target, requests: Mapping[str, Request], sweep_options: SweepOptions, run_options: RunOptions
+) -> SweepFolder:
     """Create the folder of a new sweep."""
-    seed = options["seed"]
-    if seed is None and options["shuffle"]:
+    seed = sweep_options.seed
+    if seed is None and sweep_options.shuffle:
         seed = secrets.randbelow(1 << 31)
-    plan = slots(tuple(requests), options["loads"], options["repeat"], seed)
-    dumped = {arm: dump_request(request) for arm, request in requests.items()}
-    journal = new_journal(target.inventory.testbed_id, dumped, dump_options(options), plan, seed)
-    return SweepFolder.create(target.results_dir, journal)
+    plan = slots(tuple(requests), sweep_options.loads, sweep_options.repeat, seed)
+    stored = {arm: request_to_dict(request) for arm, request in requests.items()}
+    options = dump_options(sweep_options, run_options)
+    return SweepFolder.create(target.results_dir, new_journal(target.inventory.testbed_id, stored, options, plan, seed))
 
 
-def _resume_sweep(target: Target, options: Mapping[str, Any], arms: tuple[str, ...]) -> SweepFolder:
+def _resume_sweep(
+    target: Target, name: str, arms: tuple[str, ...], sweep_options: SweepOptions, run_options: RunOptions
+) -> SweepFolder:
     """Return the folder of `--resume`; UsageError if it belongs to another testbed or command, or options differ."""
-    folder = SweepFolder.find(target.results_dir, options["resume"])
+    folder = SweepFolder.find(target.results_dir, name)
     if folder.journal.arms != arms:
         command = folder.journal.command
         raise UsageError(f"{folder.journal.sweep_id} was begun by `{command}`; resume it with `{command} --resume`")
     require_same_testbed(f"sweep {folder.journal.sweep_id}", folder.journal.testbed_id, target)
-    require_same_options(f"sweep {folder.journal.sweep_id}", folder.journal.options)
+    require_same_options(f"sweep {folder.journal.sweep_id}", folder.journal.options, sweep_options, run_options)
     return folder
 
 
@@ -165,13 +195,14 @@ def _run_sweep(target: Target, requests: Mapping[str, Request], folder: SweepFol
         run_sweep(testbed, requests, folder, view.observe, process_start(), retries)
 
 
-def _resume_search(target: Target, options: Mapping[str, Any]) -> SearchFolder:
+def _resume_search(target: Target, name: str, search_options: SearchOptions, run_options: RunOptions) -> SearchFolder:
     """Return the folder of `--resume`; UsageError if it belongs to another testbed, or options or limits differ."""
-    folder = SearchFolder.find(target.results_dir, options["resume"])
+    folder = SearchFolder.find(target.results_dir, name)
     what, known = f"search {folder.journal.search_id}", folder.journal.limits
     require_same_testbed(what, folder.journal.testbed_id, target)
-    require_same_options(what, folder.journal.options, except_for=("limits",))
-    if (limits := _read_limits(options["limits"], known)) != known:
+    # Limits are compared by value, since `--limit p99=1000ms` is the same as `--limit p99=1s`.
+    require_same_options(what, folder.journal.options, search_options, run_options, except_for=("limits",))
+    if (limits := _read_limits(search_options.limits, known)) != known:
         then, now = (f"p99={each.p99_s:g}s achieved={each.achieved:.4g}" for each in (known, limits))
         raise UsageError(
             f"{what} was begun with other limits: {then}, now {now}; resume it without --limit, or begin a new one"
@@ -223,8 +254,8 @@ def _exit_if_worse(compared: Compared) -> None:
         raise SystemExit(1)
 
 
-def _require_loads(options: Mapping[str, Any]) -> None:
-    if not options["loads"]:
+def _require_loads(options: SweepOptions) -> None:
+    if not options.loads:
         raise UsageError("no load given: pass --loads 200 1000, or --resume ID to continue a sweep")
 
 

@@ -1,103 +1,163 @@
-"""Options of `run`, `compare` and `search`, and how they override the settings."""
+"""Options of `run`, `compare` and `search`, and how they override the settings.
+
+Each option is a field of a model: the models generate the options of the commands, and journals store their values.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from datetime import timedelta
+from functools import wraps
 from pathlib import Path
-from typing import Any
+from types import NoneType
+from typing import Annotated, Any, TypeVar, get_args, get_origin
 
 import click
-from pydantic import BaseModel
+from annotated_types import Ge
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic.fields import FieldInfo
 
 from benchmark.cli.target import Command, DurationType
 from benchmark.errors import SettingsError, UsageError
-from benchmark.plan import request
-from benchmark.plan.request import Request, RunOptions
+from benchmark.plan.request import RunOptions
 from benchmark.protocols.registry import protocol_names
 from benchmark.settings import Settings, load_settings, parse_settings, parse_value, read_mapping, redact
 
-loads_option = click.option("--loads", multiple=True, type=click.IntRange(1), help="Offered loads in tx/s: 200 1000.")
+M = TypeVar("M", bound=BaseModel)
 
 
-def run_options(command: Command) -> Command:
-    """Add the options that describe a run."""
-    options = [
-        click.option("--committee", type=click.IntRange(1), help="Number of nodes [default: as many as possible]."),
-        click.option("--duration", type=DurationType(), help="Duration of the measurement of each run."),
-        click.option(
-            "--warm-up", type=DurationType(), help="Warm-up before measuring [default: detected, at least 15 s]."
-        ),
-        click.option(
-            "--load-shape", help="Load over time: constant, ramp[:SHARE], steps:NUMBER, or a CSV file of rates."
-        ),
-        click.option("--dedicated-clients", type=click.IntRange(0), help="Number of hosts that only generate load."),
-        click.option("--protocol", help=f"System under test: {', '.join(protocol_names())} or FILE.yaml."),
-        click.option("--commit", help="Branch, tag or hash to build, instead of the one in the settings."),
-        click.option(
-            "--repository",
-            help="URL to build from, instead of the one in the settings; ${NAME} is read from the environment.",
-        ),
-        click.option(
-            "--binaries", type=click.Path(path_type=Path), help="Folder of prebuilt binaries; nothing is built."
-        ),
-        click.option("--snapshot", is_flag=True, help="Save the Prometheus database with each run."),
-        click.option("--name", help="Name of these runs, stored in their manifests."),
-    ]
-    for option in reversed(options):
-        command = option(command)
-    return command
+class CommandOptions(BaseModel):
+    """Options of one command; each field is an option, its docstring the help text.
+
+    A field whose name differs from its option names that in `json_schema_extra`.
+    """
+
+    model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
 
 
-def sweep_options(command: Command) -> Command:
-    """Add the options that set the number and order of runs."""
-    options = [
-        click.option("--repeat", type=click.IntRange(1), default=1, show_default=True, help="Runs of each load."),
-        click.option("--shuffle", is_flag=True, help="Run the loads in random order, a different one in each repeat."),
-        click.option("--seed", type=int, help="Seed of the random order (implies --shuffle); always recorded."),
-        click.option(
-            "--retries",
-            type=click.IntRange(0),
-            default=2,
-            show_default=True,
-            help="Retries of a run after infrastructure failures.",
-        ),
-        click.option("--resume", metavar="ID|FOLDER|latest", help="Continue an interrupted sweep with its options."),
-    ]
-    for option in reversed(options):
-        command = option(command)
-    return command
+class SweepOptions(CommandOptions):
+    """The loads of a sweep, how often and in which order they are run."""
+
+    loads: tuple[Annotated[int, Ge(1)], ...] = ()
+    """Offered loads in tx/s: 200 1000."""
+    repeat: int = Field(default=1, ge=1)
+    """Runs of each load."""
+    shuffle: bool = False
+    """Run the loads in random order, a different one in each repeat."""
+    seed: int | None = None
+    """Seed of the random order (implies --shuffle); always recorded."""
 
 
-def make_request(settings: Settings, results_dir: Path, options: Mapping[str, Any], loads: Sequence[int]) -> Request:
-    """Return the request that settings and options make; options override settings."""
-    return request.make_request(settings, RunOptions.select(options), loads, results_dir)
+class ComparisonOptions(SweepOptions):
+    """The two sides of a comparison, and its sweep."""
+
+    a: tuple[str, ...] = ()
+    """Settings file of A, or NAME=VALUE such as committee=3; repeatable."""
+    b: tuple[str, ...] = ()
+    """The same for B."""
+    commits: tuple[str, str] | None = None
+    """Two commits to compare."""
 
 
-def apply_overrides(
-    settings: Settings, options: Mapping[str, Any], overrides: Sequence[str]
-) -> tuple[Settings, dict[str, Any]]:
+class SearchOptions(CommandOptions):
+    """The limits of a search and how it proceeds."""
+
+    limits: tuple[str, ...] = Field(default=(), json_schema_extra={"option": "--limit"})
+    """Limit to meet; repeatable [default: p99=1s, achieved=98%]."""
+    start: int = Field(default=100, ge=1, json_schema_extra={"option": "--from"})
+    """First load, tx/s."""
+    maximum: int = Field(default=20000, ge=1, json_schema_extra={"option": "--to"})
+    """Highest load, tx/s."""
+    precision: str = "5%"
+    """Stop when the gap to a failing load is this small."""
+    confirmations: int = Field(default=2, ge=0)
+    """Runs that confirm the answer."""
+    max_runs: int = Field(default=20, ge=1)
+    """Maximum number of loads to try."""
+
+
+retries_option = click.option(
+    "--retries",
+    type=click.IntRange(0),
+    default=2,
+    show_default=True,
+    help="Retries of a run after infrastructure failures.",
+)
+
+
+def resume_option(kind: str) -> Callable[[Command], Command]:
+    """Return the option that continues an interrupted sweep or search."""
+    return click.option(
+        "--resume", metavar="ID|FOLDER|latest", help=f"Continue an interrupted {kind} with its options."
+    )
+
+
+def options_of(argument: str, model: type[BaseModel]) -> Callable[[Command], Command]:
+    """Add an option for each field of `model`; the command gets their values as the model, in `argument`."""
+
+    def add_options(command: Command) -> Command:
+        @wraps(command)
+        def with_model(**values: Any) -> None:
+            fields = {name: values.pop(name) for name in model.model_fields}
+            command(**values, **{argument: model.model_validate(fields)})
+
+        with_options: Command = with_model
+        for name, field in reversed(model.model_fields.items()):
+            with_options = _click_option(name, field)(with_options)
+        return with_options
+
+    return add_options
+
+
+def _click_option(name: str, field: FieldInfo) -> Callable[[Command], Command]:
+    """Return the click option of a field: type, least value, default and help are those of the field."""
+    extra = field.json_schema_extra if isinstance(field.json_schema_extra, dict) else {}
+    flag = str(extra.get("option", f"--{name.replace('_', '-')}"))
+    help_text = (field.description or "").replace("a known protocol,", ", ".join(protocol_names()))
+    kind: Any = field.annotation
+    if kind is bool:
+        return click.option(flag, name, is_flag=True, help=help_text)
+    if NoneType in get_args(kind):
+        kind = next(each for each in get_args(kind) if each is not NoneType)
+    settings: dict[str, Any] = {}
+    if get_origin(kind) is tuple:
+        kind, *others = get_args(kind)
+        settings = {"multiple": True} if others == [...] else {"nargs": 1 + len(others)}
+    elif field.default is not None:
+        settings = {"default": field.default, "show_default": True}
+    constraints = list(field.metadata)
+    if get_origin(kind) is Annotated:
+        kind, *own = get_args(kind)
+        constraints += own
+    least = next((each.ge for each in constraints if isinstance(each, Ge) and isinstance(each.ge, int)), None)
+    types = {timedelta: DurationType(), Path: click.Path(path_type=Path)}
+    parsed = click.IntRange(least) if least is not None else types.get(kind, kind)
+    return click.option(flag, name, type=parsed, help=help_text, **settings)
+
+
+def apply_overrides(settings: Settings, options: RunOptions, overrides: Sequence[str]) -> tuple[Settings, RunOptions]:
     """Return settings and options with the overrides of one side of a comparison.
 
     An override is a settings file, or `NAME=VALUE` with an option of `run` or a field of the settings, such as
     `committee=3` or `node_parameters.heartbeat_ms=50`.
     """
-    changed, fields = dict(options), settings.model_dump(exclude={"repository"})
+    fields = settings.model_dump(exclude={"repository"})
     fields["repository"] = settings.repository
     for word in overrides:
         name, equals, value = word.partition("=")
+        option = name.replace("-", "_")
         if not equals:
             file = load_settings(Path(word))
             fields |= file.model_dump(exclude_unset=True, exclude={"repository"})
             fields["repository"] = file.repository or fields["repository"]
-        elif name.replace("-", "_") in RunOptions.per_side():
-            option = name.replace("-", "_")
-            changed[option] = getattr(RunOptions().override(option, value), option)
+        elif option in RunOptions.per_side():
+            options = options.override(option, value)
         else:
             _set(fields, name, parse_value(value, name))
-    return parse_settings(fields, redact(" ".join(overrides)), RunOptions.per_side()), changed
+    return parse_settings(fields, redact(" ".join(overrides)), RunOptions.per_side()), options
 
 
-def _set(fields: dict[str, Any], name: str, value: Any) -> None:
+def _set(fields: dict[str, Any], name: str, value: object) -> None:
     """Set a field; dots in its name lead to nested fields, also into a file of parameters."""
     *outer, last = name.split(".")
     for step in outer:

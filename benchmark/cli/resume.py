@@ -1,45 +1,32 @@
-"""Store the options and requests of a command for `--resume`, and require them to be the same when it resumes."""
+"""Store the options of a command for `--resume`, and require options and requests to be the same when it resumes."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
-from datetime import timedelta
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, TypeVar
 
 import click
 from click.core import ParameterSource
+from pydantic import BaseModel, JsonValue
 
+from benchmark.cli.target import Target
 from benchmark.errors import UsageError
-from benchmark.plan.request import request_to_dict
-from benchmark.settings import format_duration, parse_duration
+from benchmark.plan.request import Request, request_to_dict
 
-if TYPE_CHECKING:
-    from benchmark.cli.target import Target
-    from benchmark.plan.request import Request
-
-_MAY_CHANGE = ("resume", "retries", "names", "fail_over")
-"""Options that may differ when a command is resumed."""
+M = TypeVar("M", bound=BaseModel)
 
 
-def dump_options(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Return options as a journal stores them: durations and paths become text."""
-    return {name: _plain(value) for name, value in options.items() if name not in ("resume", "retries", "names")}
-
-
-def load_options(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the options of a journal as a command passes them: durations become durations again."""
-    found = dict(options)
-    for name in ("duration", "warm_up"):
-        found[name] = None if found[name] is None else parse_duration(found[name])
-    found["binaries"] = Path(found["binaries"]) if found["binaries"] else None
+def dump_options(*options: BaseModel) -> dict[str, JsonValue]:
+    """Return options as a journal stores them, by name."""
+    found: dict[str, JsonValue] = {}
+    for each in options:
+        found |= each.model_dump(mode="json")
     return found
 
 
-def dump_request(request: Request) -> dict[str, Any]:
-    """Return a request as a journal stores it."""
-    return request_to_dict(request)
+def load_options(model: type[M], stored: Mapping[str, Any]) -> M:
+    """Return the options of one model from a journal."""
+    return model.model_validate({name: stored[name] for name in model.model_fields if name in stored})
 
 
 def require_same_testbed(what: str, testbed_id: str, target: Target) -> None:
@@ -49,9 +36,9 @@ def require_same_testbed(what: str, testbed_id: str, target: Target) -> None:
         raise UsageError(f"{what} belongs to testbed {testbed_id}, this is {here}")
 
 
-def require_same_request(what: str, then: Mapping[str, Any], request: Request) -> None:
+def require_same_request(what: str, then: Mapping[str, JsonValue], request: Request) -> None:
     """Raise UsageError if the request differs from the one `what` was begun with, because settings have changed."""
-    now = dump_request(request)
+    now = request_to_dict(request)
     changed = sorted(name for name in {*now, *then} if now.get(name) != then.get(name))
     if changed:
         raise UsageError(
@@ -60,25 +47,21 @@ def require_same_request(what: str, then: Mapping[str, Any], request: Request) -
         )
 
 
-def require_same_options(what: str, then: Mapping[str, Any], except_for: tuple[str, ...] = ()) -> None:
-    """Raise UsageError if an option beside --resume differs from the one `what` was begun with."""
-    context = click.get_current_context()
+def require_same_options(
+    what: str, then: Mapping[str, JsonValue], *now: BaseModel, except_for: tuple[str, ...] = ()
+) -> None:
+    """Raise UsageError if an option on the command line differs from the one `what` was begun with."""
+    context, given = click.get_current_context(), dump_options(*now)
     changed = [
         max(param.opts, key=len)
         for param in context.command.params
-        if param.name in then
-        and param.name not in (*_MAY_CHANGE, *except_for)
+        if param.name in given
+        and param.name not in except_for
         and context.get_parameter_source(param.name) is ParameterSource.COMMANDLINE
-        and json.loads(json.dumps(_plain(context.params[param.name]))) != then[param.name]
+        and given[param.name] != then.get(param.name)
     ]
     if changed:
         raise UsageError(
             f"{what} was begun with other options: {', '.join(changed)} changed; "
             "resume it without them, or begin a new one"
         )
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, timedelta):
-        return format_duration(value)
-    return str(value) if isinstance(value, Path) else value

@@ -1,4 +1,4 @@
-"""Options override settings; the two sides of a comparison; requests that can be compared."""
+"""Options generated from models, and the overrides of the two sides of a comparison."""
 
 from __future__ import annotations
 
@@ -7,68 +7,48 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
+from click.testing import CliRunner
+from pydantic import BaseModel, Field
 
-from benchmark.cli.options import apply_overrides, make_request
+from benchmark.cli.options import SearchOptions, SweepOptions, apply_overrides, options_of
 from benchmark.errors import SettingsError, UsageError
-from benchmark.plan.request import RunOptions, request_to_dict
+from benchmark.plan.request import RunOptions, make_request, request_to_dict
 from benchmark.plan.source import describe
 from benchmark.settings import Settings
-
-OPTIONS: dict[str, Any] = RunOptions().model_dump()
 
 
 def settings(**fields: Any) -> Settings:
     return Settings.model_validate({"regions": ["a", "b"]} | fields)
 
 
-def test_options_override_settings() -> None:
-    asked = OPTIONS | {"duration": timedelta(seconds=7), "dedicated_clients": 2, "warm_up": timedelta(seconds=3)}
-    request = make_request(settings(benchmark_duration="3m", dedicated_clients=1), Path("r"), asked, (10,))
-    assert (request.duration_s, request.dedicated_clients, request.warm_up_s) == (7, 2, 3)
-    assert request.find_warm_up is False
-
-
-@pytest.mark.parametrize(
-    ("fields", "asked", "expected"),
-    [
-        ({}, {}, (15, True)),
-        ({"warm_up": "2s"}, {}, (2, False)),
-        ({"warm_up": 0}, {}, (0, False)),
-        ({}, {"load_shape": "ramp"}, (15, False)),
-    ],
-)
-def test_the_warm_up_is_detected_unless_it_is_set(
-    fields: dict[str, Any], asked: dict[str, Any], expected: tuple[float, bool]
-) -> None:
-    request = make_request(settings(**fields), Path("r"), OPTIONS | asked, (10,))
-    assert (request.warm_up_s, request.find_warm_up) == expected
-
-
 def test_overrides_set_options_and_nested_fields() -> None:
     base = settings(node_parameters={"heartbeat_ms": 100, "snapshot_count": 5})
     words = ["committee=3", "node_parameters.heartbeat_ms=50", "duration=9s"]
-    changed, own = apply_overrides(base, OPTIONS, words)
+    options = RunOptions(name="both")
+    changed, side = apply_overrides(base, options, words)
     assert changed.node_parameters == {"heartbeat_ms": 50, "snapshot_count": 5}
-    assert (own["committee"], own["duration"]) == (3, timedelta(seconds=9))
+    assert side == RunOptions(name="both", committee=3, duration=timedelta(seconds=9))
     assert base.node_parameters == {"heartbeat_ms": 100, "snapshot_count": 5}
-    assert OPTIONS["committee"] is None
+    assert options.committee is None
 
 
 def test_an_override_may_be_a_settings_file(tmp_path: Path) -> None:
     (tmp_path / "b.yaml").write_text("regions: [a, b]\nnode_parameters: {heartbeat_ms: 70}\n")
-    changed, own = apply_overrides(settings(dedicated_clients=2), OPTIONS, [str(tmp_path / "b.yaml"), "committee=5"])
+    overrides = [str(tmp_path / "b.yaml"), "committee=5"]
+    changed, options = apply_overrides(settings(dedicated_clients=2), RunOptions(), overrides)
     assert changed.node_parameters == {"heartbeat_ms": 70}
     assert changed.dedicated_clients == 2
-    assert own["committee"] == 5
+    assert options.committee == 5
 
 
 def test_credentials_of_a_repository_stay_out_of_the_request() -> None:
     base = settings(repository={"url": "https://secret-token@example.org/x", "commit": "main"})
-    changed, own = apply_overrides(base, OPTIONS, ["commit=abc"])
+    changed, options = apply_overrides(base, RunOptions(), ["commit=abc"])
     assert changed.repository == base.repository
-    assert own["commit"] == "abc"
-    request = make_request(settings(), Path("r"), OPTIONS, (10,))
+    assert options.commit == "abc"
+    request = make_request(settings(), RunOptions(), (10,), Path("r"))
     assert request_to_dict(request)["source"] is None
     assert "secret-token" not in (describe(base.repository) or "")
     assert (describe(base.repository) or "").endswith("example.org/x at main")
@@ -94,21 +74,65 @@ def test_credentials_of_a_repository_stay_out_of_the_request() -> None:
 def test_reports_mistakes(word: str, message: str) -> None:
     base = settings(repository={"url": "https://token@example.org/x"})
     with pytest.raises((SettingsError, UsageError), match=re.escape(message)) as found:
-        apply_overrides(base, OPTIONS, [word])
+        apply_overrides(base, RunOptions(), [word])
     assert "token" not in str(found.value)
 
 
 def test_reports_all_mistakes_of_a_side_together() -> None:
     with pytest.raises(SettingsError) as found:
-        apply_overrides(settings(), OPTIONS, ["instances=many", "disk_gb=1"])
+        apply_overrides(settings(), RunOptions(), ["instances=many", "disk_gb=1"])
     assert [line.partition(": ")[2].partition(":")[0] for line in str(found.value).splitlines()] == [
         "instances", "disk_gb",
     ]  # fmt: skip
 
 
 def test_requests_differ_where_settings_changed() -> None:
-    before = request_to_dict(make_request(settings(), Path("r"), OPTIONS, (10, 20)))
-    after = request_to_dict(make_request(settings(node_parameters={"heartbeat_ms": 7}), Path("r"), OPTIONS, (10, 20)))
+    before = request_to_dict(make_request(settings(), RunOptions(), (10, 20), Path("r")))
+    other = settings(node_parameters={"heartbeat_ms": 7})
+    after = request_to_dict(make_request(other, RunOptions(), (10, 20), Path("r")))
     changed = {name for name in before if before[name] != after[name]}
     assert changed == {"node_parameters", "parameters"}
     assert before["loads"] == [10, 20]
+
+
+def parse(model: type[BaseModel], *arguments: str) -> BaseModel | str:
+    """Parse arguments by the options generated from a model; return the model, or the output of the error."""
+    found: list[BaseModel] = []
+
+    @click.command()
+    @options_of("options", model)
+    def command(options: BaseModel) -> None:
+        found.append(options)
+
+    done = CliRunner().invoke(command, arguments)
+    return found[0] if found else done.output
+
+
+def test_every_field_of_the_run_options_is_an_option() -> None:
+    arguments = [
+        "--committee=4", "--duration=90s", "--warm-up=0", "--load-shape=ramp", "--dedicated-clients=0",
+        "--protocol=etcd", "--commit=main", "--repository=https://x.org/a", "--binaries=b", "--snapshot", "--name=n",
+    ]  # fmt: skip
+    found = parse(RunOptions, *arguments)
+    assert isinstance(found, RunOptions)
+    assert set(found.model_dump(exclude_defaults=True)) == set(RunOptions.model_fields)
+    assert (found.duration, found.binaries, found.dedicated_clients) == (timedelta(seconds=90), Path("b"), 0)
+    assert parse(RunOptions) == RunOptions()
+
+
+def test_a_new_field_is_a_new_option() -> None:
+    class More(RunOptions):
+        priority: int | None = Field(default=None, ge=1)
+        """How urgent it is."""
+
+    assert parse(More, "--priority", "2", "--committee", "3") == More(committee=3, priority=2)
+    assert "x>=1" in str(parse(More, "--priority", "0"))
+    assert "--priority INTEGER RANGE" in str(parse(More, "--help"))
+    assert "How urgent it is." in str(parse(More, "--help"))
+
+
+def test_options_may_repeat_have_defaults_and_other_names() -> None:
+    assert parse(SweepOptions, "--loads", "5", "--loads", "7") == SweepOptions(loads=(5, 7))
+    assert "x>=1" in str(parse(SweepOptions, "--loads", "0"))
+    assert parse(SearchOptions, "--from", "3", "--limit", "p99=1s") == SearchOptions(start=3, limits=("p99=1s",))
+    assert "[default: 20000; x>=1]" in str(parse(SearchOptions, "--help"))

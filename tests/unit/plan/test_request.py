@@ -41,6 +41,23 @@ def test_options_override_settings() -> None:
     assert (request.warm_up_s, request.find_warm_up) == (0, False)
 
 
+@pytest.mark.parametrize(
+    ("fields", "options", "expected"),
+    [
+        ({}, RunOptions(), (15, True)),
+        ({"warm_up": "2s"}, RunOptions(), (2, False)),
+        ({"warm_up": 0}, RunOptions(), (0, False)),
+        ({}, RunOptions(load_shape="ramp"), (15, False)),
+        ({"benchmark_duration": "3m"}, RunOptions(warm_up=timedelta(seconds=3)), (3, False)),
+    ],
+)
+def test_the_warm_up_is_detected_unless_it_is_set(
+    fields: dict[str, Any], options: RunOptions, expected: tuple[float, bool]
+) -> None:
+    request = make_request(Settings.model_validate({"regions": ["a"]} | fields), options, (10,), Path("r"))
+    assert (request.warm_up_s, request.find_warm_up) == expected
+
+
 def test_options_survive_a_journal() -> None:
     options = RunOptions(duration=timedelta(seconds=90), binaries=Path("built"), committee=4)
     stored = json.loads(json.dumps({**options.model_dump(mode="json"), "repeat": 3, "loads": [10]}))
