@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 from pydantic_core import to_jsonable_python
@@ -56,11 +56,6 @@ class RunOptions(BaseModel):
     """Save the Prometheus database with each run."""
     name: str | None = None
     """Name of these runs, stored in their manifests."""
-
-    @classmethod
-    def select(cls, options: Mapping[str, Any]) -> Self:
-        """Take these options from all options of a command, as the command line passes or a journal stores them."""
-        return cls.model_validate({name: options[name] for name in cls.model_fields if name in options})
 
     @classmethod
     def per_side(cls) -> tuple[str, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,9 @@ import pytest
 from factories import command_line
 from factories.command_line import write_unreachable
 
+from benchmark.cli.options import SweepOptions
+from benchmark.cli.resume import dump_options, load_options
+from benchmark.plan.request import RunOptions
 from benchmark.results.search import SearchFolder
 from benchmark.results.sweep import SweepFolder, slots
 
@@ -137,3 +141,11 @@ def test_a_sweep_resumes_only_with_its_own_options(capsys: pytest.CaptureFixture
     assert call("run", "--resume", "latest", "--loads", "20", "--repeat", "2") == 2
     assert "was begun with other options: --loads changed" in capsys.readouterr().err
     assert call("run", "--resume", "latest", "--loads", "20", "40", "--retries", "0") == 3
+
+
+def test_options_survive_a_journal() -> None:
+    run = RunOptions(duration=timedelta(seconds=90), binaries=Path("built"), committee=4)
+    sweep = SweepOptions(loads=(10, 20), repeat=3)
+    stored = json.loads(json.dumps(dump_options(sweep, run)))
+    assert (stored["duration"], stored["loads"], stored["binaries"]) == ("90s", [10, 20], "built")
+    assert (load_options(RunOptions, stored), load_options(SweepOptions, stored)) == (run, sweep)

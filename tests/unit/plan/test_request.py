@@ -58,13 +58,6 @@ def test_the_warm_up_is_detected_unless_it_is_set(
     assert (request.warm_up_s, request.find_warm_up) == expected
 
 
-def test_options_survive_a_journal() -> None:
-    options = RunOptions(duration=timedelta(seconds=90), binaries=Path("built"), committee=4)
-    stored = json.loads(json.dumps({**options.model_dump(mode="json"), "repeat": 3, "loads": [10]}))
-    assert stored["duration"] == "90s"
-    assert RunOptions.select(stored) == options
-
-
 def test_every_option_has_a_help_text() -> None:
     for name, field in RunOptions.model_fields.items():
         assert field.description, name

@@ -12,6 +12,7 @@ import pytest
 from paths import DATA
 
 from benchmark.cli import main, tables
+from benchmark.cli.resume import load_options
 from benchmark.compare.comparison import compare_sides, find_sides
 from benchmark.plan.request import RunOptions, make_request, request_to_dict
 from benchmark.report import write_report
@@ -77,7 +78,7 @@ def test_the_sweep_is_compared_with_itself(sweep: SweepFolder) -> None:
 
 def test_the_sweep_can_be_resumed(sweep: SweepFolder) -> None:
     settings = load_settings(STORED / "settings.yaml")
-    options = RunOptions.select(sweep.journal.options)
+    options = load_options(RunOptions, sweep.journal.options)
     assert options.load_shape == "steps:2"
     now = request_to_dict(make_request(settings, options, sweep.journal.options["loads"], Path("results")))
     assert now == sweep.journal.requests[""]
