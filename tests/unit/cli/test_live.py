@@ -17,7 +17,7 @@ from benchmark.cli.view import View
 from benchmark.results.events import PhaseStarted, Progress, RunStarted
 
 RUN = RunStarted("20261122T161108Z-etcd-3.4.234b-5n-50tps-8129", 50, "results/dev/one")
-FIGURES = Progress(
+PROGRESS = Progress(
     left_s=60.0, scheduled_tps=50.0, completed_tps=40.0, errors_tps=0.0, inflight=6.0,
     latencies_s={"mean_s": 0.135, "p50_s": 0.13, "p99_s": 0.31}, nodes=5.0, nodes_up=4.0, clients=5.0, clients_up=5.0,
 )  # fmt: skip
@@ -63,7 +63,7 @@ def test_shows_the_phase_and_its_duration_before_there_is_load(panel: LivePanel,
 def test_shows_load_latency_health_and_time_left_under_load(panel: LivePanel, clock: Clock) -> None:
     panel.phase("warm_up")
     clock.now += 20
-    panel.progress(FIGURES)
+    panel.progress(PROGRESS)
     panel.phase("measure")
     clock.now += 20
     text = shown(panel)
@@ -75,7 +75,7 @@ def test_shows_load_latency_health_and_time_left_under_load(panel: LivePanel, cl
 
 def test_time_left_is_never_negative_and_ends_with_the_load(panel: LivePanel, clock: Clock) -> None:
     panel.phase("measure")
-    panel.progress(FIGURES)
+    panel.progress(PROGRESS)
     clock.now += 100
     assert "0:00 left" in shown(panel)
     panel.phase("stop")
@@ -84,7 +84,7 @@ def test_time_left_is_never_negative_and_ends_with_the_load(panel: LivePanel, cl
 
 def test_problems_are_red_and_unknown_values_a_dash(panel: LivePanel) -> None:
     panel.phase("measure")
-    panel.progress(FIGURES)
+    panel.progress(PROGRESS)
     red = "\x1b[1;31m"
     assert f"{red}nodes 4/5 up" in shown(panel, colours=True)
     assert f"{red}errors" not in shown(panel, colours=True)
@@ -93,11 +93,13 @@ def test_problems_are_red_and_unknown_values_a_dash(panel: LivePanel) -> None:
     assert f"{red}errors 2.0/s" in text
     assert "scheduled - tx/s" in text
     assert "nodes" not in text
+    panel.progress(Progress(1.0))
+    assert "errors -/s" in shown(panel)
 
 
 def test_another_run_resets_the_panel(panel: LivePanel) -> None:
     panel.phase("measure")
-    panel.progress(FIGURES)
+    panel.progress(PROGRESS)
     panel.run(replace(RUN, requested_tps=100))
     panel.phase("configure")
     assert "scheduled" not in shown(panel)
@@ -107,7 +109,7 @@ def test_another_run_resets_the_panel(panel: LivePanel) -> None:
 @pytest.mark.parametrize("width", [20, 40, 80, 200])
 def test_fits_any_terminal_and_keeps_its_height(panel: LivePanel, width: int) -> None:
     panel.phase("measure")
-    panel.progress(FIGURES)
+    panel.progress(PROGRESS)
     lines = shown(panel, width).splitlines()
     assert len(lines) == 6
     assert max(map(len, lines)) <= width
@@ -123,7 +125,7 @@ def test_formats_times_like_a_clock() -> None:
 
 
 def test_drawing_takes_less_than_one_percent_of_a_core(panel: LivePanel) -> None:
-    """Drawn 3600 times, figures new every 2 s as in a run: what a run of an hour spends on it."""
+    """Draw once a second, with new progress every 2 s as in a run."""
     console = Console(file=io.StringIO(), width=120, force_terminal=True)
     panel.phase("measure")
     drawn = 120
@@ -133,7 +135,7 @@ def test_drawing_takes_less_than_one_percent_of_a_core(panel: LivePanel) -> None
         begin = time.thread_time()
         for second in range(drawn):
             if second % 2 == 0:
-                panel.progress(FIGURES)
+                panel.progress(PROGRESS)
             shown_live.refresh()
         spent = time.thread_time() - begin
     assert spent / drawn < 0.01
@@ -141,12 +143,12 @@ def test_drawing_takes_less_than_one_percent_of_a_core(panel: LivePanel) -> None
 
 def test_prints_one_line_per_update_without_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
     with View() as view:
-        for event in (RUN, PhaseStarted("measure"), FIGURES):
+        for event in (RUN, PhaseStarted("measure"), PROGRESS):
             view.observe(event)
-    told = capsys.readouterr().err
-    assert "completed 40.0 tx/s" in told
-    assert "60 s left" in told
-    assert "━" not in told
+    printed = capsys.readouterr().err
+    assert "completed 40.0 tx/s" in printed
+    assert "60 s left" in printed
+    assert "━" not in printed
 
 
 def test_a_terminal_that_goes_away_ends_no_run(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -156,7 +158,7 @@ def test_a_terminal_that_goes_away_ends_no_run(monkeypatch: pytest.MonkeyPatch) 
         with View() as view:
             assert view.progress.is_terminal
             os.close(controller)
-            for event in (RUN, PhaseStarted("measure"), FIGURES):
+            for event in (RUN, PhaseStarted("measure"), PROGRESS):
                 view.observe(event)
         with suppress(OSError):
             lost.close()

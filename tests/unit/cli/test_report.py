@@ -82,8 +82,8 @@ def test_a_failing_report_is_a_warning(tmp_path: Path, capsys: pytest.CaptureFix
     broken, whole = tmp_path / "broken", write_run(tmp_path / "whole")
     broken.mkdir()
     write_reports([broken, whole])
-    told = capsys.readouterr()
-    assert "warning: could not write the report of broken" in told.err
-    assert "python -m benchmark report broken" in told.err
-    assert f"report: {whole / 'report.html'}" in told.err
-    assert told.out == "", "standard output is for results"
+    printed = capsys.readouterr()
+    assert "warning: could not write the report of broken" in printed.err
+    assert "python -m benchmark report broken" in printed.err
+    assert f"report: {whole / 'report.html'}" in printed.err
+    assert printed.out == "", "standard output is for results"

@@ -127,8 +127,8 @@ def test_a_sweep_that_gives_up_prints_the_command_that_resumes_it(
 def test_a_seed_determines_the_random_order(project: Path) -> None:
     loads = tuple(range(10, 20))
     words = ("run", "--loads", *map(str, loads), "--repeat", "2", "--retries", "0")
-    for asked, seed in ((("--seed", "7"), 7), (("--seed", "7", "--shuffle"), 7), ((), None)):
-        assert call(*words, *asked) == 3
+    for order, seed in ((("--seed", "7"), 7), (("--seed", "7", "--shuffle"), 7), ((), None)):
+        assert call(*words, *order) == 3
         journal = SweepFolder.read(
             max(project.glob("results/*/*-sweep-*"), key=lambda path: path.stat().st_ctime_ns)
         ).journal

@@ -123,9 +123,11 @@ def test_a_command_that_ignores_its_input_succeeds(fleet: Fleet) -> None:
 
 
 def test_a_secret_on_stdin_appears_in_no_command_line(fleet: Fleet) -> None:
-    look = "read secret; cat /proc/[0-9]*/cmdline /proc/[0-9]*/environ 2>/dev/null | tr '\\0' '\\n'; echo; echo $secret"
+    command = (
+        "read secret; cat /proc/[0-9]*/cmdline /proc/[0-9]*/environ 2>/dev/null | tr '\\0' '\\n'; echo; echo $secret"
+    )
     stdin = {name: f"token-of-{name}-4711\n" for name in fleet.hosts}
-    for name, done in fleet.run(look, deadline=30, stdin=stdin).raise_for_failures("look").items():
+    for name, done in fleet.run(command, deadline=30, stdin=stdin).raise_for_failures("read").items():
         *processes, last = done.stdout.splitlines()
         assert last == f"token-of-{name}-4711"
         assert any("sshd" in line for line in processes)
