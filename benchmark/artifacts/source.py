@@ -11,6 +11,7 @@ from urllib.parse import unquote, urlsplit
 
 from benchmark.errors import InfrastructureError, UsageError
 from benchmark.settings import Repository, redact
+from benchmark.settings.redaction import REDACTED
 
 _REF = re.compile(r"[A-Za-z0-9_][\w./@+#-]*")
 _UNREACHABLE = re.compile(r"Could not resolve|timed out|Connection refused|Failed to connect|unreachable|early EOF")
@@ -51,7 +52,7 @@ class Origin:
     def hide(self, text: str) -> str:
         """Return `text` without the credentials, however they came into it."""
         for secret in (self.password, self.username):
-            text = text.replace(secret, "***") if len(secret) > 3 else text
+            text = text.replace(secret, REDACTED) if len(secret) > 3 else text
         return redact(text)
 
 

@@ -25,7 +25,7 @@ from benchmark.results.manifest import (
     RunTimes,
 )
 from benchmark.results.summary import Identity
-from benchmark.settings import redact
+from benchmark.settings import redact_words
 from benchmark.version import full_version
 
 _DEPENDENCIES = ("fabric", "paramiko", "prometheus-api-client", "numpy", "pyarrow", "pydantic")
@@ -78,7 +78,7 @@ def make_manifest(
             for name, facts in prepared.facts.items()
         },
         versions=versions(),
-        command=tuple(redact(word) for word in sys.argv),
+        command=tuple(redact_words(sys.argv)),
     )
 
 

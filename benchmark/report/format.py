@@ -1,19 +1,14 @@
-"""Numbers and texts as a report writes them: three significant digits, units, and no secrets."""
+"""Numbers and texts as a report writes them: three significant digits and units."""
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any
 
 from benchmark.measure.run_metrics import Quantile
 
 NONE = "\N{EN DASH}"
-_SECRET = re.compile(r"(token|secret|passw|credential|api_?key|private_key)(?!.*_file$)", re.IGNORECASE)
-_LOGIN = re.compile(r"(?<=://)[^/@\s]+@")
-_OPTION = re.compile(r"(?i)(--?[\w-]*(?:token|secret|passw|credential|api-?key)[\w-]*[= ])\S+")
 
 
 def rate(value: float | None) -> str:
@@ -88,18 +83,6 @@ def plain(text: str) -> str:
 def version(commit: str) -> str:
     """Return a commit as it is read aloud: a hash by its first 12 characters, a version whole."""
     return commit[:12] if re.fullmatch(r"[0-9a-f]{16,64}", commit) else commit
-
-
-def redacted(value: Any) -> Any:
-    """Return `value` without what looks like a secret: logins within addresses, fields and options of such a name."""
-    if isinstance(value, Mapping):
-        return {
-            name: "(not shown)" if _SECRET.search(str(name)) and isinstance(held, str) else redacted(held)
-            for name, held in value.items()
-        }
-    if isinstance(value, (list, tuple)):
-        return [redacted(held) for held in value]
-    return _OPTION.sub(r"\1(not shown)", _LOGIN.sub("", value)) if isinstance(value, str) else value
 
 
 def _unit(seconds: float) -> tuple[float, str]:

@@ -15,10 +15,10 @@ from benchmark.measure.scrapes import Process, processes
 from benchmark.measure.timeline import Timeline, make_timeline
 from benchmark.metrics.names import MetricNames
 from benchmark.metrics.samples import Series, read_samples
-from benchmark.report.format import redacted
 from benchmark.results.manifest import Manifest, parse_manifest, read_manifest
 from benchmark.results.run_folder import SAMPLES, read_summary
 from benchmark.results.summary import Summary
+from benchmark.settings import redact_document
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,7 @@ class Record:
 
 def read_record(folder: Path) -> Record:
     """Read a run's folder with secrets redacted; UsageError if it has no manifest or no summary."""
-    text = json.dumps(redacted(json.loads(read_manifest(folder).to_json())))
+    text = json.dumps(redact_document(json.loads(read_manifest(folder).to_json())))
     summary = read_summary(folder)
     if summary is None:
         raise UsageError(f"{folder} has no summary: the run is in progress or was killed, so it has no report yet")

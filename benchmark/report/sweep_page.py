@@ -22,6 +22,7 @@ from benchmark.report.tables import Table
 from benchmark.results.manifest import read_manifest
 from benchmark.results.summary import Summary
 from benchmark.results.sweep import SweepFolder
+from benchmark.settings import redact
 
 
 @dataclass(frozen=True)
@@ -182,7 +183,7 @@ def first_command(folders: Iterable[Path]) -> str:
     """Return the command that started the first of these runs; empty if there is none."""
     for folder in folders:
         given = read_manifest(folder).command[1:]
-        return str(words.redacted(f"python -m benchmark {shlex.join(given)}"))
+        return redact(f"python -m benchmark {shlex.join(given)}")
     return ""
 
 

@@ -15,7 +15,7 @@ from benchmark.settings.model import (
     parse_settings,
     stack_settings,
 )
-from benchmark.settings.redaction import redact
+from benchmark.settings.redaction import redact, redact_document, redact_words
 from benchmark.settings.regions import KnownRegion, known_regions
 from benchmark.settings.yaml_files import expand, explained, parse_value, read_mapping
 
@@ -39,5 +39,7 @@ __all__ = [
     "parse_value",
     "read_mapping",
     "redact",
+    "redact_document",
+    "redact_words",
     "stack_settings",
 ]

@@ -88,7 +88,7 @@ def test_the_secret_goes_to_standard_input_as_two_lines() -> None:
 def test_what_git_says_is_shown_without_the_secret() -> None:
     origin = Origin(ORIGIN.url, "main", "me", SECRET)
     said = f"fatal: https://me:{SECRET}@git.example.org/a {SECRET} is bad"
-    assert origin.hide(said) == "fatal: https://git.example.org/a *** is bad"
+    assert origin.hide(said) == "fatal: https://git.example.org/a REDACTED is bad"
     assert SECRET not in str(unreadable(origin, said))
 
 

@@ -63,22 +63,3 @@ def test_rates_sizes_shares_and_times() -> None:
 def test_a_hash_is_short_and_a_version_whole() -> None:
     assert words.version("0123456789abcdef0123456789abcdef01234567") == "0123456789ab"
     assert words.version("3.4.23-4+b4") == "3.4.23-4+b4"
-
-
-def test_what_looks_like_a_secret_is_not_shown() -> None:
-    given = {
-        "url": "https://me:pass@example.org/x",
-        "token": "abc",
-        "nested": [{"API_KEY": "abc"}, "run --vultr-token=abc --loads 5"],
-        "token_file": "~/.vultr",
-        "keys": 100,
-        "host_key": "ssh-ed25519 AAAA",
-    }
-    assert words.redacted(given) == {
-        "url": "https://example.org/x",
-        "token": "(not shown)",
-        "nested": [{"API_KEY": "(not shown)"}, "run --vultr-token=(not shown) --loads 5"],
-        "token_file": "~/.vultr",
-        "keys": 100,
-        "host_key": "ssh-ed25519 AAAA",
-    }

@@ -1,0 +1,56 @@
+"""Redaction: secrets are hidden wherever they occur, everything else is left alone."""
+
+from __future__ import annotations
+
+import pytest
+
+from benchmark.settings import redact, redact_document, redact_words
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("see https://x.org/a@b and ssh://git@x.org", "see https://x.org/a@b and ssh://git@x.org"),
+        ("--repository=https://u:s3cret@x.org/a", "--repository=https://x.org/a"),
+        ("HTTPS://s3cret@x.org/a", "HTTPS://x.org/a"),
+        ("https://u:s3@cret@x.org/a", "https://x.org/a"),
+        ("https://x.org?mail=a@b", "https://x.org?mail=a@b"),
+        ("ssh://git:s3cret@x.org", "ssh://git@x.org"),
+        ("'https://x.org','a@b'", "'https://x.org','a@b'"),
+        ("run --vultr-token=s3cret --loads 5", "run --vultr-token=REDACTED --loads 5"),
+        ("run --api-key s3cret --loads 5", "run --api-key REDACTED --loads 5"),
+        ("client_parameters.password=s3cret", "client_parameters.password=REDACTED"),
+        ("run --token-file ~/.vultr --set token_file=x", "run --token-file ~/.vultr --set token_file=x"),
+    ],
+)
+def test_redacts_logins_and_secret_options(text: str, expected: str) -> None:
+    assert redact(text) == expected
+
+
+def test_redacts_value_in_separate_word() -> None:
+    assert redact_words(["run", "--token", "s3cret", "--no-token", "--loads", "5"]) == [
+        "run", "--token", "REDACTED", "--no-token", "--loads", "5",
+    ]  # fmt: skip
+
+
+def test_redacts_documents_by_field_name_and_content() -> None:
+    given = {
+        "url": "https://me:s3cret@example.org/x",
+        "token": "s3cret",
+        "nested": [{"API_KEY": "s3cret"}, "run --vultr-token=s3cret --loads 5"],
+        "command": ["run", "--secret", "s3cret"],
+        "token_file": "~/.vultr",
+        "keys": 100,
+        "tokens": 3,
+        "host_key": "ssh-ed25519 AAAA",
+    }
+    assert redact_document(given) == {
+        "url": "https://example.org/x",
+        "token": "REDACTED",
+        "nested": [{"API_KEY": "REDACTED"}, "run --vultr-token=REDACTED --loads 5"],
+        "command": ["run", "--secret", "REDACTED"],
+        "token_file": "~/.vultr",
+        "keys": 100,
+        "tokens": 3,
+        "host_key": "ssh-ed25519 AAAA",
+    }
