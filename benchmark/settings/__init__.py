@@ -17,7 +17,8 @@ from benchmark.settings.model import (
 )
 from benchmark.settings.redaction import redact, redact_document, redact_words
 from benchmark.settings.regions import KnownRegion, known_regions
-from benchmark.settings.yaml_files import expand, explained, parse_value, read_mapping
+from benchmark.settings.validation import explain_errors
+from benchmark.settings.yaml_files import expand, parse_value, parse_yaml, read_mapping, read_text, require_mapping
 
 __all__ = [
     "PROJECT",
@@ -30,16 +31,19 @@ __all__ = [
     "Settings",
     "configured_settings",
     "expand",
-    "explained",
+    "explain_errors",
     "format_duration",
     "known_regions",
     "load_settings",
     "parse_duration",
     "parse_settings",
     "parse_value",
+    "parse_yaml",
     "read_mapping",
+    "read_text",
     "redact",
     "redact_document",
     "redact_words",
+    "require_mapping",
     "stack_settings",
 ]

@@ -6,13 +6,12 @@ durations and loads. Fields of the stack's configuration with the same names ove
 
 from __future__ import annotations
 
-import difflib
 import ipaddress
 import re
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
 from pydantic import (
     AfterValidator,
@@ -23,13 +22,12 @@ from pydantic import (
     field_validator,
     model_validator,
 )
-from pydantic_core import ErrorDetails
 
 from benchmark.errors import SettingsError
 from benchmark.inventory import Provider
 from benchmark.settings.durations import Duration
-from benchmark.settings.redaction import redact
-from benchmark.settings.yaml_files import expand, parse_value, read_mapping
+from benchmark.settings.validation import explain_errors
+from benchmark.settings.yaml_files import expand, parse_value, read_mapping, require_mapping
 
 PROJECT = "geobench"
 """Name of the Pulumi project, which is the namespace of the stack's configuration keys."""
@@ -140,9 +138,9 @@ class Settings(_Model):
     """Where the system under test is built from; not used for systems installed from packages."""
     protocol: str = "etcd"
     """System under test: a name that `geobench run --help` lists, or a `FILE.yaml` that describes one."""
-    node_parameters: Path | dict[str, Any] | None = None
+    node_parameters: Path | dict[str, object] | None = None
     """Parameters of the nodes, inline or a YAML file; the protocol defines which there are."""
-    client_parameters: Path | dict[str, Any] | None = None
+    client_parameters: Path | dict[str, object] | None = None
     """Parameters of the load generators, inline or a YAML file; the protocol defines which there are."""
     benchmark_duration: Duration = timedelta(seconds=180)
     """Length of the measured window, without warm-up."""
@@ -246,6 +244,10 @@ def _is_ipv4(text: str) -> bool:
         return False
 
 
+_RENAMED = {"profile": "load_shape"}
+"""Fields of earlier versions and their present names."""
+
+
 def load_settings(path: Path, overrides: Mapping[str, object] | None = None) -> Settings:
     """Read a settings file; `overrides` (field to value) take precedence.
 
@@ -264,8 +266,9 @@ def parse_settings(fields: Mapping[str, object], source: str, also_known: Sequen
     try:
         return Settings.model_validate(fields)
     except ValidationError as error:
-        lines = [_explain(detail, also_known) for detail in error.errors()]
-        raise SettingsError("\n".join(f"{source}: {line}" for line in lines)) from None
+        reference = "docs/settings.md lists all fields"
+        found = explain_errors(error, Settings, also_known=also_known, renamed=_RENAMED, reference=reference)
+        raise SettingsError("\n".join(f"{source}: {each.message}" for each in found)) from None
 
 
 def stack_settings(project: Path, stack: str) -> Settings:
@@ -276,7 +279,7 @@ def stack_settings(project: Path, stack: str) -> Settings:
     config_file = project / f"Pulumi.{stack}.yaml"
     if not config_file.exists():
         raise SettingsError(f"{config_file} not found: stack {stack} has no configuration; see Pulumi.dev.yaml")
-    config = read_mapping(config_file).get("config") or {}
+    config = require_mapping(read_mapping(config_file).get("config") or {}, f"{config_file}: config")
     return configured_settings(project, config, str(config_file))
 
 
@@ -299,12 +302,12 @@ def configured_settings(project: Path, config: Mapping[str, object], source: str
     return load_settings(project / path, parsed)
 
 
-def json_schema() -> dict[str, Any]:
+def json_schema() -> dict[str, object]:
     """Return the JSON schema of a settings file, for editors."""
     return Settings.model_json_schema()
 
 
-def _expand(value: Any, field: str, path: Path) -> Any:
+def _expand(value: object, field: str, path: Path) -> object:
     """Replace `${NAME}` from the environment in every string of `value`."""
     if isinstance(value, str):
         return expand(value, f"{path}: {field}")
@@ -313,29 +316,3 @@ def _expand(value: Any, field: str, path: Path) -> Any:
     if isinstance(value, list):
         return [_expand(item, field, path) for item in value]
     return value
-
-
-_RENAMED = {"profile": "load_shape"}
-"""Fields of earlier versions under their present names."""
-
-
-def _explain(detail: ErrorDetails, also_known: Sequence[str]) -> str:
-    """Format an error of pydantic as one line: field, what was found, what is accepted."""
-    where = ".".join(str(part) for part in detail["loc"])
-    if detail["type"] == "extra_forbidden":
-        if new := _RENAMED.get(where):
-            return f"unknown field {where!r}; it is called {new!r} now"
-        known = [*_names(detail["loc"][:-1]), *also_known]
-        near = difflib.get_close_matches(str(detail["loc"][-1]), known, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else "docs/settings.md lists all fields"
-        return f"unknown field {where!r}; {hint}"
-    message = detail["msg"].removeprefix("Value error, ")
-    found = "" if not where or repr(detail["input"]) in message else f", found {detail['input']!r}"
-    return redact(f"{where + ': ' if where else ''}{message}{found}")
-
-
-def _names(parents: tuple[int | str, ...]) -> list[str]:
-    """Return the field names of the model at the path `parents`."""
-    nested: dict[str, type[BaseModel]] = {"network": Network, "repository": Repository, "machines": Machine}
-    model = nested.get(str(parents[0]), Settings) if parents else Settings
-    return list(model.model_fields)

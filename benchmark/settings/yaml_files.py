@@ -4,49 +4,101 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 import yaml
 
 from benchmark.errors import SettingsError
 from benchmark.settings.redaction import redact
 
+_MOST_NODES = 100_000
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
+
+
+class YamlText(NamedTuple):
+    """A YAML document: its value, and its root node, whose descendants have line and column; no node if it is empty."""
+
+    value: object
+    node: yaml.Node | None
+
+
+class _Rejected(yaml.MarkedYAMLError):
+    """The document is YAML, but cannot be used."""
+
+
+class _Loader(yaml.SafeLoader):
+    """Read safe YAML; every error has a line and column."""
+
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> object:
+        try:
+            return super().construct_object(node, deep)
+        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError):  # such as 2026-02-30 or !!bool x
+            kind = node.tag.rpartition(":")[2]
+            problem = f"cannot read {redact(str(node.value))!r} as {kind}; quote it if it is text"
+            raise _Rejected(problem=problem, problem_mark=node.start_mark) from None
+
+
+def _reject_tag(loader: yaml.SafeLoader, node: yaml.Node) -> object:
+    problem = f"unknown tag {node.tag.replace('tag:yaml.org,2002:', '!!')!r}; remove it, or quote the value"
+    raise _Rejected(problem=problem, problem_mark=node.start_mark)
+
+
+_Loader.add_constructor(None, _reject_tag)
+
+
+def parse_yaml(text: str, source: str) -> YamlText:
+    """Read a YAML document; SettingsError names `source`, line and column of what is wrong with it."""
+    try:
+        loader = _Loader(text)
+        try:
+            node = loader.get_single_node()
+            if node is None:
+                return YamlText(None, None)
+            _check(node, (), {})
+            return YamlText(loader.construct_document(node), node)
+        finally:
+            loader.dispose()
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        where = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+        kind = "" if isinstance(error, _Rejected) else "not YAML: "
+        raise SettingsError(f"{source}{where}: {kind}{error.problem}") from None
+    except yaml.YAMLError as error:
+        raise SettingsError(f"{source}: not YAML: {error}") from None
+    except RecursionError:
+        raise SettingsError(f"{source}: values are nested too deeply") from None
 
 
 def parse_value(text: str, source: str) -> object:
     """Read a value that is written as YAML, such as `4` or `[a, b]`; SettingsError, which names `source`, otherwise."""
-    with explained(f"{source}: found {redact(text)!r}"):
-        return yaml.safe_load(text)
+    return parse_yaml(text, f"{source}: found {redact(text)!r}").value
 
 
-@contextmanager
-def explained(source: Path | str) -> Iterator[None]:
-    """Turn what goes wrong while `source` is read as YAML into a SettingsError with line and column."""
+def read_text(path: Path) -> str:
+    """Read a text file; SettingsError if it is missing, cannot be read or is not in UTF-8."""
     try:
-        yield
+        return path.read_text(encoding="utf-8")
     except OSError as error:
-        raise SettingsError(f"cannot read {source}: {error.strerror}") from None
+        raise SettingsError(f"cannot read {path}: {error.strerror}") from None
     except UnicodeDecodeError:
-        raise SettingsError(f"{source} is not a text file in UTF-8") from None
-    except (yaml.YAMLError, ValueError) as error:  # a date such as 2026-02-30 is a ValueError
-        mark = getattr(error, "problem_mark", None)
-        where = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-        raise SettingsError(f"{source}{where}: not YAML: {getattr(error, 'problem', None) or error}") from None
+        raise SettingsError(f"{path} is not a text file in UTF-8") from None
 
 
-def read_mapping(path: Path) -> dict[str, Any]:
+def read_mapping(path: Path) -> dict[str, object]:
     """Read a YAML file whose top level maps names to values; SettingsError with line and column."""
-    with explained(path):
-        document = yaml.safe_load(path.read_text(encoding="utf-8"))
-    if document is None:
-        return {}
-    if not isinstance(document, dict) or not all(isinstance(key, str) for key in document):
-        raise SettingsError(f"{path}: found {type(document).__name__}, expected fields as `name: value`")
-    return document
+    value = parse_yaml(read_text(path), str(path)).value
+    return {} if value is None else require_mapping(value, str(path))
+
+
+def require_mapping(value: object, source: str) -> dict[str, object]:
+    """Return `value` if it maps names to values; SettingsError, which names `source`, otherwise."""
+    if not isinstance(value, dict):
+        raise SettingsError(f"{source}: found {type(value).__name__}, expected fields as `name: value`")
+    for key in value:
+        if not isinstance(key, str):
+            raise SettingsError(f"{source}: found {key!r} as a name, expected fields as `name: value`; quote the name")
+    return value
 
 
 def expand(text: str, source: str) -> str:
@@ -61,3 +113,28 @@ def expand(text: str, source: str) -> str:
             ) from None
 
     return _VARIABLE.sub(replace, text)
+
+
+def _check(node: yaml.Node, parents: tuple[yaml.Node, ...], sizes: dict[int, int]) -> int:
+    """Reject repeated keys, of which YAML loaders keep the last, and aliases that refer to what surrounds them.
+
+    Return how many nodes there are with all aliases expanded, as a few lines of YAML can stand for billions.
+    """
+    if any(node is parent for parent in parents):
+        raise _Rejected(problem="an alias refers to the value that contains it", problem_mark=node.start_mark)
+    if id(node) in sizes:
+        return sizes[id(node)]
+    size = 1
+    seen: dict[tuple[str, str], yaml.Node] = {}
+    for item in node.value if isinstance(node, yaml.CollectionNode) else ():
+        for part in item if isinstance(node, yaml.MappingNode) else (item,):
+            size += _check(part, (*parents, node), sizes)
+        if isinstance(node, yaml.MappingNode) and isinstance(key := item[0], yaml.ScalarNode):
+            first = seen.setdefault((key.tag, key.value), key)
+            if first is not key:
+                problem = f"{key.value!r} is already set in line {first.start_mark.line + 1}; remove one of them"
+                raise _Rejected(problem=problem, problem_mark=key.start_mark)
+    if size > _MOST_NODES:
+        raise _Rejected(problem=f"more than {_MOST_NODES} values with its aliases", problem_mark=node.start_mark)
+    sizes[id(node)] = size
+    return size

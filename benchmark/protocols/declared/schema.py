@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, create_model, model_validator
-from pydantic_core import ErrorDetails
 
 from benchmark.errors import SettingsError
 from benchmark.metrics.names import MetricNames
 from benchmark.protocols.declared.yaml_document import Document, read_document
+from benchmark.settings import explain_errors
 
 Scalar = bool | int | float | str
 Port = Annotated[int, Field(ge=1, le=65535)]
@@ -144,7 +143,7 @@ def read_declaration(path: Path) -> tuple[Declaration, Document]:
     try:
         return Declaration.model_validate(document.content), document
     except ValidationError as error:
-        lines = [f"{document.where(detail['loc'])}: {_explain(detail)}" for detail in _apart(error.errors())]
+        lines = [f"{document.where(path)}: {message}" for path, message in explain_errors(error, Declaration)]
         raise SettingsError("\n".join(lines)) from None
 
 
@@ -152,33 +151,3 @@ def parameters_model(name: str, defaults: Mapping[str, Scalar], base: type[BaseM
     """Make the model of parameters that have these defaults, of the same types, besides those of `base`."""
     fields: dict[str, Any] = {key: (type(default), default) for key, default in defaults.items()}
     return create_model(name, __base__=base, **fields)
-
-
-def _apart(errors: list[ErrorDetails]) -> list[ErrorDetails]:
-    """Keep one error for each place: alternatives of a type each have their own."""
-    kept: dict[tuple[int | str, ...], ErrorDetails] = {}
-    for detail in errors:
-        kept.setdefault(tuple(step for step in detail["loc"] if "[" not in str(step) and step != "str"), detail)
-    return list(kept.values())
-
-
-def _explain(detail: ErrorDetails) -> str:
-    field = ".".join(str(step) for step in detail["loc"])
-    if detail["type"] == "extra_forbidden":
-        known = _fields(detail["loc"][:-1])
-        near = difflib.get_close_matches(str(detail["loc"][-1]), known, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else f"known are: {', '.join(known)}"
-        return f"unknown field {field!r}; {hint}"
-    if detail["type"] == "missing":
-        return f"{field} is missing"
-    message = detail["msg"].removeprefix("Value error, ")
-    return f"{field}: {message}, found {detail['input']!r:.60}" if field else message
-
-
-def _fields(path: tuple[int | str, ...]) -> list[str]:
-    models: dict[str, type[BaseModel]] = {
-        "build": BuildDeclaration, "node": ProcessDeclaration, "client": ProcessDeclaration,
-        "load": LoadDeclaration, "metrics": MetricsDeclaration,
-    }  # fmt: skip
-    model = models[str(path[0])] if path else Declaration
-    return [field.alias or name for name, field in model.model_fields.items()]

@@ -1,77 +1,63 @@
-"""A YAML file whose every value knows its line and column, so that what is wrong with it can be pointed at."""
+"""Read a YAML file and map every value in it to its line and column, for error messages."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import yaml
 
 from benchmark.errors import SettingsError
-from benchmark.settings import explained
-
-Path_ = tuple[int | str, ...]
+from benchmark.settings import parse_yaml, read_text, require_mapping
 
 
 @dataclass(frozen=True)
 class Document:
-    """The content of a file and the node that each of its values was read from."""
+    """The content of a YAML file and the positions of its values."""
 
     source: str
     text: str
-    content: dict[str, Any]
-    _nodes: dict[Path_, yaml.Node] = field(repr=False)
+    content: dict[str, object]
+    _root: yaml.Node = field(repr=False)
 
     def where(self, path: Sequence[int | str]) -> str:
-        """Return `FILE, line L, column C` of the value at `path`, or of the nearest one around it."""
-        return self.at(path, 1, 0)
+        """Return `FILE, line L, column C` of the value at `path`, or of the innermost value around it."""
+        mark = self._find(path)[0].start_mark
+        return f"{self.source}, line {mark.line + 1}, column {mark.column + 1}"
 
     def at(self, path: Sequence[int | str], line: int, column: int) -> str:
-        """Return where character `column` (from 0) of line `line` (from 1) of the text at `path` stands in the file."""
-        steps = tuple(path)
-        while steps not in self._nodes and steps:
-            steps = steps[:-1]
-        node = self._nodes[steps]
+        """Return where character `column` (from 0) of line `line` (from 1) of the text at `path` is in the file."""
+        node, exact = self._find(path)
+        if not exact or not isinstance(node, yaml.ScalarNode) or node.style == ">":
+            return self.where(path)
         row, first = node.start_mark.line, node.start_mark.column
-        if isinstance(node, yaml.ScalarNode) and steps == tuple(path):
-            if node.style == "|":
-                row, first = row + line, self._indent(node)
-            elif node.style in ('"', "'"):
-                first += 1
-            if node.style != ">":
-                first += column
-        return f"{self.source}, line {row + 1}, column {first + 1}"
+        if node.style == "|":
+            lines = [each for each in self.text.splitlines()[row + 1 : node.end_mark.line] if each.strip()]
+            row, first = row + line, min((len(each) - len(each.lstrip()) for each in lines), default=0)
+        elif node.style in ('"', "'"):
+            first += 1
+        return f"{self.source}, line {row + 1}, column {first + column + 1}"
 
-    def _indent(self, node: yaml.Node) -> int:
-        lines = self.text.splitlines()[node.start_mark.line + 1 : node.end_mark.line]
-        return min((len(line) - len(line.lstrip()) for line in lines if line.strip()), default=0)
+    def _find(self, path: Sequence[int | str]) -> tuple[yaml.Node, bool]:
+        """Return the node at `path`, or the innermost one around it, and whether it is the one at `path`."""
+        node = self._root
+        for step in path:
+            inner = None
+            if isinstance(node, yaml.MappingNode):
+                inner = next((value for key, value in node.value if key.value == step), None)
+            elif isinstance(node, yaml.SequenceNode) and isinstance(step, int) and step < len(node.value):
+                inner = node.value[step]
+            if inner is None:
+                return node, False
+            node = inner
+        return node, True
 
 
 def read_document(path: Path) -> Document:
-    """Read a YAML file whose top level maps names to values; SettingsError says what is wrong where."""
-    with explained(path):
-        text = path.read_text(encoding="utf-8")
-        root = yaml.compose(text, yaml.SafeLoader)
-    if not isinstance(root, yaml.MappingNode):
-        raise SettingsError(f"{path}: expected fields as `name: value`")
-    nodes = dict(_walk(root, (), str(path)))
-    return Document(str(path), text, yaml.safe_load(text), nodes)
-
-
-def _walk(node: yaml.Node, path: Path_, source: str) -> Iterator[tuple[Path_, yaml.Node]]:
-    """Yield every value with its path; SettingsError for a name that stands twice in one mapping."""
-    yield path, node
-    if isinstance(node, yaml.SequenceNode):
-        for index, item in enumerate(node.value):
-            yield from _walk(item, (*path, index), source)
-    elif isinstance(node, yaml.MappingNode):
-        seen: set[str] = set()
-        for key, value in node.value:
-            if key.value in seen:
-                mark = key.start_mark
-                place = f"{source}, line {mark.line + 1}, column {mark.column + 1}"
-                raise SettingsError(f"{place}: {key.value!r} stands there a second time")
-            seen.add(key.value)
-            yield from _walk(value, (*path, key.value), source)
+    """Read a YAML file whose top level maps names to values; SettingsError with line and column."""
+    text = read_text(path)
+    value, node = parse_yaml(text, str(path))
+    if node is None:
+        raise SettingsError(f"{path}: the file is empty, expected fields as `name: value`")
+    return Document(str(path), text, require_mapping(value, str(path)), node)

@@ -64,7 +64,10 @@ def test_credentials_of_a_repository_stay_out_of_the_request() -> None:
         ("committee=²", "found '²', expected a whole number"),
         ("dedicated_clients=x", "found 'x', expected a whole number"),
         ("instances=[1", "instances: found '[1', line 1, column 3: not YAML"),
-        ("name=2026-02-30", "name: found '2026-02-30': not YAML: day is out of range"),
+        (
+            "name=2026-02-30",
+            "name: found '2026-02-30', line 1, column 1: cannot read '2026-02-30'",
+        ),
         ("protocol.x=1", "protocol.x: protocol is 'etcd', which has no fields; set protocol=VALUE"),
         ("regions.0=x", "regions is ('a', 'b'), which has no fields"),
         ("repository.url.x=1", "repository.url.x: url is 'https://example.org/x', which has no fields"),

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from benchmark.errors import SettingsError
-from benchmark.settings import configured_settings, load_settings, parse_settings, parse_value
+from benchmark.settings import configured_settings, load_settings, parse_settings, parse_value, stack_settings
 
 
 @pytest.fixture
@@ -35,7 +35,10 @@ def test_the_configuration_of_a_stack_wins_over_the_file(file: Path) -> None:
     ("value", "said"),
     [
         ("[1", "stack dev: geobench:instances: found '[1', line 1, column 3: not YAML: expected ',' or ']'"),
-        ("2026-02-30", "stack dev: geobench:instances: found '2026-02-30': not YAML: day is out of range"),
+        (
+            "2026-02-30",
+            "geobench:instances: found '2026-02-30', line 1, column 1: cannot read '2026-02-30' as timestamp; quote it",
+        ),
         ("many", "instances: Input should be a valid integer, unable to parse string as an integer, found 'many'"),
         ("0", "instances: Input should be greater than or equal to 1, found 0"),
     ],
@@ -50,6 +53,12 @@ def test_a_mistaken_value_of_the_configuration_is_named(file: Path, value: str, 
 def test_a_configuration_without_a_file_says_how_one_is_named(file: Path) -> None:
     with pytest.raises(SettingsError, match="stack dev: geobench:settings names no file; `pulumi config set settings"):
         configured_settings(file.parent, {"geobench:instances": "3"}, "stack dev")
+
+
+def test_configuration_that_is_no_mapping_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "Pulumi.dev.yaml").write_text("config: [1]\n")
+    with pytest.raises(SettingsError, match=r"Pulumi\.dev\.yaml: config: found list, expected fields as `name: value`"):
+        stack_settings(tmp_path, "dev")
 
 
 def test_a_value_is_what_its_yaml_says() -> None:
@@ -68,7 +77,10 @@ def test_a_value_is_what_its_yaml_says() -> None:
         (b"regions: [a]\n\xff\xfe\n", "is not a text file in UTF-8"),
         (b"\x7fELF\x02\x01\x00", "not YAML: unacceptable character"),
         (b"regions: [a\n", "s.yaml, line 2, column 1: not YAML"),
-        (b"regions: [a]\ntestbed_id: 2026-02-30\n", "s.yaml: not YAML: day is out of range"),
+        (
+            b"regions: [a]\ntestbed_id: 2026-02-30\n",
+            "line 2, column 13: cannot read '2026-02-30' as timestamp",
+        ),
         (b"- a\n", "found list, expected fields as `name: value`"),
         (b"regions: [a]\n3: 4\n", "expected fields as `name: value`"),
     ],

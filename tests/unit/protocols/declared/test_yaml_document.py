@@ -64,7 +64,7 @@ def test_what_is_not_there_is_pointed_at_by_what_is_around_it(document: Document
     ("text", "message"),
     [
         ("a: 1\nb: [2\n", r"s\.yaml, line 3, column 1: not YAML"),
-        ("a: 1\nb: 2\na: 3\n", r"s\.yaml, line 3, column 1: 'a' stands there a second time"),
+        ("a: 1\nb: 2\na: 3\n", r"s\.yaml, line 3, column 1: 'a' is already set in line 1; remove one of them"),
         ("- 1\n", "expected fields as `name: value`"),
         ("", "expected fields as `name: value`"),
     ],
