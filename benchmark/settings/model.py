@@ -302,11 +302,6 @@ def configured_settings(project: Path, config: Mapping[str, object], source: str
     return load_settings(project / path, parsed)
 
 
-def json_schema() -> dict[str, object]:
-    """Return the JSON schema of a settings file, for editors."""
-    return Settings.model_json_schema()
-
-
 def _expand(value: object, field: str, path: Path) -> object:
     """Replace `${NAME}` from the environment in every string of `value`."""
     if isinstance(value, str):

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from benchmark.settings import Settings, format_duration
-from benchmark.settings.model import json_schema
 
 INTRODUCTION = """# Settings
 
@@ -59,7 +58,7 @@ def documents() -> dict[Path, str]:
 
 def editor_schema() -> dict[str, Any]:
     """Return the model's JSON schema with durations as people write them; pydantic's own has ISO 8601 defaults."""
-    schema = json_schema()
+    schema = Settings.model_json_schema()
     schema["$defs"]["Duration"] = DURATION
     for name, field in Settings.model_fields.items():
         if field.annotation is timedelta:
