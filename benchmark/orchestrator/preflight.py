@@ -1,4 +1,4 @@
-"""Whether a run can take place on a testbed: what `python -m benchmark check` finds out, changing nothing."""
+"""Check that a run can start on a testbed, without changing anything."""
 
 from __future__ import annotations
 
@@ -6,32 +6,31 @@ import dataclasses
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
 
 from benchmark.orchestrator.supervisor import Clock, Supervisor
 from benchmark.plan.placement import place, ports
 from benchmark.protocols.base import Protocol
+from benchmark.remote.deadlines import ANSWER_S
 from benchmark.testbed import machines
 from benchmark.testbed.facts import Facts, problems
 from benchmark.testbed.testbed import Testbed
 
-_CLOCK_DEADLINE_S = 10.0
-# Speaks the one word of the supervisor that a clock is measured with.
+# Answers like a supervisor whose clock is measured.
 _CLOCK_COMMAND = "exec bash -c 'export LC_ALL=C; while read -r _; do echo \"pong $EPOCHREALTIME\"; done'"
 
 
 @dataclass(frozen=True)
 class Check:
-    """What was found, by host; `problems` says why hosts are not fit for a run."""
+    """What was found, by host; a run is not possible on a host that has problems."""
 
     facts: Mapping[str, Facts]
     clocks: Mapping[str, Clock]
     problems: Mapping[str, str]
     ends: Mapping[str, datetime]
-    """When the hosts that do so end themselves."""
+    """When hosts terminate automatically, for those that do."""
 
-    def to_dict(self) -> dict[str, Any]:
-        """For `--json`."""
+    def to_dict(self) -> dict[str, object]:
+        """Return what `check --json` prints."""
         return {
             name: {
                 "clock": dataclasses.asdict(self.clocks[name]),
@@ -47,27 +46,26 @@ class Check:
 
 
 def check_testbed(
-    testbed: Testbed, protocol: Protocol, tell: Callable[[str], None], committee: int | None = None
+    testbed: Testbed, protocol: Protocol, report: Callable[[str], None], committee: int | None = None
 ) -> Check:
-    """Check every running host for a run of `protocol`; HostError if hosts cannot be reached or are not set up.
+    """Check every running host for a run of `protocol`; HostError if hosts cannot be reached or failed to bootstrap.
 
-    `tell` is told what is waited for.
+    `report` gets a line when hosts are waited for.
     """
     plan = place(testbed.inventory, type(protocol), len(testbed.running), committee)
-    ends = testbed.make_ready(tell)
+    ends = testbed.make_ready(report)
     facts = testbed.probe(clean=False)
-    sessions = testbed.fleet.open(
-        _CLOCK_COMMAND, hosts=[host.name for host in testbed.running], deadline=_CLOCK_DEADLINE_S
-    ).raise_for_failures("clocks cannot be read:")
-    supervised = Supervisor(sessions, ())
-    clocks = supervised.measure_clocks(_CLOCK_DEADLINE_S)
-    for session in sessions.values():
-        session.close()
+    opened = testbed.fleet.open(_CLOCK_COMMAND, hosts=[host.name for host in testbed.running], deadline=ANSWER_S)
+    try:
+        clocks = Supervisor(opened.raise_for_failures("could not read clocks:"), ()).measure_clocks(ANSWER_S)
+    finally:
+        for session in opened.ok.values():
+            session.close()
     wanted = ports([*protocol.nodes(plan), *protocol.clients(plan)])
     found = {name: problems(fact, wanted.get(name, ())) for name, fact in facts.items()}
     for name, problem in machines.problems(testbed).items():
         found[name].append(problem)
     for name, end in ends.items():
         if end <= datetime.now(UTC):
-            found[name].append("its time is over; `python -m benchmark extend 4h` gives it more")
+            found[name].append("its time to live is over; `python -m benchmark extend 4h` extends it")
     return Check(facts, clocks, {name: "; ".join(texts) for name, texts in found.items() if texts}, ends)

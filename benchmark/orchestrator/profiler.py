@@ -1,4 +1,4 @@
-"""Profiles of processes of the run that is going on: which are there, how one is sampled, what it said."""
+"""Profile a process of the current run."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from typing import Literal
 from benchmark.errors import HostError, InfrastructureError, UsageError
 from benchmark.host_scripts import read_script
 from benchmark.orchestrator.supervisor import RUN_DIRECTORY
+from benchmark.remote.deadlines import QUERY_S
 from benchmark.testbed.testbed import Testbed
 
 CallGraph = Literal["fp", "dwarf"]
-"""How perf finds the callers: by frame pointers, or by unwinding copies of the stack, which costs more."""
-_LOOK_DEADLINE_S = 15.0
+"""How perf finds callers: by frame pointers, or by unwinding copies of the stack, which costs more."""
 _SPARE_S = 120.0
 _NO_PERF = 3
 Stacks = dict[tuple[str, ...], int]
@@ -23,7 +23,7 @@ Stacks = dict[tuple[str, ...], int]
 
 @dataclass(frozen=True)
 class Running:
-    """A process of the run that is going on."""
+    """A process of the current run."""
 
     name: str
     host: str
@@ -31,10 +31,10 @@ class Running:
 
 
 def profile(testbed: Testbed, name: str, seconds: float, call_graph: CallGraph) -> Stacks:
-    """Sample the process called `name` for `seconds`; return how often each stack was seen, outermost frame first.
+    """Sample the process called `name` for `seconds`; return the count of each stack, outermost frame first.
 
     The testbed must be connected; a run may hold its lock. Raises UsageError if no such process runs, HostError if
-    its host cannot sample it, InfrastructureError if nothing was seen.
+    its host cannot sample it, InfrastructureError if there are no samples.
     """
     process = find_process(find_running(testbed), name)
     words = ["bash", "-s", "--", str(process.pid), f"{seconds:g}", call_graph]
@@ -44,30 +44,30 @@ def profile(testbed: Testbed, name: str, seconds: float, call_graph: CallGraph) 
         stdin=read_script("profile.sh"),
         deadline=seconds + _SPARE_S,
         check=False,
-    ).raise_for_failures(f"{name} was not sampled:")[process.host]
+    ).raise_for_failures(f"could not sample {name}:")[process.host]
     if answer.exit_code == _NO_PERF:
         raise HostError(
-            "perf is not installed; `python -m benchmark ssh HOST` and install it: linux-perf (Debian) or "
-            "linux-tools-generic and linux-tools-aws or the like (Ubuntu):",
+            "perf is not installed; install it there (`python -m benchmark ssh HOST`): linux-perf (Debian), or "
+            "linux-tools-generic and linux-tools-aws or similar (Ubuntu):",
             {process.host: "no perf"},
         )
     if answer.exit_code:
-        raise HostError(f"perf cannot sample {name}:", {process.host: answer.stderr.strip()[-500:]})
+        raise HostError(f"perf could not sample {name}:", {process.host: answer.stderr.strip()[-500:]})
     return parse_stacks(answer.stdout, name)
 
 
 def find_running(testbed: Testbed) -> list[Running]:
-    """Return the processes that runs have started on the testbed and that are alive."""
+    """Return the living processes that runs have started on the testbed."""
     answers = testbed.fleet.run(
         running_command(testbed.settings.working_dir),
         hosts=[host.name for host in testbed.running],
-        deadline=_LOOK_DEADLINE_S,
-    ).raise_for_failures("hosts do not say what runs on them:")
+        deadline=QUERY_S,
+    ).raise_for_failures("could not list processes on:")
     return parse_running({host: answer.stdout for host, answer in answers.items()})
 
 
 def running_command(working_dir: str) -> str:
-    """The command that prints NAME and PID of every process of a run that is alive on a host."""
+    """Return the command that prints NAME and PID of every living process of a run on a host."""
     folder = shlex.quote(f"{working_dir}/{RUN_DIRECTORY}")
     return (
         f"cd {folder} 2>/dev/null || exit 0; for file in */pid; do "
@@ -77,7 +77,7 @@ def running_command(working_dir: str) -> str:
 
 
 def parse_running(outputs: Mapping[str, str]) -> list[Running]:
-    """Read what the command printed on each host."""
+    """Read what `running_command` printed on each host."""
     found = []
     for host, output in outputs.items():
         for line in output.splitlines():
@@ -87,23 +87,23 @@ def parse_running(outputs: Mapping[str, str]) -> list[Running]:
 
 
 def find_process(running: list[Running], name: str) -> Running:
-    """Return the process called `name`, or the only one on the host of that name; UsageError names those there are."""
+    """Return the process called `name`, or the only one on the host of that name; UsageError otherwise."""
     matches = [process for process in running if name in (process.name, process.host)]
     if len(matches) == 1:
         return matches[0]
     listed = ", ".join(f"{process.name} on {process.host}" for process in matches or running[:12])
     if not running:
-        raise UsageError("no run is going on; a profile is taken while `python -m benchmark run` measures")
-    raise UsageError(f"{len(matches)} processes are called {name!r} or run on a host of that name; there are: {listed}")
+        raise UsageError("no run is in progress; take a profile while `python -m benchmark run` measures")
+    raise UsageError(f"{len(matches)} processes match {name!r}, a process or its host; choose one of: {listed}")
 
 
 def parse_stacks(output: str, name: str) -> Stacks:
-    """Read folded stacks; InfrastructureError if there are none."""
+    """Read folded stacks; InfrastructureError if there are no samples."""
     stacks: Stacks = {}
     for line in output.splitlines():
         frames, _, count = line.rpartition(" ")
         key = tuple(frames.split(";"))
         stacks[key] = stacks.get(key, 0) + int(count)
     if not stacks:
-        raise InfrastructureError(f"{name} used no processor while it was sampled; offer it load, or sample for longer")
+        raise InfrastructureError(f"{name} was idle while it was sampled; offer load, or sample for longer")
     return stacks

@@ -1,8 +1,7 @@
-"""A testbed prepared for runs: connected and locked once, reused for each run."""
+"""Run loads on a testbed that is connected, locked and prepared once."""
 
 from __future__ import annotations
 
-import dataclasses
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -11,68 +10,56 @@ from datetime import UTC, datetime
 from types import TracebackType
 
 from benchmark.errors import InfrastructureError, UsageError
+from benchmark.orchestrator.context import RunContext
 from benchmark.orchestrator.prepare import Prepared, prepare
-from benchmark.orchestrator.run import Run
-from benchmark.plan.load_shape import rate_segments
-from benchmark.plan.placement import place
+from benchmark.orchestrator.run import execute
+from benchmark.plan.deployment import Deployment, deploy, make_plan
 from benchmark.plan.request import Request
-from benchmark.protocols.process import Plan
 from benchmark.results.events import AnnouncedLoad, Events, Observer, PlanAnnounced, Step
 from benchmark.results.summary import Summary
 from benchmark.testbed.expiry import check_time_left
 from benchmark.testbed.testbed import Testbed
 
-RETRIES = 2
-"""How often a run is repeated whose infrastructure failed."""
 
+class Runner:
+    """A testbed for runs: connected and locked once, prepared for one request after the other, until it is closed.
 
-def _ignore(run_id: str) -> None:
-    """Take no notice of a run's beginning."""
-
-
-class Bench:
-    """A testbed for runs: connected and locked once, made ready for each request in turn, until it is closed.
-
-    A failure of the infrastructure closes what is open; the next run opens it anew.
+    A failure of the infrastructure closes it; the next run opens it again. `began` is when the process began, in Unix
+    seconds: the time until now counts as overhead.
     """
 
     def __init__(self, testbed: Testbed, observer: Observer, began: float) -> None:
         self.testbed = testbed
         self.events = Events(observer)
         self.events.phases["begin"] = time.time() - began
-        self._held = ExitStack()
-        self._way = ExitStack()
-        self._ready: tuple[Request, Prepared] | None = None
-        self._least_s = 0.0
-        self._connected = self._fresh = False
+        self._lock = ExitStack()
+        self._tunnel = ExitStack()
+        self._connected = False
+        self._prepared: tuple[Request, Prepared] | None = None
+        self._deployments: dict[int, Deployment] = {}
+        """By load, of the request that the testbed is prepared for."""
+        self._just_prepared = False
+        self._min_seconds_left = 0.0
 
-    def __enter__(self) -> Bench:
+    def __enter__(self) -> Runner:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.close()
 
     def close(self) -> None:
-        """Let go of the testbed."""
-        self._ready, self._connected = None, False
-        self._way.close()
-        self._held.close()
-
-    def plan(self, request: Request, load: int) -> Plan:
-        """Place a run; UsageError where that cannot be done."""
-        if self.testbed.inventory.monitoring is None:
-            raise UsageError("the testbed has no monitoring host, so nothing can be measured; set `monitoring: true`")
-        inventory, protocol = self.testbed.inventory, type(request.protocol)
-        plan = place(inventory, protocol, load, request.committee, request.dedicated_clients)
-        segments = rate_segments(request.load_shape, request.warm_up_s, request.duration_s)
-        if segments and not protocol.load_shapes:
-            raise UsageError(f"{protocol.name} supports a constant load only, found load shape {request.load_shape!r}")
-        return dataclasses.replace(plan, duration_s=request.warm_up_s + request.duration_s, rate_segments=segments)
+        """Close the tunnel and release the lock."""
+        self._prepared, self._connected = None, False
+        try:
+            self._tunnel.close()
+        finally:
+            self._lock.close()
 
     def announce(self, request: Request, runs: int) -> None:
-        """Announce what will be run, `runs` times in all; UsageError where it cannot be, before anything is touched."""
-        plans = [self.plan(request, load) for load in request.loads]
-        self._least_s += runs * _seconds(request)
+        """Announce `runs` runs of `request`; UsageError if they are not possible, before any host is reached."""
+        self.testbed.monitoring  # noqa: B018  # raises where there is none
+        plans = [make_plan(self.testbed.inventory, request, load) for load in request.loads]
+        self._min_seconds_left += runs * (request.warm_up_s + request.duration_s)
         nodes, clients = plans[0].nodes, plans[0].clients
         self.events.emit(
             PlanAnnounced(
@@ -85,58 +72,54 @@ class Bench:
             )
         )
 
-    def ready(self, request: Request) -> Prepared:
-        """Make the testbed ready for runs of `request`, unless it is; raises InfrastructureError, SystemFailure."""
-        if self._ready and self._ready[0] is request:
-            return self._ready[1]
+    def prepare(self, request: Request) -> Prepared:
+        """Prepare the testbed for `request` unless it is; raises InfrastructureError, SystemFailure, UsageError."""
+        if self._prepared and self._prepared[0] is request:
+            return self._prepared[1]
         if not self._connected:
             with self.events.phase("connect"):
                 ends = self.testbed.make_ready(lambda text: self.events.emit(Step(text)))
-                check_time_left(ends, self._least_s, datetime.now(UTC))
-                self._held.enter_context(self.testbed.lock())
+                check_time_left(ends, self._min_seconds_left, datetime.now(UTC))
+                self._lock.enter_context(self.testbed.lock())
             self._connected = True
-        self._way.close()
-        most = self.plan(request, max(request.loads))
-        prepared = prepare(self.testbed, request, most, self.events, self._way)
-        self._ready, self._fresh = (request, prepared), True
+        self._tunnel.close()
+        self._deployments = {}
+        prepared = prepare(self.testbed, request, self.events, self._tunnel)
+        self._prepared, self._just_prepared = (request, prepared), True
         return prepared
 
-    def run(self, request: Request, load: int, begin: Callable[[str], None] = _ignore) -> Summary:
-        """Run one load from a clean state; `begin` is told the run's id.
+    def run(self, request: Request, load: int, begin: Callable[[str], None] = lambda run_id: None) -> Summary:
+        """Run one load on clean hosts; `begin` gets the run's id.
 
-        Raises InfrastructureError, SystemFailure or Interrupted; by then everything that was started has been stopped
-        and what is known of the run has been written.
+        Raises InfrastructureError, SystemFailure or Interrupted; by then the processes are stopped and what is known
+        of the run is written.
         """
         try:
-            prepared = self.ready(request)
-            # Every run's own phases, after those that were done once for all.
-            own = Events(*self.events.observers)
-            own.phases, self.events.phases = self.events.phases, {}
-            if not self._fresh:
-                with own.phase("check"):
-                    self.testbed.probe(clean=True)
-            self._fresh = False
-            plan = dataclasses.replace(self.plan(request, load), rtt_ms=prepared.rtt_ms)
-            run = Run(self.testbed, request, plan, prepared, own)
-            begin(run.identity.run_id)
-            summary = run.execute()
-            self._least_s -= _seconds(request)
+            prepared = self.prepare(request)
+            # Every run has its phases, the first one also those before it.
+            events = Events(*self.events.observers)
+            events.phases, self.events.phases = self.events.phases, {}
+            if not self._just_prepared:
+                with events.phase("check"):
+                    self.testbed.clean()
+            self._just_prepared = False
+            if load not in self._deployments:
+                self._deployments[load] = deploy(self.testbed.inventory, request, load, prepared.rtt_ms)
+            context = RunContext.create(self.testbed, request, self._deployments[load], prepared, events)
+            begin(context.identity.run_id)
+            summary = execute(context)
+            self._min_seconds_left -= request.warm_up_s + request.duration_s
             return summary
         except InfrastructureError:
             self.close()
             raise
 
 
-def _seconds(request: Request) -> float:
-    """How long one run takes at least."""
-    return request.warm_up_s + request.duration_s
-
-
-def same_commit(what: str, known: str, commit: str) -> str:
-    """Return `commit`, of which `what` is; UsageError if the runs so far were of another one, `known`."""
+def require_same_commit(what: str, known: str, commit: str) -> str:
+    """Return `commit`; UsageError if the earlier runs of `what` are of another one, `known`."""
     if known and known != commit:
-        new = f"begin a new {what.partition(' ')[0]}"
         raise UsageError(
-            f"the runs of {what} so far are of commit {known}, now it is {commit}; give the commit's hash, or {new}"
+            f"the earlier runs of {what} are of commit {known}, now it is {commit}; begin a new "
+            f"{what.partition(' ')[0]}, with the hash of a commit instead of a branch"
         )
     return commit

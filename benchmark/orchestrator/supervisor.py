@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Protocol as Interface
 
@@ -183,21 +184,30 @@ class Supervisor:
             raise HostError("lost the connection to hosts during the run:", gone)
 
     def stop(self, deadline_s: float) -> list[str]:
-        """Stop all processes; return the hosts that did not confirm it before the deadline."""
-        for session in self.sessions.values():
-            if not session.ended:
-                try:
-                    session.send("stop\n")
-                except OSError:
-                    continue
-        self._wait(lambda: not self._unstopped(), deadline_s)
-        left = self._unstopped()
-        for session in self.sessions.values():
-            session.close()
-        return left
+        """Stop all processes; return the hosts that did not confirm it before the deadline.
 
-    def _unstopped(self) -> list[str]:
-        return [h for h, session in self.sessions.items() if h not in self._stopped and not session.ended]
+        An interrupt is raised only after that. All sessions are closed, which also ends the processes.
+        """
+
+        def unconfirmed() -> list[str]:
+            return [h for h, session in self.sessions.items() if h not in self._stopped and not session.ended]
+
+        def confirm() -> list[str]:
+            for host in unconfirmed():
+                with suppress(OSError):
+                    self.sessions[host].send("stop\n")
+            self._wait(lambda: not unconfirmed(), deadline_s)
+            return unconfirmed()
+
+        try:
+            try:
+                return confirm()
+            except KeyboardInterrupt:
+                confirm()
+                raise
+        finally:
+            for session in self.sessions.values():
+                session.close()
 
     def _offset(self, host: str) -> float:
         clock = self.clocks.get(host)

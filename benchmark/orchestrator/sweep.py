@@ -1,11 +1,12 @@
-"""The runs of one command, one after the other on a testbed that is held throughout."""
+"""Run the loads of a benchmark or a sweep, one after the other on a testbed that stays locked."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-from benchmark.errors import InfrastructureError, LockedError, SystemFailure
-from benchmark.orchestrator.runner import RETRIES, Bench, same_commit
+from benchmark.errors import LockedError, SystemFailure
+from benchmark.orchestrator.retry import RETRIES, with_retries
+from benchmark.orchestrator.runner import Runner, require_same_commit
 from benchmark.plan.request import Request
 from benchmark.results.events import Observer, Step, WarningIssued
 from benchmark.results.summary import Summary
@@ -14,14 +15,14 @@ from benchmark.testbed.testbed import Testbed
 
 
 def run_benchmark(testbed: Testbed, request: Request, observer: Observer, began: float) -> list[Summary]:
-    """Run every load and return the summaries, in order; `began` is when the process did, in Unix seconds.
+    """Run every load and return the summaries, in order; `began` is when the process began, in Unix seconds.
 
-    The first failure ends it: UsageError before anything is touched, InfrastructureError, SystemFailure or
-    Interrupted later.
+    The first failure ends it: UsageError before any host is reached, InfrastructureError, SystemFailure or Interrupted
+    later.
     """
-    with Bench(testbed, observer, began) as bench:
-        bench.announce(request, len(request.loads))
-        return [bench.run(request, load) for load in request.loads]
+    with Runner(testbed, observer, began) as runner:
+        runner.announce(request, len(request.loads))
+        return [runner.run(request, load) for load in request.loads]
 
 
 def run_sweep(
@@ -32,63 +33,43 @@ def run_sweep(
     began: float,
     retries: int = RETRIES,
 ) -> None:
-    """Do the runs of a sweep that are not done yet; `requests` are by arm, `folder` keeps what came of each.
+    """Do the runs of a sweep that are not done yet; `requests` are by arm, `folder` keeps the outcome of each.
 
-    A system that fails is recorded, and the next run begins. A failure of the infrastructure is repeated, `retries`
-    times at most: then it is raised, as is everything else.
+    If the system fails, that is recorded and the next run begins. If the infrastructure fails, the run is repeated, up
+    to `retries` times. Everything else ends the sweep.
     """
     folder.settle()
-    with Bench(testbed, observer, began) as bench:
-        slots = folder.journal.slots
+    journal = folder.journal
+    with Runner(testbed, observer, began) as runner:
         for arm, request in requests.items():
-            bench.announce(request, sum(slot.arm == arm and not slot.done for slot in slots))
-        for number, slot in enumerate(slots, 1):
+            runner.announce(request, sum(slot.arm == arm and not slot.done for slot in journal.slots))
+        for number, slot in enumerate(journal.slots, 1):
             if slot.done:
                 continue
-            bench.events.emit(Step(f"run {number} of {len(slots)}: {slot}"))
-            _fill(bench, requests[slot.arm], slot, folder, retries)
+            runner.events.emit(Step(f"run {number} of {len(journal.slots)}: {slot}"))
+            with_retries(
+                runner,
+                lambda slot=slot: _attempt(runner, requests[slot.arm], slot, folder),  # type: ignore[misc]
+                retries=retries,
+                name=str(slot),
+                resume=f"{journal.command} --resume {journal.sweep_id}",
+            )
 
 
-def _fill(bench: Bench, request: Request, slot: Slot, folder: SweepFolder, retries: int) -> None:
-    """Try a run until it has a result or its failure is not the infrastructure's."""
-    for left in range(retries, -1, -1):
-        before = len(slot.attempts)
-        try:
-            _know_commit(folder, slot.arm, bench.ready(request).commit)
-            summary = bench.run(request, slot.load, lambda run_id: _begin(folder, slot, run_id))
-            folder.end(slot.attempts[-1], summary)
-            return
-        except LockedError:
+def _attempt(runner: Runner, request: Request, slot: Slot, folder: SweepFolder) -> None:
+    """Run a slot once and record the outcome; a failure of the system is one, every other error is raised."""
+    journal = folder.journal
+    begun: list[Attempt] = []
+    try:
+        commit = runner.prepare(request).commit
+        known = journal.commits.get(slot.arm, "")
+        journal.commits[slot.arm] = require_same_commit(f"sweep {journal.sweep_id}", known, commit)
+        summary = runner.run(request, slot.load, lambda run_id: begun.append(folder.begin(slot, run_id)))
+        folder.end(begun[-1], summary)
+    except LockedError:
+        raise
+    except BaseException as error:
+        folder.fail(slot, begun[-1] if begun else None, error)
+        if not isinstance(error, SystemFailure):
             raise
-        except SystemFailure as error:
-            folder.fail(slot, _tried(slot, before), error)
-            bench.events.emit(WarningIssued(f"{slot}: the system failed, which is a result: {error}"))
-            return
-        except InfrastructureError as error:
-            bench.close()
-            folder.fail(slot, _tried(slot, before), error)
-            if not left:
-                journal = folder.journal
-                again = f"`python -m benchmark {journal.command} --resume {journal.sweep_id}` goes on from here"
-                raise InfrastructureError(
-                    f"{slot}: failed {retries + 1} times, {again}; the last time: {error}"
-                ) from None
-            bench.events.emit(WarningIssued(f"{slot}: the infrastructure failed, repeating it: {error}"))
-        except BaseException as error:
-            folder.fail(slot, _tried(slot, before), error)
-            raise
-
-
-def _begin(folder: SweepFolder, slot: Slot, run_id: str) -> None:
-    folder.begin(slot, run_id)
-
-
-def _tried(slot: Slot, before: int) -> Attempt | None:
-    """Return the attempt that was begun since there were `before` of them."""
-    return slot.attempts[-1] if len(slot.attempts) > before else None
-
-
-def _know_commit(folder: SweepFolder, arm: str, commit: str) -> None:
-    """Record the commit of an arm, which must stay the same."""
-    known = folder.journal.commits.get(arm, "")
-    folder.journal.commits[arm] = same_commit(f"sweep {folder.journal.sweep_id}", known, commit)
+        runner.events.emit(WarningIssued(f"{slot}: the system failed, which is a result: {error}"))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import chain, zip_longest
 
 from benchmark.errors import UsageError
@@ -10,7 +10,7 @@ from benchmark.inventory import Host, Inventory
 from benchmark.metrics.targets import Endpoint
 from benchmark.protocols.base import Protocol
 from benchmark.protocols.load_generator import split
-from benchmark.protocols.process import Plan, Process
+from benchmark.protocols.process import Plan, Process, RateSegments
 
 
 def interleave(hosts: Sequence[Host]) -> tuple[Host, ...]:
@@ -22,9 +22,17 @@ def interleave(hosts: Sequence[Host]) -> tuple[Host, ...]:
 
 
 def place(
-    inventory: Inventory, protocol: type[Protocol], load: int, committee: int | None = None, dedicated_clients: int = 0
+    inventory: Inventory,
+    protocol: type[Protocol],
+    load: int,
+    committee: int | None = None,
+    dedicated_clients: int = 0,
+    *,
+    rtt_ms: Mapping[tuple[str, str], float] | None = None,
+    duration_s: float = 0.0,
+    rate_segments: RateSegments = (),
 ) -> Plan:
-    """Assign nodes, clients and the load's shares to the running instances.
+    """Assign nodes, clients and the load's shares to the running instances; the rest is kept in the plan as it is.
 
     Without `committee` all instances that are left carry a node, up to the size that the system's own documents advise.
     With no dedicated clients each node's host also carries a client; where nodes make the load there are no clients.
@@ -43,12 +51,13 @@ def place(
     if load < 1:
         raise UsageError(f"a load of {load} tx/s cannot be offered; give at least 1")
     nodes = hosts[:size]
-    if protocol.load_from == "node":
-        return Plan(nodes=nodes, clients=(), load=load, shares=split(load, size, protocol.load_step))
     carriers = hosts[size : size + dedicated_clients] if dedicated_clients else nodes
     shares = split(load, len(carriers), protocol.load_step)
-    clients = tuple(host for host, share in zip(carriers, shares, strict=True) if share)
-    return Plan(nodes=nodes, clients=clients, load=load, shares=shares[: len(clients)])
+    clients: tuple[Host, ...] = ()
+    if protocol.load_from == "client":
+        clients = tuple(host for host, share in zip(carriers, shares, strict=True) if share)
+        shares = shares[: len(clients)]
+    return Plan(nodes, clients, load, shares, rtt_ms or {}, duration_s, rate_segments)
 
 
 def _sum(inventory: Inventory, protocol: type[Protocol], nodes: int, clients: int, found: int) -> str:

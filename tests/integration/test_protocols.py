@@ -187,7 +187,7 @@ def test_a_node_of_the_run_that_is_going_on_is_profiled(runner: Runner) -> None:
         assert run.result().status in ("ok", "invalid")  # sampling costs time, too
     assert {stack[0] for stack in stacks} == {"nginx"}
     assert any("send" in frame or "write" in frame for stack in stacks for frame in stack)
-    with pytest.raises(UsageError, match="no run is going on"):
+    with pytest.raises(UsageError, match="no run is in progress"):
         profile(runner.testbed.testbed, "node-0", 1.0, "fp")
 
 

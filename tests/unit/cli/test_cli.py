@@ -69,7 +69,7 @@ def test_names_unreachable_hosts(files: tuple[str, ...], capsys: pytest.CaptureF
     assert "Traceback" not in err
 
 
-class JudgedBench:
+class JudgedRunner:
     """A runner whose runs end at once, with a given verdict."""
 
     verdict: Mapping[str, Any] = {}
@@ -77,7 +77,7 @@ class JudgedBench:
     def __init__(self, *_: object) -> None:
         self.events = Events()
 
-    def __enter__(self) -> JudgedBench:
+    def __enter__(self) -> JudgedRunner:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -86,7 +86,7 @@ class JudgedBench:
     def announce(self, request: object, runs: int) -> None:
         pass
 
-    def ready(self, request: object) -> SimpleNamespace:
+    def prepare(self, request: object) -> SimpleNamespace:
         return SimpleNamespace(commit="3.4")
 
     def run(self, request: object, load: int, begin: Callable[[str], object] = str) -> Summary:
@@ -105,8 +105,8 @@ class JudgedBench:
 def test_exit_code_is_1_if_any_run_failed_or_is_invalid(
     files: tuple[str, ...], monkeypatch: pytest.MonkeyPatch, loads: tuple[str, ...], verdict: dict[str, Any], code: int
 ) -> None:
-    monkeypatch.setattr(JudgedBench, "verdict", verdict)
-    monkeypatch.setattr("benchmark.orchestrator.sweep.Bench", JudgedBench)
+    monkeypatch.setattr(JudgedRunner, "verdict", verdict)
+    monkeypatch.setattr("benchmark.orchestrator.sweep.Runner", JudgedRunner)
     assert call("run", "--loads", *loads, *files) == code
 
 

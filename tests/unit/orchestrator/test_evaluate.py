@@ -10,7 +10,7 @@ from factories.sample_factory import labels_of, series, steady
 
 from benchmark.measure.warm_up import WarmUp
 from benchmark.metrics.samples import Series
-from benchmark.orchestrator.evaluate import Evidence, evaluate
+from benchmark.orchestrator.evaluate import RunData, evaluate
 from benchmark.orchestrator.supervisor import Clock
 from benchmark.plan.placement import place
 from benchmark.protocols.etcd import Etcd, EtcdClient, EtcdNode
@@ -30,7 +30,7 @@ def leads(host: str, *values: float) -> Series:
 
 def judged(*more: Series, without: str = "", **changes: object) -> Summary:
     clients = [each for host in HOSTS if host != without for each in steady(host, rate=100.0)]
-    evidence = Evidence(
+    data = RunData(
         series=[*clients, *more],
         start=1010.0,
         end=1050.0,
@@ -38,9 +38,9 @@ def judged(*more: Series, without: str = "", **changes: object) -> Summary:
         clocks={host: Clock(0.0, 0.001) for host in HOSTS},
         facts={host: Facts(boot_id="b") for host in HOSTS},
         logs=LogReport(),
-        warm_up=WarmUp(seconds=5.0, method="as asked for"),
+        warm_up=WarmUp(seconds=5.0, method="as requested"),
     )
-    changed = dataclasses.replace(evidence, **changes)  # type: ignore[arg-type]
+    changed = dataclasses.replace(data, **changes)  # type: ignore[arg-type]
     return evaluate(Etcd(EtcdNode(), EtcdClient()), PLAN, IDENTITY, changed)
 
 

@@ -122,7 +122,7 @@ def test_files_are_fetched_from_the_host_of_each_process() -> None:
 
 
 def test_an_answer_that_is_none_is_an_error() -> None:
-    with pytest.raises(InfrastructureError, match="a-0: the search of its logs printed 'gzip: stdin'"):
+    with pytest.raises(InfrastructureError, match=r"a-0: collect_logs\.sh printed 'gzip: stdin'"):
         parse_report({"a-0": "gzip: stdin\n"})
 
 
@@ -132,5 +132,5 @@ def test_logs_are_found_by_process(tmp_path: Path) -> None:
         (tmp_path / f"{name}.log.gz").touch()
     assert [path.parent.name for path in find_logs(tmp_path, "node-1")] == ["b-0"]
     assert len(find_logs(tmp_path, None)) == 3
-    with pytest.raises(UsageError, match=r"no logs of node-7 in .*; there are: client-0, node-0, node-1"):
+    with pytest.raises(UsageError, match=r"no logs of node-7 in .*; existing ones: client-0, node-0, node-1"):
         find_logs(tmp_path, "node-7")

@@ -81,11 +81,11 @@ def test_processes_are_listed_in_numerical_order() -> None:
 def test_process_is_found_by_its_name_or_that_of_its_host() -> None:
     assert find_process(RUNNING, "client-0").pid == 12
     assert find_process(RUNNING, "b-0").name == "node-1"
-    with pytest.raises(UsageError, match=r"2 processes are called 'a-1'.*there are: node-0 on a-1, client-0 on a-1"):
+    with pytest.raises(UsageError, match=r"2 processes match 'a-1'.*choose one of: node-0 on a-1, client-0 on a-1"):
         find_process(RUNNING, "a-1")
-    with pytest.raises(UsageError, match=r"0 processes are called 'node-7'.*node-0 on a-1, node-1 on b-0"):
+    with pytest.raises(UsageError, match=r"0 processes match 'node-7'.*node-0 on a-1, node-1 on b-0"):
         find_process(RUNNING, "node-7")
-    with pytest.raises(UsageError, match="no run is going on"):
+    with pytest.raises(UsageError, match="no run is in progress"):
         find_process([], "node-0")
 
 
@@ -93,5 +93,5 @@ def test_equal_stacks_are_added_up_and_no_stack_is_an_error() -> None:
     assert parse_stacks("etcd;main;run 3\netcd;main 1\netcd;main;run 2\n", "node-0") == {
         ("etcd", "main", "run"): 5, ("etcd", "main"): 1
     }  # fmt: skip
-    with pytest.raises(InfrastructureError, match="node-0 used no processor"):
+    with pytest.raises(InfrastructureError, match="node-0 was idle"):
         parse_stacks("", "node-0")

@@ -11,7 +11,7 @@ import pytest
 from factories.result_factory import TESTBED, failed, store_run, summary
 
 from benchmark.errors import HostError, InfrastructureError, Interrupted, LockedError, SystemFailure, UsageError
-from benchmark.orchestrator import search as capacity
+from benchmark.orchestrator import search as module
 from benchmark.orchestrator.search import run_search
 from benchmark.plan.request import Request
 from benchmark.protocols.etcd import Etcd
@@ -24,7 +24,7 @@ CAPACITY = 730
 DOWN = HostError("lost hosts:", {"a": "gone"})
 
 
-class Bench:
+class ScriptedRunner:
     """A bench whose runs do what `behave` says of a load and of how many runs there were."""
 
     behave: Callable[[int, int], Summary | BaseException]
@@ -35,7 +35,7 @@ class Bench:
     def __init__(self, testbed: object, observer: Callable[[Event], None], began: float) -> None:
         self.events = Events(observer)
 
-    def __enter__(self) -> Bench:
+    def __enter__(self) -> ScriptedRunner:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -44,7 +44,7 @@ class Bench:
     def announce(self, request: object, runs: int) -> None:
         pass
 
-    def ready(self, request: object) -> Any:
+    def prepare(self, request: object) -> Any:
         return SimpleNamespace(commit=self.commit)
 
     def close(self) -> None:
@@ -68,12 +68,12 @@ def known(load: int, number: int) -> Summary:
 @pytest.fixture
 def begun(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., SearchFolder]:
     """Return a function that begins a search of a system that behaves as given."""
-    monkeypatch.setattr(capacity, "Bench", Bench)
+    monkeypatch.setattr(module, "Runner", ScriptedRunner)
 
     def begin(behave: Callable[[int, int], Summary | BaseException], **plan: Any) -> SearchFolder:
         results = tmp_path / str(len(list(tmp_path.iterdir())))
-        Bench.results, Bench.made, Bench.commit, Bench.closed = results, 0, "c1", 0
-        monkeypatch.setattr(Bench, "behave", staticmethod(behave), raising=False)
+        ScriptedRunner.results, ScriptedRunner.made, ScriptedRunner.commit, ScriptedRunner.closed = results, 0, "c1", 0
+        monkeypatch.setattr(ScriptedRunner, "behave", staticmethod(behave), raising=False)
         search = new_search(TESTBED, Limits(p99_s=1.0, achieved=0.98), Plan(100, 20_000, **plan), {}, {})
         return SearchFolder.create(results, search)
 
@@ -104,13 +104,13 @@ def test_the_capacity_is_found_within_the_precision_and_confirmed(
     assert found.answer_tps is not None
     assert 0.95 * CAPACITY <= found.answer_tps <= CAPACITY / 0.98
     assert found.confirmed
-    assert Bench.made == len(found.steps) <= 12
+    assert ScriptedRunner.made == len(found.steps) <= 12
     assert sum("'  met:" in text or "'  not met:" in text for text in told) == len(found.steps)
 
 
 def test_runs_are_bounded(begun: Callable[..., SearchFolder]) -> None:
     found, _ = go(begun(known, max_runs=5))
-    assert (Bench.made, found.confirmed) == (5, False)
+    assert (ScriptedRunner.made, found.confirmed) == (5, False)
     assert "stopped after 5 runs" in found.reason
 
 
@@ -134,7 +134,7 @@ def test_invalid_runs_never_decide_for_a_load(begun: Callable[..., SearchFolder]
     assert 190 <= found.answer_tps <= 200
     repeated = [step for step in found.steps if step.requested_tps > 200]
     assert all(len(step.run_ids) == 3 and "no valid run in 3: late" in step.text for step in repeated)
-    assert any("is invalid, repeating" in text for text in told)
+    assert any("is invalid: late; trying again" in text for text in told)
 
 
 def test_infrastructure_is_given_three_chances(begun: Callable[..., SearchFolder]) -> None:
@@ -144,9 +144,9 @@ def test_infrastructure_is_given_three_chances(begun: Callable[..., SearchFolder
     found, _ = go(begun(shaky, confirmations=0))
     assert found.answer_tps is not None
     assert all(len(step.run_ids) == 2 for step in found.steps)
-    assert Bench.closed == len(found.steps)
+    assert ScriptedRunner.closed == len(found.steps)
     folder = begun(lambda load, number: DOWN)
-    with pytest.raises(InfrastructureError, match=rf"failed 3 times, .*search --resume {folder.journal.search_id}"):
+    with pytest.raises(InfrastructureError, match=rf"failed 3 times; .*search --resume {folder.journal.search_id}"):
         go(folder)
 
 
@@ -168,7 +168,7 @@ def test_a_search_that_is_killed_goes_on_as_if_it_had_not_been(begun: Callable[.
     assert [step.requested_tps for step in resumed.steps] == [step.requested_tps for step in whole.steps]
     assert [step.met for step in resumed.steps] == [step.met for step in whole.steps]
     assert (resumed.answer_tps, resumed.confirmed, resumed.reason) == (whole.answer_tps, True, whole.reason)
-    assert Bench.made == len(whole.steps) + 1, "nothing is run again but what was cut short"
+    assert ScriptedRunner.made == len(whole.steps) + 1, "nothing is run again but what was cut short"
     assert resumed.steps[: runs - 1] == folder.journal.steps[: runs - 1]
     assert len(resumed.steps[runs - 1].run_ids) == 2
     assert not any(f"step {number}:" in text for text in told for number in range(1, runs))
@@ -189,7 +189,7 @@ def test_a_run_that_had_its_result_when_the_runner_was_killed_counts(
     folder = begun(lambda load, number: Interrupted("kill") if number == 2 else known(load, number))
     with pytest.raises(Interrupted):
         go(folder)
-    store_run(Bench.results, result)
+    store_run(ScriptedRunner.results, result)
     resumed, told = go(SearchFolder.read(folder.path))
     step = resumed.steps[1]
     assert step.run_ids == (["r2", "r3"] if repeated else ["r2"])
@@ -203,27 +203,27 @@ def test_a_search_that_has_ended_is_left_alone_and_says_so(
 ) -> None:
     folder = begun(known)
     found, _ = go(folder)
-    made, kept = Bench.made, (folder.path / "search.json").read_bytes()
+    made, kept = ScriptedRunner.made, (folder.path / "search.json").read_bytes()
 
-    def touched(self: Bench, request: object) -> Any:
+    def touched(self: ScriptedRunner, request: object) -> Any:
         raise AssertionError("no host is asked for anything")
 
-    monkeypatch.setattr(Bench, "ready", touched)
-    monkeypatch.setattr(Bench, "announce", touched)
+    monkeypatch.setattr(ScriptedRunner, "prepare", touched)
+    monkeypatch.setattr(ScriptedRunner, "announce", touched)
     again, told = go(SearchFolder.read(folder.path))
     assert len(told) == 1
     assert f"nothing to do: search {found.search_id} has ended" in told[0]
-    assert (again, Bench.made, (folder.path / "search.json").read_bytes()) == (found, made, kept)
+    assert (again, ScriptedRunner.made, (folder.path / "search.json").read_bytes()) == (found, made, kept)
 
 
 def test_a_commit_that_moved_is_refused(begun: Callable[..., SearchFolder]) -> None:
     folder = begun(lambda load, number: Interrupted("Ctrl-C") if number == 2 else known(load, number))
     with pytest.raises(Interrupted):
         go(folder)
-    Bench.commit = "c2"
-    with pytest.raises(UsageError, match=r"so far are of commit c1, now it is c2; .* or begin a new search"):
+    ScriptedRunner.commit = "c2"
+    with pytest.raises(UsageError, match=r"are of commit c1, now it is c2; begin a new search"):
         go(SearchFolder.read(folder.path))
-    assert Bench.made == 2
+    assert ScriptedRunner.made == 2
 
 
 @pytest.mark.parametrize("error", [SystemFailure("it cannot be built"), LockedError("testbed t is held")])
@@ -232,10 +232,10 @@ def test_what_comes_before_a_run_says_nothing_of_a_load(
 ) -> None:
     folder = begun(known)
 
-    def broken(self: Bench, request: object) -> Any:
+    def broken(self: ScriptedRunner, request: object) -> Any:
         raise error
 
-    monkeypatch.setattr(Bench, "ready", broken)
+    monkeypatch.setattr(ScriptedRunner, "prepare", broken)
     with pytest.raises(type(error)):
         go(folder)
     assert SearchFolder.read(folder.path).journal.steps == []

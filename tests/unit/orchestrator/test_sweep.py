@@ -19,7 +19,7 @@ from benchmark.results.sweep import SweepFolder, new_journal, slots
 DOWN = HostError("lost hosts:", {"a-1": "no route"})
 
 
-class ScriptedBench:
+class ScriptedRunner:
     """Runs that end as scripted: a load measured, or an error; `None` is a failure before there is a run."""
 
     script: Sequence[BaseException | None] = ()
@@ -31,7 +31,7 @@ class ScriptedBench:
         self.events = Events(observer)
         self.closed = 0
 
-    def __enter__(self) -> ScriptedBench:
+    def __enter__(self) -> ScriptedRunner:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -40,7 +40,7 @@ class ScriptedBench:
     def announce(self, request: object, runs: int) -> None:
         type(self).announced = runs
 
-    def ready(self, request: object) -> Any:
+    def prepare(self, request: object) -> Any:
         return SimpleNamespace(commit=self.commit)
 
     def close(self) -> None:
@@ -59,10 +59,10 @@ class ScriptedBench:
 
 
 @pytest.fixture
-def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> type[ScriptedBench]:
-    ScriptedBench.script, ScriptedBench.results, ScriptedBench.commit = (), tmp_path, "c1"
-    monkeypatch.setattr(module, "Bench", ScriptedBench)
-    return ScriptedBench
+def runner(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> type[ScriptedRunner]:
+    ScriptedRunner.script, ScriptedRunner.results, ScriptedRunner.commit = (), tmp_path, "c1"
+    monkeypatch.setattr(module, "Runner", ScriptedRunner)
+    return ScriptedRunner
 
 
 def begin(results: Path, loads: Sequence[int] = (100, 200), repeat: int = 2) -> SweepFolder:
@@ -81,7 +81,7 @@ def outcomes(folder: SweepFolder) -> list[list[tuple[str, str | None]]]:
     return [[(attempt.outcome, attempt.failure) for attempt in slot.attempts] for slot in stored]
 
 
-def test_all_runs_are_done_in_order(bench: type[ScriptedBench], tmp_path: Path) -> None:
+def test_all_runs_are_done_in_order(runner: type[ScriptedRunner], tmp_path: Path) -> None:
     folder = begin(tmp_path)
     told = go(folder)
     assert outcomes(folder) == [[("ok", None)]] * 4
@@ -91,23 +91,23 @@ def test_all_runs_are_done_in_order(bench: type[ScriptedBench], tmp_path: Path) 
 
 
 def test_only_failures_of_the_infrastructure_are_repeated_and_visibly(
-    bench: type[ScriptedBench], tmp_path: Path
+    runner: type[ScriptedRunner], tmp_path: Path
 ) -> None:
-    bench.script = [DOWN, DOWN, None, SystemFailure("node-0 ended")]
+    runner.script = [DOWN, DOWN, None, SystemFailure("node-0 ended")]
     folder = begin(tmp_path)
     told = go(folder)
     down = ("failed", "infrastructure")
     assert outcomes(folder) == [[down, down, ("ok", None)], [("failed", "system")], [("ok", None)], [("ok", None)]]
-    assert sum("the infrastructure failed, repeating it" in text for text in told) == 2
+    assert sum("the infrastructure failed, trying again" in text for text in told) == 2
     assert sum("the system failed" in text for text in told) == 1
 
 
 def test_infrastructure_that_stays_down_ends_the_sweep_and_resume_goes_on(
-    bench: type[ScriptedBench], tmp_path: Path
+    runner: type[ScriptedRunner], tmp_path: Path
 ) -> None:
-    bench.script = [None, DOWN, DOWN]
+    runner.script = [None, DOWN, DOWN]
     folder = begin(tmp_path)
-    with pytest.raises(InfrastructureError, match=rf"failed 2 times, .*--resume {folder.journal.sweep_id}"):
+    with pytest.raises(InfrastructureError, match=rf"failed 2 times; .*--resume {folder.journal.sweep_id}"):
         go(folder, retries=1)
     go(SweepFolder.read(folder.path))
     down = ("failed", "infrastructure")
@@ -115,8 +115,8 @@ def test_infrastructure_that_stays_down_ends_the_sweep_and_resume_goes_on(
 
 
 @pytest.mark.parametrize("error", [Interrupted("Ctrl-C"), KeyboardInterrupt(), ZeroDivisionError()])
-def test_other_errors_end_it_at_once(bench: type[ScriptedBench], tmp_path: Path, error: BaseException) -> None:
-    bench.script = [None, error]
+def test_other_errors_end_it_at_once(runner: type[ScriptedRunner], tmp_path: Path, error: BaseException) -> None:
+    runner.script = [None, error]
     folder = begin(tmp_path)
     with pytest.raises(type(error)):
         go(folder)
@@ -124,27 +124,27 @@ def test_other_errors_end_it_at_once(bench: type[ScriptedBench], tmp_path: Path,
 
 
 def test_a_testbed_that_is_taken_is_no_failed_run(
-    bench: type[ScriptedBench], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    runner: type[ScriptedRunner], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = begin(tmp_path)
 
-    def taken(self: ScriptedBench, request: object) -> Any:
+    def taken(self: ScriptedRunner, request: object) -> Any:
         raise LockedError("testbed t is held")
 
-    monkeypatch.setattr(bench, "ready", taken)
+    monkeypatch.setattr(runner, "prepare", taken)
     with pytest.raises(LockedError):
         go(folder)
     assert outcomes(folder) == [[], [], [], []]
 
 
-def test_what_is_done_is_never_done_again(bench: type[ScriptedBench], tmp_path: Path) -> None:
-    bench.script = [None, SystemFailure("died"), Interrupted("Ctrl-C")]
+def test_what_is_done_is_never_done_again(runner: type[ScriptedRunner], tmp_path: Path) -> None:
+    runner.script = [None, SystemFailure("died"), Interrupted("Ctrl-C")]
     folder = begin(tmp_path)
     with pytest.raises(Interrupted):
         go(folder)
     before = outcomes(folder)
     go(SweepFolder.read(folder.path))
-    assert bench.announced == 2
+    assert runner.announced == 2
     after = outcomes(folder)
     assert after[:2] == before[:2]
     assert after[2] == [("interrupted", None), ("ok", None)]
@@ -152,11 +152,11 @@ def test_what_is_done_is_never_done_again(bench: type[ScriptedBench], tmp_path: 
     assert outcomes(folder) == after
 
 
-def test_a_commit_that_moved_is_refused(bench: type[ScriptedBench], tmp_path: Path) -> None:
-    bench.script = [None, Interrupted("Ctrl-C")]
+def test_a_commit_that_moved_is_refused(runner: type[ScriptedRunner], tmp_path: Path) -> None:
+    runner.script = [None, Interrupted("Ctrl-C")]
     folder = begin(tmp_path)
     with pytest.raises(Interrupted):
         go(folder)
-    bench.commit = "c2"
-    with pytest.raises(UsageError, match="so far are of commit c1, now it is c2"):
+    runner.commit = "c2"
+    with pytest.raises(UsageError, match="are of commit c1, now it is c2"):
         go(SweepFolder.read(folder.path))

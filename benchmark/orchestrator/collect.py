@@ -1,0 +1,160 @@
+"""Collect what a run leaves: samples, logs, summary and manifest; after a failure as much of it as there is."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Literal
+
+from benchmark.errors import InfrastructureError, Interrupted, SystemFailure, TestbedError, failure_kind
+from benchmark.measure.warm_up import WarmUp, find_window
+from benchmark.metrics.samples import Series, write_samples
+from benchmark.orchestrator.context import RunContext, RunState
+from benchmark.orchestrator.evaluate import RunData, evaluate, fetch
+from benchmark.orchestrator.logs import collect_command, collected, parse_report, script
+from benchmark.orchestrator.manifest import make_manifest, with_outcome
+from benchmark.orchestrator.snapshot import save_snapshot
+from benchmark.remote.deadlines import ANSWER_S
+from benchmark.results.events import Step, SummaryWritten, WarningIssued
+from benchmark.results.log_findings import LogReport
+from benchmark.results.manifest import RunTimes
+from benchmark.results.run_folder import LOGS, MANIFEST, SAMPLES, SUMMARY
+from benchmark.results.summary import Summary, not_measured
+
+_LOG_DEADLINE_S = 300.0
+_LOG_TAIL = 20
+
+
+def collect(run: RunContext, state: RunState) -> Summary:
+    """Download the samples and logs of a complete run, measure it, and write its summary and manifest."""
+    assert state.supervisor is not None
+    with run.events.phase("collect"):
+        series = _fetch(run, _times(state).end, state)
+        state.warm_up = _cut_warm_up(run, state, series)
+        write_samples(run.folder.path / SAMPLES, series)
+        logs = _collect_logs(run)
+        if run.request.snapshot:
+            prometheus = run.prepared.prometheus
+            try:
+                save_snapshot(run.testbed.fleet, run.testbed.monitoring.name, prometheus.url, run.folder.path)
+            except InfrastructureError as error:  # the run is complete without it
+                run.events.emit(WarningIssued(str(error)))
+        times, installed = _times(state), run.prepared.installed
+        data = RunData(
+            series=series,
+            start=times.start,
+            end=times.end,
+            scrape_interval=run.testbed.settings.scrape_interval.total_seconds(),
+            clocks=state.supervisor.clocks,
+            facts=run.prepared.facts,
+            logs=logs,
+            warm_up=state.warm_up,
+            warnings=installed.warnings if installed else (),
+        )
+        summary = evaluate(run.request.protocol, run.deployment.plan, run.identity, data)
+    write_manifest(run, state)
+    run.folder.write(SUMMARY, summary.to_json())
+    run.events.emit(SummaryWritten(summary.run_id, summary.status, str(run.folder.path), timings(run, state)))
+    return summary
+
+
+def collect_partial(run: RunContext, state: RunState, error: Exception) -> None:
+    """Write the summary and manifest of a run that was not measured, and the samples and logs that exist.
+
+    The summary comes first: what follows may fail or be interrupted.
+    """
+    status: Literal["failed", "interrupted"] = "interrupted" if isinstance(error, Interrupted) else "failed"
+    text = str(error) if isinstance(error, TestbedError) else repr(error)
+    summary = not_measured(run.identity, status, text, failure_kind(error) if status == "failed" else None)
+    run.folder.write(SUMMARY, summary.to_json())
+    write_manifest(run, state)
+    if state.supervisor is None:
+        return
+    run.events.emit(Step("collecting partial results"))
+    try:
+        if state.times and not (run.folder.path / SAMPLES).exists():
+            write_samples(run.folder.path / SAMPLES, _fetch(run, min(time.time(), state.times.end), state))
+    except (InfrastructureError, OSError) as failure:
+        run.events.emit(WarningIssued(f"the samples are missing: {failure}"))
+    try:
+        logs = _collect_logs(run)
+    except (InfrastructureError, OSError) as failure:
+        run.events.emit(WarningIssued(f"the logs are missing: {failure}"))
+    else:
+        found = {"warnings": logs.warnings(), "log_findings": logs.findings}
+        run.folder.write(SUMMARY, summary.model_copy(update=found).to_json())
+
+
+def write_manifest(run: RunContext, state: RunState) -> None:
+    """Write the manifest with what is known so far."""
+    document = with_outcome(
+        make_manifest(run.request, run.testbed.inventory, run.deployment.plan, run.prepared, run.identity),
+        state.times,
+        state.warm_up,
+        state.supervisor,
+        run.deployment.nodes,
+        timings(run, state) if state.supervisor else {},
+    )
+    run.folder.write(MANIFEST, document.to_json())
+
+
+def timings(run: RunContext, state: RunState) -> dict[str, float]:
+    """Return the seconds of each phase, of the system's start, and of the overhead, which is all but that and load."""
+    states = [state.supervisor.states[process.name] for process in run.deployment.nodes] if state.supervisor else []
+    started = [each.started for each in states if each.started is not None]
+    ready = [each.ready for each in states if each.ready is not None]
+    system = max(ready) - min(started) if ready and started else 0.0
+    phases = run.events.phases
+    spent = sum(phases.values()) - phases.get("warm_up", 0.0) - phases.get("measure", 0.0)
+    return {**phases, "system_start": system, "overhead": spent - system}
+
+
+def with_log_tail(run: RunContext, error: SystemFailure) -> SystemFailure:
+    """Return the error with the last log lines of the process that failed."""
+    process = next((process for process in run.deployment.processes if process.name == error.process), None)
+    if process is None:
+        return error
+    command = f"tail -n {_LOG_TAIL} {run.directory}/{LOGS}/{process.name}.log"
+    answers = run.testbed.fleet.run(command, hosts=[process.host.name], deadline=ANSWER_S).ok
+    tail = "".join(answer.stdout for answer in answers.values())
+    return SystemFailure(str(error), process=process.name, log_tail=tail)
+
+
+def _times(state: RunState) -> RunTimes:
+    assert state.times is not None
+    return state.times
+
+
+def _fetch(run: RunContext, end: float, state: RunState) -> list[Series]:
+    hosts, processes = run.testbed.inventory.hosts, run.deployment.processes
+    return fetch(run.prepared.prometheus, run.request.protocol, hosts, processes, _times(state).load, end)
+
+
+def _cut_warm_up(run: RunContext, state: RunState, series: Sequence[Series]) -> WarmUp:
+    """Decide on the measured window: where no warm-up was requested, it depends on the samples."""
+    times = _times(state)
+    if not run.request.find_warm_up:
+        return WarmUp(seconds=times.start - times.load, method="as requested")
+    start, end, found = find_window(
+        series,
+        times.load,
+        times.start,
+        times.end,
+        scrape_interval=run.testbed.settings.scrape_interval.total_seconds(),
+        metrics=run.request.protocol.metrics,
+    )
+    state.times = RunTimes(load=times.load, start=start, end=end)
+    return found
+
+
+def _collect_logs(run: RunContext) -> LogReport:
+    """Have the hosts search and compress their logs, and download them."""
+    if not run.testbed.settings.log_processing:
+        return LogReport()
+    fleet = run.testbed.fleet
+    files = collected(run.deployment.processes, run.directory)
+    searched = fleet.run(collect_command(run.directory), hosts=files, stdin=script(), deadline=_LOG_DEADLINE_S)
+    got = fleet.get({host: files[host] for host in searched.ok}, run.folder.path / LOGS, deadline=_LOG_DEADLINE_S)
+    for host, reason in {**searched.failed, **got.failed}.items():
+        run.events.emit(WarningIssued(f"the logs of {host} are incomplete: {reason}"))
+    return parse_report({host: answer.stdout for host, answer in searched.ok.items()})

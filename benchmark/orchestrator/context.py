@@ -1,0 +1,64 @@
+"""What is fixed when a run begins, and what has happened in it since."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from benchmark.measure.warm_up import WarmUp
+from benchmark.orchestrator.prepare import Prepared
+from benchmark.orchestrator.supervisor import RUN_DIRECTORY, Supervisor
+from benchmark.plan.deployment import Deployment
+from benchmark.plan.request import Request
+from benchmark.results.events import Events
+from benchmark.results.manifest import RunTimes
+from benchmark.results.run_folder import RunFolder, new_run_id
+from benchmark.results.summary import Identity
+from benchmark.testbed.testbed import Testbed
+
+
+@dataclass(frozen=True)
+class RunContext:
+    """One load on one deployment; every phase of the run gets it."""
+
+    testbed: Testbed
+    request: Request
+    deployment: Deployment
+    prepared: Prepared
+    events: Events
+    identity: Identity
+    folder: RunFolder
+
+    @classmethod
+    def create(
+        cls, testbed: Testbed, request: Request, deployment: Deployment, prepared: Prepared, events: Events
+    ) -> RunContext:
+        """Name the run and create its folder, which also gets all events. Raises UsageError."""
+        plan = deployment.plan
+        identity = Identity(
+            run_id=new_run_id(request.protocol.name, prepared.commit, len(plan.nodes), plan.load),
+            protocol=request.protocol.name,
+            commit=prepared.commit,
+            nodes=len(plan.nodes),
+            clients=len(deployment.clients),
+            requested_tps=float(plan.load),
+        )
+        folder = RunFolder.create(request.results_dir, testbed.inventory.testbed_id, identity.run_id)
+        events.observers.insert(0, folder.append_event)
+        return cls(testbed, request, deployment, prepared, events, identity, folder)
+
+    @property
+    def directory(self) -> str:
+        """The run's folder on every host."""
+        return f"{self.testbed.settings.working_dir}/{RUN_DIRECTORY}"
+
+
+@dataclass
+class RunState:
+    """What has happened in a run so far; it is written also if the run fails."""
+
+    supervisor: Supervisor | None = None
+    """None until the supervisors of all hosts are open."""
+    times: RunTimes | None = None
+    """None until the load has begun."""
+    warm_up: WarmUp | None = None
+    """None until the samples are collected."""

@@ -1,0 +1,177 @@
+"""A fleet without hosts: it answers like the scripts that run there, keeps what was done, and fails on request.
+
+A testbed on it goes through all phases of a run in milliseconds.
+"""
+
+from __future__ import annotations
+
+import gzip
+import shlex
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TypeVar
+
+from benchmark.host_scripts import read_script
+from benchmark.inventory import Host
+from benchmark.remote.fleet import Completed, File, Fleet, Results, Session
+
+T = TypeVar("T")
+FACTS = "stale_processes 0\ncpus 4\nmemory_mb 8000\nmemory_free_mb 7000\ndisk_free_mb 90000\nkernel 6.1\nboot_id b\n"
+
+
+class FakeSession(Session):
+    """A remote command: lock.sh, supervise.sh or a clock."""
+
+    def __init__(self, fleet: FakeFleet, host: str, command: str) -> None:
+        self.fleet, self.host, self.command = fleet, host, command
+        self.sent: list[str] = []
+        self.closed = False
+        self._lines = [fleet.lock_answer] if " lock " in command else []
+
+    def send(self, text: str | bytes) -> None:
+        self.fleet.touch("send")
+        self.sent.append(str(text).rstrip("\n"))
+        match self.sent[-1].split():
+            case ["start", name, at]:
+                self._lines += [f"started {name} {at}", f"ready {name} {at}"]
+            case ["ping"]:
+                self._lines.append(f"pong {time.time() + self.fleet.clock_offset_s}")
+            case ["stop"] if self.host not in self.fleet.stuck:
+                self._lines.append("stopped")
+
+    def read_lines(self) -> list[str]:
+        self.fleet.touch("read")
+        lines, self._lines = self._lines + self.fleet.exits.pop(self.host, []), []
+        return lines
+
+    @property
+    def ended(self) -> bool:
+        return self.closed or self.host in self.fleet.lost
+
+    @property
+    def stderr(self) -> str:
+        return ""
+
+    def close(self) -> None:
+        self.closed = True
+
+
+class FakeFleet(Fleet):
+    """Hosts that do as they are told; `hook` is called with the name of every operation and may raise."""
+
+    def __init__(self, hosts: Sequence[Host]) -> None:
+        self.hosts = {host.name: host for host in hosts}
+        self.hook: Callable[[str], None] = lambda operation: None
+        self.operations: list[str] = []
+        self.commands: list[str] = []
+        self.files: dict[str, dict[str, bytes | File]] = {name: {} for name in self.hosts}
+        self.sessions: list[FakeSession] = []
+        self.facts = FACTS
+        self.versions: dict[str, str] = {"etcd-server": "3.4.23", "etcd-client": "3.4.23"}
+        """Installed packages; empty where an installation is needed."""
+        self.answers: dict[str, str] = {}
+        """What commands print that contain a text."""
+        self.exit_codes: dict[str, int] = {}
+        """Of commands that fail."""
+        self.failed: dict[str, str] = {}
+        """Hosts where every operation fails, and why."""
+        self.exits: dict[str, list[str]] = {}
+        """Lines that supervisors print besides their answers, such as `exited node-0 1`."""
+        self.lost: set[str] = set()
+        self.stuck: set[str] = set()
+        """Hosts that do not confirm the end of their processes."""
+        self.lock_answer = "locked"
+        self.clock_offset_s = 0.0
+        self.tunnels = 0
+
+    def touch(self, operation: str) -> None:
+        self.operations.append(operation)
+        self.hook(operation)
+
+    def connect(self, hosts: Iterable[str] | None = None, patience: float = 0.0) -> Results[None]:
+        self.touch("connect")
+        return self._results(self.hosts if hosts is None else hosts, lambda name: None)
+
+    def run(
+        self,
+        commands: Mapping[str, str] | str,
+        *,
+        hosts: Iterable[str] | None = None,
+        deadline: float,
+        stdin: object = None,
+        check: bool = True,
+    ) -> Results[Completed]:
+        self.touch("run")
+        each = commands if isinstance(commands, Mapping) else dict.fromkeys(hosts or self.hosts, commands)
+        self.commands += each.values()
+        return self._results(
+            each,
+            lambda name: Completed(name, self._reply(each[name], stdin), "", self.exit_codes.get(each[name], 0), 0.0),
+        )
+
+    def put(self, files: Mapping[str, Mapping[str, bytes | File]], *, deadline: float) -> Results[Completed]:
+        self.touch("put")
+        for name, content in files.items():
+            self.files[name] |= content
+        return self._results(files, lambda name: Completed(name, "", "", 0, 0.0))
+
+    def get(
+        self, paths: Mapping[str, Sequence[str]] | Sequence[str], into: Path, *, deadline: float, limit: int = 1 << 30
+    ) -> Results[Path]:
+        self.touch("get")
+        wanted = paths if isinstance(paths, Mapping) else dict.fromkeys(self.hosts, paths)
+        for name in wanted.keys() - self.failed:
+            for path in wanted[name]:
+                (into / name).mkdir(parents=True, exist_ok=True)
+                (into / name / Path(path).name).write_bytes(gzip.compress(f"{path} on {name}\n".encode()))
+        return self._results(wanted, lambda name: into / name)
+
+    def open(
+        self, commands: Mapping[str, str] | str, *, hosts: Iterable[str] | None = None, deadline: float
+    ) -> Results[Session]:
+        self.touch("open")
+        names = list(commands if hosts is None and isinstance(commands, Mapping) else hosts or self.hosts)
+        each = commands if isinstance(commands, Mapping) else dict.fromkeys(names, commands)
+        opened = self._results(names, lambda name: FakeSession(self, name, each[name]))
+        self.sessions += opened.ok.values()
+        return Results(dict(opened.ok), opened.failed)
+
+    @contextmanager
+    def tunnel(self, host: str, remote_port: int) -> Iterator[int]:
+        self.touch("tunnel")
+        self.tunnels += 1
+        try:
+            yield remote_port
+        finally:
+            self.tunnels -= 1
+
+    def close(self) -> None:
+        self.touch("close")
+
+    def supervisors(self) -> list[FakeSession]:
+        """The sessions of supervise.sh."""
+        return [session for session in self.sessions if "supervise.sh" in session.command]
+
+    def locks(self) -> list[FakeSession]:
+        """The sessions of lock.sh."""
+        return [session for session in self.sessions if " lock " in session.command]
+
+    def _results(self, names: Iterable[str], result: Callable[[str], T]) -> Results[T]:
+        failed = {name: self.failed[name] for name in names if name in self.failed}
+        return Results({name: result(name) for name in names if name not in failed}, failed)
+
+    def _reply(self, command: str, stdin: object) -> str:
+        for text, answer in self.answers.items():
+            if text in command:
+                return answer
+        words = shlex.split(command)
+        if stdin == read_script("probe.sh"):
+            packages, peers = (list(filter(None, word.split(","))) for word in words[-2:])
+            lines = [f"package {name} {self.versions.get(name, '')}\n" for name in packages]
+            return self.facts + "".join([*lines, *(f"rtt_ms {peer.split('=')[0]} 80.0\n" for peer in peers)])
+        if read_script("install.sh") in command:
+            names = shlex.split(command.rpartition(" install ")[2].rstrip("; fi"))
+            return "".join(f"{name} 1.0\n" for name in names)
+        return ""

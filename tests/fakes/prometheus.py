@@ -1,0 +1,69 @@
+"""A Prometheus without a server: it has scraped every target, and the clients completed all requests."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+from factories.sample_factory import client
+from fakes.fleet import FakeFleet
+
+from benchmark.host_layout import TARGETS_DIRECTORY
+from benchmark.inventory import Inventory
+from benchmark.metrics.prometheus import Answer, Prometheus
+from benchmark.metrics.samples import Series
+from benchmark.settings import Settings
+from benchmark.testbed.testbed import Testbed
+
+
+class FakePrometheus(Prometheus):
+    """Reads the target files that the runner has written to the monitoring host of a fake fleet."""
+
+    def __init__(self, fleet: FakeFleet, monitoring: str, url: str) -> None:
+        self.url = url
+        self._fleet, self._monitoring = fleet, monitoring
+        self.unscraped: set[str] = set()
+        """Jobs that have no samples yet."""
+
+    def close(self) -> None:
+        self._fleet.touch("close Prometheus")
+
+    def scraped(self, since: float) -> set[tuple[str, str, str]]:
+        self._fleet.touch("scraped")
+        targets = [(labels["job"], labels["host"], instance) for labels, instance in self._targets()]
+        return {target for target in targets if target[0] not in self.unscraped}
+
+    def samples(self, selector: str, start: float, end: float) -> list[Series]:
+        self._fleet.touch("samples")
+        if selector != '{job="client"}':
+            return []
+        scrapes, due = np.linspace(start, end, 50), np.linspace(start, end, 1000)
+        found = []
+        for labels, instance in self._targets():
+            if labels["job"] == "client":
+                for one in client(labels["host"], scrapes, due, np.full(len(due), 0.001), region=labels["region"]):
+                    found.append(Series(one.metric, {**one.labels, "instance": instance}, one.times, one.values))
+        return found
+
+    def query(self, query: str, time: str | None = None) -> list[Answer]:
+        self._fleet.touch("query")
+        return [Answer(metric={"quantity": "completed_tps"}, value=(0.0, "60"))]
+
+    def _targets(self) -> list[tuple[dict[str, str], str]]:
+        files = self._fleet.files[self._monitoring]
+        documents = [json.loads(bytes(text)) for path, text in files.items() if path.startswith(TARGETS_DIRECTORY)]
+        return [(group["labels"], group["targets"][0]) for document in documents for group in document]
+
+
+def fake_testbed(inventory: Inventory, **settings: object) -> tuple[Testbed, FakeFleet]:
+    """Return a testbed whose hosts and Prometheus are fakes, and its fleet."""
+    fleet = FakeFleet(inventory.hosts)
+    document = {"testbed_id": inventory.testbed_id, "regions": inventory.regions, "scrape_interval": "250ms"}
+    monitoring = inventory.monitoring.name if inventory.monitoring else ""
+    testbed = Testbed(
+        inventory,
+        fleet,
+        Settings.model_validate(document | settings),
+        open_prometheus=lambda url: FakePrometheus(fleet, monitoring, url),
+    )
+    return testbed, fleet

@@ -1,0 +1,290 @@
+"""The phases of a run on hosts that are fakes: their order, and what happens if one of them fails or is interrupted."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from fakes.fleet import FakeFleet
+from unit.orchestrator.conftest import Recorder
+
+from benchmark.errors import HostError, InfrastructureError, Interrupted, SystemFailure
+from benchmark.host_layout import MARKS_FILE
+from benchmark.metrics.samples import read_samples
+from benchmark.orchestrator import run as run_module
+from benchmark.orchestrator.runner import Runner
+from benchmark.plan.request import Request
+from benchmark.results.events import Progress, RunStarted, SummaryWritten, WarningIssued, read_events
+from benchmark.results.manifest import read_manifest
+from benchmark.results.run_folder import EVENTS, LOGS, SAMPLES, read_summary
+from benchmark.results.summary import Summary
+from benchmark.testbed.testbed import Testbed
+
+PHASES = ["configure", "start_nodes", "start_clients", "warm_up", "monitor", "measure", "stop", "collect"]
+BEFORE_STOP = PHASES[:-2]
+
+pytestmark = pytest.mark.usefixtures("fast")
+Execute = Callable[..., Summary]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Callable[[], Path]:
+    """Return the folder of the only run."""
+    return lambda: next(path for path in (tmp_path / "t").iterdir() if not path.is_symlink())
+
+
+@pytest.fixture
+def execute(testbed: Testbed, recorder: Recorder, make_request: Callable[..., Request]) -> Execute:
+    """Run a load on the testbed as `python -m benchmark run` does."""
+
+    def run(**fields: object) -> Summary:
+        with Runner(testbed, recorder, began=0.0) as runner:
+            request = make_request(**fields)
+            runner.prepare(request)
+            recorder.begin()
+            return runner.run(request, request.loads[0])
+
+    return run
+
+
+def require_stopped(fleet: FakeFleet) -> None:
+    """Require that every supervisor got the order to stop and is closed, and that the testbed is free."""
+    assert all("stop" in session.sent for session in fleet.supervisors())
+    require_closed(fleet)
+
+
+def require_closed(fleet: FakeFleet) -> None:
+    (lock,) = fleet.locks()
+    assert all(session.closed for session in [*fleet.supervisors(), lock])
+    assert fleet.tunnels == 0
+
+
+def test_a_run_goes_through_its_phases_in_order(
+    execute: Execute, recorder: Recorder, fleet: FakeFleet, folder: Callable[[], Path]
+) -> None:
+    summary = execute()
+    assert recorder.phases() == PHASES
+    assert isinstance(recorder.events[0], RunStarted)
+    assert isinstance(recorder.events[-1], SummaryWritten)
+    require_stopped(fleet)
+    assert read_events(folder() / EVENTS) == recorder.events
+    assert read_summary(folder()) == summary
+    assert {series.labels["host"] for series in read_samples(folder() / SAMPLES)} == {"a-1", "a-2", "b-0"}
+    assert {path.parent.name for path in (folder() / LOGS).glob("*/*.log.gz")} == {"a-1", "a-2", "b-0"}
+    manifest = read_manifest(folder())
+    assert manifest.times is not None
+    assert manifest.times.end - manifest.times.start == pytest.approx(0.02)
+    assert manifest.processes["node-0"].started is not None
+    assert set(PHASES[:-1]) < set(manifest.timings_s)
+
+
+def test_nodes_start_together_before_clients_and_the_load_last(execute: Execute, fleet: FakeFleet) -> None:
+    execute()
+    for session in fleet.supervisors():
+        kinds = [line.split()[1].partition("-")[0] for line in session.sent if line.startswith(("start", "send"))]
+        assert kinds == ["node", "client", "client"]
+    starts = [line.split()[2] for session in fleet.supervisors() for line in session.sent if "start node" in line]
+    assert max(map(float, starts)) - min(map(float, starts)) < 0.05
+    assert all(any(line.startswith("send client-") for line in session.sent) for session in fleet.supervisors())
+
+
+def test_orders_are_given_by_the_clock_of_each_host(execute: Execute, fleet: FakeFleet) -> None:
+    fleet.clock_offset_s = 100.0
+    execute()
+    orders = [line.split() for session in fleet.supervisors() for line in session.sent]
+    times = [float(words[-1]) for words in orders if words[0] in ("start", "send")]
+    assert len(times) == 9
+    assert all(99 < at - time.time() < 101 for at in times)
+
+
+def test_a_load_that_changes_begins_after_prometheus_has_scraped_everything(
+    execute: Execute, recorder: Recorder
+) -> None:
+    execute(load_shape="ramp")
+    assert recorder.phases() == [*PHASES[:3], "monitor", *PHASES[3:]]
+
+
+def test_dashboards_get_the_times_of_the_phases(execute: Execute, fleet: FakeFleet) -> None:
+    summary = execute()
+    text = bytes(fleet.files["a-0"][MARKS_FILE]).decode()
+    assert text.count(f'run="{summary.run_id}"') == 3
+
+
+def test_progress_is_emitted_while_load_is_offered(
+    execute: Execute, recorder: Recorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run_module, "_PROGRESS_S", 0.005)
+    execute()
+    progress = [event for event in recorder.events if isinstance(event, Progress)]
+    assert progress
+    assert progress[0].completed_tps == 60.0
+    assert progress[-1].left_s + 0.1 > 0
+
+
+def fail_host() -> None:
+    raise HostError("lost hosts:", {"a-1": "no route"})
+
+
+@pytest.mark.parametrize("phase", PHASES)
+def test_processes_are_stopped_if_the_infrastructure_fails_in_any_phase(
+    execute: Execute, recorder: Recorder, fleet: FakeFleet, folder: Callable[[], Path], phase: str
+) -> None:
+    recorder.act_in(phase, fail_host)
+    with pytest.raises(HostError, match="lost hosts"):
+        execute()
+    assert recorder.phases() == [*PHASES[: PHASES.index(phase) + 1], *(["stop"] if phase in BEFORE_STOP else [])]
+    require_closed(fleet) if phase == "stop" else require_stopped(fleet)
+    summary = read_summary(folder())
+    assert summary is not None
+    assert (summary.status, summary.failure) == ("failed", "infrastructure")
+    assert "lost hosts" in summary.reasons[0]
+
+
+@pytest.mark.parametrize("phase", ["start_nodes", "start_clients", "warm_up", "monitor", "measure"])
+def test_a_process_that_ends_fails_the_run_with_its_last_log_lines(
+    execute: Execute,
+    recorder: Recorder,
+    fleet: FakeFleet,
+    testbed: Testbed,
+    folder: Callable[[], Path],
+    phase: str,
+) -> None:
+    fleet.answers = {"tail -n 20": "panic: out of range\n"}
+
+    def end() -> None:
+        fleet.exits = {"a-1": ["exited node-0 137"]}
+
+    recorder.act_in(phase, end)
+    if phase == "monitor":  # which returns at once where everything has been scraped
+        monitoring = testbed.open_prometheus
+        object.__setattr__(testbed, "open_prometheus", lambda url: delayed(monitoring(url)))
+    with pytest.raises(SystemFailure, match="node-0 on a-1 ended by signal 9; its last log lines:\n  panic: out of"):
+        execute()
+    require_stopped(fleet)
+    summary = read_summary(folder())
+    assert summary is not None
+    assert (summary.status, summary.failure) == ("failed", "system")
+    assert read_manifest(folder()).processes["node-0"].exit_code == 137
+
+
+def delayed(prometheus: object) -> object:
+    """Let the first query of a Prometheus find nothing."""
+    original, seen = prometheus.scraped, []  # type: ignore[attr-defined]
+
+    def scraped(since: float) -> set[tuple[str, str, str]]:
+        seen.append(since)
+        found: set[tuple[str, str, str]] = original(since)
+        return found if len(seen) > 1 else set()
+
+    prometheus.scraped = scraped  # type: ignore[attr-defined]
+    return prometheus
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("phase", PHASES)
+def test_an_interrupt_in_any_phase_stops_everything_and_keeps_what_exists(
+    execute: Execute,
+    recorder: Recorder,
+    fleet: FakeFleet,
+    folder: Callable[[], Path],
+    phase: str,
+    number: signal.Signals,
+) -> None:
+    recorder.act_in(phase, lambda: os.kill(os.getpid(), number))
+    with pytest.raises(Interrupted, match="partial results are in"):
+        execute()
+    require_stopped(fleet)
+    summary = read_summary(folder())
+    assert summary is not None
+    assert (summary.status, summary.failure) == ("interrupted", None)
+    manifest = read_manifest(folder())
+    reached = PHASES.index(phase)
+    assert (manifest.times is not None) == (reached > PHASES.index("warm_up")) or phase == "warm_up"
+    assert (folder() / SAMPLES).exists() == (manifest.times is not None)
+    assert bool(list((folder() / LOGS).glob("*/*.log.gz"))) == (reached > 0)
+
+
+def test_an_interrupt_while_processes_stop_does_not_leave_them(
+    execute: Execute, recorder: Recorder, fleet: FakeFleet
+) -> None:
+    recorder.act_in("stop", lambda: os.kill(os.getpid(), signal.SIGINT))
+    with pytest.raises(Interrupted):
+        execute()
+    assert [session.sent.count("stop") for session in fleet.supervisors()] == [1, 1, 1]
+
+
+def test_a_mistake_of_this_program_is_a_failed_run(
+    execute: Execute, recorder: Recorder, fleet: FakeFleet, folder: Callable[[], Path]
+) -> None:
+    def divide() -> None:
+        raise ZeroDivisionError("division by zero")
+
+    recorder.act_in("measure", divide)
+    with pytest.raises(ZeroDivisionError):
+        execute()
+    require_stopped(fleet)
+    summary = read_summary(folder())
+    assert summary is not None
+    assert (summary.status, summary.failure) == ("failed", "tool")
+    assert summary.reasons == ["ZeroDivisionError('division by zero')"]
+
+
+def test_supervisors_that_did_start_are_stopped_if_others_did_not(
+    execute: Execute, recorder: Recorder, fleet: FakeFleet
+) -> None:
+    fleet.failed = {}
+
+    def refuse() -> None:
+        fleet.hook = lambda operation: fleet.failed.update({"b-0": "no answer"}) if operation == "open" else None
+
+    recorder.act_in("configure", refuse)
+    with pytest.raises(HostError, match="could not start the supervisors:\n  b-0: no answer"):
+        execute()
+    assert {session.host for session in fleet.supervisors()} == {"a-1", "a-2"}
+    require_stopped(fleet)
+
+
+def test_a_preparation_that_fails_is_reported_with_its_log(
+    execute: Execute, fleet: FakeFleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run_module.supervision, "prepare_command", lambda processes, working: "keygen")
+    fleet.answers = {"keygen": "node-0\nno entropy\n"}
+    fleet.exit_codes = {"keygen": 1}
+    with pytest.raises(SystemFailure, match=r"node-0 on a-1: .* exit code 1; its last log lines:\n  no entropy"):
+        execute()
+
+
+def test_hosts_that_do_not_confirm_the_stop_are_a_warning(
+    execute: Execute, recorder: Recorder, fleet: FakeFleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run_module, "CHANGE_S", 0.01)
+    fleet.stuck = {"a-2"}
+    execute()
+    assert WarningIssued in [type(event) for event in recorder.events]
+    assert "a-2 did not confirm that all processes ended" in recorder.texts()
+
+
+def test_targets_that_are_never_scraped_are_named(
+    execute: Execute, testbed: Testbed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run_module, "_SCRAPE_DEADLINE_S", 0.01)
+    monitoring = testbed.open_prometheus
+
+    def unscraped(url: str) -> object:
+        prometheus = monitoring(url)
+        prometheus.unscraped = {"client"}  # type: ignore[attr-defined]
+        return prometheus
+
+    object.__setattr__(testbed, "open_prometheus", unscraped)
+    with pytest.raises(InfrastructureError, match="no samples of client on a-1, client on a-2, client on b-0 after"):
+        execute()
+
+
+def test_a_lost_host_is_noticed_while_load_is_offered(execute: Execute, recorder: Recorder, fleet: FakeFleet) -> None:
+    recorder.act_in("measure", lambda: fleet.lost.add("b-0"))
+    with pytest.raises(HostError, match="lost the connection to hosts during the run:\n  b-0"):
+        execute()
