@@ -15,6 +15,9 @@ import pytest
 from fakes.runner import Runner, running
 from waiting import wait_for
 
+from benchmark.results.events import PhaseStarted, read_events
+from benchmark.results.run_folder import SAMPLES
+
 pytestmark = pytest.mark.e2e
 
 SHORT = ("run", "--loads", "60", "--committee", "3", "--duration", "3s", "--warm-up", "1s")
@@ -39,8 +42,8 @@ def on(runner: Runner, host: str, command: str) -> str:
 
 def phases(folder: Path) -> list[str]:
     path = folder / "events.jsonl"
-    events = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
-    return [event["data"]["name"] for event in events if event["kind"] == "phase"]
+    events = read_events(path) if path.exists() else []
+    return [event.name for event in events if isinstance(event, PhaseStarted)]
 
 
 def wait_for_phase(runner: Runner, phase: str, before: set[str]) -> Path:
@@ -157,6 +160,8 @@ def test_interrupted_run_is_reported_and_cleaned_up(runner: Runner, number: sign
     assert process.returncode == 130, err
     assert "Traceback" not in err
     assert json.loads((folder / "summary.json").read_text())["status"] == "interrupted"
+    assert (folder / SAMPLES).stat().st_size > 1000
+    assert len(list(folder.glob("logs/*/*.log.gz"))) == 6
     assert json.loads(runner("stop", "--json")[0]) == {"ended": {}}
 
 
