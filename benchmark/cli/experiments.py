@@ -111,7 +111,12 @@ def compare_existing(names: Sequence[str], results_dir: Path, fail_over: float |
 
 
 def run_search(
-    target: Target, search_options: SearchOptions, run_options: RunOptions, resume: str | None, as_json: bool
+    target: Target,
+    search_options: SearchOptions,
+    run_options: RunOptions,
+    retries: int,
+    resume: str | None,
+    as_json: bool,
 ) -> None:
     """Begin or continue a search; exit code 1 unless it finds a confirmed load."""
     folder = _resume_search(target, resume, search_options, run_options) if resume else None
@@ -138,7 +143,7 @@ def run_search(
         )
         folder = SearchFolder.create(target.results_dir, begun)
     with target.open() as testbed, View() as view:
-        search_runner.run_search(testbed, request, folder, view.observe, process_start())
+        search_runner.run_search(testbed, request, folder, view.observe, process_start(), retries)
     found = folder.journal
     if as_json:
         click.echo(found.to_json(), nl=False)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from benchmark.cli.options import SearchOptions, options_of, resume_option
+from benchmark.cli.options import SearchOptions, options_of, resume_option, retries_option
 from benchmark.cli.target import Target, on_testbed
 from benchmark.plan.request import RunOptions
 
@@ -13,11 +13,17 @@ from benchmark.plan.request import RunOptions
 @on_testbed
 @options_of("search_options", SearchOptions)
 @options_of("run_options", RunOptions)
+@retries_option
 @resume_option("search")
 def search(
-    target: Target, as_json: bool, search_options: SearchOptions, run_options: RunOptions, resume: str | None
+    target: Target,
+    as_json: bool,
+    search_options: SearchOptions,
+    run_options: RunOptions,
+    retries: int,
+    resume: str | None,
 ) -> None:
     """Find the highest load that meets the limits."""
     from benchmark.cli import experiments  # while Pulumi reads the stack
 
-    experiments.run_search(target, search_options, run_options, resume, as_json)
+    experiments.run_search(target, search_options, run_options, retries, resume, as_json)

@@ -52,6 +52,14 @@ def test_resumes_a_search_that_ended_because_hosts_were_unreachable(
     assert search_document(project) == found
 
 
+@pytest.mark.parametrize("retries", [0, 1])
+def test_a_search_retries_as_often_as_requested(retries: int, capsys: pytest.CaptureFixture[str]) -> None:
+    assert call(*SEARCH, "--retries", str(retries)) == 3
+    assert f"100 tx/s: failed {retries + 1} times" in capsys.readouterr().err
+    assert call("search", "--resume", "latest", "--retries", "0") == 3, "--retries may change"
+    assert "100 tx/s: failed 1 times" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
