@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from benchmark.compare.statistics import Interval
-from benchmark.report import format as report_format
+from benchmark.report import formatting
 
 NONE = "-"
 """An unknown value; never 0."""
@@ -11,22 +11,22 @@ NONE = "-"
 
 def rate(value: float | None) -> str:
     """Format tx/s: `50.0`, `1234`."""
-    return report_format.plain(report_format.rate(value))
+    return formatting.plain(formatting.rate(value))
 
 
 def latency(seconds: float | None) -> str:
     """Format a latency: `135 ms`, `1.53 s`."""
-    return report_format.plain(report_format.duration(seconds))
+    return formatting.plain(formatting.duration(seconds))
 
 
 def latency_interval(value: float, lower: float, upper: float | None) -> str:
     """Format a latency and below it its bounds, in the same unit: `135 ms`, `(125-160)`."""
-    return f"{latency(value)}\n({report_format.plain(report_format.interval(lower, upper, value))})"
+    return f"{latency(value)}\n({formatting.plain(formatting.interval(lower, upper, value))})"
 
 
 def share(value: float) -> str:
     """Format a share: `98 %`."""
-    return report_format.plain(report_format.share(value))
+    return formatting.plain(formatting.share(value))
 
 
 def change(relative: float) -> str:

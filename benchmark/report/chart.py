@@ -10,15 +10,17 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Literal
+
+import matplotlib
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from benchmark.files import replace_file, write_atomically
 from benchmark.report.palette import PALETTE, light
 
-if TYPE_CHECKING:  # matplotlib takes half a second to import
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
-
+LOG_REMARK = " The latency scale is logarithmic."
 WIDTH_IN = 7.0
 """Text width of a page of paper."""
 
@@ -73,9 +75,6 @@ _NO_METADATA = {"Date": None, "Creator": None, "Format": None, "Type": None}
 
 @contextmanager
 def _drawn(chart: Chart, extra: dict[str, object]) -> Iterator[Figure]:
-    import matplotlib
-    from matplotlib.figure import Figure
-
     style: dict[str, object] = {
         "font.size": 8.5, "axes.titlesize": 9, "legend.fontsize": 8, "legend.handlelength": 3.2, "lines.linewidth": 1.4,
         "text.color": light("ink"), "axes.labelcolor": light("ink"), "axes.edgecolor": light("muted"),
@@ -107,11 +106,15 @@ def _themed(text: str, chart: Chart) -> str:
     return opening + text[head.end() :].rstrip()
 
 
-def plain_log(axes: Axes, which: str = "y") -> None:
-    """Label a logarithmic axis with 1, 2, 5, 10 …, as numbers without an exponent."""
-    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+def needs_log_scale(values: Sequence[float]) -> bool:
+    """Return whether positive values span so wide a range that a linear scale would hide the small ones."""
+    return bool(values) and min(values) > 0 and max(values) / min(values) > 8
 
+
+def set_log_scale(axes: Axes, which: Literal["x", "y"]) -> None:
+    """Make an axis logarithmic, labelled with 1, 2, 5, 10 … as numbers without an exponent."""
     axis = axes.yaxis if which == "y" else axes.xaxis
+    axes.set(**{f"{which}scale": "log"})
     axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axis.set_minor_formatter(NullFormatter())

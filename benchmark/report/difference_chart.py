@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from functools import partial
-from typing import TYPE_CHECKING
+from matplotlib.figure import Figure
 
 from benchmark.compare.comparison import Compared
 from benchmark.compare.statistics import Interval
 from benchmark.report.chart import Chart
 from benchmark.report.palette import light
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 _Row = tuple[str, Interval, bool]
 """What is compared, the relative difference of B, and whether it is significant."""
@@ -34,6 +29,23 @@ def difference_chart(compared: Compared) -> Chart | None:
     listed = [
         f"{name} {each.estimate * 100:+.1f} %, {'' if shown else 'not '}significant" for name, each, shown in rows
     ]
+
+    def draw(figure: Figure) -> None:
+        axes = figure.add_subplot()
+        axes.axvline(0, color=light("ink"), linewidth=0.8)
+        for position, (name, interval, shown) in enumerate(rows):
+            one_load = name.startswith("at ")
+            colour, marker, size, width = (light("muted"), "o", 4, 1.2) if one_load else (light("blue"), "s", 6, 2.0)
+            if interval.lower is not None and interval.upper is not None:
+                axes.plot([interval.lower * 100, interval.upper * 100], [position] * 2, color=colour, linewidth=width)
+            inside = colour if shown else light("page")
+            axes.plot(interval.estimate * 100, position, marker, markersize=size, color=colour, markerfacecolor=inside)
+        axes.set_yticks(range(len(rows)), [name for name, _, _ in rows])
+        axes.set_ylim(len(rows) - 0.4, -0.6)
+        axes.grid(axis="y", visible=False)
+        axes.tick_params(axis="y", length=0)
+        axes.set_xlabel("difference of B from A (%)")
+
     return Chart(
         name="differences",
         title="Differences of B from A",
@@ -42,23 +54,6 @@ def difference_chart(compared: Compared) -> Chart | None:
         alt=f"Differences: {'; '.join(listed)}.",
         columns=("figure", "estimate", "lower", "upper", "shown"),
         rows=[(name, i.estimate, i.lower, i.upper, shown) for name, i, shown in rows],
-        draw=partial(_draw, rows),
+        draw=draw,
         height=0.75 + 0.21 * len(rows),
     )
-
-
-def _draw(rows: Sequence[_Row], figure: Figure) -> None:
-    axes = figure.add_subplot()
-    axes.axvline(0, color=light("ink"), linewidth=0.8)
-    for position, (name, interval, shown) in enumerate(rows):
-        one_load = name.startswith("at ")
-        colour, marker, size, width = (light("muted"), "o", 4, 1.2) if one_load else (light("blue"), "s", 6, 2.0)
-        if interval.lower is not None and interval.upper is not None:
-            axes.plot([interval.lower * 100, interval.upper * 100], [position] * 2, color=colour, linewidth=width)
-        inside = colour if shown else light("page")
-        axes.plot(interval.estimate * 100, position, marker, markersize=size, color=colour, markerfacecolor=inside)
-    axes.set_yticks(range(len(rows)), [name for name, _, _ in rows])
-    axes.set_ylim(len(rows) - 0.4, -0.6)
-    axes.grid(axis="y", visible=False)
-    axes.tick_params(axis="y", length=0)
-    axes.set_xlabel("difference of B from A (%)")

@@ -4,19 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
-from typing import TYPE_CHECKING
 
 import numpy as np
+from matplotlib.figure import Figure
 
 from benchmark.measure.histogram import Array, Histogram, merge
 from benchmark.measure.run_metrics import QUANTILES
-from benchmark.report import format as words
-from benchmark.report.chart import Chart, plain_log
+from benchmark.report import formatting
+from benchmark.report.chart import Chart, set_log_scale
 from benchmark.report.palette import light, series_style
 from benchmark.report.run_data import Record
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 _MANY_REGIONS = 6
 _QUANTILES = {metric: q for metric, q in QUANTILES.items() if metric.brief}
@@ -29,7 +26,7 @@ def distribution_chart(record: Record) -> Chart | None:
     every = merge(list(record.histograms.values()))
     regions = record.histograms if 1 < len(record.histograms) <= _MANY_REGIONS else {}
     shares = [
-        f"{q * 100:g} % took at most {words.bounds(quantile)}"
+        f"{q * 100:g} % took at most {formatting.bounds(quantile)}"
         for q in _QUANTILES.values()
         if (quantile := every.quantile(q))
     ]
@@ -57,7 +54,7 @@ def _draw(every: Histogram, regions: Mapping[str, Histogram], figure: Figure) ->
     finite, share = _points(every)
     inside = finite > 0
     low = float(finite[inside][0]) / 1.3
-    axes.set_xscale("log")
+    set_log_scale(axes, "x")
     axes.set_xlim(low * 1000, float(finite[inside][-1]) * 1300)
     # Between two bounds the curve may lie anywhere between these two steps.
     upper = np.append(share[1:], 1.0)
@@ -80,7 +77,6 @@ def _draw(every: Histogram, regions: Mapping[str, Histogram], figure: Figure) ->
         axes.axhline(q, color=light("muted"), linewidth=0.6, linestyle=(0, (2, 2)))
         axes.text(low * 1010, q, metric.short, va="top", ha="left", fontsize=7, color=light("muted"))
     axes.set(xlabel="latency (ms, logarithmic)", ylabel="share of transactions", ylim=(0, 1.04))
-    plain_log(axes, "x")
     lines, names = axes.get_legend_handles_labels()
     axes.legend(
         [lines[-1], *lines[:-1]],

@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from functools import partial
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping
 
 import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from benchmark.measure.histogram import Array
 from benchmark.measure.host_usage import CPU, IDLE_MODES, SENT, VIRTUAL_DEVICES, grown_where
 from benchmark.measure.scrapes import Process
 from benchmark.measure.validity import THRESHOLDS
-from benchmark.report import format as words
+from benchmark.report import formatting
 from benchmark.report.chart import Chart
 from benchmark.report.palette import light, series_style
 from benchmark.report.run_data import Record
 from benchmark.report.time_charts import SINCE, limits, mark_time
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 _EACH = 6
 """Up to this many hosts have a line each; of more, the median and range are drawn."""
@@ -37,19 +33,44 @@ def host_chart(record: Record) -> Chart | None:
         max(host.times[0] for host in used), min(host.times[-1] for host in used), min(len(used[0].times), 300)
     )
     times = (axis[1:] + axis[:-1]) / 2 - record.start
-    busy = {host.name: _busy(host, axis) for host in used}
-    sent = {host.name: _sent(host, axis) for host in used if host.has(SENT)}
+    busy, sent = {}, {}
+    for host in used:
+        spent = _increase(host, axis, CPU, lambda labels: True)
+        idle = _increase(host, axis, CPU, lambda labels: labels.get("mode") in IDLE_MODES)
+        busy[host.name] = 1 - np.divide(idle, spent, out=np.ones_like(spent), where=spent > 0)
+        if host.has(SENT):
+            count = _increase(host, axis, SENT, lambda labels: not labels.get("device", "").startswith(VIRTUAL_DEVICES))
+            sent[host.name] = count / np.diff(axis)
     peaks = sorted(record.usage.items(), key=lambda item: item[1].cpu_busy or 0.0, reverse=True)
     busiest = (
-        f"busiest is {peaks[0][0]} with {words.share(peaks[0][1].cpu_busy)} over the window" if peaks else "no data"
+        f"busiest is {peaks[0][0]} with {formatting.share(peaks[0][1].cpu_busy)} over the window"
+        if peaks
+        else "no data"
     )
     lines = (
         "One line per host." if len(used) <= _EACH else f"Median and range of {len(used)} hosts, and the highest one."
     )
-    caption = f"{lines} Above the dashed line, {words.share(THRESHOLDS.cpu_busy)}, a host may limit throughput."
+    caption = f"{lines} Above the dashed line, {formatting.share(THRESHOLDS.cpu_busy)}, a host may limit throughput."
     if any(host.provider == "local" for host in record.manifest.inventory.hosts):
         caption += " Local hosts share the processors of one machine, so their lines coincide."
     nothing = np.full(len(times), np.nan)
+
+    def draw(figure: Figure) -> None:
+        upper, lower = figure.subplots(2, 1, sharex=True)
+        upper.set_xlim(*limits(record))
+        _lines(upper, times, busy)
+        upper.set(ylim=(0, 1.02), ylabel="CPU busy")
+        upper.set_yticks([0, 0.5, 1], ["0", "50 %", "100 %"])
+        upper.axhline(THRESHOLDS.cpu_busy, color=light("bad"), linewidth=0.7, linestyle=(0, (2, 2)))
+        _lines(lower, times, {name: rates / 1e6 for name, rates in sent.items()})
+        lower.set(ylabel="sent (MB/s)", xlabel=SINCE)
+        lower.set_ylim(bottom=0)
+        mark_time(upper, record)
+        mark_time(lower, record, named=False)
+        # Each panel names the hosts that it draws: of many hosts, the highest one is another in each.
+        for axes in (upper, lower) if len(busy) > _EACH else (upper,):
+            axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1.0), title="host" if len(busy) <= _EACH else None)
+
     return Chart(
         name="hosts",
         title="Use of the hosts over time",
@@ -61,26 +82,9 @@ def host_chart(record: Record) -> Chart | None:
             for name, shares in busy.items()
             for time, share, rate in zip(times, shares, sent.get(name, nothing), strict=True)
         ],
-        draw=partial(_draw, record, times, busy, sent),
+        draw=draw,
         height=3.4,
     )
-
-
-def _draw(record: Record, times: Array, busy: Mapping[str, Array], sent: Mapping[str, Array], figure: Figure) -> None:
-    upper, lower = figure.subplots(2, 1, sharex=True)
-    upper.set_xlim(*limits(record))
-    _lines(upper, times, busy)
-    upper.set(ylim=(0, 1.02), ylabel="CPU busy")
-    upper.set_yticks([0, 0.5, 1], ["0", "50 %", "100 %"])
-    upper.axhline(THRESHOLDS.cpu_busy, color=light("bad"), linewidth=0.7, linestyle=(0, (2, 2)))
-    _lines(lower, times, {name: rates / 1e6 for name, rates in sent.items()})
-    lower.set(ylabel="sent (MB/s)", xlabel=SINCE)
-    lower.set_ylim(bottom=0)
-    mark_time(upper, record)
-    mark_time(lower, record, named=False)
-    # Each panel names the hosts that it draws: of many hosts, the highest one is another in each.
-    for axes in (upper, lower) if len(busy) > _EACH else (upper,):
-        axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1.0), title="host" if len(busy) <= _EACH else None)
 
 
 def _lines(axes: Axes, times: Array, by_host: Mapping[str, Array]) -> None:
@@ -97,18 +101,6 @@ def _lines(axes: Axes, times: Array, by_host: Mapping[str, Array]) -> None:
     axes.plot(times, by_host[highest], label=highest, **series_style(1))
 
 
-def _busy(host: Process, axis: Array) -> Array:
-    """Return the busy share of the processors' time in each interval of `axis`."""
-    spent = _steps(host, grown_where(host, CPU, lambda labels: True), axis)
-    idle = _steps(host, grown_where(host, CPU, lambda labels: labels.get("mode") in IDLE_MODES), axis)
-    return np.asarray(1 - np.divide(idle, spent, out=np.ones_like(spent), where=spent > 0), dtype=np.float64)
-
-
-def _sent(host: Process, axis: Array) -> Array:
-    """Return the bytes per second that physical devices sent in each interval of `axis`."""
-    grown = grown_where(host, SENT, lambda labels: not labels.get("device", "").startswith(VIRTUAL_DEVICES))
-    return _steps(host, grown, axis) / np.diff(axis)
-
-
-def _steps(host: Process, grown: Array, axis: Array) -> Array:
-    return np.asarray(np.diff(np.interp(axis, host.times, grown)), dtype=np.float64)
+def _increase(host: Process, axis: Array, metric: str, counts: Callable[[Mapping[str, str]], bool]) -> Array:
+    """Return the increase of a counter in each interval of `axis`, over the series whose labels count."""
+    return np.asarray(np.diff(np.interp(axis, host.times, grown_where(host, metric, counts))), dtype=np.float64)

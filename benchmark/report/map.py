@@ -4,20 +4,17 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from functools import cache, partial
+from functools import cache
 from importlib.resources import files
-from typing import TYPE_CHECKING
 
 import numpy as np
+from matplotlib.figure import Figure
 
 from benchmark.measure.histogram import Array
 from benchmark.report.chart import Chart
 from benchmark.report.palette import light
 from benchmark.report.run_data import Record
 from benchmark.settings import known_regions
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 _LABELLED_ARCS = 6
 """With more pairs, labels would cover the map; the table lists the times."""
@@ -37,6 +34,29 @@ def world_chart(record: Record) -> Chart | None:
         return None
     known = {region: (places[region].longitude, places[region].latitude) for region in counts}
     trips = record.manifest.round_trips
+
+    def draw(figure: Figure) -> None:
+        axes = figure.add_subplot()
+        axes.set(xlim=(-180, 180), ylim=(_SOUTH, _NORTH), aspect="equal", xticks=range(-180, 181, 30))
+        axes.set_yticks(range(-30, 61, 30))
+        axes.tick_params(length=0, labelleft=False, labelbottom=False)
+        for spine in axes.spines.values():
+            spine.set_visible(False)
+        for ring in land():
+            axes.fill(ring[:, 0], ring[:, 1], facecolor=light("land"), edgecolor=light("land"), linewidth=0.4)
+        pairs = {(min(pair), max(pair)) for pair in trips if set(pair) <= known.keys() and pair[0] != pair[1]}
+        for a, b in sorted(pairs):
+            arc = great_circle(known[a], known[b])
+            axes.plot(arc[:, 0], arc[:, 1], color=light("blue"), linewidth=1)
+            if len(pairs) <= _LABELLED_ARCS:
+                x, y = arc[np.isfinite(arc[:, 0])][len(arc) // 2].tolist()
+                both = [trips[pair] for pair in ((a, b), (b, a)) if pair in trips]
+                axes.text(x, y, f"{np.mean(both):.0f} ms", fontsize=7, ha="center", va="center", bbox=_LABEL)
+        for place in known.values():
+            axes.plot(*place, "o", markersize=5.5, color=light("orange"), markeredgecolor=light("page"))
+        for region, (x, y, align) in name_places(known, counts).items():
+            axes.text(x, y, region, fontsize=7.5, ha=align, va="center")
+
     return Chart(
         name="map",
         title="Regions",
@@ -45,32 +65,9 @@ def world_chart(record: Record) -> Chart | None:
         alt="World map: " + "; ".join(f"{count} hosts in {region}" for region, count in counts.items()) + ".",
         columns=("region", "longitude", "latitude", "hosts"),
         rows=[(region, *known[region], counts[region]) for region in known],
-        draw=partial(_draw, known, trips, counts),
+        draw=draw,
         height=2.75,
     )
-
-
-def _draw(places: Places, trips: Mapping[tuple[str, str], float], counts: Mapping[str, int], figure: Figure) -> None:
-    axes = figure.add_subplot()
-    axes.set(xlim=(-180, 180), ylim=(_SOUTH, _NORTH), aspect="equal", xticks=range(-180, 181, 30))
-    axes.set_yticks(range(-30, 61, 30))
-    axes.tick_params(length=0, labelleft=False, labelbottom=False)
-    for spine in axes.spines.values():
-        spine.set_visible(False)
-    for ring in _land():
-        axes.fill(ring[:, 0], ring[:, 1], facecolor=light("land"), edgecolor=light("land"), linewidth=0.4)
-    pairs = {(min(pair), max(pair)) for pair in trips if set(pair) <= places.keys() and pair[0] != pair[1]}
-    for a, b in sorted(pairs):
-        arc = great_circle(places[a], places[b])
-        axes.plot(arc[:, 0], arc[:, 1], color=light("blue"), linewidth=1)
-        if len(pairs) <= _LABELLED_ARCS:
-            x, y = arc[np.isfinite(arc[:, 0])][len(arc) // 2].tolist()
-            both = [trips[pair] for pair in ((a, b), (b, a)) if pair in trips]
-            axes.text(x, y, f"{np.mean(both):.0f} ms", fontsize=7, ha="center", va="center", bbox=_LABEL)
-    for place in places.values():
-        axes.plot(*place, "o", markersize=5.5, color=light("orange"), markeredgecolor=light("page"))
-    for region, (x, y, align) in name_places(places, counts).items():
-        axes.text(x, y, region, fontsize=7.5, ha=align, va="center")
 
 
 def great_circle(a: Place, b: Place, points: int = 48) -> Array:
@@ -114,7 +111,8 @@ def name_places(places: Places, counts: Mapping[str, int]) -> dict[str, tuple[fl
 
 
 @cache
-def _land() -> list[Array]:
+def land() -> list[Array]:
+    """Return the outlines of the continents: each of shape (points, 2), longitude and latitude."""
     with files("benchmark.report").joinpath("land.csv").open(encoding="utf-8") as file:
         points = np.loadtxt(file, delimiter=",", skiprows=1)
     starts = np.flatnonzero(np.diff(points[:, 0])) + 1

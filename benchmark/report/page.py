@@ -5,11 +5,12 @@ from __future__ import annotations
 import base64
 from collections.abc import Callable, Mapping
 from functools import cache
-from typing import TYPE_CHECKING
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
 
 from benchmark.measure.run_metrics import QUANTILES, Quantile
-from benchmark.report import format as words
-from benchmark.report import reproduce
+from benchmark.report import formatting, reproduce
 from benchmark.report.batch_means import Precision, precision
 from benchmark.report.chart import Chart
 from benchmark.report.distribution import distribution_chart
@@ -26,9 +27,6 @@ from benchmark.report.tables import (
     round_trip_table,
 )
 from benchmark.report.time_charts import time_charts
-
-if TYPE_CHECKING:
-    from jinja2 import Environment
 
 
 def charts_of(record: Record) -> list[Chart]:
@@ -57,7 +55,7 @@ def run_page(record: Record) -> str:
     """Return the report of a run: HTML that needs no other file."""
     summary, precise = record.summary, precision(record.window)
     context = {
-        "title": f"{summary.protocol} {words.version(summary.commit)}, {summary.nodes} nodes, "
+        "title": f"{summary.protocol} {formatting.version(summary.commit)}, {summary.nodes} nodes, "
         f"{summary.requested_tps:g} tx/s",
         "record": record,
         "summary": summary,
@@ -84,9 +82,6 @@ def render(template: str, context: Mapping[str, object]) -> str:
 
 @cache
 def _environment() -> Environment:
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-    from markupsafe import Markup
-
     environment = Environment(
         loader=PackageLoader("benchmark.report"),
         autoescape=True,
@@ -95,7 +90,6 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.globals["palette"] = Markup(css())
-    environment.globals["words"] = words
     environment.filters["data_uri"] = lambda text: "data:text/csv;base64," + base64.b64encode(text.encode()).decode()
     environment.filters["capitalize_first"] = lambda text: text[:1].upper() + text[1:]
     environment.filters["inline"] = lambda chart: Markup(chart.svg())
@@ -113,28 +107,31 @@ def claim(record: Record, precise: Precision) -> str:
     """Return the result of a run as a sentence, or say that nothing was measured."""
     summary = record.summary
     regions = len(record.manifest.inventory.regions)
-    who = f"{summary.protocol} {words.version(summary.commit)} on {_count(summary.nodes, 'node')}"
-    who += f" in a testbed of {_count(regions, 'region')}" if regions else ""
+    who = f"{summary.protocol} {formatting.version(summary.commit)} on {count(summary.nodes, 'node')}"
+    who += f" in a testbed of {count(regions, 'region')}" if regions else ""
     if summary.completed_tps is None or summary.window is None:
         return f"{who} at {summary.requested_tps:g} tx/s: stopped before anything was measured."
     if summary.status == "invalid" and not summary.latency_s:
         return f"{who} at {summary.requested_tps:g} tx/s: nothing valid was measured."
-    text = f"{who} completed {words.rate(summary.completed_tps)}{_plus(precise.completed_tps, words.rate)} tx/s "
+    text = (
+        f"{who} completed {formatting.rate(summary.completed_tps)}{_plus(precise.completed_tps, formatting.rate)} tx/s "
+    )
     scheduled = summary.scheduled_tps or summary.requested_tps
-    text += f"of {words.rate(scheduled)} tx/s scheduled by {_count(summary.clients, 'client')} "
+    text += f"of {formatting.rate(scheduled)} tx/s scheduled by {count(summary.clients, 'client')} "
     text += f"for {summary.window.seconds:g} s"
     if summary.latency_s:
         latency = summary.latency_s
-        half = _plus(precise.mean_s, lambda half: words.error(half, latency.mean))
-        text += f"; mean latency {words.duration(latency.mean)}{half}, 99th percentile {_within(latency.p99)}"
+        half = _plus(precise.mean_s, lambda half: formatting.error(half, latency.mean))
+        text += f"; mean latency {formatting.duration(latency.mean)}{half}, 99th percentile {_within(latency.p99)}"
     return text + "."
 
 
 def _within(quantile: Quantile) -> str:
-    return ("" if quantile.upper is None else "within ") + words.bounds(quantile)
+    return ("" if quantile.upper is None else "within ") + formatting.bounds(quantile)
 
 
-def _count(number: int, noun: str) -> str:
+def count(number: int, noun: str) -> str:
+    """Return a number with its noun: `1 run`, `2 runs`."""
     return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
@@ -146,19 +143,21 @@ def _tiles(record: Record, precise: Precision) -> list[tuple[str, str, str]]:
     """Return the key results: name, value, and interval or remark."""
     summary, latency = record.summary, record.summary.latency_s
     unknown = "too few samples for an interval"
-    throughput = f"± {words.rate(precise.completed_tps)} (95 %)" if precise.completed_tps is not None else unknown
+    throughput = f"± {formatting.rate(precise.completed_tps)} (95 %)" if precise.completed_tps is not None else unknown
     measured = summary.completed_tps if latency or summary.errors else None
-    tiles = [("throughput", f"{words.rate(measured)} tx/s", throughput if measured is not None else "not measured")]
+    tiles = [
+        ("throughput", f"{formatting.rate(measured)} tx/s", throughput if measured is not None else "not measured")
+    ]
     if latency:
-        mean = f"± {words.error(precise.mean_s, latency.mean)} (95 %)" if precise.mean_s is not None else unknown
-        tiles.append(("mean latency", words.duration(latency.mean), mean))
+        mean = f"± {formatting.error(precise.mean_s, latency.mean)} (95 %)" if precise.mean_s is not None else unknown
+        tiles.append(("mean latency", formatting.duration(latency.mean), mean))
         for metric in QUANTILES:
             if metric.brief and (quantile := latency.quantiles.get(metric.key)):
-                tiles.append((metric.label, words.duration(quantile.estimate), _within(quantile)))
+                tiles.append((metric.label, formatting.duration(quantile.estimate), _within(quantile)))
     kinds = ", ".join(f"{count} {name}" for name, count in summary.errors.items())
     counted = bool(kinds) or latency is not None
     remark = kinds or ("no failed requests" if counted else "nothing was measured")
-    return [*tiles, ("errors", str(sum(summary.errors.values())) if counted else words.NONE, remark)]
+    return [*tiles, ("errors", str(sum(summary.errors.values())) if counted else formatting.NONE, remark)]
 
 
 def _request(record: Record) -> list[tuple[str, str]]:
@@ -171,11 +170,11 @@ def _request(record: Record) -> list[tuple[str, str]]:
         ("name", manifest.name or ""),
         ("system", f"{summary.protocol} at {summary.commit}"),
         ("packages", _inline(manifest.packages)),
-        ("committee", f"{_count(summary.nodes, 'node')}" + (f", led by {summary.leader}" if summary.leader else "")),
-        ("load", f"{summary.requested_tps:g} tx/s, open loop, from {_count(summary.clients, 'client')} {where}"),
+        ("committee", f"{count(summary.nodes, 'node')}" + (f", led by {summary.leader}" if summary.leader else "")),
+        ("load", f"{summary.requested_tps:g} tx/s, open loop, from {count(summary.clients, 'client')} {where}"),
         ("warm-up, window", f"{parameters.warm_up_s:g} s, {parameters.duration_s:g} s"),
-        ("measured from", words.moment(record.start)),
-        ("measured until", words.moment(record.end)),
+        ("measured from", formatting.moment(record.start)),
+        ("measured until", formatting.moment(record.end)),
         ("samples", f"every {record.scrape_interval:g} s" if record.series else "none"),
         ("node parameters", _inline(parameters.node_parameters)),
         ("client parameters", _inline(parameters.client_parameters)),

@@ -1,7 +1,7 @@
-"""The colours of reports: by role, in light and in dark; safe for colour-blind readers.
+"""Colours of reports by role, for light and dark mode; safe for colour-blind readers.
 
-The series are those of Okabe and Ito ("Color universal design", 2008), darkened or lightened until they stand out
-from their background by 3:1 or more (WCAG 2.2, 1.4.11); text does by 4.5:1 (1.4.3).
+The series colours are those of Okabe and Ito ("Color universal design", 2008), darkened or lightened to a contrast of
+at least 3:1 with their background (WCAG 2.2, 1.4.11); text has at least 4.5:1 (1.4.3).
 """
 
 from __future__ import annotations
@@ -9,16 +9,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+Style = dict[str, Any]
+"""Keyword arguments of matplotlib that set the look of a line or a text."""
 SERIES = ("blue", "orange", "green", "purple", "sky", "brown")
 DASHES: tuple[str | tuple[int, tuple[float, ...]], ...] = (
     "-", (0, (5, 2)), (0, (1.2, 1.4)), (0, (5, 1.5, 1.2, 1.5)), (0, (8, 2)), (0, (3, 1, 1, 1, 1, 1)),
 )  # fmt: skip
-"""Lines differ by these as well, so that colour is never all that tells them apart."""
+"""Lines differ in dashes as well, so that they can be distinguished without colour."""
 
 
 @dataclass(frozen=True)
 class Colour:
-    """One role's colour; no two roles share a light one, so that it can be replaced by its role."""
+    """The colour of one role; light colours are unique, so that a page can replace each by its role."""
 
     light: str
     dark: str
@@ -46,17 +48,17 @@ PALETTE = {
 
 
 def css() -> str:
-    """Return the colours as CSS variables: light, dark where the reader asked for it, and light on paper."""
+    """Return the colours as CSS variables: light, dark if the reader prefers it, and light on paper."""
     light = "".join(f"--{role}:{colour.light};" for role, colour in PALETTE.items())
     dark = "".join(f"--{role}:{colour.dark};" for role, colour in PALETTE.items())
     return f":root{{color-scheme:light dark;{light}}}@media screen and (prefers-color-scheme:dark){{:root{{{dark}}}}}"
 
 
 def light(role: str) -> str:
-    """Return the colour of `role` on white."""
+    """Return the colour of `role` in light mode."""
     return PALETTE[role].light
 
 
-def series_style(index: int) -> dict[str, Any]:
-    """Return colour and dashes of the line number `index`; both begin anew after six."""
+def series_style(index: int) -> Style:
+    """Return the colour and dashes of line number `index`; both repeat after six."""
     return {"color": light(SERIES[index % len(SERIES)]), "linestyle": DASHES[index % len(DASHES)]}

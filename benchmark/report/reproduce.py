@@ -10,7 +10,7 @@ from pathlib import Path
 import yaml
 from pydantic import ValidationError
 
-from benchmark.report import format as words
+from benchmark.report import formatting
 from benchmark.report.run_data import Record
 from benchmark.settings import Settings
 
@@ -74,7 +74,7 @@ def files(folder: Path) -> Sequence[tuple[str, str]]:
     """Return the files in the run's folder, relative to it, with their sizes."""
     found = sorted(path for path in folder.rglob("*") if path.is_file() and not path.name.startswith("."))
     return [
-        (path.relative_to(folder).as_posix(), words.size(path.stat().st_size))
+        (path.relative_to(folder).as_posix(), formatting.size(path.stat().st_size))
         for path in found
         if path.name != "report.html"
     ]

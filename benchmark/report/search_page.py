@@ -1,143 +1,138 @@
-"""The page of a search: the highest load within limits, and the steps that led to it."""
+"""Render the report of a search: the highest load within limits, and the steps that led to it."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from benchmark.measure.run_metrics import Quantile
-from benchmark.report import format as words
+from benchmark.report import formatting
 from benchmark.report.chart import Chart
-from benchmark.report.page import render
+from benchmark.report.page import count, render
 from benchmark.report.search_charts import search_chart
-from benchmark.report.search_record import SearchRecord
-from benchmark.report.search_tables import steps_table
+from benchmark.report.search_data import COLUMNS, SearchRecord
 from benchmark.report.sweep_page import common_warnings, first_command, systems
-from benchmark.report.tables import Table
-from benchmark.results.search import Limits, Search, Taken
+from benchmark.report.tables import Cell, Table
 
 
 def charts_of_search(record: SearchRecord) -> list[Chart]:
-    """Return every chart that a search allows: none if nothing was judged."""
-    made = search_chart(record.points, record.search.limits, record.step)
-    return [made] if made else []
-
-
-def tables_of_search(record: SearchRecord) -> list[Table]:
-    """Return every table that a search allows."""
-    return [steps_table(record)]
+    """Return the charts of a search: none if nothing was judged."""
+    chart = search_chart(record.points, record.search.limits, record.next_action)
+    return [chart] if chart else []
 
 
 def search_page(record: SearchRecord) -> str:
-    """Return the page of a search: HTML that needs no other file."""
-    runs, beside = list(record.runs.values()), record.folder.path.parent
+    """Return the report of a search: HTML that needs no other file."""
+    search, limits, runs = record.search, record.search.limits, list(record.runs.values())
+    config = search.plan
+    facts = [
+        ("id", search.search_id),
+        ("testbed", search.testbed_id),
+        ("started", formatting.moment(search.created_at.timestamp())),
+        ("commit", search.commit),
+        ("loads", f"from {config.start_tps}, at most {config.maximum_tps} tx/s"),
+        ("precision", f"at most {formatting.tenths(config.precision)} below a load that fails"),
+        ("confirmations", count(config.confirmations, "further run")),
+        ("steps", f"{len(search.steps)}, at most {config.max_runs}"),
+        ("outcome", search.reason),
+    ]
     context = {
         "title": f"Highest load of {systems(runs)}",
         "state": _state(record),
         "claim": _claim(record),
-        "resume": f"python -m benchmark search --resume {record.search.search_id}" if record.step.requested_tps else "",
-        "limits": _limits(record.search.limits),
+        "resume": f"python -m benchmark search --resume {search.search_id}" if record.next_action.requested_tps else "",
+        "limits": f"Limits: p99 ≤ {formatting.duration(limits.p99_s)}, judged by the upper edge of its bucket; "
+        f"completed ≥ {formatting.tenths(limits.achieved)} of the requested load.",
         "tiles": _tiles(record),
         "charts": {chart.name: chart for chart in charts_of_search(record)},
-        "tables": {table.name: table for table in tables_of_search(record)},
+        "steps": steps_table(record),
         "unmeasured": _unmeasured(record),
         "warnings": common_warnings(runs),
-        "facts": _facts(record.search),
-        "command": first_command(beside / run_id for run_id in record.runs),
+        "facts": [(name, text) for name, text in facts if text],
+        "command": first_command(record.folder.path.parent / run_id for run_id in record.runs),
     }
     return render("search.html", context)
 
 
-def _limits(limits: Limits) -> str:
-    """Return the limits as a sentence."""
-    return (
-        f"The limits: at least {words.tenths(limits.achieved)} of the load is completed, with a 99th percentile of "
-        f"the latency of at most {words.duration(limits.p99_s)}, for certain: the upper bound of its bucket counts."
-    )
-
-
 def _state(record: SearchRecord) -> tuple[str, str]:
-    if record.step.requested_tps is not None:
-        return "warning", "not ended"
-    if record.step.answer_tps is None:
+    """Return the CSS class and the text of the badge."""
+    if record.next_action.requested_tps is not None:
+        return "warning", "unfinished"
+    if record.next_action.answer_tps is None:
         return "bad", "no load meets the limits"
-    return ("good", "confirmed") if record.step.confirmed else ("warning", "not confirmed")
+    return ("good", "confirmed") if record.next_action.confirmed else ("warning", "not confirmed")
 
 
 def _claim(record: SearchRecord) -> str:
     """Return the answer as a sentence."""
-    step, answer, fails = record.step, record.step.answer_tps, record.fails
-    if step.requested_tps is not None:
-        met = f"the highest load that met the limits is {answer} tx/s" if answer else "no load met the limits"
-        return f"The search has not ended: so far {met}; the next is {step.requested_tps} tx/s."
+    outcome, answer, fails = record.next_action, record.next_action.answer_tps, record.lowest_failing_tps
+    if outcome.requested_tps is not None:
+        so_far = f"so far the highest load within the limits is {answer} tx/s" if answer else "no load met the limits"
+        return f"The search is unfinished: {so_far}; the next load is {outcome.requested_tps} tx/s."
     if answer is None:
-        return f"No load meets the limits: {step.reason}."
-    text = f"The highest load within the limits is {answer} tx/s: it met them in {_count(len(record.at_answer), 'run')}"
-    text += f"; {fails} tx/s does not" if fails else ", and no greater load was tried"
-    return f"{text}." if step.confirmed else f"{text}. It is not confirmed: {step.reason}."
+        return f"No load meets the limits: {outcome.reason}."
+    text = f"The highest load within the limits is {answer} tx/s: it met them in {count(len(record.at_answer), 'run')}"
+    text += f"; {fails} tx/s does not" if fails else ", and no higher load was tried"
+    return f"{text}." if outcome.confirmed else f"{text}. It is not confirmed: {outcome.reason}."
 
 
 def _tiles(record: SearchRecord) -> list[tuple[str, str, str]]:
-    """Return the answer, the limits, and what was measured at it: name, value, what is to be said of it."""
-    limits, answer, fails, at = record.search.limits, record.step.answer_tps, record.fails, record.at_answer
-    sure = "confirmed" if record.step.confirmed else "not confirmed"
-    quantiles = [point.p99_s for point in at if point.p99_s]
-    shares = [point.completed_tps / point.requested_tps for point in at if point.completed_tps is not None]
-    latency = f"measured there: {words.bounds(_hull(quantiles))}" if quantiles else ""
-    completed = f"measured there: {words.tenths(min(shares))} or more" if shares else ""
+    """Return the answer, the limits, and what was measured at the answer: name, value and remark."""
+    limits, answer, fails = record.search.limits, record.next_action.answer_tps, record.lowest_failing_tps
+    at = record.at_answer
+    confirmed = "confirmed" if record.next_action.confirmed else "not confirmed"
+    latency = completed = why = ""
+    if quantiles := [point.p99_s for point in at if point.p99_s]:
+        # Bounds that hold the quantile of every run.
+        lower, uppers = min(each.lower for each in quantiles), [each.upper for each in quantiles]
+        known = [upper for upper in uppers if upper is not None]
+        hull = Quantile(estimate=lower, lower=lower, upper=max(known) if len(known) == len(uppers) else None)
+        latency = f"measured: {formatting.bounds(hull)}"
+    if shares := [point.completed_tps / point.requested_tps for point in at if point.completed_tps is not None]:
+        completed = f"measured: {formatting.tenths(min(shares))} or more"
+    if fails:
+        steps = [step for step in record.search.steps if step.requested_tps == fails and step.met is False]
+        why = "not met: " + ", ".join(dict.fromkeys(name for step in steps for name in record.violations(step)))
     return [
-        ("highest load", f"{answer} tx/s" if answer else "none", f"{sure}, {_count(len(at), 'run')}" if answer else ""),
-        ("limit of p99", f"≤ {words.duration(limits.p99_s)}", latency),
-        ("limit of throughput", f"≥ {words.tenths(limits.achieved)}", completed),
-        ("least that fails", f"{fails} tx/s" if fails else "none", _why(record, fails) if fails else ""),
+        ("highest load", f"{answer} tx/s" if answer else "none", f"{confirmed}, {count(len(at), 'run')}" if at else ""),
+        ("p99 limit", f"≤ {formatting.duration(limits.p99_s)}", latency),
+        ("throughput limit", f"≥ {formatting.tenths(limits.achieved)}", completed),
+        ("lowest failing load", f"{fails} tx/s" if fails else "none", why),
     ]
-
-
-def _hull(quantiles: Sequence[Quantile]) -> Quantile:
-    """Return bounds that hold the quantile of every run."""
-    lower = min(each.lower for each in quantiles)
-    uppers = [each.upper for each in quantiles if each.upper is not None]
-    upper = max(uppers) if len(uppers) == len(quantiles) else None
-    return Quantile(estimate=lower, lower=lower, upper=upper)
-
-
-def _why(record: SearchRecord, load: int) -> str:
-    """Return which limits were not met at a load."""
-    steps = [step for step in record.search.steps if step.requested_tps == load and step.met is False]
-    return "not met: " + ", ".join(dict.fromkeys(reason for step in steps for reason in record.missed(step)))
 
 
 def _unmeasured(record: SearchRecord) -> list[tuple[str, str]]:
-    """Return why runs were repeated, and loads could not be measured: what it is, and the reason."""
-    said = []
+    """Return which runs were repeated and which loads could not be measured: what happened, and the reason."""
+    notices = []
     for number, step in enumerate(record.search.steps, 1):
         where = f"step {number}, {step.requested_tps} tx/s"
-        said += [("Repeated", f"{where}: {text}") for text in _repeated(record, step)]
+        repeated = step.run_ids[:-1] if step.met is not None else step.run_ids
+        for run in (record.runs[run_id] for run_id in repeated if run_id in record.runs):
+            notices.append(("Repeated", f"{where}: {run.run_id} is {run.status}: {'; '.join(run.reasons)}"))
         if step.met is False and not record.counted(step):
-            said.append(("Not measured", f"{where}: {step.text}"))
-    return said
+            notices.append(("Not measured", f"{where}: {step.text}"))
+    return notices
 
 
-def _repeated(record: SearchRecord, step: Taken) -> list[str]:
-    before = step.run_ids[:-1] if step.met is not None else step.run_ids
-    runs = [record.runs[run_id] for run_id in before if run_id in record.runs]
-    return [f"{run.run_id} is {run.status}: {'; '.join(run.reasons)}" for run in runs]
-
-
-def _facts(search: Search) -> list[tuple[str, str]]:
-    plan = search.plan
-    facts = [
-        ("id", search.search_id),
-        ("testbed", search.testbed_id),
-        ("begun", words.moment(search.created_at.timestamp())),
-        ("commit", search.commit),
-        ("loads", f"from {plan.start_tps}, at most {plan.maximum_tps} tx/s"),
-        ("precision", f"at most {words.tenths(plan.precision)} below a load that fails"),
-        ("confirmations", _count(plan.confirmations, "further run")),
-        ("steps", f"{len(search.steps)}, at most {plan.max_runs}"),
-        ("outcome", search.reason),
-    ]
-    return [(name, text) for name, text in facts if text]
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"
+def steps_table(record: SearchRecord) -> Table:
+    """Return every run of every step, in the order they ran."""
+    unknown = Cell(formatting.NONE)
+    rows = []
+    for number, step in enumerate(record.search.steps, 1):
+        violated = record.violations(step) if step.met is not None else []
+        for index, run_id in enumerate(step.run_ids, 1):
+            run = record.runs.get(run_id)
+            if step.met is None or run_id != step.run_ids[-1]:
+                verdict = Cell("does not count", run.status if run else "killed", mark="bad")
+            else:
+                verdict = Cell("met") if step.met else Cell("not met", ", ".join(violated), mark="bad")
+            completed = p99 = unknown
+            counted = record.counted(step) if run_id == step.run_ids[-1] else None
+            if counted and counted.completed_tps is not None and counted.latency_s is not None:
+                quantile, share = counted.latency_s.p99, counted.completed_tps / counted.requested_tps
+                few, slow = ("bad" if name in violated else "" for name in ("throughput", "p99"))
+                completed = Cell(formatting.rate(counted.completed_tps), formatting.tenths(share), mark=few)
+                p99 = Cell(formatting.duration(quantile.estimate), formatting.bounds(quantile), mark=slow)
+            attempt = f"attempt {index}" if len(step.run_ids) > 1 else ""
+            link = Cell(run_id, link=f"../{run_id}/report.html" if run else "")
+            rows.append([Cell(str(number), attempt), Cell(str(step.requested_tps)), verdict, completed, p99, link])
+    columns = ("step", "load tx/s", "limits", "completed tx/s", "p99 latency", "run")
+    data = (COLUMNS, [point.row for point in record.points])
+    return Table("steps", "Every step, in order", columns, rows, data)

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import partial
-from typing import TYPE_CHECKING, Any
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from benchmark.compare.repeats import LoadSummary
 from benchmark.measure.run_metrics import COMPARED
-from benchmark.report import format as words
-from benchmark.report.chart import Chart, plain_log
-from benchmark.report.palette import light, series_style
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
+from benchmark.report import formatting
+from benchmark.report.chart import LOG_REMARK, Chart, needs_log_scale, set_log_scale
+from benchmark.report.palette import Style, light, series_style
 
 Curves = Mapping[str, Sequence[LoadSummary]]
 """Statistics per load of a sweep, or of each side of a comparison by its name."""
@@ -27,48 +24,39 @@ def curve_chart(curves: Curves) -> Chart | None:
     measured = _measured(curves)
     if not measured:
         return None
+    drawn = ["mean_s", "p99_s"] if len(measured) > 1 else list(_LATENCIES)
+    figures = [load.figures[name] for loads in measured.values() for load in loads for name in drawn]
+    logarithmic = needs_log_scale([value for figure in figures for value in figure.values])
+
+    def draw(figure: Figure) -> None:
+        axes = figure.add_subplot()
+        for side, (label, loads) in enumerate(measured.items()):
+            for index, name in enumerate(drawn):
+                # With two sides, colour and marker show the side and dashes the metric.
+                style = series_style(index) | (_side_style(side) if len(measured) > 1 else {"marker": "o"})
+                _line(axes, loads, ("completed_tps", name), f"{label} {_LATENCIES[name]}".strip(), style)
+        for load in next(iter(measured.values())):
+            x, y = (load.figures[name].median.estimate for name in ("completed_tps", "p99_s"))
+            text: Style = {"textcoords": "offset points", "fontsize": 7, "ha": "center", "color": light("muted")}
+            axes.annotate(f"{load.requested_tps:g}", (x, y * 1000), (0, 6), **text)
+        if logarithmic:
+            set_log_scale(axes, "y")
+        else:
+            axes.set_ylim(bottom=0)
+        axes.set_xlim(0, 1.06 * axes.get_xlim()[1])
+        axes.set(xlabel="throughput (tx/s)", ylabel="latency (ms)")
+        axes.legend(loc="best")
+
     return Chart(
         name="curve",
         title="Latency against throughput",
-        caption=f"{_RUNS} Numbers above points: requested load, tx/s." + _scale(measured),
-        alt="Latency against throughput: " + "; ".join(_told(label, loads) for label, loads in measured.items()) + ".",
+        caption=f"{_RUNS} Numbers above points: requested load, tx/s.{LOG_REMARK if logarithmic else ''}",
+        alt=f"Latency against throughput: {_describe(measured)}.",
         columns=_COLUMNS,
         rows=_rows(measured),
-        draw=partial(_draw_curve, measured),
+        draw=draw,
         height=3.4,
     )
-
-
-def _draw_curve(measured: Curves, figure: Figure) -> None:
-    axes = figure.add_subplot()
-    for side, (label, loads) in enumerate(measured.items()):
-        for index, name in enumerate(_drawn(measured)):
-            # With two sides, colour and marker show the side and dashes the metric.
-            style = series_style(index) | (_side_style(side) if len(measured) > 1 else {"marker": "o"})
-            _line(axes, loads, ("completed_tps", name), f"{label} {_LATENCIES[name]}".strip(), style)
-    for load in next(iter(measured.values())):
-        x, y = (load.figures[name].median.estimate for name in ("completed_tps", "p99_s"))
-        text: dict[str, Any] = {"textcoords": "offset points", "fontsize": 7, "ha": "center", "color": light("muted")}
-        axes.annotate(f"{load.requested_tps:g}", (x, y * 1000), (0, 6), **text)
-    if _scale(measured):
-        axes.set_yscale("log")
-        plain_log(axes)
-    else:
-        axes.set_ylim(bottom=0)
-    axes.set_xlim(0, 1.06 * axes.get_xlim()[1])
-    axes.set(xlabel="throughput (tx/s)", ylabel="latency (ms)")
-    axes.legend(loc="best")
-
-
-def _drawn(measured: Curves) -> list[str]:
-    return ["mean_s", "p99_s"] if len(measured) > 1 else list(_LATENCIES)
-
-
-def _scale(measured: Curves) -> str:
-    """Return a remark if the latencies need a logarithmic scale, else nothing."""
-    figures = [load.figures[name] for loads in measured.values() for load in loads for name in _drawn(measured)]
-    every = [value for figure in figures for value in figure.values]
-    return " The latency scale is logarithmic." if min(every) > 0 and max(every) / min(every) > 8 else ""
 
 
 def achieved_chart(curves: Curves) -> Chart | None:
@@ -76,29 +64,28 @@ def achieved_chart(curves: Curves) -> Chart | None:
     measured = _measured(curves)
     if not measured:
         return None
+
+    def draw(figure: Figure) -> None:
+        axes = figure.add_subplot()
+        highest = max(load.requested_tps for loads in measured.values() for load in loads) * 1.06
+        requested: Style = {"color": light("muted"), "linewidth": 0.8, "linestyle": (0, (2, 2))}
+        axes.plot([0, highest], [0, highest], label="all requested", **requested)
+        for index, (label, loads) in enumerate(measured.items()):
+            _line(axes, loads, (None, "completed_tps"), label or "completed", series_style(index) | _side_style(index))
+        axes.set(xlim=(0, highest), xlabel="requested load (tx/s)", ylabel="completed (tx/s)")
+        axes.set_ylim(bottom=0)
+        axes.legend(loc="upper left")
+
     return Chart(
         name="achieved",
         title="Completed against requested load",
         caption=f"{_RUNS} Points below the dashed line: the system completed less than requested.",
-        alt="Throughput against load: " + "; ".join(_told(label, loads) for label, loads in measured.items()) + ".",
+        alt=f"Throughput against load: {_describe(measured)}.",
         columns=_COLUMNS,
         rows=_rows(measured),
-        draw=partial(_draw_achieved, measured),
+        draw=draw,
         height=3.0,
     )
-
-
-def _draw_achieved(measured: Curves, figure: Figure) -> None:
-    axes = figure.add_subplot()
-    highest = max(load.requested_tps for loads in measured.values() for load in loads) * 1.06
-    axes.plot(
-        [0, highest], [0, highest], color=light("muted"), linewidth=0.8, linestyle=(0, (2, 2)), label="all requested"
-    )
-    for index, (label, loads) in enumerate(measured.items()):
-        _line(axes, loads, (None, "completed_tps"), label or "completed", series_style(index) | _side_style(index))
-    axes.set(xlim=(0, highest), xlabel="requested load (tx/s)", ylabel="completed (tx/s)")
-    axes.set_ylim(bottom=0)
-    axes.legend(loc="upper left")
 
 
 _COLUMNS = ("side", "requested_tps", "figure", "median", "lower", "upper", "confidence", "values")
@@ -123,9 +110,7 @@ def _measured(curves: Curves) -> Curves:
     return {side: loads for side, loads in found.items() if loads}
 
 
-def _line(
-    axes: Axes, loads: Sequence[LoadSummary], figures: tuple[str | None, str], label: str, style: Mapping[str, Any]
-) -> None:
+def _line(axes: Axes, loads: Sequence[LoadSummary], figures: tuple[str | None, str], label: str, style: Style) -> None:
     """Draw medians with intervals, and single runs; `figures` are those on x and y, None on x is the requested load."""
     across, up = figures
     scale = 1000.0 if up in _LATENCIES else 1.0
@@ -140,16 +125,20 @@ def _line(
         axes.plot(at, [value * scale for value in values], ".", markersize=3, color=style["color"], alpha=0.7)
 
 
-def _side_style(side: int) -> dict[str, Any]:
+def _side_style(side: int) -> Style:
     return {"color": series_style(side)["color"], "marker": "os"[side % 2]}
 
 
-def _told(label: str, loads: Sequence[LoadSummary]) -> str:
-    points = []
-    for load in loads:
-        throughput, mean, p99 = (load.figures[name].median.estimate for name in ("completed_tps", "mean_s", "p99_s"))
-        points.append(
-            f"{load.requested_tps:g} tx/s requested, {words.rate(throughput)} completed, mean {words.duration(mean)}, "
-            f"p99 {words.duration(p99)}"
-        )
-    return f"{label}: ".lstrip(": ") + "; ".join(points)
+def _describe(curves: Curves) -> str:
+    """Return the medians of each side in words."""
+    sides = []
+    for label, loads in curves.items():
+        points = []
+        for load in loads:
+            completed, mean, p99 = (load.figures[name].median.estimate for name in ("completed_tps", "mean_s", "p99_s"))
+            points.append(
+                f"{load.requested_tps:g} tx/s requested, {formatting.rate(completed)} completed, "
+                f"mean {formatting.duration(mean)}, p99 {formatting.duration(p99)}"
+            )
+        sides.append(f"{label}: ".lstrip(": ") + "; ".join(points))
+    return "; ".join(sides)

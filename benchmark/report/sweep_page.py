@@ -12,7 +12,7 @@ from pathlib import Path
 from benchmark.compare.comparison import Compared, Side, compare_sides, side_of
 from benchmark.compare.repeats import over_repeats
 from benchmark.compare.statistics import Interval
-from benchmark.report import format as words
+from benchmark.report import formatting
 from benchmark.report.chart import Chart
 from benchmark.report.difference_chart import difference_chart
 from benchmark.report.page import render
@@ -124,11 +124,11 @@ def _claims(curves: Curves) -> list[str]:
             continue
         best = max(counted, key=lambda load: load.figures["completed_tps"].median.estimate)
         who = f"{side}: the" if side else "The"
-        text = f"{who} highest throughput is {_interval(best.figures['completed_tps'].median, words.rate)} tx/s, "
+        text = f"{who} highest throughput is {_interval(best.figures['completed_tps'].median, formatting.rate)} tx/s, "
         text += f"at {best.requested_tps:g} tx/s requested"
         if "p99_s" in best.figures:
-            text += f", with a mean latency of {_interval(best.figures['mean_s'].median, words.duration)}"
-            text += f" and a 99th percentile of {_interval(best.figures['p99_s'].median, words.duration)}"
+            text += f", with a mean latency of {_interval(best.figures['mean_s'].median, formatting.duration)}"
+            text += f" and a 99th percentile of {_interval(best.figures['p99_s'].median, formatting.duration)}"
         kept = [load for load in counted if not load.saturated]
         text += f"; up to {max(load.requested_tps for load in kept):g} tx/s the full load was completed" if kept else ""
         said.append(text + ".")
@@ -163,7 +163,7 @@ def _sweep_facts(sweep: SweepFolder) -> list[tuple[str, str]]:
     facts = [
         ("id", journal.sweep_id),
         ("testbed", journal.testbed_id),
-        ("started", words.moment(journal.created_at.timestamp())),
+        ("started", formatting.moment(journal.created_at.timestamp())),
         ("commit", commits),
         ("loads", ", ".join(f"{load:g}" for load in sorted({slot.load for slot in journal.slots})) + " tx/s"),
         ("repeats", str(max((slot.repeat for slot in journal.slots), default=0))),
@@ -175,7 +175,7 @@ def _sweep_facts(sweep: SweepFolder) -> list[tuple[str, str]]:
 
 def systems(runs: Iterable[Summary]) -> str:
     """Return the systems measured, each once."""
-    found = dict.fromkeys(f"{run.protocol} {words.version(run.commit)}, {run.nodes} nodes" for run in runs)
+    found = dict.fromkeys(f"{run.protocol} {formatting.version(run.commit)}, {run.nodes} nodes" for run in runs)
     return " and ".join(found) or "runs"
 
 

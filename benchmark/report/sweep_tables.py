@@ -5,50 +5,37 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from benchmark.compare.comparison import AtLoad, Compared, FigureComparison
-from benchmark.compare.repeats import LoadSummary, Repeated
 from benchmark.compare.statistics import Interval
 from benchmark.measure.run_metrics import COMPARED
-from benchmark.report import format as words
+from benchmark.report import formatting
 from benchmark.report.sweep_charts import Curves
 from benchmark.report.tables import Cell, Table
 from benchmark.results.sweep import SweepFolder
 
-_WRITTEN: Mapping[str, Callable[[float | None], str]] = {"tx/s": words.rate, "s": words.duration}
+_WRITTEN: Mapping[str, Callable[[float | None], str]] = {"tx/s": formatting.rate, "s": formatting.duration}
 
 
 def loads_table(curves: Curves) -> Table:
     """Return the medians of each load over its repeats."""
-    columns = (["side"] if len(curves) > 1 else []) + [
-        "load tx/s",
-        "runs",
-        *(metric.label for metric in COMPARED),
-        "notes",
-    ]
+    side_column = ["side"] if len(curves) > 1 else []
+    columns = [*side_column, "load tx/s", "runs", *(metric.label for metric in COMPARED), "notes"]
     rows = []
     for side, loads in curves.items():
         for load in loads:
-            head = [Cell(side)] if len(curves) > 1 else []
-            figures = [_median_cell(load.figures.get(metric.name), _WRITTEN[metric.unit]) for metric in COMPARED]
-            rows.append([*head, Cell(f"{load.requested_tps:g}"), Cell(str(len(load.run_ids))), *figures, _notes(load)])
+            row = [*(Cell(side) for _ in side_column), Cell(f"{load.requested_tps:g}"), Cell(str(len(load.run_ids)))]
+            for metric in COMPARED:
+                if found := load.figures.get(metric.name):
+                    median, written = found.median, _WRITTEN[metric.unit]
+                    interval = f"{written(median.lower)} to {written(median.upper)}, {median.confidence * 100:.3g} %"
+                    row.append(Cell(written(median.estimate), "one run" if median.lower is None else interval))
+                else:
+                    row.append(Cell(formatting.NONE))
+            notes = [f"{load.saturated} saturated"] if load.saturated else []
+            notes += [f"{len(load.set_aside)} excluded"] if load.set_aside else []
+            if far := sorted({run for found in load.figures.values() for run in found.outliers}):
+                notes.append(f"{len(far)} outlier{'s' if len(far) > 1 else ''}: {', '.join(far)}")
+            rows.append([*row, Cell("; ".join(notes) or formatting.NONE)])
     return Table("loads", "Medians over the repeats of each load, with confidence intervals", columns, rows)
-
-
-def _median_cell(repeated: Repeated | None, written: Callable[[float | None], str]) -> Cell:
-    if repeated is None:
-        return Cell(words.NONE)
-    median = repeated.median
-    if median.lower is None:
-        return Cell(written(median.estimate), "one run")
-    detail = f"{written(median.lower)} to {written(median.upper)}"
-    return Cell(written(median.estimate), f"{detail}, {median.confidence * 100:.3g} %")
-
-
-def _notes(load: LoadSummary) -> Cell:
-    notes = [f"{load.saturated} saturated"] if load.saturated else []
-    notes += [f"{len(load.set_aside)} not used"] if load.set_aside else []
-    far = {run for repeated in load.figures.values() for run in repeated.outliers}
-    notes += [f"{len(far)} outlier{'s' if len(far) > 1 else ''}: {', '.join(sorted(far))}"] if far else []
-    return Cell("; ".join(notes) or words.NONE)
 
 
 def compared_table(compared: Compared) -> Table:
@@ -81,7 +68,7 @@ def _tested(p_value: float, found: FigureComparison | AtLoad) -> list[Cell]:
 
 def _relative(interval: Interval | None) -> Cell:
     if interval is None:
-        return Cell(words.NONE)
+        return Cell(formatting.NONE)
     known = interval.lower is not None and interval.upper is not None
     return Cell(f"{interval.estimate:+.1%}", f"{interval.lower:+.1%} to {interval.upper:+.1%}" if known else "")
 
@@ -91,7 +78,15 @@ def attempts_table(sweep: SweepFolder) -> Table:
     rows = []
     for slot in sweep.journal.slots:
         if not slot.attempts:
-            rows.append([Cell(str(slot)), Cell("not run yet"), Cell(words.NONE), Cell(words.NONE), Cell(words.NONE)])
+            rows.append(
+                [
+                    Cell(str(slot)),
+                    Cell("not run yet"),
+                    Cell(formatting.NONE),
+                    Cell(formatting.NONE),
+                    Cell(formatting.NONE),
+                ]
+            )
         for number, attempt in enumerate(slot.attempts, 1):
             summary = sweep.summary(attempt.run_id)
             latency = summary.latency_s if summary else None
@@ -102,8 +97,8 @@ def attempts_table(sweep: SweepFolder) -> Table:
                     Cell(str(slot), f"attempt {number}" if len(slot.attempts) > 1 else ""),
                     Cell(run_id, link=f"../{run_id}/report.html") if run_id else Cell("no run"),
                     Cell(outcome, attempt.reason, mark="" if attempt.outcome == "ok" else "bad"),
-                    Cell(words.duration(latency.mean if latency else None)),
-                    Cell((summary.leader if summary else None) or words.NONE),
+                    Cell(formatting.duration(latency.mean if latency else None)),
+                    Cell((summary.leader if summary else None) or formatting.NONE),
                 ]
             )
     columns = ("run", "id", "outcome", "mean latency", "leader")

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from benchmark.measure.run_metrics import LATENCIES, QUANTILES
 from benchmark.measure.validity import THRESHOLDS
 from benchmark.measure.window_stats import Figures
-from benchmark.report import format as words
+from benchmark.report import formatting
 from benchmark.report.run_data import Record
 
 
@@ -62,11 +62,14 @@ def figures_table(name: str, caption: str, first: str, groups: Mapping[str, Figu
         rows.append(
             [
                 Cell(group),
-                Cell(words.rate(found.sent_tps)),
-                Cell(words.rate(found.completed_tps)),
-                Cell(words.duration(latency.mean if latency else None)),
-                Cell(words.duration(latency.stdev if latency else None)),
-                *(Cell(words.duration(q.estimate), words.bounds(q)) if q else Cell(words.NONE) for q in quantiles),
+                Cell(formatting.rate(found.sent_tps)),
+                Cell(formatting.rate(found.completed_tps)),
+                Cell(formatting.duration(latency.mean if latency else None)),
+                Cell(formatting.duration(latency.stdev if latency else None)),
+                *(
+                    Cell(formatting.duration(q.estimate), formatting.bounds(q)) if q else Cell(formatting.NONE)
+                    for q in quantiles
+                ),
                 Cell(str(failed), kinds, mark="bad" if failed else ""),
             ]
         )
@@ -86,16 +89,16 @@ def hosts_table(record: Record) -> Table | None:
     for name, used in record.usage.items():
         roles = [role for role, hosts in (("node", placement.nodes), ("client", placement.clients)) if name in hosts]
         limited = (used.cpu_busy or 0.0) > THRESHOLDS.cpu_busy
-        memory = f"of {words.size(used.memory_bytes)}" if used.memory_bytes else ""
+        memory = f"of {formatting.size(used.memory_bytes)}" if used.memory_bytes else ""
         io_rates = (used.received_bytes_per_s, used.sent_bytes_per_s, used.read_bytes_per_s, used.written_bytes_per_s)
         rows.append(
             [
                 Cell(name),
-                Cell(", ".join(roles) or words.NONE),
-                Cell(words.share(used.cpu_busy), "CPU-bound" if limited else "", mark="bad" if limited else ""),
-                Cell(words.share(used.cpu_busy_peak)),
-                Cell(words.size(used.memory_used_bytes), memory),
-                *(Cell(f"{words.size(value)}/s" if value is not None else words.NONE) for value in io_rates),
+                Cell(", ".join(roles) or formatting.NONE),
+                Cell(formatting.share(used.cpu_busy), "CPU-bound" if limited else "", mark="bad" if limited else ""),
+                Cell(formatting.share(used.cpu_busy_peak)),
+                Cell(formatting.size(used.memory_used_bytes), memory),
+                *(Cell(f"{formatting.size(value)}/s" if value is not None else formatting.NONE) for value in io_rates),
             ]
         )
     fields = list(type(next(iter(record.usage.values()))).model_fields)
@@ -115,7 +118,7 @@ def round_trip_table(record: Record) -> Table | None:
         + [
             Cell(f"{trips[a, b]:.1f}", tint=trips[a, b] / longest)
             if (a, b) in trips
-            else Cell("same" if a == b else words.NONE)
+            else Cell("same" if a == b else formatting.NONE)
             for b in regions
         ]
         for a in regions

@@ -27,6 +27,13 @@ class Limits:
     achieved: float = 0.98
     """Least throughput as a share of the load."""
 
+    def violations(self, summary: Summary) -> list[str]:
+        """Return the limits that a measured run violates, `throughput` and `p99`; empty if it meets both."""
+        share = (summary.completed_tps or 0.0) / summary.requested_tps
+        upper = summary.latency_s.p99.upper if summary.latency_s else None
+        violated = {"throughput": share < self.achieved, "p99": upper is None or upper > self.p99_s}
+        return [name for name, is_violated in violated.items() if is_violated]
+
 
 @dataclass(frozen=True)
 class Trial:
@@ -80,12 +87,14 @@ def meets(summary: Summary, limits: Limits) -> tuple[bool, str]:
     if summary.status != "ok" or summary.completed_tps is None:
         why = "; ".join(summary.reasons)
         raise UsageError(f"run {summary.run_id} is {summary.status} and cannot decide a search: {why}")
-    achieved = summary.completed_tps / summary.requested_tps
+    # Rounded down: what is short of the limit must not read as if it met it.
+    achieved = math.floor(round(summary.completed_tps / summary.requested_tps * 1000, 6)) / 1000
     upper = summary.latency_s.p99.upper if summary.latency_s else None
-    text = f"achieved {achieved:.1%} of {summary.requested_tps:g} tx/s (at least {limits.achieved:.0%}), p99 at most "
+    text = (
+        f"achieved {achieved:.1%} of {summary.requested_tps:g} tx/s (at least {limits.achieved * 100:g}%), p99 at most "
+    )
     text += f"{upper:.3g} s" if upper is not None else "unknown"
-    met = achieved >= limits.achieved and upper is not None and upper <= limits.p99_s
-    return met, f"{text} (limit {limits.p99_s:g} s)"
+    return not limits.violations(summary), f"{text} (limit {limits.p99_s:g} s)"
 
 
 def next_step(plan: Plan, trials: Sequence[Trial]) -> Step:

@@ -12,13 +12,12 @@ from typing import Any
 import pytest
 import yaml
 from factories.page import Page
-from factories.result_factory import START, manifest, write_run, write_sweep
+from factories.result_factory import START, write_run, write_sweep
 from paths import DATA
 
 from benchmark.artifacts.install import Installed
 from benchmark.artifacts.source import Origin
 from benchmark.compare.comparison import find_sides
-from benchmark.errors import UsageError
 from benchmark.metrics.names import MetricNames
 from benchmark.metrics.samples import Series, read_samples, write_samples
 from benchmark.report import REPORT, reproduce, write_comparison, write_plots, write_report
@@ -194,14 +193,6 @@ def test_faults_are_marked_in_every_chart_over_time(tmp_path: Path) -> None:
     folder = write_run(tmp_path / "run")
     change(folder, "manifest.json", faults=[{"name": "crash us-east-1-0", "start": START + 8, "end": START + 15}])
     assert Page(write_report(folder)).text.count("crash us-east-1-0") == 3
-
-
-def test_folder_without_a_run_is_rejected(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="expected the folder of a run"):
-        write_report(tmp_path)
-    (tmp_path / "manifest.json").write_text(manifest().to_json())
-    with pytest.raises(UsageError, match="was killed, so it has no report yet"):
-        write_report(tmp_path)
 
 
 def test_report_of_a_stored_run_has_its_numbers(tmp_path: Path) -> None:

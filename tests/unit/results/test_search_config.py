@@ -158,6 +158,26 @@ def test_limits_are_met_only_for_sure(run: Summary, met: bool) -> None:
     assert "of 200 tx/s (at least 98%), p99 at most " in text
 
 
+@pytest.mark.parametrize("throughput", [0.0, 195.9, 195.999, 196.0, 196.001, 200.0, 210.0])
+@pytest.mark.parametrize("upper", [0.5, 0.9999, 1.0, 1.0001, None])
+def test_verdict_is_that_no_limit_is_violated(throughput: float, upper: float | None) -> None:
+    run, limits = summary(throughput, upper), Limits()
+    violated = limits.violations(run)
+    assert meets(run, limits)[0] == (not violated)
+    assert ("throughput" in violated) == (throughput < 196)
+    assert ("p99" in violated) == (upper is None or upper > 1)
+
+
+def test_run_without_latency_or_throughput_violates_both_limits() -> None:
+    unmeasured = summary().model_copy(update={"completed_tps": None, "latency_s": None})
+    assert Limits().violations(unmeasured) == ["throughput", "p99"]
+
+
+def test_verdict_never_rounds_a_violated_limit_up_to_a_met_one() -> None:
+    assert "achieved 97.9% of 200 tx/s (at least 98%)" in meets(summary(throughput=195.999), Limits())[1]
+    assert "(at least 98.5%)" in meets(summary(), Limits(achieved=0.985))[1]
+
+
 @pytest.mark.parametrize("status", ["invalid", "failed", "interrupted"])
 def test_a_run_without_valid_numbers_decides_nothing(status: Status) -> None:
     with pytest.raises(UsageError, match=f"run r is {status} and cannot decide a search: node a died"):
