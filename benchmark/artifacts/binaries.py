@@ -1,4 +1,4 @@
-"""Binaries that the user brings, as an artifact."""
+"""Pack binaries supplied by the user as an artifact."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ from benchmark.errors import UsageError
 
 
 def find_binaries(folder: Path, wanted: Sequence[str]) -> dict[str, Path]:
-    """Return the files of `folder` to bring, by name: the `wanted` ones, or if none are, all that can be executed.
+    """Return the files of `folder` to upload, by name: the `wanted` ones, or all executable files if none are given.
 
-    Raises UsageError that says what is missing and what is there.
+    Raises UsageError that lists missing files and those available.
     """
     if not folder.is_dir():
-        raise UsageError(f"--binaries: {folder} is no folder; name the one that has the binaries")
+        raise UsageError(f"--binaries: {folder} is not a folder; name the one with the binaries")
     present = {path.name: path for path in folder.iterdir() if path.is_file() and os.access(path, os.X_OK)}
     missing = [name for name in wanted if name not in present]
     if missing or not present:
-        there = ", ".join(sorted(present)[:8]) or "none"
-        lacking = ", ".join(missing) or "at all"
-        raise UsageError(f"--binaries: {folder} has no executable file {lacking}; executable files there: {there}")
+        available = ", ".join(sorted(present)[:8]) or "none"
+        files = f"file {', '.join(missing)}" if missing else "files"
+        raise UsageError(f"--binaries: {folder} has no executable {files}; available: {available}")
     return {name: present[name] for name in sorted(wanted or present, key=os.fsencode)}
 
 
-def name_of(files: dict[str, Path]) -> str:
-    """Name an artifact by its content: the SHA-256 of the lines that `sha256sum *` prints in its folder."""
+def artifact_name(files: dict[str, Path]) -> str:
+    """Return the name of an artifact: the SHA-256 of the lines that `sha256sum *` prints in its folder."""
     lines = []
     for name in sorted(files, key=os.fsencode):
         with files[name].open("rb") as file:
@@ -39,7 +39,7 @@ def name_of(files: dict[str, Path]) -> str:
 
 
 def pack(files: dict[str, Path]) -> bytes:
-    """Return the files as a compressed tar archive, quickly rather than small."""
+    """Return the files as a tar archive, compressed for speed rather than size."""
     packed = io.BytesIO()
     with (
         gzip.GzipFile(fileobj=packed, mode="wb", compresslevel=1, mtime=0) as stream,

@@ -1,4 +1,4 @@
-"""Bringing an artifact from hosts that have it to those that lack it, within the testbed (share.py)."""
+"""Copy an artifact between the hosts of a testbed, with share.py."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 import secrets
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Literal, TypedDict
 
 from benchmark.artifacts.store import FOLDER, File
 from benchmark.errors import HostError
@@ -17,14 +17,15 @@ from benchmark.remote.fleet import Fleet, Session, Sessions
 _START_DEADLINE_S = 60.0
 _SLOWEST_BYTES_PER_S = 1 << 20
 _BRANCHES = 2
-_LOOK_S = 0.01
+_POLL_S = 0.01
 
 
 def sources(root: Host, receivers: Sequence[Host], rtt_ms: Mapping[tuple[str, str], float]) -> dict[str, Host]:
-    """Say from whom each receiver gets the artifact while that one still gets it: a tree over regions, and in each one.
+    """Return the host that each receiver copies from: a tree over regions, and a tree within each region.
 
-    Every byte enters a region once, from the nearest region that is free, as one connection is the slower the longer
-    the round trip. A host feeds at most two others of its region, and the first of a region two other regions as well.
+    Every byte enters a region once, from the nearest available region, because a connection is slower the longer its
+    round trip. Hosts forward what they are still receiving. A host serves at most two others in its region, and the
+    first host of a region also serves at most two other regions.
     """
     regions: dict[str, list[Host]] = {root.region: [root]}
     for host in receivers:
@@ -50,16 +51,16 @@ def distribute(
     receivers: Sequence[Host],
     rtt_ms: Mapping[tuple[str, str], float],
 ) -> tuple[dict[str, File], dict[str, float]]:
-    """Bring the artifact called `name` from `root` to `receivers`; return its files, and seconds by host.
+    """Copy the artifact `name` from `root` to `receivers`; return its files, and seconds by host.
 
-    Every host passes on what it has received so far, and what it has is verified before it gets its name. The servers
-    end with this call, or with the operator's connection. Raises HostError.
+    Each host verifies the files before the artifact appears under its name. The servers end with this call, or with
+    the operator's connection. Raises HostError.
     """
     hosts = [root, *receivers]
     folder = f"{working_dir}/{FOLDER}"
     script = {f"{folder}/share.py": read_script("share.py").encode()}
     fleet.put({host.name: script for host in hosts}, deadline=_START_DEADLINE_S).raise_for_failures(
-        "hosts cannot take an artifact:"
+        "could not upload share.py to:"
     )
     opened = fleet.open(
         f"exec python3 {folder}/share.py {folder} {name}",
@@ -68,58 +69,68 @@ def distribute(
     )
     transfer = _Transfer(opened.ok)
     try:
-        opened.raise_for_failures("hosts cannot share an artifact:")
+        opened.raise_for_failures("could not start share.py on:")
         return transfer.run(root, sources(root, receivers, rtt_ms))
     finally:
         transfer.end()
 
 
+class _Reply(TypedDict, total=False):
+    """What share.py has replied so far."""
+
+    port: int
+    files: list[tuple[str, int, str, list[list[int]]]]
+    done: float
+    failed: str
+
+
 class _Transfer:
-    """The conversation with the servers of all hosts."""
+    """The conversation with share.py on every host."""
 
     def __init__(self, sessions: Mapping[str, Session]) -> None:
         self._sessions = sessions
         self._watched = Sessions(sessions.values())
-        self._answers: dict[str, dict[str, Any]] = {}
+        self._replies: dict[str, _Reply] = {name: {} for name in sessions}
 
     def run(self, root: Host, parents: Mapping[str, Host]) -> tuple[dict[str, File], dict[str, float]]:
+        """Copy from `root` to the hosts in `parents`; return the files, and seconds by host."""
         token = secrets.token_hex(16)
-        ports = self._ask({name: {"token": token} for name in self._sessions}, "port", _START_DEADLINE_S)
-        files = self._answers[root.name]["files"]
-        orders = {}
+        self._request({name: {"token": token} for name in self._sessions}, "port", _START_DEADLINE_S)
+        files = self._replies[root.name]["files"]
+        requests = {}
         for name, parent in parents.items():
             chosen = {each.name: each for each in (parent, root)}.values()
-            orders[name] = {"files": files, "sources": [[each.address, ports[each.name]] for each in chosen]}
+            addresses = [[each.address, self._replies[each.name]["port"]] for each in chosen]
+            requests[name] = {"files": files, "sources": addresses}
         total = sum(length for *_, extents in files for _, length in extents)
-        limit = _START_DEADLINE_S + total / _SLOWEST_BYTES_PER_S
-        seconds = self._ask(orders, "done", limit)
+        self._request(requests, "done", _START_DEADLINE_S + total / _SLOWEST_BYTES_PER_S)
+        seconds = {name: self._replies[name]["done"] for name in parents}
         return {name: File(sha256, size) for name, size, sha256, _ in files}, seconds
 
     def end(self) -> None:
+        """Close all sessions, which ends the servers."""
         for session in self._sessions.values():
             session.close()
 
-    def _ask(self, orders: Mapping[str, Any], wanted: str, deadline_s: float) -> dict[str, Any]:
-        """Tell hosts something and wait until each has answered with `wanted`; return the answers."""
-        for name, order in orders.items():
-            self._sessions[name].send(json.dumps(order) + "\n")
+    def _request(self, requests: Mapping[str, object], reply: Literal["port", "done"], deadline_s: float) -> None:
+        """Send a request to each host and wait until all have replied; HostError for those that fail or do not."""
+        for name, request in requests.items():
+            self._sessions[name].send(json.dumps(request) + "\n")
         ends = time.monotonic() + deadline_s
-        while missing := {name for name in orders if wanted not in self._answers.get(name, {})}:
-            failed = self._failures(missing)
+        while missing := {name for name in requests if reply not in self._replies[name]}:
+            failed = {}
+            for name in missing:
+                session = self._sessions[name]
+                if "failed" in self._replies[name]:
+                    failed[name] = self._replies[name]["failed"]
+                elif session.ended:
+                    failed[name] = session.stderr.strip()[-300:] or session.failure or "its server ended"
             left = ends - time.monotonic()
             if not failed and left <= 0:
-                failed = dict.fromkeys(missing, f"did not have it after {deadline_s:.0f} s")
+                failed = dict.fromkeys(missing, f"not complete after {deadline_s:.0f} s")
             if failed:
-                raise HostError("an artifact did not reach hosts:", failed)
-            self._watched.wait(min(left, _LOOK_S))
+                raise HostError("could not copy the artifact to:", failed)
+            self._watched.wait(min(left, _POLL_S))
             for name in missing:
                 for line in self._sessions[name].read_lines():
-                    self._answers.setdefault(name, {}).update(json.loads(line))
-        return {name: self._answers[name][wanted] for name in orders}
-
-    def _failures(self, names: set[str]) -> dict[str, str]:
-        failed = {name: self._answers[name]["failed"] for name in names if "failed" in self._answers.get(name, {})}
-        for name in names - failed.keys():
-            if (session := self._sessions[name]).ended:
-                failed[name] = session.stderr.strip()[-300:] or session.failure or "its server ended"
-        return failed
+                    self._replies[name].update(json.loads(line))

@@ -1,20 +1,20 @@
-"""Getting the artifact of a benchmark onto its hosts: found, or built, or brought; then from host to host."""
+"""Install the artifact of a run on its hosts: build or upload it on one host, then copy it from host to host."""
 
 from __future__ import annotations
 
 import dataclasses
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 
 from benchmark.artifacts import store as hosts
-from benchmark.artifacts.binaries import find_binaries, name_of, pack
-from benchmark.artifacts.build import Built, build_artifact, key_of, resolve
+from benchmark.artifacts.binaries import artifact_name, find_binaries, pack
+from benchmark.artifacts.build import build_artifact, build_key, resolve
 from benchmark.artifacts.distribution import distribute
 from benchmark.artifacts.source import Origin, Revision
-from benchmark.artifacts.store import File, Holdings
+from benchmark.artifacts.store import File, HostCache
 from benchmark.errors import UsageError
 from benchmark.inventory import Host
 from benchmark.plan.source import Binaries
@@ -24,31 +24,29 @@ from benchmark.settings import Repository
 from benchmark.testbed import packages
 from benchmark.testbed.testbed import Testbed
 
-_LOOK_DEADLINE_S = 60.0
+_COMMAND_DEADLINE_S = 60.0
 _UPLOAD_DEADLINE_S = 3600.0
 _BUILD_PACKAGES = ("git", "ca-certificates")
-
-Tell = Callable[[str], None]
-"""Takes a sentence about what is being done."""
 
 
 @dataclass(frozen=True)
 class Variant:
-    """The artifact of one architecture, how it came about, and which hosts had to be given it."""
+    """The artifact for one architecture."""
 
     sha256: str
     files: Mapping[str, File]
-    given_to: tuple[str, ...] = ()
+    copied_to: tuple[str, ...] = ()
+    """Hosts that did not have it yet."""
     builder: str | None = None
-    """Host that built it now; none where it was built before."""
+    """Host that built it in this installation; None if it was cached."""
     build_seconds: float = 0.0
     changed: tuple[str, ...] = ()
-    """Files of the checkout that the build itself changed."""
+    """Tracked files that the build changed."""
 
 
 @dataclass(frozen=True)
 class Installed:
-    """What was installed: the commit, and what it is on each architecture and host."""
+    """The result of an installation: the commit, and the artifact for each architecture and host."""
 
     commit: str
     variants: Mapping[str, Variant]
@@ -62,7 +60,7 @@ class Installed:
 
     @property
     def warnings(self) -> list[str]:
-        """What a reader of the results has to know of it."""
+        """Warnings for the readers of the results."""
         found = []
         if self.origin and self.revision and self.revision.moved:
             found.append(
@@ -71,11 +69,11 @@ class Installed:
             )
         for architecture, variant in self.variants.items():
             if variant.changed:
-                found.append(f"the build on {architecture} changed files of the commit: {', '.join(variant.changed)}")
+                found.append(f"the build on {architecture} changed tracked files: {', '.join(variant.changed)}")
         return found
 
     def to_record(self) -> ArtifactRecord:
-        """Return what the manifest says of it; it holds no credentials."""
+        """Return the entry for the manifest, without credentials."""
         build = self.build if self.origin else None
         return ArtifactRecord(
             source="repository" if self.origin else "binaries",
@@ -89,7 +87,7 @@ class Installed:
                 architecture: VariantRecord(
                     sha256=variant.sha256,
                     files={name: FileRecord(**dataclasses.asdict(file)) for name, file in variant.files.items()},
-                    copied_to=variant.given_to,
+                    copied_to=variant.copied_to,
                     builder=variant.builder,
                     build_seconds=variant.build_seconds,
                     changed=variant.changed,
@@ -101,135 +99,133 @@ class Installed:
 
 @dataclass
 class Installation:
-    """One installation on `carriers`; `tell` hears what takes long, the log of a build is written into `log_folder`."""
+    """Install one artifact on `carriers`."""
 
     testbed: Testbed
     carriers: Sequence[Host]
-    tell: Tell
+    report: Callable[[str], None]
+    """Called with a description of each step that takes long."""
     log_folder: Path
+    """Folder for build logs."""
     rtt_ms: Mapping[tuple[str, str], float] = field(default_factory=dict)
     """Measured round trips between regions, where they are known."""
-    _holdings: dict[str, Holdings] = field(default_factory=dict)
+    _caches: dict[str, HostCache] = field(default_factory=dict)
 
     def from_repository(self, build: Build, repository: Repository) -> Installed:
-        """Find the commit, build it on one host of each architecture that nobody built it for, bring it to all.
+        """Resolve the commit, build it on one host per architecture unless it is cached, and copy it to all carriers.
 
         Raises UsageError, SystemFailure with the build's last lines, or an InfrastructureError.
         """
         origin = Origin.of(repository)
-        self._look(self.testbed.running)
-        builder = next(host for host in self.testbed.running if host.role == "instance")
-        self._equip(builder, _BUILD_PACKAGES)
-        revision = resolve(self.testbed.fleet, self._working, builder.name, origin)
+        self._list_artifacts()
+        instances = [host for host in self.testbed.running if host.role == "instance"]
+        self._install_packages(instances[0], _BUILD_PACKAGES)
+        revision = resolve(self.testbed.fleet, self._working, instances[0].name, origin)
         variants, log = {}, None
         for architecture, carriers in self._by_architecture().items():
-            key = key_of(origin, revision.commit, build, architecture)
-            root = self._first(self.testbed.running, lambda holdings: key in holdings.built)  # noqa: B023
-            if root is None:
-                root = self._builder(architecture)
-                log = log or self._log(revision.commit)
-                built = self._build(root, origin, revision.commit, build, key, log)
-                variant = Variant(built.name, {}, builder=root.name, build_seconds=built.seconds, changed=built.changed)
+            key = build_key(origin, revision.commit, build, architecture)
+            root = self._first(self.testbed.running, lambda cache: key in cache.built)  # noqa: B023
+            if root is not None:
+                cache = self._caches[root.name]
+                variant = Variant(cache.built[key], {}, changed=cache.changed.get(key, ()))
             else:
-                known = self._holdings[root.name]
-                variant = Variant(known.built[key], {}, changed=known.changed.get(key, ()))
-            variants[architecture] = self._spread(variant, root, carriers)
-            self._remember(key, variants[architecture], carriers)
-        return Installed(revision.commit, variants, self._names(variants), origin, revision, build, log=log)
+                root = self._first(instances, lambda cache: cache.architecture == architecture)  # noqa: B023
+                assert root is not None  # carriers are instances
+                if log is None:
+                    self.log_folder.mkdir(parents=True, exist_ok=True)
+                    now = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
+                    log = self.log_folder / f"build-{now}-{revision.commit[:8]}-{secrets.token_hex(2)}.log"
+                variant = self._build(root, origin, revision.commit, build, key, log)
+            variants[architecture] = self._copy(variant, root, carriers)
+            # Any carrier can be the source of the next installation.
+            path, entry = hosts.index_entry(self._working, key, variant.sha256, variant.changed)
+            new = {host.name: {path: entry} for host in carriers if key not in self._caches[host.name].built}
+            self.testbed.fleet.put(new, deadline=_COMMAND_DEADLINE_S).raise_for_failures(
+                "could not register the artifact on:"
+            )
+        by_host = self._artifact_by_host(variants)
+        return Installed(revision.commit, variants, by_host, origin, revision, build, log=log)
 
     def from_binaries(self, build: Build | None, binaries: Binaries) -> Installed:
-        """Send the user's binaries to one host that lacks them, and from there to all."""
+        """Upload the user's binaries to one host unless a host has them, and copy them to all carriers."""
         files = find_binaries(binaries.folder, [PurePosixPath(path).name for path in build.outputs] if build else ())
-        name = name_of(files)
-        self._look(self.testbed.running)
+        name = artifact_name(files)
+        self._list_artifacts()
         architectures = self._by_architecture()
         if len(architectures) > 1:
             raise UsageError(
-                f"--binaries brings files of one architecture, the hosts have {', '.join(architectures)}; "
-                "name a repository, which is built for each"
+                f"--binaries supplies files for one architecture, but the hosts have {', '.join(architectures)}; "
+                "set a repository instead, which is built for each"
             )
         ((architecture, carriers),) = architectures.items()
-        root = self._first(self.testbed.running, lambda holdings: name in holdings.artifacts)
+        root = self._first(self.testbed.running, lambda cache: name in cache.artifacts)
         if root is None:
             root = carriers[0]
-            self.tell(f"sending {', '.join(files)} to {root.name}")
+            self.report(f"uploading {', '.join(files)} to {root.name}")
             command = hosts.command(self._working, "store", name)
             self.testbed.fleet.run(
                 command, hosts=[root.name], stdin=pack(files), deadline=_UPLOAD_DEADLINE_S
-            ).raise_for_failures("the binaries did not arrive:")
-            self._has(root, name)
-        variants = {architecture: self._spread(Variant(name, {}), root, carriers)}
-        return Installed(binaries.commit, variants, self._names(variants), folder=binaries.folder.resolve())
+            ).raise_for_failures("could not upload the binaries to:")
+            self._add_to_cache(root, name)
+        variants = {architecture: self._copy(Variant(name, {}), root, carriers)}
+        by_host = self._artifact_by_host(variants)
+        return Installed(binaries.commit, variants, by_host, folder=binaries.folder.resolve())
+
+    def _build(self, host: Host, origin: Origin, commit: str, build: Build, key: str, log: Path) -> Variant:
+        self._install_packages(host, (*_BUILD_PACKAGES, *build.packages))
+        self.report(f"building {commit[:8]} of {origin.url} on {host.name}; its log is {log}")
+        built = build_artifact(self.testbed.fleet, self._working, host.name, origin, commit, build, key, log)
+        self._add_to_cache(host, built.name)
+        return Variant(built.name, {}, builder=host.name, build_seconds=built.seconds, changed=built.changed)
 
     @property
     def _working(self) -> str:
         return self.testbed.settings.working_dir
 
-    def _look(self, asked: Sequence[Host]) -> None:
+    def _list_artifacts(self) -> None:
         answers = self.testbed.fleet.run(
-            hosts.command(self._working, "list"), hosts=[host.name for host in asked], deadline=_LOOK_DEADLINE_S
-        ).raise_for_failures("hosts do not say what they have:")
-        self._holdings = {name: hosts.parse_holdings(answer.stdout) for name, answer in answers.items()}
+            hosts.command(self._working, "list"),
+            hosts=[host.name for host in self.testbed.running],
+            deadline=_COMMAND_DEADLINE_S,
+        ).raise_for_failures("could not list artifacts on:")
+        self._caches = {name: hosts.parse_cache(answer.stdout) for name, answer in answers.items()}
 
     def _by_architecture(self) -> dict[str, list[Host]]:
         found: dict[str, list[Host]] = {}
         for host in self.carriers:
-            found.setdefault(self._holdings[host.name].architecture, []).append(host)
+            found.setdefault(self._caches[host.name].architecture, []).append(host)
         return found
 
-    def _first(self, candidates: Sequence[Host], condition: Callable[[Holdings], bool]) -> Host | None:
-        return next((host for host in candidates if condition(self._holdings[host.name])), None)
+    def _first(self, candidates: Iterable[Host], condition: Callable[[HostCache], bool]) -> Host | None:
+        return next((host for host in candidates if condition(self._caches[host.name])), None)
 
-    def _builder(self, architecture: str) -> Host:
-        """The first instance of an architecture builds for it."""
-        candidates = [host for host in self.testbed.running if host.role == "instance"]
-        found = self._first(candidates, lambda holdings: holdings.architecture == architecture)
-        assert found is not None  # a carrier has it
-        return found
-
-    def _equip(self, host: Host, wanted: Sequence[str]) -> None:
-        """Install the packages that the host lacks."""
+    def _install_packages(self, host: Host, wanted: Sequence[str]) -> None:
+        """Install the packages that are missing on the host."""
         answer = self.testbed.fleet.run(
-            packages.missing_command(wanted), hosts=[host.name], deadline=_LOOK_DEADLINE_S
-        ).raise_for_failures("a host does not say which packages it has:")[host.name]
-        if lacking := answer.stdout.split():
-            self.tell(f"installing {', '.join(lacking)} on {host.name}")
-            self.testbed.install({host.name: lacking})
+            packages.missing_command(wanted), hosts=[host.name], deadline=_COMMAND_DEADLINE_S
+        ).raise_for_failures("could not list packages on:")[host.name]
+        if missing := answer.stdout.split():
+            self.report(f"installing {', '.join(missing)} on {host.name}")
+            self.testbed.install({host.name: missing})
 
-    def _build(self, host: Host, origin: Origin, commit: str, build: Build, key: str, log: Path) -> Built:
-        self._equip(host, (*_BUILD_PACKAGES, *build.packages))
-        self.tell(f"building {commit[:8]} of {origin.url} on {host.name}; its log is {log}")
-        built = build_artifact(self.testbed.fleet, self._working, host.name, origin, commit, build, key, log)
-        self._has(host, built.name)
-        return built
+    def _add_to_cache(self, host: Host, name: str) -> None:
+        known = self._caches[host.name]
+        self._caches[host.name] = dataclasses.replace(known, artifacts=known.artifacts | {name})
 
-    def _has(self, host: Host, name: str) -> None:
-        known = self._holdings[host.name]
-        self._holdings[host.name] = dataclasses.replace(known, artifacts=known.artifacts | {name})
-
-    def _spread(self, variant: Variant, root: Host, carriers: Sequence[Host]) -> Variant:
-        """Give the artifact to the carriers that lack it, and say what is in it."""
-        lacking = [host for host in carriers if variant.sha256 not in self._holdings[host.name].artifacts]
-        if not lacking:
+    def _copy(self, variant: Variant, root: Host, carriers: Sequence[Host]) -> Variant:
+        """Copy the artifact from `root` to the carriers without it; return it with its files."""
+        missing = [host for host in carriers if variant.sha256 not in self._caches[host.name].artifacts]
+        if not missing:
             answer = self.testbed.fleet.run(
-                hosts.command(self._working, "describe", variant.sha256), hosts=[root.name], deadline=_LOOK_DEADLINE_S
-            ).raise_for_failures("a host does not say what its artifact is:")[root.name]
+                hosts.command(self._working, "describe", variant.sha256),
+                hosts=[root.name],
+                deadline=_COMMAND_DEADLINE_S,
+            ).raise_for_failures(f"could not list the files of artifact {variant.sha256[:8]} on:")[root.name]
             return dataclasses.replace(variant, files=hosts.parse_files(answer.stdout))
-        self.tell(f"bringing {variant.sha256[:8]} from {root.name} to {len(lacking)} hosts")
-        files, _ = distribute(self.testbed.fleet, self._working, variant.sha256, root, lacking, self.rtt_ms)
-        return dataclasses.replace(variant, files=files, given_to=tuple(host.name for host in lacking))
+        self.report(f"copying {variant.sha256[:8]} from {root.name} to {len(missing)} hosts")
+        files, _ = distribute(self.testbed.fleet, self._working, variant.sha256, root, missing, self.rtt_ms)
+        return dataclasses.replace(variant, files=files, copied_to=tuple(host.name for host in missing))
 
-    def _remember(self, key: str, variant: Variant, carriers: Sequence[Host]) -> None:
-        """Note on every carrier what its artifact was built from, so that any of them can pass it on."""
-        path, note = hosts.note(self._working, key, variant.sha256, variant.changed)
-        unaware = {host.name: {path: note} for host in carriers if key not in self._holdings[host.name].built}
-        self.testbed.fleet.put(unaware, deadline=_LOOK_DEADLINE_S).raise_for_failures("hosts cannot keep an artifact:")
-
-    def _names(self, variants: Mapping[str, Variant]) -> dict[str, str]:
+    def _artifact_by_host(self, variants: Mapping[str, Variant]) -> dict[str, str]:
         architectures = self._by_architecture()
         return {host.name: variants[name].sha256 for name, carriers in architectures.items() for host in carriers}
-
-    def _log(self, commit: str) -> Path:
-        self.log_folder.mkdir(parents=True, exist_ok=True)
-        now = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
-        return self.log_folder / f"build-{now}-{commit[:8]}-{secrets.token_hex(2)}.log"

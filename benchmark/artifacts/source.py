@@ -1,4 +1,4 @@
-"""Where a system is built from: a repository, which of its commits, and the secret that opens it."""
+"""Repositories that systems are built from: their credentials, and how names of commits are resolved."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _UNREACHABLE = re.compile(r"Could not resolve|timed out|Connection refused|Faile
 
 @dataclass(frozen=True)
 class Origin:
-    """A repository's address without secrets, the commit that is wanted, and what opens it."""
+    """A repository's address without credentials, its credentials, and the requested commit."""
 
     url: str
     ref: str
@@ -28,13 +28,13 @@ class Origin:
 
     @classmethod
     def of(cls, repository: Repository) -> Origin:
-        """Take the credentials out of the URL; UsageError for what cannot be the name of a commit.
+        """Separate the credentials from the URL; UsageError for an invalid name of a commit.
 
         A token alone, as in `https://TOKEN@github.com/…`, is sent as the user name and as the password: GitHub, GitLab
-        and Gitea look for it in one or the other.
+        and Gitea expect it in one or the other.
         """
         if not _REF.fullmatch(repository.commit):
-            raise UsageError(f"{repository.commit!r} is no branch, tag or hash of a commit")
+            raise UsageError(f"{repository.commit!r} is not a branch, tag or hash of a commit")
         parts = urlsplit(repository.url)
         if parts.scheme not in ("http", "https") or "@" not in parts.netloc:
             return cls(repository.url, repository.commit)
@@ -44,13 +44,15 @@ class Origin:
 
     @property
     def secret_input(self) -> str:
-        """What a host reads on standard input before it asks the repository; UsageError for a secret of two lines."""
+        """Return what artifacts.sh reads from standard input; UsageError for credentials with a line break."""
         if "\n" in self.username + self.password:
-            raise UsageError("the credentials of the repository have a line break; check where they come from")
+            raise UsageError(
+                "the credentials of the repository contain a line break; check the variable they come from"
+            )
         return f"{self.username}\n{self.password}\n"
 
     def hide(self, text: str) -> str:
-        """Return `text` without the credentials, however they came into it."""
+        """Return `text` without the credentials, in whatever form they occur in it."""
         for secret in (self.password, self.username):
             text = text.replace(secret, REDACTED) if len(secret) > 3 else text
         return redact(text)
@@ -58,7 +60,7 @@ class Origin:
 
 @dataclass(frozen=True)
 class Revision:
-    """The commit that a name stood for, and if it stood for another when this testbed last saw it, that one."""
+    """The commit that a name refers to, and the one it referred to when this testbed last resolved it."""
 
     commit: str
     previous: str | None = None
@@ -66,12 +68,12 @@ class Revision:
 
     @property
     def moved(self) -> bool:
-        """Whether the name led somewhere else before."""
+        """Whether the name referred to another commit before."""
         return self.previous is not None and self.previous != self.commit
 
 
 def parse_revision(origin: Origin, lines: Sequence[str]) -> Revision:
-    """Read what a host found out; UsageError with the nearest names if there is no such commit."""
+    """Parse the output of `resolve`; UsageError with the most similar names if there is no such commit."""
     found: dict[str, list[list[str]]] = {}
     for line in lines:
         kind, *words = line.split()
@@ -82,24 +84,24 @@ def parse_revision(origin: Origin, lines: Sequence[str]) -> Revision:
         return Revision(commit, previous or None, datetime.fromtimestamp(int(when), UTC) if previous else None)
     if "ambiguous" in found:
         raise UsageError(
-            f"{origin.ref!r} is a branch and a tag of {origin.url}, of different commits; "
+            f"{origin.ref!r} is both a branch and a tag of {origin.url}, with different commits; "
             f"write refs/heads/{origin.ref} or refs/tags/{origin.ref}"
         )
     known = [words[0] for words in found.get("known", []) if words]
     near = difflib.get_close_matches(origin.ref, known, n=5, cutoff=0.5) or known[:5]
-    hint = f"the nearest branches and tags are: {', '.join(near)}" if near else "it has no branch and no tag"
+    hint = f"similar branches and tags: {', '.join(near)}" if near else "it has no branches and no tags"
     raise UsageError(f"{origin.url} has no branch, tag or commit {origin.ref!r}; {hint}")
 
 
-def unreadable(origin: Origin, complaint: str) -> Exception:
-    """The error for a repository that git could not read; `complaint` is what git said."""
-    said = "\n".join(f"  {line}" for line in origin.hide(complaint).strip().splitlines()[-5:])
-    message = f"the building host cannot read {origin.url}; git said:\n{said}\n"
-    if _UNREACHABLE.search(complaint):
-        return InfrastructureError(message + "is the address right, and does that host reach it?")
+def unreadable(origin: Origin, output: str) -> Exception:
+    """Return the error for a repository that git could not read; `output` is what git printed."""
+    shown = "\n".join(f"  {line}" for line in origin.hide(output).strip().splitlines()[-5:])
+    message = f"the build host cannot read {origin.url}; git printed:\n{shown}\n"
+    if _UNREACHABLE.search(output):
+        return InfrastructureError(message + "check the address, and whether that host can reach it")
     access = (
-        "is the token valid for it?"
+        "whether the token is valid for it"
         if origin.password
-        else ("a private repository needs a token in its URL, such as https://${TOKEN}@github.com/…")
+        else "for a private repository, include a token in its URL, such as https://${TOKEN}@github.com/…"
     )
-    return UsageError(f"{message}is the address right? {access}")
+    return UsageError(f"{message}check the address, and {access}")

@@ -1,4 +1,4 @@
-"""What hosts are asked about artifacts, in the words of artifacts.sh."""
+"""Commands for artifacts.sh, which manages artifacts on each host, and its output."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from shlex import join
 from benchmark.host_scripts import read_script
 
 FOLDER = "artifacts"
-"""Folder of the artifacts within the working folder of a host."""
+"""Folder of the artifacts, relative to the working folder of a host."""
 
 
 @dataclass(frozen=True)
@@ -21,22 +21,24 @@ class File:
 
 
 @dataclass(frozen=True)
-class Holdings:
-    """What one host has: artifacts, and by key of what was built which one came out and which files that changed."""
+class HostCache:
+    """The artifacts cached on one host, by name."""
 
     architecture: str
     artifacts: frozenset[str] = frozenset()
     built: Mapping[str, str] = field(default_factory=dict)
+    """Build key to the artifact that the build produced."""
     changed: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Build key to the tracked files that the build changed."""
 
 
 def command(working_dir: str, verb: str, *arguments: str) -> str:
-    """The command that does `verb` on a host; secrets are no arguments, they go to its standard input."""
+    """Return the command that runs `verb` of artifacts.sh; secrets are not arguments, it reads them from its input."""
     return join(["exec", "bash", "-c", read_script("artifacts.sh"), "artifacts", working_dir, verb, *arguments])
 
 
-def parse_holdings(text: str) -> Holdings:
-    """Read what `list` printed."""
+def parse_cache(text: str) -> HostCache:
+    """Parse the output of `list`; builds whose artifact was removed are left out."""
     architecture = ""
     artifacts: set[str] = set()
     built: dict[str, str] = {}
@@ -52,17 +54,17 @@ def parse_holdings(text: str) -> Holdings:
             built[key] = rest
         elif kind == "changed":
             changed[key] = (*changed.get(key, ()), rest)
-    return Holdings(architecture, frozenset(artifacts), {k: v for k, v in built.items() if v in artifacts}, changed)
+    return HostCache(architecture, frozenset(artifacts), {k: v for k, v in built.items() if v in artifacts}, changed)
 
 
-def note(working_dir: str, key: str, name: str, changed: Sequence[str]) -> tuple[str, bytes]:
-    """The file that says which artifact was built from what `key` stands for: its path, and its content."""
+def index_entry(working_dir: str, key: str, name: str, changed: Sequence[str]) -> tuple[str, bytes]:
+    """Return path and content of the file that maps a build key to the artifact that was built."""
     lines = [f"artifact {name}", *(f"changed {path}" for path in changed), ""]
     return f"{working_dir}/{FOLDER}/index/{key}", "\n".join(lines).encode()
 
 
 def parse_files(text: str) -> dict[str, File]:
-    """Read what `describe` printed: name to file."""
+    """Parse the output of `describe`: name to file."""
     found = {}
     for line in text.splitlines():
         _, sha256, size, name = line.split(" ", 3)

@@ -74,7 +74,7 @@ def prepare(testbed: Testbed, request: Request, events: Events, stack: ExitStack
             installation = Installation(
                 testbed,
                 carriers,
-                tell=lambda text: events.emit(Step(text)),
+                report=lambda text: events.emit(Step(text)),
                 log_folder=request.results_dir / testbed.inventory.testbed_id,
                 rtt_ms=rtt_ms,
             )

@@ -58,7 +58,7 @@ def find_source(
     base = settled or (Repository(url=build.repository) if build.repository else None)
     if base is None and url is None:
         raise UsageError(
-            f"nothing says where {protocol.name} is built from: set `repository: {{url: …, commit: …}}` "
+            f"no repository configured for {protocol.name}: set `repository: {{url: …, commit: …}}` "
             "in the settings, or give --repository URL or --binaries DIR"
         )
     found = Repository(url=expand(url, "--repository")) if url else base

@@ -1,4 +1,4 @@
-"""A real project, built on one of eight local hosts, brought to all of them and measured there."""
+"""A C project is built on one of eight local hosts, copied to all of them and benchmarked there."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ TOKEN = "ghp_8kD2qTz5vXw1Rb7Lm3"
 
 
 class StandIn(Remora):
-    """Remora's commands, configuration and metrics with the stand-in's programs behind them."""
+    """Remora with the programs of the stand-in."""
 
     name = "standin"
     build: ClassVar[Build | None] = BUILD
@@ -54,18 +54,18 @@ def testbed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalTestbed]:
 
 
 class Project:
-    """The stand-in's repository, as the builder finds it at `url`."""
+    """The stand-in's repository, which the builder clones from `url`."""
 
     def __init__(self, testbed: LocalTestbed, source: Source, results: Path) -> None:
         self.testbed, self.source, self.results = testbed, source, results
         self.bare = f"/srv/git/{source.folder.parent.name}.git"
         self.url = f"file://{self.bare}"
-        self.told: list[str] = []
+        self.steps: list[str] = []
         self.builder = BUILDER
         self.publish()
 
     def publish(self) -> str:
-        """Bring the branches to where they are cloned from; return the head."""
+        """Upload the branches to where they are cloned from; return the head."""
         put = {self.builder: {"/srv/git/bundle": self.source.bundle()}}
         self.testbed.fleet.put(put, deadline=DEADLINE_S).raise_for_failures("publish")
         refs = "'+refs/heads/*:refs/heads/*'"
@@ -75,14 +75,14 @@ class Project:
 
     def install(self, ref: str = "main", url: str | None = None, build: Build = BUILD) -> Installed:
         """Install on all eight hosts."""
-        self.told.clear()
+        self.steps.clear()
         carriers = self.testbed.inventory.instances
-        installation = Installation(self.testbed.testbed, carriers, self.told.append, self.results / "log")
+        installation = Installation(self.testbed.testbed, carriers, self.steps.append, self.results / "log")
         return installation.from_repository(build, Repository(url=url or self.url, commit=ref))
 
     @property
     def builds(self) -> int:
-        return sum(text.startswith("building") for text in self.told)
+        return sum(text.startswith("building") for text in self.steps)
 
     def run(self, ref: str = "main", url: str | None = None, build: Build = BUILD) -> Summary:
         """Measure 200 tx/s on a committee of eight."""
@@ -111,7 +111,7 @@ def project(testbed: LocalTestbed, tmp_path: Path) -> Project:
     return Project(testbed, Source.of_standin(tmp_path / "source"), tmp_path / "results")
 
 
-def test_a_repository_is_built_once_brought_to_eight_hosts_and_measured(project: Project) -> None:
+def test_repository_is_built_once_copied_to_eight_hosts_and_benchmarked(project: Project) -> None:
     first = project.run()
     assert (first.commit, first.status, first.nodes) == (project.source.head, "ok", 8)
     assert first.completed_tps == pytest.approx(200, rel=0.02)
@@ -126,7 +126,7 @@ def test_a_repository_is_built_once_brought_to_eight_hosts_and_measured(project:
     assert set(variant["files"]) == {"remora", "load_generator"}
 
 
-def test_a_branch_that_moved_between_two_runs_is_seen_in_the_results(project: Project) -> None:
+def test_branch_that_moved_between_two_runs_is_in_the_results(project: Project) -> None:
     before = project.source.head
     project.run()
     project.source.commit("second")
@@ -138,7 +138,7 @@ def test_a_branch_that_moved_between_two_runs_is_seen_in_the_results(project: Pr
     assert (manifest["requested"], manifest["previous_commit"]) == ("main", before)
 
 
-def test_every_host_has_the_same_files_and_nothing_is_built_or_sent_twice(project: Project) -> None:
+def test_every_host_has_the_same_files_and_nothing_is_built_or_copied_twice(project: Project) -> None:
     installed = project.install()
     assert project.builds == 1
     (name,) = {*installed.by_host.values()}
@@ -146,10 +146,10 @@ def test_every_host_has_the_same_files_and_nothing_is_built_or_sent_twice(projec
         sums = project.testbed.output(host, f"cd geobench/artifacts/{name} && LC_ALL=C sha256sum -- * | sha256sum")
         assert sums.split()[0] == name
     again = project.install()
-    assert (project.told, again.commit, again.by_host) == ([], installed.commit, installed.by_host)
+    assert (project.steps, again.commit, again.by_host) == ([], installed.commit, installed.by_host)
 
 
-def test_a_new_commit_is_built_once(project: Project) -> None:
+def test_new_commit_is_built_once(project: Project) -> None:
     first = project.install()
     project.source.write(
         "net.h", (project.source.folder / "net.h").read_text() + 'static const char version[] = "2";\n'
@@ -166,17 +166,17 @@ def test_a_new_commit_is_built_once(project: Project) -> None:
     assert project.builds == 0
 
 
-def test_a_broken_commit_ends_the_run_with_the_compilers_lines(project: Project) -> None:
+def test_failed_build_ends_the_run_with_the_compilers_errors(project: Project) -> None:
     project.source.write("remora.c", "int main(void) { return missing; }\n")
     project.source.commit("broken")
     project.publish()
     with pytest.raises(SystemFailure, match=r"exit code 2(?s:.*)remora\.c:1:\d+: error: .missing. undeclared"):
         project.run()
-    with pytest.raises(UsageError, match="the nearest branches and tags are: main"):
+    with pytest.raises(UsageError, match="similar branches and tags: main"):
         project.run("mian")
 
 
-def test_hosts_that_lost_it_get_it_from_another_even_if_that_is_not_the_builder(project: Project) -> None:
+def test_hosts_without_the_artifact_copy_it_from_any_other_host(project: Project) -> None:
     installed = project.install()
     (name,) = {*installed.by_host.values()}
     lost = [BUILDER, "eu-west-1-3"]
@@ -184,12 +184,12 @@ def test_hosts_that_lost_it_get_it_from_another_even_if_that_is_not_the_builder(
         project.testbed.output(host, f"rm -rf geobench/artifacts/{name} geobench/artifacts/index")
     again = project.install()
     assert project.builds == 0
-    assert sorted(again.variants["x86_64"].given_to) == sorted(lost)
+    assert sorted(again.variants["x86_64"].copied_to) == sorted(lost)
 
 
 @pytest.fixture
 def others(testbed: LocalTestbed) -> Iterator[list[str]]:
-    """Hosts that say of themselves that they have another architecture."""
+    """Hosts that claim to have another architecture."""
     names = ["us-east-1-3", "eu-west-1-0", "eu-west-1-2"]
     fake = {"/usr/local/bin/uname": File(b"#!/bin/sh\necho aarch64\n", 0o755)}
     testbed.fleet.put(dict.fromkeys(names, fake), deadline=DEADLINE_S).raise_for_failures("uname")
@@ -197,8 +197,8 @@ def others(testbed: LocalTestbed) -> Iterator[list[str]]:
     testbed.fleet.run("rm /usr/local/bin/uname", hosts=names, deadline=DEADLINE_S).raise_for_failures("uname")
 
 
-def test_every_architecture_is_built_for_once_on_a_host_of_its_own(project: Project, others: list[str]) -> None:
-    # The repository is a path, which has to be there on both hosts that build.
+def test_each_architecture_is_built_once_on_a_host_that_has_it(project: Project, others: list[str]) -> None:
+    # The repository is a path, which must exist on both build hosts.
     project.builder = others[0]
     project.publish()
     build = Build(BUILD.packages, f"{BUILD.command}\nuname -m >>target/release/remora", BUILD.outputs)
@@ -209,10 +209,10 @@ def test_every_architecture_is_built_for_once_on_a_host_of_its_own(project: Proj
     assert names["x86_64"] != names["aarch64"]
     assert {host for host, name in installed.by_host.items() if name == names["aarch64"]} == set(others)
     project.install(build=build)
-    assert project.told == []
+    assert project.steps == []
 
 
-def test_nothing_serves_after_a_distribution(project: Project) -> None:
+def test_no_server_runs_after_a_distribution(project: Project) -> None:
     project.install()
     for host in project.testbed.inventory.instances:
         deadline = time.monotonic() + DEADLINE_S
@@ -220,29 +220,29 @@ def test_nothing_serves_after_a_distribution(project: Project) -> None:
             assert time.monotonic() < deadline
 
 
-def test_binaries_of_the_user_are_sent_once_and_brought_to_all(project: Project, tmp_path: Path) -> None:
+def test_binaries_of_the_user_are_uploaded_once_and_copied_to_all(project: Project, tmp_path: Path) -> None:
     subprocess.run(["make", "-C", str(project.source.folder)], check=True, capture_output=True)
     folder = project.source.folder / "target/release"
-    told: list[str] = []
+    steps: list[str] = []
     carriers = project.testbed.inventory.instances
-    installation = Installation(project.testbed.testbed, carriers, told.append, tmp_path)
-    # Content that no other test had on the hosts.
+    installation = Installation(project.testbed.testbed, carriers, steps.append, tmp_path)
+    # Content that no other test uploaded.
     with (folder / "remora").open("ab") as file:
         file.write(str(tmp_path).encode())
     installed = installation.from_binaries(BUILD, Binaries(folder))
     assert installed.commit == "unknown"
     (name,) = {*installed.by_host.values()}
-    assert [text.split()[0] for text in told] == ["sending", "bringing"]
+    assert [text.split()[0] for text in steps] == ["uploading", "copying"]
     described = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.iterdir()}
     assert {file: found.sha256 for file, found in installed.variants["x86_64"].files.items()} == described
-    told.clear()
+    steps.clear()
     assert installation.from_binaries(BUILD, Binaries(folder, "v1")).by_host == dict.fromkeys(installed.by_host, name)
-    assert told == []
+    assert steps == []
 
 
 @pytest.fixture
 def guarded(project: Project) -> Iterator[str]:
-    """Host, port and path at which the project is served to those who have the token."""
+    """Host, port and path at which the project is served to clients with the token."""
     fleet, port = project.testbed.fleet, 8417
     fleet.put({BUILDER: {"/srv/server.py": SERVER.read_bytes()}}, deadline=DEADLINE_S).raise_for_failures("server")
     known = hashlib.sha256(TOKEN.encode()).hexdigest()
@@ -256,21 +256,21 @@ def guarded(project: Project) -> Iterator[str]:
         project.testbed.output(BUILDER, "kill $(pgrep -f '^python3 /srv/server.py')")
 
 
-def test_a_private_repository_needs_its_token_and_errors_do_not_show_one(project: Project, guarded: str) -> None:
-    with pytest.raises(UsageError, match="needs a token"):
+def test_private_repository_needs_its_token_and_errors_do_not_reveal_it(project: Project, guarded: str) -> None:
+    with pytest.raises(UsageError, match="include a token"):
         project.install(url=f"http://{guarded}")
-    with pytest.raises(UsageError, match="is the token valid") as caught:
+    with pytest.raises(UsageError, match="whether the token is valid") as caught:
         project.install(url=f"http://wrong{TOKEN}@{guarded}")
     assert TOKEN not in str(caught.value)
 
 
-def test_a_token_is_found_nowhere(project: Project, guarded: str) -> None:
-    look = "cat /proc/[0-9]*/environ /proc/[0-9]*/cmdline | tr '\\0' '\\n'; env; ls -l /proc/self/fd; git remote -v"
-    build = Build(BUILD.packages, f"{look}\n{BUILD.command}", BUILD.outputs)
+def test_token_is_stored_nowhere(project: Project, guarded: str) -> None:
+    inspect = "cat /proc/[0-9]*/environ /proc/[0-9]*/cmdline | tr '\\0' '\\n'; env; ls -l /proc/self/fd; git remote -v"
+    build = Build(BUILD.packages, f"{inspect}\n{BUILD.command}", BUILD.outputs)
     summary = project.run(url=f"http://{TOKEN}@{guarded}", build=build)
     assert (summary.commit, summary.status) == (project.source.head, "ok")
     record = project.testbed.output(BUILDER, "tr '\\0' ' ' </srv/record")
-    assert "git-remote-http" in record  # it did look while git asked
+    assert "git-remote-http" in record  # it was recorded while git sent its request
     results = [path for path in project.results.rglob("*") if path.is_file()]
     assert {"build.log", "manifest.json", "events.jsonl", "summary.json"} <= {path.name for path in results}
     log = next(path for path in results if path.name == "build.log").read_text(encoding="utf-8")
@@ -283,8 +283,8 @@ def test_a_token_is_found_nowhere(project: Project, guarded: str) -> None:
 
 
 def assert_nowhere_on_hosts(testbed: LocalTestbed, secret: str) -> None:
-    """Search every file that a host can have written, and what its processes show, for `secret`."""
-    # The pattern comes on standard input, or the search would find itself.
+    """Search every file that a host can have written, and command line and environment of its processes."""
+    # The pattern is read from standard input; as an argument, the search would find itself.
     where = "/root /srv /tmp /run /var/tmp /var/log /dev/shm /etc /home"
     command = (
         f"grep --recursive --devices=skip --fixed-strings --files-with-matches --file=- {where} /proc/[0-9]*/environ"
@@ -293,7 +293,7 @@ def assert_nowhere_on_hosts(testbed: LocalTestbed, secret: str) -> None:
     assert len(answers) == len(testbed.inventory.hosts)
     for name, answer in answers.items():
         assert answer.stdout == "", name
-    # The search does find what is there.
+    # The search finds a planted secret.
     testbed.fleet.put({BUILDER: {"/srv/planted": secret.encode()}}, deadline=10)
     found = testbed.fleet.run(command, hosts=[BUILDER], stdin=secret, deadline=60, check=False).ok[BUILDER].stdout
     assert found == "/srv/planted\n"

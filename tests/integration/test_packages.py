@@ -1,4 +1,4 @@
-"""Debian packages installed for real, by apt, on a copy of this machine's files."""
+"""Debian packages are installed by apt in an overlay of this machine's files."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from benchmark.testbed.packages import install_command
 
 pytestmark = pytest.mark.integration
 
-# Everything that is mounted is gone with the process. What this machine has of the packages is not there.
+# The mounts end with the process. The packages that this machine has are purged in the overlay first.
 COPY = """\
 set -e
 rm -rf "$0/work" && mkdir "$0/work"
@@ -39,12 +39,12 @@ print("it waits" if process.poll() is None else "it gave up", flush=True)
 fcntl.lockf(held, fcntl.LOCK_UN)
 sys.exit(process.wait())
 """
-"""Installs while somebody else does, who ends once apt waits."""
+"""Run the command while another process holds the lock of dpkg, which is released once apt waits for it."""
 WANTS = "etc/systemd/system/multi-user.target.wants"
 
 
 class Copy:
-    """This machine's files, changes to which stay in `folder`."""
+    """An overlay of this machine's files, with the changes in `folder`."""
 
     def __init__(self, folder: Path, source: str) -> None:
         self.folder = folder
@@ -61,12 +61,12 @@ class Copy:
         path.write_text(text, encoding="utf-8")
 
     def has(self, name: str) -> bool:
-        """Whether a changed file is there: what is removed is a device in its place."""
+        """Whether a changed file exists; overlays mark a removed file with a device."""
         path = self.folder / "upper" / name
         return path.is_symlink() or path.is_file()
 
     def run(self, command: str) -> str:
-        """Run a command in it; it must succeed, and nothing of it remains."""
+        """Run a command in the overlay; it must succeed, and its processes end with it."""
         words = ["unshare", "--mount", "--propagation=private", "--pid", "--fork", "--kill-child"]
         words += ["bash", "-c", COPY, str(self.folder), command]
         done = subprocess.run(
@@ -91,7 +91,7 @@ def copy(tmp_path: Path, repository: Repository) -> Copy:
     return Copy(tmp_path, repository.source)
 
 
-def test_services_of_installed_packages_do_not_run_from_the_next_boot_on_either(copy: Copy) -> None:
+def test_services_of_installed_packages_are_not_enabled_at_boot(copy: Copy) -> None:
     own = "printf '[Service]\\nExecStart=/bin/true\\n[Install]\\nWantedBy=multi-user.target\\n'"
     copy.run(f"{own} >/etc/systemd/system/own.service; systemctl --root=/ enable own.service")
     copy.run(install_command(["etcd-server", "etcd-client"]))
@@ -102,7 +102,7 @@ def test_services_of_installed_packages_do_not_run_from_the_next_boot_on_either(
     assert "S01etcd" not in copy.run("ls /etc/rc3.d")
 
 
-def test_a_service_that_was_enabled_before_stays_so(copy: Copy) -> None:
+def test_service_that_was_enabled_before_stays_enabled(copy: Copy) -> None:
     copy.run("printf '#!/bin/sh\\nexit 101\\n' >/usr/sbin/policy-rc.d; chmod 755 /usr/sbin/policy-rc.d")
     copy.run("apt-get update -qq && apt-get install -y -qq etcd-server")
     assert copy.has(f"{WANTS}/etcd.service")
@@ -111,8 +111,8 @@ def test_a_service_that_was_enabled_before_stays_so(copy: Copy) -> None:
     assert copy.has("usr/sbin/policy-rc.d")
 
 
-def test_an_installation_waits_for_another_one(copy: Copy) -> None:
+def test_installation_waits_for_another_one(copy: Copy) -> None:
     copy.write("waits.py", WAITS)
-    said = copy.run(f"python3 /waits.py {quote(install_command(['etcd-client']))}")
-    assert "it waits" in said
+    output = copy.run(f"python3 /waits.py {quote(install_command(['etcd-client']))}")
+    assert "it waits" in output
     assert copy.run("dpkg-query -W -f '${Status}' etcd-client") == "install ok installed"

@@ -25,7 +25,7 @@ sys.path.insert(0, str(ROOT / "tests"))
 from fakes.local_testbed import LocalTestbed  # noqa: E402
 
 from benchmark.artifacts import store as hosts  # noqa: E402
-from benchmark.artifacts.binaries import name_of, pack  # noqa: E402
+from benchmark.artifacts.binaries import artifact_name, pack  # noqa: E402
 from benchmark.artifacts.distribution import distribute  # noqa: E402
 
 REGIONS = ("us-east-1", "us-west-2", "eu-west-1", "eu-central-1", "ap-northeast-1")
@@ -44,7 +44,7 @@ def compare(testbed: LocalTestbed, megabytes: int, folder: Path) -> None:
     file = folder / "binary"
     file.write_bytes(secrets.token_bytes(megabytes << 20))
     files = {"binary": file}
-    name, packed = name_of(files), pack(files)
+    name, packed = artifact_name(files), pack(files)
     working, (root, *others) = testbed.settings.working_dir, testbed.inventory.hosts
     command = hosts.command(working, "store", name)
 

@@ -50,7 +50,7 @@ def write_manifest() -> Manifest:
     )
     plan = place(hosts, Etcd, 100)
     build = Build(packages=("git",), command="make", outputs=("etcd",), repository="https://x.org/a")
-    variant = Variant("a" * 64, {"etcd": File("b" * 64, 7)}, given_to=("a-1",), builder="a-1", changed=("lock",))
+    variant = Variant("a" * 64, {"etcd": File("b" * 64, 7)}, copied_to=("a-1",), builder="a-1", changed=("lock",))
     prepared = Prepared(
         facts={
             host.name: Facts(cpus=2, kernel="6.1", boot_id="b", packages={"etcd-server": "3.4"}) for host in hosts.hosts

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from benchmark.settings import redact, redact_document, redact_words
+from benchmark.errors import SettingsError
+from benchmark.settings import load_settings, redact, redact_document, redact_words
 
 
 @pytest.mark.parametrize(
@@ -54,3 +57,16 @@ def test_redacts_documents_by_field_name_and_content() -> None:
         "tokens": 3,
         "host_key": "ssh-ed25519 AAAA",
     }
+
+
+def test_invalid_settings_file_does_not_reveal_the_token(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TOKEN", "s3cret")
+    path = tmp_path / "settings.yaml"
+    path.write_text("regions: [us-east-1]\nrepository: https://${TOKEN}@git.example.org/a\n", encoding="utf-8")
+    with pytest.raises(SettingsError) as caught:
+        load_settings(path)
+    assert "s3cret" not in str(caught.value)
+    path.write_text("regions: [us-east-1]\nrepository: {url: 'https://${TOKEN}@git.example.org/a'}\n", encoding="utf-8")
+    loaded = load_settings(path).repository
+    assert loaded
+    assert loaded.url == "https://s3cret@git.example.org/a"

@@ -1,0 +1,72 @@
+"""Options, settings and protocol decide what a system is built from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from factories.repository import BUILD
+
+from benchmark.errors import UsageError
+from benchmark.plan.source import Binaries, find_source
+from benchmark.protocols.base import Protocol
+from benchmark.protocols.etcd import Etcd
+from benchmark.protocols.process import Build
+from benchmark.settings import Repository
+
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+SECRET = "ghp_s3cret"
+
+
+class Built(Etcd):
+    name = "built"
+    build = BUILD
+
+
+class WithRepository(Etcd):
+    name = "with-repository"
+    build = Build((), "make", ("x",), repository="https://git.example.org/own")
+
+
+SETTLED = Repository(url="/srv/settled", commit="v1")
+
+
+@pytest.mark.parametrize(
+    ("protocol", "settled", "options", "expected"),
+    [
+        (Etcd, SETTLED, {}, None),
+        (Etcd, None, {"binaries": Path("x")}, Binaries(Path("x"), "unknown")),
+        (Built, SETTLED, {"binaries": Path("x"), "commit": COMMIT}, Binaries(Path("x"), COMMIT)),
+        (Built, SETTLED, {}, SETTLED),
+        (Built, SETTLED, {"commit": "v2"}, Repository(url="/srv/settled", commit="v2")),
+        (Built, SETTLED, {"url": "/srv/other"}, Repository(url="/srv/other", commit="main")),
+        (Built, None, {"url": "/srv/other", "commit": "v2"}, Repository(url="/srv/other", commit="v2")),
+        (WithRepository, None, {}, Repository(url="https://git.example.org/own", commit="main")),
+        (WithRepository, SETTLED, {}, SETTLED),
+    ],
+)
+def test_options_override_settings_which_override_the_protocol(
+    protocol: type[Protocol], settled: Repository | None, options: dict[str, Any], expected: object
+) -> None:
+    assert find_source(protocol, settled, **options) == expected
+
+
+@pytest.mark.parametrize(
+    ("protocol", "options", "message"),
+    [
+        (Built, {}, "no repository configured for built"),
+        (Etcd, {"commit": "v1"}, "etcd is installed from packages"),
+        (Built, {"url": "/x", "binaries": Path("x")}, "give one of them"),
+        (Built, {"url": "https://${NOT_SET_ANYWHERE}@x.org/a"}, "--repository.*NOT_SET_ANYWHERE.*export"),
+    ],
+)
+def test_conflicting_options_are_an_error(protocol: type[Protocol], options: dict[str, Any], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        find_source(protocol, None, **options)
+
+
+def test_token_in_the_option_is_read_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TOKEN", SECRET)
+    found = find_source(Built, None, url="https://${TOKEN}@x.org/a")
+    assert found == Repository(url=f"https://{SECRET}@x.org/a")
