@@ -6,21 +6,16 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
 import pytest
 from factories.command_line import call, write, write_unreachable
-from factories.result_factory import store_run, summary, write_run
+from factories.result_factory import write_run
 from fakes.sshd import Sshd
 from paths import ROOT
 
 from benchmark import __version__
 from benchmark.cli import repeat_option
-from benchmark.results.events import Events
-from benchmark.results.summary import Summary
 
 
 @pytest.fixture
@@ -67,47 +62,6 @@ def test_names_unreachable_hosts(files: tuple[str, ...], capsys: pytest.CaptureF
     assert "a-0: " in err
     assert "refused" in err
     assert "Traceback" not in err
-
-
-class JudgedRunner:
-    """A runner whose runs end at once, with a given verdict."""
-
-    verdict: Mapping[str, Any] = {}
-
-    def __init__(self, *_: object) -> None:
-        self.events = Events()
-
-    def __enter__(self) -> JudgedRunner:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        pass
-
-    def announce(self, request: object, runs: int) -> None:
-        pass
-
-    def prepare(self, request: object) -> SimpleNamespace:
-        return SimpleNamespace(commit="3.4")
-
-    def run(self, request: object, load: int, begin: Callable[[str], object] = str) -> Summary:
-        name = f"20260101T000000Z-{load}"
-        begin(name)
-        found = summary(name, float(load)).model_copy(update=dict(self.verdict))
-        store_run(Path("results"), found)
-        return found
-
-
-@pytest.mark.parametrize("loads", [("60",), ("30", "60")])
-@pytest.mark.parametrize(
-    ("verdict", "code"),
-    [({}, 0), ({"saturated": True, "warnings": ["late"]}, 0), ({"status": "invalid", "reasons": ["no sample"]}, 1)],
-)
-def test_exit_code_is_1_if_any_run_failed_or_is_invalid(
-    files: tuple[str, ...], monkeypatch: pytest.MonkeyPatch, loads: tuple[str, ...], verdict: dict[str, Any], code: int
-) -> None:
-    monkeypatch.setattr(JudgedRunner, "verdict", verdict)
-    monkeypatch.setattr("benchmark.orchestrator.sweep.Runner", JudgedRunner)
-    assert call("run", "--loads", *loads, *files) == code
 
 
 def test_checks_the_output_file_before_it_profiles(files: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:

@@ -12,8 +12,9 @@ import pytest
 from click.testing import CliRunner
 from pydantic import BaseModel, Field
 
-from benchmark.cli.options import SearchOptions, SweepOptions, apply_overrides, options_of
+from benchmark.cli.options import SearchOptions, SweepOptions, apply_overrides, options_of, retries_option
 from benchmark.errors import SettingsError, UsageError
+from benchmark.orchestrator.retry import RETRIES
 from benchmark.plan.request import RunOptions, make_request, request_to_dict
 from benchmark.plan.source import describe
 from benchmark.settings import Settings
@@ -139,3 +140,12 @@ def test_options_may_repeat_have_defaults_and_other_names() -> None:
     assert "x>=1" in str(parse(SweepOptions, "--loads", "0"))
     assert parse(SearchOptions, "--from", "3", "--limit", "p99=1s") == SearchOptions(start=3, limits=("p99=1s",))
     assert "[default: 20000; x>=1]" in str(parse(SearchOptions, "--help"))
+
+
+def test_runs_are_retried_as_often_as_the_orchestrator_does_by_default() -> None:
+    @click.command()
+    @retries_option
+    def command(retries: int) -> None:
+        click.echo(retries)
+
+    assert CliRunner().invoke(command).output == f"{RETRIES}\n"
