@@ -88,7 +88,7 @@ def collect_partial(run: RunContext, state: RunState, error: Exception) -> None:
 def write_manifest(run: RunContext, state: RunState) -> None:
     """Write the manifest with what is known so far."""
     document = with_outcome(
-        make_manifest(run.request, run.testbed.inventory, run.deployment.plan, run.prepared, run.identity),
+        make_manifest(run.request, run.testbed.inventory, run.deployment, run.prepared, run.identity),
         state.times,
         state.warm_up,
         state.supervisor,

@@ -12,8 +12,9 @@ from benchmark.inventory import Inventory
 from benchmark.measure.warm_up import WarmUp
 from benchmark.orchestrator.prepare import Prepared
 from benchmark.orchestrator.supervisor import Supervisor
+from benchmark.plan.deployment import Deployment
 from benchmark.plan.request import Request
-from benchmark.protocols.process import Plan, Process
+from benchmark.protocols.process import Process
 from benchmark.results.manifest import (
     ClockOffset,
     HostFacts,
@@ -32,10 +33,10 @@ _DEPENDENCIES = ("fabric", "paramiko", "prometheus-api-client", "numpy", "pyarro
 
 
 def make_manifest(
-    request: Request, inventory: Inventory, plan: Plan, prepared: Prepared, identity: Identity
+    request: Request, inventory: Inventory, deployment: Deployment, prepared: Prepared, identity: Identity
 ) -> Manifest:
     """Return the manifest of a run that has not begun: what was requested, where it runs, and with which versions."""
-    protocol = request.protocol
+    protocol, plan = request.protocol, deployment.plan
     return Manifest(
         schema=2,
         run_id=identity.run_id,
@@ -60,7 +61,7 @@ def make_manifest(
         placement=Placement(
             nodes=tuple(host.name for host in plan.nodes),
             clients=tuple(host.name for host in plan.clients),
-            processes={p.name: _process(p) for p in (*protocol.nodes(plan), *protocol.clients(plan))},
+            processes={process.name: _process(process) for process in deployment.processes},
         ),
         rtt_ms={f"{a}/{b}": milliseconds for (a, b), milliseconds in plan.rtt_ms.items()},
         inventory=inventory,

@@ -33,6 +33,8 @@ class FakeSession(Session):
     def send(self, text: str | bytes) -> None:
         self.fleet.touch("send")
         self.sent.append(str(text).rstrip("\n"))
+        if self.host in self.fleet.mute:
+            return
         match self.sent[-1].split():
             case ["start", name, at]:
                 self._lines += [f"started {name} {at}", f"ready {name} {at}"]
@@ -66,13 +68,15 @@ class FakeFleet(Fleet):
         self.hook: Callable[[str], None] = lambda operation: None
         self.operations: list[str] = []
         self.commands: list[str] = []
-        self.files: dict[str, dict[str, bytes | File]] = {name: {} for name in self.hosts}
+        self.files: dict[str, dict[str, bytes]] = {name: {} for name in self.hosts}
         self.sessions: list[FakeSession] = []
         self.facts = FACTS
         self.versions: dict[str, str] = {"etcd-server": "3.4.23", "etcd-client": "3.4.23"}
         """Installed packages; empty where an installation is needed."""
         self.answers: dict[str, str] = {}
         """What commands print that contain a text."""
+        self.replies: dict[str, dict[str, str]] = {}
+        """The same, by host."""
         self.exit_codes: dict[str, int] = {}
         """Of commands that fail."""
         self.failed: dict[str, str] = {}
@@ -80,6 +84,8 @@ class FakeFleet(Fleet):
         self.exits: dict[str, list[str]] = {}
         """Lines that supervisors print besides their answers, such as `exited node-0 1`."""
         self.lost: set[str] = set()
+        self.mute: set[str] = set()
+        """Hosts whose commands do not answer."""
         self.stuck: set[str] = set()
         """Hosts that do not confirm the end of their processes."""
         self.lock_answer = "locked"
@@ -108,13 +114,15 @@ class FakeFleet(Fleet):
         self.commands += each.values()
         return self._results(
             each,
-            lambda name: Completed(name, self._reply(each[name], stdin), "", self.exit_codes.get(each[name], 0), 0.0),
+            lambda name: Completed(
+                name, self._reply(name, each[name], stdin), "", self.exit_codes.get(each[name], 0), 0.0
+            ),
         )
 
     def put(self, files: Mapping[str, Mapping[str, bytes | File]], *, deadline: float) -> Results[Completed]:
         self.touch("put")
         for name, content in files.items():
-            self.files[name] |= content
+            self.files[name] |= {path: one if isinstance(one, bytes) else b"" for path, one in content.items()}
         return self._results(files, lambda name: Completed(name, "", "", 0, 0.0))
 
     def get(
@@ -162,8 +170,8 @@ class FakeFleet(Fleet):
         failed = {name: self.failed[name] for name in names if name in self.failed}
         return Results({name: result(name) for name in names if name not in failed}, failed)
 
-    def _reply(self, command: str, stdin: object) -> str:
-        for text, answer in self.answers.items():
+    def _reply(self, host: str, command: str, stdin: object) -> str:
+        for text, answer in {**self.answers, **self.replies.get(host, {})}.items():
             if text in command:
                 return answer
         words = shlex.split(command)
@@ -171,7 +179,7 @@ class FakeFleet(Fleet):
             packages, peers = (list(filter(None, word.split(","))) for word in words[-2:])
             lines = [f"package {name} {self.versions.get(name, '')}\n" for name in packages]
             return self.facts + "".join([*lines, *(f"rtt_ms {peer.split('=')[0]} 80.0\n" for peer in peers)])
-        if read_script("install.sh") in command:
+        if "apt-get install" in command:
             names = shlex.split(command.rpartition(" install ")[2].rstrip("; fi"))
             return "".join(f"{name} 1.0\n" for name in names)
         return ""

@@ -51,7 +51,7 @@ class FakePrometheus(Prometheus):
 
     def _targets(self) -> list[tuple[dict[str, str], str]]:
         files = self._fleet.files[self._monitoring]
-        documents = [json.loads(bytes(text)) for path, text in files.items() if path.startswith(TARGETS_DIRECTORY)]
+        documents = [json.loads(content) for path, content in files.items() if path.startswith(TARGETS_DIRECTORY)]
         return [(group["labels"], group["targets"][0]) for document in documents for group in document]
 
 

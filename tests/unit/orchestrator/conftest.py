@@ -9,11 +9,13 @@ import pytest
 from factories.hosts import inventory
 from fakes.fleet import FakeFleet
 from fakes.prometheus import fake_testbed
+from fakes.recorder import Recorder
 
 from benchmark.orchestrator import run as run_module
+from benchmark.orchestrator.runner import Runner
 from benchmark.plan.request import Request
 from benchmark.protocols.etcd import Etcd, EtcdClient, EtcdNode
-from benchmark.results.events import Event, PhaseStarted
+from benchmark.results.summary import Summary
 from benchmark.testbed.testbed import Testbed
 
 
@@ -52,43 +54,26 @@ def make_request(testbed: Testbed, tmp_path: Path) -> Callable[..., Request]:
     return make
 
 
-class Recorder:
-    """Keeps events, and acts in the middle of phases."""
-
-    def __init__(self, fleet: FakeFleet) -> None:
-        self.events: list[Event] = []
-        self._fleet = fleet
-        self._begun = False
-        self._phase: str | None = None
-        self._action: Callable[[], None] = lambda: None
-
-    def act_in(self, phase: str, action: Callable[[], None]) -> None:
-        """Call `action` once, with the first operation on hosts or Prometheus in the phase after `begin`."""
-        self._phase, self._action = phase, action
-
-    def begin(self) -> None:
-        """Forget all events so far."""
-        self.events.clear()
-        self._begun = True
-
-    def __call__(self, event: Event) -> None:
-        self.events.append(event)
-        if self._begun and isinstance(event, PhaseStarted) and event.name == self._phase:
-            self._fleet.hook = self._act
-
-    def _act(self, _operation: str) -> None:
-        self._fleet.hook, self._phase = lambda operation: None, None
-        self._action()
-
-    def phases(self) -> list[str]:
-        """The phases in the order in which they began."""
-        return [event.name for event in self.events if isinstance(event, PhaseStarted)]
-
-    def texts(self) -> list[str]:
-        """The texts of steps and warnings."""
-        return [str(getattr(event, "text", "")) for event in self.events if hasattr(event, "text")]
-
-
 @pytest.fixture
 def recorder(fleet: FakeFleet) -> Recorder:
     return Recorder(fleet)
+
+
+@pytest.fixture
+def execute(testbed: Testbed, recorder: Recorder, make_request: Callable[..., Request]) -> Callable[..., Summary]:
+    """Run a load as `python -m benchmark run` does; the recorder begins when the testbed is prepared."""
+
+    def run(**fields: object) -> Summary:
+        with Runner(testbed, recorder, began=0.0) as runner:
+            request = make_request(**fields)
+            runner.prepare(request)
+            recorder.begin()
+            return runner.run(request, request.loads[0])
+
+    return run
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Callable[[], Path]:
+    """Return the folder of the only run."""
+    return lambda: next(path for path in (tmp_path / "t").iterdir() if not path.is_symlink())

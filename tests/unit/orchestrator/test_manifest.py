@@ -18,7 +18,7 @@ from benchmark.measure.warm_up import WarmUp
 from benchmark.orchestrator.manifest import make_manifest, versions, with_outcome
 from benchmark.orchestrator.prepare import Prepared
 from benchmark.orchestrator.supervisor import Clock, ProcessState, Supervisor
-from benchmark.plan.placement import place
+from benchmark.plan.deployment import deploy
 from benchmark.plan.request import Request
 from benchmark.protocols.etcd import Etcd
 from benchmark.protocols.parameters import make_protocol
@@ -48,7 +48,6 @@ def write_manifest() -> Manifest:
         name="first",
         source=settings.repository,
     )
-    plan = place(hosts, Etcd, 100)
     build = Build(packages=("git",), command="make", outputs=("etcd",), repository="https://x.org/a")
     variant = Variant("a" * 64, {"etcd": File("b" * 64, 7)}, copied_to=("a-1",), builder="a-1", changed=("lock",))
     prepared = Prepared(
@@ -69,13 +68,13 @@ def write_manifest() -> Manifest:
             folder=Path("/binaries"),
         ),
     )
-    plan = type(plan)(**{**vars(plan), "rtt_ms": prepared.rtt_ms})
+    deployment = deploy(hosts, request, 100, prepared.rtt_ms)
     identity = Identity(run_id="r", protocol="etcd", commit="3.4", nodes=2, clients=2, requested_tps=100.0)
-    nodes = request.protocol.nodes(plan)
+    nodes = deployment.nodes
     supervised = Supervisor({}, nodes, clocks={"a-1": Clock(0.001, 0.002)})
     supervised.states = {process.name: ProcessState(1.0, 2.0, 0) for process in nodes}
     warm_up = WarmUp(seconds=5.0, method="as requested")
-    begun = make_manifest(request, hosts, plan, prepared, identity)
+    begun = make_manifest(request, hosts, deployment, prepared, identity)
     return with_outcome(begun, RunTimes(load=1.0, start=2.0, end=3.0), warm_up, supervised, nodes, {"overhead": 1.0})
 
 

@@ -8,11 +8,21 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from fakes.fleet import FakeFleet
 from paths import ROOT
 from waiting import wait_for
 
-from benchmark.errors import InfrastructureError, UsageError
-from benchmark.orchestrator.profiler import Running, find_process, parse_running, parse_stacks, running_command
+from benchmark.errors import HostError, InfrastructureError, UsageError
+from benchmark.orchestrator.profiler import (
+    Running,
+    find_process,
+    find_running,
+    parse_running,
+    parse_stacks,
+    profile,
+    running_command,
+)
+from benchmark.testbed.testbed import Testbed
 
 SCRIPT = ROOT / "benchmark" / "host_scripts" / "profile.sh"
 SPIN = """
@@ -95,3 +105,18 @@ def test_equal_stacks_are_added_up_and_no_stack_is_an_error() -> None:
     }  # fmt: skip
     with pytest.raises(InfrastructureError, match="node-0 was idle"):
         parse_stacks("", "node-0")
+
+
+def test_a_process_is_sampled_on_its_host(testbed: Testbed, fleet: FakeFleet) -> None:
+    fleet.replies = {"a-1": {"cd geobench/run": "node-0 10\nclient-0 12\n"}, "b-0": {"cd geobench/run": "node-1 11\n"}}
+    fleet.answers = {"bash -s -- 11 2.5 fp": "etcd;main 4\n"}
+    assert profile(testbed, "node-1", 2.5, "fp") == {("etcd", "main"): 4}
+    assert [process.name for process in find_running(testbed)] == ["client-0", "node-0", "node-1"]
+
+
+@pytest.mark.parametrize(("code", "words"), [(3, "perf is not installed"), (1, "perf could not sample node-1")])
+def test_a_host_that_cannot_sample_is_an_error(testbed: Testbed, fleet: FakeFleet, code: int, words: str) -> None:
+    fleet.replies = {"b-0": {"cd geobench/run": "node-1 11\n"}}
+    fleet.exit_codes = {"bash -s -- 11 1 dwarf": code}
+    with pytest.raises(HostError, match=words):
+        profile(testbed, "node-1", 1.0, "dwarf")

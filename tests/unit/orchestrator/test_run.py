@@ -10,14 +10,13 @@ from pathlib import Path
 
 import pytest
 from fakes.fleet import FakeFleet
-from unit.orchestrator.conftest import Recorder
+from fakes.recorder import Recorder
 
 from benchmark.errors import HostError, InfrastructureError, Interrupted, SystemFailure
 from benchmark.host_layout import MARKS_FILE
 from benchmark.metrics.samples import read_samples
 from benchmark.orchestrator import run as run_module
-from benchmark.orchestrator.runner import Runner
-from benchmark.plan.request import Request
+from benchmark.orchestrator import supervisor
 from benchmark.results.events import Progress, RunStarted, SummaryWritten, WarningIssued, read_events
 from benchmark.results.manifest import read_manifest
 from benchmark.results.run_folder import EVENTS, LOGS, SAMPLES, read_summary
@@ -29,26 +28,6 @@ BEFORE_STOP = PHASES[:-2]
 
 pytestmark = pytest.mark.usefixtures("fast")
 Execute = Callable[..., Summary]
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Callable[[], Path]:
-    """Return the folder of the only run."""
-    return lambda: next(path for path in (tmp_path / "t").iterdir() if not path.is_symlink())
-
-
-@pytest.fixture
-def execute(testbed: Testbed, recorder: Recorder, make_request: Callable[..., Request]) -> Execute:
-    """Run a load on the testbed as `python -m benchmark run` does."""
-
-    def run(**fields: object) -> Summary:
-        with Runner(testbed, recorder, began=0.0) as runner:
-            request = make_request(**fields)
-            runner.prepare(request)
-            recorder.begin()
-            return runner.run(request, request.loads[0])
-
-    return run
 
 
 def require_stopped(fleet: FakeFleet) -> None:
@@ -110,7 +89,7 @@ def test_a_load_that_changes_begins_after_prometheus_has_scraped_everything(
 
 def test_dashboards_get_the_times_of_the_phases(execute: Execute, fleet: FakeFleet) -> None:
     summary = execute()
-    text = bytes(fleet.files["a-0"][MARKS_FILE]).decode()
+    text = fleet.files["a-0"][MARKS_FILE].decode()
     assert text.count(f'run="{summary.run_id}"') == 3
 
 
@@ -251,7 +230,7 @@ def test_supervisors_that_did_start_are_stopped_if_others_did_not(
 def test_a_preparation_that_fails_is_reported_with_its_log(
     execute: Execute, fleet: FakeFleet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(run_module.supervision, "prepare_command", lambda processes, working: "keygen")
+    monkeypatch.setattr(supervisor, "prepare_command", lambda processes, working: "keygen")
     fleet.answers = {"keygen": "node-0\nno entropy\n"}
     fleet.exit_codes = {"keygen": 1}
     with pytest.raises(SystemFailure, match=r"node-0 on a-1: .* exit code 1; its last log lines:\n  no entropy"):

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from factories.hosts import inventory
+from fakes.fleet import FakeFleet
 from fakes.sshd import free_port
 
 from benchmark.errors import HostError, SystemFailure
@@ -106,7 +107,7 @@ def test_log_readiness_waits_for_the_pattern(tmp_path: Path) -> None:
     node = process("node-0", "echo starting; read -r line; echo heard $line; exec sleep 60", ready="log ^heard now$")
     with supervised(tmp_path, [node]) as found:
         found.start([node], time.time())
-        wait_for(lambda: (found.check(), found.states["node-0"].started)[1] is not None)
+        wait_for(lambda: started(found))
         assert found.states["node-0"].ready is None
         found.send([node], lambda _: "now")
         found.wait_ready([node], DEADLINE_S)
@@ -262,9 +263,66 @@ def alive(pid: int) -> bool:
         return False
 
 
+def started(found: Supervisor) -> bool:
+    found.check()
+    return found.states["node-0"].started is not None
+
+
 def ended(found: Supervisor) -> bool:
     try:
         found.check()
     except SystemFailure:
         return True
     return False
+
+
+@pytest.fixture
+def fake() -> tuple[Supervisor, FakeFleet]:
+    """A supervisor of a node on each of two hosts that are fakes."""
+    fleet = FakeFleet([HOST, OTHER])
+    processes = [process("node-0", "true"), process("node-1", "true", host=OTHER)]
+    return Supervisor(fleet.open(supervisor.command("w"), deadline=1).ok, processes), fleet
+
+
+def test_the_clock_of_the_shortest_round_trip_counts(fake: tuple[Supervisor, FakeFleet]) -> None:
+    found, fleet = fake
+    offsets = iter([0.5, 0.2, 0.2, 0.2, 0.2] * 2)
+    fleet.hook = lambda operation: setattr(fleet, "clock_offset_s", next(offsets)) if operation == "send" else None
+    clocks = found.measure_clocks(1.0)
+    assert set(clocks) == {HOST.name, OTHER.name}
+    assert all(0 <= clock.error_s < 0.1 for clock in clocks.values())
+    assert [session.sent for session in fleet.sessions] == [["ping"] * 5] * 2
+
+
+def test_a_clock_that_does_not_answer_is_an_error(fake: tuple[Supervisor, FakeFleet]) -> None:
+    found, fleet = fake
+    fleet.mute.add(OTHER.name)
+    with pytest.raises(HostError, match="supervisors do not answer:") as error:
+        found.measure_clocks(0.01)
+    assert error.value.hosts == {OTHER.name: "no answer within 0.01 s"}
+
+
+def test_hosts_that_cannot_be_told_to_stop_are_closed_nevertheless(fake: tuple[Supervisor, FakeFleet]) -> None:
+    found, fleet = fake
+
+    def break_pipe(operation: str) -> None:
+        if operation == "send":
+            raise BrokenPipeError
+
+    fleet.hook = break_pipe
+    assert found.stop(0.01) == [HOST.name, OTHER.name]
+    assert all(session.closed for session in fleet.sessions)
+
+
+def test_times_are_converted_to_the_operators_clock(fake: tuple[Supervisor, FakeFleet]) -> None:
+    found, fleet = fake
+    fleet.clock_offset_s = 100.0
+    found.measure_clocks(1.0)
+    at = time.time()
+    found.start(found.processes, at)
+    found.wait_ready(found.processes, 1.0)
+    assert [float(session.sent[-1].split()[2]) - at for session in fleet.sessions] == pytest.approx(
+        [100.0] * 2, abs=0.1
+    )
+    assert [state.started for state in found.states.values()] == pytest.approx([at] * 2, abs=0.1)
+    assert found.skew(found.processes) < 0.1

@@ -1,0 +1,182 @@
+"""What is collected from hosts that are fakes, after a run and after a failure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from fakes.fleet import FakeFleet
+from fakes.recorder import Recorder
+
+from benchmark.errors import HostError, InfrastructureError, Interrupted
+from benchmark.measure.warm_up import WarmUp
+from benchmark.metrics.samples import read_samples
+from benchmark.orchestrator import collect as module
+from benchmark.results.manifest import read_manifest
+from benchmark.results.run_folder import LOGS, SAMPLES, read_summary
+from benchmark.results.summary import Summary
+from benchmark.testbed.testbed import Testbed
+
+PANIC = "found\tnode-0\tpanic\t1\nline\tnode-0\tpanic\tpanic: out of range\n"
+
+pytestmark = pytest.mark.usefixtures("fast")
+
+
+def interrupt() -> None:
+    raise KeyboardInterrupt
+
+
+def break_prometheus(operation: str) -> None:
+    if operation == "samples":
+        raise InfrastructureError("Prometheus did not answer")
+
+
+def test_findings_in_logs_are_part_of_the_summary(execute: Callable[..., Summary], fleet: FakeFleet) -> None:
+    fleet.answers = {"geobench/run 16777216": PANIC}
+    summary = execute()
+    finding = summary.log_findings["node-0"]["panic"]
+    assert (finding.count, finding.first[0]) == (1, "panic: out of range")
+    assert any(warning.startswith("node-0: ") for warning in summary.warnings)
+
+
+def test_logs_are_not_downloaded_if_the_settings_say_so(
+    execute: Callable[..., Summary], testbed: Testbed, folder: Callable[[], Path], fleet: FakeFleet
+) -> None:
+    object.__setattr__(testbed, "settings", testbed.settings.model_copy(update={"log_processing": False}))
+    execute()
+    assert "get" not in fleet.operations
+    assert not (folder() / LOGS).exists()
+
+
+def test_hosts_whose_logs_are_incomplete_are_a_warning(
+    execute: Callable[..., Summary], recorder: Recorder, fleet: FakeFleet
+) -> None:
+    def lose(operation: str) -> None:
+        if operation == "get":
+            fleet.failed = {"a-2": "disk full"}
+
+    recorder.act_in("collect", lambda: setattr(fleet, "hook", lose))
+    assert execute().status != "failed"
+    assert "the logs of a-2 are incomplete: disk full" in recorder.texts()
+
+
+def test_a_requested_warm_up_is_kept_as_it_is(execute: Callable[..., Summary], folder: Callable[[], Path]) -> None:
+    summary = execute(warm_up_s=0.01)
+    assert summary.warm_up is not None
+    assert summary.warm_up.method == "as requested"
+    assert summary.warm_up.seconds == pytest.approx(0.01, abs=0.05)
+    assert read_manifest(folder()).warm_up == summary.warm_up
+
+
+def test_a_detected_warm_up_moves_the_window(
+    execute: Callable[..., Summary], folder: Callable[[], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = WarmUp(seconds=0.015, method="detected")
+    monkeypatch.setattr(module, "find_window", lambda series, load, start, end, **_: (start + 0.01, end, found))
+    summary = execute(find_warm_up=True)
+    assert summary.warm_up == found
+    times = read_manifest(folder()).times
+    assert times is not None
+    assert times.end - times.start == pytest.approx(0.01)
+    assert summary.window is not None
+    assert summary.window.start == times.start
+
+
+def test_a_snapshot_that_fails_is_a_warning(
+    execute: Callable[..., Summary], recorder: Recorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise InfrastructureError("could not save the snapshot")
+
+    monkeypatch.setattr(module, "save_snapshot", fail)
+    execute(snapshot=True)
+    assert "could not save the snapshot" in recorder.texts()
+
+
+def test_after_an_interrupt_samples_end_with_it(
+    execute: Callable[..., Summary], recorder: Recorder, folder: Callable[[], Path]
+) -> None:
+    recorder.act_in("measure", interrupt)
+    with pytest.raises(Interrupted):
+        execute(duration_s=600.0)
+    times = read_manifest(folder()).times
+    assert times is not None
+    samples = read_samples(folder() / SAMPLES)
+    assert samples
+    assert max(series.times[-1] for series in samples) < times.load + 60
+    assert "collecting partial results" in recorder.texts()
+
+
+def test_findings_are_kept_after_an_interrupt(
+    execute: Callable[..., Summary], recorder: Recorder, folder: Callable[[], Path], fleet: FakeFleet
+) -> None:
+    fleet.answers = {"geobench/run 16777216": PANIC}
+    recorder.act_in("measure", interrupt)
+    with pytest.raises(Interrupted):
+        execute()
+    summary = read_summary(folder())
+    assert summary is not None
+    assert summary.status == "interrupted"
+    assert summary.log_findings["node-0"]["panic"].count == 1
+
+
+def test_logs_are_kept_if_prometheus_does_not_answer(
+    execute: Callable[..., Summary], recorder: Recorder, folder: Callable[[], Path], fleet: FakeFleet
+) -> None:
+    recorder.act_in("collect", lambda: setattr(fleet, "hook", break_prometheus))
+    with pytest.raises(InfrastructureError, match="Prometheus did not answer"):
+        execute()
+    assert "the samples are missing: Prometheus did not answer" in recorder.texts()
+    assert not (folder() / SAMPLES).exists()
+    assert list((folder() / LOGS).glob("*/*.log.gz"))
+
+
+def test_samples_are_kept_if_logs_cannot_be_searched(
+    execute: Callable[..., Summary], recorder: Recorder, folder: Callable[[], Path], fleet: FakeFleet
+) -> None:
+    fleet.answers = {"geobench/run 16777216": "bash: gzip: not found\n"}
+    recorder.act_in("measure", interrupt)
+    with pytest.raises(Interrupted):
+        execute()
+    assert (folder() / SAMPLES).exists()
+    assert any(text.startswith("the logs are missing: a-1: collect_logs.sh printed") for text in recorder.texts())
+
+
+def test_the_summary_is_written_before_anything_is_collected(
+    execute: Callable[..., Summary], recorder: Recorder, folder: Callable[[], Path], fleet: FakeFleet
+) -> None:
+    seen: list[object] = []
+
+    def fail_then_record(operation: str) -> None:
+        if operation == "samples":
+            seen.append(read_summary(folder()))
+
+    def fail() -> None:
+        fleet.hook = fail_then_record
+        raise HostError("lost hosts:", {"a-1": "no route"})
+
+    recorder.act_in("measure", fail)
+    with pytest.raises(HostError):
+        execute()
+    assert seen
+    assert all(isinstance(summary, Summary) and summary.status == "failed" for summary in seen)
+
+
+def test_nothing_is_collected_from_hosts_that_started_nothing(
+    execute: Callable[..., Summary], recorder: Recorder, fleet: FakeFleet
+) -> None:
+    recorder.act_in("configure", interrupt)
+    with pytest.raises(Interrupted):
+        execute()
+    assert not {"samples", "get"} & set(fleet.operations)
+
+
+def test_overhead_is_everything_but_the_systems_start_and_the_load(
+    execute: Callable[..., Summary], folder: Callable[[], Path]
+) -> None:
+    execute()
+    timings = dict(read_manifest(folder()).timings_s)
+    overhead, start = timings.pop("overhead"), timings.pop("system_start")
+    loaded = timings["warm_up"] + timings["measure"]
+    assert overhead == pytest.approx(sum(timings.values()) - loaded - start)

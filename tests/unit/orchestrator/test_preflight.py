@@ -1,0 +1,77 @@
+"""`check` on hosts that are fakes."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from factories.hosts import inventory, of_provider
+from fakes.fleet import FakeFleet
+from fakes.prometheus import fake_testbed
+
+from benchmark.errors import HostError, UsageError
+from benchmark.inventory import HostCapabilities
+from benchmark.orchestrator.preflight import check_testbed
+from benchmark.protocols.etcd import Etcd, EtcdClient, EtcdNode
+from benchmark.testbed.testbed import Testbed
+
+ETCD = Etcd(EtcdNode(), EtcdClient())
+
+
+def test_idle_hosts_have_no_problems_and_are_not_changed(testbed: Testbed, fleet: FakeFleet) -> None:
+    fleet.clock_offset_s = 0.25
+    found = check_testbed(testbed, ETCD, print)
+    assert found.problems == {}
+    assert set(found.clocks) == set(fleet.hosts)
+    assert all(clock.offset_s == pytest.approx(0.25, abs=0.05) for clock in found.clocks.values())
+    assert all(session.closed for session in fleet.sessions)
+    assert not any("geobench 1" in command for command in fleet.commands)
+    document = found.to_dict()["a-1"]
+    assert isinstance(document, dict)
+    assert (document["free_disk_mb"], document["problem"], document["expires_at"]) == (90000, None, None)
+
+
+def test_each_problem_of_a_host_is_named(testbed: Testbed, fleet: FakeFleet) -> None:
+    fleet.facts = fleet.facts.replace("disk_free_mb 90000", "disk_free_mb 100") + "listening 2379\n"
+    found = check_testbed(testbed, ETCD, print)
+    assert "port 2379 is in use" in found.problems["a-1"]
+    assert "100 MiB of disk space are free" in found.problems["a-1"]
+    assert "2379" not in found.problems["a-0"]  # the monitoring host carries no node
+
+
+def test_expired_hosts_have_a_problem() -> None:
+    found = inventory(a=3, b=2)
+    ephemeral = HostCapabilities(ephemeral=True)
+    hosts = tuple(of_provider(host, "aws", capabilities=ephemeral) for host in found.hosts)
+    testbed, fleet = fake_testbed(found.model_copy(update={"hosts": hosts}))
+    end = datetime.now(UTC) - timedelta(hours=1)
+    fleet.answers = {"expires_at": f"state ready\nend {end.timestamp():.0f}\n"}
+    problems = check_testbed(testbed, ETCD, print).problems
+    assert set(problems) == set(fleet.hosts)
+    assert "its time to live is over; `python -m benchmark extend 4h`" in problems["a-0"]
+
+
+def test_problems_of_existing_machines_are_included() -> None:
+    found = inventory(a=3, b=2)
+    hosts = tuple(of_provider(host, "machines") for host in found.hosts)
+    testbed, fleet = fake_testbed(found.model_copy(update={"hosts": hosts}))
+    fleet.answers = {"-- inspect": "problem it has no apt-get\n"}
+    assert check_testbed(testbed, ETCD, print).problems["a-2"] == "it has no apt-get"
+
+
+def test_clocks_that_cannot_be_read_are_an_error_and_all_sessions_are_closed(
+    testbed: Testbed, fleet: FakeFleet
+) -> None:
+    fleet.hook = lambda operation: fleet.failed.update({"b-1": "refused"}) if operation == "open" else None
+    with pytest.raises(HostError, match="could not read clocks:\n  b-1: refused"):
+        check_testbed(testbed, ETCD, print)
+    assert fleet.sessions
+    assert all(session.closed for session in fleet.sessions)
+
+
+def test_a_committee_that_is_too_large_is_rejected_before_any_host_is_reached(
+    testbed: Testbed, fleet: FakeFleet
+) -> None:
+    with pytest.raises(UsageError, match="need 10 hosts"):
+        check_testbed(testbed, ETCD, print, committee=9)
+    assert fleet.operations == []
