@@ -75,18 +75,10 @@ class Target:
     @contextmanager
     def open(self, retries: int | None = None) -> Iterator[Testbed]:
         """Yield the testbed, not connected yet, and close it at the end; `retries` overrides ssh_retries."""
-        from benchmark.remote.fleet import Fleet
         from benchmark.testbed.testbed import Testbed
 
-        fleet = Fleet(
-            self.inventory.hosts,
-            self.inventory.ssh.user,
-            self.private_key,
-            timeout=self.settings.ssh_timeout,
-            retries=self.settings.ssh_retries if retries is None else retries,
-        )
-        with fleet:
-            yield Testbed(self.inventory, fleet, self.settings)
+        with Testbed.open(self.inventory, self.settings, self.private_key, retries) as testbed:
+            yield testbed
 
 
 def results_dir(stack: str | None = None, inventory: Path | None = None, settings: Path | None = None) -> Path:

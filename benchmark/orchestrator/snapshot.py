@@ -13,6 +13,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from shlex import quote
 
+import requests
+
 from benchmark.errors import InfrastructureError, UsageError
 from benchmark.remote.deadlines import INSPECT_S
 from benchmark.remote.fleet import Fleet
@@ -81,8 +83,6 @@ def opened_snapshot(folder: Path, port: int = 0) -> Iterator[str]:
 
 def _wait_ready(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
     """Wait until the Prometheus at `url` answers."""
-    import requests
-
     end = time.monotonic() + INSPECT_S
     with requests.Session() as session:
         session.trust_env = False  # a proxy cannot reach this machine's own ports
@@ -98,8 +98,6 @@ def _wait_ready(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
 
 def _ask(url: str, method: str) -> dict[str, str]:
     """Call Prometheus' HTTP API and return the data of the answer. Raises InfrastructureError."""
-    import requests
-
     with requests.Session() as session:
         session.trust_env = False  # the tunnel must not go through a proxy
         try:

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from ipaddress import ip_address
+from pathlib import Path
 from shlex import join
 
 from benchmark.errors import HostError, LockedError, UsageError
@@ -38,6 +39,25 @@ class Testbed:
     open_prometheus: Callable[[str], Prometheus] = Prometheus
     """Opens the Prometheus at a URL; tests replace it."""
     __test__ = False  # pytest would collect the name
+
+    @classmethod
+    @contextmanager
+    def open(
+        cls, inventory: Inventory, settings: Settings, key: Path | str, retries: int | None = None
+    ) -> Iterator[Testbed]:
+        """Yield the testbed, not connected yet, and close all connections at the end.
+
+        `key` is the path of a private key, or its text; `retries` overrides ssh_retries.
+        """
+        fleet = Fleet(
+            inventory.hosts,
+            inventory.ssh.user,
+            key,
+            timeout=settings.ssh_timeout,
+            retries=settings.ssh_retries if retries is None else retries,
+        )
+        with fleet:
+            yield cls(inventory, fleet, settings)
 
     @property
     def running(self) -> tuple[Host, ...]:
