@@ -1,1 +1,1 @@
-"""Systems under test, described as data."""
+"""Protocols: describe the processes of systems under test."""

@@ -12,7 +12,7 @@ from benchmark.protocols.process import Build, Plan, Process
 
 
 class NoParameters(BaseModel, extra="forbid"):
-    """Nothing can be set."""
+    """No parameters."""
 
 
 class Protocol(ABC):
@@ -22,20 +22,20 @@ class Protocol(ABC):
     summary: ClassVar[str]
     """One line for `--help`."""
     packages: ClassVar[tuple[str, ...]] = ()
-    """Debian packages that hosts of nodes need; their versions are recorded."""
+    """Debian packages that the nodes need; the results record their versions."""
     build: ClassVar[Build | None] = None
-    """How it is built; none for what is installed from packages."""
+    """How it is built; None for systems installed from packages."""
     minimum_nodes: ClassVar[int] = 1
     most_nodes: ClassVar[int | None] = None
-    """Largest committee chosen without being asked for, where the system's own documents give a limit."""
+    """Largest committee that is selected by default, where the system's documentation gives a limit."""
     metrics: ClassVar[MetricNames] = LOAD_GENERATOR
-    """Which metrics mean latency and throughput, and who exports them."""
+    """Names of the metrics for latency and throughput, and which processes export them."""
     load_from: ClassVar[Literal["client", "node"]] = "client"
-    """`node`: nodes make the load themselves and there are no clients; it begins when they start."""
+    """`node`: there are no clients; nodes generate the load from their start."""
     load_step: ClassVar[int] = 1
-    """What the load of a client, or of a node that makes its own, is a multiple of, in tx/s."""
+    """The load of each client, or of each node that generates load, is a multiple of this, in tx/s."""
     load_shapes: ClassVar[bool] = False
-    """Whether the load can change over time, as `Plan.rate_segments` says."""
+    """Whether the load can change over time according to `Plan.rate_segments`."""
     leader_metric: ClassVar[str | None] = None
     """Gauge of a node that is 1 while it leads."""
     node_model: ClassVar[type[BaseModel]] = NoParameters
@@ -47,12 +47,12 @@ class Protocol(ABC):
 
     @abstractmethod
     def tolerated_faults(self, nodes: int) -> int:
-        """How many of `nodes` may crash while the system still answers."""
+        """Return how many of `nodes` may crash while the system still responds."""
 
     @abstractmethod
     def nodes(self, plan: Plan) -> tuple[Process, ...]:
-        """The process of each node, in the plan's order."""
+        """Return the process of each node, in the plan's order."""
 
     @abstractmethod
     def clients(self, plan: Plan) -> tuple[Process, ...]:
-        """The process of each client, in the plan's order; none where nodes make their own load."""
+        """Return the process of each client, in the plan's order; none if nodes generate the load."""

@@ -1,9 +1,10 @@
-"""How Rust programs are built, and how they read and write their configuration (serde_yaml)."""
+"""Build Rust programs and write their configuration files as serde_yaml expects them."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import timedelta
-from typing import Annotated, Any
+from typing import Annotated
 
 import yaml
 from pydantic import BaseModel, BeforeValidator, Field, PlainSerializer
@@ -12,7 +13,7 @@ from benchmark.settings import parse_duration
 
 
 def _parse(value: object) -> timedelta:
-    """Read what serde writes, {secs, nanos}, or a duration as everywhere else, such as 300ms."""
+    """Parse the format of serde, {secs, nanos}, or a duration such as 300ms."""
     if (
         isinstance(value, dict)
         and set(value) == {"secs", "nanos"}
@@ -30,12 +31,12 @@ def _write(value: timedelta) -> dict[str, int]:
 RustDuration = Annotated[
     timedelta, BeforeValidator(_parse), PlainSerializer(_write, return_type=dict), Field(ge=timedelta(0))
 ]
-"""A std::time::Duration: {secs, nanos}."""
+"""A duration that is written like std::time::Duration: {secs, nanos}."""
 
 
-def to_yaml(document: BaseModel | dict[str, Any]) -> str:
-    """Write a configuration file; fields that are None are left out, so that the program's own default holds."""
-    plain = document.model_dump(mode="json", exclude_none=True) if isinstance(document, BaseModel) else document
+def to_yaml(document: BaseModel | Mapping[str, object]) -> str:
+    """Return a configuration file; fields that are None are left out, so that the program uses its default."""
+    plain = document.model_dump(mode="json", exclude_none=True) if isinstance(document, BaseModel) else dict(document)
     return yaml.safe_dump(plain, sort_keys=False)
 
 
@@ -50,10 +51,10 @@ export CARGO_TARGET_DIR="$BUILD_CACHE/target"
 
 
 def cargo_build(*binaries: str) -> str:
-    """The script that makes a release build of `binaries` and leaves them in target/release of the checkout.
+    """Return the script that makes a release build of `binaries` in target/release of the checkout.
 
-    Rust comes by rustup (https://rustup.rs) where the host has none; what was compiled is kept for the next commit.
+    It installs Rust with rustup (https://rustup.rs) if it is missing. Compiled crates are cached for later builds.
     """
     wanted = " ".join(f"--bin {name}" for name in binaries)
-    made = " ".join(f'"$CARGO_TARGET_DIR/release/{name}"' for name in binaries)
-    return f"{_RUSTUP}cargo build --release {wanted}\nmkdir -p target/release\ncp {made} target/release/\n"
+    built = " ".join(f'"$CARGO_TARGET_DIR/release/{name}"' for name in binaries)
+    return f"{_RUSTUP}cargo build --release {wanted}\nmkdir -p target/release\ncp {built} target/release/\n"

@@ -1,4 +1,4 @@
-"""etcd: a replicated key-value store, installed from the distribution's packages.
+"""etcd, a replicated key-value store installed from Debian packages.
 
 Sources: https://etcd.io/docs/v3.4/op-guide/configuration/ (flags), /tuning/ (heartbeat about the largest round trip,
 election timeout about ten times that), /faq/ (at most seven members; tolerates (n-1)//2 crashed).
@@ -7,6 +7,7 @@ election timeout about ten times that), /faq/ (at most seven members; tolerates 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import ClassVar
 
 from pydantic import BaseModel, Field
@@ -20,8 +21,10 @@ from benchmark.protocols.process import Plan, Process
 PEER_PORT = 2380
 CLIENT_PORT = 2379
 _UNMEASURED_RTT_MS = 300.0
-# Ready when the cluster answers and this member leads; until then it asks the one that does to hand over. etcdctl is
-# slow to start, so the cluster's health is asked for without it.
+_LEAST_HEARTBEAT_MS = 100
+_LARGEST_ELECTION_MS = 50_000
+# The member is ready when the cluster is healthy and it leads; until then the script asks the leader to transfer its
+# role. etcdctl is slow to start, so the health is queried without it.
 _LEAD = f"""\
 exec 3<>/dev/tcp/127.0.0.1/{CLIENT_PORT} && printf 'GET /health HTTP/1.0\\r\\n\\r\\n' >&3
 read -r -t 10 _ status _ <&3 && [[ $status == 200 ]] || exit 1
@@ -42,7 +45,7 @@ class EtcdNode(BaseModel, extra="forbid", frozen=True, use_attribute_docstrings=
     election_ms: int | None = Field(default=None, ge=10, le=50_000)
     """Election timeout; by default ten heartbeats, at most etcd's limit of 50 s."""
     leader: int | None = Field(default=0, ge=0)
-    """Index of the node that leads, so that runs can be compared; null leaves it to the first election."""
+    """Index of the leader, fixed so that runs are comparable; null leaves it to the first election."""
     snapshot_count: int = Field(default=100_000, ge=1)
     """Committed transactions between two snapshots to disk."""
 
@@ -51,13 +54,13 @@ class EtcdClient(LoadGenerator, frozen=True):
     """`client_parameters` of etcd."""
 
     keys: int = Field(default=10_000, ge=1)
-    """How many distinct keys are written, chosen uniformly."""
+    """Number of distinct keys, selected uniformly at random."""
     value_bytes: int = Field(default=128, ge=1, le=1_000_000)
     """Size of each value."""
 
 
 class Etcd(Protocol):
-    """Puts of random keys through the member on the client's own host, over HTTP/JSON."""
+    """Puts of random keys over HTTP/JSON to the member on the client's host, or else a near one."""
 
     name = "etcd"
     summary = "replicated key-value store (Raft), from the distribution's package"
@@ -69,85 +72,74 @@ class Etcd(Protocol):
     client_model: ClassVar[type[BaseModel]] = EtcdClient
 
     def tolerated_faults(self, nodes: int) -> int:
-        """A majority must be left."""
+        """Return how many members may crash: a majority must remain."""
         return (nodes - 1) // 2
 
     def nodes(self, plan: Plan) -> tuple[Process, ...]:
-        """One member on each node's host; data lies in the process's folder and goes with it."""
-        leader = self._parameters.leader
+        """Return a member for each node; its data is in the folder of the process and removed with it."""
+        assert isinstance(self.node_parameters, EtcdNode)
+        parameters, leader = self.node_parameters, self.node_parameters.leader
         if leader is not None and leader >= len(plan.nodes):
-            raise UsageError(f"node_parameters: leader: found {leader}, but the {len(plan.nodes)} nodes count from 0")
-        cluster = ",".join(f"{_name(i)}={_peer(host)}" for i, host in enumerate(plan.nodes))
-        return tuple(self._node(index, host, cluster, plan) for index, host in enumerate(plan.nodes))
-
-    def clients(self, plan: Plan) -> tuple[Process, ...]:
-        """One generator on each client's host, writing to the nearest member."""
-        assert isinstance(self.client_parameters, EtcdClient)
-        parameters = self.client_parameters
-        keys, size = parameters.keys, parameters.value_bytes
-        requests = [
-            HttpRequest(
-                method="POST",
-                url=f"http://{_reached(host, nearest(host, plan.nodes, index))}/v3/kv/put",
-                headers={"Content-Type": "application/json"},
-                body=f'{{"key":"{{{{key:{keys}:base64}}}}","value":"{{{{value:{size}:base64}}}}"}}',
-            )
-            for index, host in enumerate(plan.clients)
-        ]
-        return generators(plan, "put", requests, parameters)
-
-    def _node(self, index: int, host: Host, cluster: str, plan: Plan) -> Process:
-        heartbeat, election = self._timing(plan)
-        client = f"http://{host.endpoint(CLIENT_PORT)}"
+            last = len(plan.nodes) - 1
+            raise UsageError(f"node_parameters: leader: found {leader}, expected the index of a node, 0 to {last}")
+        largest = max((plan.rtt_ms.get((a.region, b.region), 0.0) for a in plan.nodes for b in plan.nodes), default=0.0)
+        heartbeat_ms = parameters.heartbeat_ms or max(
+            _LEAST_HEARTBEAT_MS, math.ceil(largest if plan.rtt_ms else _UNMEASURED_RTT_MS)
+        )
         flags = {
-            "name": _name(index),
             "data-dir": "data",
             "listen-peer-urls": f"http://0.0.0.0:{PEER_PORT}",
-            "initial-advertise-peer-urls": _peer(host),
             "listen-client-urls": f"http://0.0.0.0:{CLIENT_PORT}",
-            "advertise-client-urls": client,
-            "initial-cluster": cluster,
+            "initial-cluster": ",".join(f"node-{i}={_peer(host)}" for i, host in enumerate(plan.nodes)),
             "initial-cluster-state": "new",
-            "heartbeat-interval": str(heartbeat),
-            "election-timeout": str(election),
-            "snapshot-count": str(self._parameters.snapshot_count),
+            "heartbeat-interval": str(heartbeat_ms),
+            "election-timeout": str(parameters.election_ms or min(10 * heartbeat_ms, _LARGEST_ELECTION_MS)),
+            "snapshot-count": str(parameters.snapshot_count),
             "log-level": "info",
             "logger": "zap",
         }
-        leads = index == self._parameters.leader
+        return tuple(self._node(index, host, flags, plan) for index, host in enumerate(plan.nodes))
+
+    def clients(self, plan: Plan) -> tuple[Process, ...]:
+        """Return a load generator for each client, which writes to the nearest member."""
+        assert isinstance(self.client_parameters, EtcdClient)
+        parameters = self.client_parameters
+        keys, size = parameters.keys, parameters.value_bytes
+        requests = []
+        for index, host in enumerate(plan.clients):
+            member = nearest(host, plan.nodes, index)
+            # By loopback on the same host: clouds route its public address through the internet.
+            endpoint = f"127.0.0.1:{CLIENT_PORT}" if member == host else member.endpoint(CLIENT_PORT)
+            request = HttpRequest(
+                method="POST",
+                url=f"http://{endpoint}/v3/kv/put",
+                headers={"Content-Type": "application/json"},
+                body=f'{{"key":"{{{{key:{keys}:base64}}}}","value":"{{{{value:{size}:base64}}}}"}}',
+            )
+            requests.append(request)
+        return generators(plan, "put", requests, parameters)
+
+    def _node(self, index: int, host: Host, flags: Mapping[str, str], plan: Plan) -> Process:
+        """Return one member; `flags` are those that all members share."""
+        assert isinstance(self.node_parameters, EtcdNode)
+        leads = index == self.node_parameters.leader
         endpoints = ",".join(each.endpoint(CLIENT_PORT) for each in plan.nodes)
+        own = {
+            "name": f"node-{index}",
+            "initial-advertise-peer-urls": _peer(host),
+            "advertise-client-urls": f"http://{host.endpoint(CLIENT_PORT)}",
+        }
         return Process(
-            name=_name(index),
+            name=f"node-{index}",
             job="node",
             host=host,
-            argv=("etcd", *(f"--{flag}={value}" for flag, value in flags.items())),
+            argv=("etcd", *(f"--{flag}={value}" for flag, value in (own | dict(flags)).items())),
             ports=(PEER_PORT, CLIENT_PORT),
             metrics_port=CLIENT_PORT,
             files={"lead": f"ENDPOINTS={endpoints}\n{_LEAD}"} if leads else {},
             ready="run lead" if leads else f"http {CLIENT_PORT} /health",
-            grace=0,  # nothing is worth flushing, and on SIGTERM a leader would wait to hand over
+            grace=0,  # the data is discarded, and on SIGTERM a leader would wait to transfer its role
         )
-
-    @property
-    def _parameters(self) -> EtcdNode:
-        assert isinstance(self.node_parameters, EtcdNode)
-        return self.node_parameters
-
-    def _timing(self, plan: Plan) -> tuple[int, int]:
-        """Heartbeat interval and election timeout in ms that fit the plan's largest round trip."""
-        largest = max((plan.rtt_ms.get((a.region, b.region), 0.0) for a in plan.nodes for b in plan.nodes), default=0.0)
-        fitting = max(100, math.ceil(largest if plan.rtt_ms else _UNMEASURED_RTT_MS))
-        heartbeat = self._parameters.heartbeat_ms or fitting
-        return heartbeat, self._parameters.election_ms or min(10 * heartbeat, 50_000)
-
-
-def _name(index: int) -> str:
-    return f"node-{index}"
-
-
-def _reached(client: Host, member: Host) -> str:
-    """Return where a client reaches the member: by loopback on its own host, as clouds route that address outside."""
-    return f"127.0.0.1:{CLIENT_PORT}" if client == member else member.endpoint(CLIENT_PORT)
 
 
 def _peer(host: Host) -> str:

@@ -21,9 +21,9 @@ class LoadGenerator(BaseModel, extra="forbid", frozen=True, use_attribute_docstr
     """`client_parameters` of every protocol that uses the project's load generator."""
 
     timeout: Duration = timedelta(seconds=10)
-    """A request that is not complete this long after it was due has failed."""
+    """Time after which a request fails, counted from when it was scheduled."""
     max_connections: int = Field(default=1024, ge=1, le=20_000)
-    """Connections per client; while all of them are in use, requests wait, and the wait is part of their latency."""
+    """Connections per client. While all are in use, requests wait, and the wait is part of their latency."""
 
 
 @dataclass(frozen=True)
@@ -66,10 +66,10 @@ def generators(
         total *= next((low + high) / 2 for _, low, high in plan.rate_segments if low + high)
     for index, (host, share, request) in enumerate(zip(plan.clients, plan.shares, requests, strict=True)):
         name = f"client-{index}"
-        profile = [[start, share * low, share * high] for start, low, high in plan.rate_segments]
+        segments = [[start, share * low, share * high] for start, low, high in plan.rate_segments]
         config = {
             "workload": workload,
-            **({"profile": profile} if profile else {"rate": share}),
+            **({"profile": segments} if segments else {"rate": share}),
             "offset_s": index / total,
             "requests": {
                 "method": request.method,

@@ -1,8 +1,8 @@
-"""Mysticeti and its relatives (https://github.com/asonnino/mysticeti): consensus on a DAG of blocks, load made within.
+"""Mysticeti and related protocols (https://github.com/asonnino/mysticeti): consensus on a DAG of blocks.
 
-Every host makes the same keys and configuration, from a fixed seed, before the replicas start. A replica sends its
-load as a batch every 100 ms, so a load is a multiple of ten per second, and it counts every transaction that any
-replica committed. The runner builds nothing of it: `--binaries` brings the program `replica`.
+Replicas generate the load themselves. Before they start, every host generates the same keys and configuration from a
+fixed seed. A replica sends its load as a batch every 100 ms, so its load is a multiple of 10 tx/s, and it counts every
+transaction that any replica committed. The runner does not build it: supply the program `replica` with `--binaries`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from benchmark.protocols.cargo import RustDuration, to_yaml
 from benchmark.protocols.process import Build, Plan, Process
 
 FIRST_PORT = 1500
-"""Of n replicas the one with index i is reached by the others at this port + i, its metrics at that + n."""
+"""Replica i of n listens on this port + i, and exports its metrics on that port + n."""
 _FOLDER = "genesis"
 _PARAMETERS, _LOAD = "replica-parameters.yaml", "load-generator.yaml"
 
@@ -27,26 +27,26 @@ class _Model(BaseModel):
 
 
 class Dag(_Model):
-    """Parameters of the DAG; what is not set has the program's own default."""
+    """Parameters of the DAG; the program has defaults for those that are not set."""
 
     round_timeout: RustDuration | None = None
-    """How long a round waits for its leader; by default what suits the consensus."""
+    """How long a round waits for its leader; the default depends on the consensus."""
     max_block_size: int | None = Field(default=None, ge=1)
-    """Bytes."""
+    """In bytes."""
     enable_synchronizer: bool | None = None
     fsync: bool | None = None
-    """Whether the log is forced to disk."""
+    """Whether the log is synced to disk."""
 
 
 class _Consensus(_Model):
     def crashes(self, nodes: int) -> int:
-        """How many of `nodes` replicas may crash: two thirds and one must be left."""
+        """Return how many of `nodes` replicas may crash: more than two thirds must remain."""
         return (nodes - 1) // 3
 
 
 class _Led(_Consensus):
     leader_count: int = Field(default=2, ge=1)
-    """Leaders of a round."""
+    """Leaders per round."""
 
 
 class CordialMiners(_Consensus):
@@ -69,33 +69,33 @@ class MahiMahi(_Led):
 
 
 class BlueBottle(_Led):
-    """BlueBottle: four fifths and one must be left."""
+    """BlueBottle: more than four fifths must remain."""
 
     protocol: Literal["blue-bottle"]
 
     def crashes(self, nodes: int) -> int:
-        """How many of `nodes` replicas may crash."""
+        """Return how many of `nodes` replicas may crash."""
         return (nodes - 1) // 5
 
 
 class NemoNemo(_Led):
-    """Nemo-Nemo: for crashes only, a majority must be left."""
+    """Nemo-Nemo: tolerates crashes only; a majority must remain."""
 
     protocol: Literal["nemo-nemo"]
 
     def crashes(self, nodes: int) -> int:
-        """How many of `nodes` replicas may crash."""
+        """Return how many of `nodes` replicas may crash."""
         return (nodes - 1) // 2
 
 
 class _Hybrid(_Led):
     f: int = Field(ge=0)
-    """Byzantine replicas that are tolerated."""
+    """Tolerated Byzantine replicas."""
     c: int = Field(ge=0)
-    """Crashed replicas that are tolerated besides."""
+    """Tolerated crashed replicas in addition."""
 
     def crashes(self, nodes: int) -> int:
-        """How many replicas may crash: a Byzantine one may."""
+        """Return how many replicas may crash; a Byzantine one may crash, too."""
         return self.f + self.c
 
 
@@ -127,17 +127,17 @@ class MysticetiNode(_Model):
 
 
 class MysticetiClient(_Model):
-    """`client_parameters` of Mysticeti: the load generator within each replica; its load is that of the run."""
+    """`client_parameters` of Mysticeti: the load generator in each replica; a run sets its load."""
 
     transaction_size: int = Field(default=512, ge=17)
-    """Bytes; 16 of them tell the time and which transaction it is."""
+    """In bytes; 16 of them are the time and the number of the transaction."""
 
 
 class Mysticeti(Protocol):
-    """Replicas that make their own load and all see every transaction."""
+    """Replicas that generate the load and all count every transaction."""
 
     name = "mysticeti"
-    summary = "consensus on an uncertified DAG, and its relatives; --binaries brings `replica`"
+    summary = "consensus on an uncertified DAG, and related protocols; supply `replica` with --binaries"
     build: ClassVar[Build | None] = Build(packages=(), command="", outputs=("replica",))
     minimum_nodes = 3
     metrics = MetricNames(job="node", aggregation="median")
@@ -147,54 +147,49 @@ class Mysticeti(Protocol):
     client_model: ClassVar[type[BaseModel]] = MysticetiClient
 
     def tolerated_faults(self, nodes: int) -> int:
-        """As many as the chosen consensus can lose."""
-        return self._parameters.consensus.crashes(nodes)
+        """Return how many replicas the selected consensus lets crash."""
+        assert isinstance(self.node_parameters, MysticetiNode)
+        return self.node_parameters.consensus.crashes(nodes)
 
     def nodes(self, plan: Plan) -> tuple[Process, ...]:
-        """A replica on each node's host."""
-        return tuple(self._replica(index, plan) for index in range(len(plan.nodes)))
-
-    def clients(self, plan: Plan) -> tuple[Process, ...]:
-        """None: the load is made within the replicas."""
-        return ()
-
-    @property
-    def _parameters(self) -> MysticetiNode:
+        """Return a replica for each node."""
         assert isinstance(self.node_parameters, MysticetiNode)
-        return self.node_parameters
-
-    def _replica(self, index: int, plan: Plan) -> Process:
         assert isinstance(self.client_parameters, MysticetiClient)
         addresses = [host.address for host in plan.nodes]
-        metrics_port = FIRST_PORT + len(addresses) + index
-        load = {
-            "load": plan.shares[index],
-            "transaction_size": self.client_parameters.transaction_size,
-            "initial_delay": "0s",
-        }
-        return Process(
-            name=f"node-{index}",
-            job="node",
-            host=plan.nodes[index],
-            prepare=(
-                "replica", "test-genesis", "--ips", *addresses,
-                "--working-directory", _FOLDER, "--replica-parameters-path", _PARAMETERS,
-            ),
-            argv=(
-                "replica", "run", "--authority", str(index),
-                "--public-config-path", f"{_FOLDER}/public-replica-config.yaml",
-                "--private-config-path", f"{_FOLDER}/private-replica-config-{authority(index)}.yaml",
-                *(("--load-generator-config-path", _LOAD) if plan.shares[index] else ()),
-            ),
-            environment={"RUST_BACKTRACE": "1"},
-            files={_PARAMETERS: to_yaml(self._parameters), _LOAD: to_yaml(load)},
-            ports=(FIRST_PORT + index, metrics_port),
-            metrics_port=metrics_port,
-            ready=f"http {metrics_port} /metrics",
-        )  # fmt: skip
+        replicas = []
+        for index, (host, share) in enumerate(zip(plan.nodes, plan.shares, strict=True)):
+            metrics_port = FIRST_PORT + len(addresses) + index
+            size = self.client_parameters.transaction_size
+            load = {"load": share, "transaction_size": size, "initial_delay": "0s"}
+            replica = Process(
+                name=f"node-{index}",
+                job="node",
+                host=host,
+                prepare=(
+                    "replica", "test-genesis", "--ips", *addresses,
+                    "--working-directory", _FOLDER, "--replica-parameters-path", _PARAMETERS,
+                ),
+                argv=(
+                    "replica", "run", "--authority", str(index),
+                    "--public-config-path", f"{_FOLDER}/public-replica-config.yaml",
+                    "--private-config-path", f"{_FOLDER}/private-replica-config-{authority(index)}.yaml",
+                    *(("--load-generator-config-path", _LOAD) if share else ()),
+                ),
+                environment={"RUST_BACKTRACE": "1"},
+                files={_PARAMETERS: to_yaml(self.node_parameters), _LOAD: to_yaml(load)},
+                ports=(FIRST_PORT + index, metrics_port),
+                metrics_port=metrics_port,
+                ready=f"http {metrics_port} /metrics",
+            )  # fmt: skip
+            replicas.append(replica)
+        return tuple(replicas)
+
+    def clients(self, plan: Plan) -> tuple[Process, ...]:
+        """Return none: replicas generate the load."""
+        return ()
 
 
 def authority(index: int) -> str:
-    """How files name a replica: A to Z, then AA to ZZ; 702 names are all there are."""
+    """Return the name of a replica in file names: A to Z, then AA to ZZ, 702 in total."""
     first, last = divmod(index, 26)
     return (chr(ord("A") + first - 1) if first else "") + chr(ord("A") + last)

@@ -1,4 +1,4 @@
-"""The processes of a system as data: what runs where, how it is built, how it becomes ready."""
+"""Describe the processes of a system: commands, hosts, builds and readiness."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from benchmark.inventory import Host
 class Process:
     """A long-running command on one host.
 
-    `files` maps paths in the process's folder to their content; the command runs in that folder, as does `prepare`,
-    which ends before any process is started. `ready` is how readiness is seen from the host itself: `tcp PORT`,
-    `http PORT PATH` (a 2xx answer), `metric PORT PATH NAME` (it is exported), `log PATTERN` (extended regular
-    expression), `run SCRIPT` (that bash script among the files ends with 0), or nothing. `grace` is how many seconds
-    lie between SIGTERM and SIGKILL at the end.
+    `files` maps paths in the process's folder to their content. The command runs in that folder, as does `prepare`,
+    which completes before any process is started. `ready` is a condition that is checked on the host: `tcp PORT`,
+    `http PORT PATH` (a 2xx response), `metric PORT PATH NAME` (the metric exists), `log PATTERN` (extended regular
+    expression), `run SCRIPT` (that bash script among the files exits with 0), or empty. `grace` is the time in seconds
+    between SIGTERM and SIGKILL.
     """
 
     name: str
@@ -35,11 +35,11 @@ class Process:
     prepare: tuple[str, ...] = ()
 
     def script(self) -> str:
-        """The bash script that becomes this process."""
+        """Return the bash script that becomes this process."""
         return self._script(self.argv)
 
     def prepare_script(self) -> str:
-        """The bash script that goes before, empty if there is nothing to do."""
+        """Return the bash script for `prepare`; empty if there is nothing to prepare."""
         return self._script(self.prepare) if self.prepare else ""
 
     def _script(self, argv: tuple[str, ...]) -> str:
@@ -49,33 +49,33 @@ class Process:
 
 @dataclass(frozen=True)
 class Build:
-    """How a system's binaries are made from a checkout of its repository.
+    """How a system's binaries are built from a checkout of its repository.
 
-    `command` is a bash script that runs in the checkout, as the login of the host that builds; what it puts into
-    `$BUILD_CACHE`, a folder of this repository's own, is there again for the next commit. `outputs` are the files it
-    leaves, relative to the checkout: each is installed under its last name and found on PATH by every process.
+    `command` is a bash script that runs in the checkout, as the login user of the build host. `$BUILD_CACHE` is a
+    folder for this repository that is kept for later builds. `outputs` are the files that the command creates, relative
+    to the checkout; each is installed under its base name, on the PATH of every process.
     """
 
     packages: tuple[str, ...]
     """Debian packages that the command needs."""
     command: str
-    """Empty for a system that is not built here: its binaries are brought."""
+    """Empty for a system that the runner does not build: users supply its binaries."""
     outputs: tuple[str, ...]
     repository: str | None = None
-    """Where it is built from if the settings do not say."""
+    """Default repository, if the settings have none."""
 
 
 RateSegments = tuple[tuple[float, float, float], ...]
-"""Load over time: (start in s, share of the whole load there, share at the end of the piece); the last is constant."""
+"""Load over time: (start in s, share of the load at its start, share at its end); the last segment is constant."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """Which hosts carry what in one run, and the load that is asked for.
+    """The hosts of nodes and clients in one run, and the requested load.
 
-    `shares[i]` is the load in tx/s of client i, or of node i where nodes make the load; their sum is what falls
-    due. `rtt_ms` are the measured round-trip times between regions, empty until they are measured; `duration_s`
-    is how long load is wanted, warm-up included; `rate_segments` how it changes over that time, constant if empty.
+    `shares[i]` is the load in tx/s of client i, or of node i where nodes generate the load; their sum is the scheduled
+    load. `rtt_ms` are the measured round-trip times between regions, empty until they are measured; `duration_s` is
+    the duration of the load including warm-up; `rate_segments` how it changes over that time, constant if empty.
     """
 
     nodes: tuple[Host, ...]
@@ -88,5 +88,5 @@ class Plan:
 
     @property
     def scheduled_tps(self) -> int:
-        """The load that falls due at most, in tx/s; less than `load` where a protocol takes whole steps only."""
+        """The peak of the scheduled load in tx/s; differs from `load` if the protocol requires multiples of a step."""
         return sum(self.shares)

@@ -1,7 +1,7 @@
-"""Remora: execution spread over one primary and its proxies, driven by load generators of its own.
+"""Remora, which distributes execution over one primary and its proxies, with its own load generators.
 
-Node 0 is the primary, node i the proxy i. Both programs read a validator and a benchmark configuration (YAML); what is
-not set in `node_parameters` or `client_parameters` has Remora's own default.
+Node 0 is the primary, node i is proxy i. Both programs read a validator and a benchmark configuration (YAML). Remora's
+defaults apply to parameters that are not set in `node_parameters` or `client_parameters`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from typing import ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from benchmark.inventory import Host
 from benchmark.protocols.base import Protocol
 from benchmark.protocols.cargo import RustDuration, cargo_build, to_yaml
 from benchmark.protocols.process import Build, Plan, Process
@@ -21,7 +20,7 @@ PROXY_PORT, CLIENT_PORT, METRICS_PORT = 18500, 18501, 18502
 GENERATOR_METRICS_PORT = 18600
 VALIDATOR_CONFIG, BENCHMARK_CONFIG = "validator.yaml", "benchmark.yaml"
 _SPARE_S = 120
-"""How much longer than needed load is made: its generators are ended by the runner, never by themselves."""
+"""Additional seconds of load: the runner stops the load generators, they must not end before."""
 
 
 class _Model(BaseModel):
@@ -29,49 +28,49 @@ class _Model(BaseModel):
 
 
 class PreExecutors(_Model):
-    """How many pre-executors share a machine with other parts."""
+    """Number of pre-executors that share a host with other components."""
 
     primary: int = Field(default=1, ge=0)
-    """On the machine of the primary."""
+    """On the host of the primary."""
     proxy: int = Field(default=1, ge=0)
-    """On the machine of each proxy. Remora's own default is 0, which leaves its proxies idle."""
+    """On the host of each proxy. Remora's default is 0, which leaves the proxies idle."""
 
 
 class FixedDelay(_Model):
-    """The consensus that Remora imitates takes the same time for every batch."""
+    """The simulated consensus takes the same time for every batch."""
 
     delay: RustDuration = timedelta(milliseconds=300)
 
 
 class MockConsensus(_Model):
-    """The consensus that Remora imitates."""
+    """Remora's simulated consensus."""
 
     batch_size: int = Field(default=1000, ge=1)
-    """Transactions of a batch."""
+    """Transactions per batch."""
     max_batch_delay: RustDuration = timedelta(milliseconds=100)
-    """A batch is sealed after this time at the latest."""
+    """Time after which an incomplete batch is sealed."""
     max_inflight_batches: int = Field(default=10_000, ge=1)
 
 
 class RemoraNode(_Model):
-    """`node_parameters` of Remora: its validator parameters, and how proxies execute."""
+    """`node_parameters` of Remora: its validator parameters, and how proxies execute transactions."""
 
     collocated_pre_executors: PreExecutors = PreExecutors()
     consensus_delay_model: FixedDelay = FixedDelay()
     consensus_parameters: MockConsensus = MockConsensus()
     parallel_proxy: bool = True
-    """Whether a proxy executes with several threads."""
+    """Whether proxies execute transactions in several threads."""
 
 
 class RemoraClient(_Model):
-    """`client_parameters` of Remora; its load and duration are those of the run."""
+    """`client_parameters` of Remora; a run sets load and duration."""
 
     workload: Literal["Transfers", "SharedObjects"] = "Transfers"
-    """What transactions do."""
+    """Type of the transactions."""
 
 
 class Remora(Protocol):
-    """One primary and proxies; load generators send to the primary."""
+    """One primary and its proxies; load generators send to the primary."""
 
     name = "remora"
     summary = "asynchronous execution: one primary and proxies, built from its repository"
@@ -85,51 +84,48 @@ class Remora(Protocol):
     client_model: ClassVar[type[BaseModel]] = RemoraClient
 
     def tolerated_faults(self, nodes: int) -> int:
-        """None: there is one primary, and it waits for what it gave to a proxy."""
+        """Return none: there is one primary, and it waits for the transactions that it gave to a proxy."""
         return 0
 
     def nodes(self, plan: Plan) -> tuple[Process, ...]:
-        """The primary, then the proxies."""
-        return tuple(self._node(index, host, plan) for index, host in enumerate(plan.nodes))
+        """Return the primary and its proxies."""
+        return tuple(
+            Process(
+                name=f"node-{index}",
+                job="node",
+                host=host,
+                argv=(
+                    "remora", *_CONFIGS, "--binding-address", "0.0.0.0",
+                    *(("proxy", str(index)) if index else ("primary",)),
+                ),
+                environment=_ENVIRONMENT,
+                files=self._files(plan, plan.load),
+                ports=(METRICS_PORT,) if index else (PROXY_PORT, CLIENT_PORT, METRICS_PORT),
+                metrics_port=METRICS_PORT,
+                ready=f"http {METRICS_PORT} /metrics" if index else f"tcp {CLIENT_PORT}",
+            )
+            for index, host in enumerate(plan.nodes)
+        )  # fmt: skip
 
     def clients(self, plan: Plan) -> tuple[Process, ...]:
-        """A load generator on each client's host, with its share of the load."""
-        return tuple(self._client(index, host, plan) for index, host in enumerate(plan.clients))
-
-    def _node(self, index: int, host: Host, plan: Plan) -> Process:
-        return Process(
-            name=f"node-{index}",
-            job="node",
-            host=host,
-            argv=(
-                "remora",
-                *_CONFIGS,
-                "--binding-address",
-                "0.0.0.0",
-                *(("proxy", str(index)) if index else ("primary",)),
-            ),
-            environment=_ENVIRONMENT,
-            files=self._files(plan, plan.load),
-            ports=(METRICS_PORT,) if index else (PROXY_PORT, CLIENT_PORT, METRICS_PORT),
-            metrics_port=METRICS_PORT,
-            ready=f"http {METRICS_PORT} /metrics" if index else f"tcp {CLIENT_PORT}",
-        )
-
-    def _client(self, index: int, host: Host, plan: Plan) -> Process:
-        return Process(
-            name=f"client-{index}",
-            job="client",
-            host=host,
-            argv=("load_generator", *_CONFIGS, "--metrics-address", f"0.0.0.0:{GENERATOR_METRICS_PORT}"),
-            environment=_ENVIRONMENT,
-            files=self._files(plan, plan.shares[index]),
-            ports=(GENERATOR_METRICS_PORT,),
-            metrics_port=GENERATOR_METRICS_PORT,
-            ready=f"http {GENERATOR_METRICS_PORT} /metrics",
+        """Return a load generator for each client, with its share of the load."""
+        return tuple(
+            Process(
+                name=f"client-{index}",
+                job="client",
+                host=host,
+                argv=("load_generator", *_CONFIGS, "--metrics-address", f"0.0.0.0:{GENERATOR_METRICS_PORT}"),
+                environment=_ENVIRONMENT,
+                files=self._files(plan, share),
+                ports=(GENERATOR_METRICS_PORT,),
+                metrics_port=GENERATOR_METRICS_PORT,
+                ready=f"http {GENERATOR_METRICS_PORT} /metrics",
+            )
+            for index, (host, share) in enumerate(zip(plan.clients, plan.shares, strict=True))
         )
 
     def _files(self, plan: Plan, load: int) -> dict[str, str]:
-        """Both configuration files; `load` is that of the one generator, or of all where a node reads them."""
+        """Return both configuration files; `load` is that of one generator, or of all of them on nodes."""
         assert isinstance(self.node_parameters, RemoraNode)
         assert isinstance(self.client_parameters, RemoraClient)
         primary = plan.nodes[0]

@@ -58,11 +58,11 @@ class Repository(_Model):
 
 
 def _region_name(name: str) -> str:
-    """Return a name that can be part of names of hosts, files and folders. Raises ValueError."""
+    """Return `name` if it can be part of names of hosts, files and folders; ValueError otherwise."""
     if not re.fullmatch(r"[^\W_][\w .-]*", name):
         raise ValueError(
-            f"{name!r} cannot name a region; use letters, digits, blanks, '.', '_' and '-', starting with a letter or "
-            "digit"
+            f"{name!r} is not a valid region name; use letters, digits, spaces, '.', '_' and '-', and "
+            "start with a letter or digit"
         )
     return name
 
@@ -105,7 +105,7 @@ class Network(_Model):
             if len(pair.split("/")) != 2 or not all(pair.split("/")):
                 raise ValueError(f"{pair!r} is not a pair of regions; write REGION/REGION: MILLISECONDS")
             if rtt < 0:
-                raise ValueError(f"{pair}: a round trip cannot take {rtt} ms")
+                raise ValueError(f"{pair}: found {rtt} ms, expected a round-trip time of at least 0")
         return value
 
 
@@ -194,7 +194,7 @@ class Settings(_Model):
             _region_name(name)
         doubled = sorted({text for text in value if value.count(text) > 1})
         if doubled:
-            raise ValueError(f"named twice: {', '.join(doubled)}; `instances` says how many hosts each region has")
+            raise ValueError(f"listed twice: {', '.join(doubled)}; set `instances` for more hosts per region")
         return value
 
     @field_validator("operator_cidrs")
@@ -209,21 +209,26 @@ class Settings(_Model):
     @model_validator(mode="after")
     def _has_hosts(self) -> Settings:
         if self.cloud_provider == "machines" and not self.machines:
-            raise ValueError("cloud_provider is machines, but `machines` lists none")
+            raise ValueError("cloud_provider is machines, but `machines` is empty; list at least one")
         if self.cloud_provider != "machines" and not self.regions:
-            raise ValueError("`regions` lists none; name at least one")
+            raise ValueError("`regions` is empty; list at least one")
         return self
 
     @model_validator(mode="after")
     def _has_addresses(self) -> Settings:
         """Reject machines that the firewalls of cloud hosts could not admit."""
-        named = [
-            f"machines.{n}.address {one.address}" for n, one in enumerate(self.machines) if not _is_ipv4(one.address)
-        ]
+        named = []
+        for index, machine in enumerate(self.machines):
+            try:
+                version = ipaddress.ip_address(machine.address).version
+            except ValueError:
+                version = None  # a name
+            if version != 4:
+                named.append(f"machines.{index}.address {machine.address}")
         if named and any(spec.provider in ("aws", "vultr") for spec in self.region_specs):
             raise ValueError(
-                f"found {', '.join(named)}, expected IPv4 addresses: hosts of clouds have no others, and their "
-                "firewalls know no names; `getent ahostsv4 NAME` shows the address"
+                f"found {', '.join(named)}, expected IPv4 addresses: cloud hosts have no others, and their "
+                "firewalls do not support names; `getent ahostsv4 NAME` shows the address"
             )
         return self
 
@@ -235,13 +240,6 @@ class Settings(_Model):
             prefix, _, name = text.rpartition(":")
             specs.append(RegionSpec(prefix or self.cloud_provider, name))  # type: ignore[arg-type]
         return tuple(specs)
-
-
-def _is_ipv4(text: str) -> bool:
-    try:
-        return ipaddress.ip_address(text).version == 4
-    except ValueError:
-        return False
 
 
 _RENAMED = {"profile": "load_shape"}
@@ -293,7 +291,7 @@ def configured_settings(project: Path, config: Mapping[str, object], source: str
     path = values.pop("settings", None)
     if not isinstance(path, str):
         raise SettingsError(
-            f"{source}: {prefix}settings names no file; `pulumi config set settings assets/settings.local.yaml` sets it"
+            f"{source}: {prefix}settings is not set; run `pulumi config set settings assets/settings.local.yaml`"
         )
     parsed = {
         name: parse_value(value, f"{source}: {prefix}{name}") if isinstance(value, str) else value

@@ -55,7 +55,7 @@ def explain_errors(
             if new := (renamed or {}).get(where):
                 hint = f"it is called {new!r} now"
             else:
-                names = {*also_known, *(name for each in _models_at(model, path[:-1]) for name in _field_names(each))}
+                names = {*also_known, *_names_at(model, path[:-1])}
                 near = difflib.get_close_matches(str(path[-1]), sorted(names), n=1)
                 known = reference or f"known are: {', '.join(sorted(names)) or 'none'}"
                 hint = f"did you mean {near[0]!r}?" if near else known
@@ -92,14 +92,14 @@ def _names_alternative(step: int | str, detail: ErrorDetails) -> bool:
     return "[" in step or (step in ("str", "int", "float", "bool") and step != detail["loc"][0])
 
 
-def _models_at(model: type[BaseModel], path: FieldPath) -> list[type[BaseModel]]:
-    """Return the models that `path` can lead to; steps that are no field select among alternatives or items."""
+def _names_at(model: type[BaseModel], path: FieldPath) -> set[str]:
+    """Return the fields of the models that `path` can lead to; steps that are no field select alternatives or items."""
     found = [model]
     for step in path:
         fields = [field for each in found for name, field in each.model_fields.items() if step in (name, field.alias)]
         if fields:
             found = [inner for field in fields for inner in _models_in(field.annotation)]
-    return found
+    return {field.alias or name for each in found for name, field in each.model_fields.items()}
 
 
 def _models_in(annotation: object) -> Iterator[type[BaseModel]]:
@@ -109,7 +109,3 @@ def _models_in(annotation: object) -> Iterator[type[BaseModel]]:
         return
     for argument in get_args(annotation):
         yield from _models_in(argument)
-
-
-def _field_names(model: type[BaseModel]) -> list[str]:
-    return [field.alias or name for name, field in model.model_fields.items()]

@@ -38,13 +38,13 @@ class _Loader(yaml.SafeLoader):
             problem = f"cannot read {redact(str(node.value))!r} as {kind}; quote it if it is text"
             raise _Rejected(problem=problem, problem_mark=node.start_mark) from None
 
+    def reject_tag(self, node: yaml.Node) -> object:
+        """Report an unknown tag."""
+        problem = f"unknown tag {node.tag.replace('tag:yaml.org,2002:', '!!')!r}; remove it, or quote the value"
+        raise _Rejected(problem=problem, problem_mark=node.start_mark)
 
-def _reject_tag(loader: yaml.SafeLoader, node: yaml.Node) -> object:
-    problem = f"unknown tag {node.tag.replace('tag:yaml.org,2002:', '!!')!r}; remove it, or quote the value"
-    raise _Rejected(problem=problem, problem_mark=node.start_mark)
 
-
-_Loader.add_constructor(None, _reject_tag)
+_Loader.add_constructor(None, _Loader.reject_tag)
 
 
 def parse_yaml(text: str, source: str) -> YamlText:

@@ -1,1 +1,1 @@
-"""Systems described in a YAML file."""
+"""Protocols described in a YAML file."""

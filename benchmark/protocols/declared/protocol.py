@@ -1,11 +1,12 @@
-"""Any system, described in one YAML file; docs/protocols.md tells the format."""
+"""Protocols described in a YAML file; the format is in docs/protocols.md."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar, Literal
 
 from pydantic import BaseModel
 
@@ -22,11 +23,12 @@ from benchmark.protocols.process import Build, Plan, Process
 _BASH = ("bash", "-euo", "pipefail", "-c")
 _READY = re.compile(r"|tcp \d+|http \d+ /\S*|metric \d+ /\S* [A-Za-z_:][\w:]*|log \S.*|run [\w./-]+")
 _METRICS = re.compile(r"(\d+)(/\S*)?")
-Names = Mapping[str, Any]
+Names = Mapping[str, object]
+"""What templates can refer to, by name."""
 
 
 class Declared(Protocol):
-    """What is common to all systems that are described by a file."""
+    """The base class of all protocols described in a file."""
 
     declaration: ClassVar[Declaration]
     document: ClassVar[Document]
@@ -34,92 +36,102 @@ class Declared(Protocol):
     def __init__(self, node_parameters: BaseModel, client_parameters: BaseModel) -> None:
         super().__init__(node_parameters, client_parameters)
         self._templates = Templates(self.document)
-        hosts = tuple(_imagined(index) for index in range(max(2, self.minimum_nodes)))
+        # Render every template for example hosts, so that errors are found before any real host is used.
+        hosts = tuple(
+            Host(
+                name=f"host-{index}",
+                provider="local",
+                region="region",
+                specs="",
+                address=f"192.0.2.{index % 250 + 1}",
+                host_key="",
+            )
+            for index in range(max(2, self.minimum_nodes))
+        )
         shares = (self.load_step,) * len(hosts)
         clients = () if self.load_from == "node" else hosts
-        # What is wrong with a template shows before any host is touched.
         plan = Plan(hosts, clients, sum(shares), shares, duration_s=1.0)
         self.nodes(plan)
         self.clients(plan)
 
     def tolerated_faults(self, nodes: int) -> int:
-        """As many as the description says."""
-        said = self.declaration.tolerated_faults
-        words = {"minority": (nodes - 1) // 2, "third": (nodes - 1) // 3, "all_but_one": nodes - 1}
-        return words[said] if isinstance(said, str) else said
+        """Return how many of `nodes` may crash according to the description."""
+        declared = self.declaration.tolerated_faults
+        by_name = {"minority": (nodes - 1) // 2, "third": (nodes - 1) // 3, "all_but_one": nodes - 1}
+        return by_name[declared] if isinstance(declared, str) else declared
 
     def nodes(self, plan: Plan) -> tuple[Process, ...]:
-        """The described process on each node's host."""
+        """Return the described process for each node."""
         declared = self.declaration.node
-        common = self._common(plan) | {"parameters": self.node_parameters.model_dump(), "ports": declared.ports}
+        common = self._common_names(plan) | {"parameters": self.node_parameters.model_dump(), "ports": declared.ports}
         processes = []
-        for index, host in enumerate(plan.nodes):
+        for index, (host, node) in enumerate(zip(plan.nodes, self._describe_nodes(plan), strict=True)):
             share = plan.shares[index] if self.load_from == "node" else 0
-            names = common | {"node": common["nodes"][index], "load": share}
-            processes.append(self._process("node", index, host, declared, names))
+            processes.append(self._process("node", index, host, declared, common | {"node": node, "load": share}))
         return tuple(processes)
 
     def clients(self, plan: Plan) -> tuple[Process, ...]:
-        """The load generator on each client's host."""
-        common = self._common(plan) | {"parameters": self.client_parameters.model_dump(mode="json")}
-        each = [
-            common
-            | {"client": common["clients"][index], "load": plan.shares[index], "nearest": _nearest(plan, index, common)}
-            for index in range(len(plan.clients))
-        ]
-        if self.declaration.load:
+        """Return the load generator for each client: the project's or the described one; none without clients."""
+        nodes, clients = self._describe_nodes(plan), _describe("client", plan.clients)
+        common = self._common_names(plan) | {"parameters": self.client_parameters.model_dump(mode="json")}
+        names: list[dict[str, object]] = []
+        for index, (host, client) in enumerate(zip(plan.clients, clients, strict=True)):
+            near = nodes[plan.nodes.index(nearest(host, plan.nodes, index))]
+            names.append(common | {"client": client, "load": plan.shares[index], "nearest": near})
+        if load := self.declaration.load:
             assert isinstance(self.client_parameters, LoadGenerator)
-            requests = [self._request(names | {"ports": self.declaration.node.ports}) for names in each]
-            return generators(plan, self.declaration.load.workload, requests, self.client_parameters)
+            requests = []
+            for each in names:
+                each["ports"] = self.declaration.node.ports
+                url = self._templates.render(("load", "url"), load.url, each)
+                headers = self._render_all(("load", "headers"), load.headers, each)
+                body = self._templates.render(("load", "body"), load.body, each | _PLACEHOLDERS)
+                requests.append(HttpRequest(load.method, url, headers, body))
+            return generators(plan, load.workload, requests, self.client_parameters)
         declared = self.declaration.client
         if declared is None:
             return ()
         return tuple(
-            self._process("client", index, host, declared, names | {"ports": declared.ports})
-            for index, (host, names) in enumerate(zip(plan.clients, each, strict=True))
+            self._process("client", index, host, declared, each | {"ports": declared.ports})
+            for index, (host, each) in enumerate(zip(plan.clients, names, strict=True))
         )
 
-    def _common(self, plan: Plan) -> dict[str, Any]:
-        """What every template may name."""
-        ports = self.declaration.node.ports
+    def _common_names(self, plan: Plan) -> dict[str, object]:
+        """Return the names that every template can use."""
+        rtt_ms = [plan.rtt_ms.get((a.region, b.region), 0.0) for a in plan.nodes for b in plan.nodes]
         return {
-            "nodes": [_described(f"node-{i}", i, host) | {"ports": ports} for i, host in enumerate(plan.nodes)],
-            "clients": [_described(f"client-{i}", i, host) for i, host in enumerate(plan.clients)],
+            "nodes": self._describe_nodes(plan),
+            "clients": _describe("client", plan.clients),
             "total_load": plan.scheduled_tps,
             "duration_s": plan.duration_s,
-            "rtt_ms": max(
-                (plan.rtt_ms.get((a.region, b.region), 0.0) for a in plan.nodes for b in plan.nodes), default=0.0
-            ),
+            "rtt_ms": max(rtt_ms, default=0.0),
         }
 
-    def _process(self, job: Any, index: int, host: Host, declared: ProcessDeclaration, names: Names) -> Process:
-        metrics = self._matching((job, "metrics"), declared.metrics, names, _METRICS, "PORT or PORT/PATH")
+    def _describe_nodes(self, plan: Plan) -> list[dict[str, object]]:
+        return [each | {"ports": self.declaration.node.ports} for each in _describe("node", plan.nodes)]
+
+    def _process(
+        self, job: Literal["node", "client"], index: int, host: Host, declared: ProcessDeclaration, names: Names
+    ) -> Process:
+        metrics = self._match((job, "metrics"), declared.metrics, names, _METRICS, "PORT or PORT/PATH")
+        accepted = "tcp PORT, http PORT /PATH, metric PORT /PATH NAME, log PATTERN or run FILE"
+        ready = self._match((job, "ready"), declared.ready, names, _READY, accepted)
         return Process(
             name=f"{job}-{index}",
             job=job,
             host=host,
             argv=self._command((job, "command"), declared.command, names),
-            environment=self._filled((job, "environment"), declared.environment, names),
-            files=self._filled((job, "files"), declared.files, names),
+            environment=self._render_all((job, "environment"), declared.environment, names),
+            files=self._render_all((job, "files"), declared.files, names),
             ports=tuple(declared.ports.values()),
             metrics_port=int(metrics[1]) if metrics else None,
             metrics_path=(metrics[2] if metrics else None) or "/metrics",
-            ready=self._ready((job, "ready"), declared.ready, names),
+            ready=ready[0] if ready else "",
             grace=declared.grace,
             prepare=self._command((job, "prepare"), declared.prepare, names),
         )
 
-    def _request(self, names: Names) -> HttpRequest:
-        load = self.declaration.load
-        assert load
-        return HttpRequest(
-            method=load.method,
-            url=self._templates.render(("load", "url"), load.url, names),
-            headers=self._filled(("load", "headers"), load.headers, names),
-            body=self._templates.render(("load", "body"), load.body, {**names, **_PLACEHOLDERS}),
-        )
-
-    def _filled(self, path: tuple[str, ...], texts: Mapping[str, str], names: Names) -> dict[str, str]:
+    def _render_all(self, path: tuple[str, ...], texts: Mapping[str, str], names: Names) -> dict[str, str]:
         return {name: self._templates.render((*path, name), text, names) for name, text in texts.items()}
 
     def _command(self, path: tuple[str, ...], declared: Sequence[str] | str, names: Names) -> tuple[str, ...]:
@@ -127,24 +139,19 @@ class Declared(Protocol):
             return (*_BASH, self._templates.render(path, declared, names))
         return tuple(self._templates.render((*path, index), word, names) for index, word in enumerate(declared))
 
-    def _ready(self, path: tuple[str, ...], text: str, names: Names) -> str:
-        accepted = "tcp PORT, http PORT /PATH, metric PORT /PATH NAME, log PATTERN or run FILE"
-        found = self._matching(path, text, names, _READY, accepted)
-        return found[0] if found else ""
-
-    def _matching(
+    def _match(
         self, path: tuple[str, ...], text: str, names: Names, pattern: re.Pattern[str], accepted: str
     ) -> re.Match[str] | None:
-        """Fill in a text that must match `pattern` unless it is empty."""
-        filled = self._templates.render(path, text, names).strip()
-        found = pattern.fullmatch(filled)
-        if filled and not found:
-            raise SettingsError(f"{self.document.where(path)}: found {filled!r}, expected {accepted}")
-        return found if filled else None
+        """Render a text and match it with `pattern`; None if it is empty, SettingsError if it does not match."""
+        rendered = self._templates.render(path, text, names).strip()
+        found = pattern.fullmatch(rendered)
+        if rendered and not found:
+            raise SettingsError(f"{self.document.where(path)}: found {rendered!r}, expected {accepted}")
+        return found if rendered else None
 
 
 def read_protocol(path: Path) -> type[Declared]:
-    """Make the protocol that a file describes; SettingsError tells every fault with line and column."""
+    """Create the protocol described in a file; SettingsError lists every error with line and column."""
     found, document = read_declaration(path)
     build = found.build
     metrics = found.metrics.metrics() if found.metrics else LOAD_GENERATOR
@@ -170,33 +177,18 @@ def read_protocol(path: Path) -> type[Declared]:
     return type(found.name, (Declared,), fields)
 
 
-def _placeholder(kind: str) -> Any:
-    def write(size: int | None = None, base64: bool = False) -> str:
-        return (
-            "{{" + ":".join([kind, *([str(size)] if size is not None else []), *(["base64"] if base64 else [])]) + "}}"
-        )
-
-    return write
+def _placeholder(kind: str, size: int | None = None, base64: bool = False) -> str:
+    """Return a placeholder of the load generator, such as `{{key:10:base64}}`."""
+    options = [*([str(size)] if size is not None else []), *(["base64"] if base64 else [])]
+    return "{{" + ":".join([kind, *options]) + "}}"
 
 
-_PLACEHOLDERS = {kind: _placeholder(kind) for kind in ("key", "value", "sequence")}
-"""What the load generator itself fills in, anew for each request."""
+_PLACEHOLDERS: dict[str, object] = {kind: partial(_placeholder, kind) for kind in ("key", "value", "sequence")}
+"""Functions whose result the load generator replaces with a new value in each request."""
 
 
-def _described(name: str, index: int, host: Host) -> dict[str, Any]:
-    return {"name": name, "index": index, "address": host.address, "host": host.name, "region": host.region}
-
-
-def _nearest(plan: Plan, index: int, common: Names) -> Any:
-    return common["nodes"][plan.nodes.index(nearest(plan.clients[index], plan.nodes, index))]
-
-
-def _imagined(index: int) -> Host:
-    return Host(
-        name=f"host-{index}",
-        provider="local",
-        region="region",
-        specs="",
-        address=f"192.0.2.{index % 250 + 1}",
-        host_key="",
-    )
+def _describe(job: Literal["node", "client"], hosts: Sequence[Host]) -> list[dict[str, object]]:
+    return [
+        {"name": f"{job}-{index}", "index": index, "address": host.address, "host": host.name, "region": host.region}
+        for index, host in enumerate(hosts)
+    ]

@@ -1,4 +1,4 @@
-"""The file that describes a system, as a model: read strictly, every fault with its line and column."""
+"""The format of files that describe a protocol, as models."""
 
 from __future__ import annotations
 
@@ -27,34 +27,35 @@ class _Model(BaseModel):
 
 
 class BuildDeclaration(_Model):
-    """How the binaries are made from a checkout."""
+    """How the binaries are built from a checkout."""
 
     repository: str | None = None
     packages: tuple[str, ...] = ()
     command: str
-    """Bash script that runs in the checkout; `$BUILD_CACHE` is a folder that is there again for the next commit."""
+    """Bash script that runs in the checkout; `$BUILD_CACHE` is a folder that is kept for later builds."""
     outputs: Annotated[tuple[str, ...], Field(min_length=1)]
-    """The files it leaves, relative to the checkout; each is found on PATH under its last name."""
+    """Files that the command creates, relative to the checkout; each is on PATH under its base name."""
 
 
 class ProcessDeclaration(_Model):
-    """A process on each host of its kind. All texts but names are templates."""
+    """A process on each host of its kind. All texts except names are templates."""
 
     ports: dict[Identifier, Port] = {}
-    """The ports it listens on, by name; they are checked to be free."""
+    """Ports it listens on, by name; a run checks that they are free."""
     environment: dict[str, str] = {}
     files: dict[FileName, str] = {}
-    """Files in its folder, which it is started in."""
+    """Files in the folder in which it is started."""
     prepare: tuple[str, ...] | str = ()
-    """What runs and ends before any process starts: words, or a bash script."""
+    """Command that completes before any process starts: words, or a bash script."""
     command: Annotated[tuple[str, ...], Field(min_length=1)] | str
-    """What runs: words, or a bash script."""
+    """Command of the process: words, or a bash script."""
     ready: str = ""
-    """`tcp PORT`, `http PORT PATH`, `metric PORT PATH NAME`, `log PATTERN` or `run FILE`; running is enough without."""
+    """`tcp PORT`, `http PORT PATH`, `metric PORT PATH NAME`, `log PATTERN` or `run FILE`; without it,
+    a process is ready once it runs."""
     metrics: str = ""
-    """`PORT` or `PORT/PATH` of its Prometheus metrics (/metrics if no path is given)."""
+    """`PORT` or `PORT/PATH` of its Prometheus metrics (default path: /metrics)."""
     grace: int = Field(default=5, ge=0, le=300)
-    """Seconds between SIGTERM and SIGKILL at the end."""
+    """Seconds between SIGTERM and SIGKILL when a run ends."""
 
 
 class LoadDeclaration(_Model):
@@ -65,21 +66,21 @@ class LoadDeclaration(_Model):
     url: str
     headers: dict[str, str] = {}
     body: str = ""
-    """`{{ key(COUNT) }}`, `{{ value(BYTES) }}` and `{{ sequence() }}` are made anew for each request."""
+    """`{{ key(COUNT) }}`, `{{ value(BYTES) }}` and `{{ sequence() }}` get new values in each request."""
 
 
 class MetricsDeclaration(_Model):
-    """Which metrics mean latency and throughput; those of the load generator if nothing is said."""
+    """Names of the metrics for latency and throughput; by default those of the project's load generator."""
 
     exported_by: Literal["client", "node"] = Field(default="client", alias="from")
     aggregation: Literal["sum", "median"] = "sum"
-    """How the rates of processes make the throughput: `median` where each process counts all transactions."""
+    """How throughput is computed from the rates of all processes: `median` if each counts all transactions."""
     latency: MetricName = "latency_s"
     """Histogram, in seconds."""
     squared: MetricName | None = None
     """Counter of squared latencies, for the standard deviation."""
     throughput: MetricName | None = None
-    """Counter of completed transactions; by default what the histogram counted."""
+    """Counter of completed transactions; by default the count of the histogram."""
 
     @model_validator(mode="before")
     @classmethod
@@ -92,53 +93,53 @@ class MetricsDeclaration(_Model):
         return {"aggregation": {"one": "sum", "every": "median"}.get(counted_by, counted_by)} | rest
 
     def metrics(self) -> MetricNames:
-        """Return them as the measurements take them."""
+        """Return them as MetricNames."""
         return MetricNames(self.latency, self.squared, self.exported_by, self.aggregation, self.throughput)
 
 
 class Declaration(_Model):
-    """A system, described."""
+    """The description of a protocol."""
 
     name: Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{0,30}$")]
     summary: str = ""
     packages: tuple[str, ...] = ()
-    """Debian packages; their versions are recorded."""
+    """Debian packages that the nodes need; the results record their versions."""
     build: BuildDeclaration | None = None
     minimum_nodes: int = Field(default=1, ge=1)
     most_nodes: int | None = Field(default=None, ge=1)
-    """Largest committee chosen without being asked for."""
+    """Largest committee that is selected by default."""
     tolerated_faults: Annotated[int, Field(ge=0)] | Literal["minority", "third", "all_but_one"] = 0
     """How many nodes may crash."""
     leader_metric: MetricName | None = None
     """Gauge of a node that is 1 while it leads."""
     node_parameters: dict[Identifier, Scalar] = {}
-    """What users may set, with its default."""
+    """Parameters that users may set, with their defaults."""
     client_parameters: dict[Identifier, Scalar] = {}
     node: ProcessDeclaration
     load: LoadDeclaration | None = None
     client: ProcessDeclaration | None = None
-    """A load generator of the system's own; without `load` and `client` the nodes make the load."""
+    """The system's load generator; without `load` and `client` the nodes generate the load."""
     load_step: int = Field(default=1, ge=1)
-    """What the load of one generator is a multiple of, in tx/s."""
+    """The load of each generator is a multiple of this, in tx/s."""
     metrics: MetricsDeclaration | None = None
 
     @model_validator(mode="after")
     def _one_source_of_load(self) -> Declaration:
         if self.load and self.client:
-            raise ValueError("found both `load` and `client`; expected the project's load generator or one of its own")
+            raise ValueError("found both `load` and `client`; expected only one load generator")
         if self.load and self.metrics:
-            raise ValueError("found `metrics` beside `load`, whose generator has the metrics that are measured")
+            raise ValueError("found both `load` and `metrics`; remove `metrics`, the load generator has its own")
         exporter = self.metrics.exported_by if self.metrics else "client"
         if not self.load and exporter == "client" and not self.client:
-            raise ValueError("nothing makes load: expected `load`, `client`, or `metrics: {from: node}`")
+            raise ValueError("no load generator: expected `load`, `client`, or `metrics: {from: node}`")
         source = self.client if exporter == "client" else self.node
         if not self.load and source and not source.metrics:
-            raise ValueError(f"latency is measured at each {exporter}, but `{exporter}.metrics` does not say where")
+            raise ValueError(f"latency is measured at each {exporter}; set `{exporter}.metrics` to PORT or PORT/PATH")
         return self
 
 
 def read_declaration(path: Path) -> tuple[Declaration, Document]:
-    """Read a description; SettingsError tells every fault with line and column."""
+    """Read a description; SettingsError lists every error with line and column."""
     document = read_document(path)
     try:
         return Declaration.model_validate(document.content), document
@@ -148,6 +149,6 @@ def read_declaration(path: Path) -> tuple[Declaration, Document]:
 
 
 def parameters_model(name: str, defaults: Mapping[str, Scalar], base: type[BaseModel]) -> type[BaseModel]:
-    """Make the model of parameters that have these defaults, of the same types, besides those of `base`."""
+    """Create a model with the fields of `base` and parameters with these defaults, typed like their defaults."""
     fields: dict[str, Any] = {key: (type(default), default) for key, default in defaults.items()}
     return create_model(name, __base__=base, **fields)

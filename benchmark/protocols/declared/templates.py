@@ -1,11 +1,10 @@
-"""Texts with `{{ names }}` in them (Jinja): strict, an unknown name is an error with line and column."""
+"""Render Jinja templates strictly: an unknown name is an error with line and column."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
 from traceback import extract_tb
-from typing import Any
 
 from jinja2 import Environment, StrictUndefined, Template, TemplateError, TemplateSyntaxError, meta, nodes
 
@@ -14,8 +13,8 @@ from benchmark.protocols.declared.yaml_document import Document
 
 
 class _Environment(Environment):
-    def getattr(self, obj: Any, attribute: str) -> Any:
-        """Return an entry of a mapping, never a method of it: `parameters.keys` is what the user called so."""
+    def getattr(self, obj: object, attribute: str) -> object:
+        """Return an entry of a mapping, never one of its methods: `parameters.keys` is the user's parameter."""
         if not isinstance(obj, Mapping):
             return super().getattr(obj, attribute)
         return obj[attribute] if attribute in obj else self.undefined(obj=obj, name=attribute)
@@ -29,14 +28,14 @@ _NAMED = re.compile(r"'([^']+)' is undefined|no attribute '([^']+)'")
 
 
 class Templates:
-    """The templates of a document, by their path in it; compiled once."""
+    """The templates of a document, each compiled once."""
 
     def __init__(self, document: Document) -> None:
         self._document = document
         self._compiled: dict[tuple[int | str, ...], Template] = {}
 
-    def render(self, path: Sequence[int | str], text: str, names: Mapping[str, Any]) -> str:
-        """Fill in the text at `path`; SettingsError with line and column for what it cannot."""
+    def render(self, path: Sequence[int | str], text: str, names: Mapping[str, object]) -> str:
+        """Render the text at `path` of the document; SettingsError with line and column if that fails."""
         key = tuple(path)
         try:
             if key not in self._compiled:
@@ -51,8 +50,8 @@ class Templates:
             name = (found[1] or found[2]) if found else None
             raise self._error(key, text, (lines or [1])[-1] or 1, name, str(error)) from None
 
-    def _check_names(self, path: tuple[int | str, ...], text: str, names: Mapping[str, Any]) -> None:
-        """Find names that nothing stands for, also where the text would not use them this time."""
+    def _check_names(self, path: tuple[int | str, ...], text: str, names: Mapping[str, object]) -> None:
+        """Reject unknown names, also in branches that are not rendered this time."""
         tree = _ENVIRONMENT.parse(text)
         unknown = meta.find_undeclared_variables(tree) - set(names) - _GLOBALS
         for node in tree.find_all(nodes.Name):
@@ -60,12 +59,14 @@ class Templates:
                 known = ", ".join(sorted(names))
                 raise self._error(path, text, node.lineno, node.name, f"{node.name!r} is unknown; known are: {known}")
 
-    def _error(self, path: tuple[int | str, ...], text: str, line: int, name: str | None, said: str) -> SettingsError:
-        return SettingsError(f"{self._document.at(path, line, _column(text, line, name))}: {said}")
+    def _error(
+        self, path: tuple[int | str, ...], text: str, line: int, name: str | None, message: str
+    ) -> SettingsError:
+        return SettingsError(f"{self._document.at(path, line, _column(text, line, name))}: {message}")
 
 
 def _column(text: str, line: int, name: str | None) -> int:
-    """Where `name` stands in that line, within an expression if it can be seen there."""
+    """Return the column of `name` in that line, preferably within an expression; of the first character without one."""
     found = text.splitlines()[line - 1] if line <= len(text.splitlines()) else ""
     if name:
         word = rf"(?<![\w]){re.escape(name)}(?![\w])"

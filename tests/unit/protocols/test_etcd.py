@@ -1,4 +1,4 @@
-"""What is run for etcd, as data."""
+"""Processes of etcd."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def with_rtt(rtt: dict[tuple[str, str], float]) -> Plan:
     return Plan(PLAN.nodes, PLAN.clients, PLAN.load, PLAN.shares, rtt)
 
 
-def test_members_know_each_other_by_address() -> None:
+def test_members_have_the_addresses_of_all() -> None:
     found = flags(PLAN)
     expected = "node-0=http://198.18.0.3:2380,node-1=http://198.18.0.4:2380,node-2=http://198.18.0.5:2380"
     assert {each["initial-cluster"] for each in found} == {expected}
@@ -34,38 +34,38 @@ def test_members_know_each_other_by_address() -> None:
     assert found[1]["advertise-client-urls"] == "http://198.18.0.4:2379"
 
 
-def test_heartbeat_and_election_fit_the_largest_round_trip() -> None:
+def test_timeouts_follow_the_largest_round_trip() -> None:
     assert [(f["heartbeat-interval"], f["election-timeout"]) for f in flags(with_rtt(RTT))] == [("100", "1000")] * 3
     far = with_rtt({("a", "b"): 312.4})
     assert [(f["heartbeat-interval"], f["election-timeout"]) for f in flags(far)] == [("313", "3130")] * 3
 
 
-def test_parameters_win_and_the_election_stays_within_etcds_limit() -> None:
+def test_parameters_override_timeouts_within_the_limit_of_etcd() -> None:
     assert flags(PLAN, EtcdNode(heartbeat_ms=10_000))[0]["election-timeout"] == "50000"
     assert flags(PLAN, EtcdNode(heartbeat_ms=50, election_ms=600))[0]["election-timeout"] == "600"
 
 
-def test_nothing_of_a_run_outlives_it() -> None:
+def test_data_is_removed_with_the_process() -> None:
     node = Etcd(EtcdNode(), EtcdClient()).nodes(PLAN)[0]
-    assert "--data-dir=data" in node.argv  # relative: in the folder of the process, which is wiped
+    assert "--data-dir=data" in node.argv  # relative to the folder of the process, which is removed
     assert node.ready == "run lead"
 
 
-def test_the_leader_is_the_same_in_every_run_unless_left_to_the_election() -> None:
+def test_leader_is_fixed_unless_left_to_the_election() -> None:
     members = "198.18.0.3:2379,198.18.0.4:2379,198.18.0.5:2379"
     processes = Etcd(EtcdNode(leader=1), EtcdClient()).nodes(PLAN)
     assert [process.ready for process in processes] == ["http 2379 /health", "run lead", "http 2379 /health"]
     assert processes[1].files["lead"].startswith(f"ENDPOINTS={members}\n")
     elected = Etcd(EtcdNode(leader=None), EtcdClient()).nodes(PLAN)
     assert {process.ready for process in elected} == {"http 2379 /health"}
-    with pytest.raises(UsageError, match="leader: found 3, but the 3 nodes count from 0"):
+    with pytest.raises(UsageError, match="leader: found 3, expected the index of a node, 0 to 2"):
         Etcd(EtcdNode(leader=3), EtcdClient()).nodes(PLAN)
 
 
-def test_each_client_writes_to_the_member_beside_it() -> None:
+def test_each_client_writes_to_the_member_on_its_host() -> None:
     clients = Etcd(EtcdNode(), EtcdClient(keys=5, value_bytes=9)).clients(PLAN)
     configs = [json.loads(client.files["config.json"]) for client in clients]
-    # Not by the member's public address: clouds would lead that out of the region and in again.
+    # Not its public address: clouds would route that out of the region and back.
     assert [each["requests"]["url"] for each in configs] == ["http://127.0.0.1:2379/v3/kv/put"] * 3
     assert [client.host for client in clients] == list(PLAN.nodes)
     assert [each["rate"] for each in configs] == [4, 3, 3]
@@ -81,10 +81,10 @@ def test_dedicated_clients_write_to_a_member_of_their_region() -> None:
 
 
 @pytest.mark.parametrize(("nodes", "faults"), [(1, 0), (3, 1), (4, 1), (5, 2), (7, 3)])
-def test_a_majority_must_be_left(nodes: int, faults: int) -> None:
+def test_a_majority_must_remain(nodes: int, faults: int) -> None:
     assert Etcd(EtcdNode(), EtcdClient()).tolerated_faults(nodes) == faults
 
 
-def test_an_unknown_protocol_names_the_known_ones() -> None:
+def test_unknown_protocol_lists_the_known_ones() -> None:
     with pytest.raises(UsageError, match=r"no protocol named 'etc'; known are: .*etcd"):
         find_protocol("etc")

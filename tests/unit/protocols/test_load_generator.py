@@ -1,4 +1,4 @@
-"""The load is split without loss, and each generator is configured for its share."""
+"""The load is split exactly, and each load generator is configured for its share."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def test_each_generator_has_its_own_seed() -> None:
 
 
 @pytest.mark.parametrize("text", ["ramp", "ramp:0", "steps:3"])
-def test_profile_is_split_exactly_and_its_requests_interleave(text: str) -> None:
+def test_load_shape_is_split_exactly_and_requests_interleave(text: str) -> None:
     shares = (4, 3, 3)
     pieces = rate_segments(text, warm_up_s=2, duration_s=6)
     made = configs(plan(*shares, segments=pieces))
@@ -86,7 +86,7 @@ def test_profile_is_split_exactly_and_its_requests_interleave(text: str) -> None
     assert all(sum(one <= at for one in due) - sum(one <= at for one in expected) <= 3 for at in expected)
 
 
-def test_clients_with_equal_shares_interleave_exactly_under_a_profile() -> None:
+def test_clients_with_equal_shares_interleave_exactly_under_a_load_shape() -> None:
     pieces = rate_segments("ramp", warm_up_s=2, duration_s=6)
     schedules = [
         Schedule([tuple(piece) for piece in each["profile"]], each["offset_s"])

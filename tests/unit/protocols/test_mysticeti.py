@@ -1,4 +1,4 @@
-"""What is run for Mysticeti, as data."""
+"""Processes of Mysticeti."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def load_of(process: Process) -> dict[str, Any]:
     return found
 
 
-def test_every_host_makes_the_same_keys_before_its_replica_starts() -> None:
+def test_every_host_generates_the_same_keys_before_its_replica_starts() -> None:
     replicas = mysticeti().nodes(plan())
     addresses = [host.address for host in plan().nodes]
     assert {replica.prepare for replica in replicas} == {
@@ -45,7 +45,7 @@ def test_every_host_makes_the_same_keys_before_its_replica_starts() -> None:
     }  # fmt: skip
 
 
-def test_each_replica_runs_with_its_own_key_and_makes_its_own_load() -> None:
+def test_each_replica_has_its_own_key_and_generates_its_load() -> None:
     replicas = mysticeti().nodes(plan())
     assert replicas[2].argv == (
         "replica", "run", "--authority", "2",
@@ -65,7 +65,7 @@ def test_ports_depend_on_the_number_of_replicas() -> None:
 
 
 @pytest.mark.parametrize(
-    ("asked", "committee", "offered", "shares"),
+    ("requested", "committee", "scheduled", "shares"),
     [
         (200, 4, 200, [50, 50, 50, 50]),
         (1000, 10, 1000, [100] * 10),
@@ -76,34 +76,34 @@ def test_ports_depend_on_the_number_of_replicas() -> None:
         (3, 4, 10, [10, 0, 0, 0]),
     ],
 )
-def test_the_load_is_the_nearest_that_can_be_offered_and_said(
-    asked: int, committee: int, offered: int, shares: list[int]
+def test_load_is_rounded_to_what_replicas_can_generate(
+    requested: int, committee: int, scheduled: int, shares: list[int]
 ) -> None:
-    made = plan(asked, committee)
-    assert (made.load, made.scheduled_tps, list(made.shares)) == (asked, offered, shares)
+    made = plan(requested, committee)
+    assert (made.load, made.scheduled_tps, list(made.shares)) == (requested, scheduled, shares)
     replicas = mysticeti().nodes(made)
     assert [load_of(replica)["load"] for replica in replicas] == shares
-    # Without its file a replica makes no load.
+    # Without this file a replica generates no load.
     assert [("load-generator.yaml" in replica.argv) for replica in replicas] == [share > 0 for share in shares]
 
 
-def test_there_is_nothing_for_dedicated_clients_to_do() -> None:
+def test_dedicated_clients_are_an_error() -> None:
     assert plan().clients == ()
     with pytest.raises(UsageError, match="make the load themselves"):
         place(inventory(a=8), Mysticeti, 200, 4, dedicated_clients=2)
 
 
-def test_its_program_is_brought() -> None:
+def test_users_supply_the_program() -> None:
     with pytest.raises(UsageError, match=r"mysticeti is not built by the runner; .*bring replica with --binaries DIR"):
         find_source(Mysticeti, None)
     assert find_source(Mysticeti, None, binaries=Path("bin"), commit="885ae9f") == Binaries(Path("bin"), "885ae9f")
 
 
-def test_throughput_is_one_replicas_never_the_sum() -> None:
+def test_throughput_is_the_median_of_replicas() -> None:
     assert (Mysticeti.metrics.job, Mysticeti.metrics.aggregation) == ("node", "median")
 
 
-def test_replicas_beyond_z_have_two_letters() -> None:
+def test_replicas_after_z_have_two_letters() -> None:
     assert [authority(index) for index in (0, 25, 26, 27, 51, 52, 701)] == ["A", "Z", "AA", "AB", "AZ", "BA", "ZZ"]
     assert mysticeti().nodes(plan(300, 27))[26].argv[7] == "genesis/private-replica-config-AA.yaml"
 
@@ -114,7 +114,7 @@ def parameters(**node: Any) -> dict[str, Any]:
     return found
 
 
-def test_parameters_are_those_that_the_program_reads() -> None:
+def test_parameters_have_the_format_of_the_program() -> None:
     assert parameters() == {"dag": {}, "consensus": {"protocol": "mysticeti", "leader_count": 2}}
     assert parameters(dag={"round_timeout": "1500ms", "fsync": True})["dag"] == {
         "round_timeout": {"secs": 1, "nanos": 500_000_000}, "fsync": True,
@@ -137,12 +137,12 @@ def test_parameters_are_those_that_the_program_reads() -> None:
         ({"consensus": {"protocol": "mahi-mahi", "wave_length": 3}}, "wave_length.*4 or 5, found 3"),
     ],
 )
-def test_what_the_program_would_ignore_in_silence_is_an_error(node: dict[str, Any], message: str) -> None:
+def test_parameters_that_the_program_would_ignore_are_an_error(node: dict[str, Any], message: str) -> None:
     with pytest.raises(UsageError, match=message):
         mysticeti(node)
 
 
-def test_transactions_have_room_for_their_time() -> None:
+def test_transactions_have_a_minimum_size() -> None:
     with pytest.raises(ValidationError):
         MysticetiClient(transaction_size=16)
 
@@ -156,6 +156,6 @@ def test_transactions_have_room_for_their_time() -> None:
         ({"consensus": {"protocol": "orcaella", "f": 1, "c": 1}}, [2, 2, 2]),
     ],
 )
-def test_how_many_may_crash_depends_on_the_consensus(consensus: dict[str, Any], faults: list[int]) -> None:
+def test_tolerated_crashes_depend_on_the_consensus(consensus: dict[str, Any], faults: list[int]) -> None:
     made = mysticeti(consensus)
     assert [made.tolerated_faults(nodes) for nodes in (4, 10, 50)] == faults

@@ -1,4 +1,4 @@
-"""Parameters of nodes and clients: inline or a file, checked against the protocol's model."""
+"""Parameters, inline or in a file, are validated against the models of the protocol."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from benchmark.protocols.remora import RemoraNode
 from benchmark.settings import Settings
 
 
-def test_a_protocol_is_made_with_what_the_settings_say(tmp_path: Path) -> None:
+def test_protocol_is_created_with_parameters_from_the_settings(tmp_path: Path) -> None:
     file = tmp_path / "client.yaml"
     file.write_text("keys: 7\ntimeout: 3s\n")
     settings = Settings(regions=("a",), node_parameters={"heartbeat_ms": 50}, client_parameters=file)
@@ -23,11 +23,11 @@ def test_a_protocol_is_made_with_what_the_settings_say(tmp_path: Path) -> None:
     assert made.client_parameters == EtcdClient(keys=7, timeout=timedelta(seconds=3))
 
 
-def test_nothing_given_means_the_defaults() -> None:
+def test_missing_parameters_have_defaults() -> None:
     assert read_parameters("node_parameters", None, EtcdNode) == EtcdNode()
 
 
-def test_an_unknown_parameter_names_the_nearest(tmp_path: Path) -> None:
+def test_unknown_parameter_is_an_error_with_the_nearest_name(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match=r"^node_parameters: unknown parameter 'hartbeat_ms'; did you mean 'heartb"):
         read_parameters("node_parameters", {"hartbeat_ms": 50}, EtcdNode)
     file = tmp_path / "n.yaml"
@@ -38,7 +38,7 @@ def test_an_unknown_parameter_names_the_nearest(tmp_path: Path) -> None:
         read_parameters("node_parameters", file, EtcdNode)
 
 
-def test_all_faults_are_told_at_once_with_where_they_lie() -> None:
+def test_all_invalid_parameters_are_listed_at_once() -> None:
     given = {"consensus_parameters": {"batch_size": 0, "batch": 1}, "parallel_proxy": "maybe"}
     with pytest.raises(SettingsError) as error:
         read_parameters("node_parameters", given, RemoraNode)
@@ -49,6 +49,6 @@ def test_all_faults_are_told_at_once_with_where_they_lie() -> None:
     ]
 
 
-def test_a_missing_file_is_named() -> None:
+def test_missing_file_is_named_in_the_error() -> None:
     with pytest.raises(SettingsError, match=r"cannot read nowhere\.yaml"):
         read_parameters("node_parameters", Path("nowhere.yaml"), EtcdNode)

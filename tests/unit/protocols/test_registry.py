@@ -77,7 +77,7 @@ def test_unknown_name_lists_the_known_ones() -> None:
         find_protocol("raft")
 
 
-def test_scripts_quote_what_they_are_given(tmp_path: Path) -> None:
+def test_scripts_quote_words(tmp_path: Path) -> None:
     (host,) = inventory(a=1).hosts
     words = ("printf", "%s|", "a b", "$HOME", "it's")
     process = Process("node-0", "node", host, words, environment={"A": "x y"}, prepare=("bash", "-c", 'echo "$A"'))
@@ -90,6 +90,6 @@ def test_scripts_quote_what_they_are_given(tmp_path: Path) -> None:
     assert Process("node-0", "node", host, words).prepare_script() == ""
 
 
-def test_what_is_offered_is_the_sum_of_the_shares() -> None:
+def test_scheduled_load_is_the_sum_of_the_shares() -> None:
     hosts = inventory(a=3).hosts
     assert Plan(hosts, hosts, 205, (70, 70, 60)).scheduled_tps == 200

@@ -1,4 +1,4 @@
-"""What is run for Remora, as data: the commands and both configuration files."""
+"""Processes of Remora and their configuration files."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def config(process: Process, name: str) -> dict[str, Any]:
     return found
 
 
-def test_a_committee_of_two_is_one_primary_and_one_proxy() -> None:
+def test_committee_of_two_is_one_primary_and_one_proxy() -> None:
     primary, proxy = remora().nodes(plan())
     common = (
         "--validator-config", "validator.yaml", "--benchmark-config", "benchmark.yaml", "--binding-address", "0.0.0.0",
@@ -43,7 +43,7 @@ def test_a_committee_of_two_is_one_primary_and_one_proxy() -> None:
     assert (primary.ports, proxy.ports) == ((18500, 18501, 18502), (18502,))
 
 
-def test_all_are_led_to_the_primary() -> None:
+def test_all_processes_have_the_address_of_the_primary() -> None:
     made = remora()
     first, *others = [config(p, "validator.yaml") for p in (*made.nodes(plan()), *made.clients(plan()))]
     assert first == {
@@ -65,17 +65,17 @@ def test_all_are_led_to_the_primary() -> None:
 
 
 @pytest.mark.parametrize(("load", "clients", "shares"), [(200, 1, [200]), (200, 3, [67, 67, 66]), (2, 3, [1, 1])])
-def test_the_load_is_really_set_and_split_over_the_generators(load: int, clients: int, shares: list[int]) -> None:
+def test_load_is_split_over_the_load_generators(load: int, clients: int, shares: list[int]) -> None:
     made = remora().clients(plan(load, clients=clients))
     assert [config(process, "benchmark.yaml")["load"] for process in made] == shares
     assert [each.argv[-2:] for each in made] == [("--metrics-address", "0.0.0.0:18600")] * len(shares)
 
 
-def test_load_is_made_for_longer_than_the_run_takes() -> None:
+def test_load_lasts_longer_than_the_run() -> None:
     assert config(remora().clients(plan(duration_s=74.2))[0], "benchmark.yaml")["duration"] == {"secs": 195, "nanos": 0}
 
 
-def test_parameters_are_laid_over_the_defaults_however_deep_they_lie() -> None:
+def test_nested_parameters_override_defaults() -> None:
     made = remora(
         {"collocated_pre_executors": {"proxy": 4}, "consensus_delay_model": {"delay": {"secs": 1, "nanos": 5000}}},
         {"workload": "SharedObjects"},
@@ -88,7 +88,7 @@ def test_parameters_are_laid_over_the_defaults_however_deep_they_lie() -> None:
     assert config(client, "benchmark.yaml")["workload"] == "SharedObjects"
 
 
-def test_durations_may_be_written_as_everywhere() -> None:
+def test_durations_may_have_units() -> None:
     parameters = RemoraNode.model_validate({"consensus_parameters": {"max_batch_delay": "1500ms"}})
     assert parameters.model_dump(mode="json")["consensus_parameters"]["max_batch_delay"] == {
         "secs": 1, "nanos": 500_000_000
@@ -97,18 +97,18 @@ def test_durations_may_be_written_as_everywhere() -> None:
         RemoraNode.model_validate({"consensus_parameters": {"max_batch_delay": {"secs": 1}}})
 
 
-def test_metrics_are_scraped_of_nodes_and_generators() -> None:
+def test_metrics_of_nodes_and_load_generators_are_scraped() -> None:
     made = remora()
     found = endpoints([*made.nodes(plan()), *made.clients(plan(clients=1))])
     assert [(each.job, each.port) for each in found] == [("node", 18502), ("node", 18502), ("client", 18600)]
 
 
-def test_one_node_alone_is_no_remora() -> None:
+def test_one_node_is_too_few() -> None:
     with pytest.raises(UsageError, match=r"need 3 hosts \(2 nodes"):
         place(inventory(a=4), Remora, 200, 1)
 
 
-def test_the_build_leaves_what_the_commands_name() -> None:
+def test_build_outputs_are_the_programs_of_the_commands() -> None:
     build = Remora.build
     assert build
     made = remora()

@@ -1,4 +1,4 @@
-"""Settings: what is read from files and from a stack's configuration, and what is said of mistakes in either."""
+"""Settings are read from files and stack configurations; errors in either are explained."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def configured(file: Path, **values: object) -> object:
     return configured_settings(file.parent, {"geobench:settings": file.name, "aws:region": "x"} | config, "stack dev")
 
 
-def test_the_configuration_of_a_stack_wins_over_the_file(file: Path) -> None:
+def test_stack_configuration_overrides_the_file(file: Path) -> None:
     found = configured(file, instances="8", benchmark_duration="90s", regions='["c"]', nvme=False)
     expected = load_settings(file).model_copy(
         update={"instances": 8, "benchmark_duration": timedelta(seconds=90), "regions": ("c",), "nvme": False}
@@ -32,7 +32,7 @@ def test_the_configuration_of_a_stack_wins_over_the_file(file: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "said"),
+    ("value", "message"),
     [
         ("[1", "stack dev: geobench:instances: found '[1', line 1, column 3: not YAML: expected ',' or ']'"),
         (
@@ -43,15 +43,15 @@ def test_the_configuration_of_a_stack_wins_over_the_file(file: Path) -> None:
         ("0", "instances: Input should be greater than or equal to 1, found 0"),
     ],
 )
-def test_a_mistaken_value_of_the_configuration_is_named(file: Path, value: str, said: str) -> None:
+def test_invalid_value_in_the_configuration_is_an_error(file: Path, value: str, message: str) -> None:
     with pytest.raises(SettingsError) as found:
         configured(file, instances=value)
-    assert said in str(found.value)
+    assert message in str(found.value)
     assert "\n" not in str(found.value)
 
 
-def test_a_configuration_without_a_file_says_how_one_is_named(file: Path) -> None:
-    with pytest.raises(SettingsError, match="stack dev: geobench:settings names no file; `pulumi config set settings"):
+def test_configuration_without_a_settings_file_is_an_error(file: Path) -> None:
+    with pytest.raises(SettingsError, match="stack dev: geobench:settings is not set; run `pulumi config set settings"):
         configured_settings(file.parent, {"geobench:instances": "3"}, "stack dev")
 
 
@@ -61,7 +61,7 @@ def test_configuration_that_is_no_mapping_is_an_error(tmp_path: Path) -> None:
         stack_settings(tmp_path, "dev")
 
 
-def test_a_value_is_what_its_yaml_says() -> None:
+def test_values_are_parsed_as_yaml() -> None:
     assert [parse_value(text, "x") for text in ("4", "[a, b]", "{a: 1}", "true", "text", "")] == [
         4, ["a", "b"], {"a": 1}, True, "text", None,
     ]  # fmt: skip
@@ -72,7 +72,7 @@ def test_a_value_is_what_its_yaml_says() -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "message"),
     [
         (b"regions: [a]\n\xff\xfe\n", "is not a text file in UTF-8"),
         (b"\x7fELF\x02\x01\x00", "not YAML: unacceptable character"),
@@ -85,21 +85,21 @@ def test_a_value_is_what_its_yaml_says() -> None:
         (b"regions: [a]\n3: 4\n", "expected fields as `name: value`"),
     ],
 )
-def test_a_file_that_is_none_is_explained(file: Path, content: bytes, said: str) -> None:
+def test_invalid_file_is_an_error(file: Path, content: bytes, message: str) -> None:
     file.write_bytes(content)
     with pytest.raises(SettingsError) as found:
         load_settings(file)
-    assert said in str(found.value)
+    assert message in str(found.value)
 
 
-def test_a_missing_file_and_a_folder_are_named(tmp_path: Path) -> None:
+def test_missing_file_and_folder_are_named_in_the_error(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match=r"cannot read .*none\.yaml: No such file"):
         load_settings(tmp_path / "none.yaml")
     with pytest.raises(SettingsError, match="Is a directory"):
         load_settings(tmp_path)
 
 
-def test_all_faults_are_told_and_unknown_fields_name_the_nearest() -> None:
+def test_all_errors_are_listed_with_similar_names_for_unknown_fields() -> None:
     fields = {"regions": ["a"], "instnces": 3, "network": {"loss": 2}, "comittee": 3}
     with pytest.raises(SettingsError) as found:
         parse_settings(fields, "here", ("committee",))
@@ -115,18 +115,18 @@ def test_all_faults_are_told_and_unknown_fields_name_the_nearest() -> None:
 
 
 @pytest.mark.parametrize("name", ["../../x", "a/b", "..", ".hidden", "a\n", "", "-a"])
-def test_region_names_that_could_lead_to_another_folder_are_rejected(name: str) -> None:
+def test_region_names_that_could_be_paths_are_rejected(name: str) -> None:
     machine = {"region": name, "address": "192.0.2.1"}
     for fields in ({"regions": [name]}, {"cloud_provider": "machines", "machines": [machine]}):
-        with pytest.raises(SettingsError, match="cannot name a region; use letters, digits"):
+        with pytest.raises(SettingsError, match="is not a valid region name; use letters, digits"):
             parse_settings(fields, "file")
 
 
-def test_region_names_may_have_blanks_and_letters_of_any_language() -> None:
+def test_region_names_may_contain_spaces_and_letters_of_any_language() -> None:
     assert parse_settings({"regions": ["São Paulo 2", "us-east-1"]}, "file").regions == ("São Paulo 2", "us-east-1")
 
 
-def test_the_operators_networks_are_written_in_one_way_and_once() -> None:
+def test_operator_networks_are_normalized_and_deduplicated() -> None:
     fields = {"cloud_provider": "vultr", "regions": ["ewr"], "specs": "vc2-4c-8gb"}
     given = ["203.0.113.7", "203.0.113.7/32", "2001:db8:0::/48"]
     found = parse_settings({**fields, "operator_cidrs": given}, "file")
@@ -143,15 +143,15 @@ def beside(provider: str, *addresses: str) -> dict[str, object]:
 
 
 @pytest.mark.parametrize("provider", ["aws", "vultr"])
-def test_machines_that_hosts_of_clouds_would_not_let_in_are_named(provider: str) -> None:
+def test_machines_that_cloud_firewalls_cannot_admit_are_an_error(provider: str) -> None:
     with pytest.raises(SettingsError) as found:
         parse_settings(beside(provider, "198.51.100.7", "lab.example.org", "2001:db8::7"), "file")
-    said = "file: found machines.1.address lab.example.org, machines.2.address 2001:db8::7, expected IPv4 addresses: "
-    assert str(found.value).startswith(said)
+    message = "file: found machines.1.address lab.example.org, machines.2.address 2001:db8::7, expected IPv4 addresses"
+    assert str(found.value).startswith(message)
     assert "`getent ahostsv4 NAME` shows the address" in str(found.value)
     parse_settings(beside(provider, "198.51.100.7", "198.51.100.8"), "file")
 
 
 @pytest.mark.parametrize("provider", ["machines", "local"])
-def test_machines_may_have_names_where_no_cloud_is(provider: str) -> None:
+def test_machines_may_have_names_in_testbeds_without_cloud_hosts(provider: str) -> None:
     assert parse_settings(beside(provider, "lab.example.org", "2001:db8::7"), "file").machines

@@ -1,4 +1,4 @@
-"""Systems described in YAML, as data; what is wrong with a description is pointed at."""
+"""Protocols described in YAML; errors in a description have line and column."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def made(protocol: type[Protocol], **parameters: Any) -> Protocol:
     return make_protocol(protocol, Settings(regions=("a",), **parameters))
 
 
-def test_a_description_is_a_protocol(tmp_path: Path) -> None:
+def test_description_becomes_a_protocol(tmp_path: Path) -> None:
     store = described(tmp_path, FULL)
     assert (store.name, store.summary, store.packages) == ("store", "a store", ("store-server",))
     assert (store.minimum_nodes, store.most_nodes, store.leader_metric) == (3, 5, "store_leads")
@@ -76,7 +76,7 @@ def test_a_description_is_a_protocol(tmp_path: Path) -> None:
     assert [made(store).tolerated_faults(nodes) for nodes in (3, 4, 5)] == [1, 1, 2]
 
 
-def test_nodes_are_what_the_templates_say(tmp_path: Path) -> None:
+def test_nodes_are_rendered_from_templates(tmp_path: Path) -> None:
     store = made(described(tmp_path, FULL), node_parameters={"fsync": False})
     plan = place(inventory(a=3, b=3), type(store), 100, committee=3)
     second = store.nodes(plan)[1]
@@ -89,7 +89,7 @@ def test_nodes_are_what_the_templates_say(tmp_path: Path) -> None:
     assert (second.metrics_port, second.metrics_path) == (7001, "/stats")
 
 
-def test_clients_of_its_own_get_their_share_and_their_node(tmp_path: Path) -> None:
+def test_described_clients_get_their_share_and_nearest_node(tmp_path: Path) -> None:
     store = made(described(tmp_path, FULL), client_parameters={"size": 9})
     plan = place(inventory(a=4, b=3), type(store), 101, committee=3, dedicated_clients=2)
     clients = store.clients(plan)
@@ -114,20 +114,18 @@ def test_clients_of_its_own_get_their_share_and_their_node(tmp_path: Path) -> No
         ("latency: op_s", "sum"),
     ],
 )
-def test_how_throughput_is_aggregated_is_declared_also_under_the_former_name(
-    tmp_path: Path, declared: str, aggregation: str
-) -> None:
+def test_aggregation_is_declared_also_under_its_former_name(tmp_path: Path, declared: str, aggregation: str) -> None:
     text = f"name: a\nnode: {{command: [run], metrics: '8000'}}\nmetrics: {{from: node, {declared}}}\n"
     assert described(tmp_path, text).metrics.aggregation == aggregation
 
 
-def test_an_unknown_aggregation_is_an_error(tmp_path: Path) -> None:
+def test_unknown_aggregation_is_an_error(tmp_path: Path) -> None:
     text = "name: a\nnode: {command: [run], metrics: '8000'}\nmetrics: {from: node, counted_by: some}\n"
     with pytest.raises(SettingsError, match="'sum' or 'median'"):
         described(tmp_path, text)
 
 
-def test_nodes_that_make_the_load_have_their_share_in_steps(tmp_path: Path) -> None:
+def test_nodes_that_generate_load_get_their_share_in_steps(tmp_path: Path) -> None:
     text = """\
 name: self
 load_step: 10
@@ -143,7 +141,7 @@ metrics: {from: node, aggregation: median, squared: latency_squared_s}
     assert protocol.metrics == MetricNames(job="node", aggregation="median")
 
 
-def test_the_projects_generator_sends_what_is_described(tmp_path: Path) -> None:
+def test_load_generator_sends_the_described_request(tmp_path: Path) -> None:
     text = """\
 name: http
 client_parameters: {keys: 50}
@@ -191,7 +189,7 @@ load:
         ("latency: op_seconds", "latency: op seconds", "op seconds", "String should match pattern"),
     ],
 )
-def test_every_fault_is_told_with_line_and_column(tmp_path: Path, old: str, new: str, at: str, message: str) -> None:
+def test_errors_have_line_and_column(tmp_path: Path, old: str, new: str, at: str, message: str) -> None:
     assert FULL.count(old) == 1
     text = FULL.replace(old, new)
     with pytest.raises(SettingsError) as error:
@@ -202,7 +200,7 @@ def test_every_fault_is_told_with_line_and_column(tmp_path: Path, old: str, new:
     assert message in str(error.value)
 
 
-def test_all_faults_of_the_fields_are_told_at_once(tmp_path: Path) -> None:
+def test_all_invalid_fields_are_listed_at_once(tmp_path: Path) -> None:
     text = FULL.replace("minimum_nodes: 3", "minimum_nodes: 0").replace("  grace: 0", "  grease: 0")
     with pytest.raises(SettingsError) as error:
         described(tmp_path, text)
@@ -214,14 +212,14 @@ def test_all_faults_of_the_fields_are_told_at_once(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("name: a\nnode: {command: run}\n", "nothing makes load"),
-        ("name: a\nnode: {command: run}\nmetrics: {from: node}\n", "`node.metrics` does not say where"),
-        ("name: a\nnode: {command: run}\nclient: {command: run}\n", "`client.metrics` does not say where"),
-        ("name: a\nnode: {command: run}\nload: {url: x}\nmetrics: {latency: y}\n", "`metrics` beside `load`"),
+        ("name: a\nnode: {command: run}\n", "no load generator: expected `load`"),
+        ("name: a\nnode: {command: run}\nmetrics: {from: node}\n", "set `node.metrics` to PORT"),
+        ("name: a\nnode: {command: run}\nclient: {command: run}\n", "set `client.metrics` to PORT"),
+        ("name: a\nnode: {command: run}\nload: {url: x}\nmetrics: {latency: y}\n", "both `load` and `metrics`"),
         ("name: a\nnode: {command: run}\nload: {url: x}\nclient: {command: y}\n", "both `load` and `client`"),
     ],
 )
-def test_descriptions_that_measure_nothing_are_refused(tmp_path: Path, text: str, message: str) -> None:
+def test_descriptions_without_load_or_metrics_are_rejected(tmp_path: Path, text: str, message: str) -> None:
     with pytest.raises(SettingsError, match=message):
         described(tmp_path, text)
 
@@ -235,7 +233,7 @@ def test_parameters_have_the_types_of_their_defaults(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
-def test_the_examples_are_whole(path: Path) -> None:
+def test_examples_are_complete(path: Path) -> None:
     protocol = find_protocol(str(path))
     plan = place(inventory(a=3, b=3), protocol, 100, committee=3)
     processes = [*made(protocol).nodes(plan), *made(protocol).clients(plan)]
@@ -243,7 +241,7 @@ def test_the_examples_are_whole(path: Path) -> None:
     assert len(path.read_text().splitlines()) < 40
 
 
-def test_the_system_in_the_docs_is_one(tmp_path: Path) -> None:
+def test_example_in_the_docs_is_complete(tmp_path: Path) -> None:
     found = re.search(r"```yaml\n(.*?)```", (ROOT / "docs" / "protocols.md").read_text(), re.DOTALL)
     assert found
     assert len(found[1].splitlines()) < 40
@@ -251,6 +249,6 @@ def test_the_system_in_the_docs_is_one(tmp_path: Path) -> None:
     assert web.nodes(place(inventory(a=2), type(web), 10))[0].ready == "http 8000 /file"
 
 
-def test_a_missing_file_is_a_usage_error() -> None:
+def test_missing_file_is_a_usage_error() -> None:
     with pytest.raises(UsageError, match=r"cannot read nowhere\.yaml"):
         find_protocol("nowhere.yaml")

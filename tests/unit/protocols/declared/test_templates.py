@@ -1,4 +1,4 @@
-"""Templates fill in what they are given and nothing else."""
+"""Templates are rendered with known names only."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def render(folder: Path, text: str, **names: Any) -> str:
     return Templates(document).render(("text",), document.content["text"], names)
 
 
-def test_names_loops_and_conditions_are_filled_in(tmp_path: Path) -> None:
+def test_names_loops_and_conditions_are_rendered(tmp_path: Path) -> None:
     text = """\
 {% for node in nodes %}
 {{ node.name }}={{ node.address }}{{ "," if not loop.last }}
@@ -33,7 +33,7 @@ many
     assert render(tmp_path, text, nodes=NODES) == "node-0=198.18.0.2,\nnode-1=198.18.0.3\nmany\n"
 
 
-def test_entries_win_over_methods_of_mappings(tmp_path: Path) -> None:
+def test_entries_take_precedence_over_methods_of_mappings(tmp_path: Path) -> None:
     assert (
         render(tmp_path, "{{ parameters.keys }} {{ parameters.items }}", parameters={"keys": 7, "items": 8}) == "7 8\n"
     )
@@ -56,9 +56,7 @@ def test_entries_win_over_methods_of_mappings(tmp_path: Path) -> None:
         ("{{ node.name | upcase }}", 3, 5, "No filter named 'upcase'"),
     ],
 )
-def test_what_cannot_be_filled_in_is_pointed_at(
-    tmp_path: Path, text: str, line: int, column: int, message: str
-) -> None:
+def test_errors_have_line_and_column(tmp_path: Path, text: str, line: int, column: int, message: str) -> None:
     with pytest.raises(SettingsError) as error:
         render(tmp_path, text, nodes=NODES, node=NODES[0], parameters={})
     assert str(error.value).startswith(f"{tmp_path}/s.yaml, line {line}, column {column}: "), str(error.value)

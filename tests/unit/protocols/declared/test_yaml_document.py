@@ -1,4 +1,4 @@
-"""Every value of a file knows where it stands."""
+"""The line and column of every value in a file can be found."""
 
 from __future__ import annotations
 
@@ -37,11 +37,11 @@ def character(row: int, column: int) -> str:
     return TEXT.splitlines()[row - 1][column - 1]
 
 
-def test_content_is_that_of_the_file(document: Document) -> None:
+def test_content_is_parsed(document: Document) -> None:
     assert document.content["node"]["files"]["a.conf"] == "first\n  second\n"
 
 
-def test_a_value_is_found_whatever_its_style(document: Document) -> None:
+def test_values_of_every_style_are_located(document: Document) -> None:
     assert place(document, ("name",)) == (1, 7)
     assert character(*place(document, ("node", "command", 0), 1, 2)) == "n"
     assert character(*place(document, ("node", "command", 1), 1, 2)) == "p"
@@ -49,13 +49,13 @@ def test_a_value_is_found_whatever_its_style(document: Document) -> None:
     assert character(*place(document, ("node", "files", "b.conf"), 1, 6)) == "t"
 
 
-def test_lines_of_a_block_are_counted_without_its_indentation(document: Document) -> None:
+def test_columns_in_a_block_include_its_indentation(document: Document) -> None:
     assert character(*place(document, ("node", "files", "a.conf"), 1, 1)) == "i"
     assert place(document, ("node", "files", "a.conf"), 2, 2) == (7, 9)
     assert character(7, 9) == "s"
 
 
-def test_what_is_not_there_is_pointed_at_by_what_is_around_it(document: Document) -> None:
+def test_missing_value_is_located_by_the_value_around_it(document: Document) -> None:
     assert place(document, ("node", "ports", "http")) == (3, 3)
     assert document.where(("nothing",)).endswith("line 1, column 1")
 
@@ -69,13 +69,13 @@ def test_what_is_not_there_is_pointed_at_by_what_is_around_it(document: Document
         ("", "expected fields as `name: value`"),
     ],
 )
-def test_a_file_that_is_none_is_explained(tmp_path: Path, text: str, message: str) -> None:
+def test_invalid_file_is_an_error(tmp_path: Path, text: str, message: str) -> None:
     path = tmp_path / "s.yaml"
     path.write_text(text)
     with pytest.raises(SettingsError, match=message):
         read_document(path)
 
 
-def test_a_missing_file_is_named(tmp_path: Path) -> None:
+def test_missing_file_is_named_in_the_error(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match=r"cannot read .*nowhere\.yaml: No such file"):
         read_document(tmp_path / "nowhere.yaml")
