@@ -119,12 +119,12 @@ def sweep(name: str | Path, results_dir: Path | str = RESULTS) -> pd.DataFrame:
     """
     folder = SweepFolder.find(Path(results_dir), str(name))
     rows = []
-    for slot in folder.journal.slots:
-        for attempt in slot.attempts:
+    for planned in folder.journal.planned_runs:
+        for attempt in planned.attempts:
             summary = folder.summary(attempt.run_id)
-            planned = {"arm": slot.arm, "requested_tps": slot.load, "repeat": slot.repeat, "outcome": attempt.outcome}
-            outcome = {"failure": attempt.failure, "counts": attempt.outcome == "ok"}
-            rows.append((_row(summary) if summary else {"run_id": attempt.run_id}) | planned | outcome)
+            which = {"arm": planned.arm, "requested_tps": planned.requested_tps, "repeat": planned.repeat}
+            outcome = {"outcome": attempt.outcome, "failure": attempt.failure, "counts": attempt.outcome == "ok"}
+            rows.append((_row(summary) if summary else {"run_id": attempt.run_id}) | which | outcome)
     return _pandas().DataFrame(rows)
 
 

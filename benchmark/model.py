@@ -14,3 +14,9 @@ class StrictModel(BaseModel):
     """An immutable record: unknown fields and values of another type are errors."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, use_attribute_docstrings=True)
+
+
+class EditableModel(BaseModel):
+    """A record that is kept up to date; unknown fields are errors."""
+
+    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)

@@ -31,8 +31,8 @@ from benchmark.errors import UsageError
 from benchmark.orchestrator import search as search_runner
 from benchmark.orchestrator.sweep import run_benchmark, run_sweep
 from benchmark.plan.request import Request, RunOptions, make_request, request_to_dict
-from benchmark.results.search import Limits, Plan, SearchFolder, new_search
-from benchmark.results.sweep import SweepFolder, new_journal, slots
+from benchmark.results.search import Limits, SearchConfig, SearchFolder, new_search
+from benchmark.results.sweep import SweepFolder, new_sweep, plan_runs
 from benchmark.settings import parse_duration
 
 
@@ -127,7 +127,7 @@ def run_search(
     if folder:
         require_same_request(f"search {folder.journal.search_id}", folder.journal.request, request)
     else:
-        plan = Plan(
+        plan = SearchConfig(
             search_options.start,
             search_options.maximum,
             precision=read_share(search_options.precision, "--precision"),
@@ -173,10 +173,10 @@ def _begin_sweep(
     seed = sweep_options.seed
     if seed is None and sweep_options.shuffle:
         seed = secrets.randbelow(1 << 31)
-    plan = slots(tuple(requests), sweep_options.loads, sweep_options.repeat, seed)
+    plan = plan_runs(tuple(requests), sweep_options.loads, sweep_options.repeat, seed)
     stored = {arm: request_to_dict(request) for arm, request in requests.items()}
     options = dump_options(sweep_options, run_options)
-    return SweepFolder.create(target.results_dir, new_journal(target.inventory.testbed_id, stored, options, plan, seed))
+    return SweepFolder.create(target.results_dir, new_sweep(target.inventory.testbed_id, stored, options, plan, seed))
 
 
 def _resume_sweep(
@@ -245,7 +245,7 @@ def _report_folders(folder: SweepFolder) -> list[Path]:
 
 
 def _outcomes(folder: SweepFolder) -> list[str]:
-    return [slot.attempts[-1].outcome for slot in folder.journal.slots if slot.attempts]
+    return [planned.attempts[-1].outcome for planned in folder.journal.planned_runs if planned.attempts]
 
 
 def _exit_unless_ok(outcomes: Sequence[str]) -> None:

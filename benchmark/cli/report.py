@@ -63,11 +63,11 @@ def find_results(results_dir: Path, name: str) -> Path:
         return folder
     if any(results_dir.glob(f"*/*/{SWEEP}")):
         sweep = SweepFolder.find(results_dir, LATEST)
-        if folder.name in {attempt.run_id for slot in sweep.journal.slots for attempt in slot.attempts}:
+        if folder.name in sweep.journal.run_ids:
             return sweep.path
     if any(results_dir.glob(f"*/*/{SEARCH}")):
         search = SearchFolder.find(results_dir, LATEST)
-        if folder.name in {run_id for step in search.journal.steps for run_id in step.run_ids}:
+        if folder.name in search.journal.run_ids:
             return search.path
     return folder
 

@@ -94,11 +94,11 @@ def sweep(folder: SweepFolder) -> Iterator[Shown]:
             table.add_row(f"{load.requested_tps:g}", counted, *medians, f"{load.saturated or 'no'}")
         yield table
         yield from _remarks(loads)
-    for slot in journal.slots:
-        for attempt in slot.attempts:
+    for planned in journal.planned_runs:
+        for attempt in planned.attempts:
             if attempt.outcome != "ok":
                 kind = f" ({attempt.failure})" if attempt.failure else ""
-                which = f"{attempt.outcome}{kind}: {slot}: {attempt.run_id or 'before the run'}: {attempt.reason}"
+                which = f"{attempt.outcome}{kind}: {planned}: {attempt.run_id or 'before the run'}: {attempt.reason}"
                 yield f"[red]{escape(which)}[/red]"
     yield f"results: {escape(str(folder.path))}"
 

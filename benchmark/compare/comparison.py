@@ -123,7 +123,7 @@ def find_side(results_dir: Path, name: str) -> Side:
     """Return the run or sweep called `name`; `latest` is the newest sweep, or run that belongs to none."""
     if name == LATEST:
         run, sweep = find_run(results_dir, LATEST), _newest_sweep(results_dir)
-        of_sweep = {each.run_id for slot in sweep.journal.slots for each in slot.attempts} if sweep else set()
+        of_sweep = sweep.journal.run_ids if sweep else []
         if sweep and (run.name in of_sweep or sweep.journal.sweep_id > run.name):
             return side_of(sweep)
         return _single(run)

@@ -9,7 +9,7 @@ from benchmark.orchestrator.retry import RETRIES, with_retries
 from benchmark.orchestrator.runner import Runner, require_same_commit
 from benchmark.plan.request import Request
 from benchmark.results.events import Observer, Step
-from benchmark.results.search import SearchFolder, Taken
+from benchmark.results.search import SearchFolder, SearchStep
 from benchmark.results.summary import Summary
 from benchmark.testbed.testbed import Testbed
 
@@ -24,16 +24,16 @@ def run_search(
     InfrastructureError after as many failures of the testbed in a row.
     """
     search = folder.journal
-    folder.settle()
+    folder.recover_interrupted()
     # Prepared for the highest load, the one with the most clients.
-    request = dataclasses.replace(request, loads=(search.plan.maximum_tps,))
+    request = dataclasses.replace(request, loads=(search.config.maximum_tps,))
     with Runner(testbed, observer, began) as runner:
         emit = runner.events.emit
-        if search.next_step().requested_tps is None:
+        if search.next_action().requested_tps is None:
             emit(Step(f"nothing to do: search {search.search_id} has ended"))
         else:
             runner.announce(request, 1)
-        while (step := search.next_step()).requested_tps is not None:
+        while (step := search.next_action()).requested_tps is not None:
             taken = folder.open_step(step.requested_tps)
             emit(Step(f"step {len(search.steps)}: {step.requested_tps} tx/s ({step.reason})"))
             _take(runner, request, folder, taken, retries)
@@ -43,7 +43,7 @@ def run_search(
     folder.save()
 
 
-def _take(runner: Runner, request: Request, folder: SearchFolder, taken: Taken, retries: int) -> None:
+def _take(runner: Runner, request: Request, folder: SearchFolder, taken: SearchStep, retries: int) -> None:
     """Run one load until it is measured validly, and judge it."""
     search = folder.journal
 

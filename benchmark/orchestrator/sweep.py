@@ -10,7 +10,7 @@ from benchmark.orchestrator.runner import Runner, require_same_commit
 from benchmark.plan.request import Request
 from benchmark.results.events import Observer, Step, WarningIssued
 from benchmark.results.summary import Summary
-from benchmark.results.sweep import Attempt, Slot, SweepFolder
+from benchmark.results.sweep import Attempt, PlannedRun, SweepFolder
 from benchmark.testbed.testbed import Testbed
 
 
@@ -38,38 +38,38 @@ def run_sweep(
     If the system fails, that is recorded and the next run begins. If the infrastructure fails, the run is repeated, up
     to `retries` times. Everything else ends the sweep.
     """
-    folder.settle()
+    folder.recover_interrupted()
     journal = folder.journal
     with Runner(testbed, observer, began) as runner:
         for arm, request in requests.items():
-            runner.announce(request, sum(slot.arm == arm and not slot.done for slot in journal.slots))
-        for number, slot in enumerate(journal.slots, 1):
-            if slot.done:
+            runner.announce(request, sum(planned.arm == arm and not planned.done for planned in journal.planned_runs))
+        for number, planned in enumerate(journal.planned_runs, 1):
+            if planned.done:
                 continue
-            runner.events.emit(Step(f"run {number} of {len(journal.slots)}: {slot}"))
+            runner.events.emit(Step(f"run {number} of {len(journal.planned_runs)}: {planned}"))
             with_retries(
                 runner,
-                lambda slot=slot: _attempt(runner, requests[slot.arm], slot, folder),  # type: ignore[misc]
+                lambda planned=planned: _attempt(runner, requests[planned.arm], planned, folder),  # type: ignore[misc]
                 retries=retries,
-                name=str(slot),
+                name=str(planned),
                 resume=f"{journal.command} --resume {journal.sweep_id}",
             )
 
 
-def _attempt(runner: Runner, request: Request, slot: Slot, folder: SweepFolder) -> None:
-    """Run a slot once and record the outcome; a failure of the system is one, every other error is raised."""
+def _attempt(runner: Runner, request: Request, planned: PlannedRun, folder: SweepFolder) -> None:
+    """Run a planned once and record the outcome; a failure of the system is one, every other error is raised."""
     journal = folder.journal
     begun: list[Attempt] = []
     try:
         commit = runner.prepare(request).commit
-        known = journal.commits.get(slot.arm, "")
-        journal.commits[slot.arm] = require_same_commit(f"sweep {journal.sweep_id}", known, commit)
-        summary = runner.run(request, slot.load, lambda run_id: begun.append(folder.begin(slot, run_id)))
+        known = journal.commits.get(planned.arm, "")
+        journal.commits[planned.arm] = require_same_commit(f"sweep {journal.sweep_id}", known, commit)
+        summary = runner.run(request, planned.requested_tps, lambda run_id: begun.append(folder.begin(planned, run_id)))
         folder.end(begun[-1], summary)
     except LockedError:
         raise
     except BaseException as error:
-        folder.fail(slot, begun[-1] if begun else None, error)
+        folder.fail(planned, begun[-1] if begun else None, error)
         if not isinstance(error, SystemFailure):
             raise
-        runner.events.emit(WarningIssued(f"{slot}: the system failed, which is a result: {error}"))
+        runner.events.emit(WarningIssued(f"{planned}: the system failed, which is a result: {error}"))

@@ -13,7 +13,7 @@ from benchmark.report import formatting
 from benchmark.report.chart import LOG_REMARK, Chart, needs_log_scale, set_log_scale
 from benchmark.report.palette import Style, light
 from benchmark.report.search_data import COLUMNS, Point
-from benchmark.results.search import Limits, Step
+from benchmark.results.search import Limits, NextAction
 
 _MET: Style = {"color": light("blue"), "marker": "o", "markersize": 5.5, "linestyle": ""}
 _NOT_MET: Style = {
@@ -27,7 +27,7 @@ _SPACING_PT = 6.0
 """Distance between runs at the same load, in points of paper."""
 
 
-def search_chart(points: Sequence[Point], limits: Limits, outcome: Step) -> Chart | None:
+def search_chart(points: Sequence[Point], limits: Limits, outcome: NextAction) -> Chart | None:
     """Return latency and throughput against load, with the limits and the answer so far; None if nothing was judged."""
     if not points:
         return None

@@ -7,7 +7,7 @@ from functools import cached_property
 from pathlib import Path
 
 from benchmark.measure.run_metrics import Quantile
-from benchmark.results.search import Search, SearchFolder, Step, Taken
+from benchmark.results.search import NextAction, Search, SearchFolder, SearchStep
 from benchmark.results.summary import Summary
 
 
@@ -50,9 +50,9 @@ class SearchRecord:
         return {run.run_id: run for run in self.folder.summaries()}
 
     @cached_property
-    def next_action(self) -> Step:
+    def next_action(self) -> NextAction:
         """What follows from the steps so far: the answer, or the next load to run."""
-        return self.search.next_step()
+        return self.search.next_action()
 
     @cached_property
     def points(self) -> list[Point]:
@@ -77,15 +77,17 @@ class SearchRecord:
         """The lowest load that violates the limits."""
         return min((point.requested_tps for point in self.points if not point.met), default=None)
 
-    def counted(self, step: Taken) -> Summary | None:
+    def counted(self, step: SearchStep) -> Summary | None:
         """Return the measured run that a step is judged by; None if there is none."""
         run = self.runs.get(step.run_ids[-1]) if step.run_ids and step.met is not None else None
         return run if run and run.status == "ok" else None
 
-    def violations(self, step: Taken) -> list[str]:
+    def violations(self, step: SearchStep) -> list[str]:
         """Return the limits that a judged step violates; empty if it meets them."""
         run = self.counted(step)
-        return self.search.limits.violations(run) if run else [] if step.met else ["no measurement"]
+        if run:
+            return [*self.search.limits.violations(run)]
+        return [] if step.met else ["no measurement"]
 
 
 def read_search_record(folder: Path) -> SearchRecord:

@@ -21,7 +21,7 @@ def charts_of_search(record: SearchRecord) -> list[Chart]:
 def search_page(record: SearchRecord) -> str:
     """Return the report of a search: HTML that needs no other file."""
     search, limits, runs = record.search, record.search.limits, list(record.runs.values())
-    config = search.plan
+    config = search.config
     facts = [
         ("id", search.search_id),
         ("testbed", search.testbed_id),

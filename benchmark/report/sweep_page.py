@@ -158,17 +158,18 @@ def common_warnings(runs: Sequence[Summary]) -> list[str]:
 def _sweep_facts(sweep: SweepFolder) -> list[tuple[str, str]]:
     journal = sweep.journal
     commits = ", ".join(f"{arm.upper()} {commit}".strip() for arm, commit in journal.commits.items())
-    done = sum(slot.done for slot in journal.slots)
+    loads = sorted({planned.requested_tps for planned in journal.planned_runs})
+    done = sum(planned.done for planned in journal.planned_runs)
     order = "random in each round" if journal.seed is not None else "as given, round by round"
     facts = [
         ("id", journal.sweep_id),
         ("testbed", journal.testbed_id),
         ("started", formatting.moment(journal.created_at.timestamp())),
         ("commit", commits),
-        ("loads", ", ".join(f"{load:g}" for load in sorted({slot.load for slot in journal.slots})) + " tx/s"),
-        ("repeats", str(max((slot.repeat for slot in journal.slots), default=0))),
+        ("loads", f"{', '.join(map(str, loads))} tx/s"),
+        ("repeats", str(max((planned.repeat for planned in journal.planned_runs), default=0))),
         ("order", f"{order}{f' (seed {journal.seed})' if journal.seed is not None else ''}"),
-        ("runs done", f"{done} of {len(journal.slots)}"),
+        ("runs done", f"{done} of {len(journal.planned_runs)}"),
     ]
     return [(name, text) for name, text in facts if text]
 

@@ -76,25 +76,25 @@ def _relative(interval: Interval | None) -> Cell:
 def attempts_table(sweep: SweepFolder) -> Table:
     """Return every attempt of every run in the order they ran, with outcome, mean latency and leader."""
     rows = []
-    for slot in sweep.journal.slots:
-        if not slot.attempts:
+    for planned in sweep.journal.planned_runs:
+        if not planned.attempts:
             rows.append(
                 [
-                    Cell(str(slot)),
+                    Cell(str(planned)),
                     Cell("not run yet"),
                     Cell(formatting.NONE),
                     Cell(formatting.NONE),
                     Cell(formatting.NONE),
                 ]
             )
-        for number, attempt in enumerate(slot.attempts, 1):
+        for number, attempt in enumerate(planned.attempts, 1):
             summary = sweep.summary(attempt.run_id)
             latency = summary.latency_s if summary else None
             outcome = attempt.outcome + (f" ({attempt.failure})" if attempt.failure else "")
             run_id = attempt.run_id
             rows.append(
                 [
-                    Cell(str(slot), f"attempt {number}" if len(slot.attempts) > 1 else ""),
+                    Cell(str(planned), f"attempt {number}" if len(planned.attempts) > 1 else ""),
                     Cell(run_id, link=f"../{run_id}/report.html") if run_id else Cell("no run"),
                     Cell(outcome, attempt.reason, mark="" if attempt.outcome == "ok" else "bad"),
                     Cell(formatting.duration(latency.mean if latency else None)),

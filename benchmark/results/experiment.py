@@ -1,63 +1,64 @@
-"""The folder of runs that belong together, a sweep's or a search's, and the journal in it.
+"""Experiments: the runs of a sweep or a search, and the journal that lists them.
 
-The journal is written anew before and after every run, so what was killed goes on from it. It refers to the runs by
-their ids; their results lie in their own folders beside it.
+An experiment has a folder beside those of its runs. Its journal is written before and after every run, so that an
+interrupted experiment can be resumed. It refers to runs by their ids.
 """
 
 from __future__ import annotations
 
 import json
 from abc import abstractmethod
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Any, ClassVar, Generic, Literal, Self, TypeVar
+from typing import ClassVar, Generic, Literal, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 from pydantic_core import from_json
 
 from benchmark.errors import UsageError
 from benchmark.files import write_atomically
+from benchmark.model import EditableModel
 from benchmark.results.run_folder import LATEST, read_summary
 from benchmark.results.summary import Summary
 from benchmark.results.upgrade import JsonObject
 
 
-class Entry(BaseModel):
-    """A part of a journal; what it does not know is an error."""
-
-    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
-
-
-class CollectionJournal(Entry):
+class Journal(EditableModel):
     """What all journals hold."""
 
     schema_version: Literal[2] = Field(default=2, alias="schema")
     testbed_id: str
     created_at: datetime
-    options: dict[str, Any]
-    """The options as given: `--resume` takes them up again."""
+    options: JsonObject
+    """All options of the command, for `--resume`."""
 
     @property
     @abstractmethod
     def identity(self) -> str:
-        """The name of the folder."""
+        """The experiment's id, which names its folder."""
+
+    @property
+    @abstractmethod
+    def run_ids(self) -> Sequence[str]:
+        """The ids of all its runs in the order they ran, also of those that do not count."""
 
     def to_json(self) -> str:
         """Return the text of the file."""
         return self.model_dump_json(by_alias=True, indent=2) + "\n"
 
 
-AnyJournal = TypeVar("AnyJournal", bound=CollectionJournal)
+AnyJournal = TypeVar("AnyJournal", bound=Journal)
 
 
-class Collection(Generic[AnyJournal]):
-    """The folder of runs that belong together; its journal is on disk whenever a method has returned."""
+class ExperimentFolder(Generic[AnyJournal]):
+    """The folder of an experiment; its journal is on disk whenever a method has returned."""
 
     FILE: ClassVar[str]
-    """The journal's name."""
+    """The journal's file name."""
     KIND: ClassVar[str]
     KINDS: ClassVar[str]
-    """What such folders are called, one and many."""
+    """What such experiments are called, one and many."""
 
     def __init__(self, path: Path, journal: AnyJournal) -> None:
         self.path = path
@@ -65,17 +66,12 @@ class Collection(Generic[AnyJournal]):
 
     @classmethod
     @abstractmethod
-    def parse(cls, text: str) -> AnyJournal:
-        """Read a journal; ValidationError if it is none."""
-
-    @classmethod
-    @abstractmethod
-    def upgrade(cls, document: JsonObject) -> None:
-        """Convert a parsed journal of schema 1 in place; ValueError if it is none."""
+    def parse(cls, document: JsonObject) -> AnyJournal:
+        """Read a journal of any schema; ValueError if it is none."""
 
     @classmethod
     def create(cls, results_dir: Path, journal: AnyJournal) -> Self:
-        """Make a new folder; UsageError if it cannot be written."""
+        """Create a new folder; UsageError if it cannot be written."""
         folder = cls(results_dir / journal.testbed_id / journal.identity, journal)
         try:
             folder.path.mkdir(parents=True)
@@ -86,18 +82,19 @@ class Collection(Generic[AnyJournal]):
 
     @classmethod
     def read(cls, path: Path) -> Self:
-        """Read the folder at `path`; UsageError if it is none of this kind."""
+        """Read the folder at `path`; UsageError if it is not of this kind."""
+        file = path / cls.FILE
         try:
-            document = from_json((path / cls.FILE).read_bytes())
-            if isinstance(document, dict) and document.get("schema") == 1:
-                cls.upgrade(document)
-            return cls(path, cls.parse(json.dumps(document)))
+            document = from_json(file.read_bytes())
+            if not isinstance(document, dict):
+                raise ValueError("expected an object")
+            return cls(path, cls.parse(document))
         except OSError as error:
             raise UsageError(f"{path} is not the folder of a {cls.KIND}: {error.strerror}") from None
         except ValidationError as error:
-            raise UsageError(f"{path / cls.FILE} is not a {cls.KIND}'s journal: {error.errors()[0]['msg']}") from None
+            raise UsageError(f"{file} is not a {cls.KIND}'s journal: {error.errors()[0]['msg']}") from None
         except ValueError as error:
-            raise UsageError(f"{path / cls.FILE} is not a {cls.KIND}'s journal: {error}") from None
+            raise UsageError(f"{file} is not a {cls.KIND}'s journal: {error}") from None
 
     @classmethod
     def find(cls, results_dir: Path, name: str) -> Self:
@@ -120,3 +117,8 @@ class Collection(Generic[AnyJournal]):
     def summary(self, run_id: str | None) -> Summary | None:
         """Return the summary of one of its runs; None if it has none."""
         return read_summary(self.path.parent / run_id) if run_id else None
+
+
+def validate_journal(model: type[AnyJournal], document: JsonObject) -> AnyJournal:
+    """Check a parsed journal against its model; ValidationError if it does not fit."""
+    return model.model_validate_json(json.dumps(document))

@@ -1,4 +1,4 @@
-"""The journal of a search: what was asked for, each step, and the answer."""
+"""The journal of a search for the highest load within limits, and the rule that decides its next step."""
 
 from __future__ import annotations
 
@@ -7,15 +7,18 @@ import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Literal
 
 from pydantic import Field
 
 from benchmark.errors import UsageError
-from benchmark.results.experiment import Collection, CollectionJournal, Entry
+from benchmark.model import EditableModel
+from benchmark.results.experiment import ExperimentFolder, Journal, validate_journal
 from benchmark.results.run_folder import SEARCH
 from benchmark.results.summary import Summary
 from benchmark.results.upgrade import JsonObject, upgrade_search
+
+Violation = Literal["throughput", "p99"]
 
 
 @dataclass(frozen=True)
@@ -23,16 +26,20 @@ class Limits:
     """What a load must meet."""
 
     p99_s: float = 1.0
-    """The upper bound of the p99 latency's bucket must not exceed this: the limit is then met for sure."""
+    """Largest p99 latency; the upper bound of its bucket counts, so that the limit is met for certain."""
     achieved: float = 0.98
-    """Least throughput as a share of the load."""
+    """Least completed rate as a share of the requested one."""
 
-    def violations(self, summary: Summary) -> list[str]:
-        """Return the limits that a measured run violates, `throughput` and `p99`; empty if it meets both."""
-        share = (summary.completed_tps or 0.0) / summary.requested_tps
-        upper = summary.latency_s.p99.upper if summary.latency_s else None
-        violated = {"throughput": share < self.achieved, "p99": upper is None or upper > self.p99_s}
-        return [name for name, is_violated in violated.items() if is_violated]
+    def violations(self, summary: Summary) -> list[Violation]:
+        """Return the limits that a run does not meet; what was not measured does not meet its limit."""
+        achieved = None if summary.completed_tps is None else summary.completed_tps / summary.requested_tps
+        p99 = summary.latency_s.p99.upper if summary.latency_s else None
+        found: list[Violation] = []
+        if achieved is None or achieved < self.achieved:
+            found.append("throughput")
+        if p99 is None or p99 > self.p99_s:
+            found.append("p99")
+        return found
 
 
 @dataclass(frozen=True)
@@ -44,19 +51,19 @@ class Trial:
 
 
 @dataclass(frozen=True)
-class Plan:
-    """How the search goes about it."""
+class SearchConfig:
+    """How to search; UsageError for values that make no sense."""
 
     start_tps: int
     """First load; doubled while it meets the limits, halved while it does not."""
     maximum_tps: int
-    """No load above this is tried."""
+    """No higher load is tried."""
     precision: float = 0.05
     """The answer is at most this share below a load that fails."""
     confirmations: int = 2
-    """How many further runs must meet the limits at the load found."""
+    """How many further runs must meet the limits at the answer."""
     max_runs: int = 20
-    """Runs in all, confirmations included."""
+    """Loads to try at most, confirmations included."""
 
     def __post_init__(self) -> None:
         if not 1 <= self.start_tps <= self.maximum_tps:
@@ -68,22 +75,19 @@ class Plan:
 
 
 @dataclass(frozen=True)
-class Step:
+class NextAction:
     """What to do next: run `requested_tps`, or if that is None stop with `answer_tps`."""
 
     requested_tps: int | None
     answer_tps: int | None
     """The highest load that met the limits in every run so far; None if none did."""
     confirmed: bool
-    """Whether the answer met the limits in all the confirmation runs as well."""
+    """Whether the answer met the limits in all confirmation runs as well."""
     reason: str
 
 
-def meets(summary: Summary, limits: Limits) -> tuple[bool, str]:
-    """Return whether a run met the limits, and the numbers that say so.
-
-    A run that is not `ok` has no numbers to go by: UsageError.
-    """
+def judge(summary: Summary, limits: Limits) -> tuple[bool, str]:
+    """Return whether a run meets the limits, and its numbers beside them; UsageError unless its status is `ok`."""
     if summary.status != "ok" or summary.completed_tps is None:
         why = "; ".join(summary.reasons)
         raise UsageError(f"run {summary.run_id} is {summary.status} and cannot decide a search: {why}")
@@ -91,65 +95,54 @@ def meets(summary: Summary, limits: Limits) -> tuple[bool, str]:
     achieved = math.floor(round(summary.completed_tps / summary.requested_tps * 1000, 6)) / 1000
     upper = summary.latency_s.p99.upper if summary.latency_s else None
     text = (
-        f"achieved {achieved:.1%} of {summary.requested_tps:g} tx/s (at least {limits.achieved * 100:g}%), p99 at most "
+        f"achieved {achieved:.1%} of {summary.requested_tps:g} tx/s (at least {limits.achieved * 100:g}%), "
+        f"p99 at most {'unknown' if upper is None else f'{upper:.3g} s'} (limit {limits.p99_s:g} s)"
     )
-    text += f"{upper:.3g} s" if upper is not None else "unknown"
-    return not limits.violations(summary), f"{text} (limit {limits.p99_s:g} s)"
+    return not limits.violations(summary), text
 
 
-def next_step(plan: Plan, trials: Sequence[Trial]) -> Step:
+def next_action(config: SearchConfig, trials: Sequence[Trial]) -> NextAction:
     """Decide what to run next after `trials`: doubling, then bisection, then confirmation.
 
-    A load that failed once has failed, and everything above it with it, even if it had passed before.
+    Once a load fails, it and all higher loads are ruled out, even if it passed before.
     """
     fails = min((trial.requested_tps for trial in trials if not trial.met), default=None)
     passed = [trial.requested_tps for trial in trials if trial.met and (fails is None or trial.requested_tps < fails)]
     answer = max(passed, default=None)
-    wanted = _probe(plan, answer, fails)
-    confirmed = answer is not None and wanted is None and passed.count(answer) > plan.confirmations
-    if len(trials) >= plan.max_runs:
-        return Step(
-            None, answer, confirmed, f"stopped after {len(trials)} runs{'' if confirmed else ', not confirmed'}"
-        )
-    if wanted is not None:
-        return Step(wanted, answer, False, _between(answer, fails))
+    probe = _next_load(config, answer, fails)
+    confirmed = answer is not None and probe is None and passed.count(answer) > config.confirmations
+    if len(trials) >= config.max_runs:
+        reason = f"stopped after {len(trials)} runs{'' if confirmed else ', not confirmed'}"
+        return NextAction(None, answer, confirmed, reason)
+    if probe is not None:
+        met = f"{answer} tx/s meets the limits" if answer is not None else "nothing meets the limits yet"
+        failed = f"{fails} tx/s fails" if fails is not None else "nothing fails yet"
+        reason = ", ".join([met, failed] if answer is not None else [failed, met]) if trials else "first load"
+        return NextAction(probe, answer, False, reason)
     if answer is None:
-        return Step(None, None, False, f"{fails} tx/s fails already, the least load to be tried")
+        return NextAction(None, None, False, f"{fails} tx/s, the lowest load to be tried, fails")
     if not confirmed:
-        runs = f"{passed.count(answer)} of {plan.confirmations + 1}"
-        return Step(answer, answer, False, f"confirming {answer} tx/s: met the limits in {runs} runs")
-    return Step(None, answer, True, f"{answer} tx/s met the limits in {passed.count(answer)} runs; {_beyond(fails)}")
+        runs = f"{passed.count(answer)} of {config.confirmations + 1}"
+        return NextAction(answer, answer, False, f"confirming {answer} tx/s: met the limits in {runs} runs")
+    beyond = f"{fails} tx/s fails" if fails is not None else "it is the highest load to be tried"
+    return NextAction(None, answer, True, f"{answer} tx/s met the limits in {passed.count(answer)} runs; {beyond}")
 
 
-def _probe(plan: Plan, passes: int | None, fails: int | None) -> int | None:
+def _next_load(config: SearchConfig, passes: int | None, fails: int | None) -> int | None:
     """Return the next load to try between what passes and what fails; None if they are close enough."""
     if passes is None and fails is None:
-        return plan.start_tps
+        return config.start_tps
     if fails is None:
         assert passes is not None
-        return min(2 * passes, plan.maximum_tps) if passes < plan.maximum_tps else None
+        return min(2 * passes, config.maximum_tps) if passes < config.maximum_tps else None
     if passes is None:
         return fails // 2 if fails > 1 else None
-    if fails - passes <= max(1, math.floor(plan.precision * fails)):
+    if fails - passes <= max(1, math.floor(config.precision * fails)):
         return None
     return (passes + fails) // 2
 
 
-def _between(passes: int | None, fails: int | None) -> str:
-    if passes is None and fails is None:
-        return "first load"
-    if fails is None:
-        return f"{passes} tx/s meets the limits, nothing fails yet"
-    if passes is None:
-        return f"{fails} tx/s fails, nothing meets the limits yet"
-    return f"{passes} tx/s meets the limits, {fails} tx/s fails"
-
-
-def _beyond(fails: int | None) -> str:
-    return f"{fails} tx/s fails" if fails is not None else "it is the greatest load to be tried"
-
-
-class Taken(Entry):
+class SearchStep(EditableModel):
     """One step: a load that was run until it could be judged."""
 
     requested_tps: int
@@ -158,27 +151,27 @@ class Taken(Entry):
     met: bool | None = None
     """Null as long as no run counts."""
     text: str = ""
-    """The numbers that say so, or why there are none."""
+    """The numbers that justify the verdict, or why there are none."""
 
     def judge(self, summary: Summary, limits: Limits) -> None:
-        """Settle whether the load meets the limits, by the run that counts; UsageError if it cannot count."""
+        """Decide whether the load meets the limits, by the run that counts; UsageError if it cannot count."""
         if summary.status == "failed" and summary.failure == "system":
             self.met, self.text = False, f"the system failed: {'; '.join(summary.reasons)}"
         else:
-            self.met, self.text = meets(summary, limits)
+            self.met, self.text = judge(summary, limits)
 
 
-class Search(CollectionJournal):
+class Search(Journal):
     """What `search.json` holds."""
 
     search_id: str
-    request: dict[str, Any]
-    """What was asked for; it must be the same when the search is resumed."""
+    request: JsonObject
+    """A resumed search must have the same."""
     limits: Limits
-    plan: Plan
+    config: SearchConfig
     commit: str = ""
-    """What the commit turned out to be; empty until that is known."""
-    steps: list[Taken] = Field(default_factory=list)
+    """The commit that the request resolved to; empty until that is known."""
+    steps: list[SearchStep] = Field(default_factory=list)
     answer_tps: int | None = None
     """The highest load that met the limits in every run; None if none did, or the search has not ended."""
     confirmed: bool = False
@@ -189,40 +182,42 @@ class Search(CollectionJournal):
         """The search's id."""
         return self.search_id
 
-    def next_step(self) -> Step:
+    @property
+    def run_ids(self) -> list[str]:
+        """The ids of all its runs in the order they ran, also of those that do not count."""
+        return [run_id for step in self.steps for run_id in step.run_ids]
+
+    def next_action(self) -> NextAction:
         """Decide what to do after the steps that were judged."""
         trials = [Trial(step.requested_tps, step.met) for step in self.steps if step.met is not None]
-        return next_step(self.plan, trials)
+        return next_action(self.config, trials)
 
 
-class SearchFolder(Collection[Search]):
+class SearchFolder(ExperimentFolder[Search]):
     """The folder of a search."""
 
     FILE, KIND, KINDS = SEARCH, "search", "searches"
 
     @classmethod
-    def parse(cls, text: str) -> Search:
+    def parse(cls, document: JsonObject) -> Search:
         """Read `search.json`."""
-        return Search.model_validate_json(text)
-
-    @classmethod
-    def upgrade(cls, document: JsonObject) -> None:
-        """Convert `search.json` of schema 1."""
-        upgrade_search(document)
+        if document.get("schema") == 1:
+            upgrade_search(document)
+        return validate_journal(Search, document)
 
     def begin(self, run_id: str) -> None:
         """Record that a run of the last step begins."""
         self.journal.steps[-1].run_ids.append(run_id)
         self.save()
 
-    def open_step(self, load: int) -> Taken:
-        """Return the step that has not been judged yet, which was interrupted, or a new one."""
+    def open_step(self, load: int) -> SearchStep:
+        """Return the step that was interrupted before it was judged, or a new one."""
         if not self.journal.steps or self.journal.steps[-1].met is not None:
-            self.journal.steps.append(Taken(requested_tps=load))
+            self.journal.steps.append(SearchStep(requested_tps=load))
         return self.journal.steps[-1]
 
-    def settle(self) -> None:
-        """Judge the step that was under way by a run that had its result when the runner was killed, if it had one."""
+    def recover_interrupted(self) -> None:
+        """Judge the last step by the result that its run had when the runner was killed, if it had one."""
         step = self.journal.steps[-1] if self.journal.steps else None
         summary = self.summary(step.run_ids[-1]) if step and step.met is None and step.run_ids else None
         if step and summary and (summary.status == "ok" or summary.failure == "system"):
@@ -231,11 +226,12 @@ class SearchFolder(Collection[Search]):
 
     def summaries(self) -> list[Summary]:
         """Return the summaries of all its runs in the order they ran, also of those that do not count."""
-        every = [run_id for step in self.journal.steps for run_id in step.run_ids]
-        return [found for run_id in every if (found := self.summary(run_id))]
+        return [found for run_id in self.journal.run_ids if (found := self.summary(run_id))]
 
 
-def new_search(testbed_id: str, limits: Limits, plan: Plan, options: dict[str, Any], request: dict[str, Any]) -> Search:
+def new_search(
+    testbed_id: str, limits: Limits, config: SearchConfig, options: JsonObject, request: JsonObject
+) -> Search:
     """Return a search that has not begun."""
     now = datetime.now(UTC)
     return Search(
@@ -246,5 +242,5 @@ def new_search(testbed_id: str, limits: Limits, plan: Plan, options: dict[str, A
         options=options,
         request=request,
         limits=limits,
-        plan=plan,
+        config=config,
     )

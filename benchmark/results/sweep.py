@@ -1,4 +1,4 @@
-"""The journal of a sweep: which runs were asked for, in which order, what was tried and what came of it."""
+"""The journal of a sweep: the planned runs in order, and the attempts and outcome of each."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ import random
 import secrets
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import Field
 
 from benchmark.errors import FailureKind, TestbedError, failure_kind
-from benchmark.results.experiment import Collection, CollectionJournal, Entry
+from benchmark.model import EditableModel
+from benchmark.results.experiment import ExperimentFolder, Journal, validate_journal
 from benchmark.results.run_folder import SWEEP
 from benchmark.results.summary import Summary
 from benchmark.results.upgrade import JsonObject, upgrade_sweep
@@ -19,29 +20,29 @@ from benchmark.results.upgrade import JsonObject, upgrade_sweep
 Outcome = Literal["running", "ok", "invalid", "failed", "interrupted", "killed"]
 
 
-class Attempt(Entry):
-    """One try at a run."""
+class Attempt(EditableModel):
+    """One attempt at a planned run."""
 
     run_id: str | None
-    """Null where it failed before there was a run: hosts that cannot be reached, for one."""
+    """Null where it failed before the run began, because hosts were unreachable for example."""
     began: datetime
     outcome: Outcome = "running"
     failure: FailureKind | None = None
     reason: str = ""
 
 
-class Slot(Entry):
-    """One run that was asked for."""
+class PlannedRun(EditableModel):
+    """A run of the sweep, whether it took place or not."""
 
     arm: str = ""
     """Which of the compared requests it belongs to, `a` or `b`; empty in a sweep."""
-    load: int
+    requested_tps: int
     repeat: int
     attempts: list[Attempt] = Field(default_factory=list)
 
     @property
     def done(self) -> bool:
-        """Whether it is never run again: measured, or the system under test failed."""
+        """Whether it is not run again: it was measured, or the system under test failed."""
         last = self.attempts[-1] if self.attempts else None
         return last is not None and (last.outcome in ("ok", "invalid") or last.failure == "system")
 
@@ -51,20 +52,20 @@ class Slot(Entry):
         return self.attempts[-1].run_id if self.done else None
 
     def __str__(self) -> str:
-        return f"{self.arm.upper() + ', ' if self.arm else ''}{self.load} tx/s, repeat {self.repeat}"
+        return f"{self.arm.upper() + ', ' if self.arm else ''}{self.requested_tps} tx/s, repeat {self.repeat}"
 
 
-class Journal(CollectionJournal):
+class Sweep(Journal):
     """What `sweep.json` holds."""
 
     sweep_id: str
-    requests: dict[str, dict[str, Any]]
-    """What was asked for, by arm; it must be the same when the sweep is resumed."""
+    requests: dict[str, JsonObject]
+    """The requests by arm; a resumed sweep must have the same."""
     commits: dict[str, str] = Field(default_factory=dict)
-    """What each arm's commit turned out to be."""
+    """The commit that each arm's request resolved to."""
     seed: int | None = None
-    """Of the random order; null where the order is the one given."""
-    slots: list[Slot]
+    """Seed of the random order; null where the loads run in the order given."""
+    planned_runs: list[PlannedRun]
     """In the order in which they run."""
 
     @property
@@ -78,65 +79,69 @@ class Journal(CollectionJournal):
         return self.sweep_id
 
     @property
+    def run_ids(self) -> list[str]:
+        """The ids of all its runs, in the order they are planned."""
+        attempts = (attempt for planned in self.planned_runs for attempt in planned.attempts)
+        return [attempt.run_id for attempt in attempts if attempt.run_id]
+
+    @property
     def command(self) -> str:
         """The command that began it, and resumes it: `run` or `compare`."""
         return "run" if self.arms == ("",) else "compare"
 
 
-def slots(arms: Sequence[str], loads: Sequence[int], repeat: int, seed: int | None) -> list[Slot]:
-    """Return the runs in order: all loads of all arms once, then all once more, `repeat` times.
+def plan_runs(arms: Sequence[str], loads: Sequence[int], repeat: int, seed: int | None) -> list[PlannedRun]:
+    """Return the runs in order: all loads of all arms once, then all again, `repeat` times.
 
-    What drifts on a testbed then touches every load and arm alike. With a seed every such round has a random order of
-    its own (a randomised complete block design: Fisher 1935).
+    A drift of the testbed then affects every load and arm alike. With a seed every round has its own random order (a
+    randomised complete block design: Fisher 1935).
     """
     shuffle = random.Random(seed)
-    found: list[Slot] = []
+    planned: list[PlannedRun] = []
     for index in range(1, repeat + 1):
-        turn = [Slot(arm=arm, load=load, repeat=index) for load in loads for arm in arms]
+        block = [PlannedRun(arm=arm, requested_tps=load, repeat=index) for load in loads for arm in arms]
         if seed is not None:
-            shuffle.shuffle(turn)
-        found += turn
-    return found
+            shuffle.shuffle(block)
+        planned += block
+    return planned
 
 
-class SweepFolder(Collection[Journal]):
-    """The folder of a sweep."""
+class SweepFolder(ExperimentFolder[Sweep]):
+    """The folder of a sweep, or of a comparison that was run as one."""
 
     FILE, KIND, KINDS = SWEEP, "sweep", "sweeps"
 
     @classmethod
-    def parse(cls, text: str) -> Journal:
+    def parse(cls, document: JsonObject) -> Sweep:
         """Read `sweep.json`."""
-        return Journal.model_validate_json(text)
+        if document.get("schema") == 1:
+            upgrade_sweep(document)
+        return validate_journal(Sweep, document)
 
-    @classmethod
-    def upgrade(cls, document: JsonObject) -> None:
-        """Convert `sweep.json` of schema 1."""
-        upgrade_sweep(document)
-
-    def begin(self, slot: Slot, run_id: str | None) -> Attempt:
-        """Record that a run begins."""
+    def begin(self, planned: PlannedRun, run_id: str | None) -> Attempt:
+        """Record that an attempt begins."""
         attempt = Attempt(run_id=run_id, began=datetime.now(UTC))
-        slot.attempts.append(attempt)
+        planned.attempts.append(attempt)
         self.save()
         return attempt
 
     def end(self, attempt: Attempt, summary: Summary) -> None:
-        """Record what came of a run."""
+        """Record the outcome of an attempt that has a summary."""
         attempt.outcome, attempt.failure, attempt.reason = summary.status, summary.failure, "; ".join(summary.reasons)
         self.save()
 
-    def fail(self, slot: Slot, attempt: Attempt | None, error: BaseException) -> None:
-        """Record that a run, or what comes before it, failed."""
-        attempt = attempt or self.begin(slot, None)
-        attempt.outcome = "interrupted" if _interrupts(error) else "failed"
-        attempt.failure = None if _interrupts(error) else failure_kind(error)
+    def fail(self, planned: PlannedRun, attempt: Attempt | None, error: BaseException) -> None:
+        """Record that an attempt failed; None: it failed before the run began."""
+        attempt = attempt or self.begin(planned, None)
+        interrupted = isinstance(error, KeyboardInterrupt) or getattr(error, "exit_code", None) == 130
+        attempt.outcome = "interrupted" if interrupted else "failed"
+        attempt.failure = None if interrupted else failure_kind(error)
         attempt.reason = str(error) if isinstance(error, TestbedError) else repr(error)
         self.save()
 
-    def settle(self) -> None:
-        """Find out what became of the runs that this journal still calls running: their runner was killed."""
-        for attempt in (attempt for slot in self.journal.slots for attempt in slot.attempts):
+    def recover_interrupted(self) -> None:
+        """Settle the attempts that are still marked as running, because the runner was killed, by their results."""
+        for attempt in (attempt for planned in self.journal.planned_runs for attempt in planned.attempts):
             if attempt.outcome == "running":
                 summary = self.summary(attempt.run_id)
                 if summary:
@@ -147,21 +152,21 @@ class SweepFolder(Collection[Journal]):
 
     def summaries(self, arm: str | None = None) -> list[Summary]:
         """Return the summaries of the runs that count, in the order they ran; of one arm, or of all."""
-        chosen = [slot for slot in self.journal.slots if arm is None or slot.arm == arm]
-        return [found for slot in chosen if (found := self.summary(slot.run_id))]
+        chosen = [planned for planned in self.journal.planned_runs if arm is None or planned.arm == arm]
+        return [found for planned in chosen if (found := self.summary(planned.run_id))]
 
 
-def new_journal(
+def new_sweep(
     testbed_id: str,
-    requests: dict[str, dict[str, Any]],
-    options: dict[str, Any],
-    plan: Sequence[Slot],
+    requests: dict[str, JsonObject],
+    options: JsonObject,
+    planned_runs: Sequence[PlannedRun],
     seed: int | None,
-) -> Journal:
+) -> Sweep:
     """Return the journal of a sweep that has not begun."""
     now = datetime.now(UTC)
     kind = "compare" if len(requests) > 1 else "sweep"
-    return Journal(
+    return Sweep(
         schema=2,
         sweep_id=f"{now:%Y%m%dT%H%M%SZ}-{kind}-{secrets.token_hex(2)}",
         testbed_id=testbed_id,
@@ -169,9 +174,5 @@ def new_journal(
         options=options,
         requests=requests,
         seed=seed,
-        slots=list(plan),
+        planned_runs=list(planned_runs),
     )
-
-
-def _interrupts(error: BaseException) -> bool:
-    return isinstance(error, KeyboardInterrupt) or getattr(error, "exit_code", None) == 130

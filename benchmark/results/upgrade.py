@@ -102,12 +102,16 @@ def upgrade_sweep(document: JsonObject) -> None:
     _upgrade_journal(document)
     for request in members(member(document, "requests")):
         _upgrade_request(request)
+    rename(document, slots="planned_runs")
+    for planned in items(document, "planned_runs"):
+        rename(planned, load="requested_tps")
 
 
 def upgrade_search(document: JsonObject) -> None:
     """Convert the journal of a search of schema 1."""
     _upgrade_journal(document)
     _upgrade_request(member(document, "request"))
+    rename(document, plan="config")
     for step in items(document, "steps"):
         rename(step, load_tps="requested_tps")
 

@@ -46,7 +46,7 @@ def measuring(runner: Busy, number: int, known: set[Path]) -> bool:
     """Whether run `number` of a sweep that is none of the `known` is being measured."""
     if sweeps(runner) == known:
         return False
-    tried = [attempt["run_id"] for slot in runner.journal()["slots"] for attempt in slot["attempts"]]
+    tried = [attempt["run_id"] for planned in runner.journal()["planned_runs"] for attempt in planned["attempts"]]
     return len(tried) >= number and is_measured(runner, tried[number - 1])
 
 
@@ -64,17 +64,17 @@ def test_killed_sweep_resumes_without_repeating_finished_runs(runner: Busy) -> N
         process.kill()
         process.communicate()
     before = runner.journal()
-    assert [len(slot["attempts"]) for slot in before["slots"]] == [1, 1, 0, 0]
-    assert before["slots"][1]["attempts"][0]["outcome"] == "running"
+    assert [len(planned["attempts"]) for planned in before["planned_runs"]] == [1, 1, 0, 0]
+    assert before["planned_runs"][1]["attempts"][0]["outcome"] == "running"
 
     out, err = runner("run", "--resume", "latest", "--json")
     after = json.loads(out)["sweep"]
     assert after["sweep_id"] == before["sweep_id"]
-    assert [(slot["load"], slot["repeat"]) for slot in after["slots"]] == [
-        (slot["load"], slot["repeat"]) for slot in before["slots"]
+    assert [(planned["requested_tps"], planned["repeat"]) for planned in after["planned_runs"]] == [
+        (planned["requested_tps"], planned["repeat"]) for planned in before["planned_runs"]
     ]
-    assert after["slots"][0] == before["slots"][0]
-    outcomes = [[attempt["outcome"] for attempt in slot["attempts"]] for slot in after["slots"]]
+    assert after["planned_runs"][0] == before["planned_runs"][0]
+    outcomes = [[attempt["outcome"] for attempt in planned["attempts"]] for planned in after["planned_runs"]]
     assert outcomes[1][0] == "killed"
     assert all(tried[-1] in ("ok", "invalid") for tried in outcomes)
     assert "run 1 of 4" not in err
@@ -107,7 +107,7 @@ def test_failure_of_the_system_is_recorded_and_the_sweep_continues(runner: Busy)
         process.kill()
         process.communicate()
     assert process.returncode == 1
-    first, second = (slot["attempts"] for slot in runner.journal()["slots"])
+    first, second = (planned["attempts"] for planned in runner.journal()["planned_runs"])
     assert [(each["outcome"], each["failure"]) for each in first] == [("failed", "system")]
     assert "by signal 9" in first[0]["reason"]
     assert second[-1]["outcome"] in ("ok", "invalid")
@@ -130,8 +130,8 @@ def test_two_variants_run_interleaved_and_are_compared(runner: Busy) -> None:
     )
     out, err = runner("compare", *words)
     found = json.loads(out)
-    slots = runner.journal()["slots"]
-    assert [slot["arm"] for slot in slots] == ["a", "b", "a", "b"]
+    planned_runs = runner.journal()["planned_runs"]
+    assert [planned["arm"] for planned in planned_runs] == ["a", "b", "a", "b"]
     assert found["differences"][0] == {"name": "nodes", "a": "1", "b": "3"}
     assert found["verdict"].startswith("no difference shown, and none can be with")
     assert found["gate"]["outcome"] in ("inconclusive", "pass")

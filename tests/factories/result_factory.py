@@ -34,9 +34,9 @@ from benchmark.results.manifest import (
     read_manifest,
 )
 from benchmark.results.run_folder import MANIFEST, SAMPLES, RunFolder, read_summary
-from benchmark.results.search import Limits, Plan, SearchFolder, Taken, new_search
+from benchmark.results.search import Limits, SearchConfig, SearchFolder, SearchStep, new_search
 from benchmark.results.summary import Identity, Summary, not_measured, summarise
-from benchmark.results.sweep import Attempt, Outcome, Slot, SweepFolder, new_journal, slots
+from benchmark.results.sweep import Attempt, Outcome, PlannedRun, SweepFolder, new_sweep, plan_runs
 
 TESTBED = "t"
 REGIONS = ("us-east-1", "eu-west-1", "ap-northeast-1")
@@ -180,12 +180,14 @@ def store_sweep(
 ) -> SweepFolder:
     """Write a sweep of (arm, summary) whose runs are done, and the runs themselves."""
     arms = tuple(dict.fromkeys(arm for arm, _ in runs))
-    slots = []
+    planned_runs = []
     for index, (arm, found) in enumerate(runs):
         store_run(results, found, (documents or {}).get(arm))
         attempt = Attempt(run_id=found.run_id, began=datetime.now(UTC), outcome=found.status, failure=found.failure)
-        slots.append(Slot(arm=arm, load=int(found.requested_tps), repeat=index, attempts=[attempt]))
-    return SweepFolder.create(results, new_journal(TESTBED, {arm: {} for arm in arms}, {}, slots, None))
+        planned_runs.append(
+            PlannedRun(arm=arm, requested_tps=int(found.requested_tps), repeat=index, attempts=[attempt])
+        )
+    return SweepFolder.create(results, new_sweep(TESTBED, {arm: {} for arm in arms}, {}, planned_runs, None))
 
 
 def write_run(
@@ -226,16 +228,18 @@ def write_sweep(
     capacity: int = 90,
 ) -> Path:
     """Write a sweep of runs that differ by chance, and by arm in what `write_run` is given; one had to be repeated."""
-    plan = slots(list(arms), loads, repeat, seed=1)
-    journal = new_journal("dev", {arm: dict(options) for arm, options in arms.items()}, {}, plan, 1)
+    plan = plan_runs(list(arms), loads, repeat, seed=1)
+    journal = new_sweep("dev", {arm: dict(options) for arm, options in arms.items()}, {}, plan, 1)
     sweep = SweepFolder.create(results, journal)
-    for number, slot in enumerate(journal.slots):
+    for number, planned in enumerate(journal.planned_runs):
         if number == 1:
-            slot.attempts.append(attempt(None, "failed", "infrastructure", "eu-west-1-0 <does> not answer"))
-        run_id = f"20270115T0800{number:02}Z-etcd-3.4.234-3n-{slot.load}tps-{journal.sweep_id[-4:]}{number:02}"
+            planned.attempts.append(attempt(None, "failed", "infrastructure", "eu-west-1-0 <does> not answer"))
+        run_id = (
+            f"20270115T0800{number:02}Z-etcd-3.4.234-3n-{planned.requested_tps}tps-{journal.sweep_id[-4:]}{number:02}"
+        )
         folder = sweep.path.parent / run_id
-        write_run(folder, load=slot.load, capacity=capacity, seed=number, **arms[slot.arm])
-        slot.attempts.append(attempt(run_id, "ok"))
+        write_run(folder, load=planned.requested_tps, capacity=capacity, seed=number, **arms[planned.arm])
+        planned.attempts.append(attempt(run_id, "ok"))
     sweep.save()
     return sweep.path
 
@@ -244,10 +248,10 @@ def write_search(
     results: Path, *, capacity: int = 90, breaks_at: int = 10_000, steps: int = 20, limits: Limits | None = None
 ) -> Path:
     """Write a search of at most `steps` steps of a system that ends at loads of `breaks_at` tx/s or more."""
-    plan = Plan(30, 1000, precision=0.1, confirmations=1)
+    plan = SearchConfig(30, 1000, precision=0.1, confirmations=1)
     search = new_search("dev", limits or Limits(p99_s=0.5), plan, {}, {})
     folder = SearchFolder.create(results, search.model_copy(update={"commit": "3.4.23-4"}))
-    while (step := folder.journal.next_step()).requested_tps is not None and len(folder.journal.steps) < steps:
+    while (step := folder.journal.next_action()).requested_tps is not None and len(folder.journal.steps) < steps:
         taken = folder.open_step(step.requested_tps)
         _write_step(folder, taken, capacity, step.requested_tps >= breaks_at)
     if step.requested_tps is None:
@@ -260,7 +264,7 @@ def write_search(
     return folder.path
 
 
-def _write_step(folder: SearchFolder, step: Taken, capacity: int, breaks: bool) -> None:
+def _write_step(folder: SearchFolder, step: SearchStep, capacity: int, breaks: bool) -> None:
     """Write the runs of a step; the second step has one that was killed and one that does not count."""
     number, load = len(folder.journal.steps), step.requested_tps
     name = f"20270115T0900{number:02}Z-etcd-3.4.234-3n-{load}tps-{folder.journal.search_id[-4:]}"

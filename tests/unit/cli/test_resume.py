@@ -15,7 +15,7 @@ from benchmark.cli.options import SweepOptions
 from benchmark.cli.resume import dump_options, load_options
 from benchmark.plan.request import RunOptions
 from benchmark.results.search import SearchFolder
-from benchmark.results.sweep import SweepFolder, slots
+from benchmark.results.sweep import SweepFolder, plan_runs
 
 FILES = ("--inventory", "inventory.json", "--settings", "settings.yaml")
 SEARCH = ("search", "--to", "400", "--duration", "90s", "--limit", "p99=500ms")
@@ -103,7 +103,7 @@ def test_rejects_other_settings_and_other_testbeds(capsys: pytest.CaptureFixture
 def test_resuming_a_finished_search_prints_it_again(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert call(*SEARCH) == 3
     folder = SearchFolder.find(project / "results", "latest")
-    while (step := folder.journal.next_step()).requested_tps is not None:
+    while (step := folder.journal.next_action()).requested_tps is not None:
         taken = folder.open_step(step.requested_tps)
         taken.met, taken.text = step.requested_tps <= 150, "as tested"
         folder.save()
@@ -129,7 +129,7 @@ def test_a_sweep_that_gives_up_prints_the_command_that_resumes_it(
     capsys.readouterr()
     assert call(other, *again[1:]) == 2
     assert f"was begun by `{words[0]}`; resume it with `{words[0]} --resume`" in capsys.readouterr().err
-    assert [len(slot.attempts) for slot in SweepFolder.read(folder.parent).journal.slots] == [2, 0]
+    assert [len(planned.attempts) for planned in SweepFolder.read(folder.parent).journal.planned_runs] == [2, 0]
 
 
 def test_a_seed_determines_the_random_order(project: Path) -> None:
@@ -140,8 +140,9 @@ def test_a_seed_determines_the_random_order(project: Path) -> None:
         journal = SweepFolder.read(
             max(project.glob("results/*/*-sweep-*"), key=lambda path: path.stat().st_ctime_ns)
         ).journal
-        planned = [(slot.load, slot.repeat) for slot in slots(("",), loads, 2, seed)]
-        assert ([(slot.load, slot.repeat) for slot in journal.slots], journal.seed) == (planned, seed)
+        expected = [(planned.requested_tps, planned.repeat) for planned in plan_runs(("",), loads, 2, seed)]
+        order = [(planned.requested_tps, planned.repeat) for planned in journal.planned_runs]
+        assert (order, journal.seed) == (expected, seed)
 
 
 def test_a_sweep_resumes_only_with_its_own_options(capsys: pytest.CaptureFixture[str]) -> None:

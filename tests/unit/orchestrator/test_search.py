@@ -16,7 +16,7 @@ from benchmark.orchestrator.search import run_search
 from benchmark.plan.request import Request
 from benchmark.protocols.etcd import Etcd
 from benchmark.results.events import Event, Events
-from benchmark.results.search import Limits, Plan, Search, SearchFolder, new_search
+from benchmark.results.search import Limits, Search, SearchConfig, SearchFolder, new_search
 from benchmark.results.summary import Summary
 from benchmark.settings import Settings
 
@@ -74,7 +74,7 @@ def begun(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Sear
         results = tmp_path / str(len(list(tmp_path.iterdir())))
         ScriptedRunner.results, ScriptedRunner.made, ScriptedRunner.commit, ScriptedRunner.closed = results, 0, "c1", 0
         monkeypatch.setattr(ScriptedRunner, "behave", staticmethod(behave), raising=False)
-        search = new_search(TESTBED, Limits(p99_s=1.0, achieved=0.98), Plan(100, 20_000, **plan), {}, {})
+        search = new_search(TESTBED, Limits(p99_s=1.0, achieved=0.98), SearchConfig(100, 20_000, **plan), {}, {})
         return SearchFolder.create(results, search)
 
     return begin

@@ -14,7 +14,7 @@ from benchmark.errors import HostError, InfrastructureError, Interrupted, Locked
 from benchmark.orchestrator import sweep as module
 from benchmark.orchestrator.sweep import run_sweep
 from benchmark.results.events import Event, Events
-from benchmark.results.sweep import SweepFolder, new_journal, slots
+from benchmark.results.sweep import SweepFolder, new_sweep, plan_runs
 
 DOWN = HostError("lost hosts:", {"a-1": "no route"})
 
@@ -66,8 +66,8 @@ def runner(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> type[ScriptedRunn
 
 
 def begin(results: Path, loads: Sequence[int] = (100, 200), repeat: int = 2) -> SweepFolder:
-    plan = slots(("",), loads, repeat, None)
-    return SweepFolder.create(results, new_journal(TESTBED, {"": {}}, {}, plan, None))
+    plan = plan_runs(("",), loads, repeat, None)
+    return SweepFolder.create(results, new_sweep(TESTBED, {"": {}}, {}, plan, None))
 
 
 def go(folder: SweepFolder, retries: int = 2) -> list[str]:
@@ -77,8 +77,8 @@ def go(folder: SweepFolder, retries: int = 2) -> list[str]:
 
 
 def outcomes(folder: SweepFolder) -> list[list[tuple[str, str | None]]]:
-    stored = SweepFolder.read(folder.path).journal.slots
-    return [[(attempt.outcome, attempt.failure) for attempt in slot.attempts] for slot in stored]
+    stored = SweepFolder.read(folder.path).journal.planned_runs
+    return [[(attempt.outcome, attempt.failure) for attempt in planned.attempts] for planned in stored]
 
 
 def test_all_runs_are_done_in_order(runner: type[ScriptedRunner], tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from factories.result_factory import write_search
 from benchmark.report import REPORT, write_plots, write_report
 from benchmark.report.search_data import read_search_record
 from benchmark.report.search_page import steps_table
-from benchmark.results.search import Limits, meets
+from benchmark.results.search import Limits, judge
 
 
 @pytest.fixture(scope="module")
@@ -89,7 +89,7 @@ def test_data_is_unrounded_and_from_the_runs_that_count(search: Path, page: Page
         assert float(row["completed_tps"]) == run.completed_tps
         assert run.latency_s is not None
         assert row["p99_upper_s"] == ("" if run.latency_s.p99.upper is None else str(run.latency_s.p99.upper))
-        assert (row["met"] == "True") == meets(run, record.search.limits)[0]
+        assert (row["met"] == "True") == judge(run, record.search.limits)[0]
         assert (row["met"] == "False") == bool(record.search.limits.violations(run))
 
 
@@ -136,7 +136,7 @@ def test_load_at_which_the_system_fails_is_marked_as_not_measured(tmp_path: Path
 
 def test_search_without_an_answer_names_the_failing_load(tmp_path: Path) -> None:
     page = written(tmp_path, limits=Limits(p99_s=0.05))
-    assert "No load meets the limits: 1 tx/s fails already, the least load to be tried." in page.apart
+    assert "No load meets the limits: 1 tx/s, the lowest load to be tried, fails." in page.apart
     assert "highest load none" in page.apart
     assert "measured:" not in page.apart
 

@@ -82,13 +82,17 @@ def test_the_sweep_can_be_resumed(sweep: SweepFolder) -> None:
     assert options.load_shape == "steps:2"
     now = request_to_dict(make_request(settings, options, sweep.journal.options["loads"], Path("results")))
     assert now == sweep.journal.requests[""]
-    assert [slot.done for slot in sweep.journal.slots] == [True, True, False, False]
+    assert [planned.done for planned in sweep.journal.planned_runs] == [True, True, False, False]
 
 
 def test_a_resumed_sweep_finds_the_run_that_was_killed(results: Path, sweep: SweepFolder) -> None:
     copy = SweepFolder.read(results / "dev" / sweep.path.name)
-    copy.settle()
-    assert [attempt.outcome for slot in copy.journal.slots for attempt in slot.attempts] == ["ok", "ok", "killed"]
+    copy.recover_interrupted()
+    assert [attempt.outcome for planned in copy.journal.planned_runs for attempt in planned.attempts] == [
+        "ok",
+        "ok",
+        "killed",
+    ]
     assert SweepFolder.read(copy.path).journal == copy.journal
 
 

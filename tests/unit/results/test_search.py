@@ -9,13 +9,15 @@ from factories.result_factory import TESTBED, failed, store_run, store_sweep, su
 
 from benchmark.errors import UsageError
 from benchmark.results.run_folder import find_runs
-from benchmark.results.search import Limits, Plan, SearchFolder, Taken, new_search
+from benchmark.results.search import Limits, SearchConfig, SearchFolder, SearchStep, new_search
 
 LIMITS = Limits(p99_s=0.5)
 
 
 def folder(results: Path) -> SearchFolder:
-    return SearchFolder.create(results, new_search(TESTBED, LIMITS, Plan(100, 1000), {"limits": ["p99=500ms"]}, {}))
+    return SearchFolder.create(
+        results, new_search(TESTBED, LIMITS, SearchConfig(100, 1000), {"limits": ["p99=500ms"]}, {})
+    )
 
 
 def test_what_is_written_is_read_again(tmp_path: Path) -> None:
@@ -27,7 +29,7 @@ def test_what_is_written_is_read_again(tmp_path: Path) -> None:
     again = SearchFolder.read(begun.path).journal
     assert again == begun.journal
     assert again.steps[0].text == "achieved 100.0% of 100 tx/s (at least 98%), p99 at most 0.132 s (limit 0.5 s)"
-    assert (again.limits, again.plan) == (LIMITS, Plan(100, 1000))
+    assert (again.limits, again.config) == (LIMITS, SearchConfig(100, 1000))
     assert json.loads((begun.path / "search.json").read_text())["schema"] == 2
 
 
@@ -45,19 +47,19 @@ def test_a_step_is_open_until_it_is_judged(tmp_path: Path) -> None:
     begun = folder(tmp_path)
     first = begun.open_step(100)
     assert begun.open_step(100) is first
-    assert begun.journal.next_step().requested_tps == 100, "a step without a result decides nothing"
+    assert begun.journal.next_action().requested_tps == 100, "a step without a result decides nothing"
     first.judge(summary("r1"), LIMITS)
-    assert begun.journal.next_step().requested_tps == 200
+    assert begun.journal.next_action().requested_tps == 200
     assert begun.open_step(200) is begun.journal.steps[1]
 
 
 def test_only_runs_that_count_judge_a_load() -> None:
     for run, met in ((summary("r", latency=0.1), True), (summary("r", latency=0.9), False), (failed("r"), False)):
-        step = Taken(requested_tps=100)
+        step = SearchStep(requested_tps=100)
         step.judge(run, LIMITS)
         assert step.met is met
     with pytest.raises(UsageError, match="cannot decide a search"):
-        Taken(requested_tps=100).judge(failed("r", kind="infrastructure"), LIMITS)
+        SearchStep(requested_tps=100).judge(failed("r", kind="infrastructure"), LIMITS)
 
 
 def test_runs_without_a_result_are_left_out(tmp_path: Path) -> None:
@@ -67,7 +69,7 @@ def test_runs_without_a_result_are_left_out(tmp_path: Path) -> None:
         begun.begin(name)
     store_run(tmp_path, summary("r2"))
     assert [run.run_id for run in begun.summaries()] == ["r2"]
-    begun.settle()
+    begun.recover_interrupted()
     assert SearchFolder.read(begun.path).journal.steps[0].met
 
 

@@ -10,16 +10,16 @@ from hypothesis import strategies as st
 from benchmark.errors import UsageError
 from benchmark.measure.run_metrics import Quantile
 from benchmark.measure.window_stats import Latency
-from benchmark.results.search import Limits, Plan, Step, Trial, meets, next_step
+from benchmark.results.search import Limits, NextAction, SearchConfig, Trial, judge, next_action
 from benchmark.results.summary import Status, Summary
 
-PLAN = Plan(start_tps=100, maximum_tps=100_000)
+PLAN = SearchConfig(start_tps=100, maximum_tps=100_000)
 
 
-def search(plan: Plan, meets_at: Callable[[int], bool]) -> tuple[list[Trial], Step]:
+def search(plan: SearchConfig, meets_at: Callable[[int], bool]) -> tuple[list[Trial], NextAction]:
     """Run a whole search against a simulated system."""
     trials: list[Trial] = []
-    while (step := next_step(plan, trials)).requested_tps is not None:
+    while (step := next_action(plan, trials)).requested_tps is not None:
         trials.append(Trial(step.requested_tps, meets_at(step.requested_tps)))
         assert len(trials) <= plan.max_runs
     return trials, step
@@ -27,7 +27,7 @@ def search(plan: Plan, meets_at: Callable[[int], bool]) -> tuple[list[Trial], St
 
 @given(st.integers(min_value=1, max_value=100_000))
 def test_the_capacity_of_a_system_is_found_to_the_precision(capacity: int) -> None:
-    trials, step = search(Plan(start_tps=100, maximum_tps=100_000, max_runs=40), lambda load: load <= capacity)
+    trials, step = search(SearchConfig(start_tps=100, maximum_tps=100_000, max_runs=40), lambda load: load <= capacity)
     assert step.answer_tps is not None
     assert step.confirmed
     assert step.answer_tps <= capacity
@@ -36,29 +36,29 @@ def test_the_capacity_of_a_system_is_found_to_the_precision(capacity: int) -> No
 
 
 def test_the_order_is_doubling_then_bisection_then_confirmation() -> None:
-    trials, step = search(Plan(start_tps=100, maximum_tps=10_000, precision=0.1), lambda load: load <= 700)
+    trials, step = search(SearchConfig(start_tps=100, maximum_tps=10_000, precision=0.1), lambda load: load <= 700)
     assert [trial.requested_tps for trial in trials] == [100, 200, 400, 800, 600, 700, 750, 700, 700]
-    assert step == Step(None, 700, True, "700 tx/s met the limits in 3 runs; 750 tx/s fails")
+    assert step == NextAction(None, 700, True, "700 tx/s met the limits in 3 runs; 750 tx/s fails")
 
 
 def test_a_start_that_fails_is_halved() -> None:
-    trials, step = search(Plan(start_tps=800, maximum_tps=10_000, precision=0.1), lambda load: load <= 120)
+    trials, step = search(SearchConfig(start_tps=800, maximum_tps=10_000, precision=0.1), lambda load: load <= 120)
     assert [trial.requested_tps for trial in trials][:4] == [800, 400, 200, 100]
     assert step.answer_tps is not None
     assert 108 <= step.answer_tps <= 120
 
 
 def test_a_system_that_meets_nothing_has_no_answer() -> None:
-    trials, step = search(Plan(start_tps=100, maximum_tps=1000), lambda load: False)
+    trials, step = search(SearchConfig(start_tps=100, maximum_tps=1000), lambda load: False)
     assert [trial.requested_tps for trial in trials] == [100, 50, 25, 12, 6, 3, 1]
-    assert step == Step(None, None, False, "1 tx/s fails already, the least load to be tried")
+    assert step == NextAction(None, None, False, "1 tx/s, the lowest load to be tried, fails")
 
 
 def test_a_system_that_meets_everything_is_confirmed_at_the_maximum() -> None:
-    trials, step = search(Plan(start_tps=100, maximum_tps=500), lambda load: True)
+    trials, step = search(SearchConfig(start_tps=100, maximum_tps=500), lambda load: True)
     assert [trial.requested_tps for trial in trials] == [100, 200, 400, 500, 500, 500]
     assert (step.answer_tps, step.confirmed) == (500, True)
-    assert step.reason.endswith("it is the greatest load to be tried")
+    assert step.reason.endswith("it is the highest load to be tried")
 
 
 def test_a_load_that_is_not_confirmed_counts_as_failed() -> None:
@@ -68,7 +68,7 @@ def test_a_load_that_is_not_confirmed_counts_as_failed() -> None:
         seen[load] = seen.get(load, 0) + 1
         return load < 400 or (load == 400 and seen[load] == 1)
 
-    trials, step = search(Plan(start_tps=100, maximum_tps=10_000, precision=0.2), flaky)
+    trials, step = search(SearchConfig(start_tps=100, maximum_tps=10_000, precision=0.2), flaky)
     assert step.confirmed
     assert step.answer_tps is not None
     assert 320 <= step.answer_tps < 400
@@ -84,7 +84,7 @@ def test_a_load_that_is_not_confirmed_counts_as_failed() -> None:
 )
 def test_it_ends_in_a_bounded_number_of_runs_whatever_the_system_does(seed: int, runs: int, confirmations: int) -> None:
     random = np.random.default_rng(seed)
-    plan = Plan(start_tps=100, maximum_tps=10_000, max_runs=runs, confirmations=confirmations)
+    plan = SearchConfig(start_tps=100, maximum_tps=10_000, max_runs=runs, confirmations=confirmations)
     trials, step = search(plan, lambda load: bool(random.random() < 0.6))
     assert len(trials) <= runs
     if step.confirmed:
@@ -96,14 +96,14 @@ def test_it_ends_in_a_bounded_number_of_runs_whatever_the_system_does(seed: int,
 
 
 def test_an_answer_that_the_runs_did_not_suffice_for_says_so() -> None:
-    _, step = search(Plan(start_tps=100, maximum_tps=100_000, max_runs=4), lambda load: load <= 500)
-    assert step == Step(None, 400, False, "stopped after 4 runs, not confirmed")
+    _, step = search(SearchConfig(start_tps=100, maximum_tps=100_000, max_runs=4), lambda load: load <= 500)
+    assert step == NextAction(None, 400, False, "stopped after 4 runs, not confirmed")
 
 
 def test_an_interrupted_search_goes_on_as_if_it_had_not_been() -> None:
     trials, _ = search(PLAN, lambda load: load <= 2345)
     for done in range(len(trials)):
-        assert next_step(PLAN, trials[:done]).requested_tps == trials[done].requested_tps
+        assert next_action(PLAN, trials[:done]).requested_tps == trials[done].requested_tps
 
 
 def test_the_search_of_a_noisy_system_is_rarely_above_its_capacity() -> None:
@@ -123,7 +123,7 @@ def test_the_search_of_a_noisy_system_is_rarely_above_its_capacity() -> None:
 )
 def test_a_plan_that_cannot_be_followed_is_refused(fields: dict[str, float]) -> None:
     with pytest.raises(UsageError, match="a search needs"):
-        Plan(**({"start_tps": 100, "maximum_tps": 1000} | fields))  # type: ignore[arg-type]
+        SearchConfig(**({"start_tps": 100, "maximum_tps": 1000} | fields))  # type: ignore[arg-type]
 
 
 def summary(throughput: float = 199.0, upper: float | None = 0.9, status: Status = "ok") -> Summary:
@@ -153,8 +153,9 @@ def summary(throughput: float = 199.0, upper: float | None = 0.9, status: Status
     ],
 )
 def test_limits_are_met_only_for_sure(run: Summary, met: bool) -> None:
-    found, text = meets(run, Limits())
+    found, text = judge(run, Limits())
     assert found is met
+    assert (Limits().violations(run) == []) is met, "a report cannot contradict the verdict"
     assert "of 200 tx/s (at least 98%), p99 at most " in text
 
 
@@ -163,7 +164,7 @@ def test_limits_are_met_only_for_sure(run: Summary, met: bool) -> None:
 def test_verdict_is_that_no_limit_is_violated(throughput: float, upper: float | None) -> None:
     run, limits = summary(throughput, upper), Limits()
     violated = limits.violations(run)
-    assert meets(run, limits)[0] == (not violated)
+    assert judge(run, limits)[0] == (not violated)
     assert ("throughput" in violated) == (throughput < 196)
     assert ("p99" in violated) == (upper is None or upper > 1)
 
@@ -174,11 +175,11 @@ def test_run_without_latency_or_throughput_violates_both_limits() -> None:
 
 
 def test_verdict_never_rounds_a_violated_limit_up_to_a_met_one() -> None:
-    assert "achieved 97.9% of 200 tx/s (at least 98%)" in meets(summary(throughput=195.999), Limits())[1]
-    assert "(at least 98.5%)" in meets(summary(), Limits(achieved=0.985))[1]
+    assert "achieved 97.9% of 200 tx/s (at least 98%)" in judge(summary(throughput=195.999), Limits())[1]
+    assert "(at least 98.5%)" in judge(summary(), Limits(achieved=0.985))[1]
 
 
 @pytest.mark.parametrize("status", ["invalid", "failed", "interrupted"])
 def test_a_run_without_valid_numbers_decides_nothing(status: Status) -> None:
     with pytest.raises(UsageError, match=f"run r is {status} and cannot decide a search: node a died"):
-        meets(summary(status=status), Limits())
+        judge(summary(status=status), Limits())

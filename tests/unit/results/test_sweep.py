@@ -11,16 +11,16 @@ from factories.result_factory import TESTBED, failed, store_run, store_sweep, su
 
 from benchmark.errors import HostError, Interrupted, SystemFailure, UsageError
 from benchmark.results.run_folder import find_runs
-from benchmark.results.sweep import SweepFolder, new_journal, slots
+from benchmark.results.sweep import SweepFolder, new_sweep, plan_runs
 
 
 def folder(results: Path, repeat: int = 2) -> SweepFolder:
-    plan = slots(("",), (100, 200), repeat, None)
-    return SweepFolder.create(results, new_journal(TESTBED, {"": {"loads": [100, 200]}}, {}, plan, None))
+    plan = plan_runs(("",), (100, 200), repeat, None)
+    return SweepFolder.create(results, new_sweep(TESTBED, {"": {"loads": [100, 200]}}, {}, plan, None))
 
 
 def test_every_round_has_all_loads_in_the_order_given() -> None:
-    assert [(slot.load, slot.repeat) for slot in slots(("",), (30, 10), 2, None)] == [
+    assert [(planned.requested_tps, planned.repeat) for planned in plan_runs(("",), (30, 10), 2, None)] == [
         (30, 1),
         (10, 1),
         (30, 2),
@@ -29,32 +29,32 @@ def test_every_round_has_all_loads_in_the_order_given() -> None:
 
 
 def test_sides_of_a_comparison_take_turns() -> None:
-    assert [slot.arm for slot in slots(("a", "b"), (10,), 3, None)] == ["a", "b"] * 3
+    assert [planned.arm for planned in plan_runs(("a", "b"), (10,), 3, None)] == ["a", "b"] * 3
 
 
 def test_a_random_order_keeps_rounds_whole_and_can_be_had_again() -> None:
     loads = tuple(range(1, 9))
-    first, again, other = (slots(("",), loads, 3, seed) for seed in (1, 1, 2))
+    first, again, other = (plan_runs(("",), loads, 3, seed) for seed in (1, 1, 2))
     assert first == again != other
-    rounds = [[slot.load for slot in first if slot.repeat == turn] for turn in (1, 2, 3)]
+    rounds = [[planned.requested_tps for planned in first if planned.repeat == turn] for turn in (1, 2, 3)]
     assert all(sorted(turn) == list(loads) for turn in rounds)
     assert len({tuple(turn) for turn in rounds}) == 3
-    assert [slot.repeat for slot in first] == sorted(slot.repeat for slot in first)
+    assert [planned.repeat for planned in first] == sorted(planned.repeat for planned in first)
 
 
 @pytest.mark.parametrize(("arms", "command"), [(("",), "run"), (("a", "b"), "compare")])
 def test_a_journal_knows_the_command_that_began_it(arms: tuple[str, ...], command: str) -> None:
-    assert new_journal(TESTBED, {arm: {} for arm in arms}, {}, slots(arms, (10,), 1, None), None).command == command
+    assert new_sweep(TESTBED, {arm: {} for arm in arms}, {}, plan_runs(arms, (10,), 1, None), None).command == command
 
 
 def test_what_is_recorded_is_on_disk_at_once(tmp_path: Path) -> None:
     sweep = folder(tmp_path)
-    first, second, *_ = sweep.journal.slots
+    first, second, *_ = sweep.journal.planned_runs
     attempt = sweep.begin(first, "r1")
-    assert SweepFolder.read(sweep.path).journal.slots[0].attempts[0].outcome == "running"
+    assert SweepFolder.read(sweep.path).journal.planned_runs[0].attempts[0].outcome == "running"
     sweep.end(attempt, summary("r1"))
     sweep.fail(second, None, HostError("hosts are gone", {"a-1": "no route"}))
-    stored = SweepFolder.read(sweep.path).journal.slots
+    stored = SweepFolder.read(sweep.path).journal.planned_runs
     assert (stored[0].done, stored[0].run_id) == (True, "r1")
     assert (stored[1].done, stored[1].attempts[0].failure, stored[1].attempts[0].run_id) == (
         False,
@@ -76,23 +76,23 @@ def test_what_is_recorded_is_on_disk_at_once(tmp_path: Path) -> None:
 )
 def test_failures_are_told_apart(tmp_path: Path, error: BaseException, outcome: str, kind: str, done: bool) -> None:
     sweep = folder(tmp_path)
-    slot = sweep.journal.slots[0]
-    sweep.fail(slot, sweep.begin(slot, "r"), error)
-    assert (slot.attempts[0].outcome, slot.attempts[0].failure, slot.done) == (outcome, kind, done)
-    assert len(slot.attempts) == 1
+    planned = sweep.journal.planned_runs[0]
+    sweep.fail(planned, sweep.begin(planned, "r"), error)
+    assert (planned.attempts[0].outcome, planned.attempts[0].failure, planned.done) == (outcome, kind, done)
+    assert len(planned.attempts) == 1
 
 
 def test_runs_whose_runner_was_killed_are_settled_by_their_results(tmp_path: Path) -> None:
     sweep = folder(tmp_path)
-    for slot, found in zip(
-        sweep.journal.slots, [summary("ok"), failed("bad"), failed("net", kind="infrastructure")], strict=False
+    for planned, found in zip(
+        sweep.journal.planned_runs, [summary("ok"), failed("bad"), failed("net", kind="infrastructure")], strict=False
     ):
         store_run(tmp_path, found)
-        sweep.begin(slot, found.run_id)
-    sweep.begin(sweep.journal.slots[3], "never-written")
+        sweep.begin(planned, found.run_id)
+    sweep.begin(sweep.journal.planned_runs[3], "never-written")
     again = SweepFolder.read(sweep.path)
-    again.settle()
-    outcomes = [(slot.attempts[0].outcome, slot.done) for slot in again.journal.slots]
+    again.recover_interrupted()
+    outcomes = [(planned.attempts[0].outcome, planned.done) for planned in again.journal.planned_runs]
     assert outcomes == [("ok", True), ("failed", True), ("failed", False), ("killed", False)]
     assert [found.run_id for found in again.summaries()] == ["ok", "bad"]
     assert SweepFolder.read(sweep.path).journal == again.journal
@@ -111,7 +111,7 @@ def test_sweeps_are_found_and_are_no_runs(tmp_path: Path) -> None:
 def test_a_broken_journal_is_a_message(tmp_path: Path) -> None:
     sweep = folder(tmp_path)
     document = json.loads((sweep.path / "sweep.json").read_text())
-    (sweep.path / "sweep.json").write_text(json.dumps(document | {"slots": 3}))
+    (sweep.path / "sweep.json").write_text(json.dumps(document | {"planned_runs": 3}))
     with pytest.raises(UsageError, match=r"sweep\.json is not a sweep's journal"):
         SweepFolder.read(sweep.path)
     with pytest.raises(UsageError, match="is not the folder of a sweep"):
