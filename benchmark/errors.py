@@ -1,4 +1,4 @@
-"""What can go wrong, as exceptions that carry their exit code.
+"""Exceptions of this project, each with an exit code.
 
     TestbedError                 1  anything below
     ├── UsageError               2  the command line or a settings file is wrong
@@ -6,10 +6,10 @@
     ├── InfrastructureError      3  a host, the network or the monitoring failed
     │   ├── HostError            3  one or several named hosts
     │   └── LockedError          3  another run holds the testbed
-    ├── SystemFailure            1  the system under test failed; carries its last log lines
+    ├── SystemFailure            1  the system under test failed; contains its last log lines
     └── Interrupted            130  Ctrl-C or SIGTERM
 
-Every message says what was found, what was expected and what to do next.
+A message states what was found, what was expected and what to do next.
 """
 
 from __future__ import annotations
@@ -19,20 +19,20 @@ from typing import Literal
 
 
 class TestbedError(Exception):
-    """Base of every error this project raises on purpose."""
+    """Base class of all errors that this project raises intentionally."""
 
     exit_code = 1
     __test__ = False  # pytest would collect the name
 
 
 class UsageError(TestbedError):
-    """The user asked for something that cannot be done as written."""
+    """A command or a file of the user is invalid."""
 
     exit_code = 2
 
 
 class SettingsError(UsageError):
-    """A settings file or a stack's configuration is wrong."""
+    """A settings file or a stack's configuration is invalid."""
 
 
 class InfrastructureError(TestbedError):
@@ -66,17 +66,17 @@ class SystemFailure(TestbedError):
 
 
 class Interrupted(TestbedError):
-    """The user or the machine asked the run to end."""
+    """The run was stopped by Ctrl-C or SIGTERM."""
 
     exit_code = 130
 
 
 FailureKind = Literal["infrastructure", "system", "tool"]
-"""Whose failure it was: the testbed's, the system's under test, or this program's and its user's."""
+"""What failed: the testbed, the system under test, or this program and its input."""
 
 
 def failure_kind(error: BaseException) -> FailureKind:
-    """Say whose failure an error is."""
+    """Return what failed according to an error."""
     if isinstance(error, InfrastructureError):
         return "infrastructure"
     return "system" if isinstance(error, SystemFailure) else "tool"

@@ -1,4 +1,4 @@
-"""Settings of a testbed and of the benchmarks on it."""
+"""Define, read and validate the settings of a testbed and its benchmarks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Durations such as `90s` or `3m`."""
+"""Parse and format durations such as `90s` or `3m`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)?")
 
 
 def parse_duration(value: object) -> timedelta:
-    """Read `90`, `90s`, `3m`, `12h`, `250ms`; a bare number is in seconds; ValueError otherwise."""
+    """Parse `90`, `90s`, `3m`, `12h`, `250ms`; a bare number is in seconds; ValueError otherwise."""
     if isinstance(value, timedelta):
         return value
     if isinstance(value, str | int | float) and not isinstance(value, bool):
@@ -28,7 +28,7 @@ def parse_duration(value: object) -> timedelta:
 
 
 def format_duration(value: timedelta) -> str:
-    """Write a duration in the largest unit that leaves a whole number, such as `3m`."""
+    """Format a duration in the largest unit that gives a whole number, such as `3m`."""
     seconds = value.total_seconds()
     for unit in ("d", "h", "m", "s"):
         if seconds and seconds % _UNITS[unit] == 0:

@@ -1,4 +1,4 @@
-"""Known regions of cloud providers and where they are."""
+"""Look up the known regions of cloud providers and their coordinates."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from benchmark.inventory import Provider
 
 
 class KnownRegion(NamedTuple):
-    """A region of a cloud, at the coordinates of its city."""
+    """A cloud region, with the coordinates of its city."""
 
     provider: Provider
     latitude: float
@@ -22,7 +22,7 @@ class KnownRegion(NamedTuple):
 
 @cache
 def known_regions() -> Mapping[str, KnownRegion]:
-    """Return every known region of AWS and Vultr by its provider's name."""
+    """Return every known region of AWS and Vultr by the name that its provider uses."""
     with (files("benchmark.settings") / "regions.csv").open(encoding="utf-8") as file:
         return {
             row["region"]: KnownRegion(row["provider"], float(row["latitude"]), float(row["longitude"]))  # type: ignore[arg-type]
