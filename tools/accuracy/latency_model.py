@@ -1,6 +1,6 @@
 """Compare the measured latency of an etcd run with the prediction from network round trips.
 
-    python -m tools.accuracy.latency_model RUN_FOLDER
+    python -m tools.accuracy.latency_model RUN        (an id, a unique prefix of it, a folder, or `latest`)
 
 At low load a put takes the round trip from the client's member to the leader, plus the leader's round trip to the
 member that completes its majority (Ongaro & Ousterhout 2014, section 5.3). Exits with 1 if the measured mean is more
@@ -13,8 +13,10 @@ import math
 import sys
 from pathlib import Path
 
+from benchmark.cli.target import results_dir
+from benchmark.errors import UsageError
 from benchmark.results.manifest import Manifest, read_manifest
-from benchmark.results.run_folder import read_summary
+from benchmark.results.run_folder import find_run, read_summary
 from benchmark.settings import Network
 from stacks.local.wan.round_trips import links_for
 
@@ -60,4 +62,8 @@ def main(folder: Path) -> int:
 if __name__ == "__main__":
     if len(sys.argv) != 2:
         sys.exit(str(__doc__))
-    sys.exit(main(Path(sys.argv[1])))
+    try:
+        run = find_run(results_dir(), sys.argv[1])
+    except UsageError as error:
+        sys.exit(f"error: {error}")
+    sys.exit(main(run))
