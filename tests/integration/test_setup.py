@@ -179,3 +179,17 @@ def test_set_up_recreates_deleted_state_and_keeps_a_selected_stack(checkout: Pat
     done = shell(checkout, ". ./env.sh && pulumi preview && pulumi stack init other && tools/setup/setup.sh")
     assert done.returncode == 0, done.stdout + done.stderr
     assert shell(checkout, ". ./env.sh && pulumi stack --show-name").stdout == "other\n"
+
+
+@pytest.mark.integration
+def test_packages_of_emulated_machines_are_installed_into_a_layer_alone() -> None:
+    status = Path("/var/lib/dpkg/status")
+    before = status.read_bytes()
+    layers = [shell(ROOT, "tools/setup/cloud_image.sh").stdout.strip() for _ in range(2)]
+    assert layers[0] == layers[1]
+    seen = [path for path in (Path(layers[0], "var/lib/dpkg/status"), status) if path.exists()]
+    installed = seen[0].read_text(encoding="utf-8")  # the machine's where it has all of the packages already
+    for name in ("chrony", "cloud-init", "ufw"):
+        assert f"Package: {name}\nStatus: install ok installed\n" in installed
+    assert not Path(layers[0], "usr/sbin/policy-rc.d").exists()
+    assert status.read_bytes() == before
