@@ -44,6 +44,11 @@ def bounds(quantile: Quantile) -> str:
     return f"{low if shared else duration(quantile.lower)}\N{EN DASH}{high}\N{NO-BREAK SPACE}{high_unit}"
 
 
+def quantile(found: Quantile) -> str:
+    """Return the estimate of a quantile, or the bound it exceeds: `135 ms`, `> 5 s`."""
+    return duration(found.estimate) if found.upper is not None else f">\N{NO-BREAK SPACE}{duration(found.lower)}"
+
+
 def interval(lower: float, upper: float | None, value: float) -> str:
     """Return bounds of a latency in the unit in which `duration` writes its `value`: `125–160` beside `135 ms`."""  # noqa: RUF002
     scale, _ = _unit(value)

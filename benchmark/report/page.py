@@ -153,7 +153,7 @@ def _tiles(record: Record, precise: Precision) -> list[tuple[str, str, str]]:
         tiles.append(("mean latency", formatting.duration(latency.mean), mean))
         for metric in QUANTILES:
             if metric.brief and (quantile := latency.quantiles.get(metric.key)):
-                tiles.append((metric.label, formatting.duration(quantile.estimate), _within(quantile)))
+                tiles.append((metric.label, formatting.quantile(quantile), _within(quantile)))
     kinds = ", ".join(f"{count} {name}" for name, count in summary.errors.items())
     counted = bool(kinds) or latency is not None
     remark = kinds or ("no failed requests" if counted else "nothing was measured")

@@ -36,7 +36,8 @@ def curve_chart(curves: Curves) -> Chart | None:
                 style = series_style(index) | (_side_style(side) if len(measured) > 1 else {"marker": "o"})
                 _line(axes, loads, ("completed_tps", name), f"{label} {_LATENCIES[name]}".strip(), style)
         for load in next(iter(measured.values())):
-            x, y = (load.figures[name].median.estimate for name in ("completed_tps", "p99_s"))
+            x = load.figures["completed_tps"].median.estimate
+            y = max(load.figures[name].median.estimate for name in drawn)
             text: Style = {"textcoords": "offset points", "fontsize": 7, "ha": "center", "color": light("muted")}
             axes.annotate(f"{load.requested_tps:g}", (x, y * 1000), (0, 6), **text)
         if logarithmic:

@@ -116,30 +116,30 @@ def sweep_page(record: SweepRecord) -> str:
 
 def _claims(curves: Curves) -> list[str]:
     """Return the highest throughput of each side as a sentence."""
-    said = []
+    sentences = []
     for side, loads in curves.items():
         counted = [load for load in loads if "completed_tps" in load.figures]
         if not counted:
-            said.append(f"{side or 'The sweep'} has no valid run.")
+            sentences.append(f"{side or 'The sweep'} has no valid run.")
             continue
         best = max(counted, key=lambda load: load.figures["completed_tps"].median.estimate)
         who = f"{side}: the" if side else "The"
-        text = f"{who} highest throughput is {_interval(best.figures['completed_tps'].median, formatting.rate)} tx/s, "
-        text += f"at {best.requested_tps:g} tx/s requested"
+        completed = _interval(best.figures["completed_tps"].median, formatting.rate, " tx/s")
+        text = f"{who} highest throughput is {completed}, at {best.requested_tps:g} tx/s requested"
         if "p99_s" in best.figures:
             text += f", with a mean latency of {_interval(best.figures['mean_s'].median, formatting.duration)}"
             text += f" and a 99th percentile of {_interval(best.figures['p99_s'].median, formatting.duration)}"
         kept = [load for load in counted if not load.saturated]
-        text += f"; up to {max(load.requested_tps for load in kept):g} tx/s the full load was completed" if kept else ""
-        said.append(text + ".")
-    return said
+        text += f"; the full load was completed up to {max(load.requested_tps for load in kept):g} tx/s" if kept else ""
+        sentences.append(text + ".")
+    return sentences
 
 
-def _interval(interval: Interval, written: Callable[[float | None], str]) -> str:
+def _interval(interval: Interval, written: Callable[[float | None], str], unit: str = "") -> str:
     if interval.lower is None or interval.upper is None:
-        return f"{written(interval.estimate)} (one run)"
+        return f"{written(interval.estimate)}{unit} (one run)"
     bounds = f"{written(interval.lower)} to {written(interval.upper)}"
-    return f"{written(interval.estimate)} ({bounds} at {interval.confidence * 100:.3g} % confidence)"
+    return f"{written(interval.estimate)}{unit} ({bounds} at {interval.confidence * 100:.3g} % confidence)"
 
 
 def common_warnings(runs: Sequence[Summary]) -> list[str]:

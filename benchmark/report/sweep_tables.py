@@ -25,16 +25,20 @@ def loads_table(curves: Curves) -> Table:
             row = [*(Cell(side) for _ in side_column), Cell(f"{load.requested_tps:g}"), Cell(str(len(load.run_ids)))]
             for metric in COMPARED:
                 if found := load.figures.get(metric.name):
-                    median, written = found.median, _WRITTEN[metric.unit]
-                    interval = f"{written(median.lower)} to {written(median.upper)}, {median.confidence * 100:.3g} %"
-                    row.append(Cell(written(median.estimate), "one run" if median.lower is None else interval))
+                    median, interval = found.median, "one run"
+                    if median.lower is not None and median.upper is not None:
+                        bounds = f"{formatting.rate(median.lower)}\N{EN DASH}{formatting.rate(median.upper)}"
+                        if metric.unit == "s":
+                            bounds = formatting.interval(median.lower, median.upper, median.estimate)
+                        interval = f"{bounds}, {median.confidence * 100:.3g} %"
+                    row.append(Cell(_WRITTEN[metric.unit](median.estimate), interval))
                 else:
                     row.append(Cell(formatting.NONE))
             notes = [f"{load.saturated} saturated"] if load.saturated else []
             notes += [f"{len(load.set_aside)} excluded"] if load.set_aside else []
-            if far := sorted({run for found in load.figures.values() for run in found.outliers}):
-                notes.append(f"{len(far)} outlier{'s' if len(far) > 1 else ''}: {', '.join(far)}")
-            rows.append([*row, Cell("; ".join(notes) or formatting.NONE)])
+            far = sorted({run for found in load.figures.values() for run in found.outliers})
+            notes += [f"{len(far)} outlier{'s' if len(far) > 1 else ''}"] if far else []
+            rows.append([*row, Cell("; ".join(notes) or formatting.NONE, ", ".join(far))])
     return Table("loads", "Medians over the repeats of each load, with confidence intervals", columns, rows)
 
 

@@ -67,7 +67,7 @@ def figures_table(name: str, caption: str, first: str, groups: Mapping[str, Figu
                 Cell(formatting.duration(latency.mean if latency else None)),
                 Cell(formatting.duration(latency.stdev if latency else None)),
                 *(
-                    Cell(formatting.duration(q.estimate), formatting.bounds(q)) if q else Cell(formatting.NONE)
+                    Cell(formatting.quantile(q), formatting.bounds(q)) if q else Cell(formatting.NONE)
                     for q in quantiles
                 ),
                 Cell(str(failed), kinds, mark="bad" if failed else ""),

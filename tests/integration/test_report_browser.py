@@ -108,7 +108,7 @@ def test_page_is_complete_and_makes_no_request(
 def test_nothing_is_wider_than_the_window(
     name: str, width: int, reports: dict[str, Path], browser: Callable[..., str], tmp_path: Path
 ) -> None:
-    """Wide tables scroll in themselves: the margin at the right stays empty at any width."""
+    """Wide tables and charts scroll inside their box: the right margin stays empty at any width."""
     seen = picture(browser, reports[name], tmp_path / "page.png", width=width)
     assert seen.shape[1] == width
     assert np.abs(seen[:, -6:] - colour(PALETTE["page"].light)).max() < 0.01

@@ -34,6 +34,11 @@ def test_bounds_share_a_unit_where_they_can() -> None:
     assert plain(formatting.bounds(Quantile(estimate=5.0, lower=5.0, upper=None))) == "more than 5 s"
 
 
+def test_quantile_above_the_last_bucket_shows_the_bound_it_exceeds() -> None:
+    assert plain(formatting.quantile(Quantile(estimate=0.13, lower=0.125, upper=0.16))) == "130 ms"
+    assert plain(formatting.quantile(Quantile(estimate=5.0, lower=5.0, upper=None))) == "> 5 s"
+
+
 def test_an_interval_has_the_unit_of_its_value() -> None:
     assert plain(formatting.interval(0.125, 0.16, 0.135)) == "125-160"
     assert plain(formatting.interval(0.9, 1.1, 1.0)) == "0.9-1.1"

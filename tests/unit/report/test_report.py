@@ -224,7 +224,7 @@ def test_sweep_lists_every_run_and_retry(tmp_path: Path) -> None:
     sweep = write_sweep(tmp_path, {"": {}})
     page = Page(write_report(sweep))
     assert "at 120 tx/s requested" in page.text
-    assert "90.0 (" in page.text
+    assert "90.0 tx/s (" in page.text
     assert "3 saturated" in page.text
     assert "eu-west-1-0 <does> not answer" in page.text
     assert "75 %" in page.text, "three repeats reach no more"

@@ -72,6 +72,7 @@ def test_table_has_every_run_including_those_that_do_not_count(search: Path, pag
     assert "2 attempt 1 60 does not count killed" in page.apart
     assert "2 attempt 2 60 does not count invalid" in page.apart
     assert re.search(r"2 attempt 3 60 met 60.0 (99.9|100) %", page.apart)
+    assert "3 120 not met throughput, p99 90.0 75 % > 5 s more than 5 s" in page.apart
     assert "Repeated: step 2, 60 tx/s: " in page.apart
     assert "is invalid: client <a> was late" in page.apart
     links = [a["href"] for a in page.all("a") if a["href"].endswith(REPORT)]
