@@ -79,20 +79,20 @@ class Host(_Model):
     """Unique within the testbed, such as `us-east-1-0`."""
     provider: Provider
     region: str
-    """The provider's own name of the region, without the provider."""
+    """The provider's name of the region, without the provider."""
     specs: str
     """Instance type or plan; `namespace` for hosts of the local provider."""
     address: str
     """IP address that both the operator and the other hosts use; empty while stopped."""
     ssh_port: int = 22
     ssh_user: str | None = None
-    """The login, where it is another than the testbed's (machines the user already has)."""
+    """The login, if it differs from that of the testbed (existing machines)."""
     host_key: str
     """Public SSH host key (`ssh-ed25519 AAAA…`), pinned by the runner."""
     role: Role = "instance"
     state: HostState = "running"
     cpus: int | None = None
-    """Processors the host sees; null where the provider does not say."""
+    """Number of processors; null if the provider does not report it."""
     memory_mb: int | None = None
     capabilities: HostCapabilities = Field(
         default_factory=lambda known: derive_capabilities(known["provider"], known["specs"])
@@ -118,7 +118,7 @@ class Inventory(_Model):
     testbed_id: str
     created_at: datetime
     expires_at: datetime | None = None
-    """When every host ends itself; null if nothing does (local hosts, machines the user owns)."""
+    """When the hosts terminate automatically; null if none does (local hosts, existing machines)."""
     hourly_cost_usd: float | None = None
     """Sum over hosts; null if any price is unknown, 0 where nothing is charged."""
     ssh: Ssh

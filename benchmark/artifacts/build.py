@@ -14,9 +14,9 @@ from benchmark.artifacts import store as hosts
 from benchmark.artifacts.source import Origin, Revision, parse_revision, unreadable
 from benchmark.errors import HostError, InfrastructureError, SystemFailure
 from benchmark.protocols.process import Build
+from benchmark.remote.deadlines import CHANGE_S
 from benchmark.remote.fleet import Fleet, Session, Sessions
 
-_START_DEADLINE_S = 30.0
 _FETCH_DEADLINE_S = 1800.0
 _BUILD_DEADLINE_S = 3 * 3600.0
 _POLL_S = 0.02
@@ -87,7 +87,7 @@ def _follow(
 
     If this side closes the channel, the command's input ends and with it the command.
     """
-    session = fleet.open(command, hosts=[host], deadline=_START_DEADLINE_S).raise_for_failures("cannot build:")[host]
+    session = fleet.open(command, hosts=[host], deadline=CHANGE_S).raise_for_failures("cannot build:")[host]
     with closing(session):
         session.send(origin.secret_input)
         watched = Sessions([session])

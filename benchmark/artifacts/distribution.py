@@ -12,9 +12,9 @@ from benchmark.artifacts.store import FOLDER, File
 from benchmark.errors import HostError
 from benchmark.host_scripts import read_script
 from benchmark.inventory import Host
+from benchmark.remote.deadlines import INSPECT_S
 from benchmark.remote.fleet import Fleet, Session, Sessions
 
-_START_DEADLINE_S = 60.0
 _SLOWEST_BYTES_PER_S = 1 << 20
 _BRANCHES = 2
 _POLL_S = 0.01
@@ -59,13 +59,13 @@ def distribute(
     hosts = [root, *receivers]
     folder = f"{working_dir}/{FOLDER}"
     script = {f"{folder}/share.py": read_script("share.py").encode()}
-    fleet.put({host.name: script for host in hosts}, deadline=_START_DEADLINE_S).raise_for_failures(
+    fleet.put({host.name: script for host in hosts}, deadline=INSPECT_S).raise_for_failures(
         "could not upload share.py to:"
     )
     opened = fleet.open(
         f"exec python3 {folder}/share.py {folder} {name}",
         hosts=[host.name for host in hosts],
-        deadline=_START_DEADLINE_S,
+        deadline=INSPECT_S,
     )
     transfer = _Transfer(opened.ok)
     try:
@@ -95,7 +95,7 @@ class _Transfer:
     def run(self, root: Host, parents: Mapping[str, Host]) -> tuple[dict[str, File], dict[str, float]]:
         """Copy from `root` to the hosts in `parents`; return the files, and seconds by host."""
         token = secrets.token_hex(16)
-        self._request({name: {"token": token} for name in self._sessions}, "port", _START_DEADLINE_S)
+        self._request({name: {"token": token} for name in self._sessions}, "port", INSPECT_S)
         files = self._replies[root.name]["files"]
         requests = {}
         for name, parent in parents.items():
@@ -103,7 +103,7 @@ class _Transfer:
             addresses = [[each.address, self._replies[each.name]["port"]] for each in chosen]
             requests[name] = {"files": files, "sources": addresses}
         total = sum(length for *_, extents in files for _, length in extents)
-        self._request(requests, "done", _START_DEADLINE_S + total / _SLOWEST_BYTES_PER_S)
+        self._request(requests, "done", INSPECT_S + total / _SLOWEST_BYTES_PER_S)
         seconds = {name: self._replies[name]["done"] for name in parents}
         return {name: File(sha256, size) for name, size, sha256, _ in files}, seconds
 

@@ -19,12 +19,12 @@ from benchmark.errors import UsageError
 from benchmark.inventory import Host
 from benchmark.plan.source import Binaries
 from benchmark.protocols.process import Build
+from benchmark.remote.deadlines import INSPECT_S
 from benchmark.results.manifest import ArtifactRecord, BuildRecord, FileRecord, VariantRecord
 from benchmark.settings import Repository
 from benchmark.testbed import packages
 from benchmark.testbed.testbed import Testbed
 
-_COMMAND_DEADLINE_S = 60.0
 _UPLOAD_DEADLINE_S = 3600.0
 _BUILD_PACKAGES = ("git", "ca-certificates")
 
@@ -140,9 +140,7 @@ class Installation:
             # Any carrier can be the source of the next installation.
             path, entry = hosts.index_entry(self._working, key, variant.sha256, variant.changed)
             new = {host.name: {path: entry} for host in carriers if key not in self._caches[host.name].built}
-            self.testbed.fleet.put(new, deadline=_COMMAND_DEADLINE_S).raise_for_failures(
-                "could not register the artifact on:"
-            )
+            self.testbed.fleet.put(new, deadline=INSPECT_S).raise_for_failures("could not register the artifact on:")
         by_host = self._artifact_by_host(variants)
         return Installed(revision.commit, variants, by_host, origin, revision, build, log=log)
 
@@ -186,7 +184,7 @@ class Installation:
         answers = self.testbed.fleet.run(
             hosts.command(self._working, "list"),
             hosts=[host.name for host in self.testbed.running],
-            deadline=_COMMAND_DEADLINE_S,
+            deadline=INSPECT_S,
         ).raise_for_failures("could not list artifacts on:")
         self._caches = {name: hosts.parse_cache(answer.stdout) for name, answer in answers.items()}
 
@@ -202,7 +200,7 @@ class Installation:
     def _install_packages(self, host: Host, wanted: Sequence[str]) -> None:
         """Install the packages that are missing on the host."""
         answer = self.testbed.fleet.run(
-            packages.missing_command(wanted), hosts=[host.name], deadline=_COMMAND_DEADLINE_S
+            packages.missing_command(wanted), hosts=[host.name], deadline=INSPECT_S
         ).raise_for_failures("could not list packages on:")[host.name]
         if missing := answer.stdout.split():
             self.report(f"installing {', '.join(missing)} on {host.name}")
@@ -219,7 +217,7 @@ class Installation:
             answer = self.testbed.fleet.run(
                 hosts.command(self._working, "describe", variant.sha256),
                 hosts=[root.name],
-                deadline=_COMMAND_DEADLINE_S,
+                deadline=INSPECT_S,
             ).raise_for_failures(f"could not list the files of artifact {variant.sha256[:8]} on:")[root.name]
             return dataclasses.replace(variant, files=hosts.parse_files(answer.stdout))
         self.report(f"copying {variant.sha256[:8]} from {root.name} to {len(missing)} hosts")

@@ -1,4 +1,4 @@
-"""What is said of a run, from samples of simulated clients."""
+"""The summary of a run, from samples of simulated clients."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def judged(*more: Series, without: str = "", **changes: object) -> Summary:
     return evaluate(Etcd(EtcdNode(), EtcdClient()), PLAN, IDENTITY, changed)
 
 
-def test_a_run_as_it_should_be_needs_no_words() -> None:
+def test_a_valid_run_has_no_warnings() -> None:
     summary = judged(leads(HOSTS[0], 1, 1), leads(HOSTS[1], 0, 0))
     assert (summary.status, summary.saturated, summary.reasons, summary.warnings) == ("ok", False, [], [])
     assert summary.leader == HOSTS[0]
@@ -52,7 +52,7 @@ def test_a_run_as_it_should_be_needs_no_words() -> None:
     assert abs(summary.completed_tps - 200) < 4
 
 
-def test_a_change_of_the_leader_is_told() -> None:
+def test_a_change_of_the_leader_is_a_warning() -> None:
     summary = judged(leads(HOSTS[0], 1, 0), leads(HOSTS[1], 0, 1))
     assert summary.leader is None
     assert summary.warnings == [f"leadership changed within the window; {HOSTS[0]}, {HOSTS[1]} led"]
@@ -70,7 +70,7 @@ def test_a_clock_that_is_off_makes_the_run_invalid() -> None:
     assert any("clock is off by +500.0 ms" in reason for reason in summary.reasons)
 
 
-def test_what_the_installation_and_the_warm_up_have_to_say_is_kept() -> None:
+def test_warnings_of_the_warm_up_and_the_installation_are_kept() -> None:
     found = WarmUp(seconds=5.0, method="never steady", converged=False)
     summary = judged(warm_up=found, warnings=["branch main moved"])
     assert summary.warnings == ["warm-up 5.0 s, never steady", "branch main moved"]

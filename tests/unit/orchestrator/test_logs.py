@@ -1,4 +1,4 @@
-"""Logs are searched and compressed by the real script, and its report is read."""
+"""The real script searches and compresses logs, and its report is parsed."""
 
 from __future__ import annotations
 
@@ -60,13 +60,13 @@ def kept(folder: Path, name: str) -> str:
         ("the TERROR of the sea", None),
     ],
 )
-def test_a_line_is_of_one_kind_or_of_none(tmp_path: Path, line: str, kind: str | None) -> None:
+def test_a_line_has_one_kind_or_none(tmp_path: Path, line: str, kind: str | None) -> None:
     report = collect(tmp_path, {"node-0": f"starting\n{line}\n"})
     expected = {"node-0": {kind: 1}} if kind else {}
     assert {name: {k: f.count for k, f in kinds.items()} for name, kinds in report.findings.items()} == expected
 
 
-def test_counts_are_of_all_lines_and_the_first_are_kept(tmp_path: Path) -> None:
+def test_all_lines_are_counted_and_the_first_are_kept(tmp_path: Path) -> None:
     errors = "".join(f"ERROR number\t{index} {'x' * 500}\n" for index in range(5000))
     report = collect(tmp_path, {"node-0": errors + RUST, "node-1": GO, "client-0": "fine\n"})
     assert sorted(report.findings) == ["node-0", "node-1"]
@@ -80,7 +80,7 @@ def test_counts_are_of_all_lines_and_the_first_are_kept(tmp_path: Path) -> None:
     )
 
 
-def test_panics_and_crashes_are_warned_of_errors_are_only_counted(tmp_path: Path) -> None:
+def test_panics_and_crashes_are_warnings_errors_are_only_counted(tmp_path: Path) -> None:
     report = collect(tmp_path, {"node-0": f"ERROR one\n{RUST}", "node-1": "ERROR two\n"})
     assert report.warnings() == [
         "node-0: lines of a panic in its log: 1, the first: "
@@ -88,13 +88,13 @@ def test_panics_and_crashes_are_warned_of_errors_are_only_counted(tmp_path: Path
     ]
 
 
-def test_a_log_below_the_limit_is_kept_as_it_is(tmp_path: Path) -> None:
+def test_a_log_below_the_limit_is_kept_unchanged(tmp_path: Path) -> None:
     report = collect(tmp_path, {"node-0": b"no text: \x00\xff\n" + b"y" * 991}, limit=1100)
     assert report.cut == {}
     assert kept(tmp_path, "node-0") == "no text: \x00\ufffd\n" + "y" * 991
 
 
-def test_of_a_larger_log_beginning_and_end_are_kept_and_that_is_said(tmp_path: Path) -> None:
+def test_a_larger_log_is_cut_in_the_middle_with_a_warning(tmp_path: Path) -> None:
     text = "".join(f"line {index:06d}\n" for index in range(1000)) + RUST
     report = collect(tmp_path, {"node-0": text}, limit=600)
     assert report.cut == {"node-0": len(text)}
@@ -105,14 +105,14 @@ def test_of_a_larger_log_beginning_and_end_are_kept_and_that_is_said(tmp_path: P
     assert f"node-0: its log has {len(text)} bytes, of which the first and the last" in report.warnings()[-1]
 
 
-def test_what_a_second_collection_finds_is_not_mixed_with_the_first(tmp_path: Path) -> None:
+def test_a_second_collection_replaces_the_first(tmp_path: Path) -> None:
     collect(tmp_path, {"node-0": "first\n"})
     (tmp_path / "run/logs/node-0.log").rename(tmp_path / "run/logs/node-1.log")
     subprocess.run(["bash", "-c", collect_command("run")], cwd=tmp_path, input=script(), text=True, check=True)
     assert [path.name for path in (tmp_path / "run/collected").iterdir()] == ["node-1.log.gz"]
 
 
-def test_files_are_fetched_from_the_host_of_each_process() -> None:
+def test_logs_are_downloaded_from_the_host_of_each_process() -> None:
     first, second = inventory(a=2).hosts
     processes = [Process("node-0", "node", first, ()), Process("client-0", "client", first, ())]
     assert collected([*processes, Process("node-1", "node", second, ())], "w/run") == {
@@ -121,7 +121,7 @@ def test_files_are_fetched_from_the_host_of_each_process() -> None:
     }
 
 
-def test_an_answer_that_is_none_is_an_error() -> None:
+def test_other_output_is_an_error_that_shows_it() -> None:
     with pytest.raises(InfrastructureError, match=r"a-0: collect_logs\.sh printed 'gzip: stdin'"):
         parse_report({"a-0": "gzip: stdin\n"})
 

@@ -25,7 +25,7 @@ DOWN = HostError("lost hosts:", {"a": "gone"})
 
 
 class ScriptedRunner:
-    """A bench whose runs do what `behave` says of a load and of how many runs there were."""
+    """A runner whose runs do what `behave` says of a load and of how many runs there were."""
 
     behave: Callable[[int, int], Summary | BaseException]
     results: Path
@@ -114,7 +114,7 @@ def test_runs_are_bounded(begun: Callable[..., SearchFolder]) -> None:
     assert "stopped after 5 runs" in found.reason
 
 
-def test_a_system_that_breaks_does_not_meet_the_limits(begun: Callable[..., SearchFolder]) -> None:
+def test_a_failing_system_does_not_meet_the_limits(begun: Callable[..., SearchFolder]) -> None:
     def breaks(load: int, number: int) -> Summary | BaseException:
         return SystemFailure("node-1 ended") if load > 300 else known(load, number)
 
@@ -124,7 +124,7 @@ def test_a_system_that_breaks_does_not_meet_the_limits(begun: Callable[..., Sear
     assert any("the system failed: node-1 ended" in step.text for step in found.steps)
 
 
-def test_invalid_runs_never_decide_for_a_load(begun: Callable[..., SearchFolder]) -> None:
+def test_invalid_runs_are_repeated_and_never_meet_the_limits(begun: Callable[..., SearchFolder]) -> None:
     def invalid_above(load: int, number: int) -> Summary:
         made = known(load, number)
         return made.model_copy(update={"status": "invalid", "reasons": ["late"]}) if load > 200 else made
@@ -137,7 +137,7 @@ def test_invalid_runs_never_decide_for_a_load(begun: Callable[..., SearchFolder]
     assert any("is invalid: late; trying again" in text for text in told)
 
 
-def test_infrastructure_is_given_three_chances(begun: Callable[..., SearchFolder]) -> None:
+def test_infrastructure_failures_are_repeated_twice(begun: Callable[..., SearchFolder]) -> None:
     def shaky(load: int, number: int) -> Summary | BaseException:
         return DOWN if number % 2 else known(load, number)
 
@@ -156,7 +156,7 @@ def test_no_load_at_all_may_meet_the_limits(begun: Callable[..., SearchFolder]) 
 
 
 @pytest.mark.parametrize("runs", [1, 4, 8])
-def test_a_search_that_is_killed_goes_on_as_if_it_had_not_been(begun: Callable[..., SearchFolder], runs: int) -> None:
+def test_a_killed_search_continues_where_it_stopped(begun: Callable[..., SearchFolder], runs: int) -> None:
     whole, _ = go(begun(known))
     # A kill leaves what is on disk: the run it cuts short has begun, and has no result.
     folder = begun(lambda load, number: Interrupted("kill") if number == runs else known(load, number))
@@ -183,7 +183,7 @@ def test_a_search_that_is_killed_goes_on_as_if_it_had_not_been(begun: Callable[.
         (summary("r2", 200).model_copy(update={"status": "invalid", "reasons": ["late"]}), True),
     ],
 )
-def test_a_run_that_had_its_result_when_the_runner_was_killed_counts(
+def test_a_run_with_a_result_counts_after_the_runner_was_killed(
     begun: Callable[..., SearchFolder], result: Summary, repeated: bool
 ) -> None:
     folder = begun(lambda load, number: Interrupted("kill") if number == 2 else known(load, number))
@@ -198,7 +198,7 @@ def test_a_run_that_had_its_result_when_the_runner_was_killed_counts(
     assert ("the system failed: node-0 ended" in step.text) == (result.failure == "system")
 
 
-def test_a_search_that_has_ended_is_left_alone_and_says_so(
+def test_a_finished_search_is_left_unchanged(
     begun: Callable[..., SearchFolder], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = begun(known)
@@ -216,7 +216,7 @@ def test_a_search_that_has_ended_is_left_alone_and_says_so(
     assert (again, ScriptedRunner.made, (folder.path / "search.json").read_bytes()) == (found, made, kept)
 
 
-def test_a_commit_that_moved_is_refused(begun: Callable[..., SearchFolder]) -> None:
+def test_another_commit_is_rejected(begun: Callable[..., SearchFolder]) -> None:
     folder = begun(lambda load, number: Interrupted("Ctrl-C") if number == 2 else known(load, number))
     with pytest.raises(Interrupted):
         go(folder)
@@ -227,7 +227,7 @@ def test_a_commit_that_moved_is_refused(begun: Callable[..., SearchFolder]) -> N
 
 
 @pytest.mark.parametrize("error", [SystemFailure("it cannot be built"), LockedError("testbed t is held")])
-def test_what_comes_before_a_run_says_nothing_of_a_load(
+def test_failures_before_a_run_do_not_judge_the_load(
     begun: Callable[..., SearchFolder], monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
     folder = begun(known)

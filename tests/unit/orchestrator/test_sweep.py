@@ -90,9 +90,7 @@ def test_all_runs_are_done_in_order(runner: type[ScriptedRunner], tmp_path: Path
     assert folder.journal.commits == {"": "c1"}
 
 
-def test_only_failures_of_the_infrastructure_are_repeated_and_visibly(
-    runner: type[ScriptedRunner], tmp_path: Path
-) -> None:
+def test_only_infrastructure_failures_are_repeated_with_a_warning(runner: type[ScriptedRunner], tmp_path: Path) -> None:
     runner.script = [DOWN, DOWN, None, SystemFailure("node-0 ended")]
     folder = begin(tmp_path)
     told = go(folder)
@@ -102,7 +100,7 @@ def test_only_failures_of_the_infrastructure_are_repeated_and_visibly(
     assert sum("the system failed" in text for text in told) == 1
 
 
-def test_infrastructure_that_stays_down_ends_the_sweep_and_resume_goes_on(
+def test_repeated_infrastructure_failures_end_the_sweep_and_resume_continues_it(
     runner: type[ScriptedRunner], tmp_path: Path
 ) -> None:
     runner.script = [None, DOWN, DOWN]
@@ -115,7 +113,7 @@ def test_infrastructure_that_stays_down_ends_the_sweep_and_resume_goes_on(
 
 
 @pytest.mark.parametrize("error", [Interrupted("Ctrl-C"), KeyboardInterrupt(), ZeroDivisionError()])
-def test_other_errors_end_it_at_once(runner: type[ScriptedRunner], tmp_path: Path, error: BaseException) -> None:
+def test_other_errors_end_the_sweep_at_once(runner: type[ScriptedRunner], tmp_path: Path, error: BaseException) -> None:
     runner.script = [None, error]
     folder = begin(tmp_path)
     with pytest.raises(type(error)):
@@ -123,7 +121,7 @@ def test_other_errors_end_it_at_once(runner: type[ScriptedRunner], tmp_path: Pat
     assert [len(tried) for tried in outcomes(folder)] == [1, 1, 0, 0]
 
 
-def test_a_testbed_that_is_taken_is_no_failed_run(
+def test_a_locked_testbed_is_not_a_failed_run(
     runner: type[ScriptedRunner], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = begin(tmp_path)
@@ -137,7 +135,7 @@ def test_a_testbed_that_is_taken_is_no_failed_run(
     assert outcomes(folder) == [[], [], [], []]
 
 
-def test_what_is_done_is_never_done_again(runner: type[ScriptedRunner], tmp_path: Path) -> None:
+def test_finished_runs_are_never_repeated(runner: type[ScriptedRunner], tmp_path: Path) -> None:
     runner.script = [None, SystemFailure("died"), Interrupted("Ctrl-C")]
     folder = begin(tmp_path)
     with pytest.raises(Interrupted):
@@ -152,7 +150,7 @@ def test_what_is_done_is_never_done_again(runner: type[ScriptedRunner], tmp_path
     assert outcomes(folder) == after
 
 
-def test_a_commit_that_moved_is_refused(runner: type[ScriptedRunner], tmp_path: Path) -> None:
+def test_another_commit_is_rejected(runner: type[ScriptedRunner], tmp_path: Path) -> None:
     runner.script = [None, Interrupted("Ctrl-C")]
     folder = begin(tmp_path)
     with pytest.raises(Interrupted):
