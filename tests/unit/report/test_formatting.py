@@ -1,3 +1,5 @@
+"""Numbers as reports write them."""
+
 from __future__ import annotations
 
 import pytest
@@ -21,13 +23,13 @@ def test_latencies_have_three_digits_and_a_unit(seconds: float | None, text: str
     assert plain(formatting.duration(seconds)) == text
 
 
-def test_an_error_has_the_unit_of_its_value_and_two_digits() -> None:
+def test_error_has_the_unit_of_its_value_and_two_digits() -> None:
     assert plain(formatting.error(0.0008, 0.15)) == "0.8 ms"
     assert plain(formatting.error(0.01234, 1.5)) == "0.012 s"
     assert plain(formatting.error(None, 1.5)) == "-"
 
 
-def test_bounds_share_a_unit_where_they_can() -> None:
+def test_bounds_share_a_unit_if_possible() -> None:
     assert plain(formatting.bounds(Quantile(estimate=0.13, lower=0.125, upper=0.16))) == "125-160 ms"
     assert plain(formatting.bounds(Quantile(estimate=0.9, lower=0.75, upper=1.0))) == "750 ms-1 s"
     assert plain(formatting.bounds(Quantile(estimate=2.0, lower=1.98, upper=2.03))) == "1.98-2.03 s"
@@ -39,7 +41,7 @@ def test_quantile_above_the_last_bucket_shows_the_bound_it_exceeds() -> None:
     assert plain(formatting.quantile(Quantile(estimate=5.0, lower=5.0, upper=None))) == "> 5 s"
 
 
-def test_an_interval_has_the_unit_of_its_value() -> None:
+def test_interval_has_the_unit_of_its_value() -> None:
     assert plain(formatting.interval(0.125, 0.16, 0.135)) == "125-160"
     assert plain(formatting.interval(0.9, 1.1, 1.0)) == "0.9-1.1"
     assert plain(formatting.interval(0.9, 1.1, 0.99)) == "900-1100"
@@ -52,7 +54,7 @@ def test_plain_numbers_are_ascii() -> None:
     assert formatting.plain(formatting.rate(None)) == "-"
 
 
-def test_a_share_that_is_short_of_a_limit_never_reads_as_if_it_met_it() -> None:
+def test_share_below_a_limit_is_never_rounded_up_to_it() -> None:
     found = [plain(formatting.tenths(share)) for share in (0.98, 0.97999, 0.05, 1.0, 0.9999, 1.0012, 0.29)]
     assert found == ["98 %", "97.9 %", "5 %", "100 %", "99.9 %", "100.1 %", "29 %"]
 
@@ -65,6 +67,6 @@ def test_rates_sizes_shares_and_times() -> None:
     assert formatting.moment(None) == formatting.NONE
 
 
-def test_a_hash_is_short_and_a_version_whole() -> None:
+def test_hash_is_shortened_and_version_is_not() -> None:
     assert formatting.version("0123456789abcdef0123456789abcdef01234567") == "0123456789ab"
     assert formatting.version("3.4.23-4+b4") == "3.4.23-4+b4"

@@ -1,4 +1,4 @@
-"""Colours that can be read, in light and in dark, by readers with any of the common kinds of colour blindness."""
+"""Colours are legible in light and dark mode, also with the common kinds of colour blindness."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def contrast(a: str, b: str) -> float:
 
 @pytest.mark.parametrize("mode", ["light", "dark"])
 @pytest.mark.parametrize("ground", ["page", "panel", "window"])
-def test_texts_and_lines_stand_out(mode: str, ground: str) -> None:
+def test_text_and_lines_have_enough_contrast(mode: str, ground: str) -> None:
     behind = getattr(PALETTE[ground], mode)
     for role in ("ink", "muted", "link", "good", "warning", "bad"):
         assert contrast(getattr(PALETTE[role], mode), behind) >= 4.5, role
@@ -43,17 +43,17 @@ def test_texts_and_lines_stand_out(mode: str, ground: str) -> None:
 
 @pytest.mark.parametrize("mode", ["light", "dark"])
 @pytest.mark.parametrize("kind", BLIND)
-def test_the_first_four_lines_are_told_apart_by_the_colour_blind(mode: str, kind: str) -> None:
+def test_first_four_lines_differ_for_colour_blind_readers(mode: str, kind: str) -> None:
     seen = {name: np.array(BLIND[kind]) @ linear(getattr(PALETTE[name], mode)) for name in SERIES[:4]}
     for a, b in combinations(seen, 2):
         assert float(np.linalg.norm(np.cbrt(np.clip(seen[a], 0, 1)) - np.cbrt(np.clip(seen[b], 0, 1)))) > 0.1, (a, b)
 
 
-def test_colour_is_never_all_that_tells_lines_apart() -> None:
+def test_lines_differ_in_dashes_as_well() -> None:
     assert len(set(DASHES)) == len(SERIES)
     assert series_style(7) == series_style(1) != series_style(2)
 
 
-def test_every_role_can_be_found_by_its_light_colour() -> None:
+def test_light_colours_are_unique() -> None:
     assert len({colour.light for colour in PALETTE.values()}) == len(PALETTE)
     assert all(f"--{role}:{colour.dark};" in css() for role, colour in PALETTE.items())

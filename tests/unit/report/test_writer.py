@@ -60,3 +60,19 @@ def test_folder_without_a_run_is_rejected(tmp_path: Path) -> None:
     (tmp_path / "manifest.json").write_text(manifest().to_json())
     with pytest.raises(UsageError, match="was killed, so it has no report yet"):
         write_report(tmp_path)
+
+
+def test_saved_plots_embed_their_fonts(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run")
+    written = write_plots(run, tmp_path / "plots")
+    kinds = {path.suffix: path for path in written if path.stem == "latency"}
+    assert set(kinds) == {".svg", ".pdf", ".csv"}
+    pdf = kinds[".pdf"].read_bytes()
+    assert pdf.startswith(b"%PDF")
+    assert b"/FontFile2" in pdf
+    assert b"/Type3" not in pdf, "publishers refuse bitmap fonts"
+    assert "<text" not in kinds[".svg"].read_text(), "letters are outlines"
+    assert {path.name for path in written} >= {"clients.csv", "host_usage.csv", "map.pdf", "distribution.svg"}
+    before = kinds[".svg"].read_bytes(), pdf
+    write_plots(run, tmp_path / "plots")
+    assert (kinds[".svg"].read_bytes(), kinds[".pdf"].read_bytes()) == before

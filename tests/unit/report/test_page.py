@@ -1,3 +1,5 @@
+"""Reports of runs."""
+
 from __future__ import annotations
 
 import base64
@@ -5,25 +7,16 @@ import csv
 import io
 import json
 import re
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from factories.page import Page
-from factories.result_factory import START, write_run, write_sweep
+from factories.result_factory import START, write_run
 from paths import DATA
 
-from benchmark.artifacts.install import Installed
-from benchmark.artifacts.source import Origin
-from benchmark.compare.comparison import find_sides
-from benchmark.metrics.names import MetricNames
-from benchmark.metrics.samples import Series, read_samples, write_samples
-from benchmark.report import REPORT, reproduce, write_comparison, write_plots, write_report
-from benchmark.report.run_data import read_record
+from benchmark.report import write_report
 from benchmark.results.run_folder import read_summary
-from benchmark.settings import Repository, Settings
 
 RUN = DATA / "run"
 
@@ -36,16 +29,6 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def page(run: Path) -> Page:
     return Page(write_report(run))
-
-
-@pytest.fixture(scope="module")
-def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("results")
-
-
-@pytest.fixture(scope="module")
-def compared(results: Path) -> Path:
-    return write_sweep(results, {"a": {}, "b": {"slower": 1.3}}, loads=(30, 60), repeat=4)
 
 
 def change(folder: Path, name: str, /, **changes: Any) -> None:
@@ -74,25 +57,6 @@ def test_page_has_request_regions_and_commands_to_reproduce(page: Page) -> None:
     for region in ("us-east-1", "eu-west-1", "ap-northeast-1"):
         assert region in page.text
     assert "91.0" in page.text  # a round trip as measured
-
-
-@pytest.mark.parametrize("option", [["--commit", "main"], ["--commit=main"]])
-def test_reproduction_builds_the_exact_commit(tmp_path: Path, option: list[str]) -> None:
-    folder = write_run(tmp_path / "run")
-    origin = Origin.of(Repository(url="https://me:hunter2@example.org/x", commit="main"))
-    artifact = Installed("1f" * 20, {}, {}, origin).to_record().model_dump()
-    change(folder, "manifest.json", artifact=artifact, command=["x", "run", *option, "--loads", "60"])
-    record = read_record(folder)
-    settings = Settings.model_validate(yaml.safe_load(reproduce.settings(record)))
-    assert settings.repository == Repository(url="https://example.org/x", commit="1f" * 20)
-    assert settings.regions == ("us-east-1", "eu-west-1", "ap-northeast-1")
-    assert re.fullmatch(rf"python -m benchmark run --commit[ =]{'1f' * 20} --loads 60", reproduce.commands(record)[-1])
-
-
-def test_supplied_binaries_have_no_repository(tmp_path: Path) -> None:
-    folder = write_run(tmp_path / "run")
-    change(folder, "manifest.json", artifact=Installed("unknown", {}, {}).to_record().model_dump())
-    assert "repository" not in reproduce.settings(read_record(folder))
 
 
 def test_page_loads_no_other_file(page: Page) -> None:
@@ -203,70 +167,3 @@ def test_report_of_a_stored_run_has_its_numbers(tmp_path: Path) -> None:
     assert page.text.count("Warning: ") == 2, "hosts of one machine are named together, and once"
     assert "Warning: ap-northeast-1-0 and 11 more on one machine: CPU 100% busy" in page.text
     assert "network between the regions is emulated" in page.text
-
-
-def test_saved_plots_embed_their_fonts(run: Path, tmp_path: Path) -> None:
-    written = write_plots(run, tmp_path / "plots")
-    kinds = {path.suffix: path for path in written if path.stem == "latency"}
-    assert set(kinds) == {".svg", ".pdf", ".csv"}
-    pdf = kinds[".pdf"].read_bytes()
-    assert pdf.startswith(b"%PDF")
-    assert b"/FontFile2" in pdf
-    assert b"/Type3" not in pdf, "publishers refuse bitmap fonts"
-    assert "<text" not in kinds[".svg"].read_text(), "letters are outlines"
-    assert {path.name for path in written} >= {"clients.csv", "host_usage.csv", "map.pdf", "distribution.svg"}
-    before = kinds[".svg"].read_bytes(), pdf
-    write_plots(run, tmp_path / "plots")
-    assert (kinds[".svg"].read_bytes(), kinds[".pdf"].read_bytes()) == before
-
-
-def test_sweep_lists_every_run_and_retry(tmp_path: Path) -> None:
-    sweep = write_sweep(tmp_path, {"": {}})
-    page = Page(write_report(sweep))
-    assert "at 120 tx/s requested" in page.text
-    assert "90.0 tx/s (" in page.text
-    assert "3 saturated" in page.text
-    assert "eu-west-1-0 <does> not answer" in page.text
-    assert "75 %" in page.text, "three repeats reach no more"
-    assert "us-east-1-0" in page.text, "who led: it can be why repeats differ"
-    links = [a["href"] for a in page.all("a") if a["href"].endswith(REPORT)]
-    assert len(links) == 9
-    assert all((sweep / link).parent.is_dir() for link in links)
-    assert {path.name for path in write_plots(sweep, tmp_path / "plots")} >= {"curve.pdf", "achieved.svg", "loads.csv"}
-
-
-def test_comparison_has_the_difference_and_its_interval(compared: Path) -> None:
-    page = Page(write_report(compared))
-    assert "B differs from A" in page.text
-    assert "mean latency +" in page.text
-    # 30 % of the 0.15 s of the network, none of the 1/30 s of service.
-    label = next(svg["aria-label"] for svg in page.all("svg") if svg["aria-label"].startswith("Differences"))
-    assert re.search(r"mean latency \+2[45]\.\d %, significant", label)
-    assert re.search(r"throughput [+-]0\.\d %, not significant", label)
-
-
-def test_comparison_of_two_sweeps_links_to_the_runs_of_both(results: Path, compared: Path, tmp_path: Path) -> None:
-    other = write_sweep(results, {"": {}}, loads=(30, 60), repeat=1)
-    path = write_comparison(*find_sides(results, [compared.name, other.name]), tmp_path / "between.html")
-    page = Page(path)
-    assert "no difference shown" in page.text.lower()
-    links = [a["href"] for a in page.all("a") if a["href"].endswith(REPORT)]
-    assert len(links) == 18
-    assert all((tmp_path / link).parent.is_dir() for link in links)
-
-
-def test_metrics_of_nodes_are_used_where_nodes_count_transactions(tmp_path: Path) -> None:
-    """Every node counts every transaction: the middle of them says how many there are, as the manifest tells."""
-    folder = write_run(tmp_path / "run")
-    renamed = [
-        Series(one.metric.replace("latency_s", "commit_s"), one.labels | {"job": "node"}, one.times, one.values)
-        for one in read_samples(folder / "samples.parquet")
-        if one.labels["job"] == "client"
-    ]
-    write_samples(folder / "samples.parquet", renamed)
-    assert read_record(folder).timeline is None
-    change(folder, "manifest.json", metrics=asdict(MetricNames("commit_s", None, job="node", aggregation="median")))
-    timeline = read_record(folder).timeline
-    assert timeline is not None
-    assert timeline.completed_tps.mean() == pytest.approx(20, rel=0.05)
-    assert 'id="latency"' in write_report(folder).read_text()

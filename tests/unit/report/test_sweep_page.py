@@ -1,0 +1,58 @@
+"""Reports of sweeps and comparisons."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from factories.page import Page
+from factories.result_factory import write_sweep
+
+from benchmark.compare.comparison import find_sides
+from benchmark.report import REPORT, write_comparison, write_plots, write_report
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("results")
+
+
+@pytest.fixture(scope="module")
+def compared(results: Path) -> Path:
+    return write_sweep(results, {"a": {}, "b": {"slower": 1.3}}, loads=(30, 60), repeat=4)
+
+
+def test_sweep_lists_every_run_and_retry(tmp_path: Path) -> None:
+    sweep = write_sweep(tmp_path, {"": {}})
+    page = Page(write_report(sweep))
+    assert "at 120 tx/s requested" in page.text
+    assert "90.0 tx/s (" in page.text
+    assert "3 saturated" in page.text
+    assert "eu-west-1-0 <does> not answer" in page.text
+    assert "75 %" in page.text, "three repeats reach no more"
+    assert "us-east-1-0" in page.text, "who led: it can be why repeats differ"
+    links = [a["href"] for a in page.all("a") if a["href"].endswith(REPORT)]
+    assert len(links) == 9
+    assert all((sweep / link).parent.is_dir() for link in links)
+    assert {path.name for path in write_plots(sweep, tmp_path / "plots")} >= {"curve.pdf", "achieved.svg", "loads.csv"}
+
+
+def test_comparison_has_the_difference_and_its_interval(compared: Path) -> None:
+    page = Page(write_report(compared))
+    assert "B differs from A" in page.text
+    assert "mean latency +" in page.text
+    # 30 % of the 0.15 s of the network, none of the 1/30 s of service.
+    label = next(svg["aria-label"] for svg in page.all("svg") if svg["aria-label"].startswith("Differences"))
+    assert re.search(r"mean latency \+2[45]\.\d %, significant", label)
+    assert re.search(r"throughput [+-]0\.\d %, not significant", label)
+
+
+def test_comparison_of_two_sweeps_links_to_the_runs_of_both(results: Path, compared: Path, tmp_path: Path) -> None:
+    other = write_sweep(results, {"": {}}, loads=(30, 60), repeat=1)
+    path = write_comparison(*find_sides(results, [compared.name, other.name]), tmp_path / "between.html")
+    page = Page(path)
+    assert "no difference shown" in page.text.lower()
+    links = [a["href"] for a in page.all("a") if a["href"].endswith(REPORT)]
+    assert len(links) == 18
+    assert all((tmp_path / link).parent.is_dir() for link in links)
