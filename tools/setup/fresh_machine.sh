@@ -129,7 +129,7 @@ clone() {
 }
 
 # shellcheck disable=SC2329
-# Runs as process 1 of the fresh machine: enters the root for good and replaces itself by the command.
+# Runs as process 1 of the fresh machine: enters the root for good and runs the command there.
 enter() {
     local root=$1 go=$2 seconds=$3 command=$4 name variables=()
     mount --bind "$root" "$root"
@@ -156,9 +156,11 @@ enter() {
     umount --lazy old
     rmdir old
     cd /root/geobench
-    exec env -i HOME=/root LANG=C.UTF-8 GEOBENCH_FRESH_MACHINE=yes "${variables[@]}" \
+    # Not exec: process 1 has to reap orphans, which bash does while it waits.
+    env -i HOME=/root LANG=C.UTF-8 GEOBENCH_FRESH_MACHINE=yes "${variables[@]}" \
         PATH=/usr/local/go/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
-        timeout --kill-after=60 "$seconds" bash -euo pipefail -c "$command"
+        timeout --kill-after=60 "$seconds" bash -euo pipefail -c "$command" &
+    wait $!
 }
 
 run() {
