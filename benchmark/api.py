@@ -22,10 +22,10 @@ from benchmark.measure.timeline import Timeline, timelines
 from benchmark.measure.window_stats import Figures
 from benchmark.metrics.names import MetricNames
 from benchmark.metrics.samples import Series, read_samples
+from benchmark.results.find import find_run, find_sweep
 from benchmark.results.manifest import Manifest, read_manifest
-from benchmark.results.run_folder import SAMPLES, find_run, find_runs, read_summary
+from benchmark.results.run_folder import SAMPLES, find_runs, read_summary
 from benchmark.results.summary import Summary
-from benchmark.results.sweep import SweepFolder
 
 if TYPE_CHECKING:
     import numpy as np
@@ -109,7 +109,7 @@ def run(name: str | Path, results_dir: Path | str = RESULTS) -> Run:
 
 def runs(results_dir: Path | str = RESULTS) -> pd.DataFrame:
     """Return all runs with a result, oldest first: a row each."""
-    return _pandas().DataFrame([_row(summary) for _, summary in find_runs(Path(results_dir)) if summary])
+    return _pandas().DataFrame([_row(summary) for _, summary, _ in find_runs(Path(results_dir)) if summary])
 
 
 def sweep(name: str | Path, results_dir: Path | str = RESULTS) -> pd.DataFrame:
@@ -117,7 +117,7 @@ def sweep(name: str | Path, results_dir: Path | str = RESULTS) -> pd.DataFrame:
 
     A repeated attempt has a separate row; `counts` is true for the runs that count.
     """
-    folder = SweepFolder.find(Path(results_dir), str(name))
+    folder = find_sweep(Path(results_dir), str(name))
     rows = []
     for planned in folder.journal.planned_runs:
         for attempt in planned.attempts:
@@ -130,7 +130,7 @@ def sweep(name: str | Path, results_dir: Path | str = RESULTS) -> pd.DataFrame:
 
 def repeats(name: str | Path, results_dir: Path | str = RESULTS) -> pd.DataFrame:
     """Return the medians of a sweep with their confidence intervals: a row for each arm, load and metric."""
-    folder = SweepFolder.find(Path(results_dir), str(name))
+    folder = find_sweep(Path(results_dir), str(name))
     rows = [
         {"arm": arm, "requested_tps": load.requested_tps, "metric": metric, "runs": len(each.values)}
         | each.median.model_dump(exclude={"method"})

@@ -31,6 +31,8 @@ from benchmark.errors import UsageError
 from benchmark.orchestrator import search as search_runner
 from benchmark.orchestrator.sweep import run_benchmark, run_sweep
 from benchmark.plan.request import Request, RunOptions, make_request, request_to_dict
+from benchmark.results.find import Kind, find_search, find_sweep
+from benchmark.results.run_folder import LATEST
 from benchmark.results.search import Limits, SearchConfig, SearchFolder, new_search
 from benchmark.results.sweep import SweepFolder, new_sweep, plan_runs
 from benchmark.settings import parse_duration
@@ -183,7 +185,8 @@ def _resume_sweep(
     target: Target, name: str, arms: tuple[str, ...], sweep_options: SweepOptions, run_options: RunOptions
 ) -> SweepFolder:
     """Return the folder of `--resume`; UsageError if it belongs to another testbed or command, or options differ."""
-    folder = SweepFolder.find(target.results_dir, name)
+    own: Kind = "sweep" if arms == ("",) else "comparison"
+    folder = find_sweep(target.results_dir, name, (own,) if name == LATEST else ("sweep", "comparison"))
     if folder.journal.arms != arms:
         command = folder.journal.command
         raise UsageError(f"{folder.journal.sweep_id} was begun by `{command}`; resume it with `{command} --resume`")
@@ -202,7 +205,7 @@ def _run_sweep(target: Target, requests: Mapping[str, Request], folder: SweepFol
 
 def _resume_search(target: Target, name: str, search_options: SearchOptions, run_options: RunOptions) -> SearchFolder:
     """Return the folder of `--resume`; UsageError if it belongs to another testbed, or options or limits differ."""
-    folder = SearchFolder.find(target.results_dir, name)
+    folder = find_search(target.results_dir, name)
     what, known = f"search {folder.journal.search_id}", folder.journal.limits
     require_same_testbed(what, folder.journal.testbed_id, target)
     # Limits are compared by value, since `--limit p99=1000ms` is the same as `--limit p99=1s`.

@@ -13,9 +13,7 @@ from benchmark.cli.target import json_option, prepare_output, results_option
 from benchmark.compare.comparison import find_sides
 from benchmark.errors import UsageError
 from benchmark.report import write_comparison, write_plots, write_report
-from benchmark.results.run_folder import COLLECTIONS, LATEST, SEARCH, SWEEP, find_run
-from benchmark.results.search import SearchFolder
-from benchmark.results.sweep import SweepFolder
+from benchmark.results.find import find
 
 
 @click.command()
@@ -46,30 +44,9 @@ def report(names: tuple[str, ...], plots: Path | None, output: Path | None, resu
     else:
         if output:
             raise UsageError("--output needs two names to compare; the report of one is written to its folder")
-        folder = find_results(results_dir, names[0] if names else "latest")
+        folder = find(results_dir, names[0] if names else "latest").path
         written = write_plots(folder, plots) if plots else [write_report(folder)]
     click.echo(json.dumps([str(path) for path in written]) if as_json else "\n".join(map(str, written)))
-
-
-def find_results(results_dir: Path, name: str) -> Path:
-    """Return the folder of the run, sweep or search called `name`; `latest` is the one the newest run belongs to.
-
-    UsageError if none or more than one matches.
-    """
-    if any((Path(name) / file).exists() for file in COLLECTIONS):
-        return Path(name)
-    folder = find_run(results_dir, name)
-    if name != LATEST:
-        return folder
-    if any(results_dir.glob(f"*/*/{SWEEP}")):
-        sweep = SweepFolder.find(results_dir, LATEST)
-        if folder.name in sweep.journal.run_ids:
-            return sweep.path
-    if any(results_dir.glob(f"*/*/{SEARCH}")):
-        search = SearchFolder.find(results_dir, LATEST)
-        if folder.name in search.journal.run_ids:
-            return search.path
-    return folder
 
 
 def write_reports(folders: Iterable[Path]) -> None:

@@ -14,7 +14,8 @@ from benchmark.cli.tables import run_lines
 from benchmark.cli.target import json_option, results_option
 from benchmark.orchestrator.logs import find_logs, log_name, read_log
 from benchmark.orchestrator.snapshot import opened_snapshot
-from benchmark.results.run_folder import LOGS, find_run, find_runs
+from benchmark.results.find import find_run
+from benchmark.results.run_folder import LOGS, find_runs
 
 
 @click.command()
@@ -24,10 +25,15 @@ def results(results_dir: Path, as_json: bool) -> None:
     """List all runs with their results."""
     found = list(find_runs(results_dir))
     if as_json:
-        documents = [json.loads(summary.to_json()) if summary else {"run_id": path.name} for path, summary in found]
+        documents = [
+            json.loads(run.summary.to_json())
+            if run.summary
+            else {"run_id": run.path.name} | ({"damaged": run.damage} if run.damage else {})
+            for run in found
+        ]
         click.echo(json.dumps(documents, indent=2))
     else:
-        show(line for path, summary in found for line in run_lines(path, summary))
+        show(line for run in found for line in run_lines(run))
 
 
 @click.command()

@@ -17,6 +17,7 @@ from benchmark.measure.run_metrics import COMPARED, LATENCIES
 
 if TYPE_CHECKING:
     from benchmark.compare.comparison import Compared
+    from benchmark.results.run_folder import StoredRun
     from benchmark.results.search import Search
     from benchmark.results.summary import Summary
     from benchmark.results.sweep import SweepFolder
@@ -46,11 +47,12 @@ def runs(summaries: Sequence[Summary], folder: Path) -> Iterator[Shown]:
         yield f"results: {escape(str(folder / summary.run_id))}"
 
 
-def run_lines(path: Path, summary: Summary | None) -> Iterator[Shown]:
+def run_lines(run: StoredRun) -> Iterator[Shown]:
     """Yield the name of a run, complete so that it can be copied, and its results in one line."""
-    yield f"[bold]{escape(f'{path.parent.name}/{path.name}')}[/bold]"
+    summary = run.summary
+    yield f"[bold]{escape(f'{run.path.parent.name}/{run.path.name}')}[/bold]"
     if summary is None:
-        yield "    [red]killed[/red]"
+        yield f"    [red]damaged: {escape(run.damage)}[/red]" if run.damage else "    [red]killed[/red]"
         return
     requested, completed, *latencies, errors, state = (cell.replace("\n", " ") for cell in _run_cells(summary))
     shown = ", ".join(f"{metric.short} {value}" for metric, value in zip(_LATENCIES, latencies, strict=True))

@@ -16,8 +16,9 @@ from benchmark.compare.statistics import Comparison, Interval, compare, repeats_
 from benchmark.compare.van_elteren import Stratum, compare_strata, holm
 from benchmark.errors import UsageError
 from benchmark.measure.run_metrics import COMPARED, Metric
+from benchmark.results.find import find, find_sweep
 from benchmark.results.manifest import Manifest, read_manifest
-from benchmark.results.run_folder import LATEST, SWEEP, find_run, read_summary
+from benchmark.results.run_folder import read_summary
 from benchmark.results.summary import Summary
 from benchmark.results.sweep import SweepFolder
 
@@ -108,28 +109,23 @@ class Compared(_Model):
 def find_sides(results_dir: Path, names: Sequence[str]) -> tuple[Side, Side]:
     """Return A and B: two runs or sweeps by id, beginning or `latest`, or one sweep of `compare --a --b`."""
     if len(names) == 1:
-        sweep = SweepFolder.find(results_dir, names[0])
+        sweep = find_sweep(results_dir, names[0])
         if sweep.journal.arms != ("a", "b"):
             raise UsageError(
                 f"{sweep.journal.sweep_id} holds no two sides; name a second run or sweep to compare it with"
             )
         return side_of(sweep, "a"), side_of(sweep, "b")
     if len(names) != 2:
-        raise UsageError(f"found {len(names)} names; give A and B, or one comparison that was run with --a and --b")
+        raise UsageError(
+            f"found {len(names)} names; name two runs or sweeps, or one comparison that was run with --a and --b"
+        )
     return find_side(results_dir, names[0]), find_side(results_dir, names[1])
 
 
 def find_side(results_dir: Path, name: str) -> Side:
     """Return the run or sweep called `name`; `latest` is the newest sweep, or run that belongs to none."""
-    if name == LATEST:
-        run, sweep = find_run(results_dir, LATEST), _newest_sweep(results_dir)
-        of_sweep = sweep.journal.run_ids if sweep else []
-        if sweep and (run.name in of_sweep or sweep.journal.sweep_id > run.name):
-            return side_of(sweep)
-        return _single(run)
-    path = Path(name) if (Path(name) / SWEEP).exists() else None
-    folder = path or find_run(results_dir, name)
-    return side_of(SweepFolder.read(folder)) if (folder / SWEEP).exists() else _single(folder)
+    found = find(results_dir, name, ("run", "sweep", "comparison"))
+    return _single(found.path) if found.kind == "run" else side_of(SweepFolder.read(found.path))
 
 
 def side_of(sweep: SweepFolder, arm: str | None = None) -> Side:
@@ -289,10 +285,6 @@ def _listed(found: Sequence[Difference]) -> str:
 def _why(side: Side) -> str:
     lost = [run for run in side.summaries if run.status != "ok"]
     return "; ".join(f"{run.requested_tps:g} tx/s {run.status} ({'; '.join(run.reasons)[:120]})" for run in lost[:3])
-
-
-def _newest_sweep(results_dir: Path) -> SweepFolder | None:
-    return SweepFolder.find(results_dir, LATEST) if any(results_dir.glob(f"*/*/{SWEEP}")) else None
 
 
 def _single(folder: Path) -> Side:

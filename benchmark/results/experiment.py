@@ -19,7 +19,7 @@ from pydantic_core import from_json
 from benchmark.errors import UsageError
 from benchmark.files import write_atomically
 from benchmark.model import EditableModel
-from benchmark.results.run_folder import LATEST, read_summary
+from benchmark.results.run_folder import read_summary
 from benchmark.results.summary import Summary
 from benchmark.results.upgrade import JsonObject
 
@@ -57,8 +57,7 @@ class ExperimentFolder(Generic[AnyJournal]):
     FILE: ClassVar[str]
     """The journal's file name."""
     KIND: ClassVar[str]
-    KINDS: ClassVar[str]
-    """What such experiments are called, one and many."""
+    """What such an experiment is called."""
 
     def __init__(self, path: Path, journal: AnyJournal) -> None:
         self.path = path
@@ -95,20 +94,6 @@ class ExperimentFolder(Generic[AnyJournal]):
             raise UsageError(f"{file} is not a {cls.KIND}'s journal: {error.errors()[0]['msg']}") from None
         except ValueError as error:
             raise UsageError(f"{file} is not a {cls.KIND}'s journal: {error}") from None
-
-    @classmethod
-    def find(cls, results_dir: Path, name: str) -> Self:
-        """Read the one called `name`: a folder, an id or the beginning of one, or `latest`; UsageError otherwise."""
-        if (Path(name) / cls.FILE).exists():
-            return cls.read(Path(name))
-        folders = sorted((path.parent for path in results_dir.glob(f"*/*/{cls.FILE}")), key=lambda path: path.name)
-        matches = folders[-1:] if name == LATEST else [path for path in folders if path.name.startswith(name)]
-        if len(matches) != 1:
-            known = ", ".join(path.name for path in folders[-3:]) or "there is none"
-            raise UsageError(
-                f"{len(matches)} {cls.KINDS} are called {name!r} in {results_dir}; the newest are: {known}"
-            )
-        return cls.read(matches[0])
 
     def save(self) -> None:
         """Write the journal."""

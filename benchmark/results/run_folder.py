@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 
@@ -65,28 +65,23 @@ class RunFolder:
             file.write(event_to_json(event) + "\n")
 
 
-def find_runs(results_dir: Path) -> Iterator[tuple[Path, Summary | None]]:
-    """Yield every run's folder, oldest first, with its summary; None where it was killed before it wrote one."""
+class StoredRun(NamedTuple):
+    """A run's folder; without a summary where it was killed before it wrote one, or `damage` says why."""
+
+    path: Path
+    summary: Summary | None
+    damage: str = ""
+
+
+def find_runs(results_dir: Path) -> Iterator[StoredRun]:
+    """Yield every run, oldest first; one whose summary is damaged does not hide the others."""
     every = [path for path in results_dir.glob("*/*") if path.is_dir() and not path.is_symlink()]
     folders = [path for path in every if not any((path / name).exists() for name in COLLECTIONS)]
     for folder in sorted(folders, key=lambda path: path.name):
-        yield folder, read_summary(folder)
-
-
-def find_run(results_dir: Path, name: str) -> Path:
-    """Return the folder of the run called `name`: a path, a run's id or the beginning of one, or `latest`.
-
-    Raises UsageError if there is none or more than one.
-    """
-    if (Path(name) / MANIFEST).exists():
-        return Path(name)
-    matches = [path for path in results_dir.glob("*/*") if path.name.startswith(name) and path.is_dir()]
-    if name == LATEST:
-        matches = [max((path.resolve() for path in matches), key=lambda path: path.name)] if matches else []
-    if len(matches) == 1:
-        return matches[0]
-    found = f"{len(matches)} runs begin with it" if matches else "there is none"
-    raise UsageError(f"no single run {name!r} in {results_dir}: {found}; `python -m benchmark results` lists all")
+        try:
+            yield StoredRun(folder, read_summary(folder))
+        except UsageError as error:
+            yield StoredRun(folder, None, str(error))
 
 
 def read_summary(folder: Path) -> Summary | None:

@@ -196,7 +196,7 @@ class Search(Journal):
 class SearchFolder(ExperimentFolder[Search]):
     """The folder of a search."""
 
-    FILE, KIND, KINDS = SEARCH, "search", "searches"
+    FILE, KIND = SEARCH, "search"
 
     @classmethod
     def parse(cls, document: JsonObject) -> Search:

@@ -109,7 +109,7 @@ def plan_runs(arms: Sequence[str], loads: Sequence[int], repeat: int, seed: int 
 class SweepFolder(ExperimentFolder[Sweep]):
     """The folder of a sweep, or of a comparison that was run as one."""
 
-    FILE, KIND, KINDS = SWEEP, "sweep", "sweeps"
+    FILE, KIND = SWEEP, "sweep"
 
     @classmethod
     def parse(cls, document: JsonObject) -> Sweep:

@@ -15,8 +15,9 @@ from pathlib import Path
 
 from benchmark.cli.target import results_dir
 from benchmark.errors import UsageError
+from benchmark.results.find import find_run
 from benchmark.results.manifest import Manifest, read_manifest
-from benchmark.results.run_folder import find_run, read_summary
+from benchmark.results.run_folder import read_summary
 from benchmark.settings import Network
 from stacks.local.wan.round_trips import links_for
 

@@ -22,8 +22,9 @@ from benchmark.measure.scrapes import Process, Span, processes
 from benchmark.measure.window_stats import Figures
 from benchmark.metrics.names import LOAD_GENERATOR, MetricNames
 from benchmark.metrics.samples import Series, read_samples
+from benchmark.results.find import find_run
 from benchmark.results.manifest import read_manifest
-from benchmark.results.run_folder import SAMPLES, find_run
+from benchmark.results.run_folder import SAMPLES
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,9 @@ from click.testing import CliRunner, Result
 from factories.result_factory import write_run, write_search, write_sweep
 
 from benchmark.cli.commands import cli
-from benchmark.cli.report import find_results, write_reports
+from benchmark.cli.report import write_reports
 from benchmark.errors import UsageError
+from benchmark.results.find import find
 
 
 def report(results: Path, *arguments: str) -> Result:
@@ -38,9 +39,9 @@ def test_the_latest_is_the_sweep_that_the_latest_run_belongs_to(tmp_path: Path) 
     sweep = write_sweep(tmp_path, {"": {}}, loads=(60,), repeat=2)
     runs = sorted(path for path in sweep.parent.iterdir() if path != sweep)
     link_latest(runs[-1])
-    assert find_results(tmp_path, "latest") == sweep
-    assert find_results(tmp_path, str(sweep)) == sweep
-    assert find_results(tmp_path, runs[0].name) == runs[0]
+    assert find(tmp_path, "latest").path == sweep
+    assert find(tmp_path, str(sweep)).path == sweep
+    assert find(tmp_path, runs[0].name).path == runs[0]
 
 
 def test_finds_a_search_by_name_and_by_its_latest_run(tmp_path: Path) -> None:
@@ -48,7 +49,7 @@ def test_finds_a_search_by_name_and_by_its_latest_run(tmp_path: Path) -> None:
     search = write_search(tmp_path, steps=1)
     (run,) = (path for path in search.parent.glob("*T0900*"))
     link_latest(run)
-    assert find_results(tmp_path, "latest") == search
+    assert find(tmp_path, "latest").path == search
     assert report(tmp_path, search.name).output == f"{search / 'report.html'}\n"
     done = report(tmp_path, str(search), "--plots", str(tmp_path / "figures"))
     assert sorted(done.output.split()) == sorted(map(str, (tmp_path / "figures").iterdir()))

@@ -14,7 +14,7 @@ from factories.command_line import write_unreachable
 from benchmark.cli.options import SweepOptions
 from benchmark.cli.resume import dump_options, load_options
 from benchmark.plan.request import RunOptions
-from benchmark.results.search import SearchFolder
+from benchmark.results.find import find_search
 from benchmark.results.sweep import SweepFolder, plan_runs
 
 FILES = ("--inventory", "inventory.json", "--settings", "settings.yaml")
@@ -102,7 +102,7 @@ def test_rejects_other_settings_and_other_testbeds(capsys: pytest.CaptureFixture
 
 def test_resuming_a_finished_search_prints_it_again(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert call(*SEARCH) == 3
-    folder = SearchFolder.find(project / "results", "latest")
+    folder = find_search(project / "results", "latest")
     while (step := folder.journal.next_action()).requested_tps is not None:
         taken = folder.open_step(step.requested_tps)
         taken.met, taken.text = step.requested_tps <= 150, "as tested"

@@ -71,7 +71,7 @@ def test_every_command_that_reads_results_finds_them(stack: Path, capsys: pytest
     assert call("prometheus", "latest") == 2
     assert f"{RUNS[1]} has no snapshot" in capsys.readouterr().err
     assert call("logs", "latest", "--results-dir", "nowhere") == 2
-    assert "in nowhere: there is none" in capsys.readouterr().err
+    assert "no runs in nowhere yet" in capsys.readouterr().err
 
 
 def test_an_unreadable_configuration_is_a_warning(stack: Path, capsys: pytest.CaptureFixture[str]) -> None:

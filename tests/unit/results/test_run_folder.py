@@ -9,7 +9,8 @@ import pytest
 
 from benchmark.errors import UsageError
 from benchmark.results.events import PhaseStarted, WarningIssued, read_events
-from benchmark.results.run_folder import LATEST, RunFolder, find_run, find_runs, new_run_id
+from benchmark.results.find import find_run
+from benchmark.results.run_folder import LATEST, RunFolder, find_runs, new_run_id
 from benchmark.results.summary import Identity, not_measured
 
 IDENTITY = Identity(run_id="r", protocol="etcd", commit="3.4", nodes=3, clients=3, requested_tps=200.0)
@@ -39,7 +40,7 @@ def test_runs_are_listed_with_and_without_a_summary(tmp_path: Path) -> None:
     done = RunFolder.create(tmp_path, "t", "20260101T000000Z-a")
     done.write("summary.json", not_measured(IDENTITY, "failed", "node-0 ended").to_json())
     RunFolder.create(tmp_path, "u", "20260102T000000Z-b")
-    (path, summary), (_, killed) = find_runs(tmp_path)
+    (path, summary, _), (_, killed, _) = find_runs(tmp_path)
     assert path == done.path
     assert summary is not None
     assert (summary.status, summary.reasons) == ("failed", ["node-0 ended"])
@@ -50,9 +51,9 @@ def test_a_run_is_found_by_its_beginning_if_that_is_unique(tmp_path: Path) -> No
     first = RunFolder.create(tmp_path, "t", "20260101T000000Z-a")
     RunFolder.create(tmp_path, "t", "20260101T000000Z-b")
     assert find_run(tmp_path, "20260101T000000Z-a") == first.path
-    with pytest.raises(UsageError, match="2 runs begin with it"):
+    with pytest.raises(UsageError, match="2 results match"):
         find_run(tmp_path, "2026")
-    with pytest.raises(UsageError, match="there is none"):
+    with pytest.raises(UsageError, match="no run matches"):
         find_run(tmp_path, "2025")
 
 

@@ -17,9 +17,9 @@ from benchmark.compare.comparison import compare_sides, find_sides
 from benchmark.plan.request import RunOptions, make_request, request_to_dict
 from benchmark.report import write_report
 from benchmark.results.events import RunStarted, read_events
+from benchmark.results.find import find_search, find_sweep
 from benchmark.results.manifest import read_manifest
 from benchmark.results.run_folder import find_runs
-from benchmark.results.search import SearchFolder
 from benchmark.results.sweep import SweepFolder
 from benchmark.settings import load_settings
 
@@ -35,19 +35,19 @@ def results(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def sweep() -> SweepFolder:
-    return SweepFolder.find(STORED, "latest")
+    return find_sweep(STORED, "latest")
 
 
 def test_all_runs_are_read() -> None:
     runs = list(find_runs(STORED))
-    assert [(summary.requested_tps, summary.status) if summary else None for _, summary in runs] == [
+    assert [(summary.requested_tps, summary.status) if summary else None for _, summary, _ in runs] == [
         (20, "ok"),
         (40, "ok"),
         None,
         (20, "ok"),
         (40, "ok"),
     ]
-    for path, _ in runs:
+    for path, _, _ in runs:
         manifest = read_manifest(path)
         assert manifest.run_id == path.name
         first = read_events(path / "events.jsonl")[0]
@@ -66,7 +66,7 @@ def test_the_sweep_is_reported(results: Path, sweep: SweepFolder) -> None:
 
 
 def test_runs_of_the_sweep_are_reported(results: Path) -> None:
-    run = next(path for path, summary in find_runs(results) if summary)
+    run = next(path for path, summary, _ in find_runs(results) if summary)
     assert "steps:2" in write_report(run).read_text(encoding="utf-8")
 
 
@@ -97,7 +97,7 @@ def test_a_resumed_sweep_finds_the_run_that_was_killed(results: Path, sweep: Swe
 
 
 def test_the_search_is_shown_and_reported(results: Path) -> None:
-    search = SearchFolder.find(results, "latest")
+    search = find_search(results, "latest")
     assert [(step.requested_tps, step.met) for step in search.journal.steps] == [(20, True), (40, True)]
     assert tables.search(search.journal, search.path)
     assert "40 tx/s" in write_report(search.path).read_text(encoding="utf-8")

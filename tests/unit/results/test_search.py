@@ -8,6 +8,7 @@ import pytest
 from factories.result_factory import TESTBED, failed, store_run, store_sweep, summary
 
 from benchmark.errors import UsageError
+from benchmark.results.find import find_search
 from benchmark.results.run_folder import find_runs
 from benchmark.results.search import Limits, SearchConfig, SearchFolder, SearchStep, new_search
 
@@ -77,10 +78,10 @@ def test_searches_are_found_and_are_neither_runs_nor_sweeps(tmp_path: Path) -> N
     begun = folder(tmp_path)
     store_sweep(tmp_path, [("", summary("20260101T000000Z-x"))])
     for name in ("latest", begun.journal.search_id[:-2], str(begun.path)):
-        assert SearchFolder.find(tmp_path, name).path == begun.path
-    assert Counter(path.name for path, _ in find_runs(tmp_path)) == {"20260101T000000Z-x": 1}
-    with pytest.raises(UsageError, match=f"0 searches are called 'nope' in .*; the newest are: {begun.path.name}"):
-        SearchFolder.find(tmp_path, "nope")
+        assert find_search(tmp_path, name).path == begun.path
+    assert Counter(path.name for path, _, _ in find_runs(tmp_path)) == {"20260101T000000Z-x": 1}
+    with pytest.raises(UsageError, match=f"no search matches 'nope' in .*; the newest: {begun.path.name}"):
+        find_search(tmp_path, "nope")
 
 
 def test_a_broken_journal_is_a_message(tmp_path: Path) -> None:

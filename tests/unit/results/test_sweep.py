@@ -10,6 +10,7 @@ import pytest
 from factories.result_factory import TESTBED, failed, store_run, store_sweep, summary
 
 from benchmark.errors import HostError, Interrupted, SystemFailure, UsageError
+from benchmark.results.find import find_sweep
 from benchmark.results.run_folder import find_runs
 from benchmark.results.sweep import SweepFolder, new_sweep, plan_runs
 
@@ -100,12 +101,12 @@ def test_runs_whose_runner_was_killed_are_settled_by_their_results(tmp_path: Pat
 
 def test_sweeps_are_found_and_are_no_runs(tmp_path: Path) -> None:
     sweep = store_sweep(tmp_path, [("", summary("20260101T000000Z-x"))])
-    assert SweepFolder.find(tmp_path, "latest").path == sweep.path
-    assert SweepFolder.find(tmp_path, sweep.journal.sweep_id[:20]).path == sweep.path
-    assert SweepFolder.find(tmp_path, str(sweep.path)).path == sweep.path
-    assert Counter(path.name for path, _ in find_runs(tmp_path)) == {"20260101T000000Z-x": 1}
-    with pytest.raises(UsageError, match="0 sweeps are called 'nope'"):
-        SweepFolder.find(tmp_path, "nope")
+    assert find_sweep(tmp_path, "latest").path == sweep.path
+    assert find_sweep(tmp_path, sweep.journal.sweep_id[:20]).path == sweep.path
+    assert find_sweep(tmp_path, str(sweep.path)).path == sweep.path
+    assert Counter(path.name for path, _, _ in find_runs(tmp_path)) == {"20260101T000000Z-x": 1}
+    with pytest.raises(UsageError, match="no sweep or comparison matches 'nope'"):
+        find_sweep(tmp_path, "nope")
 
 
 def test_a_broken_journal_is_a_message(tmp_path: Path) -> None:
