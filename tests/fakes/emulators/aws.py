@@ -7,6 +7,7 @@ duplicates and the like are refused in Amazon's own words.
 from __future__ import annotations
 
 import configparser
+import functools
 import json
 import os
 import tempfile
@@ -50,6 +51,7 @@ os.environ |= {  # read when moto's EC2 is first imported
 }
 
 import boto3  # noqa: E402
+import botocore.loaders  # noqa: E402
 from botocore.exceptions import ClientError  # noqa: E402
 from fakes.emulators import aws_refusals as refusals  # noqa: E402
 from fakes.emulators.aws_groups import GROUPS  # noqa: E402
@@ -67,6 +69,11 @@ from moto.ec2.models.amis import Ami  # noqa: E402
 from stacks.local.wan.network import WideAreaNetwork  # noqa: E402
 
 Path(_file.name).unlink()
+
+# Every session parses the service models and endpoints, megabytes of JSON, again; once per process is enough.
+_json_files = botocore.loaders.JSONFileLoader()
+_load_json = functools.cache(_json_files._load_file)
+botocore.loaders.JSONFileLoader._load_file = lambda _, path, open_method: _load_json(path, open_method)
 
 _THROTTLED = {"Error": {"Code": "RequestLimitExceeded", "Message": "Request limit exceeded."}}
 
