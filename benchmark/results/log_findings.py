@@ -29,14 +29,14 @@ Findings = dict[str, dict[Kind, Finding]]
 
 @dataclass
 class LogReport:
-    """What the logs of a run hold, and which are not complete."""
+    """What was found in the logs of a run, and which of them were cut."""
 
     findings: Findings = field(default_factory=dict)
     cut: dict[str, int] = field(default_factory=dict)
     """Size in bytes of the logs that are larger than the limit."""
 
     def warnings(self) -> list[str]:
-        """Panics and crashes with the first line of each, and the logs that were cut."""
+        """Panics and crashes with their first line each, and the logs that were cut."""
         found = [
             f"{process}: lines of a {kind} in its log: {finding.count}, the first: {finding.first[0]}"
             for process, kinds in self.findings.items()

@@ -1,16 +1,15 @@
-"""The results of a run: one folder, never overwritten, every file written whole or not at all."""
+"""The folder of a run: never overwritten, every file written whole or not at all."""
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from pydantic import ValidationError
 
@@ -22,9 +21,9 @@ from benchmark.results.summary import Summary, parse_summary
 LATEST = "latest"
 SUMMARY, MANIFEST, SAMPLES, EVENTS, LOGS = "summary.json", "manifest.json", "samples.parquet", "events.jsonl", "logs"
 COLLECTIONS = SWEEP, SEARCH = "sweep.json", "search.json"
-"""Files in folders that hold no run of their own, but refer to several."""
+"""Journals of experiments: a folder that has one refers to several runs."""
 BUILD_LOG = "build.log"
-"""What the build printed, in the runs of the command that built."""
+"""Output of the build, in the runs of the command that built."""
 
 
 def new_run_id(protocol: str, commit: str, nodes: int, load: int) -> str:
@@ -42,7 +41,7 @@ class RunFolder:
 
     @classmethod
     def create(cls, results_dir: Path, testbed_id: str, run_id: str) -> RunFolder:
-        """Make the folder of a new run and point `latest` at it; UsageError if it cannot be written."""
+        """Create the folder of a new run and point `latest` at it; UsageError if it cannot be written."""
         path = results_dir / testbed_id / run_id
         try:
             path.mkdir(parents=True)
@@ -54,10 +53,6 @@ class RunFolder:
     def write(self, name: str, text: str) -> None:
         """Write a file so that a kill leaves the old one or the new one."""
         write_atomically(self.path / name, text)
-
-    def write_json(self, name: str, document: Mapping[str, Any]) -> None:
-        """Write a JSON document; dates and paths become text."""
-        self.write(name, json.dumps(document, indent=2, default=str) + "\n")
 
     def append_event(self, event: Event) -> None:
         """Add a line to events.jsonl; a line is written by one call, so a kill cannot mix two."""
@@ -85,7 +80,7 @@ def find_runs(results_dir: Path) -> Iterator[StoredRun]:
 
 
 def read_summary(folder: Path) -> Summary | None:
-    """Read a run's summary; None if there is none yet, UsageError if it is none of ours."""
+    """Read a run's summary; None if there is none yet, UsageError if it is damaged."""
     try:
         return parse_summary((folder / SUMMARY).read_text(encoding="utf-8"))
     except FileNotFoundError:

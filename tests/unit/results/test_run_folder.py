@@ -26,7 +26,7 @@ def test_latest_leads_to_the_newest(tmp_path: Path) -> None:
     RunFolder.create(tmp_path, "t", "20260101T000000Z-a")
     second = RunFolder.create(tmp_path, "t", "20260102T000000Z-b")
     assert (tmp_path / "t" / LATEST).resolve() == second.path
-    second.write_json("manifest.json", {})
+    second.write("manifest.json", "{}")
     assert find_run(tmp_path, LATEST) == second.path
 
 
