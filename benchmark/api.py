@@ -13,13 +13,14 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Literal
 
-from benchmark.compare.comparison import Compared, compare_sides, find_sides
+from benchmark.compare.comparison import Compared, compare_variants, find_variants
 from benchmark.compare.repeats import over_repeats
 from benchmark.errors import UsageError
 from benchmark.measure.measurement import measure
 from benchmark.measure.run_metrics import Latency
+from benchmark.measure.scrapes import RunSamples
 from benchmark.measure.timeline import Timeline, timelines
-from benchmark.measure.window_stats import Figures
+from benchmark.measure.window_stats import WindowStats
 from benchmark.metrics.names import MetricNames
 from benchmark.metrics.samples import Series, read_samples
 from benchmark.results.find import find_run, find_sweep
@@ -71,12 +72,12 @@ class Run:
         window = self.summary.window
         if window is None:
             raise UsageError(f"run {self.summary.run_id} was not measured: {'; '.join(self.summary.reasons)}")
-        step = self.manifest.parameters.scrape_interval_s
+        samples, step = RunSamples(self.series), self.manifest.parameters.scrape_interval_s
         if by:
-            groups = timelines(self.series, window.start, window.end, by=by, step=step, metrics=self.metrics)
+            groups = timelines(samples, window.start, window.end, by=by, step=step, names=self.metrics)
             rows = [{by: name} | row for name, timeline in groups.items() for row in _rows(timeline, window.start)]
         else:
-            measured = measure(self.series, window.start, window.end, metrics=self.metrics, scrape_interval=step)
+            measured = measure(samples, window.start, window.end, names=self.metrics, scrape_interval=step)
             rows = _rows(measured.timeline, window.start) if measured.timeline else []
         return _pandas().DataFrame(rows)
 
@@ -137,7 +138,7 @@ def repeats(name: str | Path, results_dir: Path | str = RESULTS) -> pd.DataFrame
         | {"outliers": len(each.outliers)}
         for arm in folder.journal.arms
         for load in over_repeats(folder.summaries(arm))
-        for metric, each in load.figures.items()
+        for metric, each in load.metrics.items()
     ]
     return _pandas().DataFrame(rows)
 
@@ -145,7 +146,7 @@ def repeats(name: str | Path, results_dir: Path | str = RESULTS) -> pd.DataFrame
 def compare(a: str, b: str | None = None, results_dir: Path | str = RESULTS) -> Compared:
     """Compare two runs or sweeps, or the two sides of a comparison that was run with `--a` and `--b`."""
     names = [a] if b is None else [a, b]
-    return compare_sides(*find_sides(Path(results_dir), names), interleaved=b is None)
+    return compare_variants(*find_variants(Path(results_dir), names), interleaved=b is None)
 
 
 def _row(summary: Summary) -> dict[str, object]:
@@ -155,7 +156,7 @@ def _row(summary: Summary) -> dict[str, object]:
     return row | _latency_cells(summary.latency_s) | {"errors": sum(summary.errors.values()), "start": start}
 
 
-def _groups(column: str, groups: Mapping[str, Figures]) -> pd.DataFrame:
+def _groups(column: str, groups: Mapping[str, WindowStats]) -> pd.DataFrame:
     return _pandas().DataFrame(
         [
             {column: name}

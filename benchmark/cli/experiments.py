@@ -25,7 +25,7 @@ from benchmark.cli.resume import (
 )
 from benchmark.cli.target import Target
 from benchmark.cli.view import View
-from benchmark.compare.comparison import Compared, compare_sides, find_sides
+from benchmark.compare.comparison import Compared, compare_variants, find_variants
 from benchmark.compare.repeats import over_repeats
 from benchmark.errors import UsageError
 from benchmark.orchestrator import search as search_runner
@@ -94,8 +94,8 @@ def run_comparison(
         requests[arm] = make_request(settings, options, sides.loads, target.results_dir)
     folder = folder or _begin_sweep(target, requests, sides, run_options)
     _run_sweep(target, requests, folder, retries)
-    compared = compare_sides(
-        *find_sides(folder.path.parent.parent, [str(folder.path)]), interleaved=True, fail_over=fail_over
+    compared = compare_variants(
+        *find_variants(folder.path.parent.parent, [str(folder.path)]), interleaved=True, fail_over=fail_over
     )
     _show_comparison(compared, as_json)
     write_reports(_report_folders(folder))
@@ -106,8 +106,8 @@ def run_comparison(
 
 def compare_existing(names: Sequence[str], results_dir: Path, fail_over: float | None, as_json: bool) -> None:
     """Compare two stored runs or sweeps; exit code 1 if B is worse by more than `fail_over`."""
-    sides = find_sides(results_dir, names)
-    compared = compare_sides(*sides, interleaved=len(names) == 1, fail_over=fail_over)
+    sides = find_variants(results_dir, names)
+    compared = compare_variants(*sides, interleaved=len(names) == 1, fail_over=fail_over)
     _show_comparison(compared, as_json)
     _exit_if_worse(compared)
 

@@ -10,7 +10,7 @@ import click
 
 from benchmark.cli import messages
 from benchmark.cli.target import json_option, prepare_output, results_option
-from benchmark.compare.comparison import find_sides
+from benchmark.compare.comparison import find_variants
 from benchmark.errors import UsageError
 from benchmark.report import write_comparison, write_plots, write_report
 from benchmark.results.find import find
@@ -38,7 +38,7 @@ def report(names: tuple[str, ...], plots: Path | None, output: Path | None, resu
     if len(names) == 2:
         if plots:
             raise UsageError("--plots needs one run, sweep or search; a comparison run with --a and --b counts as one")
-        a, b = find_sides(results_dir, names)
+        a, b = find_variants(results_dir, names)
         path = output or a.folder / f"{a.name}-against-{b.name}.html".replace(" ", "-")
         written = [write_comparison(a, b, prepare_output(path))]
     else:

@@ -87,8 +87,8 @@ def sweep(folder: SweepFolder) -> Iterator[Shown]:
         table = _table("load\ntx/s", "runs", *(metric.label for metric in COMPARED), "satu-\nrated", title=title)
         for load in loads:
             medians = [
-                numbers.estimate(load.figures[metric.name].median, metric.unit)
-                if metric.name in load.figures
+                numbers.estimate(load.metrics[metric.name].median, metric.unit)
+                if metric.name in load.metrics
                 else numbers.NONE
                 for metric in COMPARED
             ]
@@ -107,7 +107,7 @@ def sweep(folder: SweepFolder) -> Iterator[Shown]:
 
 def _remarks(loads: Sequence[LoadSummary]) -> Iterator[str]:
     """Yield the confidence of the intervals in a table of medians, and its outliers."""
-    confidences = [repeated.median.confidence for load in loads for repeated in load.figures.values()]
+    confidences = [repeated.median.confidence for load in loads for repeated in load.metrics.values()]
     if confidences and min(confidences) == 0:
         yield "no confidence intervals where a load has one run"
     elif confidences:
@@ -115,7 +115,7 @@ def _remarks(loads: Sequence[LoadSummary]) -> Iterator[str]:
         yield f"in brackets: {min(confidences):.0%} confidence intervals{more}"
     for load in loads:
         for metric in COMPARED:
-            for run_id in load.figures[metric.name].outliers if metric.name in load.figures else ():
+            for run_id in load.metrics[metric.name].outliers if metric.name in load.metrics else ():
                 yield f"[yellow]outlier: {metric.label} at {load.requested_tps:g} tx/s: {run_id} (counted)[/yellow]"
 
 
@@ -141,20 +141,20 @@ def compared(comparison: Compared) -> Iterator[Shown]:
     differences = "; ".join(str(each) for each in comparison.differences[:6])
     yield f"they differ in {escape(differences)}" if differences else "their manifests do not differ"
     table = _table("metric", "load\ntx/s", "A", "B", "B - A", "p", "signi-\nficant")
-    for figure in comparison.figures:
-        several = len(figure.loads) > 1
-        for at in figure.loads:
-            one, judged = at.comparison, at if several else figure
-            sides = [numbers.estimate(side, figure.unit) for side in (one.a, one.b)]
-            verdict = [f"{judged.p_adjusted:.2g}", _yes(judged.shown)]
+    for metric in comparison.metrics:
+        several = len(metric.loads) > 1
+        for at in metric.loads:
+            one, judged = at.comparison, at if several else metric
+            sides = [numbers.estimate(side, metric.unit) for side in (one.a, one.b)]
+            verdict = [f"{judged.p_adjusted:.2g}", _yes(judged.significant)]
             table.add_row(
-                figure.label, f"{at.requested_tps:g}", *sides, numbers.relative_estimate(one.relative), *verdict
+                metric.label, f"{at.requested_tps:g}", *sides, numbers.relative_estimate(one.relative), *verdict
             )
         if several:
-            overall = [numbers.relative_estimate(figure.relative), f"{figure.p_adjusted:.2g}", _yes(figure.shown)]
-            table.add_row(figure.label, "all", "", "", *overall, end_section=True)
+            overall = [numbers.relative_estimate(metric.relative), f"{metric.p_adjusted:.2g}", _yes(metric.significant)]
+            table.add_row(metric.label, "all", "", "", *overall, end_section=True)
     yield table
-    each = [at.comparison for figure in comparison.figures for at in figure.loads]
+    each = [at.comparison for metric in comparison.metrics for at in metric.loads]
     sides_confidence = min((side.confidence for one in each for side in (one.a, one.b)), default=0.0)
     confidence = min((one.difference.confidence for one in each), default=0.0)
     if confidence == 0:

@@ -1,4 +1,4 @@
-"""Compare A with B: runs or sweeps of two commits, settings or testbeds; says so when no difference is shown."""
+"""Compare variant B with variant A: runs or sweeps of two commits, settings or testbeds."""
 
 from __future__ import annotations
 
@@ -6,16 +6,17 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from fractions import Fraction
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
-
 from benchmark.compare.manifest_diff import Difference, differences
+from benchmark.compare.repeats import why_not_counted
 from benchmark.compare.statistics import Comparison, Interval, compare, repeats_needed
-from benchmark.compare.van_elteren import Stratum, compare_strata, holm
+from benchmark.compare.van_elteren import compare_strata, holm
 from benchmark.errors import UsageError
 from benchmark.measure.run_metrics import COMPARED, Metric
+from benchmark.model import Finite, StrictModel
 from benchmark.results.find import find, find_sweep
 from benchmark.results.manifest import Manifest, read_manifest
 from benchmark.results.run_folder import read_summary
@@ -23,20 +24,17 @@ from benchmark.results.summary import Summary
 from benchmark.results.sweep import SweepFolder
 
 CONFIDENCE = 0.95
-_ALPHA = 0.05
-
-
-class _Model(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+ALPHA = 0.05
+_LISTED = 6
 
 
 @dataclass(frozen=True)
-class Side:
-    """A or B: the runs of one sweep, or a single run."""
+class Variant:
+    """A or B: the runs of a sweep, of one variant of a stored comparison, or a single run."""
 
     name: str
     folder: Path
-    """Where the folders of its runs lie."""
+    """The folder that contains the folders of its runs."""
     summaries: Sequence[Summary]
     """All its runs, in the order they ran."""
 
@@ -45,8 +43,19 @@ class Side:
         """The runs whose numbers may be used."""
         return [summary for summary in self.summaries if summary.status == "ok"]
 
+    @property
+    def loads(self) -> set[float]:
+        """The loads of the runs that count, tx/s."""
+        return {summary.requested_tps for summary in self.counted}
+
+    @property
+    def leaders(self) -> dict[str, Fraction]:
+        """Share of the runs with a known leader that each host led."""
+        led = Counter(summary.leader for summary in self.counted if summary.leader)
+        return {host: Fraction(count, led.total()) for host, count in sorted(led.items())}
+
     def values(self, metric: Metric, load: float) -> list[float]:
-        """Return a metric's value in every run that counts and has it."""
+        """Return a metric's value in every run of a load that counts and has it."""
         found = [metric.of(summary) for summary in self.counted if summary.requested_tps == load]
         return [value for value in found if value is not None]
 
@@ -55,44 +64,44 @@ class Side:
         return read_manifest(self.folder / (self.counted or self.summaries)[0].run_id)
 
 
-class AtLoad(_Model):
-    """One figure at one load."""
+class AtLoad(StrictModel):
+    """One metric at one load."""
 
-    requested_tps: float
+    requested_tps: Finite
     comparison: Comparison
-    p_adjusted: float
-    """For all loads of this figure being looked at (Holm)."""
-    shown: bool
+    p_adjusted: Finite
+    """For the number of loads of this metric (Holm)."""
+    significant: bool
 
 
-class FigureComparison(_Model):
-    """One figure over all loads that A and B have in common."""
+class MetricComparison(StrictModel):
+    """One metric over all loads that A and B have in common."""
 
-    figure: str
+    metric: str
     label: str
     unit: str
     relative: Interval
     """B / A - 1."""
-    p_value: float
-    p_adjusted: float
-    """For all figures being looked at (Holm)."""
-    shown: bool
-    least_p_value: float
+    p_value: Finite
+    p_adjusted: Finite
+    """For the number of metrics (Holm)."""
+    significant: bool
+    least_p_value: Finite
     """The smallest that so many repeats can give."""
-    worse: float
+    worse: Finite
     """By what share B is worse; negative if it is better."""
     loads: list[AtLoad]
 
 
-class Gate(_Model):
-    """What a regression gate says."""
+class Gate(StrictModel):
+    """The outcome of a regression gate."""
 
     outcome: Literal["pass", "fail", "inconclusive"]
     text: str
 
 
-class Compared(_Model):
-    """A comparison of B against A."""
+class Compared(StrictModel):
+    """A comparison of B with A."""
 
     a: str
     b: str
@@ -101,194 +110,179 @@ class Compared(_Model):
     differences: list[Difference]
     """What A and B differ in."""
     warnings: list[str]
-    figures: list[FigureComparison]
+    metrics: list[MetricComparison]
     verdict: str
     gate: Gate | None = None
 
 
-def find_sides(results_dir: Path, names: Sequence[str]) -> tuple[Side, Side]:
-    """Return A and B: two runs or sweeps by id, beginning or `latest`, or one sweep of `compare --a --b`."""
+def find_variants(results_dir: Path, names: Sequence[str]) -> tuple[Variant, Variant]:
+    """Return A and B: two runs or sweeps as `find_variant` names them, or both variants of one stored comparison."""
     if len(names) == 1:
         sweep = find_sweep(results_dir, names[0])
         if sweep.journal.arms != ("a", "b"):
-            raise UsageError(
-                f"{sweep.journal.sweep_id} holds no two sides; name a second run or sweep to compare it with"
-            )
-        return side_of(sweep, "a"), side_of(sweep, "b")
+            raise UsageError(f"{sweep.journal.sweep_id} is not a comparison; name a second run or sweep")
+        return variant_of(sweep, "a"), variant_of(sweep, "b")
     if len(names) != 2:
-        raise UsageError(
-            f"found {len(names)} names; name two runs or sweeps, or one comparison that was run with --a and --b"
-        )
-    return find_side(results_dir, names[0]), find_side(results_dir, names[1])
+        raise UsageError(f"found {len(names)} names; name two runs or sweeps, or one comparison, or pass --a/--b")
+    return find_variant(results_dir, names[0]), find_variant(results_dir, names[1])
 
 
-def find_side(results_dir: Path, name: str) -> Side:
-    """Return the run or sweep called `name`; `latest` is the newest sweep, or run that belongs to none."""
+def find_variant(results_dir: Path, name: str) -> Variant:
+    """Return the run or sweep called `name`, or with `NAME:a` or `NAME:b` one variant of a stored comparison.
+
+    UsageError if `name` is a whole comparison.
+    """
+    stored, colon, arm = name.rpartition(":")
+    if colon and arm in ("a", "b"):
+        return variant_of(find_sweep(results_dir, stored), arm)
     found = find(results_dir, name, ("run", "sweep", "comparison"))
-    return _single(found.path) if found.kind == "run" else side_of(SweepFolder.read(found.path))
+    if found.kind != "run":
+        return variant_of(SweepFolder.read(found.path))
+    summary = read_summary(found.path)
+    if summary is None:
+        raise UsageError(f"run {found.path.name} has no result: it was killed or is in progress")
+    return Variant(summary.run_id, found.path.parent, [summary])
 
 
-def side_of(sweep: SweepFolder, arm: str | None = None) -> Side:
-    """Return the runs of a sweep, or of one of its arms, as a side of a comparison."""
-    suffix = f" {arm.upper()}" if arm else ""
-    return Side(f"{sweep.journal.sweep_id}{suffix}", sweep.path.parent, sweep.summaries(arm))
+def variant_of(sweep: SweepFolder, arm: str | None = None) -> Variant:
+    """Return the runs of a sweep, or of one variant of a stored comparison; UsageError if the sweep has no such one."""
+    name, arms = sweep.journal.sweep_id, sweep.journal.arms
+    if arm is None and len(arms) > 1:
+        choice = " or ".join(f"{name}:{each}" for each in arms)
+        raise UsageError(f"{name} is a comparison of {len(arms)} variants; name one of them: {choice}")
+    if arm is not None and arm not in arms:
+        raise UsageError(f"{name} is not a comparison, so it has no variant {arm.upper()}; name it without :{arm}")
+    return Variant(f"{name} {arm.upper()}" if arm else name, sweep.path.parent, sweep.summaries(arm))
 
 
-def compare_sides(a: Side, b: Side, *, interleaved: bool = False, fail_over: float | None = None) -> Compared:
+def compare_variants(a: Variant, b: Variant, *, interleaved: bool = False, fail_over: float | None = None) -> Compared:
     """Compare B with A at every load that both have; UsageError if there is none.
 
-    `fail_over` is the share by which B may be worse in any figure: a gate judges that.
+    `interleaved` says that their runs alternated. `fail_over` is the share by which B may be worse in any metric
+    before the gate fails.
     """
-    loads = _common_loads(a, b)
+    loads = sorted(a.loads & b.loads)
+    if not loads:
+        had = [", ".join(f"{load:g}" for load in sorted(variant.loads)) or "no" for variant in (a, b)]
+        raise UsageError(f"A and B have no load in common: A was measured at {had[0]} tx/s, B at {had[1]} tx/s")
     found = differences(a.manifest(), b.manifest())
-    figures = [each for metric in COMPARED if (each := _compare_metric(metric, a, b, loads))]
-    adjusted = holm([figure.p_value for figure in figures])
-    figures = [_settled(figure, p) for figure, p in zip(figures, adjusted, strict=True)]
+    metrics = compare_metrics(a, b, loads)
     return Compared(
         a=a.name,
         b=b.name,
         runs={"a": [run.run_id for run in a.counted], "b": [run.run_id for run in b.counted]},
         differences=found,
-        warnings=_warnings(a, b, loads, found, interleaved),
-        figures=figures,
-        verdict=_verdict(figures, a, b),
-        gate=None if fail_over is None else _gate(figures, a, b, fail_over),
+        warnings=find_warnings(a, b, found, interleaved=interleaved),
+        metrics=metrics,
+        verdict=verdict_on(metrics, min(len(a.counted), len(b.counted))),
+        gate=None if fail_over is None else judge_gate(metrics, a, b, fail_over),
     )
 
 
-def _common_loads(a: Side, b: Side) -> list[float]:
-    had = [{run.requested_tps for run in side.counted} for side in (a, b)]
-    common = sorted(had[0] & had[1])
-    if not common:
-        said = [", ".join(f"{load:g}" for load in sorted(loads)) or "none" for loads in had]
-        raise UsageError(f"A and B have no load in common: A was measured at {said[0]} tx/s, B at {said[1]} tx/s")
-    return common
+def compare_metrics(a: Variant, b: Variant, loads: Sequence[float]) -> list[MetricComparison]:
+    """Compare each metric of `COMPARED`, except where a run of A or B has none, or it is 0."""
+    pairs = {metric: {load: (a.values(metric, load), b.values(metric, load)) for load in loads} for metric in COMPARED}
+    pairs = {
+        metric: strata
+        for metric, strata in pairs.items()
+        if all(values and min(values) > 0 for pair in strata.values() for values in pair)
+    }
+    shifts = [compare_strata(list(strata.values()), CONFIDENCE) for strata in pairs.values()]
+    adjusted = holm([shift.p_value for shift in shifts])
+    result = []
+    for (metric, strata), shift, p_adjusted in zip(pairs.items(), shifts, adjusted, strict=True):
+        single = {load: compare(*pair, confidence=CONFIDENCE, unit=metric.unit) for load, pair in strata.items()}
+        at_loads = zip(single.items(), holm([each.p_value for each in single.values()]), strict=True)
+        change, low, high = shift.relative.estimate, shift.relative.lower or 0.0, shift.relative.upper or 0.0
+        result.append(
+            MetricComparison(
+                metric=metric.name,
+                label=metric.label,
+                unit=metric.unit,
+                relative=shift.relative,
+                p_value=shift.p_value,
+                p_adjusted=p_adjusted,
+                significant=p_adjusted <= ALPHA and (low > 0 or high < 0),
+                least_p_value=shift.least_p_value,
+                worse=-change if metric.better == "higher" else change,
+                loads=[
+                    AtLoad(
+                        requested_tps=load, comparison=each, p_adjusted=p, significant=each.significant and p <= ALPHA
+                    )
+                    for (load, each), p in at_loads
+                ],
+            )
+        )
+    return result
 
 
-def _compare_metric(metric: Metric, a: Side, b: Side, loads: Sequence[float]) -> FigureComparison | None:
-    """Compare one metric; None where A or B lacks it, or it is 0."""
-    strata: dict[float, Stratum] = {load: (a.values(metric, load), b.values(metric, load)) for load in loads}
-    if not all(values and min(values) > 0 for pair in strata.values() for values in pair):
-        return None
-    shift = compare_strata(list(strata.values()), CONFIDENCE)
-    single = {load: compare(*pair, confidence=CONFIDENCE, unit=metric.unit) for load, pair in strata.items()}
-    adjusted = holm([comparison.p_value for comparison in single.values()])
-    change = shift.relative.estimate
-    return FigureComparison(
-        figure=metric.name,
-        label=metric.label,
-        unit=metric.unit,
-        relative=shift.relative,
-        p_value=shift.p_value,
-        p_adjusted=shift.p_value,
-        shown=False,
-        least_p_value=shift.least_p_value,
-        worse=-change if metric.better == "higher" else change,
-        loads=[
-            AtLoad(requested_tps=load, comparison=each, p_adjusted=p, shown=each.shown and p <= _ALPHA)
-            for (load, each), p in zip(single.items(), adjusted, strict=True)
-        ],
-    )
-
-
-def _settled(figure: FigureComparison, p_adjusted: float) -> FigureComparison:
-    """Say whether a difference is shown, by a p-value that allows for how many figures were looked at."""
-    low, high = figure.relative.lower or 0.0, figure.relative.upper or 0.0
-    shown = p_adjusted <= _ALPHA and (low > 0 or high < 0)
-    return figure.model_copy(update={"p_adjusted": p_adjusted, "shown": shown})
-
-
-def _warnings(a: Side, b: Side, loads: Sequence[float], found: Sequence[Difference], interleaved: bool) -> list[str]:
-    said = []
+def find_warnings(a: Variant, b: Variant, found: Sequence[Difference], *, interleaved: bool) -> list[str]:
+    """Return what limits the conclusions from a comparison of A and B, which differ in `found`."""
+    warnings = []
     if len(found) > 1:
-        said.append(f"A and B differ in {len(found)} things, so what is shown can be due to any: " + _listed(found))
-    for name, side in (("A", a), ("B", b)):
-        only = sorted({run.requested_tps for run in side.counted} - set(loads))
-        if only:
-            said.append(f"only {name} was measured at {', '.join(f'{load:g}' for load in only)} tx/s: not compared")
-        lost = len(side.summaries) - len(side.counted)
-        if lost:
-            said.append(f"{lost} of {len(side.summaries)} runs of {name} do not count: {_why(side)}")
-    if (leaders := [_leaders(side) for side in (a, b)]) and leaders[0] != leaders[1]:
-        said.append(
-            f"latency depends on where the leader is, which chance decides: of A {leaders[0]}; of B {leaders[1]}"
-        )
-    if not interleaved and (apart := _apart(a, b)):
-        said.append(apart)
-    return said
+        more = [f"{len(found) - _LISTED} more"] if len(found) > _LISTED else []
+        listed = "; ".join([*map(str, found[:_LISTED]), *more])
+        warnings.append(f"A and B differ in {len(found)} ways ({listed}); the effect cannot be attributed to one")
+    for name, variant, other in (("A", a, b), ("B", b, a)):
+        if only := sorted(variant.loads - other.loads):
+            loads = ", ".join(f"{load:g}" for load in only)
+            warnings.append(f"only {name} was measured at {loads} tx/s: not compared")
+        if lost := [run for run in variant.summaries if run.status != "ok"]:
+            why = "; ".join(f"{run.requested_tps:g} tx/s {why_not_counted(run)[:140]}" for run in lost[:3])
+            warnings.append(f"{len(lost)} of {len(variant.summaries)} runs of {name} do not count: {why}")
+    if a.leaders != b.leaders:
+        led = [
+            ", ".join(f"{host} in {float(share):.0%} of runs" for host, share in variant.leaders.items()) or "unknown"
+            for variant in (a, b)
+        ]
+        warnings.append(f"latency depends on which host leads, which is left to chance; A: {led[0]}; B: {led[1]}")
+    windows = [[run.window for run in variant.counted if run.window] for variant in (a, b)]
+    if not interleaved and all(windows):
+        began = [min(window.start for window in each) for each in windows]
+        ended = [max(window.end for window in each) for each in windows]
+        if ended[0] <= began[1] or ended[1] <= began[0]:
+            shown = [f"{datetime.fromtimestamp(time, UTC):%F %T}" for time in began]
+            warnings.append(
+                f"A began at {shown[0]} and B at {shown[1]} UTC, one after the other: whatever changed in between is "
+                "part of the difference; `compare --a … --b …` interleaves their runs"
+            )
+    return warnings
 
 
-def _leaders(side: Side) -> str:
-    """Say how many runs each host led."""
-    led = Counter(run.leader for run in side.counted if run.leader)
-    return ", ".join(f"{host} led {count}" for host, count in sorted(led.items())) or "none is known"
+def verdict_on(metrics: Sequence[MetricComparison], repeats: int) -> str:
+    """Summarise a comparison in one sentence; `repeats` is the smaller number of runs that count."""
+    significant = [f"{each.label} {each.relative.estimate:+.1%}" for each in metrics if each.significant]
+    if significant:
+        return f"B differs from A: {', '.join(significant)}"
+    if not metrics:
+        return "nothing to compare: a run of A or B has none of the metrics"
+    if min(each.least_p_value for each in metrics) * len(metrics) > ALPHA:
+        loads, enough = len(metrics[0].loads), f"{repeats_needed(1 - ALPHA / len(metrics))}"
+        few = f"{repeats} repeats are" if repeats > 1 else "1 repeat is"
+        if loads > 1:
+            few, enough = f"{repeats} runs at {loads} loads are", f"{enough} at one"
+        return f"not significant; {few} too few to show any difference, use ≥ {enough}"
+    return "no significant difference"
 
 
-def _apart(a: Side, b: Side) -> str | None:
-    """Say so where one side ran after the other."""
-    windows = [[run.window for run in side.counted if run.window] for side in (a, b)]
-    (a_first, a_last), (b_first, b_last) = (
-        (min(window.start for window in side), max(window.end for window in side)) for side in windows
-    )
-    if a_last > b_first and b_last > a_first:
-        return None
-    shown = [f"{datetime.fromtimestamp(time, UTC):%F %T}" for time in (a_first, b_first)]
-    return (
-        f"A began at {shown[0]} and B at {shown[1]} UTC, one after the other: what else changed meanwhile is part "
-        "of the difference; `compare --a … --b …` runs them in turn"
-    )
-
-
-def _verdict(figures: Sequence[FigureComparison], a: Side, b: Side) -> str:
-    shown = [f"{each.label} {each.relative.estimate:+.1%}" for each in figures if each.shown]
-    if shown:
-        return f"B differs from A: {', '.join(shown)}"
-    if not figures:
-        return "nothing can be compared: A or B has no such figure"
-    if min(each.least_p_value for each in figures) * len(figures) > _ALPHA:
-        few = min(len(a.counted), len(b.counted))
-        return (
-            f"no difference shown, and none can be with {few} repeats at {len(figures[0].loads)} load(s): "
-            f"{repeats_needed(1 - _ALPHA / len(figures))} of each at one load are needed"
-        )
-    return "no difference shown"
-
-
-def _gate(figures: Sequence[FigureComparison], a: Side, b: Side, fail_over: float) -> Gate:
-    """Judge whether B is worse than A by more than `fail_over` in any figure, over all loads or at one of them."""
-    failed = [sum(run.failure == "system" for run in side.summaries) for side in (a, b)]
+def judge_gate(metrics: Sequence[MetricComparison], a: Variant, b: Variant, fail_over: float) -> Gate:
+    """Judge whether B is worse than A by more than `fail_over` in any metric, over all loads or at one of them."""
+    failed = [sum(run.failure == "system" for run in variant.summaries) for variant in (a, b)]
     if failed[1] > failed[0]:
         return Gate(outcome="fail", text=f"the system failed in {failed[1]} runs of B and {failed[0]} of A")
-    shown: list[str] = []
-    unshown: list[str] = []
-    for figure in figures:
-        signed = -1 if next(metric for metric in COMPARED if metric.name == figure.figure).better == "higher" else 1
-        if figure.worse > fail_over:
-            (shown if figure.shown else unshown).append(f"{figure.label} by {figure.worse:.1%}")
-        for at in figure.loads if len(figure.loads) > 1 else ():
-            worse = signed * at.comparison.relative.estimate if at.comparison.relative else 0.0
-            if worse > fail_over:
-                (shown if at.shown else unshown).append(f"{figure.label} at {at.requested_tps:g} tx/s by {worse:.1%}")
-    if shown:
-        return Gate(outcome="fail", text=f"B is worse by more than {fail_over:.1%}: {', '.join(shown)}")
-    if unshown:
-        text = f"B looks worse by more than {fail_over:.1%}, but no difference is shown: {', '.join(unshown)}"
+    worse: dict[bool, list[str]] = {True: [], False: []}
+    for each in metrics:
+        if each.worse > fail_over:
+            worse[each.significant].append(f"{each.label} by {each.worse:.1%}")
+        higher = next(metric for metric in COMPARED if metric.name == each.metric).better == "higher"
+        for at in each.loads if len(each.loads) > 1 else ():
+            change = at.comparison.relative.estimate if at.comparison.relative else 0.0
+            share = -change if higher else change
+            if share > fail_over:
+                worse[at.significant].append(f"{each.label} at {at.requested_tps:g} tx/s by {share:.1%}")
+    if worse[True]:
+        return Gate(outcome="fail", text=f"B is worse by more than {fail_over:.1%}: {', '.join(worse[True])}")
+    if worse[False]:
+        text = f"B looks worse by more than {fail_over:.1%}, but not significantly: {', '.join(worse[False])}"
         return Gate(outcome="inconclusive", text=text)
-    return Gate(outcome="pass", text=f"B is not worse by more than {fail_over:.1%} in any figure")
-
-
-def _listed(found: Sequence[Difference]) -> str:
-    shown = "; ".join(str(each) for each in found[:6])
-    return f"{shown}; and {len(found) - 6} more" if len(found) > 6 else shown
-
-
-def _why(side: Side) -> str:
-    lost = [run for run in side.summaries if run.status != "ok"]
-    return "; ".join(f"{run.requested_tps:g} tx/s {run.status} ({'; '.join(run.reasons)[:120]})" for run in lost[:3])
-
-
-def _single(folder: Path) -> Side:
-    summary = read_summary(folder)
-    if summary is None:
-        raise UsageError(f"run {folder.name} has no result: it was killed or still goes on")
-    return Side(summary.run_id, folder.parent, [summary])
+    return Gate(outcome="pass", text=f"B is not worse by more than {fail_over:.1%} in any metric")

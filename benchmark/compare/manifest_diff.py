@@ -1,16 +1,15 @@
-"""What differs between two runs besides chance, from their manifests: what a comparison can be put down to."""
+"""Find what differs between two runs besides chance, from their manifests: the possible causes of a difference."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
 
-from pydantic import BaseModel, ConfigDict
-
+from benchmark.model import StrictModel
 from benchmark.results.manifest import Manifest
 
 # Fields of the settings that a run's own parameters repeat, and those that cannot change its numbers.
-_NO_MATTER = frozenset(
+_IRRELEVANT = frozenset(
     {
         *("testbed_id", "protocol", "node_parameters", "client_parameters", "repository", "state"),
         *("benchmark_duration", "warm_up", "dedicated_clients", "load_shape", "results_dir", "working_dir"),
@@ -18,14 +17,19 @@ _NO_MATTER = frozenset(
         *("ssh_private_key_file", "ssh_public_key_file", "ssh_timeout", "ssh_retries"),
     }
 )
+# What follows from a difference and is not named beside it, by the beginning of the name.
+_IMPLIED: Mapping[str, tuple[str, ...]] = {
+    "protocol": ("commit", "package ", "binary "),
+    "commit": ("package ", "binary "),
+    "nodes": ("hosts of the nodes",),
+    "clients": ("hosts of the clients",),
+}
+# Round-trip times must differ by more than both.
 _RTT_SHARE, _RTT_MS = 0.05, 1.0
-"""Round-trip times that differ by more than both are told."""
 
 
-class Difference(BaseModel):
+class Difference(StrictModel):
     """One thing that differs."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: str
     a: str
@@ -36,31 +40,28 @@ class Difference(BaseModel):
 
 
 def differences(a: Manifest, b: Manifest) -> list[Difference]:
-    """Return what differs between the manifests of two runs, what was requested first.
+    """Return what differs between the manifests of two runs, the request first.
 
-    Loads are not compared, nor what follows from something else that is named: the hosts of nodes where their number
-    differs, the files of another commit.
+    Loads are not compared. What follows from another difference is left out: the hosts of nodes where their number
+    differs, or the binaries of another commit.
     """
-    first, second = dict(_facts(a)), dict(_facts(b))
+    first, second = dict(facts_of(a)), dict(facts_of(b))
+    differing = [name for name in dict.fromkeys([*first, *second]) if first.get(name) != second.get(name)]
+    implied = tuple(start for name, starts in _IMPLIED.items() if name in differing for start in starts)
     found = [
         Difference(name=name, a=first.get(name, "none"), b=second.get(name, "none"))
-        for name in dict.fromkeys([*first, *second])
-        if first.get(name) != second.get(name)
+        for name in differing
+        if not name.startswith(implied)
     ]
-    names = {each.name for each in found}
-    if "protocol" in names:
-        found = [each for each in found if not each.name.startswith(("commit", "package", "binary"))]
-    if "commit" in names:
-        found = [each for each in found if not each.name.startswith(("package", "binary"))]
-    if "nodes" in names:
-        found = [each for each in found if each.name != "hosts of the nodes"]
-    if "clients" in names:
-        found = [each for each in found if each.name != "hosts of the clients"]
-    return found + _round_trips(a.rtt_ms, b.rtt_ms)
+    for pair, before in a.rtt_ms.items():
+        after = b.rtt_ms.get(pair, before)
+        if abs(after - before) > max(_RTT_MS, _RTT_SHARE * min(before, after)):
+            found.append(Difference(name=f"round trip {pair}", a=f"{before:.1f} ms", b=f"{after:.1f} ms"))
+    return found
 
 
-def _facts(manifest: Manifest) -> Iterator[tuple[str, str]]:
-    """Yield everything that can change a run's numbers, by name."""
+def facts_of(manifest: Manifest) -> Iterator[tuple[str, str]]:
+    """Yield everything that can change a run's numbers except round-trip times, by name."""
     yield "protocol", manifest.protocol
     yield "commit", manifest.commit
     yield from _flat("package", manifest.packages)
@@ -78,7 +79,7 @@ def _facts(manifest: Manifest) -> Iterator[tuple[str, str]]:
     yield "load_shape", parameters.load_shape
     yield from _flat("node_parameters", parameters.node_parameters, ".")
     yield from _flat("client_parameters", parameters.client_parameters, ".")
-    yield from _flat("", {name: value for name, value in parameters.settings.items() if name not in _NO_MATTER})
+    yield from _flat("", {name: value for name, value in parameters.settings.items() if name not in _IRRELEVANT})
     hosts = Counter(f"{host.provider} {host.region} {host.specs}" for host in manifest.inventory.hosts)
     yield "testbed", manifest.inventory.testbed_id
     yield "hosts", ", ".join(f"{count} {kind}" for kind, count in sorted(hosts.items()))
@@ -95,11 +96,3 @@ def _flat(prefix: str, value: Mapping[str, object], separator: str = " ") -> Ite
             yield from _flat(path, item, ".")
         else:
             yield path, str(item)
-
-
-def _round_trips(before: Mapping[str, float], after: Mapping[str, float]) -> list[Difference]:
-    return [
-        Difference(name=f"round trip {pair}", a=f"{before[pair]:.1f} ms", b=f"{after[pair]:.1f} ms")
-        for pair in before
-        if pair in after and abs(after[pair] - before[pair]) > max(_RTT_MS, _RTT_SHARE * min(before[pair], after[pair]))
-    ]

@@ -1,4 +1,4 @@
-"""Histograms of counted values: merged without loss, with quantiles that carry their bucket's bounds."""
+"""Merge histograms without loss, and read quantiles from them with the bounds of their bucket."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Histogram:
 
     @property
     def count(self) -> float:
-        """How many values were counted."""
+        """The number of values that were counted."""
         return float(self.cumulative[-1]) if self.cumulative.size else 0.0
 
     def quantile(self, q: float) -> Quantile | None:
@@ -52,8 +52,8 @@ class Histogram:
 def make_histogram(bounds: Sequence[float] | Array, cumulative: Sequence[float] | Array) -> Histogram:
     """Build a histogram from bounds in any order and the counts up to each.
 
-    The infinite bucket is added where it is missing. A scrape is not atomic, so a count may be below that of a
-    smaller bound by a few: it is raised to it.
+    The infinite bucket is added where it is missing. A scrape is not atomic, so a count may be slightly below that of
+    a smaller bound: it is raised to it.
     """
     order = np.argsort(np.asarray(bounds, dtype=np.float64))
     ordered = np.asarray(bounds, dtype=np.float64)[order]
@@ -65,9 +65,9 @@ def make_histogram(bounds: Sequence[float] | Array, cumulative: Sequence[float] 
 
 
 def merge(histograms: Sequence[Histogram]) -> Histogram:
-    """Add histograms up; the order and grouping of them make no difference.
+    """Add histograms up; their order and grouping make no difference.
 
-    Only bounds that all of them have are kept: up to these the counts are exact whatever the others are.
+    Only the bounds that all of them share are kept: the counts up to these are exact.
     """
     if not histograms:
         return make_histogram([], [])

@@ -30,28 +30,28 @@ class LiveStats:
     clients_up: float | None = None
 
 
-def read_live_stats(prometheus: Prometheus, window: timedelta, metrics: MetricNames = LOAD_GENERATOR) -> LiveStats:
+def read_live_stats(prometheus: Prometheus, window: timedelta, names: MetricNames = LOAD_GENERATOR) -> LiveStats:
     """Return what was done over the last `window`, in one request.
 
     The rates are Prometheus' own extrapolations; `window` should span four scrapes.
     """
-    answer = prometheus.query(live_query(window, metrics))
+    answer = prometheus.query(live_query(window, names))
     values = {entry["metric"]["quantity"]: float(entry["value"][1]) for entry in answer}
     known = {name: value for name, value in values.items() if math.isfinite(value)}
     latencies = {metric.name: known.pop(metric.name) for metric in LATENCIES if metric.name in known}
     return LiveStats(latencies_s=latencies, **known)
 
 
-def live_query(window: timedelta, metrics: MetricNames) -> str:
+def live_query(window: timedelta, names: MetricNames) -> str:
     """Return the query for every field of `LiveStats`; the label `quantity` of an answer names its field."""
-    clients = f'{{job="{metrics.job}"}}'
+    clients = f'{{job="{names.job}"}}'
     within = f"{clients}[{round(window.total_seconds() * 1000)}ms]"
-    latency, completed = metrics.latency, f"rate({metrics.completed}{within})"
+    latency, completed = names.latency, f"rate({names.completed}{within})"
     queries = {
         "scheduled_tps": f"sum(rate({DUE}{within}))",
         "sent_tps": f"sum(rate({SUBMITTED}{within}))",
         # Where every replica counts every transaction, the median of the replicas is their number.
-        "completed_tps": f"quantile(0.5, {completed})" if metrics.aggregation == "median" else f"sum({completed})",
+        "completed_tps": f"quantile(0.5, {completed})" if names.aggregation == "median" else f"sum({completed})",
         "errors_tps": f"sum(rate({ERRORS}{within}))",
         "inflight": f"sum({IN_FLIGHT}{clients})",
         "mean_s": f"sum(rate({latency}_sum{within})) / sum(rate({latency}_count{within}))",

@@ -1,8 +1,8 @@
-"""One run's numbers, from the raw samples of the measured window and nothing else.
+"""Measure a run from the raw samples of its measured window and nothing else.
 
-Each client counts from its first real sample at or after the window's start to its last one at or before its
-end. Throughput is the sum over clients of growth by the time between these two samples; quantiles come from the
-summed buckets of all clients.
+Each client counts from its first real sample at or after the window's start to its last one at or before its end.
+Throughput is the sum over clients of the increase divided by the time between these two samples; quantiles come from
+the summed buckets of all clients.
 """
 
 from __future__ import annotations
@@ -13,35 +13,33 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from benchmark.measure.run_metrics import Quantile
-from benchmark.measure.scrapes import Process, processes
+from benchmark.measure.scrapes import RunSamples, ScrapedTarget
 from benchmark.measure.timeline import Timeline, make_timeline
-from benchmark.measure.window_stats import Figures, Growth, figures, grow
-from benchmark.metrics.names import LATENESS, LOAD_GENERATOR, MetricNames
-from benchmark.metrics.samples import Series
-
-WAN_LATENESS = "wan_lateness_seconds"
+from benchmark.measure.window_stats import Increase, WindowStats, increase_of, window_stats
+from benchmark.metrics.names import LOAD_GENERATOR, SCHEDULING_DELAY, WAN_DELAY, MetricNames
+from benchmark.metrics.targets import Job
 
 
 @dataclass(frozen=True)
 class Measurement:
-    """One run's numbers and what is needed to judge them; made by `measure`."""
+    """The statistics of one run and what is needed to judge them; made by `measure`."""
 
     start: float
     end: float
     scrape_interval: float
-    metrics: MetricNames
-    total: Figures
-    regions: dict[str, Figures]
-    clients: dict[str, Figures]
+    names: MetricNames
+    total: WindowStats
+    regions: dict[str, WindowStats]
+    clients: dict[str, WindowStats]
     """By the name of the client, which is that of its host where it is the only one there."""
     hosts: dict[str, str]
-    """The host of each client, also of those without figures."""
+    """The host of each client, also of those without statistics."""
     timeline: Timeline | None
     """None where no client has two samples."""
-    lateness_s: dict[str, Quantile] = field(default_factory=dict)
-    """p99 by which each client sent requests after they were due."""
-    wan_lateness_s: dict[str, Quantile] = field(default_factory=dict)
-    """p99 by which the emulated network of each host delivered packets late."""
+    client_delay_s: dict[str, Quantile] = field(default_factory=dict)
+    """p99 of the time from when requests fell due until each client sent them."""
+    wan_delay_s: dict[str, Quantile] = field(default_factory=dict)
+    """p99 of the time by which the emulated network of each host delivered packets behind schedule."""
     gaps: dict[str, list[tuple[float, float]]] = field(default_factory=dict)
     """Stretches without a sample by client, unix s."""
     restarts: dict[str, list[float]] = field(default_factory=dict)
@@ -51,71 +49,67 @@ class Measurement:
 
 
 def measure(
-    series: Sequence[Series],
+    samples: RunSamples,
     start: float,
     end: float,
     *,
-    metrics: MetricNames = LOAD_GENERATOR,
+    names: MetricNames = LOAD_GENERATOR,
     scrape_interval: float = 5.0,
 ) -> Measurement:
-    """Measure a run from the raw samples of its clients in the window from `start` to `end` (unix s).
+    """Measure a run in the window from `start` to `end` (unix s).
 
-    `scrape_interval` (s) says what a gap is (2.5 of it) and how fine the timeline is.
+    `scrape_interval` (s) defines what a gap is (2.5 intervals) and how fine the timeline is.
     """
-    measured = processes(series, metrics.job, metrics.counters)
-    spans = {process.name: process.span(start, end) for process in measured}
-    growths = {p.name: grow(p, span, metrics) for p in measured if (span := spans[p.name]) is not None}
-    by_region: dict[str, list[Growth]] = {}
-    for process in measured:
-        if process.name in growths:
-            by_region.setdefault(process.region, []).append(growths[process.name])
+    clients = samples.targets(names.job, names.counters)
+    emulators = samples.targets("host", [f"{WAN_DELAY}_count"])
+    increases: dict[str, Increase] = {}
+    by_region: dict[str, list[Increase]] = {}
+    late_starts: dict[str, float] = {}
+    for client in clients:
+        inside = client.sample_range(start, end)
+        if inside is None:
+            continue
+        increases[client.name] = increase_of(client, inside, names)
+        by_region.setdefault(client.region, []).append(increases[client.name])
+        completed = client.gauge(names.completed)
+        if completed[inside.first] == 0 and completed[inside.last] > 0:
+            late_starts[client.name] = float(client.times[np.flatnonzero(completed > 0)[0]] - start)
     return Measurement(
         start=start,
         end=end,
         scrape_interval=scrape_interval,
-        metrics=metrics,
-        total=figures(growths.values(), metrics),
-        regions={region: figures(members, metrics) for region, members in sorted(by_region.items())},
-        clients={name: figures([growth], metrics) for name, growth in growths.items()},
-        hosts={process.name: process.host for process in measured},
-        timeline=make_timeline(measured, start, end, step=scrape_interval, metrics=metrics),
-        lateness_s=_p99s(measured, LATENESS, start, end),
-        wan_lateness_s=_p99s(processes(series, "host", [f"{WAN_LATENESS}_count"]), WAN_LATENESS, start, end),
-        gaps={p.name: gaps for p in measured if (gaps := p.gaps(start, end, 2.5 * scrape_interval))},
-        restarts=_restarts(series, metrics, start, end),
-        late_starts=_late_starts(measured, metrics, start, end),
+        names=names,
+        total=window_stats(increases.values(), names),
+        regions={region: window_stats(members, names) for region, members in sorted(by_region.items())},
+        clients={name: window_stats([increase], names) for name, increase in increases.items()},
+        hosts={client.name: client.host for client in clients},
+        timeline=make_timeline(clients, start, end, step=scrape_interval, names=names),
+        client_delay_s=_p99s(clients, SCHEDULING_DELAY, start, end),
+        wan_delay_s=_p99s(emulators, WAN_DELAY, start, end),
+        gaps={client.name: gaps for client in clients if (gaps := client.gaps(start, end, 2.5 * scrape_interval))},
+        restarts=_restarts(samples, names, start, end),
+        late_starts=late_starts,
     )
 
 
-def _p99s(measured: Sequence[Process], metric: str, start: float, end: float) -> dict[str, Quantile]:
+def _p99s(targets: Sequence[ScrapedTarget], metric: str, start: float, end: float) -> dict[str, Quantile]:
     result = {}
-    for process in measured:
-        span = process.span(start, end)
-        quantile = process.histogram(metric, span).quantile(0.99) if span else None
+    for target in targets:
+        inside = target.sample_range(start, end)
+        quantile = target.histogram(metric, inside).quantile(0.99) if inside else None
         if quantile is not None:
-            result[process.name] = quantile
+            result[target.name] = quantile
     return result
 
 
-def _restarts(series: Sequence[Series], metrics: MetricNames, start: float, end: float) -> dict[str, list[float]]:
-    """Restarts of clients and nodes between two samples of which the later lies in the window."""
+def _restarts(samples: RunSamples, names: MetricNames, start: float, end: float) -> dict[str, list[float]]:
+    """Return the restarts of clients and nodes between two samples of which the later lies in the window."""
+    jobs: tuple[Job, ...] = ("client", "node")
     result = {}
-    for job in ("client", "node"):
-        names = metrics.counters if job == metrics.job else ("process_start_time_seconds",)
-        for process in processes(series, job, names):
-            times = [float(process.times[index]) for index in process.restarts]
-            inside = [time for time in times if start <= time <= end]
-            if inside:
-                result[f"{job} {process.name}"] = inside
-    return result
-
-
-def _late_starts(measured: Sequence[Process], metrics: MetricNames, start: float, end: float) -> dict[str, float]:
-    """Clients that had completed nothing by their first sample in the window: when they had, after its start."""
-    result = {}
-    for process in measured:
-        completed = process.gauge(metrics.completed)
-        span = process.span(start, end)
-        if span and completed[span.first] == 0 and completed[span.last] > 0:
-            result[process.name] = float(process.times[np.flatnonzero(completed > 0)[0]] - start)
+    for job in jobs:
+        counters = names.counters if job == names.job else ("process_start_time_seconds",)
+        for target in samples.targets(job, counters):
+            times = [float(target.times[index]) for index in target.restarts]
+            if inside := [time for time in times if start <= time <= end]:
+                result[f"{job} {target.name}"] = inside
     return result

@@ -1,7 +1,7 @@
-"""Counters of processes: growth between real samples, restarts and gaps.
+"""Group the samples of a run by the target that was scraped, with restarts, gaps and the increase of counters.
 
-A process is whatever Prometheus scrapes at one address. All samples of one scrape carry the same time, so a
-series that is absent from a scrape did not exist then: it started from zero.
+All samples of one scrape carry the same time, so a series that is absent from a scrape did not exist then: it started
+at zero.
 """
 
 from __future__ import annotations
@@ -13,24 +13,25 @@ import numpy as np
 
 from benchmark.measure.histogram import Array, Histogram, make_histogram
 from benchmark.metrics.samples import Series
+from benchmark.metrics.targets import Job
 
 START_TIMES = ("start_time_s", "process_start_time_seconds")
 
 
 @dataclass(frozen=True)
-class Span:
-    """The samples of a process that a window uses: indexes of the first and of the last one."""
+class SampleRange:
+    """The samples of a target that a window uses: indexes of the first and of the last one."""
 
     first: int
     last: int
 
 
 @dataclass(frozen=True)
-class Process:
-    """The series of one scraped process on a common time axis; made by `processes`."""
+class ScrapedTarget:
+    """The series of one address that Prometheus scraped, on a common time axis."""
 
     name: str
-    """The host, with the address where several processes of the job run on it."""
+    """The host, with the address where the job has several targets on it."""
     host: str
     region: str
     times: Array
@@ -38,65 +39,72 @@ class Process:
     series: dict[str, list[Series]] = field(repr=False)
     restarts: tuple[int, ...] = ()
     """Indexes of the first sample after each restart."""
+    _increases: dict[str, Array] = field(default_factory=dict, repr=False, compare=False)
 
     def has(self, metric: str) -> bool:
-        """Whether any series of `metric` was ever scraped."""
+        """Return whether any series of `metric` was ever scraped."""
         return metric in self.series
 
-    def span(self, start: float, end: float) -> Span | None:
+    def sample_range(self, start: float, end: float) -> SampleRange | None:
         """Return the first real sample at or after `start` and the last at or before `end` (unix s).
 
         None if these are not two different samples.
         """
         first = int(np.searchsorted(self.times, start, side="left"))
         last = int(np.searchsorted(self.times, end, side="right")) - 1
-        return Span(first, last) if last > first else None
+        return SampleRange(first, last) if last > first else None
 
-    def seconds(self, span: Span) -> float:
-        """Time between the first and the last sample of `span`."""
-        return float(self.times[span.last] - self.times[span.first])
+    def seconds(self, samples: SampleRange) -> float:
+        """Return the time between the first and the last sample of the range."""
+        return float(self.times[samples.last] - self.times[samples.first])
 
-    def grown(self, metric: str) -> Array:
-        """Return the growth of each series of `metric` since the process's first sample: shape (series, times).
+    def increases(self, metric: str) -> Array:
+        """Return the increase of each series of `metric` since the target's first sample: shape (series, times).
 
-        After a restart counting goes on from zero, so what was counted between the last sample before it and the
-        restart is missing: growth is never overstated.
+        After a restart counters start at zero. What was counted between the last sample before the restart and the
+        restart itself is lost, so an increase is never overstated.
         """
-        values = self._aligned(metric)
-        steps = np.diff(values, axis=1)
-        for index in self.restarts:
-            alive = [bool(np.any(one.times == self.times[index])) for one in self.series[metric]] if len(steps) else []
-            steps[:, index - 1] = np.where(alive, values[:, index], 0.0)
-        steps = np.where(steps < 0, values[:, 1:], steps)
-        return np.concatenate([np.zeros((len(values), 1)), np.cumsum(steps, axis=1)], axis=1)
+        if metric not in self._increases:
+            values = self._aligned(metric)
+            steps = np.diff(values, axis=1)
+            for index in self.restarts if len(steps) else ():
+                exists = [bool(np.any(one.times == self.times[index])) for one in self.series[metric]]
+                steps[:, index - 1] = np.where(exists, values[:, index], 0.0)
+            steps = np.where(steps < 0, values[:, 1:], steps)
+            increases = np.concatenate([np.zeros((len(values), 1)), np.cumsum(steps, axis=1)], axis=1)
+            increases.flags.writeable = False
+            self._increases[metric] = increases
+        return self._increases[metric]
 
-    def growth(self, metric: str, span: Span) -> float:
-        """Return the growth of `metric` over `span`, summed over its series; 0 if it was never scraped."""
-        return float(self._grown_over(metric, span).sum())
+    def increase(self, metric: str, samples: SampleRange) -> float:
+        """Return the increase of `metric` over the range, summed over its series; 0 if it was never scraped."""
+        increases = self.increases(metric)
+        return float((increases[:, samples.last] - increases[:, samples.first]).sum())
 
-    def growth_by(self, metric: str, label: str, span: Span) -> dict[str, float]:
-        """Return the growth over `span` for each value of `label` that grew."""
+    def increase_by(self, metric: str, label: str, samples: SampleRange) -> dict[str, float]:
+        """Return the increase over the range for each value of `label` that has one."""
         result: dict[str, float] = {}
-        for series, grown in zip(self.series.get(metric, []), self._grown_over(metric, span), strict=True):
-            if grown > 0:
+        increases = self.increases(metric)
+        over = increases[:, samples.last] - increases[:, samples.first]
+        for series, increase in zip(self.series.get(metric, []), over, strict=True):
+            if increase > 0:
                 key = series.labels.get(label, "")
-                result[key] = result.get(key, 0.0) + float(grown)
+                result[key] = result.get(key, 0.0) + float(increase)
         return result
 
     def buckets(self, metric: str) -> tuple[Array, Array]:
-        """Return the bounds of histogram `metric` and the growth up to each: shapes (bounds,), (bounds, times)."""
+        """Return the bounds of histogram `metric` and the increase up to each: shapes (bounds,), (bounds, times)."""
         name = f"{metric}_bucket"
-        grown = self.grown(name)
         le = np.array([float(series.labels["le"]) for series in self.series.get(name, [])])
         bounds, position = np.unique(le, return_inverse=True)
         summed = np.zeros((len(bounds), len(self.times)))
-        np.add.at(summed, position, grown)
+        np.add.at(summed, position, self.increases(name))
         return bounds, summed
 
-    def histogram(self, metric: str, span: Span) -> Histogram:
-        """Return the values that histogram `metric` counted over `span`, over all its labels."""
-        bounds, grown = self.buckets(metric)
-        return make_histogram(bounds, grown[:, span.last] - grown[:, span.first])
+    def histogram(self, metric: str, samples: SampleRange) -> Histogram:
+        """Return the values that histogram `metric` counted over the range, over all its labels."""
+        bounds, increases = self.buckets(metric)
+        return make_histogram(bounds, increases[:, samples.last] - increases[:, samples.first])
 
     def gauge(self, metric: str) -> Array:
         """Return the gauge `metric` summed over its series: shape (times,)."""
@@ -106,63 +114,62 @@ class Process:
         """Return the stretches within the window, longer than `longest` s, that have no sample."""
         inside = self.times[(self.times >= start) & (self.times <= end)]
         edges = np.concatenate([[start], inside, [end]])
-        late = np.flatnonzero(np.diff(edges) > longest)
-        return [(float(edges[index]), float(edges[index + 1])) for index in late]
-
-    def _grown_over(self, metric: str, span: Span) -> Array:
-        grown = self.grown(metric)
-        return np.asarray(grown[:, span.last] - grown[:, span.first], dtype=np.float64)
+        return [(float(edges[at]), float(edges[at + 1])) for at in np.flatnonzero(np.diff(edges) > longest)]
 
     def _aligned(self, metric: str) -> Array:
         rows = [_align(series, self.times) for series in self.series.get(metric, [])]
         return np.stack(rows) if rows else np.zeros((0, len(self.times)))
 
 
-def processes(series: Iterable[Series], job: str, counters: Collection[str]) -> list[Process]:
-    """Group the series of `job` (client, node or host) by the process they come from, sorted by name.
+class RunSamples:
+    """The raw samples of a run, grouped by target once: pass one object on to everything that measures from it."""
 
-    `counters` are the metrics whose samples make the time axis and whose fall means a restart, as does a change
-    of the process's start time.
-    """
-    grouped: dict[tuple[str, str], list[Series]] = {}
-    for one in series:
-        if one.labels.get("job") == job:
-            key = (one.labels.get("host", ""), one.labels.get("instance", ""))
-            grouped.setdefault(key, []).append(one)
-    hosts = [host for host, _ in grouped]
-    made = []
-    for (host, address), members in grouped.items():
-        name = host if hosts.count(host) == 1 else f"{host} {address}"
-        process = _process(name, members, counters)
-        if process is not None:
-            made.append(process)
-    return sorted(made, key=lambda process: process.name)
+    def __init__(self, series: Iterable[Series]) -> None:
+        self.series = list(series)
+        self._by_job: dict[str, dict[tuple[str, str], list[Series]]] = {}
+        self._targets: dict[tuple[str, tuple[str, ...]], list[ScrapedTarget]] = {}
+        for one in self.series:
+            address = (one.labels.get("host", ""), one.labels.get("instance", ""))
+            self._by_job.setdefault(one.labels.get("job", ""), {}).setdefault(address, []).append(one)
+
+    def targets(self, job: Job, counters: Collection[str]) -> list[ScrapedTarget]:
+        """Return the targets of `job` that have a sample of `counters`, sorted by name.
+
+        `counters` are the metrics whose samples make the time axis. A fall of any of them means a restart, and so does
+        a changed start time.
+        """
+        key = (job, tuple(counters))
+        if key not in self._targets:
+            groups = self._by_job.get(job, {})
+            hosts = [host for host, _ in groups]
+            made = [
+                _make_target(host if hosts.count(host) == 1 else f"{host} {address}", members, counters)
+                for (host, address), members in groups.items()
+            ]
+            self._targets[key] = sorted((target for target in made if target), key=lambda target: target.name)
+        return self._targets[key]
 
 
-def _process(name: str, members: Sequence[Series], counters: Collection[str]) -> Process | None:
-    """Put the series of one process on a common time axis; None if it has no sample of `counters`."""
-    axis = _union([one.times for one in members if one.metric in counters])
+def _make_target(name: str, members: Sequence[Series], counters: Collection[str]) -> ScrapedTarget | None:
+    """Put the series of one target on a common time axis; None if it has no sample of `counters`."""
+    axes = [one.times for one in members if one.metric in counters]
+    same = bool(axes) and all(np.array_equal(axes[0], axis) for axis in axes[1:])
+    axis = np.unique(axes[0] if same else np.concatenate([np.zeros(0), *axes]))
     if not axis.size:
         return None
     by_metric: dict[str, list[Series]] = {}
     for one in members:
         by_metric.setdefault(one.metric, []).append(one)
-    fallen = np.zeros(len(axis), dtype=bool)
+    restarted = np.zeros(len(axis), dtype=bool)
     for metric, group in by_metric.items():
         for one in group if metric in counters or metric in START_TIMES else ():
             values = _align(one, axis)
             change = np.diff(values)
-            # A process that waits for its start says 0; so does a series before its first sample.
-            fallen[1:] |= (values[:-1] > 0) & (change != 0) if metric in START_TIMES else change < 0
+            # A process that waits for its start exports 0, and a series counts as 0 before its first sample.
+            restarted[1:] |= (values[:-1] > 0) & (change != 0) if metric in START_TIMES else change < 0
     labels = members[0].labels
-    restarts = tuple(int(index) for index in np.flatnonzero(fallen))
-    return Process(name, labels.get("host", ""), labels.get("region", ""), axis, by_metric, restarts)
-
-
-def _union(axes: Sequence[Array]) -> Array:
-    if axes and all(np.array_equal(axes[0], axis) for axis in axes[1:]):
-        return np.unique(axes[0])
-    return np.unique(np.concatenate([np.zeros(0), *axes]))
+    restarts = tuple(int(index) for index in np.flatnonzero(restarted))
+    return ScrapedTarget(name, labels.get("host", ""), labels.get("region", ""), axis, by_metric, restarts)
 
 
 def _align(series: Series, axis: Array) -> Array:

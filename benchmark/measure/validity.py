@@ -1,4 +1,4 @@
-"""Whether a measurement may be published: what makes it invalid, what only needs saying."""
+"""Judge whether a measurement may be published: what makes it invalid, and what deserves a warning."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from benchmark.measure.measurement import Measurement
 
 @dataclass(frozen=True)
 class Thresholds:
-    """Beyond what a run warns or is invalid."""
+    """Limits beyond which a run gets a warning or is invalid."""
 
     tolerance: float = 0.02
     """Share of the scheduled load by which throughput may differ from it."""
-    client_lateness_s: float = 0.010
-    """p99 lateness of a client above which the run warns."""
-    client_lateness_share: float = 0.10
-    """Share of the mean latency that the p99 lateness of a client must also reach to make the run invalid."""
-    wan_lateness_s: float = 0.001
-    """p99 lateness of the emulated network above which the run warns."""
+    client_delay_s: float = 0.010
+    """p99 scheduling delay of a client above which the run gets a warning."""
+    client_delay_share: float = 0.10
+    """Share of the mean latency that the p99 scheduling delay must also exceed to make the run invalid."""
+    wan_delay_s: float = 0.001
+    """p99 delay behind schedule of the emulated network above which the run gets a warning."""
     cpu_busy: float = 0.9
-    """Share of a host's processors above which the run warns."""
+    """Share of a host's processors above which the run gets a warning."""
     clock_offset_warn_s: float = 0.010
-    """Clock offset of a host above which the run warns."""
+    """Clock offset of a host above which the run gets a warning."""
     clock_offset_invalid_s: float = 0.100
     """Clock offset of a host above which the run is invalid."""
 
@@ -35,7 +35,7 @@ THRESHOLDS = Thresholds()
 
 @dataclass
 class Verdict:
-    """What may be said about a run."""
+    """What `judge` concluded about a run."""
 
     saturated: bool = False
     """The system completed less than was scheduled."""
@@ -47,6 +47,13 @@ class Verdict:
     def status(self) -> Literal["ok", "invalid"]:
         """Whether the numbers may be used."""
         return "invalid" if self.reasons else "ok"
+
+    def add_issue(self, text: str, *, expected: bool) -> None:
+        """Add a reason, or a warning where an injected fault explains the issue."""
+        if expected:
+            self.warnings.append(f"{text} (a fault was injected there)")
+        else:
+            self.reasons.append(text)
 
 
 def judge(
@@ -61,17 +68,31 @@ def judge(
 ) -> Verdict:
     """Judge whether the measurement of a run of `requested_tps` may be used.
 
-    `expected_clients` are the hosts that must have been measured; `clock_offsets_s` are by host; restarts and gaps
-    of `faulty_hosts`, where faults were injected, only warn. Every message names the host and the numbers.
+    `expected_clients` are the hosts that must have been measured; `clock_offsets_s` are by host. Restarts and gaps of
+    `faulty_hosts`, where faults were injected, only lead to warnings. Every message names the host and the numbers.
     """
     verdict = Verdict()
     _judge_samples(measurement, verdict, expected_clients, faulty_hosts)
-    _judge_restarts(measurement, verdict, faulty_hosts)
-    _judge_clocks(clock_offsets_s or {}, verdict, thresholds)
+    for name, times in measurement.restarts.items():
+        when = ", ".join(f"{time - measurement.start:.1f} s" for time in times)
+        text = f"{name}: restarted within the window, seen at {when}"
+        verdict.add_issue(text, expected=name.split()[1] in faulty_hosts)
+    for host, offset in sorted((clock_offsets_s or {}).items()):
+        for limit, found in (
+            (thresholds.clock_offset_invalid_s, verdict.reasons),
+            (thresholds.clock_offset_warn_s, verdict.warnings),
+        ):
+            if abs(offset) > limit:
+                found.append(f"{host}: its clock is off by {offset * 1000:+.1f} ms, more than {limit * 1000:g} ms")
+                break
     if measurement.clients:
         _judge_load(measurement, verdict, requested_tps, thresholds)
-        _judge_lateness(measurement, verdict, thresholds)
-        _judge_quantiles(measurement, verdict)
+        _judge_delays(measurement, verdict, thresholds)
+        latency = measurement.total.latency_s
+        if latency is None:
+            verdict.reasons.append("no transaction completed in the window")
+        elif latency.p99.upper is None:
+            verdict.warnings.append(f"p99 lies above the histogram's last bound, {latency.p99.lower:g} s")
     verdict.warnings += saturated_hosts(usage or {}, thresholds.cpu_busy)
     return verdict
 
@@ -79,41 +100,23 @@ def judge(
 def _judge_samples(
     measurement: Measurement, verdict: Verdict, expected: Collection[str], faulty: Collection[str]
 ) -> None:
-    job = measurement.metrics.job
+    job = measurement.names.job
     for host in sorted(set(expected) - set(measurement.hosts.values())):
-        _blame(verdict, host in faulty, f"{job} {host}: never sampled; is its metrics port reachable?")
+        verdict.add_issue(f"{job} {host}: never sampled; is its metrics port reachable?", expected=host in faulty)
     for name, host in measurement.hosts.items():
         if name not in measurement.clients:
             text = f"{job} {name}: fewer than 2 samples in the window of {measurement.end - measurement.start:.1f} s"
-            _blame(verdict, host in faulty, text)
+            verdict.add_issue(text, expected=host in faulty)
     if not measurement.hosts:
         verdict.reasons.append(f"no {job} was sampled: there is nothing to measure")
     for name, gaps in measurement.gaps.items():
-        longest = max(end - start for start, end in gaps)
-        text = (
-            f"{job} {name}: no sample for {longest:.1f} s, {len(gaps)} gap(s) in all; "
-            f"one every {measurement.scrape_interval:g} s is expected"
-        )
         if name in measurement.clients:
-            _blame(verdict, measurement.hosts[name] in faulty, text)
+            longest = max(end - start for start, end in gaps)
+            text = f"{job} {name}: no sample for {longest:.1f} s (gaps: {len(gaps)}); expected one every "
+            text += f"{measurement.scrape_interval:g} s"
+            verdict.add_issue(text, expected=measurement.hosts[name] in faulty)
     for name, seconds in measurement.late_starts.items():
         verdict.warnings.append(f"{job} {name}: first completed transaction seen {seconds:.1f} s into the window")
-
-
-def _judge_restarts(measurement: Measurement, verdict: Verdict, faulty: Collection[str]) -> None:
-    for name, times in measurement.restarts.items():
-        host = name.split()[1]
-        when = ", ".join(f"{time - measurement.start:.1f} s" for time in times)
-        _blame(verdict, host in faulty, f"{name}: restarted within the window, seen at {when}")
-
-
-def _judge_clocks(offsets: Mapping[str, float], verdict: Verdict, thresholds: Thresholds) -> None:
-    for host, offset in sorted(offsets.items()):
-        text = f"{host}: its clock is off by {offset * 1000:+.1f} ms"
-        if abs(offset) > thresholds.clock_offset_invalid_s:
-            verdict.reasons.append(f"{text}, more than {thresholds.clock_offset_invalid_s * 1000:g} ms")
-        elif abs(offset) > thresholds.clock_offset_warn_s:
-            verdict.warnings.append(f"{text}, more than {thresholds.clock_offset_warn_s * 1000:g} ms")
 
 
 def _judge_load(measurement: Measurement, verdict: Verdict, requested: float, thresholds: Thresholds) -> None:
@@ -156,35 +159,20 @@ def _behind(measurement: Measurement, thresholds: Thresholds) -> list[str]:
     return sorted(missing, key=lambda text: -missing[text])[:8]
 
 
-def _judge_lateness(measurement: Measurement, verdict: Verdict, thresholds: Thresholds) -> None:
+def _judge_delays(measurement: Measurement, verdict: Verdict, thresholds: Thresholds) -> None:
     latency = measurement.total.latency_s
-    for name, p99 in measurement.lateness_s.items():
-        if p99.estimate <= thresholds.client_lateness_s:
+    for name, p99 in measurement.client_delay_s.items():
+        if p99.estimate <= thresholds.client_delay_s:
             continue
-        text = f"client {name}: sent requests {p99.estimate * 1000:.1f} ms after they were due (p99)"
-        # Where the system does not keep up, requests that wait for a connection are sent late by its fault; a client
-        # that is too slow itself shows in what it offered.
-        if latency and not verdict.saturated and p99.estimate > thresholds.client_lateness_share * latency.mean:
-            share = p99.estimate / latency.mean
-            verdict.reasons.append(f"{text}, {share:.0%} of the mean latency of {latency.mean * 1000:.1f} ms")
+        text = f"client {name}: scheduling delay {p99.estimate * 1000:.1f} ms (p99)"
+        # Where the system does not keep up, requests that wait for a connection are sent behind schedule by its fault;
+        # a client that is too slow itself sends less than is scheduled.
+        if latency and not verdict.saturated and p99.estimate > thresholds.client_delay_share * latency.mean:
+            share = p99.estimate / latency.mean * 100
+            verdict.reasons.append(f"{text}, {share:.0f} % of the mean latency of {latency.mean * 1000:.1f} ms")
         else:
             verdict.warnings.append(text)
-    for name, p99 in measurement.wan_lateness_s.items():
-        if p99.estimate > thresholds.wan_lateness_s:
-            verdict.warnings.append(f"{name}: the emulated network was {p99.estimate * 1000:.1f} ms late (p99)")
-
-
-def _judge_quantiles(measurement: Measurement, verdict: Verdict) -> None:
-    latency = measurement.total.latency_s
-    if latency is None:
-        verdict.reasons.append("no transaction completed in the window")
-    elif latency.p99.upper is None:
-        verdict.warnings.append(f"p99 lies above the histogram's last bound, {latency.p99.lower:g} s")
-
-
-def _blame(verdict: Verdict, expected: bool, text: str) -> None:
-    """Add a reason, or where a fault explains it a warning."""
-    if expected:
-        verdict.warnings.append(f"{text} (a fault was injected there)")
-    else:
-        verdict.reasons.append(text)
+    for name, p99 in measurement.wan_delay_s.items():
+        if p99.estimate > thresholds.wan_delay_s:
+            delay = f"{p99.estimate * 1000:.1f} ms (p99)"
+            verdict.warnings.append(f"{name}: the emulated network was {delay} behind schedule")

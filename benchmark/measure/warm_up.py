@@ -1,4 +1,4 @@
-"""The steady part of a run, where the user gave no warm-up: found by MSER-5.
+"""Detect the steady part of a run with MSER-5, for runs without a given warm-up.
 
 K. P. White, "An effective truncation heuristic for bias reduction in simulation output", Simulation 69(6), 1997;
 W. W. Franklin and K. P. White, "Stationarity tests and MSER-5", Winter Simulation Conference, 2008;
@@ -7,16 +7,14 @@ K. Hoad, S. Robinson and R. Davies, "Automating warm-up length estimation", J. O
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from benchmark.measure.histogram import Array
-from benchmark.measure.scrapes import processes
+from benchmark.measure.scrapes import RunSamples
 from benchmark.measure.timeline import Timeline, make_timeline
 from benchmark.metrics.names import LOAD_GENERATOR, MetricNames
-from benchmark.metrics.samples import Series
 from benchmark.model import Finite, StrictModel
 
 BATCH = 5
@@ -32,9 +30,9 @@ class WarmUp(StrictModel):
     seconds: Finite
     """Time under load before the measured window."""
     method: str
-    """How that was decided."""
+    """How the window's start was chosen."""
     converged: bool = True
-    """False where a steady state was looked for and not found."""
+    """False where no steady state was detected."""
 
 
 @dataclass(frozen=True)
@@ -44,23 +42,23 @@ class Steady:
     start: float
     end: float
     converged: bool
-    """False if the end of the warm-up was not found in the first half: the run was too short or never steady."""
+    """False if the first half has no end of the warm-up: the run was too short or never steady."""
     method: str
-    """How it was found, for the report."""
+    """How it was detected, for the report."""
 
 
 def truncation(values: Array) -> int | None:
     """Return how many leading observations of `values` belong to the warm-up; None if the rest is not steady.
 
-    MSER-5: that number d, a multiple of 5, which minimises the squared standard error of the mean of the others,
-    sum((Y - mean(Y))²) / (n - d)² over the means Y of batches of 5 (of 1 below 100 observations). d beyond half of
+    MSER-5 chooses the number d, a multiple of 5, that minimises the squared standard error of the mean of the rest,
+    sum((Y - mean(Y))²) / (n - d)² over the means Y of batches of 5 (of 1 below 100 observations). A d beyond half of
     the observations means that no steady state was reached.
     """
     size = BATCH if len(values) >= FEW else 1
     batches = len(values) // size
     if batches < 2 * LEAST_LEFT:
         return None
-    # Observations that fill no batch are left out at the end.
+    # Observations at the end that do not fill a batch are left out.
     means = values[: batches * size].reshape(batches, size).mean(axis=1)
     left = np.arange(batches, 0, -1, dtype=np.float64)
     centred = means - means.mean()
@@ -72,19 +70,20 @@ def truncation(values: Array) -> int | None:
 
 
 def steady_window(timeline: Timeline) -> Steady:
-    """Find the steady part of a run in the timeline of all of it: `measure` from the first to the last sample.
+    """Return the steady part of a run, given the timeline of all of it.
 
-    The cool-down is cut where the submitted load falls below half of its median for good; then the later one of
-    the ends of the warm-up in throughput and in mean latency begins the window. Without convergence, the second
-    half is returned.
+    The cool-down begins where the load falls below half of its median for good. The window then starts at the later
+    of the two ends of the warm-up, in throughput and in mean latency. Without convergence it is the second half.
     """
     edges = timeline.edges
-    last = _end_of_load(timeline.sent_tps if timeline.sent_tps.any() else timeline.completed_tps)
+    load = timeline.sent_tps if timeline.sent_tps.any() else timeline.completed_tps
+    active = load[load > 0]
+    last = int(np.flatnonzero(load >= np.median(active) / 2)[-1]) + 1 if active.size else len(load)
     latency = timeline.mean_s[:last]
     seen = np.flatnonzero(np.isfinite(latency))
     cuts = [truncation(timeline.completed_tps[:last])]
     if seen.size:
-        # Where nothing completed, the latency is taken to be that of the interval before.
+        # Where nothing completed, the latency is interpolated between the intervals around it.
         filled = np.interp(np.arange(seen[0], last), seen, latency[seen])
         cut = truncation(filled)
         cuts.append(None if cut is None else int(seen[0]) + cut)
@@ -97,37 +96,29 @@ def steady_window(timeline: Timeline) -> Steady:
 
 
 def find_window(
-    series: Sequence[Series],
+    samples: RunSamples,
     begin: float,
     start: float,
     end: float,
     *,
     scrape_interval: float,
-    metrics: MetricNames = LOAD_GENERATOR,
+    names: MetricNames = LOAD_GENERATOR,
 ) -> tuple[float, float, WarmUp]:
-    """Return the window to be measured of a run under load since `begin`, and how it was found (unix s).
+    """Return the window to measure of a run under load since `begin`, and how it was chosen (unix s).
 
-    It was planned from `start` to `end`; it begins later where the run was not steady by then, and ends earlier where
-    the load did. With fewer than 10 intervals between samples nothing can be found, and it is as planned.
+    The planned window from `start` to `end` begins later where the run was not steady by then, and ends earlier where
+    the load did. Fewer than 10 intervals between samples are too few to detect anything: the window stays as planned.
     """
-    measured = processes(series, metrics.job, metrics.counters)
-    timeline = make_timeline(measured, begin, end, step=scrape_interval, metrics=metrics)
+    clients = samples.targets(names.job, names.counters)
+    timeline = make_timeline(clients, begin, end, step=scrape_interval, names=names)
     intervals = 0 if timeline is None else len(timeline.completed_tps)
     if timeline is None or intervals < 2 * LEAST_LEFT:
-        method = f"fixed: {intervals} intervals between samples are too few to find it, {2 * LEAST_LEFT} are needed"
+        method = f"fixed: {intervals} intervals between samples are too few to detect it, {2 * LEAST_LEFT} are needed"
         return start, end, WarmUp(seconds=start - begin, method=method, converged=False)
     steady = steady_window(timeline)
     first = max(start, steady.start)
     last = steady.end if steady.end < end - 2 * scrape_interval else end
-    found = f"{steady.method}: steady after {steady.start - begin:.1f} s, at least {start - begin:.1f} s are cut"
-    missed = f"{steady.method}: no steady state in the first half, so that half is cut"
-    method = found if steady.converged else missed
+    method = f"{steady.method}: no steady state in the first half, so that half is cut"
+    if steady.converged:
+        method = f"{steady.method}: steady after {steady.start - begin:.1f} s, at least {start - begin:.1f} s are cut"
     return first, last, WarmUp(seconds=first - begin, method=method, converged=steady.converged)
-
-
-def _end_of_load(offered: Array) -> int:
-    """Return the number of intervals up to the last one with at least half of the median load."""
-    active = offered[offered > 0]
-    if not active.size:
-        return len(offered)
-    return int(np.flatnonzero(offered >= np.median(active) / 2)[-1]) + 1

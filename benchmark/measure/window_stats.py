@@ -1,4 +1,4 @@
-"""Figures: what one process counted in a window, and what several counted together."""
+"""Statistics of the measured window: what one target counted in it, and what several counted together."""
 
 from __future__ import annotations
 
@@ -10,22 +10,20 @@ import numpy as np
 
 from benchmark.measure.histogram import Histogram, merge
 from benchmark.measure.run_metrics import QUANTILES, Latency
-from benchmark.measure.scrapes import Process, Span
+from benchmark.measure.scrapes import SampleRange, ScrapedTarget
 from benchmark.metrics.names import DUE, ERRORS, IN_FLIGHT, SUBMITTED, MetricNames
 from benchmark.model import Finite, StrictModel
 
 
-class Figures(StrictModel):
-    """The numbers of some or all clients in the measured window."""
+class WindowStats(StrictModel):
+    """The statistics of some or all clients in the measured window; null where a client does not export them."""
 
     completed_tps: Finite
-    """Completed transactions by time."""
     sent_tps: Finite | None
-    """Offered load as sent; null where it is not counted."""
     scheduled_tps: Finite | None
-    """Offered load as scheduled; null where it is not counted."""
+    """The load that fell due by the clients' schedules."""
     backlog_tps: Finite | None
-    """Growth of the number of transactions in flight by time; null where it is not exported."""
+    """Increase of the number of transactions in flight, per second."""
     completed: Finite
     """Transactions completed between the first and the last sample."""
     sampled_seconds: Finite
@@ -37,75 +35,74 @@ class Figures(StrictModel):
 
 
 @dataclass(frozen=True)
-class Growth:
-    """What one process counted between the first and the last of its samples in the window."""
+class Increase:
+    """What one target counted between the first and the last of its samples in the window."""
 
     seconds: float
     completed: float
     latency_sum: float
     squared_sum: float | None
     histogram: Histogram
-    submitted: float | None
-    due: float | None
+    sent: float | None
+    scheduled: float | None
     backlog: float | None
     errors: dict[str, float]
 
 
-def grow(process: Process, span: Span, metrics: MetricNames) -> Growth:
-    """Return what `process` counted over `span`."""
+def increase_of(target: ScrapedTarget, samples: SampleRange, names: MetricNames) -> Increase:
+    """Return what `target` counted over the range of its samples."""
 
     def counted(metric: str | None) -> float | None:
-        return process.growth(metric, span) if metric and process.has(metric) else None
+        return target.increase(metric, samples) if metric and target.has(metric) else None
 
-    in_flight = process.gauge(IN_FLIGHT)
-    return Growth(
-        seconds=process.seconds(span),
-        completed=process.growth(metrics.completed, span),
-        latency_sum=process.growth(f"{metrics.latency}_sum", span),
-        squared_sum=counted(metrics.squared),
-        histogram=process.histogram(metrics.latency, span),
-        submitted=counted(SUBMITTED),
-        due=counted(DUE),
-        backlog=float(in_flight[span.last] - in_flight[span.first]) if process.has(IN_FLIGHT) else None,
-        errors=process.growth_by(ERRORS, "error_type", span),
+    in_flight = target.gauge(IN_FLIGHT)
+    return Increase(
+        seconds=target.seconds(samples),
+        completed=target.increase(names.completed, samples),
+        latency_sum=target.increase(f"{names.latency}_sum", samples),
+        squared_sum=counted(names.squared),
+        histogram=target.histogram(names.latency, samples),
+        sent=counted(SUBMITTED),
+        scheduled=counted(DUE),
+        backlog=float(in_flight[samples.last] - in_flight[samples.first]) if target.has(IN_FLIGHT) else None,
+        errors=target.increase_by(ERRORS, "error_type", samples),
     )
 
 
-def figures(growths: Iterable[Growth], metrics: MetricNames) -> Figures:
-    """Merge the growth of processes; their order and grouping make no difference."""
-    members = list(growths)
-    rates = [growth.completed / growth.seconds for growth in members]
-    errors = {name for growth in members for name in growth.errors}
-    every = metrics.aggregation == "median"
-    return Figures(
-        completed_tps=_middle(rates) if every else math.fsum(rates),
-        sent_tps=_rate([(growth.submitted, growth.seconds) for growth in members]),
-        scheduled_tps=_rate([(growth.due, growth.seconds) for growth in members]),
-        backlog_tps=_rate([(growth.backlog, growth.seconds) for growth in members]),
-        completed=_middle([g.completed for g in members]) if every else math.fsum(g.completed for g in members),
-        sampled_seconds=_middle([growth.seconds for growth in members]),
+def window_stats(increases: Iterable[Increase], names: MetricNames) -> WindowStats:
+    """Merge the increases of targets; their order and grouping make no difference."""
+    members = list(increases)
+    aggregate = _median if names.aggregation == "median" else math.fsum
+    errors = {kind for each in members for kind in each.errors}
+    return WindowStats(
+        completed_tps=aggregate([each.completed / each.seconds for each in members]),
+        sent_tps=_rate([(each.sent, each.seconds) for each in members]),
+        scheduled_tps=_rate([(each.scheduled, each.seconds) for each in members]),
+        backlog_tps=_rate([(each.backlog, each.seconds) for each in members]),
+        completed=aggregate([each.completed for each in members]),
+        sampled_seconds=_median([each.seconds for each in members]),
         latency_s=_latency(members),
-        errors={name: round(sum(growth.errors.get(name, 0.0) for growth in members)) for name in sorted(errors)},
+        errors={kind: round(sum(each.errors.get(kind, 0.0) for each in members)) for kind in sorted(errors)},
     )
 
 
-def _latency(members: Sequence[Growth]) -> Latency | None:
-    count = math.fsum(growth.histogram.count for growth in members)
-    histogram = merge([growth.histogram for growth in members if growth.histogram.count > 0])
+def _latency(members: Sequence[Increase]) -> Latency | None:
+    count = math.fsum(each.histogram.count for each in members)
     if count <= 0:
         return None
-    quantiles = {metric.key: histogram.quantile(q) for metric, q in QUANTILES.items()}
-    mean = math.fsum(growth.latency_sum for growth in members) / count
-    squared = [growth.squared_sum for growth in members if growth.squared_sum is not None]
+    histogram = merge([each.histogram for each in members if each.histogram.count > 0])
+    mean = math.fsum(each.latency_sum for each in members) / count
+    squared = [each.squared_sum for each in members if each.squared_sum is not None]
     stdev = math.sqrt(max(0.0, math.fsum(squared) / count - mean**2)) if len(squared) == len(members) else None
+    quantiles = {metric.key: histogram.quantile(q) for metric, q in QUANTILES.items()}
     return Latency.model_validate({"mean": mean, "stdev": stdev} | quantiles)
 
 
 def _rate(parts: Sequence[tuple[float | None, float]]) -> float | None:
-    """Sum the rates of (growth, seconds); None unless all are known."""
-    rates = [growth / seconds for growth, seconds in parts if growth is not None]
+    """Sum the rates of (increase, seconds); None unless all are known."""
+    rates = [increase / seconds for increase, seconds in parts if increase is not None]
     return math.fsum(rates) if rates and len(rates) == len(parts) else None
 
 
-def _middle(values: Sequence[float]) -> float:
+def _median(values: Sequence[float]) -> float:
     return float(np.median(values)) if values else 0.0

@@ -7,8 +7,10 @@ from typing import Literal
 
 from pydantic import ConfigDict, with_config
 
-SUBMITTED, DUE, ERRORS, LATENESS, IN_FLIGHT = "submitted", "due", "errors", "lateness_s", "inflight"
+SUBMITTED, DUE, ERRORS, SCHEDULING_DELAY, IN_FLIGHT = "submitted", "due", "errors", "lateness_s", "inflight"
 """What the project's load generator exports besides latencies; other systems may, too."""
+WAN_DELAY = "wan_lateness_seconds"
+"""Histogram of how far behind schedule an emulated network delivers packets."""
 
 
 @with_config(ConfigDict(extra="forbid"))
@@ -35,7 +37,7 @@ class MetricNames:
     @property
     def counters(self) -> tuple[str, ...]:
         """The counters that make the time axis of a scraped target."""
-        names = (f"{self.latency}_count", self.throughput, self.squared, SUBMITTED, DUE, f"{LATENESS}_count")
+        names = (f"{self.latency}_count", self.throughput, self.squared, SUBMITTED, DUE, f"{SCHEDULING_DELAY}_count")
         return tuple(name for name in names if name)
 
     @property

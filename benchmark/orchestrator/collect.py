@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 from typing import Literal
 
 from benchmark.errors import InfrastructureError, Interrupted, SystemFailure, TestbedError, failure_kind
+from benchmark.measure.scrapes import RunSamples
 from benchmark.measure.warm_up import WarmUp, find_window
 from benchmark.metrics.samples import Series, write_samples
 from benchmark.orchestrator.context import RunContext, RunState
@@ -29,9 +29,9 @@ def collect(run: RunContext, state: RunState) -> Summary:
     """Download the samples and logs of a complete run, measure it, and write its summary and manifest."""
     assert state.supervisor is not None
     with run.events.phase("collect"):
-        series = _fetch(run, _times(state).end, state)
-        state.warm_up = _cut_warm_up(run, state, series)
-        write_samples(run.folder.path / SAMPLES, series)
+        samples = RunSamples(_fetch(run, _times(state).end, state))
+        state.warm_up = _cut_warm_up(run, state, samples)
+        write_samples(run.folder.path / SAMPLES, samples.series)
         logs = _collect_logs(run)
         if run.request.snapshot:
             prometheus = run.prepared.prometheus
@@ -41,7 +41,7 @@ def collect(run: RunContext, state: RunState) -> Summary:
                 run.events.emit(WarningIssued(str(error)))
         times, installed = _times(state), run.prepared.installed
         data = RunData(
-            series=series,
+            samples=samples,
             start=times.start,
             end=times.end,
             scrape_interval=run.testbed.settings.scrape_interval.total_seconds(),
@@ -130,18 +130,18 @@ def _fetch(run: RunContext, end: float, state: RunState) -> list[Series]:
     return fetch(run.prepared.prometheus, run.request.protocol, hosts, processes, _times(state).load, end)
 
 
-def _cut_warm_up(run: RunContext, state: RunState, series: Sequence[Series]) -> WarmUp:
+def _cut_warm_up(run: RunContext, state: RunState, samples: RunSamples) -> WarmUp:
     """Decide on the measured window: where no warm-up was requested, it depends on the samples."""
     times = _times(state)
     if not run.request.find_warm_up:
         return WarmUp(seconds=times.start - times.load, method="as requested")
     start, end, found = find_window(
-        series,
+        samples,
         times.load,
         times.start,
         times.end,
         scrape_interval=run.testbed.settings.scrape_interval.total_seconds(),
-        metrics=run.request.protocol.metrics,
+        names=run.request.protocol.metrics,
     )
     state.times = RunTimes(load=times.load, start=start, end=end)
     return found

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from benchmark.inventory import Host
 from benchmark.measure.host_usage import by_machine, host_usage
 from benchmark.measure.measurement import measure
+from benchmark.measure.scrapes import RunSamples
 from benchmark.measure.validity import judge
 from benchmark.measure.warm_up import WarmUp
 from benchmark.metrics.prometheus import Prometheus
@@ -31,7 +32,7 @@ _HOST_METRICS = (
 class RunData:
     """The samples of a run, its window (unix s), and what is known of hosts, clocks and logs."""
 
-    series: Sequence[Series]
+    samples: RunSamples
     start: float
     end: float
     scrape_interval: float
@@ -66,10 +67,10 @@ def fetch(
 def evaluate(protocol: Protocol, plan: Plan, identity: Identity, data: RunData) -> Summary:
     """Measure the window, judge whether the numbers may be used, and summarise."""
     measurement = measure(
-        data.series, data.start, data.end, metrics=protocol.metrics, scrape_interval=data.scrape_interval
+        data.samples, data.start, data.end, names=protocol.metrics, scrape_interval=data.scrape_interval
     )
     scheduled = measurement.total.scheduled_tps
-    usage = host_usage(data.series, data.start, data.end)
+    usage = host_usage(data.samples, data.start, data.end)
     machines = {name: facts.boot_id for name, facts in data.facts.items()}
     verdict = judge(
         measurement,
@@ -81,7 +82,7 @@ def evaluate(protocol: Protocol, plan: Plan, identity: Identity, data: RunData) 
     )
     leaders = [
         entry.labels["host"]
-        for entry in data.series
+        for entry in data.samples.series
         if entry.metric == protocol.leader_metric and ((entry.values == 1) & (entry.times >= data.start)).any()
     ]
     if len(leaders) > 1:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from benchmark.compare.comparison import Side
+    from benchmark.compare.comparison import Variant
 
 REPORT = "report.html"
 
@@ -20,7 +20,7 @@ def write_report(folder: Path) -> Path:
     return writer.write_report(folder)
 
 
-def write_comparison(a: Side, b: Side, path: Path) -> Path:
+def write_comparison(a: Variant, b: Variant, path: Path) -> Path:
     """Write the report of a comparison of two runs or sweeps to `path`; UsageError if they have no load in common."""
     from benchmark.report import writer
 

@@ -16,12 +16,12 @@ _Row = tuple[str, Interval, bool]
 def difference_chart(compared: Compared) -> Chart | None:
     """Return the relative differences of B from A with their intervals; None if nothing could be compared."""
     rows: list[_Row] = []
-    for figure in compared.figures:
-        rows.append((figure.label, figure.relative, figure.shown))
-        if len(figure.loads) > 1:
+    for metric in compared.metrics:
+        rows.append((metric.label, metric.relative, metric.significant))
+        if len(metric.loads) > 1:
             rows += [
-                (f"at {at.requested_tps:g} tx/s", at.comparison.relative, at.shown)
-                for at in figure.loads
+                (f"at {at.requested_tps:g} tx/s", at.comparison.relative, at.significant)
+                for at in metric.loads
                 if at.comparison.relative
             ]
     if not rows:
@@ -52,7 +52,7 @@ def difference_chart(compared: Compared) -> Chart | None:
         caption="Estimates with confidence intervals (95 %, or what so few repeats reach), over all loads (squares) "
         "and at each load (circles). Filled: significant after correction for multiple tests; open: not significant.",
         alt=f"Differences: {'; '.join(listed)}.",
-        columns=("figure", "estimate", "lower", "upper", "shown"),
+        columns=("metric", "estimate", "lower", "upper", "significant"),
         rows=[(name, i.estimate, i.lower, i.upper, shown) for name, i, shown in rows],
         draw=draw,
         height=0.75 + 0.21 * len(rows),

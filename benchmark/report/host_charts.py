@@ -9,8 +9,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from benchmark.measure.histogram import Array
-from benchmark.measure.host_usage import CPU, IDLE_MODES, SENT, VIRTUAL_DEVICES, grown_where
-from benchmark.measure.scrapes import Process
+from benchmark.measure.host_usage import CPU, IDLE_MODES, SENT, VIRTUAL_DEVICES, increase_where
+from benchmark.measure.scrapes import ScrapedTarget
 from benchmark.measure.validity import THRESHOLDS
 from benchmark.report import formatting
 from benchmark.report.chart import Chart
@@ -101,6 +101,6 @@ def _lines(axes: Axes, times: Array, by_host: Mapping[str, Array]) -> None:
     axes.plot(times, by_host[highest], label=highest, **series_style(1))
 
 
-def _increase(host: Process, axis: Array, metric: str, counts: Callable[[Mapping[str, str]], bool]) -> Array:
+def _increase(host: ScrapedTarget, axis: Array, metric: str, counts: Callable[[Mapping[str, str]], bool]) -> Array:
     """Return the increase of a counter in each interval of `axis`, over the series whose labels count."""
-    return np.asarray(np.diff(np.interp(axis, host.times, grown_where(host, metric, counts))), dtype=np.float64)
+    return np.asarray(np.diff(np.interp(axis, host.times, increase_where(host, metric, counts))), dtype=np.float64)

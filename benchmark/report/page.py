@@ -175,7 +175,7 @@ def _request(record: Record) -> list[tuple[str, str]]:
         ("warm-up, window", f"{parameters.warm_up_s:g} s, {parameters.duration_s:g} s"),
         ("measured from", formatting.moment(record.start)),
         ("measured until", formatting.moment(record.end)),
-        ("samples", f"every {record.scrape_interval:g} s" if record.series else "none"),
+        ("samples", f"every {record.scrape_interval:g} s" if record.samples.series else "none"),
         ("node parameters", _inline(parameters.node_parameters)),
         ("client parameters", _inline(parameters.client_parameters)),
     ]

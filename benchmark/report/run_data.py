@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -11,10 +10,10 @@ from pathlib import Path
 from benchmark.errors import UsageError
 from benchmark.measure.histogram import Histogram, merge
 from benchmark.measure.host_usage import COUNTERS, HostUsage, host_usage
-from benchmark.measure.scrapes import Process, processes
+from benchmark.measure.scrapes import RunSamples, ScrapedTarget
 from benchmark.measure.timeline import Timeline, make_timeline
 from benchmark.metrics.names import MetricNames
-from benchmark.metrics.samples import Series, read_samples
+from benchmark.metrics.samples import read_samples
 from benchmark.results.manifest import Manifest, parse_manifest, read_manifest
 from benchmark.results.run_folder import SAMPLES, read_summary
 from benchmark.results.summary import Summary
@@ -28,7 +27,7 @@ class Record:
     folder: Path
     summary: Summary
     manifest: Manifest
-    series: Sequence[Series] = field(default=(), repr=False)
+    samples: RunSamples = field(repr=False)
 
     @property
     def start(self) -> float:
@@ -55,42 +54,42 @@ class Record:
         """When the load began, unix s; None if it never did."""
         return self.manifest.times.load if self.manifest.times else None
 
-    @cached_property
-    def processes(self) -> list[Process]:
-        """The scraped processes that count transactions."""
-        return processes(self.series, self.metrics.job, self.metrics.counters)
+    @property
+    def clients(self) -> list[ScrapedTarget]:
+        """What counts transactions: the load generators, or nodes that generate their load."""
+        return self.samples.targets(self.metrics.job, self.metrics.counters)
 
-    @cached_property
-    def hosts(self) -> list[Process]:
+    @property
+    def hosts(self) -> list[ScrapedTarget]:
         """The node exporters."""
-        return processes(self.series, "host", COUNTERS)
+        return self.samples.targets("host", COUNTERS)
 
     @cached_property
     def timeline(self) -> Timeline | None:
         """Figures from the first to the last sample, warm-up included."""
-        if not self.processes or not self.summary.window:
+        if not self.clients or not self.summary.window:
             return None
-        first = min(float(process.times[0]) for process in self.processes)
+        first = min(float(client.times[0]) for client in self.clients)
         start = first if self.load_start is None else max(first, self.load_start)
         step = max(self.scrape_interval, (self.end - start) / 300)  # more intervals cannot be told apart on a page
-        return make_timeline(self.processes, start, self.end, step=step, metrics=self.metrics)
+        return make_timeline(self.clients, start, self.end, step=step, names=self.metrics)
 
     @cached_property
     def window(self) -> Timeline | None:
         """Figures in the measured window only."""
-        if not self.processes or not self.summary.window:
+        if not self.clients or not self.summary.window:
             return None
         step = self.scrape_interval
-        return make_timeline(self.processes, self.start, self.end, step=step, metrics=self.metrics)
+        return make_timeline(self.clients, self.start, self.end, step=step, names=self.metrics)
 
     @cached_property
     def histograms(self) -> dict[str, Histogram]:
         """Latencies counted in the measured window, by region."""
         grouped: dict[str, list[Histogram]] = {}
-        for process in self.processes:
-            span = process.span(self.start, self.end)
-            if span is not None:
-                grouped.setdefault(process.region, []).append(process.histogram(self.metrics.latency, span))
+        for client in self.clients:
+            inside = client.sample_range(self.start, self.end)
+            if inside is not None:
+                grouped.setdefault(client.region, []).append(client.histogram(self.metrics.latency, inside))
         merged = {region: merge(members) for region, members in sorted(grouped.items())}
         return {region: histogram for region, histogram in merged.items() if histogram.count > 0}
 
@@ -99,7 +98,7 @@ class Record:
         """What was used of each host in the measured window."""
         if self.summary.hosts or not self.summary.window:
             return dict(self.summary.hosts)
-        return host_usage(self.series, self.start, self.end)
+        return host_usage(self.samples, self.start, self.end)
 
 
 def read_record(folder: Path) -> Record:
@@ -110,4 +109,4 @@ def read_record(folder: Path) -> Record:
         raise UsageError(f"{folder} has no summary: the run is in progress or was killed, so it has no report yet")
     samples = folder / SAMPLES
     series = read_samples(samples) if samples.exists() else []
-    return Record(folder, summary, parse_manifest(text, str(folder)), series)
+    return Record(folder, summary, parse_manifest(text, str(folder)), RunSamples(series))

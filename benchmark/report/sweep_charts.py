@@ -25,7 +25,7 @@ def curve_chart(curves: Curves) -> Chart | None:
     if not measured:
         return None
     drawn = ["mean_s", "p99_s"] if len(measured) > 1 else list(_LATENCIES)
-    figures = [load.figures[name] for loads in measured.values() for load in loads for name in drawn]
+    figures = [load.metrics[name] for loads in measured.values() for load in loads for name in drawn]
     logarithmic = needs_log_scale([value for figure in figures for value in figure.values])
 
     def draw(figure: Figure) -> None:
@@ -36,8 +36,8 @@ def curve_chart(curves: Curves) -> Chart | None:
                 style = series_style(index) | (_side_style(side) if len(measured) > 1 else {"marker": "o"})
                 _line(axes, loads, ("completed_tps", name), f"{label} {_LATENCIES[name]}".strip(), style)
         for load in next(iter(measured.values())):
-            x = load.figures["completed_tps"].median.estimate
-            y = max(load.figures[name].median.estimate for name in drawn)
+            x = load.metrics["completed_tps"].median.estimate
+            y = max(load.metrics[name].median.estimate for name in drawn)
             text: Style = {"textcoords": "offset points", "fontsize": 7, "ha": "center", "color": light("muted")}
             axes.annotate(f"{load.requested_tps:g}", (x, y * 1000), (0, 6), **text)
         if logarithmic:
@@ -89,14 +89,14 @@ def achieved_chart(curves: Curves) -> Chart | None:
     )
 
 
-_COLUMNS = ("side", "requested_tps", "figure", "median", "lower", "upper", "confidence", "values")
+_COLUMNS = ("variant", "requested_tps", "metric", "median", "lower", "upper", "confidence", "values")
 
 
 def _rows(curves: Curves) -> list[list[object]]:
     rows: list[list[object]] = []
     for side, loads in curves.items():
         for load in loads:
-            for name, found in load.figures.items():
+            for name, found in load.metrics.items():
                 median, values = found.median, " ".join(f"{value:.9g}" for value in found.values)
                 bounds = [median.estimate, median.lower, median.upper, median.confidence]
                 rows.append([side, load.requested_tps, name, *bounds, values])
@@ -106,7 +106,7 @@ def _rows(curves: Curves) -> list[list[object]]:
 def _measured(curves: Curves) -> Curves:
     """Return the loads at which transactions completed in every valid run."""
     found = {
-        side: [load for load in loads if _LATENCIES.keys() <= load.figures.keys()] for side, loads in curves.items()
+        side: [load for load in loads if _LATENCIES.keys() <= load.metrics.keys()] for side, loads in curves.items()
     }
     return {side: loads for side, loads in found.items() if loads}
 
@@ -115,14 +115,14 @@ def _line(axes: Axes, loads: Sequence[LoadSummary], figures: tuple[str | None, s
     """Draw medians with intervals, and single runs; `figures` are those on x and y, None on x is the requested load."""
     across, up = figures
     scale = 1000.0 if up in _LATENCIES else 1.0
-    xs = [load.figures[across].median.estimate if across else load.requested_tps for load in loads]
-    ys = [load.figures[up].median for load in loads]
+    xs = [load.metrics[across].median.estimate if across else load.requested_tps for load in loads]
+    ys = [load.metrics[up].median for load in loads]
     axes.plot(xs, [y.estimate * scale for y in ys], markersize=5, label=label, zorder=3, **style)
     for x, y, load in zip(xs, ys, loads, strict=True):
         if y.lower is not None and y.upper is not None:
             axes.plot([x, x], [y.lower * scale, y.upper * scale], color=style["color"], linewidth=2.2, alpha=0.5)
-        values = load.figures[up].values
-        at = load.figures[across].values if across else [x] * len(values)
+        values = load.metrics[up].values
+        at = load.metrics[across].values if across else [x] * len(values)
         axes.plot(at, [value * scale for value in values], ".", markersize=3, color=style["color"], alpha=0.7)
 
 
@@ -136,7 +136,7 @@ def _describe(curves: Curves) -> str:
     for label, loads in curves.items():
         points = []
         for load in loads:
-            completed, mean, p99 = (load.figures[name].median.estimate for name in ("completed_tps", "mean_s", "p99_s"))
+            completed, mean, p99 = (load.metrics[name].median.estimate for name in ("completed_tps", "mean_s", "p99_s"))
             points.append(
                 f"{load.requested_tps:g} tx/s requested, {formatting.rate(completed)} completed, "
                 f"mean {formatting.duration(mean)}, p99 {formatting.duration(p99)}"

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from benchmark.compare.comparison import Compared, Side, compare_sides, side_of
+from benchmark.compare.comparison import Compared, Variant, compare_variants, variant_of
 from benchmark.compare.repeats import over_repeats
 from benchmark.compare.statistics import Interval
 from benchmark.report import formatting
@@ -31,7 +31,7 @@ class SweepRecord:
 
     title: str
     folder: Path
-    sides: Mapping[str, Side]
+    sides: Mapping[str, Variant]
     compared: Compared | None
     facts: Sequence[tuple[str, str]]
     command: str
@@ -63,10 +63,10 @@ def read_sweep_record(folder: Path) -> SweepRecord:
     """Read a sweep or a comparison run by one command; UsageError if `folder` holds none."""
     sweep = SweepFolder.read(folder)
     arms = sweep.journal.arms
-    sides = {arm.upper(): side_of(sweep, arm) for arm in arms} if len(arms) > 1 else {"": side_of(sweep)}
+    sides = {arm.upper(): variant_of(sweep, arm) for arm in arms} if len(arms) > 1 else {"": variant_of(sweep)}
     measured = all(any(run.status == "ok" for run in side.summaries) for side in sides.values())
     compared = (
-        compare_sides(sides["A"], sides["B"], interleaved=True) if set(sides) == {"A", "B"} and measured else None
+        compare_variants(sides["A"], sides["B"], interleaved=True) if set(sides) == {"A", "B"} and measured else None
     )
     return SweepRecord(
         title=f"{'Comparison' if len(arms) > 1 else 'Sweep'} of {systems(_runs(sides))}",
@@ -79,14 +79,14 @@ def read_sweep_record(folder: Path) -> SweepRecord:
     )
 
 
-def comparison(a: Side, b: Side) -> SweepRecord:
+def comparison(a: Variant, b: Variant) -> SweepRecord:
     """Compare two runs or sweeps; UsageError if they have no load in common."""
     sides = {"A": a, "B": b}
     return SweepRecord(
         title=f"Comparison of {systems(_runs(sides))}",
         folder=a.folder,
         sides=sides,
-        compared=compare_sides(a, b),
+        compared=compare_variants(a, b),
         facts=[("A", a.name), ("B", b.name)],
         command=f"python -m benchmark compare {shlex.join([a.name, b.name])}",
     )
@@ -118,17 +118,17 @@ def _claims(curves: Curves) -> list[str]:
     """Return the highest throughput of each side as a sentence."""
     sentences = []
     for side, loads in curves.items():
-        counted = [load for load in loads if "completed_tps" in load.figures]
+        counted = [load for load in loads if "completed_tps" in load.metrics]
         if not counted:
             sentences.append(f"{side or 'The sweep'} has no valid run.")
             continue
-        best = max(counted, key=lambda load: load.figures["completed_tps"].median.estimate)
+        best = max(counted, key=lambda load: load.metrics["completed_tps"].median.estimate)
         who = f"{side}: the" if side else "The"
-        completed = _interval(best.figures["completed_tps"].median, formatting.rate, " tx/s")
+        completed = _interval(best.metrics["completed_tps"].median, formatting.rate, " tx/s")
         text = f"{who} highest throughput is {completed}, at {best.requested_tps:g} tx/s requested"
-        if "p99_s" in best.figures:
-            text += f", with a mean latency of {_interval(best.figures['mean_s'].median, formatting.duration)}"
-            text += f" and a 99th percentile of {_interval(best.figures['p99_s'].median, formatting.duration)}"
+        if "p99_s" in best.metrics:
+            text += f", with a mean latency of {_interval(best.metrics['mean_s'].median, formatting.duration)}"
+            text += f" and a 99th percentile of {_interval(best.metrics['p99_s'].median, formatting.duration)}"
         kept = [load for load in counted if not load.saturated]
         text += f"; the full load was completed up to {max(load.requested_tps for load in kept):g} tx/s" if kept else ""
         sentences.append(text + ".")
@@ -188,5 +188,5 @@ def first_command(folders: Iterable[Path]) -> str:
     return ""
 
 
-def _runs(sides: Mapping[str, Side]) -> list[Summary]:
+def _runs(sides: Mapping[str, Variant]) -> list[Summary]:
     return [run for side in sides.values() for run in side.summaries]

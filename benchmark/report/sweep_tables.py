@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from benchmark.compare.comparison import AtLoad, Compared, FigureComparison
+from benchmark.compare.comparison import AtLoad, Compared, MetricComparison
 from benchmark.compare.statistics import Interval
 from benchmark.measure.run_metrics import COMPARED
 from benchmark.report import formatting
@@ -24,7 +24,7 @@ def loads_table(curves: Curves) -> Table:
         for load in loads:
             row = [*(Cell(side) for _ in side_column), Cell(f"{load.requested_tps:g}"), Cell(str(len(load.run_ids)))]
             for metric in COMPARED:
-                if found := load.figures.get(metric.name):
+                if found := load.metrics.get(metric.name):
                     median, interval = found.median, "one run"
                     if median.lower is not None and median.upper is not None:
                         bounds = f"{formatting.rate(median.lower)}\N{EN DASH}{formatting.rate(median.upper)}"
@@ -36,7 +36,7 @@ def loads_table(curves: Curves) -> Table:
                     row.append(Cell(formatting.NONE))
             notes = [f"{load.saturated} saturated"] if load.saturated else []
             notes += [f"{len(load.set_aside)} excluded"] if load.set_aside else []
-            far = sorted({run for found in load.figures.values() for run in found.outliers})
+            far = sorted({run for found in load.metrics.values() for run in found.outliers})
             notes += [f"{len(far)} outlier{'s' if len(far) > 1 else ''}"] if far else []
             rows.append([*row, Cell("; ".join(notes) or formatting.NONE, ", ".join(far))])
     return Table("loads", "Medians over the repeats of each load, with confidence intervals", columns, rows)
@@ -46,28 +46,28 @@ def compared_table(compared: Compared) -> Table:
     """Return every difference that was tested."""
     columns = ("metric", "load tx/s", "A", "B", "difference of B", "p", "p adjusted", "significant")
     rows = []
-    for figure in compared.figures:
+    for metric in compared.metrics:
         rows.append(
             [
-                Cell(figure.label),
+                Cell(metric.label),
                 Cell("all"),
                 Cell(""),
                 Cell(""),
-                _relative(figure.relative),
-                *_tested(figure.p_value, figure),
+                _relative(metric.relative),
+                *_tested(metric.p_value, metric),
             ]
         )
-        for at in figure.loads:
+        for at in metric.loads:
             found = at.comparison
-            medians = [Cell(_WRITTEN[figure.unit](side.estimate)) for side in (found.a, found.b)]
+            medians = [Cell(_WRITTEN[metric.unit](side.estimate)) for side in (found.a, found.b)]
             load, change = Cell(f"{at.requested_tps:g}"), _relative(found.relative)
-            rows.append([Cell(figure.label), load, *medians, change, *_tested(found.p_value, at)])
+            rows.append([Cell(metric.label), load, *medians, change, *_tested(found.p_value, at)])
     caption = "B compared with A, over all loads and at each load; p is adjusted for multiple tests (Holm)"
     return Table("compared", caption, columns, rows)
 
 
-def _tested(p_value: float, found: FigureComparison | AtLoad) -> list[Cell]:
-    return [Cell(f"{p_value:.2g}"), Cell(f"{found.p_adjusted:.2g}"), Cell("yes" if found.shown else "no")]
+def _tested(p_value: float, found: MetricComparison | AtLoad) -> list[Cell]:
+    return [Cell(f"{p_value:.2g}"), Cell(f"{found.p_adjusted:.2g}"), Cell("yes" if found.significant else "no")]
 
 
 def _relative(interval: Interval | None) -> Cell:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from benchmark.measure.run_metrics import LATENCIES, QUANTILES
 from benchmark.measure.validity import THRESHOLDS
-from benchmark.measure.window_stats import Figures
+from benchmark.measure.window_stats import WindowStats
 from benchmark.report import formatting
 from benchmark.report.run_data import Record
 
@@ -48,7 +48,7 @@ class Table:
         return out.getvalue()
 
 
-def figures_table(name: str, caption: str, first: str, groups: Mapping[str, Figures]) -> Table:
+def figures_table(name: str, caption: str, first: str, groups: Mapping[str, WindowStats]) -> Table:
     """Return the statistics of each group, such as a region, as a row."""
     columns = (first, "sent tx/s", "completed tx/s", *(metric.short for metric in LATENCIES), "errors")
     bounds = [f"{metric.key}_{part}_s" for metric in QUANTILES for part in ("estimate", "lower", "upper")]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from benchmark.compare.comparison import Side
+from benchmark.compare.comparison import Variant
 from benchmark.files import write_atomically
 from benchmark.report import REPORT
 from benchmark.report.page import charts_of, run_page, tables_of
@@ -28,7 +28,7 @@ def write_report(folder: Path) -> Path:
     return folder / REPORT
 
 
-def write_comparison(a: Side, b: Side, path: Path) -> Path:
+def write_comparison(a: Variant, b: Variant, path: Path) -> Path:
     """Write the report of a comparison of two runs or sweeps to `path`; UsageError if they have no load in common."""
     write_atomically(path, sweep_page(replace(comparison(a, b), folder=path.parent)))
     return path

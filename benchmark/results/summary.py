@@ -13,7 +13,7 @@ from benchmark.measure.measurement import Measurement
 from benchmark.measure.run_metrics import Latency
 from benchmark.measure.validity import Verdict
 from benchmark.measure.warm_up import WarmUp
-from benchmark.measure.window_stats import Figures
+from benchmark.measure.window_stats import WindowStats
 from benchmark.model import Finite, StrictModel
 from benchmark.results.log_findings import Findings
 
@@ -73,8 +73,8 @@ class Summary(Identity):
     saturated: bool = False
     """The system completed less than was scheduled."""
     warnings: list[str] = []
-    by_region: dict[str, Figures] = {}
-    by_client: dict[str, Figures] = {}
+    by_region: dict[str, WindowStats] = {}
+    by_client: dict[str, WindowStats] = {}
     hosts: dict[str, HostUsage] = {}
     """What was used of each host, by its name."""
     log_findings: Findings = {}

@@ -133,11 +133,11 @@ def test_two_variants_run_interleaved_and_are_compared(runner: Busy) -> None:
     planned_runs = runner.journal()["planned_runs"]
     assert [planned["arm"] for planned in planned_runs] == ["a", "b", "a", "b"]
     assert found["differences"][0] == {"name": "nodes", "a": "1", "b": "3"}
-    assert found["verdict"].startswith("no difference shown, and none can be with")
+    assert found["verdict"].startswith("not significant; 2 repeats are too few")
     assert found["gate"]["outcome"] in ("inconclusive", "pass")
     assert "run 4 of 4: B, 20 tx/s, repeat 2" in err
     stored, _ = runner("compare", "latest", "--json")
-    assert json.loads(stored)["figures"] == found["figures"]
+    assert json.loads(stored)["metrics"] == found["metrics"]
 
 
 # Limits that every run meets: the loads and the answer are known.

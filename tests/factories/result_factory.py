@@ -19,6 +19,7 @@ from benchmark.errors import FailureKind
 from benchmark.inventory import Host, Inventory, Ssh
 from benchmark.measure.measurement import measure
 from benchmark.measure.run_metrics import Quantile
+from benchmark.measure.scrapes import RunSamples
 from benchmark.measure.validity import Verdict, judge
 from benchmark.metrics.names import LOAD_GENERATOR, MetricNames
 from benchmark.metrics.samples import Series, read_samples, write_samples
@@ -130,7 +131,9 @@ def summary(
     run_id: str, load: float = 100.0, latency: float = 0.12, tps: float | None = None, at: float = 0
 ) -> Summary:
     """A run's summary with latencies around `latency` (s), measured `at` seconds after the first one."""
-    measurement = measure(steady("a-1", latency=latency), 1005, 1055, metrics=LOAD_GENERATOR, scrape_interval=1.0)
+    measurement = measure(
+        RunSamples(steady("a-1", latency=latency)), 1005, 1055, names=LOAD_GENERATOR, scrape_interval=1.0
+    )
     identity = Identity(
         run_id=run_id, protocol="etcd", commit="3.4", nodes=3, clients=1, requested_tps=load, leader="a-1"
     )
@@ -199,7 +202,7 @@ def write_run(
         for index, region in enumerate(REGIONS)
         for entry in (*_client(index, load / 3, capacity / 3, slower, seed), *_host(f"{region}-0", region, seed))
     ]
-    measurement = measure(samples, START, END, scrape_interval=1.0)
+    measurement = measure(RunSamples(samples), START, END, scrape_interval=1.0)
     identity = Identity(
         run_id=folder.name,
         protocol="etcd",

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from benchmark.errors import InfrastructureError
 from benchmark.host_scripts import build_load_generator
 from benchmark.measure.measurement import Measurement, measure
+from benchmark.measure.scrapes import RunSamples
 from benchmark.measure.validity import judge
 from benchmark.metrics.prometheus import Prometheus
 from benchmark.metrics.samples import Series
@@ -47,7 +48,7 @@ class Run:
 
     def measured(self, *hosts: str) -> Measurement:
         chosen = [one for one in self.series if one.labels["host"] in hosts]
-        return measure(chosen, self.start, self.end, scrape_interval=INTERVAL)
+        return measure(RunSamples(chosen), self.start, self.end, scrape_interval=INTERVAL)
 
     def exact(self, host: str) -> NDArray[np.float64]:
         """Return the sorted latencies of the requests that completed between the samples that the window uses.
@@ -64,7 +65,7 @@ class Run:
     def on_time(self) -> bool:
         """Return whether the clients sent on time; on a loaded machine the run shows nothing about the measurement."""
         found = self.measured(*MODELS)
-        return not found.gaps and all(p99.estimate < 0.003 for p99 in found.lateness_s.values())
+        return not found.gaps and all(p99.estimate < 0.003 for p99 in found.client_delay_s.values())
 
 
 @contextmanager

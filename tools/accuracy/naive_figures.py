@@ -18,10 +18,9 @@ from benchmark.cli.target import results_dir
 from benchmark.errors import UsageError
 from benchmark.measure.histogram import Histogram, merge
 from benchmark.measure.measurement import measure
-from benchmark.measure.scrapes import Process, Span, processes
-from benchmark.measure.window_stats import Figures
+from benchmark.measure.scrapes import RunSamples, SampleRange, ScrapedTarget
 from benchmark.metrics.names import LOAD_GENERATOR, MetricNames
-from benchmark.metrics.samples import Series, read_samples
+from benchmark.metrics.samples import read_samples
 from benchmark.results.find import find_run
 from benchmark.results.manifest import read_manifest
 from benchmark.results.run_folder import SAMPLES
@@ -49,20 +48,16 @@ class Row:
 class Stored:
     """A run's samples, the begin of its load and its measured window (unix s)."""
 
-    series: Sequence[Series]
+    samples: RunSamples
     begin: float
     start: float
     end: float
     step: float
     metrics: MetricNames = LOAD_GENERATOR
 
-    def clients(self) -> list[Process]:
+    def clients(self) -> list[ScrapedTarget]:
         """Return the load generators."""
-        return processes(self.series, self.metrics.job, self.metrics.counters)
-
-    def figures(self) -> Figures:
-        """Return the metrics as this project computes them."""
-        return measure(self.series, self.start, self.end, metrics=self.metrics, scrape_interval=self.step).total
+        return self.samples.targets(self.metrics.job, self.metrics.counters)
 
 
 def read_stored(folder: Path) -> Stored:
@@ -71,25 +66,26 @@ def read_stored(folder: Path) -> Stored:
     times = manifest.times
     if times is None:
         raise UsageError(f"{folder}: never under load, nothing to compare; name another run")
-    series, step = read_samples(folder / SAMPLES), manifest.parameters.scrape_interval_s
-    return Stored(series, times.load, times.start, times.end, step, manifest.metrics)
+    samples, step = RunSamples(read_samples(folder / SAMPLES)), manifest.parameters.scrape_interval_s
+    return Stored(samples, times.load, times.start, times.end, step, manifest.metrics)
 
 
 def rows(run: Stored) -> list[Row]:
     """Return every metric by every method, the correct one first."""
-    right = run.figures()
-    latency = right.latency_s
+    measured = measure(run.samples, run.start, run.end, names=run.metrics, scrape_interval=run.step)
+    latency, timeline = measured.total.latency_s, measured.timeline
     if latency is None:
         return []
-    clients = [(process, span) for process in run.clients() if (span := process.span(run.start, run.end))]
-    whole = [(process, span) for process in run.clients() if (span := process.span(run.begin, run.end))]
+    clients = [(one, inside) for one in run.clients() if (inside := one.sample_range(run.start, run.end))]
+    whole = [(one, inside) for one in run.clients() if (inside := one.sample_range(run.begin, run.end))]
     name = run.metrics.latency
-    means = [p.growth(f"{name}_sum", s) / p.growth(f"{name}_count", s) for p, s in clients]
+    means = [p.increase(f"{name}_sum", s) / p.increase(f"{name}_count", s) for p, s in clients]
     single = [p.histogram(name, s) for p, s in clients]
-    rate, total = right.completed_tps, run.end - run.begin
-    last = float(sum(process.gauge(f"{name}_count")[-1] for process in run.clients()))
+    rate, total = measured.total.completed_tps, run.end - run.begin
+    last = float(sum(one.gauge(f"{name}_count")[-1] for one in run.clients()))
     p99, upper = latency.p99.estimate, latency.p99.upper
     bounds = f"in ({latency.p99.lower * 1000:g}, {'∞' if upper is None else f'{upper * 1000:g}'}]"
+    over_time = None if timeline is None else float(np.nanmean(timeline.quantiles_s["p99_s"]))
     p99s = [value for value in (_p99(each) for each in single) if value is not None]
     return [
         Row("throughput", "**increase between samples of the window, summed over clients**", rate, rate, False),
@@ -100,7 +96,7 @@ def rows(run: Stored) -> list[Row]:
         Row("", "mean of the clients' means", float(np.mean(means)), latency.mean),
         Row("p99", f"**summed buckets of all clients, {bounds}**", p99, p99),
         Row("", "mean of the clients' p99", float(np.mean(p99s)) if p99s else None, p99),
-        Row("", "mean over time of p99 per scrape", _mean_over_time(run), p99),
+        Row("", "mean over time of p99 per scrape", over_time, p99),
         Row("", "p99 of the whole run", _p99(merge([p.histogram(name, s) for p, s in whole])), p99),
         Row("stdev", "**from squared latencies of all clients**", latency.stdev, latency.stdev or 0.0),
         Row("", "standard deviation of the clients' means", float(np.std(means)), latency.stdev or 0.0),
@@ -128,19 +124,14 @@ def prometheus_rate(times: Sequence[float], values: Sequence[float], start: floa
 
 def _server_rate(run: Stored) -> float:
     name = f"{run.metrics.latency}_count"
-    counters = [one for one in run.series if one.metric == name and one.labels.get("job") == run.metrics.job]
+    counters = [one for one in run.samples.series if one.metric == name and one.labels.get("job") == run.metrics.job]
     rates = [prometheus_rate(list(one.times), list(one.values), run.begin, run.end) for one in counters]
     return float(np.nansum(rates))
 
 
-def _scraped_mean(whole: Sequence[tuple[Process, Span]], name: str) -> float:
-    count = sum(float(process.gauge(f"{name}_count")[span.last]) for process, span in whole)
-    return sum(float(process.gauge(f"{name}_sum")[span.last]) for process, span in whole) / count
-
-
-def _mean_over_time(run: Stored) -> float | None:
-    timeline = measure(run.series, run.start, run.end, metrics=run.metrics, scrape_interval=run.step).timeline
-    return None if timeline is None else float(np.nanmean(timeline.quantiles_s["p99_s"]))
+def _scraped_mean(whole: Sequence[tuple[ScrapedTarget, SampleRange]], name: str) -> float:
+    count = sum(float(target.gauge(f"{name}_count")[samples.last]) for target, samples in whole)
+    return sum(float(target.gauge(f"{name}_sum")[samples.last]) for target, samples in whole) / count
 
 
 def _p99(histogram: Histogram) -> float | None:

@@ -118,8 +118,8 @@ RUN: dict[str, list[Panel]] = {
             "s",
             _quantiles("lateness_s", CLIENT),
             "How long after its due time a request was sent. A p99 above "
-            f"{THRESHOLDS.client_lateness_s * 1000:g} ms is a warning; if it also exceeds "
-            f"{THRESHOLDS.client_lateness_share:.0%} of the mean latency and the system kept up, the run is invalid.",
+            f"{THRESHOLDS.client_delay_s * 1000:g} ms is a warning; if it also exceeds "
+            f"{THRESHOLDS.client_delay_share:.0%} of the mean latency and the system kept up, the run is invalid.",
         ),
     ],
     "Regions": _split("region"),
@@ -217,7 +217,7 @@ HOSTS: dict[str, list[Panel]] = {
             "s",
             _quantiles("wan_lateness_seconds", EMULATOR),
             "How long after its due time a packet was delivered. A p99 above "
-            f"{THRESHOLDS.wan_lateness_s * 1000:g} ms adds a warning to the run.",
+            f"{THRESHOLDS.wan_delay_s * 1000:g} ms adds a warning to the run.",
         ),
         Panel("Packets forwarded", "pps", {"packets": _rate("wan_packets_total", EMULATOR)}),
         Panel(

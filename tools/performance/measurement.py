@@ -16,6 +16,7 @@ import numpy as np
 
 from benchmark.measure.host_usage import host_usage
 from benchmark.measure.measurement import measure
+from benchmark.measure.scrapes import RunSamples
 from benchmark.measure.validity import judge
 from benchmark.metrics.samples import Series, read_samples, write_samples
 from benchmark.results.summary import Identity, parse_summary, summarise
@@ -65,8 +66,9 @@ def summarise_file(path: Path, clients: int, minutes: float, interval: float) ->
     begun = time.perf_counter()
     series = read_samples(path)
     read = time.perf_counter()
-    measurement = measure(series, START + 30, START + minutes * 60, scrape_interval=interval)
-    usage = host_usage(series, START + 30, START + minutes * 60)
+    samples = RunSamples(series)
+    measurement = measure(samples, START + 30, START + minutes * 60, scrape_interval=interval)
+    usage = host_usage(samples, START + 30, START + minutes * 60)
     verdict = judge(measurement, requested_tps=clients * RATE)
     identity = Identity(run_id="x", protocol="x", commit="x", nodes=0, clients=clients, requested_tps=clients * RATE)
     text = summarise(measurement, verdict, identity, usage).to_json()

@@ -1,4 +1,4 @@
-"""Verdicts: a difference where there is one, none where there is none, and all that has to be said beside."""
+"""Comparisons of variants: verdicts, warnings, gates, and how variants are named."""
 
 from __future__ import annotations
 
@@ -6,51 +6,61 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
-from factories.comparisons import LOADS, compared, noisy, side
+from factories.comparisons import LOADS, compared, noisy, variant
 from factories.result_factory import failed, store_run, store_sweep, summary
 
-from benchmark.compare.comparison import compare_sides, find_side, find_sides
+from benchmark.compare.comparison import compare_variants, find_variant, find_variants
 from benchmark.errors import UsageError
 from benchmark.results.summary import Summary
 
 
-def test_a_difference_is_shown_with_three_repeats_of_three_loads(tmp_path: Path) -> None:
+def test_a_difference_is_significant_with_three_repeats_of_three_loads(tmp_path: Path) -> None:
     found = compared(tmp_path, noisy("a", 1.0, 3), noisy("b", 1.2, 3))
     assert found.verdict.startswith("B differs from A: ")
-    shown = {figure.figure: figure for figure in found.figures}
-    assert shown["p99_s"].shown
-    assert shown["p99_s"].relative.estimate == pytest.approx(0.2, abs=0.03)
-    assert not shown["completed_tps"].shown
-    assert shown["p99_s"].p_adjusted <= 0.05
-    assert [at.requested_tps for at in shown["p99_s"].loads] == list(LOADS)
+    by_name = {each.metric: each for each in found.metrics}
+    assert by_name["p99_s"].significant
+    assert by_name["p99_s"].relative.estimate == pytest.approx(0.2, abs=0.03)
+    assert not by_name["completed_tps"].significant
+    assert by_name["p99_s"].p_adjusted <= 0.05
+    assert [at.requested_tps for at in by_name["p99_s"].loads] == list(LOADS)
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_none_is_shown_between_equals(tmp_path: Path, seed: int) -> None:
+def test_equal_variants_have_no_significant_difference(tmp_path: Path, seed: int) -> None:
     found = compared(tmp_path, noisy("a", 1.0, 3, seed=seed), noisy("b", 1.0, 3, seed=seed))
-    assert found.verdict == "no difference shown"
-    assert not any(figure.shown or any(at.shown for at in figure.loads) for figure in found.figures)
+    assert found.verdict == "no significant difference"
+    assert not any(each.significant or any(at.significant for at in each.loads) for each in found.metrics)
 
 
-def test_too_few_repeats_say_so(tmp_path: Path) -> None:
+def test_too_few_repeats_are_named_in_the_verdict(tmp_path: Path) -> None:
     found = compared(tmp_path, noisy("a", 1.0, 3, (100.0,)), noisy("b", 2.0, 3, (100.0,)))
-    assert found.verdict == (
-        "no difference shown, and none can be with 3 repeats at 1 load(s): 5 of each at one load are needed"
-    )
+    assert found.verdict == "not significant; 3 repeats are too few to show any difference, use ≥ 5"
+    one_each = compared(tmp_path / "loads", noisy("a", 1.0, 1, (100.0, 200.0)), noisy("b", 2.0, 1, (100.0, 200.0)))
+    assert one_each.verdict == ("not significant; 2 runs at 2 loads are too few to show any difference, use ≥ 5 at one")
+    single = compared(tmp_path / "single", noisy("a", 1.0, 1, (100.0,)), noisy("b", 2.0, 1, (100.0,)))
+    assert single.verdict == "not significant; 1 repeat is too few to show any difference, use ≥ 5"
     enough = compared(tmp_path / "more", noisy("a", 1.0, 5, (100.0,)), noisy("b", 2.0, 5, (100.0,)))
     assert "p99 latency +100" in enough.verdict or "p99 latency +99" in enough.verdict
 
 
-def test_what_else_differs_is_a_warning(tmp_path: Path) -> None:
-    a = side(tmp_path, "A", noisy("a", 1.0, 2))
-    one = compare_sides(a, side(tmp_path, "B", noisy("b", 1.0, 2), commit="3.5"))
+def test_one_difference_of_the_manifests_is_listed_and_several_are_a_warning(tmp_path: Path) -> None:
+    a = variant(tmp_path, "A", noisy("a", 1.0, 2))
+    one = compare_variants(a, variant(tmp_path, "B", noisy("b", 1.0, 2), commit="3.5"))
     assert [each.name for each in one.differences] == ["commit"]
     assert one.warnings == []
-    two = compare_sides(a, side(tmp_path, "B", noisy("c", 1.0, 2), commit="3.5", versions={"geobench": "9"}))
+    two = compare_variants(a, variant(tmp_path, "B", noisy("c", 1.0, 2), commit="3.5", versions={"geobench": "9"}))
     assert two.warnings == [
-        "A and B differ in 2 things, so what is shown can be due to any: commit: 3.4 against 3.5; "
-        "version of geobench: 0.1.0 against 9"
+        "A and B differ in 2 ways (commit: 3.4 against 3.5; version of geobench: 0.1.0 against 9); "
+        "the effect cannot be attributed to one"
     ]
+
+
+def test_a_long_list_of_differences_is_cut_short(tmp_path: Path) -> None:
+    a = variant(tmp_path, "A", noisy("a", 1.0, 1))
+    changed = {f"tool{index}": "9" for index in range(8)}
+    (warning,) = compare_variants(a, variant(tmp_path, "B", noisy("b", 1.0, 1), versions=changed)).warnings
+    assert warning.startswith("A and B differ in 8 ways (version of tool0: none against 9; ")
+    assert "; 2 more); the effect" in warning
 
 
 def later(runs: Sequence[Summary]) -> list[Summary]:
@@ -58,8 +68,11 @@ def later(runs: Sequence[Summary]) -> list[Summary]:
     return [run.model_copy(update={"window": window}) for run, window in zip(runs, moved, strict=True)]
 
 
-def elsewhere(runs: Sequence[Summary]) -> list[Summary]:
-    return [run.model_copy(update={"leader": "b-0"}) for run in runs]
+def led_by(*leaders: str | None) -> Callable[[Sequence[Summary]], list[Summary]]:
+    """Return a function that distributes the leaders over runs in turn."""
+    return lambda runs: [
+        run.model_copy(update={"leader": leaders[index % len(leaders)]}) for index, run in enumerate(runs)
+    ]
 
 
 def partly(runs: Sequence[Summary]) -> list[Summary]:
@@ -71,25 +84,41 @@ def more(runs: Sequence[Summary]) -> list[Summary]:
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "text"),
     [
         (later, "one after the other"),
-        (elsewhere, "of A a-1 led 6; of B b-0 led 6"),
-        (partly, "1 of 7 runs of B do not count: 100 tx/s failed (node-0 ended)"),
+        (led_by("b-0"), "which host leads, which is left to chance; A: a-1 in 100% of runs; B: b-0 in 100% of runs"),
+        (led_by("a-1", "b-0"), "; B: a-1 in 50% of runs, b-0 in 50% of runs"),
+        (led_by(None), "; B: unknown"),
+        (partly, "1 of 7 runs of B do not count: 100 tx/s failed (system): node-0 ended"),
         (more, "only B was measured at 777 tx/s: not compared"),
     ],
 )
-def test_what_spoils_a_comparison_is_a_warning(
-    tmp_path: Path, change: Callable[[Sequence[Summary]], list[Summary]], said: str
+def test_what_limits_a_comparison_is_a_warning(
+    tmp_path: Path, change: Callable[[Sequence[Summary]], list[Summary]], text: str
 ) -> None:
     found = compared(tmp_path, noisy("a", 1.0, 2), change(noisy("b", 1.0, 2)))
-    assert any(said in warning for warning in found.warnings), found.warnings
+    assert any(text in warning for warning in found.warnings), found.warnings
+
+
+@pytest.mark.parametrize("repeats", [(2, 6), (1, 3)])
+def test_the_same_leader_in_a_different_number_of_runs_is_no_warning(tmp_path: Path, repeats: tuple[int, int]) -> None:
+    a, b = (noisy(name, 1.0, count) for name, count in zip("ab", repeats, strict=True))
+    assert compared(tmp_path, a, b).warnings == []
+
+
+def test_equal_shares_of_several_leaders_are_no_warning(tmp_path: Path) -> None:
+    a, b = noisy("a", 1.0, 2, (100.0,)), noisy("b", 1.0, 6, (100.0,))
+    shared = led_by("a-1", "b-0")
+    assert compared(tmp_path, shared(a), shared(b)).warnings == []
 
 
 @pytest.mark.parametrize(
     ("factor", "repeats", "outcome"), [(1.2, 3, "fail"), (1.02, 3, "pass"), (0.5, 3, "pass"), (1.2, 1, "inconclusive")]
 )
-def test_the_gate_fails_only_for_what_is_shown(tmp_path: Path, factor: float, repeats: int, outcome: str) -> None:
+def test_the_gate_fails_only_for_significant_differences(
+    tmp_path: Path, factor: float, repeats: int, outcome: str
+) -> None:
     found = compared(tmp_path, noisy("a", 1.0, repeats), noisy("b", factor, repeats), fail_over=0.05)
     assert found.gate is not None
     assert found.gate.outcome == outcome, found.gate
@@ -124,30 +153,75 @@ def test_the_gate_fails_where_only_b_breaks_the_system(tmp_path: Path) -> None:
     assert (found.gate.outcome, found.gate.text) == ("fail", "the system failed in 1 runs of B and 0 of A")
 
 
-def test_no_load_in_common_is_told(tmp_path: Path) -> None:
+def test_variants_without_a_common_load_are_an_error(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="A was measured at 100 tx/s, B at 200 tx/s"):
         compared(tmp_path, [summary("a", 100)], [summary("b", 200)])
 
 
-def test_sides_are_found_by_name(tmp_path: Path) -> None:
-    first = store_sweep(tmp_path, [("", summary("20260101T000000Z-a", 100)), ("", summary("20260101T000001Z-b", 100))])
-    assert len(find_side(tmp_path, first.journal.sweep_id).summaries) == 2
-    assert find_side(tmp_path, "20260101T000000Z-a").name == "20260101T000000Z-a"
-    assert find_side(tmp_path, "latest").name == first.journal.sweep_id
-    with pytest.raises(UsageError, match="holds no two sides"):
-        find_sides(tmp_path, [first.journal.sweep_id])
-    with pytest.raises(UsageError, match="found 3 names"):
-        find_sides(tmp_path, ["x", "y", "z"])
-
-
-def test_a_comparison_that_was_run_holds_both_sides(tmp_path: Path) -> None:
+def comparison_with_runs(results: Path) -> str:
+    """Store a comparison of two runs of A and one of B, whose second run failed; return its id."""
     runs = [("a", summary("a1", 100)), ("b", summary("b1", 100)), ("a", summary("a2", 100)), ("b", failed("b2", 100))]
-    sweep = store_sweep(tmp_path, runs)
-    a, b = find_sides(tmp_path, [sweep.journal.sweep_id])
+    return store_sweep(results, runs).journal.sweep_id
+
+
+def test_variants_are_runs_or_sweeps_by_name(tmp_path: Path) -> None:
+    first = store_sweep(tmp_path, [("", summary("20260101T000000Z-a", 100)), ("", summary("20260101T000001Z-b", 100))])
+    assert len(find_variant(tmp_path, first.journal.sweep_id).summaries) == 2
+    assert find_variant(tmp_path, "20260101T000000Z-a").name == "20260101T000000Z-a"
+    assert find_variant(tmp_path, "latest").name == first.journal.sweep_id
+    assert find_variant(tmp_path, str(first.path)).name == first.journal.sweep_id
+
+
+def test_latest_is_a_run_that_is_newer_than_any_sweep(tmp_path: Path) -> None:
+    store_sweep(tmp_path, [("", summary("20260101T000000Z-a", 100))])
+    store_run(tmp_path, summary("99990101T000000Z-b", 100))
+    assert find_variant(tmp_path, "latest").name == "99990101T000000Z-b"
+
+
+def test_one_name_of_a_comparison_is_both_its_variants(tmp_path: Path) -> None:
+    a, b = find_variants(tmp_path, [comparison_with_runs(tmp_path)])
     assert ([run.run_id for run in a.summaries], [run.run_id for run in b.counted]) == (["a1", "a2"], ["b1"])
+
+
+def test_a_variant_of_a_comparison_is_named_by_its_letter(tmp_path: Path) -> None:
+    name = comparison_with_runs(tmp_path)
+    a, b = find_variants(tmp_path, [f"{name}:a", f"{name[:16]}:b"])
+    assert [run.run_id for run in a.summaries] == ["a1", "a2"]
+    assert [run.run_id for run in b.summaries] == ["b1", "b2"]
+    assert (a.name, b.name) == (f"{name} A", f"{name} B")
+    other = store_run(tmp_path, summary("other", 100))
+    assert find_variants(tmp_path, [f"{name}:a", other.name])[1].name == "other"
+
+
+@pytest.mark.parametrize("position", [0, 1])
+def test_a_whole_comparison_is_not_pooled_into_one_variant(tmp_path: Path, position: int) -> None:
+    name = comparison_with_runs(tmp_path)
+    names = ["a1", "a1"]
+    names[position] = name
+    with pytest.raises(UsageError, match=f"is a comparison of 2 variants; name one of them: {name}:a or {name}:b"):
+        find_variants(tmp_path, names)
+
+
+def test_names_that_do_not_make_two_variants_are_errors(tmp_path: Path) -> None:
+    sweep = store_sweep(tmp_path, [("", summary("20260101T000000Z-a", 100))]).journal.sweep_id
+    with pytest.raises(UsageError, match="is not a comparison; name a second run or sweep"):
+        find_variants(tmp_path, [sweep])
+    with pytest.raises(UsageError, match="found 3 names; name two runs or sweeps, or one comparison"):
+        find_variants(tmp_path, ["x", "y", "z"])
+    with pytest.raises(UsageError, match=f"{sweep} is not a comparison, so it has no variant B; name it without :b"):
+        find_variant(tmp_path, f"{sweep}:b")
 
 
 def test_a_killed_run_cannot_be_compared(tmp_path: Path) -> None:
     (store_run(tmp_path, summary("k")) / "summary.json").unlink()
-    with pytest.raises(UsageError, match="run k has no result"):
-        find_side(tmp_path, "k")
+    with pytest.raises(UsageError, match="run k has no result: it was killed or is in progress"):
+        find_variant(tmp_path, "k")
+
+
+def test_metrics_that_a_run_lacks_are_not_compared(tmp_path: Path) -> None:
+    silent = [run.model_copy(update={"latency_s": None}) for run in noisy("b", 1.0, 2)]
+    found = compared(tmp_path, noisy("a", 1.0, 2), silent)
+    assert [each.metric for each in found.metrics] == ["completed_tps"]
+    nothing = [run.model_copy(update={"completed_tps": 0.0}) for run in silent]
+    verdict = compared(tmp_path / "idle", noisy("a", 1.0, 2), nothing).verdict
+    assert verdict == "nothing to compare: a run of A or B has none of the metrics"

@@ -1,4 +1,4 @@
-"""What differs between two runs: named once, without what follows from it and without what cannot matter."""
+"""Differences of manifests are named once, without what follows from them and what cannot matter."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def names(**changed: Any) -> list[str]:
     return [each.name for each in differences(manifest(), manifest(**changed))]
 
 
-def test_nothing_differs_from_itself() -> None:
+def test_a_manifest_does_not_differ_from_itself() -> None:
     assert names() == []
 
 
@@ -38,13 +38,13 @@ def test_one_change_is_one_difference(changed: dict[str, Any], expected: list[st
     assert names(**changed) == expected
 
 
-def test_another_committee_has_other_clients_too() -> None:
+def test_a_smaller_committee_is_named_without_the_hosts_it_implies() -> None:
     smaller = {"nodes": ["a-1"], "clients": ["a-1"]}
     found = differences(manifest(), manifest(placement=smaller))
     assert [str(each) for each in found] == ["nodes: 2 against 1", "clients: 2 against 1"]
 
 
-def test_the_same_number_of_nodes_elsewhere_is_a_difference() -> None:
+def test_the_same_number_of_nodes_on_other_hosts_is_a_difference() -> None:
     moved = {"nodes": ["a-1", "c-0"], "clients": ["a-1", "b-0"]}
     assert names(placement=moved) == ["hosts of the nodes"]
 

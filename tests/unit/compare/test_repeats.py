@@ -1,4 +1,4 @@
-"""Repeats of a load: medians with honest intervals, outliers named and kept, failures counted."""
+"""Summaries of the runs of one load."""
 
 from __future__ import annotations
 
@@ -8,27 +8,27 @@ from factories.result_factory import failed, summary
 from benchmark.compare.repeats import over_repeats
 
 
-def test_loads_are_summed_up_apart_and_in_order() -> None:
+def test_loads_are_summarised_separately_and_in_order() -> None:
     low, high = over_repeats([summary("b", 200), summary("a", 100), summary("c", 200)])
     assert (low.requested_tps, low.run_ids) == (100, ["a"])
     assert (high.requested_tps, high.run_ids) == (200, ["b", "c"])
-    assert high.figures["completed_tps"].median.estimate == 200
+    assert high.metrics["completed_tps"].median.estimate == 200
 
 
 def test_the_median_has_an_interval_of_stated_confidence() -> None:
     latencies = [0.1, 0.3, 0.2]
     (load,) = over_repeats([summary(f"r{index}", latency=each) for index, each in enumerate(latencies)])
-    median = load.figures["p99_s"].median
+    median = load.metrics["p99_s"].median
     assert (median.estimate, median.lower, median.upper) == pytest.approx((0.2, 0.1, 0.3))
     assert median.confidence == pytest.approx(0.75)
-    assert load.figures["p99_s"].values == latencies
+    assert load.metrics["p99_s"].values == latencies
 
 
 def test_outliers_are_named_and_counted() -> None:
     latencies = [0.1, 0.101, 0.102, 0.103, 0.9]
     (load,) = over_repeats([summary(f"r{index}", latency=each) for index, each in enumerate(latencies)])
-    assert load.figures["p50_s"].outliers == ["r4"]
-    assert load.figures["p50_s"].median.upper == pytest.approx(0.9)
+    assert load.metrics["p50_s"].outliers == ["r4"]
+    assert load.metrics["p50_s"].median.upper == pytest.approx(0.9)
 
 
 def test_runs_that_failed_are_set_aside_with_their_reason() -> None:
@@ -36,10 +36,10 @@ def test_runs_that_failed_are_set_aside_with_their_reason() -> None:
     assert load.run_ids == ["a"]
     assert load.set_aside == {"b": "failed (system): node-0 ended"}
     (nothing,) = over_repeats([failed("b")])
-    assert nothing.figures == {}
+    assert nothing.metrics == {}
 
 
-def test_a_figure_that_a_run_lacks_is_left_out() -> None:
+def test_a_metric_without_a_value_in_one_run_is_left_out() -> None:
     silent = summary("b").model_copy(update={"latency_s": None})
     (load,) = over_repeats([summary("a"), silent])
-    assert set(load.figures) == {"completed_tps"}
+    assert set(load.metrics) == {"completed_tps"}

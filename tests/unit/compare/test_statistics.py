@@ -14,7 +14,7 @@ few = st.lists(st.integers(min_value=0, max_value=8).map(float), min_size=1, max
 
 
 def enumerated(a: list[float], b: list[float]) -> float:
-    """The exact p-value by going through every way to deal the values out."""
+    """Return the exact p-value by enumerating every split of the values into A and B."""
     pooled = [*a, *b]
 
     def wins(chosen: tuple[int, ...]) -> float:
@@ -37,8 +37,8 @@ def test_the_p_value_is_that_of_all_permutations_ties_included(a: list[float], b
 def test_the_p_value_matches_published_tables() -> None:
     # 5 and 5 without overlap: 2 / C(10, 5). Table of Mann & Whitney: U <= 2 is significant at 5 % for 5 and 5.
     assert compare([1, 2, 3, 4, 5], [6, 7, 8, 9, 10]).p_value == pytest.approx(2 / 252)
-    assert compare([1, 2, 3, 4, 7], [5, 6, 8, 9, 10]).shown
-    assert not compare([1, 2, 3, 6, 7], [4, 5, 8, 9, 10]).shown
+    assert compare([1, 2, 3, 4, 7], [5, 6, 8, 9, 10]).significant
+    assert not compare([1, 2, 3, 6, 7], [4, 5, 8, 9, 10]).significant
 
 
 @settings(deadline=None, max_examples=50)
@@ -58,10 +58,10 @@ def test_without_ties_the_interval_excludes_zero_exactly_if_the_test_rejects(see
 
 @settings(deadline=None)
 @given(few, few)
-def test_swapping_a_and_b_turns_the_difference_around(a: list[float], b: list[float]) -> None:
+def test_swapping_a_and_b_inverts_the_difference(a: list[float], b: list[float]) -> None:
     forth, back = compare(a, b), compare(b, a)
     assert forth.p_value == pytest.approx(back.p_value)
-    assert forth.shown == back.shown
+    assert forth.significant == back.significant
     assert forth.difference.estimate == pytest.approx(-back.difference.estimate)
     assert forth.difference.lower == pytest.approx(-(back.difference.upper or 0.0))
 
@@ -77,13 +77,13 @@ def test_the_interval_of_the_difference_covers_the_truth_as_often_as_it_says() -
 
 def test_equal_systems_show_a_difference_only_as_often_as_allowed() -> None:
     random = np.random.default_rng(12)
-    false = sum(compare(random.normal(size=5).tolist(), random.normal(size=5).tolist()).shown for _ in range(200))
+    false = sum(compare(random.normal(size=5).tolist(), random.normal(size=5).tolist()).significant for _ in range(200))
     assert false / 200 <= 0.06
 
 
-def test_the_verdict_says_by_how_much_b_is_higher() -> None:
+def test_the_verdict_has_the_amount_by_which_b_is_higher() -> None:
     comparison = compare([100, 101, 99, 100.5, 99.5], [110, 111, 109, 110.5, 109.5], unit="tx/s")
-    assert comparison.shown
+    assert comparison.significant
     assert comparison.difference.estimate == pytest.approx(10)
     assert comparison.relative is not None
     assert comparison.relative.estimate == pytest.approx(0.1)
@@ -92,24 +92,24 @@ def test_the_verdict_says_by_how_much_b_is_higher() -> None:
     assert comparison.verdict.startswith(expected)
 
 
-def test_no_difference_is_said_in_these_words() -> None:
+def test_a_difference_that_is_not_significant_has_its_numbers_in_the_verdict() -> None:
     comparison = compare([100, 101, 99, 100.5, 99.5], [100.2, 101.1, 98.9, 100.6, 99.4])
-    assert not comparison.shown
-    assert comparison.verdict.startswith("no difference shown: B - A = ")
+    assert not comparison.significant
+    assert comparison.verdict.startswith("not significant: B - A = ")
 
 
 def test_identical_values_show_no_difference() -> None:
     comparison = compare([200.0] * 5, [200.0] * 5)
-    assert (comparison.p_value, comparison.shown) == (1.0, False)
+    assert (comparison.p_value, comparison.significant) == (1.0, False)
     assert comparison.difference.estimate == 0
 
 
-def test_too_few_repeats_are_said_to_show_nothing() -> None:
+def test_too_few_repeats_are_named_in_the_verdict() -> None:
     comparison = compare([1, 2, 3], [101, 102, 103])
-    assert not comparison.shown
+    assert not comparison.significant
     assert comparison.p_value == pytest.approx(0.1)
     assert comparison.difference.confidence == pytest.approx(0.9)
-    assert "none can be with 3 and 3 repeats: p is at least 0.1; 4 of each are needed" in comparison.verdict
+    assert "not significant; 3 and 3 repeats are too few to show any difference, use ≥ 4: B" in comparison.verdict
 
 
 @pytest.mark.parametrize(("confidence", "repeats"), [(0.9, 3), (0.95, 4), (0.99, 5), (0.5, 2)])
@@ -119,8 +119,8 @@ def test_the_repeats_needed_are_the_fewest_that_can_show_a_difference(confidence
     def extreme(count: int) -> Comparison:
         return compare([float(i) for i in range(count)], [1000.0 + i for i in range(count)], confidence=confidence)
 
-    assert extreme(repeats).shown
-    assert not extreme(repeats - 1).shown
+    assert extreme(repeats).significant
+    assert not extreme(repeats - 1).significant
 
 
 def test_a_median_of_zero_has_no_relative_difference() -> None:
@@ -166,7 +166,7 @@ def test_the_median_interval_holds_the_median_and_stays_within_the_values(values
     assert interval.estimate == np.median(values)
 
 
-def test_five_values_reach_less_than_was_asked_for_and_say_so() -> None:
+def test_five_values_reach_less_than_the_requested_confidence() -> None:
     # The resampled median is the smallest of 5 with probability 0.058: more than 2.5 %, so it is the bound.
     interval = median_interval([3.0, 1.0, 2.0, 5.0, 4.0])
     assert (interval.lower, interval.estimate, interval.upper) == (1.0, 3.0, 5.0)
@@ -189,7 +189,7 @@ def test_one_value_has_no_interval() -> None:
 
 
 @pytest.mark.parametrize("values", [[], [1.0, math.nan], [math.inf]])
-def test_values_that_are_none_are_refused(values: list[float]) -> None:
+def test_no_values_and_values_that_are_not_finite_are_an_error(values: list[float]) -> None:
     with pytest.raises(ValueError, match="finite values, found"):
         median_interval(values)
 

@@ -1,4 +1,4 @@
-"""The comparison over several loads, against enumeration, known cases and its own promises."""
+"""The comparison over several loads, checked by enumeration, known cases and simulation."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ STRATA = st.lists(st.tuples(VALUES, VALUES), min_size=1, max_size=2)
 
 
 def enumerated_p(strata: list[Stratum]) -> float:
-    """The p-value by going through every assignment of the values to A and B; strata of one size."""
+    """Return the p-value by enumerating every assignment of the values to A and B; strata of one size."""
 
     def rank_sums(a: list[float], b: list[float]) -> tuple[list[float], float]:
         pooled = [*a, *b]
@@ -58,7 +58,7 @@ def test_one_load_is_the_mann_whitney_test(a: list[float], b: list[float]) -> No
 
 @given(STRATA)
 @settings(deadline=None, max_examples=60)
-def test_exchanging_a_and_b_turns_the_answer_around(strata: list[Stratum]) -> None:
+def test_swapping_a_and_b_inverts_the_difference(strata: list[Stratum]) -> None:
     there, back = compare_strata(strata), compare_strata([(b, a) for a, b in strata])
     assert there.p_value == pytest.approx(back.p_value)
     assert 1 + there.relative.estimate == pytest.approx(1 / (1 + back.relative.estimate))
@@ -105,10 +105,10 @@ def test_intervals_cover_the_truth_and_equal_ones_are_rarely_told_apart(sizes: l
     assert wrong <= 400 * 0.05 + 3 * math.sqrt(400 * 0.05 * 0.95)
 
 
-def test_values_that_are_not_positive_are_refused() -> None:
+def test_values_that_are_not_positive_are_an_error() -> None:
     with pytest.raises(ValueError, match="positive"):
         compare_strata([([1.0, 0.0], [1.0])])
-    with pytest.raises(ValueError, match="no load"):
+    with pytest.raises(ValueError, match="no load in common"):
         compare_strata([])
 
 

@@ -5,6 +5,7 @@ import pytest
 from factories.sample_factory import labels_of, series
 
 from benchmark.measure.host_usage import HostUsage, by_machine, host_usage, saturated_hosts
+from benchmark.measure.scrapes import RunSamples
 from benchmark.metrics.samples import Series
 
 TIMES = np.arange(1000.0, 1061.0, 5)
@@ -25,13 +26,13 @@ def exporter(host: str, busy: float = 0.25, cpus: int = 2) -> list[Series]:
 
 
 def test_the_busy_share_is_over_all_processors() -> None:
-    (usage,) = host_usage(exporter("a"), 1000, 1060).values()
+    (usage,) = host_usage(RunSamples(exporter("a")), 1000, 1060).values()
     assert usage.cpu_busy == pytest.approx((55 * 0.25 + 5) / 60)
     assert usage.cpu_busy_peak == pytest.approx(1.0)
 
 
 def test_only_the_window_counts() -> None:
-    usage = host_usage(exporter("a"), 1036, 1060)["a"]
+    usage = host_usage(RunSamples(exporter("a")), 1036, 1060)["a"]
     assert usage.cpu_busy == pytest.approx(0.25)
     assert usage.cpu_busy_peak == pytest.approx(0.25)
 
@@ -44,7 +45,7 @@ def test_memory_is_the_most_in_any_sample_of_the_window() -> None:
         series("node_memory_MemTotal_bytes", labels, TIMES, 8e9),
         series("node_memory_MemAvailable_bytes", labels, TIMES, free),
     ]
-    usage = host_usage(made, 1010, 1060)["a"]
+    usage = host_usage(RunSamples(made), 1010, 1060)["a"]
     assert (usage.memory_used_bytes, usage.memory_bytes) == (5e9, 8e9)
 
 
@@ -52,7 +53,8 @@ def test_free_memory_that_falls_is_no_restart() -> None:
     """The counters of all series would begin anew there, and a host seem to have used years of time."""
     labels = labels_of("a", job="host")
     free = series("node_memory_MemAvailable_bytes", labels, TIMES, 8e9 - (TIMES - 1000) * 1e6)
-    assert host_usage([*exporter("a"), free], 1000, 1060)["a"].cpu_busy == pytest.approx((55 * 0.25 + 5) / 60)
+    usage = host_usage(RunSamples([*exporter("a"), free]), 1000, 1060)["a"]
+    assert usage.cpu_busy == pytest.approx((55 * 0.25 + 5) / 60)
 
 
 def test_devices_that_count_the_same_bytes_again_are_left_out() -> None:
@@ -66,7 +68,7 @@ def test_devices_that_count_the_same_bytes_again_are_left_out() -> None:
     ]:
         for device, rate in devices.items():
             made.append(series(metric, {**labels, "device": device}, TIMES, (TIMES - 1000) * rate))
-    usage = host_usage(made, 1000, 1060)["a"]
+    usage = host_usage(RunSamples(made), 1000, 1060)["a"]
     assert usage.received_bytes_per_s == pytest.approx(110)
     assert usage.sent_bytes_per_s == pytest.approx(50)
     assert usage.read_bytes_per_s == pytest.approx(7)
@@ -76,19 +78,25 @@ def test_devices_that_count_the_same_bytes_again_are_left_out() -> None:
 
 def test_hosts_are_told_apart_and_other_jobs_ignored() -> None:
     node = series("node_cpu_seconds_total", {**labels_of("c", job="node"), "mode": "user"}, TIMES, TIMES)
-    usage = host_usage([*exporter("a"), *exporter("b", busy=0.95), node], 1000, 1060)
+    usage = host_usage(RunSamples([*exporter("a"), *exporter("b", busy=0.95), node]), 1000, 1060)
     assert set(usage) == {"a", "b"}
-    assert host_usage(exporter("a"), 1001, 1004) == {}
+    assert host_usage(RunSamples(exporter("a")), 1001, 1004) == {}
 
 
 def test_saturated_hosts_are_named_with_the_numbers() -> None:
     usage = {"a": HostUsage(cpu_busy=0.94), "b": HostUsage(cpu_busy=0.9), "c": HostUsage()}
-    assert saturated_hosts(usage, 0.9) == ["a: CPU 94% busy, more than 90%: the host may be what limits the throughput"]
+    assert saturated_hosts(usage, 0.9) == ["a was 94 % busy: it, not the system, may limit throughput"]
     assert len(saturated_hosts(usage, 0.5)) == 2
 
 
-def test_hosts_of_one_machine_are_told_once() -> None:
+def test_hosts_of_one_machine_are_reported_once() -> None:
     usage = {name: HostUsage(cpu_busy=0.95) for name in ("a", "b", "c", "d")}
     shown = by_machine(usage, {"a": "boot-1", "b": "boot-2", "c": "boot-1", "d": ""})
-    assert list(shown) == ["a and 1 more on one machine", "b", "d"]
+    assert list(shown) == ["the machine of a and 1 more", "b", "d"]
     assert len(saturated_hosts(shown, 0.9)) == 3
+
+
+def test_the_machine_of_all_hosts_is_called_so() -> None:
+    usage = {name: HostUsage(cpu_busy=0.976) for name in ("a", "b", "c")}
+    warnings = saturated_hosts(by_machine(usage, dict.fromkeys(usage, "boot-1")), 0.9)
+    assert warnings == ["the machine of all 3 hosts was 98 % busy: it, not the system, may limit throughput"]

@@ -12,15 +12,16 @@ from hypothesis import strategies as st
 
 from benchmark.measure.measurement import Measurement, measure
 from benchmark.measure.run_metrics import QUANTILES
+from benchmark.measure.scrapes import RunSamples
 from benchmark.metrics.names import MetricNames
 from benchmark.metrics.samples import Series
 
 WINDOW = (1010.0, 1050.0)
 
 
-def of(*clients: list[Series], metrics: MetricNames | None = None) -> Measurement:
+def of(*clients: list[Series], names: MetricNames | None = None) -> Measurement:
     return measure(
-        [one for each in clients for one in each], *WINDOW, metrics=metrics or MetricNames(), scrape_interval=1
+        RunSamples(one for each in clients for one in each), *WINDOW, names=names or MetricNames(), scrape_interval=1
     )
 
 
@@ -30,7 +31,7 @@ def test_throughput_is_the_sum_over_clients() -> None:
     assert measurement.total.sent_tps == pytest.approx(150)
     assert measurement.total.scheduled_tps == pytest.approx(150)
     assert measurement.total.backlog_tps == pytest.approx(0, abs=0.1)
-    assert {name: figures.completed_tps for name, figures in measurement.regions.items()} == pytest.approx(
+    assert {name: stats.completed_tps for name, stats in measurement.regions.items()} == pytest.approx(
         {"us-east-1": 100, "eu-west-1": 50}
     )
     assert measurement.clients["b"].completed_tps == pytest.approx(50)
@@ -48,7 +49,7 @@ def test_only_the_window_counts() -> None:
 
 
 @pytest.mark.parametrize("kind", ["constant", "exponential", "bimodal", "stalled"])
-def test_figures_match_the_log_of_requests(kind: str) -> None:
+def test_statistics_match_the_log_of_requests(kind: str) -> None:
     random = np.random.default_rng(7)
     due = np.arange(1000.0, 1060.0, 0.002)
     latency = {
@@ -93,8 +94,8 @@ def test_the_order_of_series_and_clients_makes_no_difference(order: list[int], s
 def test_regions_together_are_the_whole() -> None:
     measurement = of(*[steady(f"c{i}", rate=20 + i, region=f"r{i % 3}") for i in range(7)])
     regions = measurement.regions.values()
-    assert sum(figures.completed for figures in regions) == measurement.total.completed
-    assert sum(figures.completed_tps for figures in regions) == pytest.approx(measurement.total.completed_tps)
+    assert sum(stats.completed for stats in regions) == measurement.total.completed
+    assert sum(stats.completed_tps for stats in regions) == pytest.approx(measurement.total.completed_tps)
 
 
 @pytest.mark.parametrize(("aggregation", "rate", "count"), [("sum", 598, 23920), ("median", 200, 8000)])
@@ -105,8 +106,8 @@ def test_the_throughput_of_replicas_is_their_sum_or_their_median(
         due = np.arange(1000.0, 1060.0, 1 / rate)
         return client(host, np.arange(1000.0, 1061.0), due, np.full(len(due), 0.12), job="node")
 
-    metrics = MetricNames(job="node", aggregation=aggregation)
-    measurement = of(replica("a", 200), replica("b", 200), replica("c", 198), metrics=metrics)
+    names = MetricNames(job="node", aggregation=aggregation)
+    measurement = of(replica("a", 200), replica("b", 200), replica("c", 198), names=names)
     assert measurement.total.completed_tps == pytest.approx(rate)
     assert measurement.total.completed == pytest.approx(count)
     assert measurement.timeline is not None
@@ -119,7 +120,7 @@ def test_metrics_of_another_name_are_used() -> None:
         for one in steady("a")
         if one.metric != "latency_squared_s"
     ]
-    total = of(made, metrics=MetricNames(latency="commit_latency", squared=None)).total
+    total = of(made, names=MetricNames(latency="commit_latency", squared=None)).total
     assert total.latency_s is not None
     assert total.latency_s.mean == pytest.approx(0.12)
     assert total.latency_s.stdev is None
@@ -151,7 +152,7 @@ def test_no_samples_measure_nothing() -> None:
     assert (measurement.clients, measurement.timeline) == ({}, None)
 
 
-def test_a_client_with_one_sample_has_no_figures() -> None:
+def test_a_client_with_one_sample_has_no_statistics() -> None:
     due = np.arange(1000.0, 1060.0, 0.1)
     measurement = of(steady("a"), client("b", np.array([1020.0]), due, np.full(len(due), 0.1)))
     assert list(measurement.clients) == ["a"]
@@ -181,11 +182,11 @@ def test_a_client_that_completes_nothing_at_first_is_reported() -> None:
     assert measurement.late_starts == {"a": 3.0}
 
 
-def test_lateness_is_measured_per_client_and_per_host() -> None:
+def test_delays_behind_schedule_are_measured_per_client_and_per_host() -> None:
     times = np.arange(1000.0, 1061.0)
     labels = labels_of("h", job="host")
     when = np.arange(1000.0, 1060.0, 0.01)
     wan = histogram("wan_lateness_seconds", labels, times, when, np.full(len(when), 0.003), (0.001, 0.005, math.inf))
     measurement = of(steady("a"), wan)
-    assert (measurement.lateness_s["a"].lower, measurement.lateness_s["a"].upper) == (0.0, 0.001)
-    assert (measurement.wan_lateness_s["h"].lower, measurement.wan_lateness_s["h"].upper) == (0.001, 0.005)
+    assert (measurement.client_delay_s["a"].lower, measurement.client_delay_s["a"].upper) == (0.0, 0.001)
+    assert (measurement.wan_delay_s["h"].lower, measurement.wan_delay_s["h"].upper) == (0.001, 0.005)

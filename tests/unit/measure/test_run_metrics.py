@@ -9,6 +9,7 @@ from pydantic import ValidationError
 from benchmark.measure import run_metrics
 from benchmark.measure.measurement import Measurement, measure
 from benchmark.measure.run_metrics import COMPARED, LATENCIES, METRICS, QUANTILES, Latency, Metric
+from benchmark.measure.scrapes import RunSamples
 from benchmark.measure.validity import Verdict
 from benchmark.results.summary import Identity, not_measured, parse_summary, summarise
 
@@ -16,7 +17,7 @@ IDENTITY = Identity(run_id="r", protocol="etcd", commit="", nodes=3, clients=2, 
 
 
 def measured() -> Measurement:
-    return measure(steady("a"), 1010, 1050, scrape_interval=1)
+    return measure(RunSamples(steady("a")), 1010, 1050, scrape_interval=1)
 
 
 def test_names_are_unique_and_end_in_their_unit() -> None:

@@ -6,15 +6,15 @@ from factories.sample_factory import client, labels_of, series, steady
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from benchmark.measure.scrapes import processes
+from benchmark.measure.scrapes import RunSamples
 from benchmark.measure.timeline import Timeline, make_timeline, timelines
 from benchmark.metrics.names import LOAD_GENERATOR
 from benchmark.metrics.samples import Series
 
 
 def of(*clients: list[Series], start: float = 1010.0, end: float = 1050.0, step: float = 1.0) -> Timeline:
-    found = processes([one for each in clients for one in each], "client", LOAD_GENERATOR.counters)
-    made = make_timeline(found, start, end, step=step, metrics=LOAD_GENERATOR)
+    found = RunSamples(one for each in clients for one in each).targets("client", LOAD_GENERATOR.counters)
+    made = make_timeline(found, start, end, step=step, names=LOAD_GENERATOR)
     assert made is not None
     return made
 
@@ -111,18 +111,18 @@ def test_errors_have_a_rate() -> None:
 
 
 def test_without_two_samples_there_is_no_timeline() -> None:
-    found = processes(steady("a"), "client", LOAD_GENERATOR.counters)
-    assert make_timeline(found, 2000, 2100, step=1, metrics=LOAD_GENERATOR) is None
+    found = RunSamples(steady("a")).targets("client", LOAD_GENERATOR.counters)
+    assert make_timeline(found, 2000, 2100, step=1, names=LOAD_GENERATOR) is None
 
 
 def test_regions_and_clients_have_timelines_that_add_up() -> None:
     made = [*steady("a", rate=100), *steady("b", rate=50), *steady("c", rate=20, region="eu-west-1")]
     whole = of(made)
-    regions = timelines(made, 1010, 1050, by="region", step=1)
-    clients = timelines(made, 1010, 1050, by="client", step=1)
+    regions = timelines(RunSamples(made), 1010, 1050, by="region", step=1)
+    clients = timelines(RunSamples(made), 1010, 1050, by="client", step=1)
     assert set(regions) == {"us-east-1", "eu-west-1"}
     assert set(clients) == {"a", "b", "c"}
     for parts in (regions, clients):
         summed = np.sum([timeline.completed_tps for timeline in parts.values()], axis=0)
         assert summed == pytest.approx(whole.completed_tps)
-    assert timelines(made, 2000, 2050, by="client") == {}
+    assert timelines(RunSamples(made), 2000, 2050, by="client") == {}

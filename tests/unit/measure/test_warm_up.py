@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from benchmark.measure.scrapes import RunSamples
 from benchmark.measure.timeline import Timeline
 from benchmark.measure.warm_up import find_window, steady_window, truncation
-from benchmark.metrics.samples import Series
 
 Array = NDArray[np.float64]
 
@@ -124,11 +124,11 @@ def test_systems_that_do_not_count_what_is_sent_are_cut_by_what_completed() -> N
     assert steady_window(timeline(throughput, np.full(100, 0.1), np.zeros(100))).end == 1080
 
 
-def slow_start(seconds: float, until: float = 1060.0) -> list[Series]:
+def slow_start(seconds: float, until: float = 1060.0) -> RunSamples:
     """A client under load since 1000 whose latency is three times as long for the first `seconds`."""
     due = np.arange(1000.0, until, 0.01)
     latency = np.where(due < 1000 + seconds, 0.36, 0.12) * np.random.default_rng(5).uniform(0.9, 1.1, len(due))
-    return client("a-1", np.arange(1000.0, 1061.0), due, latency)
+    return RunSamples(client("a-1", np.arange(1000.0, 1061.0), due, latency))
 
 
 def test_a_window_begins_as_planned_where_the_run_is_steady_by_then() -> None:
@@ -154,5 +154,5 @@ def test_a_window_ends_with_the_load() -> None:
 def test_a_window_of_few_samples_is_as_planned_and_says_so() -> None:
     start, end, found = find_window(slow_start(22.0), 1000, 1015, 1060, scrape_interval=7.0)
     assert (start, end, found.converged) == (1015, 1060, False)
-    assert "are too few to find it, 10 are needed" in found.method
-    assert find_window([], 1000, 1015, 1060, scrape_interval=1.0)[:2] == (1015, 1060)
+    assert "are too few to detect it, 10 are needed" in found.method
+    assert find_window(RunSamples([]), 1000, 1015, 1060, scrape_interval=1.0)[:2] == (1015, 1060)

@@ -8,6 +8,7 @@ import numpy as np
 from factories.hosts import inventory
 from factories.sample_factory import labels_of, series, steady
 
+from benchmark.measure.scrapes import RunSamples
 from benchmark.measure.warm_up import WarmUp
 from benchmark.metrics.samples import Series
 from benchmark.orchestrator.evaluate import RunData, evaluate
@@ -31,7 +32,7 @@ def leads(host: str, *values: float) -> Series:
 def judged(*more: Series, without: str = "", **changes: object) -> Summary:
     clients = [each for host in HOSTS if host != without for each in steady(host, rate=100.0)]
     data = RunData(
-        series=[*clients, *more],
+        samples=RunSamples([*clients, *more]),
         start=1010.0,
         end=1050.0,
         scrape_interval=1.0,

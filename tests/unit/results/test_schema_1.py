@@ -13,7 +13,7 @@ from paths import DATA
 
 from benchmark.cli import main, tables
 from benchmark.cli.resume import load_options
-from benchmark.compare.comparison import compare_sides, find_sides
+from benchmark.compare.comparison import compare_variants, find_variants
 from benchmark.plan.request import RunOptions, make_request, request_to_dict
 from benchmark.report import write_report
 from benchmark.results.events import RunStarted, read_events
@@ -71,7 +71,7 @@ def test_runs_of_the_sweep_are_reported(results: Path) -> None:
 
 
 def test_the_sweep_is_compared_with_itself(sweep: SweepFolder) -> None:
-    compared = compare_sides(*find_sides(STORED, [sweep.path.name, sweep.path.name]))
+    compared = compare_variants(*find_variants(STORED, [sweep.path.name, sweep.path.name]))
     assert compared.differences == []
     assert len(compared.runs["a"]) == 2
 

@@ -8,8 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmark.errors import UsageError
-from benchmark.measure.run_metrics import Quantile
-from benchmark.measure.window_stats import Latency
+from benchmark.measure.run_metrics import Latency, Quantile
 from benchmark.results.search import Limits, NextAction, SearchConfig, Trial, judge, next_action
 from benchmark.results.summary import Status, Summary
 

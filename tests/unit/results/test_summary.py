@@ -9,6 +9,7 @@ from factories.sample_factory import client, steady
 from pydantic import ValidationError
 
 from benchmark.measure.measurement import measure
+from benchmark.measure.scrapes import RunSamples
 from benchmark.measure.validity import judge
 from benchmark.results.summary import Identity, Summary, not_measured, parse_summary, summarise
 
@@ -22,7 +23,7 @@ def measured(latency: float = 0.12) -> Summary:
         *steady("a", region="eu-west-1"),
         *client("b", np.arange(1000.0, 1061.0), due, np.full(len(due), latency)),
     ]
-    measurement = measure(made, 1010, 1050, scrape_interval=1)
+    measurement = measure(RunSamples(made), 1010, 1050, scrape_interval=1)
     return summarise(measurement, judge(measurement, requested_tps=200), IDENTITY)
 
 

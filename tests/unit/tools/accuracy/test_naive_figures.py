@@ -10,6 +10,7 @@ import pytest
 from factories.result_factory import store_run, summary, use_metrics
 from factories.sample_factory import client
 
+from benchmark.measure.scrapes import RunSamples
 from benchmark.metrics.names import MetricNames
 from tools.accuracy.naive_figures import Stored, main, prometheus_rate, read_stored, rows
 
@@ -51,7 +52,7 @@ def uneven() -> Stored:
     series = client("a-1", scrapes, fast, np.full(len(fast), 0.12)) + client(
         "b-0", scrapes, slow, np.full(len(slow), 0.9), region="b"
     )
-    return Stored(series, begin=1000.0, start=1015.0, end=1060.0, step=1.0)
+    return Stored(RunSamples(series), begin=1000.0, start=1015.0, end=1060.0, step=1.0)
 
 
 def test_each_naive_method_has_its_known_error() -> None:

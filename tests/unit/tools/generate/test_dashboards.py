@@ -115,9 +115,9 @@ def test_scheduling_delay_is_explained_by_the_thresholds_of_runs() -> None:
         descriptions["Scheduling delay of the load generators"],
         descriptions["Scheduling delay of the emulator"],
     )
-    assert f"above {THRESHOLDS.client_lateness_s * 1000:g} ms is a warning" in clients
-    assert f"exceeds {THRESHOLDS.client_lateness_share:.0%} of the mean latency" in clients
-    assert f"above {THRESHOLDS.wan_lateness_s * 1000:g} ms adds a warning" in emulator
+    assert f"above {THRESHOLDS.client_delay_s * 1000:g} ms is a warning" in clients
+    assert f"exceeds {THRESHOLDS.client_delay_share:.0%} of the mean latency" in clients
+    assert f"above {THRESHOLDS.wan_delay_s * 1000:g} ms adds a warning" in emulator
     assert "valid" not in emulator, "it never makes a run invalid"
 
 
