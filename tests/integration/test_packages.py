@@ -31,8 +31,11 @@ fcntl.lockf(held, fcntl.LOCK_EX)
 process = subprocess.Popen(sys.argv[1], shell=True)
 def waits():
     for each in pathlib.Path("/proc").glob("[0-9]*"):
-        if each.joinpath("cmdline").read_bytes().startswith(b"apt-get\\0install\\0"):
-            return "nanosleep" in each.joinpath("wchan").read_text()
+        try:
+            if each.joinpath("cmdline").read_bytes().startswith(b"apt-get\\0install\\0"):
+                return "nanosleep" in each.joinpath("wchan").read_text()
+        except OSError:
+            continue  # it has just ended
 while process.poll() is None and not waits():
     time.sleep(0.05)
 print("it waits" if process.poll() is None else "it gave up", flush=True)
