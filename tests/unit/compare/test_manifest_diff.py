@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 from factories.result_factory import host, inventory, manifest
 
+from benchmark.artifacts.install import Installed, Variant
+from benchmark.artifacts.store import File
 from benchmark.compare.manifest_diff import differences
 from benchmark.results.manifest import ArtifactRecord, FileRecord, VariantRecord
 
@@ -81,3 +84,12 @@ def test_different_binaries_of_the_same_commit_are_named() -> None:
 def test_binaries_of_another_commit_are_not_named_beside_it() -> None:
     a, b = manifest(artifact=artifact(node="aa11")), manifest(artifact=artifact(node="bb22"), commit="3.5")
     assert [each.name for each in differences(a, b)] == ["commit"]
+
+
+def test_different_binaries_are_named_as_the_runner_records_them() -> None:
+    a, b = (
+        Installed("3.4", {"x86_64": Variant(digest * 64, {"node": File(digest * 64, 7)})}, {}, folder=Path("/binaries"))
+        for digest in "ab"
+    )
+    found = differences(manifest(artifact=a.to_record()), manifest(artifact=b.to_record()))
+    assert [each.name for each in found] == ["binary node (x86_64)"]

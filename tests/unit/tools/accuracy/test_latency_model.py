@@ -37,4 +37,4 @@ def test_a_run_is_named_by_a_prefix_or_a_folder(project: Path, name: str) -> Non
 def test_an_unknown_run_is_explained(project: Path) -> None:
     done = compare(project, "nothing")
     assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr.startswith("error: no single run 'nothing'")
+    assert done.stderr.startswith("error: no run matches 'nothing'")
