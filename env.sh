@@ -1,5 +1,5 @@
 # shellcheck shell=sh
-# `. ./env.sh` makes `pulumi` and `python -m benchmark` work in this shell, without login or passphrase prompt.
+# `. ./env.sh` makes `pulumi` and `geobench` work in this shell, without login or passphrase prompt.
 # It works in sh, bash and zsh, and keeps a backend or passphrase that you have chosen.
 
 if [ -n "${BASH_VERSION:-}" ]; then

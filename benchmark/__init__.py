@@ -1,3 +1,3 @@
-"""Benchmarks of distributed systems on geo-distributed testbeds: `python -m benchmark`."""
+"""The benchmark runner: benchmarks of distributed systems on geo-distributed testbeds."""
 
 __version__ = "0.1.0"

@@ -55,5 +55,5 @@ def write_reports(folders: Iterable[Path]) -> None:
         try:
             messages.note(f"report: {write_report(folder)}")
         except Exception as error:
-            retry = f"retry with `python -m benchmark report {folder.name}`"
+            retry = f"retry with `geobench report {folder.name}`"
             messages.warning(f"could not write the report of {folder.name}: {error!r}; {retry}")

@@ -43,7 +43,7 @@ def runs(summaries: Sequence[Summary], folder: Path) -> Iterator[Shown]:
         counts = {name: kinds["error"].count for name, kinds in summary.log_findings.items() if "error" in kinds}
         if counts:
             listed = ", ".join(f"{name} {count}" for name, count in list(counts.items())[:8])
-            yield f"errors in logs: {escape(listed)}; see log_findings in summary.json, or `python -m benchmark logs`"
+            yield f"errors in logs: {escape(listed)}; see log_findings in summary.json, or `geobench logs`"
         yield f"results: {escape(str(folder / summary.run_id))}"
 
 

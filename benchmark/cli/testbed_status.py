@@ -98,7 +98,7 @@ def status_tables(inventory: Inventory, found: Mapping[str, HostStatus], spent: 
         )
         yield _coloured(
             f"the time to live is over: `pulumi destroy` removes the testbed ({billed} are billed until then), "
-            "and `pulumi up` recreates it; `python -m benchmark extend 4h` gives running hosts more time",
+            "and `pulumi up` recreates it; `geobench extend 4h` gives running hosts more time",
             "expired",
         )
     if lost := [inventory.host(name) for name, each in found.items() if each.state == "unreachable"]:

@@ -67,5 +67,5 @@ def check_testbed(
         found[name].append(problem)
     for name, end in ends.items():
         if end <= datetime.now(UTC):
-            found[name].append("its time to live is over; `python -m benchmark extend 4h` extends it")
+            found[name].append("its time to live is over; `geobench extend 4h` extends it")
     return Check(facts, clocks, {name: "; ".join(texts) for name, texts in found.items() if texts}, ends)

@@ -47,7 +47,7 @@ def profile(testbed: Testbed, name: str, seconds: float, call_graph: CallGraph) 
     ).raise_for_failures(f"could not sample {name}:")[process.host]
     if answer.exit_code == _NO_PERF:
         raise HostError(
-            "perf is not installed; install it there (`python -m benchmark ssh HOST`): linux-perf (Debian), or "
+            "perf is not installed; install it there (`geobench ssh HOST`): linux-perf (Debian), or "
             "linux-tools-generic and linux-tools-aws or similar (Ubuntu):",
             {process.host: "no perf"},
         )
@@ -93,7 +93,7 @@ def find_process(running: list[Running], name: str) -> Running:
         return matches[0]
     listed = ", ".join(f"{process.name} on {process.host}" for process in matches or running[:12])
     if not running:
-        raise UsageError("no run is in progress; take a profile while `python -m benchmark run` measures")
+        raise UsageError("no run is in progress; take a profile while `geobench run` measures")
     raise UsageError(f"{len(matches)} processes match {name!r}, a process or its host; choose one of: {listed}")
 
 

@@ -39,7 +39,7 @@ def with_retries(
             runner.close()
             if not left:
                 raise InfrastructureError(
-                    f"{name}: failed {retries + 1} times; `python -m benchmark {resume}` continues from here. "
+                    f"{name}: failed {retries + 1} times; `geobench {resume}` continues from here. "
                     f"The last error: {error}"
                 ) from None
             runner.events.emit(WarningIssued(f"{name}: the infrastructure failed, trying again: {error}"))

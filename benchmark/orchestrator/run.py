@@ -122,7 +122,7 @@ def monitor(run: RunContext, supervisor: Supervisor) -> None:
                 listed = ", ".join(sorted(f"{job} on {host}" for job, host, _ in missing)[:8])
                 raise InfrastructureError(
                     f"Prometheus has no samples of {listed} after {_SCRAPE_DEADLINE_S:g} s; "
-                    "`python -m benchmark grafana` opens a tunnel to its page of targets"
+                    "`geobench grafana` opens a tunnel to its page of targets"
                 )
             time.sleep(_POLL_S)
 

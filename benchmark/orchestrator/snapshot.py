@@ -53,7 +53,7 @@ def opened_snapshot(folder: Path, port: int = 0) -> Iterator[str]:
     """
     snapshot = folder / SNAPSHOT
     if not snapshot.is_dir():
-        raise UsageError(f"{folder.name} has no snapshot; save one with `python -m benchmark run --snapshot`")
+        raise UsageError(f"{folder.name} has no snapshot; save one with `geobench run --snapshot`")
     program = shutil.which("prometheus")
     if program is None:
         raise UsageError("no `prometheus` on PATH; install it, on Debian with `apt-get install prometheus`")

@@ -45,7 +45,7 @@ def commands(record: Record) -> list[str]:
         f"pulumi stack select --create {shlex.quote(testbed)}",
         "pulumi config set settings settings.yaml",
         "pulumi up",
-        f"python -m benchmark {asked}",
+        f"geobench {asked}",
     ]
 
 

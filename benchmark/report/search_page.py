@@ -37,7 +37,7 @@ def search_page(record: SearchRecord) -> str:
         "title": f"Highest load of {systems(runs)}",
         "state": _state(record),
         "claim": _claim(record),
-        "resume": f"python -m benchmark search --resume {search.search_id}" if record.next_action.requested_tps else "",
+        "resume": f"geobench search --resume {search.search_id}" if record.next_action.requested_tps else "",
         "limits": f"Limits: p99 ≤ {formatting.duration(limits.p99_s)}, judged by the upper edge of its bucket; "
         f"completed ≥ {formatting.tenths(limits.achieved)} of the requested load.",
         "tiles": _tiles(record),

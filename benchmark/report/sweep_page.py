@@ -88,7 +88,7 @@ def comparison(a: Variant, b: Variant) -> SweepRecord:
         sides=sides,
         compared=compare_variants(a, b),
         facts=[("A", a.name), ("B", b.name)],
-        command=f"python -m benchmark compare {shlex.join([a.name, b.name])}",
+        command=f"geobench compare {shlex.join([a.name, b.name])}",
     )
 
 
@@ -184,7 +184,7 @@ def first_command(folders: Iterable[Path]) -> str:
     """Return the command that started the first of these runs; empty if there is none."""
     for folder in folders:
         given = read_manifest(folder).command[1:]
-        return redact(f"python -m benchmark {shlex.join(given)}")
+        return redact(f"geobench {shlex.join(given)}")
     return ""
 
 

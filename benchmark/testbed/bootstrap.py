@@ -105,7 +105,7 @@ def connect(
         states |= {name: reason for name, reason in opened.failed.items() if BOOTING_MESSAGE in reason}
         if failed := {name: state for name, state in states.items() if state.startswith("failed")}:
             raise HostError(
-                f"hosts failed to bootstrap; `python -m benchmark ssh HOST sudo {BOOTSTRAP_COMMAND}` tries again, "
+                f"hosts failed to bootstrap; `geobench ssh HOST sudo {BOOTSTRAP_COMMAND}` tries again, "
                 "`pulumi destroy` and `pulumi up` recreate all hosts:",
                 failed,
             )
@@ -115,7 +115,7 @@ def connect(
         if time.monotonic() > deadline:
             raise HostError(
                 f"hosts have not finished bootstrapping after {_WAIT_S / 60:g} minutes; "
-                f"`python -m benchmark ssh HOST tail {BOOTSTRAP_LOG}` shows their progress:",
+                f"`geobench ssh HOST tail {BOOTSTRAP_LOG}` shows their progress:",
                 booting,
             )
         if not waiting:

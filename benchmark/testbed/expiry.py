@@ -115,7 +115,7 @@ def check_time_left(ends: Mapping[str, datetime], seconds: float, now: datetime)
         hours = math.ceil((seconds - (end - now).total_seconds()) / 3600) + 1
         raise UsageError(
             f"the runs take at least {span(timedelta(seconds=seconds))}, but {name} terminates automatically "
-            f"{when(end, now)}; `python -m benchmark extend {hours}h` postpones that for all hosts"
+            f"{when(end, now)}; `geobench extend {hours}h` postpones that for all hosts"
         )
 
 

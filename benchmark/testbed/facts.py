@@ -83,7 +83,7 @@ def parse(text: str) -> Facts:
 def problems(facts: Facts, ports: Sequence[int]) -> list[str]:
     """Return why a run that needs `ports` is not possible on the host; empty if it is."""
     found = [
-        f"port {port} is in use; `ss -ltnp` there shows by what, `python -m benchmark stop` kills leftovers of a run"
+        f"port {port} is in use; `ss -ltnp` there shows by what, `geobench stop` kills leftovers of a run"
         for port in sorted(set(ports) & facts.listening)
     ]
     if facts.disk_free_mb < LEAST_DISK_MB:

@@ -95,7 +95,7 @@ class Testbed:
 
     def _require_all(self, opened: Results[None]) -> None:
         remedy = lost_hosts_advice(self.inventory.host(name) for name in opened.failed)
-        opened.raise_for_failures(f"cannot reach hosts; `python -m benchmark status` shows all. {remedy}:")
+        opened.raise_for_failures(f"cannot reach hosts; `geobench status` shows all. {remedy}:")
 
     def _admit(self, hosts: Sequence[Host]) -> Results[Completed]:
         """Have the firewalls of cloud hosts admit `hosts` and the operators of the settings, nobody else.
@@ -137,7 +137,7 @@ class Testbed:
                 who = answer[0] if answer else f"not answering within {QUERY_S:g} s: {session.stderr.strip()}"
                 raise LockedError(
                     f"testbed {self.inventory.testbed_id} is {who}; wait for that run to end, "
-                    "or end it with `python -m benchmark stop --force`"
+                    "or end it with `geobench stop --force`"
                 )
             yield
         finally:

@@ -85,7 +85,7 @@ def test_host_without_its_disk_is_excluded_until_it_has_one(disks: Clouds) -> No
     spoil(disks)
     shown = " ".join(disks.benchmark("check", exit_code=3).split())
     assert f"{disks.only_host.name}: failed: local disk; see journalctl -u geobench-disk" in shown
-    (advice,) = re.findall(r"`python -m benchmark ssh HOST ([^`]*)` tries again", shown)
+    (advice,) = re.findall(r"`geobench ssh HOST ([^`]*)` tries again", shown)
     disks.ssh(disks.only_host, "sudo wipefs -q -a /dev/nvme1n1")
     disks.benchmark("ssh", disks.only_host.name, *advice.split())
     disks.benchmark("check")

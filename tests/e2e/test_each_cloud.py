@@ -140,7 +140,7 @@ def test_runs_that_outlast_their_hosts_are_rejected(cloud: Clouds) -> None:
     words = " ".join(err.split())
     assert "the runs take at least 20h" in words
     assert re.search(
-        r"terminates automatically at .* UTC \(in 1[12]h\d\dm\); `python -m benchmark extend (9|10)h` postpones", words
+        r"terminates automatically at .* UTC \(in 1[12]h\d\dm\); `geobench extend (9|10)h` postpones", words
     )
     assert "hosts terminate automatically at" in cloud.benchmark("check")
 

@@ -134,7 +134,7 @@ def test_page_prints_with_embedded_fonts(reports: dict[str, Path], browser: Call
         "Configuration",
         "Latency over time",
         "time since the measured window began",
-        "python -m benchmark run",
+        "geobench run",
     ):
         assert text in told["text"]
     assert "etcd --name=node-0" in told["text"], "what is folded on a screen is open on paper"

@@ -85,6 +85,6 @@ def test_a_failing_report_is_a_warning(tmp_path: Path, capsys: pytest.CaptureFix
     write_reports([broken, whole])
     printed = capsys.readouterr()
     assert "warning: could not write the report of broken" in printed.err
-    assert "python -m benchmark report broken" in printed.err
+    assert "geobench report broken" in printed.err
     assert f"report: {whole / 'report.html'}" in printed.err
     assert printed.out == "", "standard output is for results"

@@ -44,7 +44,7 @@ def test_resumes_a_search_that_ended_because_hosts_were_unreachable(
 ) -> None:
     assert call(*SEARCH) == 3
     found = search_document(project)
-    assert f"`python -m benchmark search --resume {found['search_id']}` continues from here" in capsys.readouterr().err
+    assert f"`geobench search --resume {found['search_id']}` continues from here" in capsys.readouterr().err
     assert (found["options"]["duration"], found["options"]["maximum"], found["steps"]) == ("90s", 400, [])
     assert found["limits"] == {"p99_s": 0.5, "achieved": 0.98}
     assert call("search", "--resume", found["search_id"][:16]) == 3
@@ -124,7 +124,7 @@ def test_a_sweep_that_gives_up_prints_the_command_that_resumes_it(
     assert call(*words, "--retries", "0") == 3
     (folder,) = project.glob("results/*/*/sweep.json")
     again = (words[0], "--resume", folder.parent.name)
-    assert f"failed 1 times; `python -m benchmark {' '.join(again)}` continues from here" in capsys.readouterr().err
+    assert f"failed 1 times; `geobench {' '.join(again)}` continues from here" in capsys.readouterr().err
     assert call(*again, "--retries", "0") == 3, "it gets as far as the hosts, which are down"
     capsys.readouterr()
     assert call(other, *again[1:]) == 2

@@ -61,7 +61,7 @@ def recorder(fleet: FakeFleet) -> Recorder:
 
 @pytest.fixture
 def execute(testbed: Testbed, recorder: Recorder, make_request: Callable[..., Request]) -> Callable[..., Summary]:
-    """Run a load as `python -m benchmark run` does; the recorder begins when the testbed is prepared."""
+    """Run a load as `geobench run` does; the recorder begins when the testbed is prepared."""
 
     def run(**fields: object) -> Summary:
         with Runner(testbed, recorder, began=0.0) as runner:

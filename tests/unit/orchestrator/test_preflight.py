@@ -48,7 +48,7 @@ def test_expired_hosts_have_a_problem() -> None:
     fleet.answers = {"expires_at": f"state ready\nend {end.timestamp():.0f}\n"}
     problems = check_testbed(testbed, ETCD, print).problems
     assert set(problems) == set(fleet.hosts)
-    assert "its time to live is over; `python -m benchmark extend 4h`" in problems["a-0"]
+    assert "its time to live is over; `geobench extend 4h`" in problems["a-0"]
 
 
 def test_problems_of_existing_machines_are_included() -> None:

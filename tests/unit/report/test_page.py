@@ -51,7 +51,7 @@ def test_result_comes_first_with_its_interval(run: Path, page: Page) -> None:
 
 def test_page_has_request_regions_and_commands_to_reproduce(page: Page) -> None:
     assert "etcd at 3.4.23-4" in page.text
-    assert "python -m benchmark run --loads 60 --name 'two words'" in page.text
+    assert "geobench run --loads 60 --name 'two words'" in page.text
     assert "/somewhere" not in page.source
     assert "scrape_interval: 1s" in page.text
     for region in ("us-east-1", "eu-west-1", "ap-northeast-1"):

@@ -33,7 +33,7 @@ def test_reproduction_builds_the_exact_commit(tmp_path: Path, option: list[str])
     settings = Settings.model_validate(yaml.safe_load(reproduce.settings(record)))
     assert settings.repository == Repository(url="https://example.org/x", commit="1f" * 20)
     assert settings.regions == ("us-east-1", "eu-west-1", "ap-northeast-1")
-    assert re.fullmatch(rf"python -m benchmark run --commit[ =]{'1f' * 20} --loads 60", reproduce.commands(record)[-1])
+    assert re.fullmatch(rf"geobench run --commit[ =]{'1f' * 20} --loads 60", reproduce.commands(record)[-1])
 
 
 def test_supplied_binaries_have_no_repository(tmp_path: Path) -> None:

@@ -111,7 +111,7 @@ def test_page_has_the_search_settings_and_the_command_to_reproduce_it(page: Page
     assert "from 30, at most 1000 tx/s" in page.apart
     assert "at most 10 % below a load that fails" in page.apart
     assert "90 tx/s met the limits in 2 runs; 97 tx/s fails" in page.apart
-    assert "python -m benchmark run --loads 30 --name 'two words'" in page.apart
+    assert "geobench run --loads 30 --name 'two words'" in page.apart
 
 
 def test_unfinished_search_names_the_next_load(tmp_path: Path) -> None:
@@ -119,7 +119,7 @@ def test_unfinished_search_names_the_next_load(tmp_path: Path) -> None:
     claim = "The search is unfinished: so far the highest load within the limits is 60 tx/s; the next load is 90 tx/s."
     assert claim in page.apart
     (folder,) = tmp_path.glob("dev/*-search-*")
-    assert f"python -m benchmark search --resume {folder.name}" in page.apart
+    assert f"geobench search --resume {folder.name}" in page.apart
     assert "60 tx/s, not confirmed" in page.apart
     page = written(tmp_path / "empty", steps=0)
     assert "no load met the limits; the next load is 30 tx/s" in page.apart

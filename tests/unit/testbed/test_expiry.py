@@ -206,9 +206,7 @@ def test_runs_that_end_before_the_hosts_are_accepted() -> None:
     ],
 )
 def test_runs_that_last_longer_than_a_host_are_rejected(seconds: float, end: str, advice: str) -> None:
-    with pytest.raises(
-        UsageError, match=re.escape(f"but b terminates automatically {end}; `python -m benchmark {advice}`")
-    ):
+    with pytest.raises(UsageError, match=re.escape(f"but b terminates automatically {end}; `geobench {advice}`")):
         check_time_left({"a": LATER + timedelta(days=1), "b": LATER}, seconds, NOW)
 
 

@@ -229,10 +229,11 @@ def test_setup_refuses_a_python_that_is_too_old_or_absent(checkout: Path, script
 
 
 class TestDemo:
-    def demo(self, checkout: Path, pulumi: str, python: str, **variables: str) -> tuple[int, list[str], str]:
+    def demo(self, checkout: Path, pulumi: str, geobench: str, **variables: str) -> tuple[int, list[str], str]:
         calls = checkout / "calls"
         executable(checkout / ".state/pulumi/pulumi", f'echo "pulumi $*" >> "{calls}"; {pulumi}')
-        executable(checkout / ".venv/bin/python", f'echo "python $*" >> "{calls}"; {python}')
+        executable(checkout / ".venv/bin/geobench", f'echo "geobench $*" >> "{calls}"; {geobench}')
+        executable(checkout / ".venv/bin/python", "")
         done = run([checkout / "tools/setup/demo.sh"], checkout, **variables)
         return done.returncode, calls.read_text(encoding="utf-8").splitlines(), done.stdout
 
@@ -240,13 +241,13 @@ class TestDemo:
         status, calls, output = self.demo(checkout, "", "", DURATION="20s")
         assert calls == [
             "pulumi up --yes --stack dev",
-            "python -m benchmark run --stack dev --loads 200 --duration 20s",
+            "geobench run --stack dev --loads 200 --duration 20s",
         ]
         assert status == 0
         assert "pulumi destroy" in output
 
     def test_takes_the_settings_duration_by_default(self, checkout: Path) -> None:
-        assert self.demo(checkout, "", "")[1][-1] == "python -m benchmark run --stack dev --loads 200"
+        assert self.demo(checkout, "", "")[1][-1] == "geobench run --stack dev --loads 200"
 
     def test_ends_with_the_first_failure(self, checkout: Path) -> None:
         status, calls, _ = self.demo(checkout, "exit 255", "")
