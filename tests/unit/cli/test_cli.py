@@ -25,7 +25,7 @@ def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[str, ...]:
     return write_unreachable(tmp_path)
 
 
-def test_an_unknown_field_names_the_nearest(files: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
+def test_unknown_field_gets_the_nearest_name(files: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
     Path("settings.yaml").write_text("regions: [a]\ninstnces: 3\n")
     assert call("run", "--loads", "200", *files) == 2
     out, err = capsys.readouterr()
@@ -44,7 +44,9 @@ def test_an_invalid_duration_lists_what_is_accepted(files: tuple[str, ...], caps
     assert "'3 parsecs' is not a duration; write seconds or a unit: 90, 90s, 3m" in capsys.readouterr().err
 
 
-def test_too_large_a_committee_shows_the_sum(files: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
+def test_too_large_committee_shows_the_required_hosts(
+    files: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
     assert call("run", "--loads", "200", "--committee", "99", *files) == 2
     assert "need 100 hosts (99 nodes + 1 monitoring), found 4 running in testbed t" in capsys.readouterr().err
 
@@ -167,7 +169,7 @@ def test_repeats_the_option_for_each_of_several_loads() -> None:
     assert repeat_option(["run", "--loads=5"]) == ["run", "--loads=5"]
 
 
-def test_the_module_can_be_run() -> None:
+def test_package_runs_as_a_module() -> None:
     done = subprocess.run([sys.executable, "-m", "benchmark", "--help"], capture_output=True, text=True, check=True)
     for command in ("run", "status", "check", "stop", "results"):
         assert f"  {command} " in done.stdout
@@ -189,7 +191,7 @@ def test_version_is_printed_with_the_commit(capsys: pytest.CaptureFixture[str]) 
     assert capsys.readouterr().out.startswith(f"geobench {__version__}")
 
 
-def test_colours_only_where_a_terminal_shows_them(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_colours_are_used_only_on_terminals(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("NO_COLOR", "TERM"):
         monkeypatch.delenv(name, raising=False)
     assert "\x1b[31merror" in shown_by_terminal("status", "--inventory", "none.json")
@@ -212,7 +214,7 @@ def shown_by_terminal(*arguments: str) -> str:
         os.close(controller)
 
 
-def test_a_lost_terminal_is_an_interruption(tmp_path: Path) -> None:
+def test_lost_terminal_exits_with_code_130(tmp_path: Path) -> None:
     write_run(tmp_path / "dev" / "20270101T000000Z-etcd")
     controller, terminal = os.openpty()
     os.close(controller)
@@ -225,7 +227,7 @@ def test_a_lost_terminal_is_an_interruption(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("ignored", [False, True])
-def test_a_hang_up_interrupts_unless_nohup_ignores_it(ignored: bool) -> None:
+def test_sighup_interrupts_unless_nohup_ignores_it(ignored: bool) -> None:
     script = (
         "import os, signal\n"
         "from benchmark.cli import _interrupt_once\n"

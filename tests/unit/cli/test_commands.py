@@ -19,7 +19,7 @@ def modules_after(*arguments: str) -> set[str]:
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_the_listed_help_is_that_of_the_command(name: str) -> None:
+def test_listed_help_matches_that_of_the_command(name: str) -> None:
     command = cli.get_command(click.Context(cli), name)
     assert command is not None
     assert command.name == name

@@ -126,7 +126,7 @@ def test_a_search_ends_with_1_unless_it_finds_a_confirmed_load(
     assert (Path("results/t") / found["search_id"] / "report.html").exists()
 
 
-def test_a_mistaken_limit_is_explained(files: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
+def test_invalid_limit_is_explained(files: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
     assert call("search", "--limit", "p98=1s", *files) == 2
     assert "--limit p98=1s: expected p99=DURATION or achieved=SHARE" in capsys.readouterr().err
     assert call("search", "--precision", "lots", *files) == 2

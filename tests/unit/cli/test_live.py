@@ -97,7 +97,7 @@ def test_problems_are_red_and_unknown_values_a_dash(panel: LivePanel) -> None:
     assert "errors -/s" in shown(panel)
 
 
-def test_another_run_resets_the_panel(panel: LivePanel) -> None:
+def test_next_run_resets_the_panel(panel: LivePanel) -> None:
     panel.phase("measure")
     panel.progress(PROGRESS)
     panel.run(replace(RUN, requested_tps=100))
@@ -151,7 +151,7 @@ def test_prints_one_line_per_update_without_a_terminal(capsys: pytest.CaptureFix
     assert "━" not in printed
 
 
-def test_a_terminal_that_goes_away_ends_no_run(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_lost_terminal_does_not_end_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
     controller, terminal = os.openpty()
     with os.fdopen(terminal, "w") as lost, monkeypatch.context() as patch:
         patch.setattr(sys, "stderr", lost)

@@ -75,14 +75,14 @@ def test_credentials_of_a_repository_stay_out_of_the_request() -> None:
         ("repository=[https://token@example.org/", "found '[https://example.org/'"),
     ],
 )
-def test_reports_mistakes(word: str, message: str) -> None:
+def test_invalid_options_are_reported(word: str, message: str) -> None:
     base = settings(repository={"url": "https://token@example.org/x"})
     with pytest.raises((SettingsError, UsageError), match=re.escape(message)) as found:
         apply_overrides(base, RunOptions(), [word])
     assert "token" not in str(found.value)
 
 
-def test_reports_all_mistakes_of_a_side_together() -> None:
+def test_all_invalid_options_of_a_variant_are_reported_together() -> None:
     with pytest.raises(SettingsError) as found:
         apply_overrides(settings(), RunOptions(), ["instances=many", "disk_gb=1"])
     assert [line.partition(": ")[2].partition(":")[0] for line in str(found.value).splitlines()] == [
@@ -142,7 +142,7 @@ def test_options_may_repeat_have_defaults_and_other_names() -> None:
     assert "[default: 20000; x>=1]" in str(parse(SearchOptions, "--help"))
 
 
-def test_runs_are_retried_as_often_as_the_orchestrator_does_by_default() -> None:
+def test_default_retries_match_those_of_the_orchestrator() -> None:
     @click.command()
     @retries_option
     def command(retries: int) -> None:

@@ -34,7 +34,7 @@ def run(project: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     return done
 
 
-def test_help_works(project: Path) -> None:
+def test_help_works_with_a_broken_plugin(project: Path) -> None:
     assert "  results " in run(project, "--help").stdout
 
 
@@ -42,11 +42,11 @@ def test_help_of_run_lists_the_plugin_without_importing_it(project: Path) -> Non
     assert "etcd, mine, mysticeti, remora or FILE.yaml" in " ".join(run(project, "run", "--help").stdout.split())
 
 
-def test_results_are_listed(project: Path) -> None:
+def test_results_are_listed_with_a_broken_plugin(project: Path) -> None:
     assert run(project, "results", "--json", "--results-dir", "results").stdout == "[]\n"
 
 
-def test_stop_force_cleans_up(project: Path, server: Sshd) -> None:
+def test_stop_force_works_with_a_broken_plugin(project: Path, server: Sshd) -> None:
     options = write(project, [server.host("a-0")], f"{SETTINGS}working_dir: {project}/work\n", str(server.user_key))
     done = run(project, "stop", "--force", "--json", *options)
     assert (done.returncode, done.stdout) == (0, '{\n  "ended": {}\n}\n'), done.stderr

@@ -72,7 +72,7 @@ def test_two_names_are_compared(tmp_path: Path) -> None:
     assert report(tmp_path, "20270101", "20270102", "--output", str(named)).output == f"{named}\n"
 
 
-def test_mistakes_are_explained(tmp_path: Path) -> None:
+def test_usage_errors_are_explained(tmp_path: Path) -> None:
     assert isinstance(report(tmp_path, "nothing").exception, UsageError)
     assert isinstance(report(tmp_path, "a", "b", "c").exception, UsageError)
     assert isinstance(report(tmp_path, "a", "b", "--plots", "x").exception, UsageError)

@@ -81,7 +81,7 @@ def test_a_search_resumes_only_with_its_own_options(
     assert message in capsys.readouterr().err
 
 
-def test_repeating_the_same_options_is_allowed(capsys: pytest.CaptureFixture[str]) -> None:
+def test_resuming_with_the_same_options_is_allowed(capsys: pytest.CaptureFixture[str]) -> None:
     assert call(*SEARCH) == 3
     same = ("--to", "400", "--duration", "1.5m", "--limit", "p99=0.5s", "--limit", "achieved=0.98")
     assert call("search", "--resume", "latest", *same) == 3, "it gets as far as the hosts, which are down"

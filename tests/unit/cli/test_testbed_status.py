@@ -69,7 +69,7 @@ def test_prints_the_last_expiry_too_if_hosts_differ() -> None:
     assert "at 2026-01-01 08:00 UTC (in 2h00m), the last at 2026-01-01 09:00 UTC (in 3h00m)" in printed(found)
 
 
-def test_expired_hosts_are_red_and_say_which_commands_help() -> None:
+def test_expired_hosts_are_red_with_the_commands_to_run() -> None:
     text = printed(states("ready", "expired", "ready", "ready", "ready"))
     assert "\x1b[31ma-1: expired\x1b[0m" in text
     assert "\x1b[31mthe time to live is over: `pulumi destroy` removes the testbed" in text
@@ -77,7 +77,7 @@ def test_expired_hosts_are_red_and_say_which_commands_help() -> None:
     assert "and `pulumi up` recreates it; " in text
 
 
-def test_prints_a_warning_of_many_hosts_once() -> None:
+def test_same_warning_on_many_hosts_is_printed_once() -> None:
     warned = HostStatus("ready", LATER, warnings=("[x] was not installed",))
     text = printed(states(*["ready"] * 5) | dict.fromkeys(("a-0", "a-1", "a-2", "b-0"), warned))
     assert "\x1b[33mwarning: a-0, a-1, a-2 and 1 more: [x] was not installed\x1b[0m" in text
@@ -102,7 +102,9 @@ def options(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, server: Sshd) -> tu
     return write(tmp_path, hosts, key=str(server.user_key))
 
 
-def test_a_testbed_of_machines_never_expires(options: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
+def test_testbed_of_existing_machines_never_expires(
+    options: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
     assert call("extend", "4h", *options) == 0
     assert "nothing to extend; only cloud hosts terminate automatically" in capsys.readouterr().out
     assert call("extend", "4h", "--json", *options) == 0
@@ -110,7 +112,7 @@ def test_a_testbed_of_machines_never_expires(options: tuple[str, ...], capsys: p
 
 
 @pytest.mark.parametrize("duration", ["0s", "a while"])
-def test_rejects_a_duration_that_extends_nothing(
+def test_duration_that_does_not_extend_is_rejected(
     options: tuple[str, ...], capsys: pytest.CaptureFixture[str], duration: str
 ) -> None:
     assert call("extend", duration, *options) == 2

@@ -55,7 +55,7 @@ def test_one_difference_of_the_manifests_is_listed_and_several_are_a_warning(tmp
     ]
 
 
-def test_a_long_list_of_differences_is_cut_short(tmp_path: Path) -> None:
+def test_long_list_of_differences_is_truncated(tmp_path: Path) -> None:
     a = variant(tmp_path, "A", noisy("a", 1.0, 1))
     changed = {f"tool{index}": "9" for index in range(8)}
     (warning,) = compare_variants(a, variant(tmp_path, "B", noisy("b", 1.0, 1), versions=changed)).warnings
@@ -94,7 +94,7 @@ def more(runs: Sequence[Summary]) -> list[Summary]:
         (more, "only B was measured at 777 tx/s: not compared"),
     ],
 )
-def test_what_limits_a_comparison_is_a_warning(
+def test_limits_of_a_comparison_are_warnings(
     tmp_path: Path, change: Callable[[Sequence[Summary]], list[Summary]], text: str
 ) -> None:
     found = compared(tmp_path, noisy("a", 1.0, 2), change(noisy("b", 1.0, 2)))
@@ -136,7 +136,7 @@ def test_less_throughput_is_worse_and_more_is_not(tmp_path: Path, factor: float,
     assert ("throughput at 100 tx/s by" in found.gate.text) is (outcome == "fail")
 
 
-def test_the_gate_sees_a_load_that_alone_got_worse(tmp_path: Path) -> None:
+def test_gate_fails_if_a_single_load_is_worse(tmp_path: Path) -> None:
     b = [
         run if run.requested_tps < 400 else summary(run.run_id, 400.0, latency=1.0 + index / 1000)
         for index, run in enumerate(noisy("b", 1.0, 6))
@@ -147,7 +147,7 @@ def test_the_gate_sees_a_load_that_alone_got_worse(tmp_path: Path) -> None:
     assert "p99 latency at 400 tx/s" in found.gate.text
 
 
-def test_the_gate_fails_where_only_b_breaks_the_system(tmp_path: Path) -> None:
+def test_gate_fails_if_the_system_fails_only_in_b(tmp_path: Path) -> None:
     found = compared(tmp_path, noisy("a", 1.0, 2), partly(noisy("b", 1.0, 2)), fail_over=0.05)
     assert found.gate is not None
     assert (found.gate.outcome, found.gate.text) == ("fail", "the system failed in 1 runs of B and 0 of A")
@@ -178,7 +178,7 @@ def test_latest_is_a_run_that_is_newer_than_any_sweep(tmp_path: Path) -> None:
     assert find_variant(tmp_path, "latest").name == "99990101T000000Z-b"
 
 
-def test_one_name_of_a_comparison_is_both_its_variants(tmp_path: Path) -> None:
+def test_name_of_a_comparison_selects_both_its_variants(tmp_path: Path) -> None:
     a, b = find_variants(tmp_path, [comparison_with_runs(tmp_path)])
     assert ([run.run_id for run in a.summaries], [run.run_id for run in b.counted]) == (["a1", "a2"], ["b1"])
 
@@ -202,7 +202,7 @@ def test_a_whole_comparison_is_not_pooled_into_one_variant(tmp_path: Path, posit
         find_variants(tmp_path, names)
 
 
-def test_names_that_do_not_make_two_variants_are_errors(tmp_path: Path) -> None:
+def test_names_that_do_not_select_two_variants_are_errors(tmp_path: Path) -> None:
     sweep = store_sweep(tmp_path, [("", summary("20260101T000000Z-a", 100))]).journal.sweep_id
     with pytest.raises(UsageError, match="is not a comparison; name a second run or sweep"):
         find_variants(tmp_path, [sweep])
@@ -218,7 +218,7 @@ def test_a_killed_run_cannot_be_compared(tmp_path: Path) -> None:
         find_variant(tmp_path, "k")
 
 
-def test_metrics_that_a_run_lacks_are_not_compared(tmp_path: Path) -> None:
+def test_metrics_missing_in_a_run_are_not_compared(tmp_path: Path) -> None:
     silent = [run.model_copy(update={"latency_s": None}) for run in noisy("b", 1.0, 2)]
     found = compared(tmp_path, noisy("a", 1.0, 2), silent)
     assert [each.metric for each in found.metrics] == ["completed_tps"]

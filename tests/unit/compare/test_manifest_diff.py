@@ -81,7 +81,7 @@ def test_different_binaries_of_the_same_commit_are_named() -> None:
     assert (found.name, found.a[:11], found.b[:11]) == ("binary node (x86_64)", "sha256 aa11", "sha256 bb22")
 
 
-def test_binaries_of_another_commit_are_not_named_beside_it() -> None:
+def test_binaries_of_another_commit_are_not_a_second_difference() -> None:
     a, b = manifest(artifact=artifact(node="aa11")), manifest(artifact=artifact(node="bb22"), commit="3.5")
     assert [each.name for each in differences(a, b)] == ["commit"]
 

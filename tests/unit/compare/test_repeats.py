@@ -31,7 +31,7 @@ def test_outliers_are_named_and_counted() -> None:
     assert load.metrics["p50_s"].median.upper == pytest.approx(0.9)
 
 
-def test_runs_that_failed_are_set_aside_with_their_reason() -> None:
+def test_failed_runs_are_excluded_with_their_reason() -> None:
     (load,) = over_repeats([summary("a"), failed("b")])
     assert load.run_ids == ["a"]
     assert load.set_aside == {"b": "failed (system): node-0 ended"}

@@ -30,7 +30,7 @@ def enumerated(a: list[float], b: list[float]) -> float:
 
 @settings(deadline=None)
 @given(few, few)
-def test_the_p_value_is_that_of_all_permutations_ties_included(a: list[float], b: list[float]) -> None:
+def test_p_value_matches_enumeration_of_all_permutations_with_ties(a: list[float], b: list[float]) -> None:
     assert compare(a, b).p_value == pytest.approx(enumerated(a, b))
 
 
@@ -66,7 +66,7 @@ def test_swapping_a_and_b_inverts_the_difference(a: list[float], b: list[float])
     assert forth.difference.lower == pytest.approx(-(back.difference.upper or 0.0))
 
 
-def test_the_interval_of_the_difference_covers_the_truth_as_often_as_it_says() -> None:
+def test_interval_of_the_difference_has_its_nominal_coverage() -> None:
     random = np.random.default_rng(11)
     covered = 0
     for _ in range(200):
@@ -75,7 +75,7 @@ def test_the_interval_of_the_difference_covers_the_truth_as_often_as_it_says() -
     assert covered / 200 >= 0.93
 
 
-def test_equal_systems_show_a_difference_only_as_often_as_allowed() -> None:
+def test_false_positive_rate_of_equal_systems_is_within_the_level() -> None:
     random = np.random.default_rng(12)
     false = sum(compare(random.normal(size=5).tolist(), random.normal(size=5).tolist()).significant for _ in range(200))
     assert false / 200 <= 0.06
@@ -148,7 +148,7 @@ def test_the_interval_contains_that_of_every_resample(count: int) -> None:
 
 
 @pytest.mark.parametrize(("count", "left_out"), [(5, 0), (6, 0), (8, 0), (9, 1), (12, 2), (15, 3), (20, 5)])
-def test_the_bounds_are_those_of_published_tables(count: int, left_out: int) -> None:
+def test_bounds_match_published_tables(count: int, left_out: int) -> None:
     # Conover 1999, table A3 (binomial, p = 0.5): values left out on each side for 95 %.
     values = [float(index) for index in range(count)]
     interval = median_interval(values)
@@ -158,7 +158,7 @@ def test_the_bounds_are_those_of_published_tables(count: int, left_out: int) -> 
 
 @given(st.lists(st.floats(min_value=-1e6, max_value=1e6), min_size=2, max_size=12))
 @settings(deadline=None, max_examples=30)
-def test_the_median_interval_holds_the_median_and_stays_within_the_values(values: list[float]) -> None:
+def test_median_interval_contains_the_median_and_stays_within_the_values(values: list[float]) -> None:
     interval = median_interval(values)
     assert interval.lower is not None
     assert interval.upper is not None
@@ -174,7 +174,7 @@ def test_five_values_reach_less_than_the_requested_confidence() -> None:
 
 
 @pytest.mark.parametrize(("count", "least"), [(5, 0.92), (8, 0.95), (15, 0.94)])
-def test_the_median_interval_covers_the_truth_about_as_often_as_it_says(count: int, least: float) -> None:
+def test_median_interval_has_about_its_nominal_coverage(count: int, least: float) -> None:
     random = np.random.default_rng(13)
     covered = 0
     for _ in range(300):
@@ -205,5 +205,5 @@ def test_no_values_and_values_that_are_not_finite_are_an_error(values: list[floa
         ([-40, 10, 11, 10, 9], [0]),
     ],
 )
-def test_outliers_are_those_of_the_stated_rule(values: list[float], indexes: list[int]) -> None:
+def test_outliers_follow_the_documented_rule(values: list[float], indexes: list[int]) -> None:
     assert outliers(values) == indexes

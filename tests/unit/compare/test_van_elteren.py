@@ -38,13 +38,13 @@ def enumerated_p(strata: list[Stratum]) -> float:
     st.lists(st.tuples(*[st.lists(st.integers(1, 9).map(float), min_size=3, max_size=3)] * 2), min_size=1, max_size=2)
 )
 @settings(deadline=None, max_examples=60)
-def test_the_p_value_is_that_of_every_assignment(strata: list[Stratum]) -> None:
+def test_p_value_matches_enumeration_of_every_assignment(strata: list[Stratum]) -> None:
     assert compare_strata(strata).p_value == pytest.approx(enumerated_p(strata))
 
 
 @given(VALUES, VALUES)
 @settings(deadline=None, max_examples=60)
-def test_one_load_is_the_mann_whitney_test(a: list[float], b: list[float]) -> None:
+def test_single_load_equals_the_mann_whitney_test(a: list[float], b: list[float]) -> None:
     whole, single = compare_strata([(a, b)]), compare(a, b)
     assert whole.p_value == pytest.approx(single.p_value)
     logs = compare([math.log(x) for x in a], [math.log(x) for x in b]).difference
@@ -67,7 +67,7 @@ def test_swapping_a_and_b_inverts_the_difference(strata: list[Stratum]) -> None:
     assert 1 + there.relative.upper == pytest.approx(1 / (1 + back.relative.lower))
 
 
-def test_three_repeats_of_three_loads_show_what_one_load_cannot() -> None:
+def test_three_repeats_of_three_loads_can_be_significant_where_one_load_cannot() -> None:
     loads: list[Stratum] = [
         ([1.0, 1.1, 1.2], [1.5, 1.6, 1.7]),
         ([10.0, 11.0, 12.0], [15, 16, 17]),
@@ -90,7 +90,7 @@ def test_scale_between_loads_makes_no_difference() -> None:
 
 
 @pytest.mark.parametrize("sizes", [[(3, 3)] * 3, [(5, 5)], [(4, 6), (3, 3)]])
-def test_intervals_cover_the_truth_and_equal_ones_are_rarely_told_apart(sizes: list[tuple[int, int]]) -> None:
+def test_intervals_have_their_coverage_and_equal_systems_rarely_differ(sizes: list[tuple[int, int]]) -> None:
     random = np.random.default_rng(7)
     covered = wrong = 0
     for _ in range(400):
@@ -112,7 +112,7 @@ def test_values_that_are_not_positive_are_an_error() -> None:
         compare_strata([])
 
 
-def test_holm_adjusts_as_in_the_paper() -> None:
+def test_holm_adjustment_matches_the_paper() -> None:
     assert holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
     assert holm([0.5, 0.9]) == [1.0, 1.0]
     assert holm([]) == []

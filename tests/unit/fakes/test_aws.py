@@ -60,13 +60,15 @@ def account(aws: Aws, request: pytest.FixtureRequest) -> Account:
         ),
     ],
 )
-def test_an_instance_whose_parts_do_not_fit_is_refused(aws: Aws, account: Account, changed: Any, answer: str) -> None:
+def test_invalid_combinations_of_instance_inputs_are_rejected(
+    aws: Aws, account: Account, changed: Any, answer: str
+) -> None:
     with pytest.raises(CloudError, match=answer):
         account.launch(**changed)
     assert aws.machines == {}
 
 
-def test_an_instance_has_groups_of_its_own_network_and_at_most_five(account: Account) -> None:
+def test_instance_groups_must_be_in_its_vpc_and_at_most_five(account: Account) -> None:
     other = account.make(GROUP, name="b", description="b", vpcId=account.make(VPC, cidrBlock="10.1.0.0/16"))
     with pytest.raises(CloudError, match="belong to different networks"):
         account.launch(vpcSecurityGroupIds=[other])
@@ -87,13 +89,13 @@ def test_an_instance_has_groups_of_its_own_network_and_at_most_five(account: Acc
         ({"cidrIpv4": None, "prefixListId": "pl-none"}, "InvalidPrefixListID.NotFound"),
     ],
 )
-def test_a_rule_that_means_nothing_is_refused(account: Account, changed: Any, answer: str) -> None:
+def test_invalid_rules_are_rejected(account: Account, changed: Any, answer: str) -> None:
     asked = {"securityGroupId": account.group, **SSH, **changed}
     with pytest.raises(CloudError, match=answer):
         account.make(RULE, **{name: value for name, value in asked.items() if value is not None})
 
 
-def test_names_and_rules_that_exist_are_refused(account: Account) -> None:
+def test_duplicate_names_and_rules_are_rejected(account: Account) -> None:
     account.make(RULE, securityGroupId=account.group, **SSH)
     with pytest.raises(CloudError, match=r"InvalidPermission\.Duplicate"):
         account.make(RULE, securityGroupId=account.group, **SSH)
@@ -107,7 +109,7 @@ def test_names_and_rules_that_exist_are_refused(account: Account) -> None:
         account.make(SUBNET, vpcId=account.vpc, cidrBlock="10.0.8.0/24", availabilityZone="us-east-1a")
 
 
-def test_names_and_descriptions_of_groups_are_checked(account: Account) -> None:
+def test_invalid_names_and_descriptions_of_groups_are_rejected(account: Account) -> None:
     with pytest.raises(CloudError, match="GroupName is invalid"):
         account.make(GROUP, name="sg-some", description="some", vpcId=account.vpc)
     with pytest.raises(CloudError, match="Invalid security group description"):
@@ -115,12 +117,12 @@ def test_names_and_descriptions_of_groups_are_checked(account: Account) -> None:
 
 
 @pytest.mark.parametrize("tags", [{"aws:a": "b"}, {"": "b"}, {"a" * 129: "b"}, {"a": "b" * 257}])
-def test_tags_are_checked(account: Account, tags: dict[str, str]) -> None:
+def test_invalid_tags_are_rejected(account: Account, tags: dict[str, str]) -> None:
     with pytest.raises(CloudError, match="is not valid"):
         account.make(VPC, cidrBlock="10.1.0.0/16", tags=tags)
 
 
-def test_a_prefix_list_counts_with_its_full_size(account: Account) -> None:
+def test_prefix_list_counts_with_its_maximum_size_towards_the_rule_limit(account: Account) -> None:
     peers = account.make(LIST, name="peers", addressFamily="IPv4", maxEntries=60, entries=[])
     account.make(RULE, securityGroupId=account.group, ipProtocol="-1", prefixListId=peers)
     with pytest.raises(CloudError, match="RulesPerSecurityGroupLimitExceeded"):
@@ -136,7 +138,7 @@ def test_a_prefix_list_counts_with_its_full_size(account: Account) -> None:
         (["192.0.2.1/24"], "CIDR block 192.0.2.1/24 is malformed"),
     ],
 )
-def test_entries_of_a_prefix_list_are_checked(account: Account, entries: list[str], answer: str) -> None:
+def test_invalid_entries_of_a_prefix_list_are_rejected(account: Account, entries: list[str], answer: str) -> None:
     listed: dict[str, Any] = {"name": "peers", "addressFamily": "IPv4", "maxEntries": 2}
     made = account.make(LIST, **listed, entries=[{"cidr": "192.0.2.9/32"}])
     wrong = {**REGION, **listed, "entries": [{"cidr": entry} for entry in entries]}
@@ -146,7 +148,7 @@ def test_entries_of_a_prefix_list_are_checked(account: Account, entries: list[st
         account.kinds[LIST].update(made, wrong)
 
 
-def test_what_something_stands_on_is_not_deleted(account: Account) -> None:
+def test_resources_in_use_cannot_be_deleted(account: Account) -> None:
     gateway = account.make(GATEWAY, vpcId=account.vpc)
     peers = account.make(LIST, name="peers", addressFamily="IPv4", maxEntries=2, entries=[])
     rule = account.make(RULE, securityGroupId=account.group, ipProtocol="-1", prefixListId=peers)
@@ -160,7 +162,7 @@ def test_what_something_stands_on_is_not_deleted(account: Account) -> None:
     account.kinds[VPC].delete(account.vpc)
 
 
-def test_subnets_and_groups_of_an_instance_are_not_deleted_before_it(account: Account) -> None:
+def test_subnets_and_groups_of_an_instance_cannot_be_deleted_before_it(account: Account) -> None:
     instance = account.launch()
     for token, identity in ((SUBNET, account.subnet), (GROUP, account.group)):
         with pytest.raises(CloudError, match=f"DependencyViolation: {identity} has dependent objects: {instance}"):
@@ -170,7 +172,7 @@ def test_subnets_and_groups_of_an_instance_are_not_deleted_before_it(account: Ac
     account.kinds[GROUP].delete(account.group)
 
 
-def test_a_zone_that_lacks_the_type_refuses_it(aws: Aws, account: Account) -> None:
+def test_instance_type_not_offered_in_the_zone_is_rejected(aws: Aws, account: Account) -> None:
     where = {"cidrBlock": "10.0.64.0/20", "availabilityZone": "us-east-1e"}
     lacking = account.make(SUBNET, vpcId=account.vpc, mapPublicIpOnLaunch=True, **where)
     with pytest.raises(CloudError, match=r"Unsupported: .* \(m5d.large\) is not supported in us-east-1e"):

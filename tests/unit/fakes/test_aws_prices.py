@@ -32,14 +32,14 @@ def ask(fields: dict[str, str], service: str = "AmazonEC2") -> str:
 
 
 @pytest.mark.parametrize(("fields", "unit", "price"), [(HOST, "Hrs", PRICES["m5d.large"]), (DISK, "GB-Mo", GP3_USD)])
-def test_a_precise_question_is_answered(fields: dict[str, str], unit: str, price: float) -> None:
+def test_complete_filters_find_one_product(fields: dict[str, str], unit: str, price: float) -> None:
     answer = ask(fields)
     assert parse_price(answer, unit) == price
     assert fields.items() <= json.loads(answer)["product"]["attributes"].items()
 
 
 @pytest.mark.parametrize(("fields", "left_out"), [(some, name) for some in (HOST, DISK) for name in some])
-def test_a_filter_that_is_left_out_or_misspelt_finds_no_single_product(fields: dict[str, str], left_out: str) -> None:
+def test_missing_or_misspelt_filter_finds_no_single_product(fields: dict[str, str], left_out: str) -> None:
     with pytest.raises(CloudError, match=r"not precise enough\. Returned \d+ elements"):
         ask({name: value for name, value in fields.items() if name != left_out})
     with pytest.raises(CloudError, match="did not return any elements"):
@@ -48,7 +48,7 @@ def test_a_filter_that_is_left_out_or_misspelt_finds_no_single_product(fields: d
         ask({**fields, left_out: "nonsense"})
 
 
-def test_other_services_sell_other_things() -> None:
+def test_other_services_have_other_products() -> None:
     with pytest.raises(CloudError, match="did not return any elements"):
         ask(HOST, "AmazonS3")
 
@@ -60,7 +60,7 @@ SPOT: dict[str, Any] = {
 }
 
 
-def test_a_precise_question_for_a_spot_price_is_answered() -> None:
+def test_complete_spot_price_query_is_answered() -> None:
     assert float(spot_price(SPOT, ZONES)["spotPrice"]) == pytest.approx(PRICES["m5d.large"] * 0.3)
 
 
@@ -76,7 +76,7 @@ def test_a_precise_question_for_a_spot_price_is_answered() -> None:
         ({"instanceType": "m5d.huge"}, "no EC2 Spot Price History"),
     ],
 )
-def test_any_other_question_for_a_spot_price_is_refused(changed: dict[str, Any], answer: str) -> None:
+def test_incomplete_or_invalid_spot_price_query_is_rejected(changed: dict[str, Any], answer: str) -> None:
     asked = {name: value for name, value in {**SPOT, **changed}.items() if value is not None}
     with pytest.raises(CloudError, match=answer):
         spot_price(asked, ZONES)

@@ -74,7 +74,7 @@ def wanted(account: Account) -> dict[str, dict[str, Any]]:
     }
 
 
-def test_everything_is_read_as_it_was_asked_for(account: Account) -> None:
+def test_resources_are_read_back_with_their_inputs(account: Account) -> None:
     for token, asked in wanted(account).items():
         inputs = {**REGION, **asked, "tags": TAGS}
         identity, made = account.kinds[token].create(inputs)
@@ -84,7 +84,7 @@ def test_everything_is_read_as_it_was_asked_for(account: Account) -> None:
         assert {**inputs, **found, "id": identity} == made, f"{token}: a refresh must find no change"
 
 
-def test_what_is_gone_is_not_read(account: Account) -> None:
+def test_deleted_resources_are_not_found(account: Account) -> None:
     gone = []
     for token, asked in wanted(account).items():
         if token not in (ROUTES, VPC):
@@ -102,7 +102,7 @@ def test_what_is_gone_is_not_read(account: Account) -> None:
     account.kinds[VPC].delete(network)  # what is gone already is no error
 
 
-def test_what_a_stranger_changed_is_read(account: Account, aws: Aws) -> None:
+def test_external_changes_are_detected(account: Account, aws: Aws) -> None:
     peers = account.make(LIST, name="peers", addressFamily="IPv4", maxEntries=9, entries=[])
     rule = account.make(RULE, securityGroupId=account.group, **SSH)
     new = [{"Cidr": "203.0.113.0/24"}]
@@ -142,7 +142,7 @@ def test_what_a_stranger_changed_is_read(account: Account, aws: Aws) -> None:
         (INSTANCE, {"instanceType": "m5d.2xlarge"}),
     ],
 )
-def test_what_is_changed_in_place_is_read_afterwards(account: Account, token: str, changed: dict[str, Any]) -> None:
+def test_updates_in_place_are_read_back(account: Account, token: str, changed: dict[str, Any]) -> None:
     inputs = {**REGION, **wanted(account)[token], "tags": TAGS}
     identity = account.make(token, **inputs)
     account.kinds[token].update(identity, {**inputs, **changed})
@@ -173,14 +173,14 @@ def test_what_is_changed_in_place_is_read_afterwards(account: Account, token: st
         (INSTANCE, {"vpcSecurityGroupIds": ["sg-none"]}, "InvalidGroup.NotFound"),
     ],
 )
-def test_a_change_that_is_not_made_is_refused(account: Account, token: str, changed: Any, answer: str) -> None:
+def test_unsupported_or_invalid_updates_are_rejected(account: Account, token: str, changed: Any, answer: str) -> None:
     inputs = {**REGION, **wanted(account)[token]}
     identity = account.make(token, **inputs)
     with pytest.raises(CloudError, match=answer):
         account.kinds[token].update(identity, {**inputs, **changed})
 
 
-def test_an_input_without_an_effect_is_refused(account: Account) -> None:
+def test_inputs_that_are_not_emulated_are_rejected(account: Account) -> None:
     with pytest.raises(CloudError, match="instanceTenancy is not emulated"):
         account.make(VPC, cidrBlock="10.3.0.0/16", instanceTenancy="dedicated")
     with pytest.raises(CloudError, match="hibernation is not emulated"):
@@ -188,7 +188,7 @@ def test_an_input_without_an_effect_is_refused(account: Account) -> None:
 
 
 @pytest.mark.parametrize(("behavior", "state"), [("terminate", None), ("stop", "stopped")])
-def test_a_machine_that_ends_itself_is_what_it_was_ordered_to_become(
+def test_machine_that_shuts_itself_down_follows_its_shutdown_behavior(
     account: Account, aws: Aws, behavior: str, state: str | None
 ) -> None:
     identity = account.launch(instanceInitiatedShutdownBehavior=behavior)
@@ -199,7 +199,7 @@ def test_a_machine_that_ends_itself_is_what_it_was_ordered_to_become(
     assert not found or (found["publicIp"], found["associatePublicIpAddress"]) == ("", False)
 
 
-def test_an_instance_that_ended_itself_starts_again_if_it_was_to_stop(account: Account) -> None:
+def test_instance_that_stopped_itself_can_be_started_again(account: Account) -> None:
     identity = account.launch(instanceInitiatedShutdownBehavior="stop")
     account.machine(identity).on = False
     assert (account.kinds[STATE].read(identity) or {})["state"] == "stopped"
@@ -208,7 +208,7 @@ def test_an_instance_that_ended_itself_starts_again_if_it_was_to_stop(account: A
     assert (account.kinds[INSTANCE].read(identity) or {})["publicIp"] == account.machine(identity).address
 
 
-def test_another_type_starts_an_instance_that_was_stopped(account: Account) -> None:
+def test_changing_the_type_starts_a_stopped_instance(account: Account) -> None:
     identity = account.launch()
     account.make(STATE, instanceId=identity, state="stopped")
     account.kinds[INSTANCE].update(identity, account.inputs(instanceType="m5d.2xlarge"))
@@ -216,7 +216,7 @@ def test_another_type_starts_an_instance_that_was_stopped(account: Account) -> N
     assert account.machine(identity).disks_gb == [300]
 
 
-def test_rules_of_both_directions_reach_the_machine_and_their_changes(account: Account) -> None:
+def test_machine_follows_inbound_and_outbound_rules_and_their_changes(account: Account) -> None:
     identity = account.launch()
     assert account.machine(identity).rules == ([], [])
     account.make(RULE, securityGroupId=account.group, **SSH)
@@ -232,7 +232,7 @@ def test_rules_of_both_directions_reach_the_machine_and_their_changes(account: A
     assert account.machine(identity).rules == ([], [])
 
 
-def test_a_newer_image_is_found_and_replaces_the_older_one_where_it_is_asked_for(account: Account, aws: Aws) -> None:
+def test_newest_image_is_found_if_requested_and_replaces_instances(account: Account, aws: Aws) -> None:
     name = "ubuntu/images/hvm-ssd-gp3/ubuntu-noble-24.04-amd64-server-*"
     asked = {"region": "us-east-1", "owners": [CANONICAL], "filters": [{"name": "name", "values": [name]}]}
     image = aws.cloud().functions["aws:ec2/getAmi:getAmi"]
@@ -259,7 +259,7 @@ def test_a_newer_image_is_found_and_replaces_the_older_one_where_it_is_asked_for
     ],
 )
 @pytest.mark.parametrize("where", ["usual", "named"])
-def test_credentials_are_those_of_the_login_or_of_the_file_that_is_named(
+def test_credentials_come_from_the_home_folder_or_the_configured_file(
     tmp_path: Path, where: str, content: str | None, given: dict[str, str], answer: str | None
 ) -> None:
     file = tmp_path / (".aws/credentials" if where == "usual" else "named")

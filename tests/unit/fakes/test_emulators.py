@@ -59,7 +59,9 @@ FILTER = {"field": "regionCode", "value": "eu-west-1"}
         ("vultr:index/getPlan:getPlan", {"filter": []}, ["filter"]),
     ],
 )
-def test_arguments_of_functions_are_checked_too(token: str, found: dict[str, Any], wrong: list[str]) -> None:
+def test_arguments_of_functions_are_checked_against_the_sdk(
+    token: str, found: dict[str, Any], wrong: list[str]
+) -> None:
     assert [name for name, _ in schema.check_call(token, found)] == wrong
 
 
@@ -76,7 +78,9 @@ def test_arguments_of_functions_are_checked_too(token: str, found: dict[str, Any
         ("vultr", {"apiKey": schema.UNKNOWN, "rateLimit": schema.UNKNOWN}, []),
     ],
 )
-def test_the_configuration_of_a_provider_is_checked(package: str, found: dict[str, Any], wrong: list[str]) -> None:
+def test_provider_configuration_is_checked_against_the_sdk(
+    package: str, found: dict[str, Any], wrong: list[str]
+) -> None:
     assert [name for name, _ in schema.check_config(package, found)] == wrong
 
 
@@ -93,7 +97,7 @@ def test_the_configuration_of_a_provider_is_checked(package: str, found: dict[st
         (RULE, set(), {"port", "notes", "subnet"}),
     ],
 )
-def test_an_input_that_a_cloud_computes_keeps_its_value_when_it_is_named_no_more(
+def test_computed_input_keeps_its_value_when_removed_from_the_program(
     token: str, kept: set[str], forgotten: set[str]
 ) -> None:
     found = schema.kept(token)
@@ -114,7 +118,7 @@ SPOT = {"instanceMarketOptions": {"marketType": "spot"}}
         ({"instanceType": "m5d.large", "keyName": "a"}, {"instanceType": "m5d.xlarge"}, ["instanceType"], []),
     ],
 )
-def test_what_is_named_no_more_is_a_change_unless_the_cloud_computes_it(
+def test_removed_input_is_a_change_unless_the_cloud_computes_it(
     before: dict[str, Any], after: dict[str, Any], changed: list[str], replaces: list[str]
 ) -> None:
     provider = Provider(Cloud({INSTANCE: INSTANCES[INSTANCE](cast("Aws", None))}, {}, lambda _: None))
@@ -142,11 +146,11 @@ def test_what_is_named_no_more_is_a_change_unless_the_cloud_computes_it(
         (1, 2, False),
     ],
 )
-def test_what_means_the_same_to_a_cloud_is_no_change(old: Any, new: Any, equal: bool) -> None:
+def test_equivalent_values_are_no_change(old: Any, new: Any, equal: bool) -> None:
     assert same(old, new) == equal
 
 
-def test_what_the_cloud_chose_by_itself_is_no_change_but_a_tag_of_a_stranger_is() -> None:
+def test_values_chosen_by_the_cloud_are_no_change_but_foreign_tags_are() -> None:
     disk = {"volumeSize": 100, "iops": 3000, "tags": {"Name": "a", "stranger": "b"}}
     found = {"ami": "ami-1", "rootBlockDevice": disk, "publicIp": "192.0.2.1", "tags": {"stranger": "b"}}
     asked = {"ami": "ami-0", "rootBlockDevice": {"volumeSize": 100, "tags": {"Name": "a"}}, "tags": {}}

@@ -53,7 +53,7 @@ def test_log_holds_arrival_and_completion_of_each_request(tmp_path: Path) -> Non
     assert all(entry.completion - entry.arrival >= 0.05 for entry in log)
 
 
-def test_nothing_is_answered_during_a_stall(tmp_path: Path) -> None:
+def test_no_request_is_answered_during_a_stall(tmp_path: Path) -> None:
     with running_server("stall:0.001:0.1:0.5", tmp_path) as server:
         end = time.monotonic() + 1.0
         while time.monotonic() < end:
@@ -89,6 +89,6 @@ def test_server_stops_when_the_block_ends(tmp_path: Path) -> None:
     assert server.process.poll() is not None
 
 
-def test_delay_of_the_machine_is_measured_beside_the_block() -> None:
+def test_scheduling_delay_of_the_machine_is_measured_during_the_block() -> None:
     with wake_up_delay(seconds=0.1) as machine_delay:
         assert 0 < machine_delay() < 1

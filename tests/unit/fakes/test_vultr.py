@@ -87,13 +87,13 @@ def account(tmp_path: Path) -> Iterator[Account]:
         (SERVER, {"hostname": "a_b"}, "Invalid hostname"),
     ],
 )
-def test_a_server_that_cannot_be_is_refused(account: Account, token: str, changed: Any, answer: str) -> None:
+def test_invalid_servers_are_rejected(account: Account, token: str, changed: Any, answer: str) -> None:
     with pytest.raises(CloudError, match=answer):
         account.server(token, **changed)
     assert account.vultr.machines == {}
 
 
-def test_a_thing_of_one_kind_is_none_of_another(account: Account) -> None:
+def test_identity_of_another_kind_is_rejected(account: Account) -> None:
     with pytest.raises(CloudError, match="Invalid SSH key"):
         account.server(sshKeyIds=[account.group])
     with pytest.raises(CloudError, match="Invalid firewall group"):
@@ -116,13 +116,13 @@ def test_a_thing_of_one_kind_is_none_of_another(account: Account) -> None:
         ({"ipType": "v6"}, "Invalid subnet"),
     ],
 )
-def test_a_rule_that_means_nothing_is_refused(account: Account, changed: Any, answer: str) -> None:
+def test_invalid_rules_are_rejected(account: Account, changed: Any, answer: str) -> None:
     with pytest.raises(CloudError, match=answer):
         account.rule(**changed)
     assert account.vultr.rules(account.group) == []
 
 
-def test_a_rule_that_exists_and_one_too_many_are_refused(account: Account) -> None:
+def test_duplicate_rules_and_more_than_the_limit_are_rejected(account: Account) -> None:
     account.rule(notes="one")
     with pytest.raises(CloudError, match="This rule is already defined"):
         account.rule(notes="another")
@@ -132,19 +132,19 @@ def test_a_rule_that_exists_and_one_too_many_are_refused(account: Account) -> No
         account.rule(port="2000")
 
 
-def test_a_key_is_a_public_key(account: Account) -> None:
+def test_invalid_public_key_is_rejected(account: Account) -> None:
     with pytest.raises(CloudError, match="Invalid SSH key"):
         account.make(KEY, name="key", sshKey="nonsense")
 
 
-def test_two_keys_may_have_one_name(account: Account) -> None:
+def test_two_keys_may_share_a_name(account: Account) -> None:
     other = account.make(KEY, name="key", sshKey="ssh-ed25519 BBBB")
     assert other != account.key
     for key, public in ((account.key, "ssh-ed25519 AAAA"), (other, "ssh-ed25519 BBBB")):
         assert account.kinds[KEY].read(key) == {"name": "key", "sshKey": public}
 
 
-def test_what_cannot_change_in_place_is_not_changed(account: Account) -> None:
+def test_fields_that_require_replacement_cannot_be_updated(account: Account) -> None:
     rule = account.rule()
     with pytest.raises(CloudError, match=r"error updating firewall rule: .*port cannot be changed"):
         account.kinds[RULE].update(rule, {"firewallGroupId": account.group, **SSH, "port": "23"})
@@ -162,7 +162,7 @@ def test_what_cannot_change_in_place_is_not_changed(account: Account) -> None:
         (METAL, {"hostname": "b", "plan": "vbm-8c-132gb", "enableIpv6": True}, {"label": "b", "tags": ["a=b"]}),
     ],
 )
-def test_a_server_changes_in_place_what_the_api_can_change(
+def test_server_fields_are_updated_in_place_where_the_api_allows_it(
     account: Account, token: str, fixed: dict[str, Any], free: dict[str, Any]
 ) -> None:
     inputs = account.inputs(plan="vbm-4c-32gb" if token == METAL else "vc2-1c-1gb")
@@ -174,7 +174,7 @@ def test_a_server_changes_in_place_what_the_api_can_change(
     assert account.vultr.things[server].properties == inputs | free
 
 
-def test_a_wrong_token_is_refused_with_every_request(account: Account) -> None:
+def test_wrong_token_is_rejected_at_every_request(account: Account) -> None:
     cloud = account.vultr.cloud()
     cloud.configure({"apiKey": "another"})
     refused = pytest.raises(CloudError, match=r"Invalid API token\.")
@@ -188,20 +188,20 @@ def test_a_wrong_token_is_refused_with_every_request(account: Account) -> None:
     account.kinds[GROUP].delete(account.group)
 
 
-def test_a_plan_that_is_not_listed_has_no_price(account: Account) -> None:
+def test_unlisted_plan_has_no_price(account: Account) -> None:
     ask = account.vultr.cloud().functions["vultr:index/getPlan:getPlan"]
     assert ask({"filters": [{"name": "id", "values": ["vc2-1c-1gb"]}]})["monthlyCost"] == 5.0
     with pytest.raises(CloudError, match="no results were found"):
         ask({"filters": [{"name": "id", "values": ["vc2-999c"]}]})
 
 
-def test_a_busy_api_says_so_and_asks_nobody_who_they_are(account: Account) -> None:
+def test_overloaded_api_returns_429_before_authentication(account: Account) -> None:
     account.vultr.busy = 2
     asked = [account.ask("GET", f"/instances/{account.key}", token) for token in ("T0KEN", "another", "T0KEN")]
     assert asked == [429, 429, 404]
 
 
-def test_the_api_knows_servers_by_their_kind_and_who_asks(account: Account) -> None:
+def test_api_checks_the_kind_of_server_and_the_token(account: Account) -> None:
     server = account.vultr.add("BareMetalServer", {"plan": "vbm-4c-32gb"})
     account.vultr.machines[server] = cast("Any", object())
     assert account.ask("GET", f"/bare-metals/{server}") == 200

@@ -120,7 +120,7 @@ def test_files_arrive_complete_and_executable(root: Share, share: Make, tmp_path
     assert_complete(tmp_path / "one")
 
 
-def test_chain_works_even_if_its_last_host_is_asked_first(root: Share, share: Make, tmp_path: Path) -> None:
+def test_chain_works_even_if_its_last_host_starts_first(root: Share, share: Make, tmp_path: Path) -> None:
     chain = [share(f"host-{index}") for index in range(4)]
     for each, source in reversed(list(zip(chain, [root, *chain], strict=False))):
         each.send(order(root, source.address))
@@ -224,7 +224,7 @@ def test_corrupt_forwarded_copy_is_downloaded_again(root: Share, share: Make, tm
     assert_complete(tmp_path / "after")
 
 
-def test_content_that_is_corrupt_everywhere_fails_and_leaves_nothing(root: Share, share: Make, tmp_path: Path) -> None:
+def test_content_that_is_corrupt_at_every_source_fails_and_is_removed(root: Share, share: Make, tmp_path: Path) -> None:
     files = [[name, size, "0" * 64, extents] for name, size, _, extents in root.greeting["files"]]
     answer = share("one").ask({"files": files, "sources": [root.address]})
     assert "its SHA-256 is not 0000" in answer["failed"]
@@ -237,7 +237,7 @@ def test_nothing_is_sent_without_the_token(root: Share, share: Make, tmp_path: P
     assert list((tmp_path / "stranger").iterdir()) == []
 
 
-def test_holes_are_not_sent_and_stay_holes(share: Make, tmp_path: Path) -> None:
+def test_holes_in_sparse_files_are_not_sent_and_remain_holes(share: Make, tmp_path: Path) -> None:
     folder = tmp_path / "root" / NAME
     folder.mkdir(parents=True)
     with (folder / "sparse").open("wb") as file:
@@ -253,7 +253,7 @@ def test_holes_are_not_sent_and_stay_holes(share: Make, tmp_path: Path) -> None:
     assert copy.stat().st_blocks * 512 < 1 << 20
 
 
-def test_end_of_input_ends_it_and_removes_partial_downloads(root: Share, share: Make, tmp_path: Path) -> None:
+def test_end_of_input_stops_the_script_and_removes_partial_downloads(root: Share, share: Make, tmp_path: Path) -> None:
     with Slow(root.address, b"x") as slow:
         one = share("one")
         one.send(order(root, slow.address))

@@ -51,13 +51,13 @@ def test_rounding_errors_do_not_move_a_rank() -> None:
     assert make_histogram([1, 2], [7, 100]).quantile(0.07) == Quantile(estimate=1.0, lower=0.0, upper=1.0)
 
 
-def test_above_the_last_bound_only_the_lower_one_is_known() -> None:
+def test_quantile_above_the_last_bound_has_only_a_lower_bound() -> None:
     quantile = counted([0.3, 15.0, 16.0]).quantile(0.9)
     assert quantile == Quantile(estimate=10.0, lower=10.0, upper=None)
     assert quantile.model_dump_json() == '{"estimate":10.0,"lower":10.0,"upper":null}'
 
 
-def test_no_values_have_no_quantile() -> None:
+def test_empty_histogram_has_no_quantile() -> None:
     assert counted([]).quantile(0.5) is None
     assert merge([]).quantile(0.5) is None
     assert merge([]).count == 0
@@ -69,18 +69,18 @@ def test_the_infinite_bucket_is_added_and_order_restored() -> None:
     assert histogram.cumulative.tolist() == [3, 5, 5]
 
 
-def test_a_bucket_scraped_too_early_is_raised_to_the_smaller_one() -> None:
+def test_buckets_are_made_monotonic() -> None:
     assert make_histogram([1, 2, math.inf], [4, 3, 5]).cumulative.tolist() == [4, 4, 5]
 
 
 @given(latencies, latencies)
-def test_different_bounds_keep_those_that_are_shared(left: list[float], right: list[float]) -> None:
+def test_merging_different_bounds_keeps_the_shared_ones(left: list[float], right: list[float]) -> None:
     merged = merge([counted(left), counted(right, [0.1, 0.3, 1.0, math.inf])])
     assert merged.bounds.tolist() == [0.1, 1.0, math.inf]
     assert merged.cumulative.tolist() == counted(left + right, [0.1, 1.0, math.inf]).cumulative.tolist()
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
-def test_what_json_cannot_hold_is_refused(value: float) -> None:
+def test_values_without_a_json_representation_are_rejected(value: float) -> None:
     with pytest.raises(ValidationError):
         Quantile(estimate=value, lower=0.0, upper=1.0)

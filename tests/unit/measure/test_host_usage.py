@@ -31,13 +31,13 @@ def test_the_busy_share_is_over_all_processors() -> None:
     assert usage.cpu_busy_peak == pytest.approx(1.0)
 
 
-def test_only_the_window_counts() -> None:
+def test_samples_outside_the_window_are_ignored() -> None:
     usage = host_usage(RunSamples(exporter("a")), 1036, 1060)["a"]
     assert usage.cpu_busy == pytest.approx(0.25)
     assert usage.cpu_busy_peak == pytest.approx(0.25)
 
 
-def test_memory_is_the_most_in_any_sample_of_the_window() -> None:
+def test_memory_is_the_maximum_over_the_window() -> None:
     labels = labels_of("a", job="host")
     free = np.where(TIMES == 1000, 1.0, np.where(TIMES == 1040, 3e9, 6e9))
     made = [
@@ -49,7 +49,7 @@ def test_memory_is_the_most_in_any_sample_of_the_window() -> None:
     assert (usage.memory_used_bytes, usage.memory_bytes) == (5e9, 8e9)
 
 
-def test_free_memory_that_falls_is_no_restart() -> None:
+def test_decreasing_free_memory_is_no_restart() -> None:
     """The counters of all series would begin anew there, and a host seem to have used years of time."""
     labels = labels_of("a", job="host")
     free = series("node_memory_MemAvailable_bytes", labels, TIMES, 8e9 - (TIMES - 1000) * 1e6)
@@ -57,7 +57,7 @@ def test_free_memory_that_falls_is_no_restart() -> None:
     assert usage.cpu_busy == pytest.approx((55 * 0.25 + 5) / 60)
 
 
-def test_devices_that_count_the_same_bytes_again_are_left_out() -> None:
+def test_devices_that_count_the_same_bytes_twice_are_excluded() -> None:
     labels = labels_of("a", job="host")
     made = []
     for metric, devices in [
@@ -76,7 +76,7 @@ def test_devices_that_count_the_same_bytes_again_are_left_out() -> None:
     assert (usage.cpu_busy, usage.memory_used_bytes) == (None, None)
 
 
-def test_hosts_are_told_apart_and_other_jobs_ignored() -> None:
+def test_hosts_are_distinguished_and_other_jobs_ignored() -> None:
     node = series("node_cpu_seconds_total", {**labels_of("c", job="node"), "mode": "user"}, TIMES, TIMES)
     usage = host_usage(RunSamples([*exporter("a"), *exporter("b", busy=0.95), node]), 1000, 1060)
     assert set(usage) == {"a", "b"}
@@ -89,14 +89,14 @@ def test_saturated_hosts_are_named_with_the_numbers() -> None:
     assert len(saturated_hosts(usage, 0.5)) == 2
 
 
-def test_hosts_of_one_machine_are_reported_once() -> None:
+def test_hosts_on_one_machine_are_reported_once() -> None:
     usage = {name: HostUsage(cpu_busy=0.95) for name in ("a", "b", "c", "d")}
     shown = by_machine(usage, {"a": "boot-1", "b": "boot-2", "c": "boot-1", "d": ""})
     assert list(shown) == ["the machine of a and 1 more", "b", "d"]
     assert len(saturated_hosts(shown, 0.9)) == 3
 
 
-def test_the_machine_of_all_hosts_is_called_so() -> None:
+def test_machine_of_all_hosts_is_named_this_machine() -> None:
     usage = {name: HostUsage(cpu_busy=0.976) for name in ("a", "b", "c")}
     warnings = saturated_hosts(by_machine(usage, dict.fromkeys(usage, "boot-1")), 0.9)
     assert warnings == ["the machine of all 3 hosts was 98 % busy: it, not the system, may limit throughput"]

@@ -23,13 +23,13 @@ class Answering(Prometheus):
         return self.answer
 
 
-def test_values_that_are_not_numbers_yet_are_absent() -> None:
+def test_values_that_are_not_numbers_are_omitted() -> None:
     values = {"scheduled_tps": "12.5", "mean_s": "0.25", "p99_s": "NaN", "p50_s": "+Inf"}
     found = read_live_stats(Answering(values), WINDOW)
     assert found == LiveStats(scheduled_tps=12.5, latencies_s={"mean_s": 0.25})
 
 
-def test_nothing_is_known_before_the_first_scrape() -> None:
+def test_values_before_the_first_scrape_are_unknown() -> None:
     assert read_live_stats(Answering({}), WINDOW) == LiveStats()
 
 

@@ -38,7 +38,7 @@ def test_throughput_is_the_sum_over_clients() -> None:
     assert measurement.hosts == {"a": "a", "b": "b"}
 
 
-def test_only_the_window_counts() -> None:
+def test_samples_outside_the_window_are_ignored() -> None:
     due = np.arange(1000.0, 1060.0, 0.01)
     latency = np.where((due > WINDOW[0] - 2) & (due < WINDOW[1] + 2), 0.12, 3.0)
     total = of(client("a", np.arange(1000.0, 1070.0), due, latency)).total
@@ -91,7 +91,7 @@ def test_the_order_of_series_and_clients_makes_no_difference(order: list[int], s
     assert found.clients == expected.clients
 
 
-def test_regions_together_are_the_whole() -> None:
+def test_regions_add_up_to_the_total() -> None:
     measurement = of(*[steady(f"c{i}", rate=20 + i, region=f"r{i % 3}") for i in range(7)])
     regions = measurement.regions.values()
     assert sum(stats.completed for stats in regions) == measurement.total.completed
@@ -138,7 +138,7 @@ def test_errors_are_counted_by_type_over_clients() -> None:
     assert measurement.clients["a"].errors == {"timeout": 40}
 
 
-def test_nothing_completed_is_zero_and_no_latency() -> None:
+def test_no_completed_transactions_mean_zero_throughput_and_no_latency() -> None:
     due = np.arange(1000.0, 1060.0, 0.1)
     measurement = of(client("a", np.arange(1000.0, 1061.0), due, np.full(len(due), 500.0)))
     assert measurement.total.completed_tps == 0
@@ -146,7 +146,7 @@ def test_nothing_completed_is_zero_and_no_latency() -> None:
     assert measurement.total.backlog_tps == pytest.approx(10)
 
 
-def test_no_samples_measure_nothing() -> None:
+def test_no_samples_give_no_measurement() -> None:
     measurement = of()
     assert measurement.total.completed_tps == 0
     assert (measurement.clients, measurement.timeline) == ({}, None)

@@ -26,7 +26,7 @@ def test_names_are_unique_and_end_in_their_unit() -> None:
     assert all(metric.name.endswith({"s": "_s", "tx/s": "_tps"}[metric.unit]) for metric in METRICS)
 
 
-def test_every_metric_that_is_compared_says_which_direction_is_better() -> None:
+def test_every_compared_metric_has_a_better_direction() -> None:
     assert [(metric.name, metric.better) for metric in COMPARED] == [
         ("completed_tps", "higher"),
         ("mean_s", "lower"),
@@ -72,7 +72,7 @@ def test_a_new_quantile_is_measured_over_the_window_and_over_time_and_kept(monke
     assert "p95_s" in measurement.timeline.columns()
 
 
-def test_quantiles_lie_beside_the_moments_in_json() -> None:
+def test_quantiles_are_stored_beside_mean_and_deviation_in_json() -> None:
     latency = measured().total.latency_s
     assert latency is not None
     document = json.loads(latency.model_dump_json())
@@ -89,7 +89,7 @@ def test_quantiles_of_another_version_are_read_and_anything_else_is_rejected() -
         Latency.model_validate(moments | {"p95": 1.0})
 
 
-def test_a_quantile_that_a_summary_lacks_has_no_value() -> None:
+def test_quantile_missing_in_a_summary_has_no_value() -> None:
     p99 = next(metric for metric in METRICS if metric.name == "p99_s")
     latency = Latency.model_validate({"mean": 1.0, "stdev": None})
     total = measured().total.model_copy(update={"latency_s": latency})

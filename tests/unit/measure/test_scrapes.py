@@ -50,7 +50,7 @@ def test_adjacent_windows_add_up_to_the_whole(counted: list[int], data: st.DataO
 
 
 @given(steps, st.floats(min_value=0.1, max_value=25))
-def test_a_cut_between_samples_counts_none_twice(counted: list[int], cut: float) -> None:
+def test_adjacent_windows_split_between_samples_count_none_twice(counted: list[int], cut: float) -> None:
     target = one(counter(np.cumsum(counted).tolist()))
     parts = [span for span in (target.sample_range(0, cut), target.sample_range(cut, len(counted) - 1)) if span]
     assert sum(target.increase("total", span) for span in parts) <= sum(counted[1:])
@@ -98,7 +98,7 @@ def test_a_start_time_that_appears_later_is_no_restart() -> None:
     assert target.restarts == ()
 
 
-def test_a_process_that_waits_for_its_start_did_not_restart() -> None:
+def test_process_waiting_for_its_start_did_not_restart() -> None:
     target = one(counter([0, 0, 3, 4]), series("start_time_s", labels_of("a"), [0, 1, 2, 3], [0, 0, 11, 11]))
     assert target.restarts == ()
 
@@ -122,7 +122,7 @@ def test_a_target_that_appears_within_the_window_counts_from_its_first_sample() 
     assert (target.increase("total", span), target.seconds(span)) == (10, 1)
 
 
-def test_a_sample_that_one_series_lacks_is_taken_from_before() -> None:
+def test_sample_missing_in_one_series_is_carried_forward() -> None:
     other = series("errors", labels_of("a"), [0, 1, 3], [1, 2, 5])
     target = one(counter([1, 2, 3, 4]), other)
     assert target.increases("errors").tolist() == [[0, 1, 1, 4]]
@@ -134,7 +134,7 @@ def test_samples_that_were_read_twice_count_once() -> None:
     assert target.increase("total", SampleRange(0, 2)) == 2
 
 
-def test_samples_are_grouped_once_for_all_who_measure_from_them() -> None:
+def test_samples_are_grouped_once_per_run() -> None:
     samples = RunSamples([counter([1, 2]), counter([1, 2], host="b", instance="b:1")])
     assert samples.targets("client", COUNTERS) is samples.targets("client", tuple(COUNTERS))
     assert samples.targets("client", ["other"]) == []
@@ -142,7 +142,7 @@ def test_samples_are_grouped_once_for_all_who_measure_from_them() -> None:
     assert target.increases("total") is target.increases("total")
 
 
-def test_increases_cannot_be_changed_by_one_who_reads_them() -> None:
+def test_increases_are_read_only() -> None:
     with pytest.raises(ValueError, match="read-only"):
         one(counter([1, 2])).increases("total")[0, 0] = 5
 
@@ -155,7 +155,7 @@ def test_a_metric_that_was_never_scraped_has_no_increase() -> None:
     assert target.histogram("latency_s", SampleRange(0, 1)).count == 0
 
 
-def test_targets_are_told_apart_by_address_and_job() -> None:
+def test_targets_are_distinguished_by_address_and_job() -> None:
     found = RunSamples(
         [
             counter([1, 2], host="b", instance="b:1"),

@@ -51,7 +51,7 @@ def test_halves_of_a_window_share_no_transaction() -> None:
     assert total(1010, 1030) + total(1030, 1050) == pytest.approx(total(1010, 1050))
 
 
-def test_a_stall_is_seen_where_it_was() -> None:
+def test_stall_appears_in_the_interval_where_it_occurred() -> None:
     due = np.arange(1000.0, 1060.0, 0.01)
     stall = np.where((due >= 1020) & (due < 1022), 1022 - due, 0)
     timeline = of(client("a", np.arange(1000.0, 1061.0), due, stall + 0.03))
@@ -71,7 +71,7 @@ def test_intervals_without_transactions_have_no_latency() -> None:
     assert np.isfinite(timeline.mean_s[0])
 
 
-def test_rounding_makes_no_transactions_where_there_were_none() -> None:
+def test_rounding_adds_no_transactions_to_empty_intervals() -> None:
     due = np.arange(1000.0, 1010.0, 0.1)
     scrapes = np.arange(1000.0, 1061.0) + 0.123
     timeline = of(client("a", scrapes, due, np.full(len(due), 0.03)), start=1015, end=1050, step=0.7)
@@ -87,7 +87,7 @@ def test_a_rate_below_one_per_interval_has_latencies() -> None:
     assert timeline.mean_s == pytest.approx(np.full(len(timeline.mean_s), 0.12))
 
 
-def test_the_edges_lie_within_all_clients_samples() -> None:
+def test_edges_are_within_the_samples_of_every_client() -> None:
     due = np.arange(1000.0, 1060.0, 0.1)
     shifted = client("b", np.arange(1000.7, 1061.0), due, np.full(len(due), 0.03))
     timeline = of(steady("a"), shifted)
@@ -95,7 +95,7 @@ def test_the_edges_lie_within_all_clients_samples() -> None:
     assert timeline.edges[-1] == pytest.approx(1049.7)
 
 
-def test_a_client_that_died_does_not_hide_the_rest() -> None:
+def test_client_that_died_does_not_hide_the_others() -> None:
     due = np.arange(1000.0, 1060.0, 0.1)
     dead = client("b", np.arange(1000.0, 1030.0), due, np.full(len(due), 0.03))
     timeline = of(steady("a", rate=100), dead)
@@ -110,7 +110,7 @@ def test_errors_have_a_rate() -> None:
     assert of([*steady("a"), errors]).errors_tps == pytest.approx(np.full(40, 3.0))
 
 
-def test_without_two_samples_there_is_no_timeline() -> None:
+def test_timeline_needs_two_samples() -> None:
     found = RunSamples(steady("a")).targets("client", LOAD_GENERATOR.counters)
     assert make_timeline(found, 2000, 2100, step=1, names=LOAD_GENERATOR) is None
 

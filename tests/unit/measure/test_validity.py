@@ -25,7 +25,7 @@ def changed(made: list[Series], metric: str, factor: float) -> list[Series]:
     return [replace(one, values=one.values * factor) if one.metric == metric else one for one in made]
 
 
-def test_a_good_run_is_ok_without_warnings() -> None:
+def test_valid_run_has_no_warnings() -> None:
     verdict = judge(
         of(steady("a"), steady("b")), requested_tps=200, expected_clients=["a", "b"], clock_offsets_s={"a": 0.001}
     )
@@ -95,7 +95,7 @@ def test_a_run_with_lost_transactions_is_invalid() -> None:
     assert explained.warnings == ["50.0 tx/s failed: 2000 timeout"]
 
 
-def test_a_scheduling_delay_is_a_warning_and_relative_to_the_latency_an_issue() -> None:
+def test_scheduling_delay_is_a_warning_or_an_issue_if_large_relative_to_latency() -> None:
     slow_system = judge(of(client("a", SCRAPES, DUE, np.full(len(DUE), 0.8), lateness=0.018)), requested_tps=100)
     assert slow_system.status == "ok"
     assert [text.split(" (")[0] for text in slow_system.warnings] == ["client a: scheduling delay 19.8 ms"]
@@ -124,7 +124,7 @@ def test_an_emulated_network_behind_schedule_is_a_warning() -> None:
 
 
 @pytest.mark.parametrize("faulty", [False, True])
-def test_gaps_are_invalid_unless_a_fault_explains_them(faulty: bool) -> None:
+def test_gaps_make_a_run_invalid_unless_a_fault_explains_them(faulty: bool) -> None:
     scrapes = SCRAPES[(SCRAPES <= 1020) | (SCRAPES >= 1027)]
     run = of(client("a", scrapes, DUE, np.full(len(DUE), 0.1)))
     verdict = judge(run, requested_tps=100, faulty_hosts=["a"] if faulty else [])
@@ -154,7 +154,7 @@ def test_without_any_transaction_the_run_is_saturated_and_invalid() -> None:
 
 
 @pytest.mark.parametrize("faulty", [False, True])
-def test_a_restart_is_invalid_unless_a_fault_explains_it(faulty: bool) -> None:
+def test_restart_makes_a_run_invalid_unless_a_fault_explains_it(faulty: bool) -> None:
     node = series(
         "process_start_time_seconds", labels_of("n", job="node"), SCRAPES, np.where(SCRAPES < 1030, 900, 1029)
     )
@@ -164,7 +164,7 @@ def test_a_restart_is_invalid_unless_a_fault_explains_it(faulty: bool) -> None:
     assert text.startswith("node n: restarted within the window, seen at 20.0 s")
 
 
-def test_clock_offsets_are_a_warning_and_beyond_100_ms_invalid() -> None:
+def test_clock_offsets_are_a_warning_and_above_100_ms_make_a_run_invalid() -> None:
     verdict = judge(of(steady("a")), requested_tps=100, clock_offsets_s={"a": -0.02, "b": 0.25, "c": 0.002})
     assert verdict.warnings == ["a: its clock is off by -20.0 ms, more than 10 ms"]
     assert verdict.reasons == ["b: its clock is off by +250.0 ms, more than 100 ms"]

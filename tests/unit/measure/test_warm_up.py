@@ -43,7 +43,7 @@ def timeline(throughput: Array, latency: Array, submitted: Array | None = None, 
 
 
 @given(st.integers(min_value=0, max_value=1000), st.integers(min_value=10, max_value=200))
-def test_it_is_mser_as_published(seed: int, count: int) -> None:
+def test_warm_up_matches_mser_as_published(seed: int, count: int) -> None:
     values = 100 + noise(count, seed)
     expected = reference(values, 5 if count >= 100 else 1)
     batches = count // 5 if count >= 100 else count
@@ -69,17 +69,17 @@ def test_the_end_of_a_slow_start_is_found_by_latency_alone() -> None:
 
 
 @pytest.mark.parametrize(("count", "most"), [(24, 0.15), (60, 0.06), (180, 0.1)])
-def test_noise_alone_seldom_looks_unsteady(count: int, most: float) -> None:
+def test_noise_alone_is_rarely_detected_as_unsteady(count: int, most: float) -> None:
     missed = sum(truncation(noise(count, seed)) is None for seed in range(300))
     assert missed / 300 <= most
 
 
-def test_a_run_that_is_steady_from_the_start_is_kept_whole() -> None:
+def test_run_that_is_steady_from_the_start_has_no_warm_up() -> None:
     found = truncation(np.full(100, 7.0))
     assert found == 0
 
 
-def test_a_run_that_never_settles_is_said_not_to_converge() -> None:
+def test_run_that_never_settles_is_reported_as_not_converged() -> None:
     growing = np.arange(100.0)
     assert truncation(growing) is None
     steady = steady_window(timeline(100 + noise(100), growing))
@@ -87,11 +87,11 @@ def test_a_run_that_never_settles_is_said_not_to_converge() -> None:
 
 
 @pytest.mark.parametrize("count", [0, 1, 9])
-def test_a_few_observations_are_not_enough(count: int) -> None:
+def test_too_few_observations_give_no_result(count: int) -> None:
     assert truncation(np.ones(count)) is None
 
 
-def test_the_cool_down_is_cut() -> None:
+def test_cool_down_is_removed() -> None:
     submitted = np.where(np.arange(120) < 100, 100.0, 0.0)
     throughput = np.where(np.arange(120) < 103, 100.0, 0.0) + noise(120)
     latency = np.where(np.arange(120) < 103, 0.1, np.nan)
@@ -100,7 +100,7 @@ def test_the_cool_down_is_cut() -> None:
     assert steady.converged
 
 
-def test_a_dip_of_the_load_is_no_cool_down() -> None:
+def test_dip_in_the_load_is_no_cool_down() -> None:
     submitted = np.where((np.arange(100) > 40) & (np.arange(100) < 50), 0.0, 100.0)
     assert steady_window(timeline(submitted, np.full(100, 0.1), submitted)).end == 1100
 
@@ -119,7 +119,7 @@ def test_without_transactions_nothing_is_steady() -> None:
     assert not steady_window(replace(idle, sent_tps=np.zeros(60))).converged
 
 
-def test_systems_that_do_not_count_what_is_sent_are_cut_by_what_completed() -> None:
+def test_systems_without_a_sent_counter_use_completed_transactions() -> None:
     throughput = np.where(np.arange(100) < 80, 100.0, 0.0)
     assert steady_window(timeline(throughput, np.full(100, 0.1), np.zeros(100))).end == 1080
 
@@ -151,7 +151,7 @@ def test_a_window_ends_with_the_load() -> None:
     assert end == pytest.approx(1050, abs=2)
 
 
-def test_a_window_of_few_samples_is_as_planned_and_says_so() -> None:
+def test_window_with_few_samples_is_as_planned_with_a_warning() -> None:
     start, end, found = find_window(slow_start(22.0), 1000, 1015, 1060, scrape_interval=7.0)
     assert (start, end, found.converged) == (1015, 1060, False)
     assert "are too few to detect it, 10 are needed" in found.method

@@ -64,13 +64,13 @@ def test_merging_in_any_grouping_gives_the_same_window_stats(groups: list[list[f
     assert found.latency_s.quantiles == expected.latency_s.quantiles
 
 
-def test_each_client_is_divided_by_its_own_time() -> None:
+def test_throughput_of_each_client_uses_its_own_duration() -> None:
     found = window_stats([increase([0.1] * 100, seconds=10), increase([0.1] * 100, seconds=5)], LOAD_GENERATOR)
     assert found.completed_tps == 30
     assert found.sampled_seconds == 7.5
 
 
-def test_what_one_client_does_not_count_is_unknown_for_all() -> None:
+def test_counter_missing_at_one_client_is_unknown_for_all() -> None:
     partly = replace(increase([0.1]), sent=None, squared_sum=None, backlog=None)
     found = window_stats([increase([0.1]), partly], LOAD_GENERATOR)
     assert (found.sent_tps, found.backlog_tps) == (None, None)

@@ -40,7 +40,7 @@ def test_findings_in_logs_are_part_of_the_summary(execute: Callable[..., Summary
     assert any(warning.startswith("node-0: ") for warning in summary.warnings)
 
 
-def test_logs_are_not_downloaded_if_the_settings_say_so(
+def test_logs_are_not_downloaded_if_disabled_in_the_settings(
     execute: Callable[..., Summary], testbed: Testbed, folder: Callable[[], Path], fleet: FakeFleet
 ) -> None:
     object.__setattr__(testbed, "settings", testbed.settings.model_copy(update={"log_processing": False}))
@@ -61,7 +61,7 @@ def test_hosts_whose_logs_are_incomplete_are_a_warning(
     assert "the logs of a-2 are incomplete: disk full" in recorder.texts()
 
 
-def test_a_requested_warm_up_is_kept_as_it_is(execute: Callable[..., Summary], folder: Callable[[], Path]) -> None:
+def test_requested_warm_up_is_not_changed(execute: Callable[..., Summary], folder: Callable[[], Path]) -> None:
     summary = execute(warm_up_s=0.01)
     assert summary.warm_up is not None
     assert summary.warm_up.method == "as requested"
@@ -94,7 +94,7 @@ def test_a_snapshot_that_fails_is_a_warning(
     assert "could not save the snapshot" in recorder.texts()
 
 
-def test_after_an_interrupt_samples_end_with_it(
+def test_samples_end_at_an_interrupt(
     execute: Callable[..., Summary], recorder: Recorder, folder: Callable[[], Path]
 ) -> None:
     recorder.act_in("measure", interrupt)
@@ -163,7 +163,7 @@ def test_the_summary_is_written_before_anything_is_collected(
     assert all(isinstance(summary, Summary) and summary.status == "failed" for summary in seen)
 
 
-def test_nothing_is_collected_from_hosts_that_started_nothing(
+def test_nothing_is_collected_from_hosts_without_processes(
     execute: Callable[..., Summary], recorder: Recorder, fleet: FakeFleet
 ) -> None:
     recorder.act_in("configure", interrupt)
@@ -172,7 +172,7 @@ def test_nothing_is_collected_from_hosts_that_started_nothing(
     assert not {"samples", "get"} & set(fleet.operations)
 
 
-def test_overhead_is_everything_but_the_systems_start_and_the_load(
+def test_overhead_excludes_system_start_up_and_load(
     execute: Callable[..., Summary], folder: Callable[[], Path]
 ) -> None:
     execute()

@@ -65,7 +65,7 @@ def test_a_client_without_samples_makes_the_run_invalid() -> None:
     assert any(f"client {HOSTS[1]}: never sampled" in reason for reason in summary.reasons)
 
 
-def test_a_clock_that_is_off_makes_the_run_invalid() -> None:
+def test_large_clock_offset_makes_the_run_invalid() -> None:
     summary = judged(clocks={HOSTS[0]: Clock(0.5, 0.001)})
     assert summary.status == "invalid"
     assert any("clock is off by +500.0 ms" in reason for reason in summary.reasons)

@@ -60,13 +60,13 @@ def kept(folder: Path, name: str) -> str:
         ("the TERROR of the sea", None),
     ],
 )
-def test_a_line_has_one_kind_or_none(tmp_path: Path, line: str, kind: str | None) -> None:
+def test_log_line_has_at_most_one_kind(tmp_path: Path, line: str, kind: str | None) -> None:
     report = collect(tmp_path, {"node-0": f"starting\n{line}\n"})
     expected = {"node-0": {kind: 1}} if kind else {}
     assert {name: {k: f.count for k, f in kinds.items()} for name, kinds in report.findings.items()} == expected
 
 
-def test_all_lines_are_counted_and_the_first_are_kept(tmp_path: Path) -> None:
+def test_all_matching_lines_are_counted_and_the_first_are_kept(tmp_path: Path) -> None:
     errors = "".join(f"ERROR number\t{index} {'x' * 500}\n" for index in range(5000))
     report = collect(tmp_path, {"node-0": errors + RUST, "node-1": GO, "client-0": "fine\n"})
     assert sorted(report.findings) == ["node-0", "node-1"]
@@ -121,7 +121,7 @@ def test_logs_are_downloaded_from_the_host_of_each_process() -> None:
     }
 
 
-def test_other_output_is_an_error_that_shows_it() -> None:
+def test_unexpected_output_is_quoted_in_the_error() -> None:
     with pytest.raises(InfrastructureError, match=r"a-0: collect_logs\.sh printed 'gzip: stdin'"):
         parse_report({"a-0": "gzip: stdin\n"})
 

@@ -91,13 +91,13 @@ def empty_fields(model: BaseModel, prefix: str = "") -> list[str]:
     return found
 
 
-def test_every_field_that_can_be_read_is_written() -> None:
+def test_every_manifest_field_is_written() -> None:
     written = write_manifest()
     here = ("inventory.", "placement.processes.environment", "metrics.")
     assert [name for name in empty_fields(written) if not name.startswith(here)] == sorted(NEVER_WRITTEN)
 
 
-def test_what_the_runner_writes_is_read_again() -> None:
+def test_written_manifest_can_be_read_back() -> None:
     written = write_manifest()
     assert parse_manifest(written.to_json(), "x") == written
 
@@ -115,7 +115,7 @@ def test_each_binary_has_its_hash() -> None:
     assert artifact.variants["x86_64"].files["etcd"].sha256 == "b" * 64
 
 
-def test_versions_name_what_took_part() -> None:
+def test_versions_of_all_components_are_recorded() -> None:
     found = versions()
     assert found["fabric"].count(".") >= 1
     assert found["geobench"] == full_version()

@@ -49,7 +49,7 @@ def test_a_result_is_returned_at_once() -> None:
     assert (attempts.made, attempts.closed, attempts.events) == (1, 0, [])
 
 
-def test_failures_of_the_infrastructure_are_repeated_on_a_fresh_connection() -> None:
+def test_infrastructure_failures_are_retried_on_a_fresh_connection() -> None:
     attempts = Attempts(DOWN, DOWN, "measured")
     assert attempts.run() == "measured"
     assert (attempts.made, attempts.closed) == (3, 2)
@@ -57,7 +57,7 @@ def test_failures_of_the_infrastructure_are_repeated_on_a_fresh_connection() -> 
 
 
 @pytest.mark.parametrize("retries", [0, 1, 3])
-def test_after_the_last_attempt_the_error_names_the_command_that_continues(retries: int) -> None:
+def test_last_error_names_the_command_that_resumes(retries: int) -> None:
     attempts = Attempts(*[DOWN] * (retries + 1))
     with pytest.raises(InfrastructureError, match=rf"60 tx/s: failed {retries + 1} times; `.* run --resume s`"):
         attempts.run(retries)
@@ -82,13 +82,13 @@ def test_every_other_error_is_raised_at_once(error: BaseException) -> None:
     assert attempts.made == 1
 
 
-def test_results_that_cannot_be_used_are_repeated_and_the_last_one_is_returned() -> None:
+def test_unusable_results_are_retried_and_the_last_one_is_returned() -> None:
     attempts = Attempts("late 1", "late 2", "late 3")
     assert attempts.run(unusable=lambda result: f"{result} is invalid") == "late 3"
     assert attempts.texts() == ["60 tx/s: late 1 is invalid; trying again", "60 tx/s: late 2 is invalid; trying again"]
 
 
-def test_both_kinds_of_failures_share_the_attempts() -> None:
+def test_errors_and_unusable_results_share_the_attempts() -> None:
     attempts = Attempts("late", DOWN, "fine")
     assert attempts.run(unusable=lambda result: "late" if result == "late" else None) == "fine"
     with pytest.raises(InfrastructureError):

@@ -71,7 +71,7 @@ def test_nodes_start_together_before_clients_and_the_load_last(execute: Execute,
     assert all(any(line.startswith("send client-") for line in session.sent) for session in fleet.supervisors())
 
 
-def test_orders_are_given_by_the_clock_of_each_host(execute: Execute, fleet: FakeFleet) -> None:
+def test_start_times_are_converted_to_the_clock_of_each_host(execute: Execute, fleet: FakeFleet) -> None:
     fleet.clock_offset_s = 100.0
     execute()
     orders = [line.split() for session in fleet.supervisors() for line in session.sent]
@@ -196,7 +196,7 @@ def test_an_interrupt_while_processes_stop_does_not_leave_them(
     assert [session.sent.count("stop") for session in fleet.supervisors()] == [1, 1, 1]
 
 
-def test_a_mistake_of_this_program_is_a_failed_run(
+def test_programming_error_is_a_failed_run(
     execute: Execute, recorder: Recorder, fleet: FakeFleet, folder: Callable[[], Path]
 ) -> None:
     def divide() -> None:
@@ -212,7 +212,7 @@ def test_a_mistake_of_this_program_is_a_failed_run(
     assert summary.reasons == ["ZeroDivisionError('division by zero')"]
 
 
-def test_supervisors_that_did_start_are_stopped_if_others_did_not(
+def test_started_supervisors_are_stopped_if_others_fail_to_start(
     execute: Execute, recorder: Recorder, fleet: FakeFleet
 ) -> None:
     fleet.failed = {}

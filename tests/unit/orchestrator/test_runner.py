@@ -88,7 +88,7 @@ def test_kills_leftovers_before_every_run_but_probes_the_hosts_once(
     assert probes[-2 * len(fleet.hosts) :] == ["exec bash -s -- geobench 1 '' ''"] * 2 * len(fleet.hosts)
 
 
-def test_another_request_is_prepared_on_the_same_lock(
+def test_second_request_is_prepared_under_the_same_lock(
     runner: Runner, recorder: Recorder, fleet: FakeFleet, make_request: Callable[..., Request]
 ) -> None:
     first, second = make_request(), make_request()
@@ -98,7 +98,7 @@ def test_another_request_is_prepared_on_the_same_lock(
     assert (len(fleet.locks()), fleet.tunnels) == (1, 1)
 
 
-def test_a_deployment_is_made_once_for_a_load(
+def test_deployment_is_created_once_per_load(
     runner: Runner, make_request: Callable[..., Request], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     request = make_request()
@@ -115,7 +115,7 @@ def test_a_deployment_is_made_once_for_a_load(
     assert made == [60, 60, 30]  # the first is for ports and targets, before the round trips are known
 
 
-def test_runs_get_the_round_trips_that_were_measured(
+def test_runs_use_the_measured_round_trips(
     runner: Runner, make_request: Callable[..., Request], fleet: FakeFleet
 ) -> None:
     request = make_request()
@@ -134,7 +134,7 @@ def test_closing_releases_the_lock_and_the_tunnel(
     assert (fleet.tunnels, fleet.locks()[0].closed) == (0, True)
 
 
-def test_a_failure_of_the_infrastructure_closes_it_and_the_next_run_opens_it_again(
+def test_runner_closes_after_an_infrastructure_failure_and_reopens_for_the_next_run(
     runner: Runner, recorder: Recorder, fleet: FakeFleet, make_request: Callable[..., Request]
 ) -> None:
     request = make_request()
@@ -148,9 +148,7 @@ def test_a_failure_of_the_infrastructure_closes_it_and_the_next_run_opens_it_aga
     assert recorder.phases().count("connect") == 2
 
 
-def test_a_testbed_that_is_locked_is_left_alone(
-    runner: Runner, fleet: FakeFleet, make_request: Callable[..., Request]
-) -> None:
+def test_locked_testbed_is_not_changed(runner: Runner, fleet: FakeFleet, make_request: Callable[..., Request]) -> None:
     fleet.lock_answer = "held by ada@laptop (process 7) since 2026-01-01 00:00:00 UTC"
     with pytest.raises(LockedError, match=r"testbed t is held by ada@laptop .*stop --force"):
         runner.run(make_request(), 60)
@@ -175,7 +173,7 @@ def test_runs_that_outlast_a_host_are_rejected_before_anything_is_prepared(
     assert fleet.locks() == []
 
 
-def test_each_run_reports_its_own_phases_and_the_first_those_before_it(
+def test_each_run_reports_its_phases_and_the_first_run_also_the_preparation(
     runner: Runner, make_request: Callable[..., Request]
 ) -> None:
     request = make_request()
@@ -190,7 +188,7 @@ def test_each_run_reports_its_own_phases_and_the_first_those_before_it(
     assert "check" in timings[1]
 
 
-def test_runs_are_named_before_they_begin(
+def test_run_ids_are_known_before_runs_begin(
     runner: Runner, recorder: Recorder, make_request: Callable[..., Request]
 ) -> None:
     begun: list[str] = []
@@ -205,7 +203,7 @@ def test_the_commit_of_a_sweep_stays_the_same() -> None:
         require_same_commit("sweep s", "c1", "c2")
 
 
-def test_requests_are_compared_by_identity(runner: Runner, make_request: Callable[..., Request]) -> None:
+def test_requests_compare_by_identity(runner: Runner, make_request: Callable[..., Request]) -> None:
     request = make_request()
     prepared = runner.prepare(request)
     assert runner.prepare(request) is prepared

@@ -108,7 +108,7 @@ def test_the_capacity_is_found_within_the_precision_and_confirmed(
     assert sum("'  met:" in text or "'  not met:" in text for text in told) == len(found.steps)
 
 
-def test_runs_are_bounded(begun: Callable[..., SearchFolder]) -> None:
+def test_search_ends_after_the_maximum_number_of_runs(begun: Callable[..., SearchFolder]) -> None:
     found, _ = go(begun(known, max_runs=5))
     assert (ScriptedRunner.made, found.confirmed) == (5, False)
     assert "stopped after 5 runs" in found.reason
@@ -137,7 +137,7 @@ def test_invalid_runs_are_repeated_and_never_meet_the_limits(begun: Callable[...
     assert any("is invalid: late; trying again" in text for text in told)
 
 
-def test_infrastructure_failures_are_repeated_twice(begun: Callable[..., SearchFolder]) -> None:
+def test_infrastructure_failures_are_retried_twice(begun: Callable[..., SearchFolder]) -> None:
     def shaky(load: int, number: int) -> Summary | BaseException:
         return DOWN if number % 2 else known(load, number)
 
@@ -150,13 +150,13 @@ def test_infrastructure_failures_are_repeated_twice(begun: Callable[..., SearchF
         go(folder)
 
 
-def test_no_load_at_all_may_meet_the_limits(begun: Callable[..., SearchFolder]) -> None:
+def test_search_may_find_no_load_that_meets_the_limits(begun: Callable[..., SearchFolder]) -> None:
     found, _ = go(begun(lambda load, number: summary(f"r{number}", load, latency=5.0)))
     assert (found.answer_tps, found.confirmed) == (None, False)
 
 
 @pytest.mark.parametrize("runs", [1, 4, 8])
-def test_a_killed_search_continues_where_it_stopped(begun: Callable[..., SearchFolder], runs: int) -> None:
+def test_killed_search_resumes_where_it_stopped(begun: Callable[..., SearchFolder], runs: int) -> None:
     whole, _ = go(begun(known))
     # A kill leaves what is on disk: the run it cuts short has begun, and has no result.
     folder = begun(lambda load, number: Interrupted("kill") if number == runs else known(load, number))
@@ -227,7 +227,7 @@ def test_another_commit_is_rejected(begun: Callable[..., SearchFolder]) -> None:
 
 
 @pytest.mark.parametrize("error", [SystemFailure("it cannot be built"), LockedError("testbed t is held")])
-def test_failures_before_a_run_do_not_judge_the_load(
+def test_failures_before_a_run_do_not_count_against_the_load(
     begun: Callable[..., SearchFolder], monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
     folder = begun(known)

@@ -212,7 +212,7 @@ def test_stop_kills_the_whole_group_even_if_sigterm_is_ignored(tmp_path: Path) -
         wait_for(lambda: not alive(int(child.read_text())))
 
 
-def test_all_processes_stop_when_the_runner_is_gone(tmp_path: Path) -> None:
+def test_all_processes_stop_when_the_connection_to_the_runner_is_lost(tmp_path: Path) -> None:
     node = process("node-0", "echo $$ >own; exec sleep 62", grace=0)
     with supervised(tmp_path, [node]) as found:
         found.start([node], time.time())
@@ -284,7 +284,7 @@ def fake() -> tuple[Supervisor, FakeFleet]:
     return Supervisor(fleet.open(supervisor.command("w"), deadline=1).ok, processes), fleet
 
 
-def test_the_clock_of_the_shortest_round_trip_counts(fake: tuple[Supervisor, FakeFleet]) -> None:
+def test_clock_offset_is_taken_from_the_shortest_round_trip(fake: tuple[Supervisor, FakeFleet]) -> None:
     found, fleet = fake
     offsets = iter([0.5, 0.2, 0.2, 0.2, 0.2] * 2)
     fleet.hook = lambda operation: setattr(fleet, "clock_offset_s", next(offsets)) if operation == "send" else None
@@ -302,7 +302,7 @@ def test_a_clock_that_does_not_answer_is_an_error(fake: tuple[Supervisor, FakeFl
     assert error.value.hosts == {OTHER.name: "no answer within 0.01 s"}
 
 
-def test_hosts_that_cannot_be_told_to_stop_are_closed_nevertheless(fake: tuple[Supervisor, FakeFleet]) -> None:
+def test_hosts_that_do_not_receive_the_stop_are_closed(fake: tuple[Supervisor, FakeFleet]) -> None:
     found, fleet = fake
 
     def break_pipe(operation: str) -> None:

@@ -81,7 +81,7 @@ def outcomes(folder: SweepFolder) -> list[list[tuple[str, str | None]]]:
     return [[(attempt.outcome, attempt.failure) for attempt in planned.attempts] for planned in stored]
 
 
-def test_all_runs_are_done_in_order(runner: type[ScriptedRunner], tmp_path: Path) -> None:
+def test_runs_are_executed_in_order(runner: type[ScriptedRunner], tmp_path: Path) -> None:
     folder = begin(tmp_path)
     told = go(folder)
     assert outcomes(folder) == [[("ok", None)]] * 4
@@ -90,7 +90,7 @@ def test_all_runs_are_done_in_order(runner: type[ScriptedRunner], tmp_path: Path
     assert folder.journal.commits == {"": "c1"}
 
 
-def test_only_infrastructure_failures_are_repeated_with_a_warning(runner: type[ScriptedRunner], tmp_path: Path) -> None:
+def test_only_infrastructure_failures_are_retried_with_a_warning(runner: type[ScriptedRunner], tmp_path: Path) -> None:
     runner.script = [DOWN, DOWN, None, SystemFailure("node-0 ended")]
     folder = begin(tmp_path)
     told = go(folder)

@@ -26,7 +26,7 @@ def with_rtt(rtt: dict[tuple[str, str], float]) -> Plan:
     return Plan(PLAN.nodes, PLAN.clients, PLAN.load, PLAN.shares, rtt)
 
 
-def test_members_have_the_addresses_of_all() -> None:
+def test_members_have_the_addresses_of_all_members() -> None:
     found = flags(PLAN)
     expected = "node-0=http://198.18.0.3:2380,node-1=http://198.18.0.4:2380,node-2=http://198.18.0.5:2380"
     assert {each["initial-cluster"] for each in found} == {expected}
@@ -81,7 +81,7 @@ def test_dedicated_clients_write_to_a_member_of_their_region() -> None:
 
 
 @pytest.mark.parametrize(("nodes", "faults"), [(1, 0), (3, 1), (4, 1), (5, 2), (7, 3)])
-def test_a_majority_must_remain(nodes: int, faults: int) -> None:
+def test_majority_remains_after_the_tolerated_faults(nodes: int, faults: int) -> None:
     assert Etcd(EtcdNode(), EtcdClient()).tolerated_faults(nodes) == faults
 
 

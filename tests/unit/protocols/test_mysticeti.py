@@ -34,7 +34,7 @@ def load_of(process: Process) -> dict[str, Any]:
     return found
 
 
-def test_every_host_generates_the_same_keys_before_its_replica_starts() -> None:
+def test_all_hosts_generate_the_same_keys_before_replicas_start() -> None:
     replicas = mysticeti().nodes(plan())
     addresses = [host.address for host in plan().nodes]
     assert {replica.prepare for replica in replicas} == {

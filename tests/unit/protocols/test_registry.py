@@ -52,7 +52,7 @@ def test_installed_package_adds_a_protocol(tmp_path: Path, monkeypatch: pytest.M
         ),
     ],
 )
-def test_broken_plugin_is_an_error_of_its_own_use_only(
+def test_broken_plugin_is_an_error_only_when_used(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, module: str, cause: str
 ) -> None:
     install_plugin(tmp_path, module)

@@ -15,13 +15,13 @@ def timeline(throughput: Array, mean: Array | float, step: float = 1.0) -> Timel
     return Timeline(np.arange(len(rates) + 1, dtype=np.float64) * step, rates, rates, zeros, means, {})
 
 
-def test_what_never_changes_is_known_exactly() -> None:
+def test_constant_values_have_an_interval_of_zero_width() -> None:
     found = precision(timeline(np.full(40, 100.0), 0.2))
     assert found.completed_tps == 0.0
     assert found.mean_s == pytest.approx(0.0, abs=1e-12)
 
 
-def test_nothing_is_known_of_too_few_intervals() -> None:
+def test_too_few_values_give_no_interval() -> None:
     assert precision(timeline(np.full(9, 100.0), 0.2)) == Precision()
     assert precision(None) == Precision()
 
@@ -34,13 +34,13 @@ def test_a_batch_without_transactions_leaves_the_mean_unknown() -> None:
     assert found.completed_tps is not None
 
 
-def test_the_interval_is_students_over_ten_batches() -> None:
+def test_interval_is_students_t_over_ten_batches() -> None:
     means = np.repeat(np.arange(10.0), 3)
     half = precision(timeline(np.full(30, 5.0), means)).mean_s
     assert half == pytest.approx(2.262 * np.std(np.arange(10), ddof=1) / np.sqrt(10), rel=1e-6)
 
 
-def test_95_of_100_intervals_hold_the_truth_also_where_intervals_are_correlated() -> None:
+def test_coverage_is_95_percent_also_for_correlated_values() -> None:
     random = np.random.default_rng(1)
     held = 0
     for _ in range(400):

@@ -24,7 +24,7 @@ def frames(drawn: str) -> dict[str, tuple[float, float, float]]:
     return {name: (x, width, (lowest - y) / ROW) for name, (x, width, y) in found.items()}
 
 
-def test_frames_are_as_wide_as_their_share_and_lie_on_their_caller() -> None:
+def test_frames_have_the_width_of_their_share_above_their_caller() -> None:
     assert frames(flame_graph(STACKS, "node-0")) == {
         "all": (0, WIDTH, 0),
         "idle": (0, 0.1 * WIDTH, 1),
@@ -35,20 +35,20 @@ def test_frames_are_as_wide_as_their_share_and_lie_on_their_caller() -> None:
     }
 
 
-def test_a_frame_tells_its_samples() -> None:
+def test_frame_title_contains_its_samples() -> None:
     drawn = flame_graph(STACKS, "node-0")
     assert "<title>main: 9 samples, 90.0%</title>" in drawn
     assert "10 samples" in drawn
 
 
-def test_names_of_templates_and_operators_do_no_harm() -> None:
+def test_names_with_markup_are_escaped() -> None:
     name = 'std::vector<int>::operator&&"]]>'
     drawn = flame_graph({(name,): 1}, "<script>alert(1)</script>")
     assert set(frames(drawn)) == {"all", name}
     assert len(re.findall("<script>", drawn)) == 1
 
 
-def test_what_is_too_narrow_to_be_seen_is_left_out() -> None:
+def test_frames_too_narrow_to_see_are_omitted() -> None:
     found = frames(flame_graph({("busy",): 99_999, ("rare",): 1}, "node-0"))
     assert set(found) == {"all", "busy"}
 

@@ -59,7 +59,7 @@ def test_share_below_a_limit_is_never_rounded_up_to_it() -> None:
     assert found == ["98 %", "97.9 %", "5 %", "100 %", "99.9 %", "100.1 %", "29 %"]
 
 
-def test_rates_sizes_shares_and_times() -> None:
+def test_rates_sizes_shares_and_times_are_formatted() -> None:
     assert [plain(formatting.rate(value)) for value in (49.96, 12345.6, None)] == ["50.0", "12'346", "-"]
     assert [plain(formatting.size(value)) for value in (12, 1200.0, 3.3e9, None)] == ["12 B", "1.2 kB", "3.3 GB", "-"]
     assert plain(formatting.share(0.414)) == "41 %"
@@ -67,6 +67,6 @@ def test_rates_sizes_shares_and_times() -> None:
     assert formatting.moment(None) == formatting.NONE
 
 
-def test_hash_is_shortened_and_version_is_not() -> None:
+def test_hashes_are_shortened_but_not_versions() -> None:
     assert formatting.version("0123456789abcdef0123456789abcdef01234567") == "0123456789ab"
     assert formatting.version("3.4.23-4+b4") == "3.4.23-4+b4"

@@ -20,7 +20,7 @@ def unit(points: np.ndarray) -> np.ndarray:
 
 
 @pytest.mark.parametrize(("a", "b"), list(combinations([NEW_YORK, LONDON, TOKYO, SYDNEY], 2)))
-def test_a_great_circle_is_the_shortest_way(a: tuple[float, float], b: tuple[float, float]) -> None:
+def test_great_circle_is_the_shortest_path(a: tuple[float, float], b: tuple[float, float]) -> None:
     way = great_circle(a, b)
     way = way[np.isfinite(way[:, 0])]
     assert way[0] == pytest.approx(a)
@@ -32,14 +32,14 @@ def test_a_great_circle_is_the_shortest_way(a: tuple[float, float], b: tuple[flo
     assert steps == pytest.approx(np.full(len(steps), whole / len(steps)), rel=1e-5)
 
 
-def test_no_line_is_drawn_back_over_the_whole_map() -> None:
+def test_lines_across_the_date_line_are_split() -> None:
     way = great_circle(NEW_YORK, TOKYO)
     steps = np.abs(np.diff(way[:, 0]))
     assert np.isnan(way[:, 0]).sum() == 1, "once over the date line"
     assert np.nanmax(steps) < 60
 
 
-def test_a_place_is_joined_to_itself() -> None:
+def test_line_from_a_place_to_itself_is_a_point() -> None:
     assert great_circle(LONDON, LONDON).tolist() == [list(LONDON), list(LONDON)]
 
 
@@ -58,7 +58,7 @@ def test_names_of_near_regions_do_not_cover_each_other() -> None:
         assert abs(a[1] - b[1]) >= 6.5 or a[2] <= b[0] or b[2] <= a[0]
 
 
-def test_there_is_no_map_where_a_place_is_not_known(tmp_path: Path) -> None:
+def test_unknown_place_gives_no_map(tmp_path: Path) -> None:
     folder = write_run(tmp_path / "run")
     chart = world_chart(read_record(folder))
     assert chart is not None

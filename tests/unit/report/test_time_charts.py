@@ -21,7 +21,7 @@ def charts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Chart]:
 
 
 @pytest.mark.parametrize("name", ["load", "latency"])
-def test_legend_lies_outside_the_data(charts: dict[str, Chart], name: str) -> None:
+def test_legend_is_outside_the_data(charts: dict[str, Chart], name: str) -> None:
     figure = Figure(figsize=(7, charts[name].height), layout="constrained")
     charts[name].draw(figure)
     figure.draw_without_rendering()

@@ -16,12 +16,12 @@ LOADED = "print(sorted({name.split('.')[0] for name in sys.modules} & {'matplotl
 
 
 @pytest.mark.parametrize("module", ["benchmark.report", "benchmark.report.formatting", "benchmark.cli"])
-def test_importing_does_not_load_matplotlib(module: str) -> None:
+def test_importing_the_package_does_not_load_matplotlib(module: str) -> None:
     loads_no_matplotlib(f"import sys, {module}; {LOADED}")
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["results"], ["run", "--help"], ["report", "--help"]])
-def test_commands_that_draw_nothing_do_not_load_matplotlib(tmp_path: Path, arguments: list[str]) -> None:
+def test_commands_without_plots_do_not_load_matplotlib(tmp_path: Path, arguments: list[str]) -> None:
     if arguments == ["results"]:
         write_run(tmp_path / "dev" / "run")
         arguments = ["results", "--results-dir", str(tmp_path)]

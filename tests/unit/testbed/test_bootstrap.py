@@ -48,7 +48,7 @@ def test_ready_hosts_are_not_waited_for(server: Sshd, state: Path) -> None:
     assert reported == []
 
 
-def test_only_cloud_hosts_are_asked_for_their_bootstrap_status(server: Sshd, state: Path) -> None:
+def test_only_cloud_hosts_are_queried_for_their_bootstrap_status(server: Sshd, state: Path) -> None:
     assert connected(server, hosts(server, m="machines", n="local"), []) == (["m", "n"], [])
     assert not state.exists()
 
@@ -114,7 +114,7 @@ def test_a_new_host_has_time_to_answer(state: Path) -> None:
             starter.join()
 
 
-def test_machines_that_are_off_are_reported_at_once(server: Sshd) -> None:
+def test_unreachable_machines_are_reported_immediately(server: Sshd) -> None:
     off = [of_provider(server.host("m"), "machines", ssh_port=1)]
     assert connected(server, off, []) == ([], ["m"])
 
@@ -170,7 +170,7 @@ def test_hosts_report_their_expiry_and_the_settings_they_were_created_with(serve
     assert status(server) == expected
 
 
-def test_hosts_without_a_local_disk_report_none(server: Sshd, made: Path) -> None:
+def test_hosts_without_a_local_disk_report_no_disk(server: Sshd, made: Path) -> None:
     assert status(server).local_disk is None
 
 
@@ -181,6 +181,6 @@ def test_hosts_created_without_nvme_report_an_unused_disk(server: Sshd, made: Pa
     assert status(server).local_disk == ""
 
 
-def test_missing_lines_mean_defaults() -> None:
+def test_missing_lines_in_the_state_mean_defaults() -> None:
     assert parse_status("") == BootstrapStatus("booting", None, (), None, None)
     assert parse_status("state failed: clock; see the log\nend \n") == BootstrapStatus("failed: clock; see the log")

@@ -49,7 +49,7 @@ def seconds(moment: datetime) -> int:
         (BootstrapStatus("ready", LATER, ("no Grafana",)), HostStatus("ready", LATER, warnings=("no Grafana",))),
     ],
 )
-def test_the_status_of_a_cloud_host_is_what_it_reports(report: BootstrapStatus, expected: HostStatus) -> None:
+def test_status_of_a_cloud_host_is_read_from_the_host(report: BootstrapStatus, expected: HostStatus) -> None:
     assert status_from_report(report, NOW) == expected
 
 
@@ -123,7 +123,7 @@ def test_a_host_stopped_past_its_expiry_has_expired_as_it_cannot_terminate() -> 
     assert status_when_unreachable(found.hosts[0], "", found, LATER) == HostStatus("stopped")
 
 
-def test_a_machine_that_does_not_answer_never_expires(server: Sshd, tmp_path: Path) -> None:
+def test_unreachable_machine_never_expires(server: Sshd, tmp_path: Path) -> None:
     gone = Rented(server, tmp_path, host(server, "m-0", provider="machines", ssh_port=1))
     with gone.fleet:
         assert host_statuses(gone.testbed(), LATER + timedelta(days=9))["m-0"].state == "unreachable"
@@ -188,7 +188,7 @@ def test_a_host_that_rejects_logins_while_booting_is_booting() -> None:
     assert status_when_unreachable(found.hosts[0], "192.0.2.1:22: refused", found, NOW).state == "unreachable"
 
 
-def test_moments_are_shown_with_the_time_until_then() -> None:
+def test_times_are_shown_with_the_time_remaining() -> None:
     assert when(NOW + timedelta(hours=25, minutes=3), NOW).endswith("(in 25h03m)")
     assert when(NOW - timedelta(minutes=90), NOW).endswith("(1h30m ago)")
 

@@ -28,7 +28,7 @@ def ask(
     return host_facts.parse(done.stdout)
 
 
-def test_facts_of_this_machine(tmp_path: Path) -> None:
+def test_facts_of_this_machine_are_gathered(tmp_path: Path) -> None:
     facts = ask(tmp_path)
     assert facts.cpus == os.cpu_count()
     assert 0 < facts.memory_free_mb <= facts.memory_mb
@@ -89,7 +89,7 @@ def test_stale_processes_are_counted_then_killed(tmp_path: Path) -> None:
         process.wait()
 
 
-def test_a_process_that_reuses_the_pid_is_left_alone(tmp_path: Path) -> None:
+def test_process_with_a_reused_pid_is_not_killed(tmp_path: Path) -> None:
     process = stale_process(tmp_path, "exec sleep 60")
     try:
         (tmp_path / "run" / "node-0" / "pid").write_text(f"{process.pid} 1\n")
@@ -101,7 +101,7 @@ def test_a_process_that_reuses_the_pid_is_left_alone(tmp_path: Path) -> None:
         process.wait()
 
 
-def test_other_output_is_an_error_that_shows_it() -> None:
+def test_unexpected_output_is_quoted_in_the_error() -> None:
     with pytest.raises(InfrastructureError, match="it printed:\nbash: not found"):
         host_facts.parse("bash: not found")
 
@@ -110,7 +110,7 @@ def test_a_full_disk_is_a_problem() -> None:
     assert problems(Facts(disk_free_mb=10), []) == ["10 MiB of disk space are free, at least 1024 are needed"]
 
 
-def test_names_are_quoted() -> None:
+def test_host_names_are_quoted_for_the_shell() -> None:
     assert shlex.split(host_facts.command("a b", clean=True))[4:6] == ["a b", "1"]
 
 

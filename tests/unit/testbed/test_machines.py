@@ -148,7 +148,7 @@ EXPORTER = (9100, 'node_cpu_seconds_total{cpu="0"} 1')
 
 
 @pytest.mark.integration
-def test_running_services_are_used_and_foreign_ones_are_left_alone() -> None:
+def test_running_services_are_used_and_foreign_ones_are_not_changed() -> None:
     assert inspected([]).services
     assert inspected([]).problems == ()
     assert inspected([EXPORTER], "127.0.0.1", "127.0.0.2").problems == ()  # the latter refuses

@@ -33,7 +33,7 @@ def monitored(server: Sshd, **changes: Any) -> Iterator[Testbed]:
         yield Testbed(found, fleet, Settings(testbed_id="t", regions=["a"]))
 
 
-def test_dashboard_leads_to_grafana_if_it_listens(server: Sshd) -> None:
+def test_dashboard_url_is_grafana_if_it_is_running(server: Sshd) -> None:
     with socket.create_server(("127.0.0.1", 0)) as grafana, monitored(server) as found:
         grafana.settimeout(10)
         with (
@@ -46,7 +46,7 @@ def test_dashboard_leads_to_grafana_if_it_listens(server: Sshd) -> None:
                 assert (what, answerer.recv(5)) == ("grafana", b"hello")
 
 
-def test_dashboard_leads_to_prometheus_otherwise(server: Sshd, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_dashboard_url_is_prometheus_without_grafana(server: Sshd, monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.create_server(("127.0.0.1", 0)) as prometheus, monitored(server) as found:
         prometheus.settimeout(10)
         monkeypatch.setattr("benchmark.testbed.testbed.PROMETHEUS_PORT", prometheus.getsockname()[1])
@@ -96,7 +96,7 @@ def rented(server: Sshd, name: str, address: str = "127.0.0.1", port: int = 0) -
     return of_provider(server.host(name), "aws", address=address, ssh_port=port or server.port, capabilities=quick)
 
 
-def test_hosts_admit_each_other_the_operators_and_whoever_runs_this(server: Sshd, admitted: Path) -> None:
+def test_hosts_admit_each_other_the_operators_and_this_machine(server: Sshd, admitted: Path) -> None:
     made = of_hosts(server, rented(server, "a"), rented(server, "b", "localhost"), server.host("m"))
     with made.fleet:
         made.make_ready(print)
@@ -121,7 +121,7 @@ def test_the_address_of_a_lost_host_is_no_longer_admitted(server: Sshd, admitted
     assert admitted.read_text().startswith("127.0.0.1\n")
 
 
-def test_a_host_that_failed_to_bootstrap_is_left_alone(server: Sshd, admitted: Path) -> None:
+def test_firewall_of_a_host_that_failed_to_bootstrap_is_not_changed(server: Sshd, admitted: Path) -> None:
     (admitted.parent / "state").write_text("failed: packages; see /var/log/cloud-init-output.log\n")
     made = of_hosts(server, rented(server, "a"))
     with made.fleet, pytest.raises(HostError, match="failed to bootstrap"):
@@ -138,7 +138,7 @@ def test_a_firewall_that_cannot_be_changed_is_an_error(
         made.make_ready(print)
 
 
-def test_firewalls_of_existing_machines_are_left_alone(server: Sshd, admitted: Path) -> None:
+def test_firewalls_of_existing_machines_are_not_changed(server: Sshd, admitted: Path) -> None:
     made = of_hosts(server, server.host("m"))
     with made.fleet:
         made.make_ready(print)

@@ -75,6 +75,6 @@ def with_request(**fields: object) -> Json:
         ([], "document: found [], expected an object"),
     ],
 )
-def test_error_names_what_is_wrong(config: object, message: str) -> None:
+def test_error_names_the_invalid_field(config: object, message: str) -> None:
     with pytest.raises(ConfigError, match=re.escape(message)):
         Config(config)

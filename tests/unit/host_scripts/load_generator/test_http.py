@@ -60,7 +60,7 @@ def test_body_without_length_ends_with_the_connection() -> None:
         OK + b"X: " + b"y" * 70_000,
     ],
 )
-def test_anything_but_a_response_is_a_protocol_error(data: bytes) -> None:
+def test_invalid_response_is_a_protocol_error(data: bytes) -> None:
     with pytest.raises(ProtocolError):
         Response().feed(data)
 

@@ -309,7 +309,7 @@ def test_load_starts_immediately_with_start_now(tmp_path: Path, start: Callable[
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_signal_stops_it_within_a_second_even_if_requests_hang(
+def test_signal_stops_the_generator_within_a_second_even_if_requests_hang(
     tmp_path: Path, start: Callable[[Json], Generator], number: int
 ) -> None:
     with running_server("constant:0", tmp_path) as server:
@@ -320,13 +320,13 @@ def test_signal_stops_it_within_a_second_even_if_requests_hang(
         assert generator.process.wait(1) == 0
 
 
-def test_signal_before_go_stops_it(start: Callable[[Json], Generator]) -> None:
+def test_signal_before_go_stops_the_generator(start: Callable[[Json], Generator]) -> None:
     generator = start({"rate": 100, "requests": {"url": "http://127.0.0.1:9/"}})
     generator.process.terminate()
     assert generator.process.wait(1) == 0
 
 
-def test_end_of_input_stops_it_before_go_and_not_after(tmp_path: Path, start: Callable[[Json], Generator]) -> None:
+def test_end_of_input_stops_the_generator_only_before_go(tmp_path: Path, start: Callable[[Json], Generator]) -> None:
     with running_server("constant:0", tmp_path) as server:
         waiting, working = (start({"rate": 100, "requests": {"url": server.url()}}) for _ in range(2))
         working.send("go")
@@ -338,7 +338,7 @@ def test_end_of_input_stops_it_before_go_and_not_after(tmp_path: Path, start: Ca
         assert working.wait_completed(int(first["due"]) + 20)["errors connection"] == 0
 
 
-def test_signal_and_end_of_input_at_once_stop_it_once(start: Callable[[Json], Generator]) -> None:
+def test_simultaneous_signal_and_end_of_input_stop_the_generator_once(start: Callable[[Json], Generator]) -> None:
     generator = start({"rate": 100, "requests": {"url": "http://127.0.0.1:9/"}})
     generator.metrics()  # it is in its event loop
     generator.process.send_signal(signal.SIGSTOP)  # so that it finds both in one iteration
@@ -371,7 +371,7 @@ def test_only_the_metrics_path_is_served(start: Callable[[Json], Generator]) -> 
         ('{"rate": 1, "requests": {"url": "http://no.such.host.invalid/"}}', "has no address"),
     ],
 )
-def test_wrong_file_is_one_line_and_exit_code_2(tmp_path: Path, text: str, message: str) -> None:
+def test_invalid_configuration_is_a_one_line_error_with_exit_code_2(tmp_path: Path, text: str, message: str) -> None:
     path = tmp_path / "config.json"
     path.write_text(text)
     ended = subprocess.run([*COMMAND, archive(tmp_path), "--config", path], capture_output=True, text=True, timeout=10)
@@ -381,13 +381,13 @@ def test_wrong_file_is_one_line_and_exit_code_2(tmp_path: Path, text: str, messa
     assert ended.stderr.count("\n") == 1
 
 
-def test_missing_file_and_wrong_command_line_are_exit_code_2(tmp_path: Path) -> None:
+def test_missing_file_and_invalid_command_line_exit_with_code_2(tmp_path: Path) -> None:
     for arguments in (["--config", str(tmp_path / "none.json")], []):
         ended = subprocess.run([*COMMAND, archive(tmp_path), *arguments], capture_output=True, text=True, timeout=10)
         assert (ended.returncode, ended.stderr.count("\n")) == (2, 1)
 
 
-def test_port_in_use_is_one_line_and_exit_code_1(tmp_path: Path, start: Callable[[Json], Generator]) -> None:
+def test_port_in_use_is_a_one_line_error_with_exit_code_1(tmp_path: Path, start: Callable[[Json], Generator]) -> None:
     first = start(GOOD | {"requests": {"url": "http://127.0.0.1:9/"}})
     second = start(GOOD | {"requests": {"url": "http://127.0.0.1:9/"}, "listen": f"127.0.0.1:{first.port}"})
     _, complaint = second.process.communicate(timeout=10)

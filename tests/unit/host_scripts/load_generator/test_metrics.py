@@ -15,7 +15,7 @@ def test_buckets_are_ten_per_decade_and_evenly_spaced() -> None:
     assert 1.2 < min(ratios) <= max(ratios) < 1.3
 
 
-def test_value_is_counted_in_its_bucket_and_all_above() -> None:
+def test_value_is_counted_in_its_bucket_and_all_larger_ones() -> None:
     metrics = Metrics("put")
     for value in (0.0, 0.0001, 0.00011, 0.09, 0.1, 99.0, 101.0):
         metrics.latency.observe(value)

@@ -282,7 +282,7 @@ def test_more_operators_than_a_group_has_rules_are_rejected() -> None:
     region(public, monitoring=False)
 
 
-def test_the_inventory_of_a_region() -> None:
+def test_region_exports_the_inventory_of_its_hosts() -> None:
     first, second = region(settings()).value["hosts"]
     assert (first.name, first.role, first.address, first.state) == (
         "eu-west-1-0",

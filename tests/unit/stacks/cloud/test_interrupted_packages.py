@@ -92,7 +92,7 @@ def test_an_interrupted_installation_is_completed(packages: Packages, where: str
     assert (code, packages.states) == (0, "a=ii b=ii c=ii"), output
 
 
-def test_another_installation_is_waited_for(packages: Packages) -> None:
+def test_repair_waits_for_a_running_installation(packages: Packages) -> None:
     """A dpkg at work, as of the image's own upgrades, looks like an interrupted one."""
     (packages.root / "b.postinst").touch()
     packages.run("install_packages b")

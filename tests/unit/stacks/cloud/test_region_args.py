@@ -119,7 +119,7 @@ def test_a_failed_query_ends_the_program_with_a_remedy() -> None:
     assert "USD" in found.value["result"]
 
 
-def test_owner_tags(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_owner_tags_name_the_testbed_and_its_expiry(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LOGNAME", "ada")
     assert cloud_tags(settings(testbed_id="bed"), "2030-01-01") == {
         "testbed_id": "bed",

@@ -48,7 +48,7 @@ def test_a_process_with_a_reused_pid_is_neither_found_nor_killed(
     assert child.poll() is None
 
 
-def test_killing_waits_for_the_end(child: subprocess.Popen[bytes], tmp_path: Path) -> None:
+def test_killing_waits_until_the_process_has_ended(child: subprocess.Popen[bytes], tmp_path: Path) -> None:
     file = tmp_path / "process"
     file.write_text(f"{child.pid} {start_time(child.pid)}\n")
     assert kill_process(file, timeout_s=10.0)

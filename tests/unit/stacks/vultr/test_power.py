@@ -140,7 +140,7 @@ def test_requests_to_an_overloaded_api_are_repeated(api: Api, token: Path) -> No
     assert api.servers == {"a": "stopped"}
 
 
-def test_repeated_requests_end_after_some_tries(api: Api, token: Path) -> None:
+def test_repeated_requests_stop_after_a_few_attempts(api: Api, token: Path) -> None:
     api.busy = 100
     with pytest.raises(InfrastructureError, match="429 Rate limit exceeded; try again"):
         VultrPowerProvider().create(props(token, "stopped"))

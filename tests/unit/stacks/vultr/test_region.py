@@ -133,7 +133,7 @@ def test_the_link_to_the_console_is_a_secret(monkeypatch: pytest.MonkeyPatch) ->
     assert {"kvm", "defaultPassword"} <= set(secret["ewr-0"])
 
 
-def test_a_stopped_peers_rules_name_an_address_that_nobody_has() -> None:
+def test_rules_for_stopped_peers_use_an_unused_address() -> None:
     def program() -> pulumi.Output[Any]:
         made = VultrRegion("ewr", args_of(settings()))
         made.authorize_ingress({"stopped": "", "away": "198.51.100.9"})
@@ -143,7 +143,7 @@ def test_a_stopped_peers_rules_name_an_address_that_nobody_has() -> None:
     assert networks == {"192.0.2.0/32", "198.51.100.9/32"}
 
 
-def test_a_hosts_rules_keep_their_names_when_hosts_are_added() -> None:
+def test_rules_of_a_host_keep_their_names_when_hosts_are_added() -> None:
     few, many = (set(region(settings(), peers=count).of_type("FirewallRule")) for count in (0, 2))
     assert few < many
     assert "ewr-tcp-from-ewr-1" in few
@@ -164,7 +164,7 @@ def test_a_public_grafana_is_open_to_operators_in_its_region_only() -> None:
     assert not [rule for rule in rules(region(public, monitoring=False)) if rule[1] == "3000"]
 
 
-def test_the_inventory_of_a_region() -> None:
+def test_region_exports_the_inventory_of_its_hosts() -> None:
     first, second = region(settings()).value["hosts"]
     assert (first.name, first.role, first.address) == ("ewr-0", "monitoring", "203.0.113.1")
     assert (second.provider, second.region, second.specs) == ("vultr", "ewr", "vc2-4c-8gb")

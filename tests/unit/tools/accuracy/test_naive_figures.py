@@ -23,7 +23,7 @@ CASES: dict[str, tuple[list[int | None], int, int]] = {
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_the_rate_is_that_of_prometheus(name: str, tmp_path: Path) -> None:
+def test_naive_rate_matches_that_of_prometheus(name: str, tmp_path: Path) -> None:
     values, start, end = CASES[name]
     sampled = [(5.0 * index, float(value)) for index, value in enumerate(values) if value is not None]
     expected = prometheus_rate([t for t, _ in sampled], [v for _, v in sampled], float(start), float(end))

@@ -28,7 +28,7 @@ HERE, THERE = Host("us-east-1", "198.18.0.2", 1), Host("eu-west-1", "198.18.0.3"
         (50, float("inf"), False),
     ],
 )
-def test_a_pair_is_good_within_1_ms_and_2_percent(configured: float, median: float, good: bool) -> None:
+def test_pair_is_within_bounds_up_to_1_ms_and_2_percent(configured: float, median: float, good: bool) -> None:
     assert Pair(HERE, THERE, configured, median).good == good
 
 
@@ -72,7 +72,7 @@ def test_quantiles_of_the_delay_are_bounds_of_buckets(monkeypatch: pytest.Monkey
     assert wan_accuracy.delay_ms(network, 1.0) == float("inf")
 
 
-def test_the_script_explains_itself() -> None:
+def test_script_help_lists_its_options() -> None:
     command = [sys.executable, "-m", "tools.accuracy.wan_accuracy", "--help"]
     text = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True, timeout=60).stdout
     assert "--hosts" in text

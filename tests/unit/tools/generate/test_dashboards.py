@@ -91,7 +91,7 @@ def test_quantiles_come_from_summed_buckets() -> None:
         assert re.match(r"histogram_quantile\(0\.\d+, sum by \(le(, \w+)?\) \(rate\(\w+_bucket\{", query)
 
 
-def test_the_run_shows_load_latency_errors_and_scheduling_delay() -> None:
+def test_run_dashboard_shows_load_latency_errors_and_scheduling_delay() -> None:
     shown = expressions("run.json")
     assert [re.findall(r"rate\((\w+)", query)[0] for query in shown["Load"]] == ["due", "submitted", "latency_s_count"]
     assert len(shown["Latency"]) == 4
@@ -101,7 +101,7 @@ def test_the_run_shows_load_latency_errors_and_scheduling_delay() -> None:
         assert {f"Completed per {by}", f"p99 latency per {by}", f"Errors per {by}"} <= set(shown)
 
 
-def test_the_hosts_show_every_resource_and_the_emulator() -> None:
+def test_hosts_dashboard_shows_every_resource_and_the_emulator() -> None:
     text = json.dumps(expressions("hosts.json"))
     for metric in ("node_cpu_", "node_memory_", "node_network_", "node_disk_", "node_load1", "node_filesystem_"):
         assert metric in text

@@ -33,7 +33,7 @@ def test_every_link_of_the_reference_has_its_section() -> None:
     assert {"duration", "machine"} <= links
 
 
-def test_durations_are_written_as_people_write_them() -> None:
+def test_default_durations_have_units() -> None:
     schema = editor_schema()
     assert schema["properties"]["benchmark_duration"]["default"] == "3m"
     assert "PT" not in json.dumps([field.get("default") for field in schema["properties"].values()])
@@ -46,7 +46,7 @@ def test_schema_accepts_the_durations_that_the_settings_accept(text: str) -> Non
 
 
 @pytest.mark.parametrize("text", ["", "s", "90 seconds", "-3s", "3m20s"])
-def test_schema_refuses_the_durations_that_the_settings_refuse(text: str) -> None:
+def test_schema_rejects_the_durations_that_the_settings_reject(text: str) -> None:
     with pytest.raises(ValueError, match="not a duration"):
         parse_duration(text)
     assert not re.search(DURATION_PATTERN, text)

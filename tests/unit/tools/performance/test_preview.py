@@ -7,7 +7,7 @@ import pytest
 from tools.performance.preview import CLOUDS, REGIONS, ROOT, resources
 
 
-def test_the_summary_of_a_preview_is_read() -> None:
+def test_summary_of_a_preview_is_parsed() -> None:
     assert resources("Resources:\n    + 477 to create\n") == 477
     with pytest.raises(ValueError, match="no `\\+ N to create`"):
         resources("error: preview failed")

@@ -19,7 +19,7 @@ LISTS = {
 }
 
 
-def test_each_list_is_found() -> None:
+def test_every_package_list_is_found() -> None:
     assert set(LISTS) == {"", "unit-tests", "tests", "image", "fresh-machine"}
 
 
@@ -38,5 +38,5 @@ def test_tests_install_the_packages_of_the_declared_examples(path: Path) -> None
     assert set(packages) <= {*LISTS[""], *LISTS["tests"]}
 
 
-def test_packages_that_replace_the_clock_or_take_over_the_machine_stay_out_of_it() -> None:
+def test_packages_that_replace_system_services_are_in_the_image_list_only() -> None:
     assert {"chrony", "cloud-init", "ufw"} <= set(LISTS["image"])

@@ -88,7 +88,7 @@ class TestEnvironment:
     def test_respects_an_empty_passphrase(self, shell: str, checkout: Path) -> None:
         assert "PULUMI_CONFIG_PASSPHRASE_FILE" not in sourced(shell, checkout, PULUMI_CONFIG_PASSPHRASE="")
 
-    def test_drops_what_another_checkout_has_set(self, shell: str, checkout: Path) -> None:
+    def test_unsets_variables_of_another_checkout(self, shell: str, checkout: Path) -> None:
         other = shutil.copytree(checkout, checkout.with_name("other"))
         found = sourced(shell, checkout, f". ./env.sh; cd '{other}'; . ./env.sh")
         assert found["PULUMI_BACKEND_URL"] == f"file://{other}/.state"
@@ -96,12 +96,12 @@ class TestEnvironment:
         assert found["PATH"].startswith(f"{other}/.venv/bin:")
 
     @pytest.mark.parametrize("options", ["set +e", "set -eu"])
-    def test_leaves_shell_options_and_variables_alone(self, shell: str, checkout: Path, options: str) -> None:
+    def test_keeps_shell_options_and_variables(self, shell: str, checkout: Path, options: str) -> None:
         script = f'{options}; before="$-$(set +o)"; . ./env.sh; [ "$before" = "$-$(set +o)" ] || exit 1'
         done = run([shell, "-c", f'{script}; echo "${{_geobench-unset}}"'], checkout)
         assert (done.returncode, done.stdout, done.stderr) == (0, "unset\n", "")
 
-    def test_says_what_to_do_before_set_up_and_keeps_the_shell_alive(self, shell: str, checkout: Path) -> None:
+    def test_prints_the_remedy_before_set_up_and_keeps_the_shell_alive(self, shell: str, checkout: Path) -> None:
         shutil.rmtree(checkout / ".venv")
         done = run([shell, "-c", ". ./env.sh; echo status $?"], checkout)
         assert done.stdout == "status 1\n"
@@ -109,7 +109,7 @@ class TestEnvironment:
         assert "make setup" in done.stderr
 
     @pytest.mark.skipif(os.geteuid() != 0, reason="root is needed to become another user")
-    def test_names_the_user_who_has_set_up_the_checkout(self, shell: str, checkout: Path) -> None:
+    def test_names_the_user_who_set_up_the_checkout(self, shell: str, checkout: Path) -> None:
         command = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", shell, "-c", ". ./env.sh"]
         with tempfile.TemporaryDirectory() as name:  # tmp_path is closed to other users
             folder = shutil.copytree(checkout, Path(name), dirs_exist_ok=True)
@@ -184,12 +184,12 @@ class TestPulumiCli:
         }
         assert len((home / "builds").read_text(encoding="utf-8").splitlines()) == 2
 
-    def test_does_not_take_its_own_build_for_the_users_cli(self, home: Path) -> None:
+    def test_does_not_mistake_its_own_build_for_the_users_cli(self, home: Path) -> None:
         built = self.install(home, "go").stdout
         (home / "link").symlink_to(built.strip())
         assert self.install(home, "link").stdout == built
 
-    def test_two_runs_at_once_build_once(self, home: Path) -> None:
+    def test_concurrent_runs_build_once(self, home: Path) -> None:
         command, path = ROOT / "tools/setup/install_pulumi.sh", f"{home}/go:{SYSTEM_PATH}"
         runs = [
             subprocess.Popen([command], env={"HOME": str(home), "PATH": path}, stdout=subprocess.PIPE, text=True)
@@ -206,12 +206,12 @@ class TestPulumiCli:
         assert "undefined: x" in done.stderr
         assert [file.name for file in (home / ".cache/geobench").iterdir()] == ["build.lock"]
 
-    def test_says_what_is_missing_without_go(self, home: Path) -> None:
+    def test_reports_missing_go(self, home: Path) -> None:
         done = self.install(home)
         assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1)
         assert "Pulumi CLI >= 3.259.0" in done.stderr
 
-    def test_says_which_go_it_found_and_needs(self, home: Path) -> None:
+    def test_reports_the_installed_and_the_required_go_version(self, home: Path) -> None:
         done = self.install(home, "go", GO_VERSION="go1.19.8")
         assert (done.returncode, done.stderr.count("\n")) == (1, 1)
         assert "found Go 1.19.8" in done.stderr
@@ -221,7 +221,7 @@ class TestPulumiCli:
 @pytest.mark.parametrize(
     ("script", "message"), [("echo 'Python 3.9.2'; exit 1", "found Python 3.9.2, expected Python >= 3.11"), ("", "")]
 )
-def test_setup_refuses_a_python_that_is_too_old_or_absent(checkout: Path, script: str, message: str) -> None:
+def test_setup_rejects_an_outdated_or_missing_python(checkout: Path, script: str, message: str) -> None:
     python = executable(checkout / "python", script) if script else checkout / "absent"
     done = run([checkout / "tools/setup/setup.sh"], checkout, PYTHON=str(python))
     assert (done.returncode, done.stderr.count("\n")) == (1, 1)
@@ -249,7 +249,7 @@ class TestDemo:
     def test_takes_the_settings_duration_by_default(self, checkout: Path) -> None:
         assert self.demo(checkout, "", "")[1][-1] == "geobench run --stack dev --loads 200"
 
-    def test_ends_with_the_first_failure(self, checkout: Path) -> None:
+    def test_demo_stops_at_the_first_failure(self, checkout: Path) -> None:
         status, calls, _ = self.demo(checkout, "exit 255", "")
         assert (status, len(calls)) == (255, 1)
         assert self.demo(checkout, "", "exit 3")[0] == 3
@@ -262,7 +262,7 @@ def requirement_lines(*names: str) -> Iterable[Requirement]:
                 yield Requirement(line)
 
 
-def test_every_requirement_is_pinned_and_so_is_what_it_needs() -> None:
+def test_every_requirement_and_its_dependencies_are_pinned() -> None:
     pins = {
         canonicalize_name(line.name): str(line.specifier) for line in requirement_lines("tools/setup/constraints.txt")
     }

@@ -49,7 +49,7 @@ def test_a_relative_state_folder_is_made_absolute(tmp_path: Path, monkeypatch: p
 
 
 @pytest.mark.parametrize("name", ["../../victim-0", "a/b-0", "..", "", ".hidden-0", "a\n-0", "-0", "x" * 64])
-def test_a_name_that_could_lead_elsewhere_is_rejected(name: str, tmp_path: Path) -> None:
+def test_name_with_a_path_is_rejected(name: str, tmp_path: Path) -> None:
     victim = tmp_path / "victim-0"
     victim.mkdir()
     with pytest.raises(InfrastructureError, match="invalid name; use letters, digits"):

@@ -95,7 +95,7 @@ def test_a_changed_input_restarts_the_host_on_its_files(machine: Machine, field:
 
 
 @pytest.mark.parametrize("field", ["testbed_id", "name"])
-def test_another_identity_is_another_host(machine: Machine, field: str) -> None:
+def test_changed_identity_replaces_the_host(machine: Machine, field: str) -> None:
     assert machine.running
     found = LocalHostProvider().diff("t/a-0", outputs(), {**INPUTS, field: "b"})
     assert found.replaces == [field]
@@ -138,6 +138,6 @@ def test_starting_a_stopped_host_does_not_create_it_again(machine: Machine) -> N
     assert machine.calls == ["create stopped", "start"]
 
 
-def test_deleting_removes(machine: Machine) -> None:
+def test_deleting_removes_the_host(machine: Machine) -> None:
     LocalHostProvider().delete("t/a-0", outputs())
     assert machine.calls == ["create", "remove"]

@@ -251,7 +251,7 @@ def test_queues_are_bounded(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> No
     assert len(bench.dues()) == 1
 
 
-def test_metrics_count_packets_bytes_drops_and_lateness(bench: Bench) -> None:
+def test_metrics_count_packets_bytes_drops_and_delay_behind_schedule(bench: Bench) -> None:
     bench.send(packet(A, B, bytes(80)))
     bench.send(packet(C, B))
     due = bench.dues()[0]
@@ -267,7 +267,9 @@ def test_metrics_count_packets_bytes_drops_and_lateness(bench: Bench) -> None:
     assert float(samples["wan_lateness_seconds_sum"]) >= 0.003
 
 
-def test_reading_slower_than_a_host_sends_counts_as_lateness(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_reading_slower_than_a_host_sends_counts_as_delay_behind_schedule(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for now, sent in ((100.0, BATCH), (100.004, BATCH), (100.012, BATCH), (100.013, 0)):
         for _ in range(sent):
             bench.ends[A].send(packet(A, B))

@@ -62,7 +62,7 @@ def test_the_process_becomes_a_daemon_and_writes_its_identity(served: Path) -> N
     assert ask(served, {"command": "status"}) == {"hosts": {}, "operator": False, "dropped": {}}
 
 
-def test_an_invalid_request_gets_an_error_and_does_no_harm(served: Path) -> None:
+def test_invalid_request_gets_an_error_and_changes_nothing(served: Path) -> None:
     assert "unknown request 'dance'" in ask(served, {"command": "dance"})["error"]
     assert "links.json" in ask(served, {"command": "configure"})["error"]
     assert "AttributeError" in ask(served, [])["error"]
