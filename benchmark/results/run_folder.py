@@ -1,4 +1,4 @@
-"""The folder of a run: never overwritten, every file written whole or not at all."""
+"""The folder of a run: never overwritten, its files replaced atomically."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from benchmark.results.summary import Summary, parse_summary
 LATEST = "latest"
 SUMMARY, MANIFEST, SAMPLES, EVENTS, LOGS = "summary.json", "manifest.json", "samples.parquet", "events.jsonl", "logs"
 COLLECTIONS = SWEEP, SEARCH = "sweep.json", "search.json"
-"""Journals of experiments: a folder that has one refers to several runs."""
+"""Journals: a folder that contains one belongs to an experiment of several runs."""
 BUILD_LOG = "build.log"
-"""Output of the build, in the runs of the command that built."""
+"""Output of the build, in each run of the command that built the system."""
 
 
 def new_run_id(protocol: str, commit: str, nodes: int, load: int) -> str:
-    """Name a run: time (UTC), protocol, first 8 characters of the commit, nodes, load in tx/s, and a random part."""
+    """Name a run after its start (UTC), protocol, commit (8 characters), nodes and load in tx/s, plus random digits."""
     now = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
     short = re.sub(r"[^A-Za-z0-9.]", "", commit)[:8] or "unknown"
     return f"{now}-{protocol}-{short}-{nodes}n-{load}tps-{secrets.token_hex(2)}"
@@ -35,7 +35,7 @@ def new_run_id(protocol: str, commit: str, nodes: int, load: int) -> str:
 
 @dataclass(frozen=True)
 class RunFolder:
-    """Where one run writes its results."""
+    """The folder to which one run writes its results."""
 
     path: Path
 
@@ -51,17 +51,17 @@ class RunFolder:
         return cls(path)
 
     def write(self, name: str, text: str) -> None:
-        """Write a file so that a kill leaves the old one or the new one."""
+        """Replace a file atomically: if the process is killed, the old or the new content is there."""
         write_atomically(self.path / name, text)
 
     def append_event(self, event: Event) -> None:
-        """Add a line to events.jsonl; a line is written by one call, so a kill cannot mix two."""
+        """Append an event to events.jsonl with a single write, so that lines never mix."""
         with (self.path / EVENTS).open("a", encoding="utf-8") as file:
             file.write(event_to_json(event) + "\n")
 
 
 class StoredRun(NamedTuple):
-    """A run's folder; without a summary where it was killed before it wrote one, or `damage` says why."""
+    """A run on disk; its summary is missing if the run was killed, or unreadable as `damage` explains."""
 
     path: Path
     summary: Summary | None
@@ -69,7 +69,7 @@ class StoredRun(NamedTuple):
 
 
 def find_runs(results_dir: Path) -> Iterator[StoredRun]:
-    """Yield every run, oldest first; one whose summary is damaged does not hide the others."""
+    """Yield all runs, oldest first, including those whose summary is missing or damaged."""
     every = [path for path in results_dir.glob("*/*") if path.is_dir() and not path.is_symlink()]
     folders = [path for path in every if not any((path / name).exists() for name in COLLECTIONS)]
     for folder in sorted(folders, key=lambda path: path.name):
@@ -85,12 +85,13 @@ def read_summary(folder: Path) -> Summary | None:
         return parse_summary((folder / SUMMARY).read_text(encoding="utf-8"))
     except FileNotFoundError:
         return None
-    except ValidationError as error:
-        raise UsageError(f"{folder / SUMMARY} is not a summary: {error.errors()[0]['msg']}") from None
+    except ValueError as error:
+        cause = error.errors()[0]["msg"] if isinstance(error, ValidationError) else error
+        raise UsageError(f"{folder / SUMMARY} is not a summary: {cause}") from None
 
 
 def _link(path: Path) -> None:
-    """Point `latest` beside `path` to it, replacing the old link in one step."""
+    """Point the link `latest` in the parent folder at `path`, replacing the former link atomically."""
     temporary = path.with_name(f".{LATEST}.{os.getpid()}")
     temporary.unlink(missing_ok=True)
     temporary.symlink_to(path.name)

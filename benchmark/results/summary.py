@@ -1,11 +1,13 @@
-"""The summary of a run: what `summary.json` holds."""
+"""The result of a run, stored as `summary.json`."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
+from pydantic_core import from_json
 
 from benchmark.errors import FailureKind
 from benchmark.measure.host_usage import HostUsage
@@ -16,16 +18,13 @@ from benchmark.measure.warm_up import WarmUp
 from benchmark.measure.window_stats import WindowStats
 from benchmark.model import Finite, StrictModel
 from benchmark.results.log_findings import Findings
+from benchmark.results.upgrade import upgrade_summary
 
 Status = Literal["ok", "invalid", "failed", "interrupted"]
 
-_RATES_OF_SCHEMA_1 = {"load_tps": "requested_tps", "offered_tps": "sent_tps"}
-_STATISTICS_OF_SCHEMA_1 = {"due_tps": "scheduled_tps", "submitted_tps": "sent_tps", "throughput_tps": "completed_tps"}
-"""The names that schema 1 gave to rates: of the run, and of both the run and each region and client."""
-
 
 class Window(StrictModel):
-    """The measured window, unix s: warm-up and cool-down lie outside."""
+    """The measured window in Unix seconds, without warm-up and cool-down."""
 
     start: Finite
     end: Finite
@@ -33,7 +32,7 @@ class Window(StrictModel):
 
 
 class Identity(StrictModel):
-    """Which run this is."""
+    """What identifies a run."""
 
     run_id: str
     protocol: str
@@ -41,56 +40,44 @@ class Identity(StrictModel):
     nodes: int = Field(ge=0)
     clients: int = Field(ge=0)
     requested_tps: Finite
-    """The load that was requested."""
+    """Requested load."""
     leader: str | None = None
-    """Host that led during the window, where the protocol has a leader and tells."""
+    """Host of the leader during the window, if the protocol has one and reports it."""
 
 
 class Summary(Identity):
-    """One run's result, as in `summary.json`."""
+    """The content of `summary.json`."""
 
     schema_version: Literal[2] = Field(default=2, alias="schema")
     status: Status
-    """`ok`; `invalid`: measured, but not to be used, see `reasons`; `failed` and `interrupted`: not measured."""
+    """`ok`; `invalid`: measured, but not usable, see `reasons`; `failed` and `interrupted`: not measured."""
     reasons: list[str] = []
     """Why the status is not `ok`."""
     failure: FailureKind | None = None
-    """Whose failure a failed run is."""
+    """What caused the failure of a failed run: the system, the infrastructure or this tool."""
     warm_up: WarmUp | None = None
-    """Null if the run never came to measuring."""
+    """Null if the run ended before it was measured."""
     window: Window | None = None
-    """Null if the run never came to measuring; so are the figures then."""
+    """Null if the run ended before it was measured, as are all metrics."""
     sampled_seconds: Finite | None = None
-    """Time between the first and the last sample within the window, the median over the clients."""
+    """Time from the first to the last sample in the window, median of the clients."""
     scheduled_tps: Finite | None = None
-    """The load that fell due by the clients' schedules."""
+    """Load that the clients were scheduled to send."""
     sent_tps: Finite | None = None
-    """What the clients sent of it."""
+    """Load that the clients sent."""
     completed_tps: Finite | None = None
-    """Throughput: what completed."""
+    """Throughput."""
     latency_s: Latency | None = None
     errors: dict[str, int] = {}
     saturated: bool = False
-    """The system completed less than was scheduled."""
+    """Whether the system completed less than was scheduled."""
     warnings: list[str] = []
     by_region: dict[str, WindowStats] = {}
     by_client: dict[str, WindowStats] = {}
     hosts: dict[str, HostUsage] = {}
-    """What was used of each host, by its name."""
+    """Resource usage by host name."""
     log_findings: Findings = {}
-    """Panics, crashes and errors in the log of each process that has any."""
-
-    @model_validator(mode="before")
-    @classmethod
-    def _upgrade(cls, document: Any) -> Any:
-        """Give the rates of a document of schema 1 their present names."""
-        if not isinstance(document, Mapping) or document.get("schema") != 1:
-            return document
-        upgraded = _renamed(document, _RATES_OF_SCHEMA_1 | _STATISTICS_OF_SCHEMA_1)
-        for part in ("by_region", "by_client"):
-            if isinstance(groups := document.get(part), Mapping):
-                upgraded[part] = {name: _renamed(found, _STATISTICS_OF_SCHEMA_1) for name, found in groups.items()}
-        return upgraded | {"schema": 2}
+    """Panics, crashes and errors in the logs, by process; without processes that have none."""
 
     def to_json(self) -> str:
         """Return the text of `summary.json`."""
@@ -105,7 +92,7 @@ def summarise(
     warm_up: WarmUp | None = None,
     log_findings: Findings | None = None,
 ) -> Summary:
-    """Put a measurement and what was judged of it into a summary."""
+    """Combine a measurement and its verdict into the summary of a run."""
     total = measurement.total
     return Summary(
         **identity.model_dump(),
@@ -138,11 +125,9 @@ def not_measured(
 
 
 def parse_summary(text: str) -> Summary:
-    """Read the text of a `summary.json` of this schema or of schema 1; pydantic's ValidationError if it is neither."""
+    """Read the text of a `summary.json` of any schema; ValueError if it is damaged."""
+    document = from_json(text)
+    if isinstance(document, dict) and document.get("schema") == 1:
+        upgrade_summary(document)
+        text = json.dumps(document)
     return Summary.model_validate_json(text)
-
-
-def _renamed(document: Any, names: Mapping[str, str]) -> Any:
-    return (
-        {names.get(key, key): value for key, value in document.items()} if isinstance(document, Mapping) else document
-    )

@@ -1,7 +1,7 @@
-"""Convert result files of schema 1 to today's.
+"""Upgrade result files of schema 1 to the current schema.
 
-Every function takes the parsed document and changes it in place; a document that was never of that schema raises
-ValueError. What is filled in is what such a run did, never a guess.
+Each function takes the parsed document and changes it in place; ValueError if the document was never of schema 1.
+Missing values are filled in with what runs did at that time, never guessed.
 """
 
 from __future__ import annotations
@@ -15,7 +15,10 @@ from benchmark.settings import parse_duration
 JsonObject = dict[str, JsonValue]
 
 _SCRAPE_INTERVAL = "5s"
-"""The default while manifests of schema 1 were written."""
+"""The default at the time of schema 1."""
+
+_STATISTICS = {"due_tps": "scheduled_tps", "submitted_tps": "sent_tps", "throughput_tps": "completed_tps"}
+"""Rates of a summary, and of each of its regions and clients."""
 
 _EVENT_KINDS: dict[str, JsonValue] = {
     "run": "run_started",
@@ -34,12 +37,12 @@ def member(document: JsonObject, name: str) -> JsonObject:
 
 
 def members(document: JsonObject) -> list[JsonObject]:
-    """Return the values of a document that holds objects only; ValueError if it holds anything else."""
+    """Return the values of a document, which must all be objects; ValueError otherwise."""
     return [member(document, name) for name in document]
 
 
 def items(document: JsonObject, name: str) -> list[JsonObject]:
-    """Return the objects in the list called `name`; ValueError if it holds anything else."""
+    """Return the list called `name`, whose items must be objects; ValueError otherwise."""
     found = document.get(name)
     if not isinstance(found, list):
         raise ValueError(f"{name}: expected a list")
@@ -47,16 +50,16 @@ def items(document: JsonObject, name: str) -> list[JsonObject]:
 
 
 def rename(document: JsonObject, **names: str) -> None:
-    """Give each key its new name, where the document has it."""
+    """Rename the keys that the document has, given as `old=new`."""
     for old, new in names.items():
         if old in document:
             document[new] = document.pop(old)
 
 
 def upgrade_manifest(document: JsonObject) -> None:
-    """Convert a manifest of schema 1."""
+    """Upgrade a manifest."""
     document["schema"] = 2
-    # Before these keys existed, every system came from packages and was measured by the load generator's metrics.
+    # Before these keys existed, every system was installed from packages and measured by the load generator.
     document.setdefault("artifact", None)
     document.setdefault("metrics", {})
     metrics = member(document, "metrics")
@@ -83,8 +86,18 @@ def upgrade_manifest(document: JsonObject) -> None:
             rename(variant, given_to="copied_to")
 
 
+def upgrade_summary(document: JsonObject) -> None:
+    """Upgrade a summary."""
+    document["schema"] = 2
+    rename(document, load_tps="requested_tps", offered_tps="sent_tps", **_STATISTICS)
+    for groups in ("by_region", "by_client"):
+        if groups in document:
+            for statistics in members(member(document, groups)):
+                rename(statistics, **_STATISTICS)
+
+
 def upgrade_event(document: JsonObject) -> JsonObject:
-    """Return an event of schema 1, whose fields are in `data`, as one of today."""
+    """Return an event with the fields that schema 1 kept in `data` at the top level."""
     data, kind = member(document, "data"), document.get("kind")
     rename(data, load="requested_tps", offered_tps="scheduled_tps", achieved_tps="completed_tps", timings="timings_s")
     if kind == "summary":
@@ -98,7 +111,7 @@ def upgrade_event(document: JsonObject) -> JsonObject:
 
 
 def upgrade_sweep(document: JsonObject) -> None:
-    """Convert the journal of a sweep of schema 1."""
+    """Upgrade the journal of a sweep."""
     _upgrade_journal(document)
     for request in members(member(document, "requests")):
         _upgrade_request(request)
@@ -108,7 +121,7 @@ def upgrade_sweep(document: JsonObject) -> None:
 
 
 def upgrade_search(document: JsonObject) -> None:
-    """Convert the journal of a search of schema 1."""
+    """Upgrade the journal of a search."""
     _upgrade_journal(document)
     _upgrade_request(member(document, "request"))
     rename(document, plan="config")

@@ -85,10 +85,11 @@ def test_names_that_match_nothing_or_too_much_are_errors(tmp_path: Path) -> None
         find(tmp_path, str(tmp_path / TESTBED / FIRST), ("search",))
 
 
-def test_a_damaged_summary_does_not_hide_other_runs(tmp_path: Path) -> None:
+@pytest.mark.parametrize("content", [b'{"schema": 2', b'{"schema": 1, "by_region": 7}', b"[]", b"\xff\xfe"])
+def test_a_damaged_summary_does_not_hide_other_runs(tmp_path: Path, content: bytes) -> None:
     for run in (ALONE, FIRST):
         store_run(tmp_path, summary(run))
-    (tmp_path / TESTBED / ALONE / "summary.json").write_text('{"schema": 2')
+    (tmp_path / TESTBED / ALONE / "summary.json").write_bytes(content)
     damaged, whole = find_runs(tmp_path)
     assert damaged.summary is None
     assert f"{ALONE}/summary.json is not a summary" in damaged.damage
