@@ -1,13 +1,11 @@
-"""Metrics as data: what Prometheus scrapes during a run, how its samples are read, and how they are kept.
+"""Query the Prometheus server of a testbed for raw samples.
 
-Nothing here reaches a host: the runner writes the target files and opens the tunnel that `Prometheus` reads
-through. Samples are always raw, as scraped; rates and quantiles are computed from them by the runner.
+Rates and quantiles are computed from the samples later, not by Prometheus.
 """
 
 from __future__ import annotations
 
 import math
-from contextlib import contextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING, NotRequired, TypedDict
 
@@ -19,11 +17,11 @@ if TYPE_CHECKING:  # numpy, requests and pyarrow take 0.1 s each to import: only
 from benchmark.metrics.samples import Series, join_parts
 
 _PART_MS = 120_000
-"""How much time one request for samples covers: bounds its memory and keeps it far from its timeout."""
+"""Range of one request for samples: limits its memory use and keeps it well below the timeout."""
 
 
 class Answer(TypedDict):
-    """One series of an answer: its labels, and its value now or its values over a range, as (Unix s, text)."""
+    """One series of a query result: its labels, and its value or its values over a range, as (Unix seconds, text)."""
 
     metric: dict[str, str]
     value: NotRequired[tuple[float, str]]
@@ -31,9 +29,9 @@ class Answer(TypedDict):
 
 
 class Prometheus:
-    """Reads from the Prometheus at `url`, usually the near end of a tunnel, until closed.
+    """Client of the Prometheus server at `url`, usually the local end of a tunnel; close it after use.
 
-    Every request ends within `timeout` or raises InfrastructureError, as does every answer that is none.
+    A request that takes longer than `timeout`, fails or returns an invalid response raises InfrastructureError.
     """
 
     def __init__(self, url: str, timeout: timedelta = timedelta(seconds=10)) -> None:
@@ -42,8 +40,8 @@ class Prometheus:
         from urllib3.util.retry import Retry
 
         session = requests.Session()
-        session.trust_env = False  # a proxy of the operator's must not see, and cannot reach, the tunnel
-        retry = Retry(connect=2, read=0, status=0, backoff_factor=0.1)  # a read that timed out has used its time up
+        session.trust_env = False  # the operator's proxy cannot reach the tunnel and must not see it
+        retry = Retry(connect=2, read=0, status=0, backoff_factor=0.1)  # a read that timed out has used up its time
         self.url = url
         self._timeout = timeout.total_seconds()
         self._connection = PrometheusConnect(url, session=session, retry=retry, timeout=self._timeout)
@@ -59,13 +57,13 @@ class Prometheus:
         self._connection.close()
 
     def samples(self, selector: str, start: float, end: float) -> list[Series]:
-        """Return every sample that was scraped from `start` to `end` (Unix seconds, both included), unchanged.
+        """Return all samples scraped from `start` to `end` (Unix seconds, inclusive), unchanged.
 
-        A range selector in an instant query is answered with the stored samples; query_range would interpolate:
+        An instant query with a range selector returns the stored samples; query_range would interpolate:
         https://prometheus.io/docs/prometheus/latest/querying/api/#instant-queries
         """
         if end < start:
-            raise UsageError(f"samples of {selector} wanted from {start} to {end}: the end is before the start")
+            raise UsageError(f"cannot query samples of {selector}: the end {end} is before the start {start}")
         first, last = math.ceil(round(start * 1000, 3)), math.floor(round(end * 1000, 3))
         parts: dict[tuple[str, ...], list[Series]] = {}
         for begin in range(first, last + 1, _PART_MS):
@@ -75,10 +73,10 @@ class Prometheus:
         return [join_parts(pieces) for pieces in parts.values()]
 
     def _part(self, selector: str, first: int, last: int) -> Iterator[Series]:
-        """Read the samples from `first` to `last`, both in ms and included."""
+        """Query the samples from `first` to `last` (ms, inclusive)."""
         import numpy as np
 
-        # Prometheus 3 leaves out a sample on the left edge, Prometheus 2 does not: one more ms is asked for, and cut.
+        # Prometheus 3 excludes a sample at the left edge, Prometheus 2 does not: query one more ms and cut it off.
         for entry in self.query(f"{selector}[{last - first + 1}ms]", f"{last / 1000:.3f}"):
             times = np.array([time for time, _ in entry["values"]], dtype=np.float64)
             values = np.array([float(value) for _, value in entry["values"]], dtype=np.float64)
@@ -88,40 +86,33 @@ class Prometheus:
                 yield Series(entry["metric"].get("__name__", ""), labels, times[inside], values[inside])
 
     def scraped(self, since: float) -> set[tuple[str, str, str]]:
-        """Return the (job, host, address) of the targets that were scraped with success after `since` (Unix seconds).
+        """Return the (job, host, address) of targets scraped successfully after `since` (Unix seconds).
 
-        Each by its address: a host that was stopped has another one when it starts again, and of a Prometheus that was
-        stopped with it nobody hears for five minutes that the former target is gone.
+        The address distinguishes a restarted host, which has a new one, from its former target: a Prometheus that was
+        stopped as well reports that target for another five minutes.
         """
-        answer = self.query(f"timestamp(up) > {since:.3f} and up == 1")
-        labels = [entry["metric"] for entry in answer]
+        labels = [entry["metric"] for entry in self.query(f"timestamp(up) > {since:.3f} and up == 1")]
         return {(one["job"], one["host"], one["instance"]) for one in labels}
 
     def query(self, query: str, time: str | None = None) -> list[Answer]:
-        """Return the answer to an instant query at `time` (Unix seconds as text; now by default)."""
-        parameters = {"timeout": f"{self._timeout:g}s"} | ({"time": time} if time else {})
-        with self._explained(query):
-            answer: list[Answer] = self._connection.custom_query(query, params=parameters)
-            return answer
-
-    @contextmanager
-    def _explained(self, query: str) -> Iterator[None]:
-        """Turn what the client library raises into what was asked, of whom, and what came back."""
+        """Return the result of an instant query at `time` (Unix seconds as text; default now)."""
         from prometheus_api_client.exceptions import PrometheusApiClientException
         from requests import RequestException
 
+        parameters = {"timeout": f"{self._timeout:g}s"} | ({"time": time} if time else {})
         try:
-            yield
+            answer: list[Answer] = self._connection.custom_query(query, params=parameters)
         except PrometheusApiClientException as error:
-            raise InfrastructureError(f"Prometheus at {self.url} refused the query {query}: {error}") from None
-        except (KeyError, TypeError, ValueError) as error:  # requests' own JSON error is a ValueError, too
+            raise InfrastructureError(f"Prometheus at {self.url} rejected the query {query}: {error}") from None
+        except (KeyError, TypeError, ValueError) as error:  # including the JSON error of requests, a ValueError
             raise InfrastructureError(
-                f"what answered at {self.url} is not Prometheus: {type(error).__name__}: {error}; "
-                "does the tunnel end at the monitoring host?"
+                f"the server at {self.url} is not Prometheus: {type(error).__name__}: {error}; "
+                "check that the tunnel ends at the monitoring host"
             ) from None
         except RequestException as error:
             cause = getattr(error.args[0], "reason", error) if error.args else error  # without the quoted query
             raise InfrastructureError(
-                f"Prometheus at {self.url} gave no answer to {query} within {self._timeout:g} s: {cause}. "
-                "Look at the monitoring host: is Prometheus running, does the tunnel stand?"
+                f"Prometheus at {self.url} did not answer {query} within {self._timeout:g} s: {cause}; "
+                "check that it is running on the monitoring host and that the tunnel is open"
             ) from None
+        return answer

@@ -1,4 +1,4 @@
-"""Raw samples as scraped, and the Parquet file that stores them."""
+"""Store raw samples in Parquet files."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:  # numpy, requests and pyarrow take 0.1 s each to import: only
 
 @dataclass(frozen=True, eq=False)
 class Series:
-    """The samples of one time series: `times` in Unix seconds and `values`, float64 of one length, by time."""
+    """The samples of one time series, ordered by time: `times` (Unix seconds) and `values` have the same length."""
 
     metric: str
     labels: dict[str, str]
@@ -28,7 +28,7 @@ class Series:
 
 
 def join_parts(parts: list[Series]) -> Series:
-    """Put the parts of one series, in the order of time, together."""
+    """Concatenate consecutive parts of one series."""
     import numpy as np
 
     times, values = (np.concatenate(arrays) for arrays in zip(*((one.times, one.values) for one in parts), strict=True))
@@ -36,9 +36,9 @@ def join_parts(parts: list[Series]) -> Series:
 
 
 def write_samples(path: Path, series: Iterable[Series]) -> None:
-    """Write `series` to a Parquet file, whole or not at all.
+    """Write `series` to a Parquet file, atomically.
 
-    Columns: metric and labels (JSON, keys sorted) as dictionaries, time (UTC, ms, as Prometheus keeps it), value.
+    Columns: metric and labels (JSON with sorted keys) as dictionaries, time (UTC, ms as in Prometheus), value.
     """
     import numpy as np
     import pyarrow as pa
@@ -65,7 +65,7 @@ def write_samples(path: Path, series: Iterable[Series]) -> None:
 
 
 def read_samples(path: Path) -> list[Series]:
-    """Read the series that `write_samples` wrote, in their order; UsageError if the file is missing or is none."""
+    """Read the series of a file in the order written; UsageError if it is missing or not a samples file."""
     import numpy as np
     import pyarrow as pa
     import pyarrow.parquet as pq

@@ -1,4 +1,4 @@
-"""Which hosts carry nodes and which carry clients: round-robin over regions, stated before the run."""
+"""Assign nodes and clients to hosts, round-robin over regions."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from benchmark.protocols.process import Plan, Process, RateSegments
 
 
 def interleave(hosts: Sequence[Host]) -> tuple[Host, ...]:
-    """Order hosts so that every region gives one before any gives its second."""
+    """Order hosts round-robin over their regions."""
     by_region: dict[str, list[Host]] = {}
     for host in hosts:
         by_region.setdefault(host.region, []).append(host)
@@ -32,24 +32,25 @@ def place(
     duration_s: float = 0.0,
     rate_segments: RateSegments = (),
 ) -> Plan:
-    """Assign nodes, clients and the load's shares to the running instances; the rest is kept in the plan as it is.
+    """Assign nodes, clients and shares of the load to the running instances; the plan keeps the other arguments.
 
-    Without `committee` all instances that are left carry a node, up to the size that the system's own documents advise.
-    With no dedicated clients each node's host also carries a client; where nodes make the load there are no clients.
-    Raises UsageError that does the sum.
+    Without `committee`, every instance that is not a dedicated client runs a node, up to the largest size that the
+    documentation of the system recommends. Without dedicated clients, the host of each node also runs a client. If the
+    nodes generate the load, there are no clients. UsageError says which hosts are missing.
     """
     if protocol.load_from == "node" and dedicated_clients:
         raise UsageError(
-            f"nodes of {protocol.name} make the load themselves, so there is nothing to run on "
-            f"{dedicated_clients} dedicated clients; set dedicated_clients to 0"
+            f"dedicated_clients is {dedicated_clients}, but the nodes of {protocol.name} generate the load themselves: "
+            "set it to 0"
         )
     hosts = interleave([host for host in inventory.instances if host.state != "stopped"])
     left = len(hosts) - dedicated_clients
     size = committee if committee is not None else min(left, protocol.most_nodes or left)
     if size < protocol.minimum_nodes or size > left:
-        raise UsageError(_sum(inventory, protocol, max(size, protocol.minimum_nodes), dedicated_clients, len(hosts)))
+        needed = max(size, protocol.minimum_nodes)
+        raise UsageError(_missing_hosts(inventory, protocol, needed, dedicated_clients, len(hosts)))
     if load < 1:
-        raise UsageError(f"a load of {load} tx/s cannot be offered; give at least 1")
+        raise UsageError(f"a load of {load} tx/s is too low: request at least 1")
     nodes = hosts[:size]
     carriers = hosts[size : size + dedicated_clients] if dedicated_clients else nodes
     shares = split(load, len(carriers), protocol.load_step)
@@ -60,34 +61,30 @@ def place(
     return Plan(nodes, clients, load, shares, rtt_ms or {}, duration_s, rate_segments)
 
 
-def _sum(inventory: Inventory, protocol: type[Protocol], nodes: int, clients: int, found: int) -> str:
-    """Say which hosts are needed, which were found (`found` of them may carry nodes and clients), and what to do."""
+def _missing_hosts(inventory: Inventory, protocol: type[Protocol], nodes: int, clients: int, found: int) -> str:
+    """Explain which hosts are needed and found (`found` of them for nodes and clients), and how to get the others."""
     monitoring = 1 if inventory.monitoring else 0
     parts = [f"{nodes} nodes"] + [f"{clients} dedicated clients"] * bool(clients) + ["1 monitoring"] * monitoring
     needed, stopped = nodes + clients + monitoring, sum(host.state == "stopped" for host in inventory.hosts)
     smaller = found - clients
     advice = [f"`--committee {smaller}` or less"] if smaller >= protocol.minimum_nodes else []
+    cloud_regions = {(host.provider, host.region) for host in inventory.hosts if not host.capabilities.user_owned}
+    if stopped and needed <= len(inventory.hosts):
+        advice.append("`pulumi up -c state=running`")
+    elif not cloud_regions:
+        advice.append("list more `machines` in the settings and `pulumi up`")
+    else:
+        to_create = needed - sum(host.capabilities.user_owned for host in inventory.hosts)
+        start = "-c state=running " if stopped else ""
+        advice.append(f"`pulumi up {start}-c instances={-(-to_create // len(cloud_regions))}`")
     return (
         f"need {needed} hosts ({' + '.join(parts)}), found {len(inventory.hosts) - stopped} running"
-        f"{f' and {stopped} stopped' if stopped else ''} in testbed {inventory.testbed_id}; "
-        f"{' or '.join([*advice, _more_hosts(inventory, needed, stopped)])}"
+        f"{f' and {stopped} stopped' if stopped else ''} in testbed {inventory.testbed_id}; {' or '.join(advice)}"
     )
 
 
-def _more_hosts(inventory: Inventory, needed: int, stopped: int) -> str:
-    """Say how the testbed comes to have as many running hosts as are needed: no cloud makes the user's machines."""
-    if stopped and needed <= len(inventory.hosts):
-        return "`pulumi up -c state=running`"
-    machines = sum(host.capabilities.user_owned for host in inventory.hosts)
-    regions = {(host.provider, host.region) for host in inventory.hosts if not host.capabilities.user_owned}
-    if not regions:
-        return "list more `machines` in the settings and `pulumi up`"
-    start = "-c state=running " if stopped else ""
-    return f"`pulumi up {start}-c instances={-(-(needed - machines) // len(regions))}`"
-
-
 def ports(processes: Sequence[Process]) -> dict[str, list[int]]:
-    """The ports that must be free, by host."""
+    """Return the ports that must be free, by host."""
     ports: dict[str, list[int]] = {}
     for process in processes:
         ports.setdefault(process.host.name, []).extend(process.ports)
@@ -95,7 +92,7 @@ def ports(processes: Sequence[Process]) -> dict[str, list[int]]:
 
 
 def endpoints(processes: Sequence[Process]) -> list[Endpoint]:
-    """Where the processes serve their metrics."""
+    """Return the endpoints at which the processes serve their metrics."""
     return [
         Endpoint(process.host.name, process.metrics_port, process.job, process.metrics_path)
         for process in processes

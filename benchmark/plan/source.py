@@ -1,4 +1,4 @@
-"""What a system is built from: a repository at a commit, or binaries supplied by the user."""
+"""Decide the source of a system: a repository at a commit, or binaries supplied by the user."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from benchmark.protocols.base import Protocol
 from benchmark.settings import Repository, expand, redact
 
 UNKNOWN = "unknown"
-"""The commit of binaries of which nobody said what they were built from."""
+"""Commit of binaries supplied without one."""
 
 
 @dataclass(frozen=True)
 class Binaries:
-    """Binaries that the user brings: the files of a folder, and the commit they are said to be of."""
+    """A folder of binaries supplied by the user, and the commit from which the user says they were built."""
 
     folder: Path
     commit: str = UNKNOWN
 
 
 def describe(source: Repository | Binaries | None) -> str | None:
-    """Name a source without its secrets, as it was asked for."""
+    """Describe a source as requested, without credentials."""
     if source is None:
         return None
     return f"{redact(source.url) if isinstance(source, Repository) else source.folder} at {source.commit}"
@@ -36,30 +36,31 @@ def find_source(
     commit: str | None = None,
     binaries: Path | None = None,
 ) -> Repository | Binaries | None:
-    """Settle what is installed: options win over the settings' repository, that over the protocol's own.
+    """Return what to install: options override the repository of the settings, which overrides that of the protocol.
 
-    None for a system from packages. Raises UsageError for options that do not go together, or if nothing says where
-    the source is.
+    None for a system that is installed from packages. UsageError for conflicting options or if no source is configured.
     """
     if binaries is not None:
         if url is not None:
-            raise UsageError("--binaries and --repository both say what is installed; give one of them")
+            raise UsageError("--binaries and --repository conflict: pass one of them")
         return Binaries(binaries, commit or UNKNOWN)
     build = protocol.build
     if build is None:
         if url or commit:
             raise UsageError(
-                f"{protocol.name} is installed from packages; --repository and --commit are for what is built"
+                f"{protocol.name} is installed from packages and not built: omit --repository and --commit"
             )
         return None
     if not build.command:
         names = ", ".join(output.rpartition("/")[2] for output in build.outputs)
-        raise UsageError(f"{protocol.name} is not built by the runner; build it and bring {names} with --binaries DIR")
+        raise UsageError(
+            f"{protocol.name} is not built by the runner: build it yourself and pass {names} with --binaries DIR"
+        )
     base = settled or (Repository(url=build.repository) if build.repository else None)
     if base is None and url is None:
         raise UsageError(
             f"no repository configured for {protocol.name}: set `repository: {{url: …, commit: …}}` "
-            "in the settings, or give --repository URL or --binaries DIR"
+            "in the settings, or pass --repository URL or --binaries DIR"
         )
     found = Repository(url=expand(url, "--repository")) if url else base
     assert found is not None

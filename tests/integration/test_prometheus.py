@@ -391,7 +391,7 @@ def test_marks_survive_the_exporter_format(scraped: Scraped) -> None:
 
 
 def test_a_refused_query_is_named(scraped: Scraped) -> None:
-    with pytest.raises(InfrastructureError, match=r"refused the query up\{.*parse error"):
+    with pytest.raises(InfrastructureError, match=r"rejected the query up\{.*parse error"):
         scraped.client.samples("up{", BORN, BORN + 1)
 
 

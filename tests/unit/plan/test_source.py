@@ -57,7 +57,7 @@ def test_options_override_settings_which_override_the_protocol(
     [
         (Built, {}, "no repository configured for built"),
         (Etcd, {"commit": "v1"}, "etcd is installed from packages"),
-        (Built, {"url": "/x", "binaries": Path("x")}, "give one of them"),
+        (Built, {"url": "/x", "binaries": Path("x")}, "pass one of them"),
         (Built, {"url": "https://${NOT_SET_ANYWHERE}@x.org/a"}, "--repository.*NOT_SET_ANYWHERE.*export"),
     ],
 )

@@ -89,12 +89,12 @@ def test_load_is_rounded_to_what_replicas_can_generate(
 
 def test_dedicated_clients_are_an_error() -> None:
     assert plan().clients == ()
-    with pytest.raises(UsageError, match="make the load themselves"):
+    with pytest.raises(UsageError, match="generate the load themselves"):
         place(inventory(a=8), Mysticeti, 200, 4, dedicated_clients=2)
 
 
 def test_users_supply_the_program() -> None:
-    with pytest.raises(UsageError, match=r"mysticeti is not built by the runner; .*bring replica with --binaries DIR"):
+    with pytest.raises(UsageError, match=r"mysticeti is not built by the runner: .*pass replica with --binaries DIR"):
         find_source(Mysticeti, None)
     assert find_source(Mysticeti, None, binaries=Path("bin"), commit="885ae9f") == Binaries(Path("bin"), "885ae9f")
 
