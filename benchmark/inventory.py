@@ -1,7 +1,7 @@
 """The inventory: the hosts of a testbed and how to reach them.
 
-The testbed program exports it as the stack output `inventory`; the runner reads it from there or from a file. It is the
-only thing that the two programs exchange. It is versioned and holds no secret.
+The Pulumi program exports it as the stack output `inventory`; the runner reads it from there or from a file. The two
+programs exchange nothing else. It is versioned and contains no secrets.
 """
 
 from __future__ import annotations
@@ -26,34 +26,34 @@ class _Model(BaseModel):
 
 
 class HostHelp(_Model):
-    """What to do about a host that cannot be used, for error messages; by default about one that Pulumi creates."""
+    """What error messages advise about an unusable host; the defaults are for hosts that Pulumi creates."""
 
     unreachable: str = "`pulumi refresh` checks whether hosts still exist, `pulumi up` recreates missing ones"
     login_rejected: str = (
         "The host keeps the key that it was created with: restore that key in ssh_private_key_file and run "
         "`pulumi up`, or recreate the hosts with `pulumi destroy` and `pulumi up`"
     )
-    """The end of a message that names the key and the user."""
+    """Follows a message with the key and the user."""
     host_key_changed: str = "the host was rebuilt, run `pulumi refresh` and `pulumi up` to read its new key"
     """Follows `If`."""
 
 
 class HostCapabilities(_Model):
-    """How the hosts of a provider behave. The provider states it, so that the runner need not know providers."""
+    """How the hosts of a provider behave, so that the runner does not depend on provider names."""
 
     ephemeral: bool = False
     """Whether the host provisions itself at its first boot and terminates automatically after its time to live."""
     user_owned: bool = False
-    """Whether it existed before the testbed: the runner installs what it lacks, Pulumi never recreates or stops it."""
+    """Whether it existed before the testbed: the runner installs packages on it, Pulumi never recreates or stops it."""
     boot_timeout_s: float = 0.0
-    """How long a new host may take to answer."""
+    """How long to wait for a new host to accept logins."""
     stop_keeps_cost: bool = False
     """Whether a stopped host is billed like a running one."""
     help: HostHelp = HostHelp()
 
 
 def derive_capabilities(provider: Provider, specs: str) -> HostCapabilities:
-    """Return the capabilities of a host in an inventory that does not have them, as earlier releases wrote it."""
+    """Derive the capabilities of a host from an inventory of an earlier release, which does not contain them."""
     if provider in ("aws", "vultr"):
         metal = ".metal" in specs or specs.startswith("vbm-")
         return HostCapabilities(
@@ -79,14 +79,14 @@ class Host(_Model):
     """Unique within the testbed, such as `us-east-1-0`."""
     provider: Provider
     region: str
-    """The provider's name of the region, without the provider."""
+    """The provider's name of the region."""
     specs: str
     """Instance type or plan; `namespace` for hosts of the local provider."""
     address: str
     """IP address that both the operator and the other hosts use; empty while stopped."""
     ssh_port: int = 22
     ssh_user: str | None = None
-    """The login, if it differs from that of the testbed (existing machines)."""
+    """User to log in as, if not that of the testbed (existing machines)."""
     host_key: str
     """Public SSH host key (`ssh-ed25519 AAAA…`), pinned by the runner."""
     role: Role = "instance"
@@ -108,7 +108,7 @@ class Ssh(_Model):
 
     user: str
     private_key_file: str | None = None
-    """Path on the operator's machine; null if the key is the secret stack output `ssh_private_key`."""
+    """Path on the operator's machine; null if the key is in the secret stack output `ssh_private_key`."""
 
 
 class Inventory(_Model):
@@ -118,9 +118,9 @@ class Inventory(_Model):
     testbed_id: str
     created_at: datetime
     expires_at: datetime | None = None
-    """When the hosts terminate automatically; null if none does (local hosts, existing machines)."""
+    """When the hosts terminate automatically; null if they do not (local hosts, existing machines)."""
     hourly_cost_usd: float | None = None
-    """Sum over hosts; null if any price is unknown, 0 where nothing is charged."""
+    """Total of all hosts; null if a price is unknown, 0 if nothing is billed."""
     ssh: Ssh
     hosts: tuple[Host, ...] = Field(min_length=1)
 
@@ -131,16 +131,16 @@ class Inventory(_Model):
 
     @property
     def instances(self) -> tuple[Host, ...]:
-        """The hosts that may carry nodes and clients, in the inventory's order."""
+        """The hosts available for nodes and clients, in the order of the inventory."""
         return tuple(host for host in self.hosts if host.role == "instance")
 
     @property
     def regions(self) -> tuple[str, ...]:
-        """Every region once, in the order of first appearance."""
+        """All regions, in the order of first appearance."""
         return tuple(dict.fromkeys(host.region for host in self.hosts))
 
     def host(self, name: str) -> Host:
-        """Return the host called `name`; UsageError names the known ones."""
+        """Return the host called `name`; UsageError lists the existing ones."""
         for host in self.hosts:
             if host.name == name:
                 return host
@@ -162,7 +162,7 @@ def parse_inventory(text: str, source: str) -> Inventory:
 
 
 def read_inventory(path: Path) -> Inventory:
-    """Read an inventory file; UsageError if it is missing or is none."""
+    """Read an inventory file; UsageError if it is missing or not an inventory."""
     try:
         text = path.read_text(encoding="utf-8")
     except OSError as error:

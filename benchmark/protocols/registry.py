@@ -1,4 +1,4 @@
-"""Find protocols by name: built in, from installed packages, or from a file."""
+"""Find protocols by name: built-in, in installed packages, or in a file."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ _BUILT_IN = tuple(
 
 
 def protocol_names() -> list[str]:
-    """Return the sorted names of all protocols, built in or declared by installed packages, without importing any."""
+    """Return the sorted names of built-in protocols and those of installed packages, without importing any."""
     return sorted(_declared())
 
 
 def find_protocol(name: str) -> type[Protocol]:
-    """Import and return the protocol called `name`, or read it from the file of that name if it ends in .yaml.
+    """Import the protocol called `name`, or read the file `name` if it ends in .yaml or .yml.
 
-    UsageError if it is unknown, if its package cannot be imported or declares something else, or if the file is wrong.
+    UsageError if the protocol is unknown, its package is broken or the file is invalid.
     """
     if name.endswith((".yaml", ".yml")):
         from benchmark.protocols.declared.protocol import read_protocol

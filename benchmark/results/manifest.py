@@ -1,7 +1,7 @@
-"""The manifest of a run: everything that its numbers depend on, and what is needed to repeat it.
+"""The manifest of a run: everything that its results depend on and that is needed to repeat it.
 
-The runner writes `manifest.json` with these classes and everything else reads it with them, so that a key that nobody
-writes cannot be read. Manifests of schema 1 are converted when they are read.
+`manifest.json` is written and read with these classes only, so code cannot read a key that is never written. Manifests
+of schema 1 are upgraded when they are read.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class BuildRecord(StrictModel):
     command: str
     outputs: tuple[str, ...]
     repository: str | None
-    """The protocol's default repository; `ArtifactRecord.repository` is the one that was used."""
+    """The protocol's default repository; `ArtifactRecord.repository` is the one used."""
 
 
 class FileRecord(StrictModel):
@@ -44,19 +44,19 @@ class VariantRecord(StrictModel):
     """The artifact for one architecture."""
 
     sha256: str
-    """Hash of all its files, which names it on the hosts."""
+    """Hash of all its files, its name on the hosts."""
     files: dict[str, FileRecord]
     copied_to: tuple[str, ...]
-    """Hosts that did not have it yet."""
+    """Hosts to which this run copied it; the others already had it."""
     builder: str | None
-    """Host that built it for this run; null where it had been built before, or was supplied."""
+    """Host that built it for this run; null if it was built earlier or supplied."""
     build_seconds: Finite
     changed: tuple[str, ...]
-    """Files of the checkout that the build itself changed."""
+    """Files of the checkout that the build changed."""
 
 
 class ArtifactRecord(StrictModel):
-    """The binaries of the system and where they come from."""
+    """The binaries of the system and their origin."""
 
     source: Literal["repository", "binaries"]
     repository: str | None
@@ -64,24 +64,24 @@ class ArtifactRecord(StrictModel):
     requested: str | None
     """Branch, tag or hash as requested."""
     folder: str | None
-    """Where the user supplied binaries from."""
+    """Folder of binaries supplied by the user."""
     commit: str
     previous_commit: str | None
-    """What `requested` pointed to when this testbed last resolved it."""
+    """Commit that `requested` resolved to the last time on this testbed."""
     build: BuildRecord | None
     variants: dict[str, VariantRecord]
     """By architecture."""
 
 
 class Parameters(StrictModel):
-    """What the user requested, by settings and options."""
+    """What the user requested with settings and options."""
 
     settings: JsonObject
-    """The settings as they were, without credentials; another version of this tool may not accept them."""
+    """The settings without credentials; another version of this tool may not accept them."""
     scrape_interval_s: Finite
     requested_tps: int
     scheduled_tps: int
-    """The sum of `shares_tps`: it differs from the request where the protocol offers multiples of a step only."""
+    """Sum of `shares_tps`; differs from the request if the protocol offers only multiples of a step."""
     shares_tps: tuple[int, ...]
     """Scheduled load of each client, or of each node where nodes generate the load."""
     duration_s: Finite
@@ -100,7 +100,7 @@ class ProcessRecord(StrictModel):
 
 
 class Placement(StrictModel):
-    """Which host carries what."""
+    """Which hosts run nodes and clients."""
 
     nodes: tuple[str, ...]
     clients: tuple[str, ...]
@@ -108,7 +108,7 @@ class Placement(StrictModel):
 
 
 class HostFacts(StrictModel):
-    """What a host reported before the run; sizes in MiB."""
+    """Facts that a host reported before the run; sizes in MiB."""
 
     stale_processes: int
     """Process groups of an earlier run that were killed."""
@@ -119,20 +119,20 @@ class HostFacts(StrictModel):
     kernel: str
     boot_id: str
     packages: dict[str, str]
-    """Versions of the system's packages; empty where one is not installed."""
+    """Version of each package that the system needs; empty if it is not installed."""
 
 
 class FaultRecord(StrictModel):
-    """A fault of the run, unix s."""
+    """A fault injected during the run; times in Unix seconds."""
 
     name: str
     start: Finite
     end: Finite | None
-    """Null where it was not healed."""
+    """Null if it was not healed."""
 
 
 class RunTimes(StrictModel):
-    """When the load began, and the measured window, unix s."""
+    """Start of the load, and start and end of the measured window, in Unix seconds."""
 
     load: Finite
     start: Finite
@@ -140,14 +140,14 @@ class RunTimes(StrictModel):
 
 
 class ClockOffset(StrictModel):
-    """How far a host's clock was ahead of the operator's, and by how much that may be wrong, s."""
+    """How far a host's clock was ahead of the operator's, and the error of this estimate, in seconds."""
 
     offset_s: Finite
     error_s: Finite
 
 
 class ProcessState(StrictModel):
-    """What happened to one process, unix s by the operator's clock."""
+    """Start, readiness and exit code of one process; times in Unix seconds by the operator's clock."""
 
     started: Finite | None
     ready: Finite | None
@@ -155,14 +155,14 @@ class ProcessState(StrictModel):
 
 
 class Manifest(StrictModel):
-    """What `manifest.json` holds; the fields with defaults are known only after the run has begun."""
+    """The content of `manifest.json`; fields with defaults become known during the run."""
 
     schema_version: Literal[2] = Field(default=2, alias="schema")
     run_id: str
     name: str | None
     protocol: str
     metrics: MetricNames
-    """Which metrics mean latency and throughput, and who exports them."""
+    """Names of the metrics of latency and throughput, and which processes export them."""
     commit: str
     packages: dict[str, str]
     artifact: ArtifactRecord | None
@@ -170,27 +170,27 @@ class Manifest(StrictModel):
     parameters: Parameters
     placement: Placement
     rtt_ms: dict[str, Finite]
-    """Measured round trips between regions in ms, by `FROM/TO`."""
+    """Measured round-trip times between regions in ms, by `FROM/TO`."""
     inventory: Inventory
     hosts: dict[str, HostFacts]
     versions: dict[str, str]
-    """Of this tool and of what it drives."""
+    """Versions of this tool and of the tools that it runs."""
     command: tuple[str, ...]
     """The command line that started the run, without credentials."""
     faults: tuple[FaultRecord, ...] = ()
     times: RunTimes | None = None
     warm_up: WarmUp | None = None
     start_skew_s: Finite | None = None
-    """Time between the start of the first and of the last node."""
+    """Time from the start of the first node to the start of the last."""
     clock_offsets_s: dict[str, ClockOffset] = {}
     processes: dict[str, ProcessState] = {}
     timings_s: dict[str, Finite] = {}
-    """Duration of each phase, of the system's start (`system_start`), and of everything but start, warm-up and window
-    (`overhead`)."""
+    """Duration of each phase, of the system's start-up (`system_start`), and of everything except start-up, warm-up and
+    window (`overhead`)."""
 
     @property
     def round_trips(self) -> dict[tuple[str, str], float]:
-        """Measured round trips between regions in ms, by (from, to)."""
+        """Measured round-trip times between regions in ms, by (from, to)."""
         return {(a, b): ms for pair, ms in self.rtt_ms.items() for a, _, b in [pair.partition("/")]}
 
     def to_json(self) -> str:
@@ -199,7 +199,7 @@ class Manifest(StrictModel):
 
 
 def read_manifest(folder: Path) -> Manifest:
-    """Read the manifest of the run in `folder`; UsageError if there is none or it is damaged."""
+    """Read the manifest of the run in `folder`; UsageError if it is missing or damaged."""
     path = folder / MANIFEST
     try:
         text = path.read_bytes()
