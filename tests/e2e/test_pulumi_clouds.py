@@ -174,7 +174,7 @@ def test_expired_host_is_shown_with_the_command_to_run(clouds: Clouds) -> None:
         assert json.loads(clouds.benchmark("status", "--json", exit_code=3))["hosts"]["ewr-0"] == "expired"
         shown = " ".join(clouds.benchmark("status", exit_code=3).split())
         assert "1 ready, 1 expired" in shown or "1 expired, 1 ready" in shown
-        assert "`pulumi destroy` removes the testbed (a halted server of Vultr costs until then)" in shown
+        assert "`pulumi destroy` removes the testbed (stopped hosts are billed until then)" in shown
     finally:
         clouds.benchmark("extend", "1h")
         host.enter(["systemctl", "start", "geobench-expiry.timer"])
@@ -239,7 +239,7 @@ def test_restarted_hosts_have_the_addresses_of_the_inventory(clouds: Clouds, com
     assert {host.state for host in inventory.hosts} == {"stopped"}
     assert not any(machine.running for machine in clouds.machines.values())
     assert clouds.benchmark("status").count("2 stopped") == 2
-    assert "no host runs; `pulumi up -c state=running` starts them" in clouds.benchmark("extend", "1h")
+    assert "no host is running; start them with `pulumi up -c state=running`" in clouds.benchmark("extend", "1h")
     assert "us-east-1-0: has no address, it is stopped" in clouds.benchmark("grafana", exit_code=3)
     clouds.stack.up("-c", "state=running")
     clouds.wait_until_ready()
@@ -255,7 +255,7 @@ def test_expired_host_is_detected_and_recreated(clouds: Clouds) -> None:
     wait_for(lambda: not victim.running, "the host ends itself")
     shown = clouds.benchmark("status", exit_code=3)
     assert "us-east-1-1: unreachable" in shown
-    assert "`pulumi refresh` finds out whether hosts still exist" in shown
+    assert "`pulumi refresh` checks whether hosts still exist" in shown
     assert clouds.stack.run("refresh", "--yes", "--skip-preview", "--expect-no-changes").returncode != 0
     clouds.stack.up()
     assert all(machine.running for machine in clouds.machines.values())

@@ -251,7 +251,7 @@ def test_unreachable_machine_is_named_with_what_to_do(lab: Lab) -> None:
         for asked in (["status"], ["run", "--loads", "200"]):
             shown = lab.benchmark(*asked, exit_code=3)
             assert re.search(rf"zurich-1: (unreachable \()?{re.escape(address)}:22: no ", shown)
-            assert "Machines of your own have to be on and to let you in: pulumi does not start them" in shown
+            assert "Existing machines must be on and admit you: pulumi does not start them" in shown
             assert "pulumi refresh" not in shown
     finally:
         machine.start()
