@@ -19,7 +19,7 @@ from benchmark.errors import InfrastructureError, UsageError
 from benchmark.metrics.prometheus import Prometheus
 
 
-def test_importing_the_module_costs_none_of_the_libraries() -> None:
+def test_importing_the_module_does_not_import_heavy_libraries() -> None:
     heavy = ("numpy", "pyarrow", "requests", "prometheus_api_client", "pandas")
     code = f"import sys, benchmark.metrics.prometheus; print([m for m in {heavy} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=True)
@@ -28,7 +28,7 @@ def test_importing_the_module_costs_none_of_the_libraries() -> None:
 
 @contextmanager
 def answering(status: int, body: bytes) -> Iterator[str]:
-    """Serve one answer to everything, whatever stands in the place of Prometheus."""
+    """Serve the same response to every request, in place of Prometheus."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -59,19 +59,19 @@ def answer(*result: object) -> bytes:
 
 
 @pytest.mark.parametrize("body", [b"<html>", b"[]", b'{"status": "success"}'])
-def test_something_else_behind_the_tunnel_is_recognised(body: bytes) -> None:
+def test_server_that_is_not_prometheus_is_detected(body: bytes) -> None:
     with answering(200, body) as url, Prometheus(url) as client, pytest.raises(InfrastructureError, match="not Prom"):
         client.scraped(0)
 
 
 @pytest.mark.parametrize("status", [400, 422, 503])
-def test_a_refusal_carries_the_query_and_the_answer(status: int) -> None:
+def test_error_of_a_rejected_query_contains_query_and_response(status: int) -> None:
     refusal = pytest.raises(InfrastructureError, match=rf"rejected the query timestamp.*{status}.*because")
     with answering(status, b"because") as url, Prometheus(url) as client, refusal:
         client.scraped(0)
 
 
-def test_samples_outside_the_window_are_cut() -> None:
+def test_samples_outside_the_window_are_removed() -> None:
     values = [[1.0, "1"], [2.0, "2"], [3.0, "3"], [4.0, "4"]]
     matrix = [{"metric": {"__name__": "m", "host": "a"}, "values": values}, {"metric": {}, "values": [[9.0, "9"]]}]
     with answering(200, answer(*matrix)) as url, Prometheus(url) as client:
@@ -80,7 +80,7 @@ def test_samples_outside_the_window_are_cut() -> None:
     assert one.times.tolist() == one.values.tolist() == [2.0, 3.0]
 
 
-def test_a_window_that_ends_before_it_starts_is_refused() -> None:
+def test_window_that_ends_before_it_starts_is_rejected() -> None:
     with (
         Prometheus("http://127.0.0.1:1") as client,
         pytest.raises(UsageError, match=r"the end 1\.0 is before the start 2\.0"),
@@ -88,7 +88,7 @@ def test_a_window_that_ends_before_it_starts_is_refused() -> None:
         client.samples("m", 2.0, 1.0)
 
 
-def test_nobody_listening_is_an_infrastructure_error() -> None:
+def test_refused_connection_is_an_infrastructure_error() -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))  # bound and not listening: connections are refused
         url = f"http://127.0.0.1:{taken.getsockname()[1]}"
@@ -99,7 +99,7 @@ def test_nobody_listening_is_an_infrastructure_error() -> None:
             client.scraped(0)
 
 
-def test_an_answer_that_never_comes_ends_with_the_timeout() -> None:
+def test_missing_response_is_an_error_after_the_timeout() -> None:
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))
         silent.listen()
@@ -113,7 +113,7 @@ def test_an_answer_that_never_comes_ends_with_the_timeout() -> None:
         assert 0.3 <= time.monotonic() - started < 3
 
 
-def test_the_operators_proxy_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_proxy_of_the_operator_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("http_proxy", "HTTP_PROXY", "all_proxy"):
         monkeypatch.setenv(name, "http://127.0.0.1:1")
     monkeypatch.delenv("no_proxy", raising=False)

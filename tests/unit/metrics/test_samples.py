@@ -23,7 +23,7 @@ def same(one: Series, other: Series) -> bool:
     return bool(arrays) and (one.metric, one.labels) == (other.metric, other.labels)
 
 
-def test_samples_come_back_as_they_were_written(tmp_path: Path) -> None:
+def test_samples_survive_a_round_trip(tmp_path: Path) -> None:
     odd = Series("odd", {"text": 'é "\n'}, np.array([1.0, 2.0, 3.0]), np.array([np.nan, np.inf, -0.1]))
     written = [
         series("up", 4, host="a"),
@@ -39,18 +39,18 @@ def test_samples_come_back_as_they_were_written(tmp_path: Path) -> None:
     assert all(one.times.dtype == one.values.dtype == np.float64 for one in read)
 
 
-def test_every_millisecond_survives(tmp_path: Path) -> None:
+def test_times_keep_their_milliseconds(tmp_path: Path) -> None:
     times = np.array([int(1.7e12) + n for n in range(1000)]) / 1000
     write_samples(tmp_path / "s", [Series("m", {}, times, times)])
     assert read_samples(tmp_path / "s")[0].times.tolist() == times.tolist()
 
 
-def test_no_series_is_a_file_too(tmp_path: Path) -> None:
+def test_file_without_series_is_valid(tmp_path: Path) -> None:
     write_samples(tmp_path / "s", [])
     assert read_samples(tmp_path / "s") == []
 
 
-def test_the_columns_are_those_of_the_documentation(tmp_path: Path) -> None:
+def test_file_has_the_documented_columns(tmp_path: Path) -> None:
     write_samples(tmp_path / "s", [series("up", 2, zone="z", host="a")])
     table = pq.read_table(tmp_path / "s")
     assert {name: str(table.schema.field(name).type) for name in table.column_names} == {
@@ -63,7 +63,7 @@ def test_the_columns_are_those_of_the_documentation(tmp_path: Path) -> None:
     assert pq.ParquetFile(tmp_path / "s").metadata.row_group(0).column(3).compression == "ZSTD"
 
 
-def test_files_of_many_row_groups_are_put_together(tmp_path: Path) -> None:
+def test_series_across_row_groups_are_joined(tmp_path: Path) -> None:
     written = [series("up", 50, host=str(number)) for number in range(20)]
     write_samples(tmp_path / "one", written)
     pq.write_table(pq.read_table(tmp_path / "one"), tmp_path / "many", row_group_size=33)
@@ -71,7 +71,7 @@ def test_files_of_many_row_groups_are_put_together(tmp_path: Path) -> None:
     assert all(same(one, other) for one, other in zip(read_samples(tmp_path / "many"), written, strict=True))
 
 
-def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
+def test_failed_write_keeps_the_old_file_and_leaves_no_other(tmp_path: Path) -> None:
     path = tmp_path / "samples.parquet"
     write_samples(path, [series("old", 2)])
     torn = Series("new", {}, np.arange(3.0), np.arange(2.0))
@@ -82,7 +82,7 @@ def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path: Path)
 
 
 @pytest.mark.parametrize("content", [None, b"", b"PAR1 but no more"])
-def test_a_file_that_holds_no_samples_is_named(tmp_path: Path, content: bytes | None) -> None:
+def test_invalid_file_is_a_usage_error_with_its_name(tmp_path: Path, content: bytes | None) -> None:
     path = tmp_path / "samples.parquet"
     if content is not None:
         path.write_bytes(content)
@@ -90,14 +90,14 @@ def test_a_file_that_holds_no_samples_is_named(tmp_path: Path, content: bytes | 
         read_samples(path)
 
 
-def test_a_parquet_file_of_something_else_is_named(tmp_path: Path) -> None:
+def test_parquet_file_without_samples_is_a_usage_error(tmp_path: Path) -> None:
     write_samples(tmp_path / "s", [series("up", 2)])
     pq.write_table(pq.read_table(tmp_path / "s").drop_columns(["labels"]), tmp_path / "other")
     with pytest.raises(UsageError, match="cannot read the samples"):
         read_samples(tmp_path / "other")
 
 
-def test_the_samples_of_a_hundred_clients_over_half_an_hour_read_within_a_second(tmp_path: Path) -> None:
+def test_half_an_hour_of_samples_of_100_clients_is_read_within_a_second(tmp_path: Path) -> None:
     buckets = [series("latency_s_bucket", 360, host=str(c), le=str(b)) for c in range(100) for b in range(65)]
     write_samples(tmp_path / "s", buckets)
     # The processor time of this process: other work on the machine does not count.

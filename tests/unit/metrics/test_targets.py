@@ -20,7 +20,7 @@ def host(name: str, address: str, role: str = "instance") -> Host:
 HOSTS = (host("us-0", "198.18.0.2", "monitoring"), host("us-1", "198.18.0.3"), host("eu-0", "2001:db8::1"))
 
 
-def test_every_host_is_scraped_with_its_labels() -> None:
+def test_every_host_is_a_target_with_its_labels() -> None:
     groups = json.loads(targets(HOSTS, [])["host.json"])
     assert [group["targets"] for group in groups] == [
         [f"198.18.0.2:{NODE_EXPORTER_PORT}"],
@@ -31,7 +31,7 @@ def test_every_host_is_scraped_with_its_labels() -> None:
     assert groups[2]["labels"] == {"job": "host", "host": "eu-0", "region": "eu", "role": "instance"}
 
 
-def test_nodes_and_clients_go_to_files_of_their_own() -> None:
+def test_nodes_and_clients_have_separate_files() -> None:
     files = targets(HOSTS, [Endpoint("us-1", 2379, "node"), Endpoint("us-1", 9200, "client", "/load/metrics")])
     (node,) = json.loads(files["node.json"])
     (client,) = json.loads(files["client.json"])
@@ -42,27 +42,27 @@ def test_nodes_and_clients_go_to_files_of_their_own() -> None:
     assert client["labels"]["job"] == "client"
 
 
-def test_two_nodes_of_one_host_are_two_targets() -> None:
+def test_two_nodes_on_one_host_are_two_targets() -> None:
     groups = json.loads(targets(HOSTS, [Endpoint("us-1", 1, "node"), Endpoint("us-1", 2, "node")])["node.json"])
     assert [group["targets"] for group in groups] == [["198.18.0.3:1"], ["198.18.0.3:2"]]
 
 
-def test_jobs_without_targets_still_replace_the_files_of_an_earlier_run() -> None:
+def test_job_without_targets_has_an_empty_file() -> None:
     files = targets(HOSTS, [])
     assert set(files) == {"host.json", "node.json", "client.json"}
     assert json.loads(files["node.json"]) == json.loads(files["client.json"]) == []
 
 
-def test_a_stopped_host_is_no_target() -> None:
+def test_stopped_host_is_not_a_target() -> None:
     assert len(json.loads(targets((*HOSTS, host("eu-1", "")), [])["host.json"])) == len(HOSTS)
 
 
-def test_an_unknown_host_is_named_with_the_known_ones() -> None:
+def test_unknown_host_is_a_usage_error_with_the_existing_ones() -> None:
     with pytest.raises(UsageError, match="'mars-0' to scrape; the hosts are: us-0, us-1, eu-0"):
         targets(HOSTS, [Endpoint("mars-0", 1, "node")])
 
 
-def test_marks_escape_what_the_format_reserves() -> None:
+def test_marks_escape_reserved_characters() -> None:
     lines = marks("run-1", [Mark(1700000000.1239, "fault", "cut", 'a "b" \\ c\nd')]).splitlines()
     assert lines[1] == "# TYPE run_mark_time_seconds gauge"
     assert lines[2] == (

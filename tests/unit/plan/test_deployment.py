@@ -22,7 +22,7 @@ def request(**fields: object) -> Request:
     return Request(**(known | fields))  # type: ignore[arg-type]
 
 
-def test_a_plan_has_everything_that_the_request_and_the_hosts_determine() -> None:
+def test_plan_combines_the_request_and_the_hosts() -> None:
     rtt_ms = {("a", "b"): 70.0}
     plan = make_plan(HOSTS, request(committee=2, dedicated_clients=1), 100, rtt_ms)
     assert [host.name for host in plan.nodes] == ["a-1", "b-0"]
@@ -31,7 +31,7 @@ def test_a_plan_has_everything_that_the_request_and_the_hosts_determine() -> Non
     assert plan.rtt_ms == rtt_ms
 
 
-def test_processes_are_those_of_the_plan_nodes_first() -> None:
+def test_processes_list_nodes_before_clients() -> None:
     deployment = deploy(HOSTS, request(), 100)
     assert [process.name for process in deployment.processes] == [
         *(f"node-{index}" for index in range(3)),
@@ -45,19 +45,19 @@ def test_processes_are_those_of_the_plan_nodes_first() -> None:
     }
 
 
-def test_processes_depend_on_the_round_trips() -> None:
+def test_processes_depend_on_the_round_trip_times() -> None:
     near, far = (deploy(HOSTS, request(), 100, {("a", "b"): ms, ("b", "a"): ms}) for ms in (10.0, 300.0))
     assert near.plan.rtt_ms != far.plan.rtt_ms
     assert near.nodes[0].argv != far.nodes[0].argv
     assert [process.ports for process in near.processes] == [process.ports for process in far.processes]
 
 
-def test_a_load_shape_begins_after_the_warm_up(tmp_path: Path) -> None:
+def test_load_shape_starts_after_the_warm_up(tmp_path: Path) -> None:
     plan = make_plan(HOSTS, request(load_shape="ramp"), 100)
     assert plan.rate_segments == ((0.0, 0.1, 0.1), (10.0, 0.1, 1.0), (40.0, 1.0, 1.0))
 
 
-def test_a_load_shape_needs_a_protocol_that_supports_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_load_shape_is_rejected_if_the_protocol_does_not_support_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Etcd, "load_shapes", False)
     with pytest.raises(UsageError, match="etcd supports a constant load only, found load shape 'ramp'"):
         make_plan(HOSTS, request(load_shape="ramp"), 100)

@@ -1,4 +1,4 @@
-"""Profiles of the load: shapes whose highest point is the load that was asked for."""
+"""Load shapes become segments whose peak is the requested load."""
 
 from __future__ import annotations
 
@@ -10,26 +10,26 @@ from benchmark.errors import UsageError
 from benchmark.plan.load_shape import rate_segments
 
 
-def test_a_constant_load_needs_no_pieces() -> None:
+def test_constant_load_has_no_segments() -> None:
     assert rate_segments("constant", 15, 180) == ()
 
 
-def test_a_ramp_grows_from_what_the_warm_up_has_to_the_whole_load() -> None:
+def test_ramp_increases_from_the_warm_up_load_to_the_requested_load() -> None:
     assert rate_segments("ramp", 15, 60) == ((0.0, 0.1, 0.1), (15, 0.1, 1.0), (75, 1.0, 1.0))
     assert rate_segments("ramp:0.5", 15, 60)[1] == (15, 0.5, 1.0)
 
 
-def test_steps_are_equal_in_height_and_length_and_end_at_the_whole_load() -> None:
+def test_steps_have_equal_height_and_length_up_to_the_requested_load() -> None:
     assert rate_segments("steps:4", 10, 40) == (
         (0.0, 0.25, 0.25), (10, 0.25, 0.25), (20, 0.5, 0.5), (30, 0.75, 0.75), (40, 1.0, 1.0),
     )  # fmt: skip
 
 
-def test_without_a_warm_up_the_profile_begins_at_once() -> None:
+def test_load_shape_without_a_warm_up_starts_immediately() -> None:
     assert rate_segments("steps:2", 0, 10) == ((0, 0.5, 0.5), (5, 1.0, 1.0))
 
 
-def test_a_file_is_replayed_and_its_highest_rate_is_the_load(tmp_path: Path) -> None:
+def test_highest_rate_of_a_file_is_the_requested_load(tmp_path: Path) -> None:
     path = tmp_path / "rates.csv"
     path.write_text("seconds,rate\n# measured on a Monday\n0,100\n\n1.5,400\n3,200\n")
     assert rate_segments(str(path), 2, 60) == ((0.0, 0.25, 0.25), (2, 0.25, 0.25), (3.5, 1, 1), (5, 0.5, 0.5))
@@ -48,7 +48,7 @@ def test_a_file_is_replayed_and_its_highest_rate_is_the_load(tmp_path: Path) -> 
         ("", "expected lines SECONDS,RATE"),
     ],
 )
-def test_a_file_that_is_no_load_shape_is_explained(tmp_path: Path, content: str, message: str) -> None:
+def test_invalid_file_is_a_usage_error_with_the_line(tmp_path: Path, content: str, message: str) -> None:
     path = tmp_path / "rates.csv"
     path.write_text(content)
     with pytest.raises(UsageError, match=message):
@@ -56,17 +56,17 @@ def test_a_file_that_is_no_load_shape_is_explained(tmp_path: Path, content: str,
 
 
 @pytest.mark.parametrize("text", ["", "steps", "steps:0", "steps:-2", "ramp:1", "ramp:x", "sine", "rates.txt"])
-def test_what_is_no_load_shape_names_those_that_are(text: str) -> None:
+def test_unknown_load_shape_is_a_usage_error_with_the_accepted_ones(text: str) -> None:
     with pytest.raises(UsageError, match=r"expected constant, ramp, ramp:SHARE, steps:NUMBER or a CSV file"):
         rate_segments(text, 0, 60)
 
 
-def test_a_missing_file_is_named() -> None:
+def test_missing_file_is_a_usage_error_with_its_name() -> None:
     with pytest.raises(UsageError, match=r"cannot read the load shape nowhere\.csv: No such file"):
         rate_segments("nowhere.csv", 0, 60)
 
 
-def test_a_file_that_is_no_text_is_named(tmp_path: Path) -> None:
+def test_binary_file_is_a_usage_error_with_its_name(tmp_path: Path) -> None:
     path = tmp_path / "rates.csv"
     path.write_bytes("seconds,débit\n0,1\n".encode("latin-1"))
     with pytest.raises(UsageError, match=r"cannot read the load shape .*rates\.csv: it is not a text file in UTF-8"):

@@ -18,7 +18,7 @@ from benchmark.settings import Repository, Settings
 SETTINGS = Settings(regions=("a",), load_shape="ramp", dedicated_clients=1, benchmark_duration=timedelta(minutes=3))
 
 
-def test_settings_decide_what_no_option_sets() -> None:
+def test_settings_are_the_defaults_of_options() -> None:
     request = make_request(SETTINGS, RunOptions(), (10, 20), Path("r"))
     assert (request.loads, request.results_dir) == ((10, 20), Path("r"))
     assert (request.duration_s, request.load_shape, request.dedicated_clients) == (180, "ramp", 1)
@@ -51,7 +51,7 @@ def test_options_override_settings() -> None:
         ({"benchmark_duration": "3m"}, RunOptions(warm_up=timedelta(seconds=3)), (3, False)),
     ],
 )
-def test_the_warm_up_is_detected_unless_it_is_set(
+def test_warm_up_is_detected_unless_it_is_set(
     fields: dict[str, Any], options: RunOptions, expected: tuple[float, bool]
 ) -> None:
     request = make_request(Settings.model_validate({"regions": ["a"]} | fields), options, (10,), Path("r"))
@@ -72,7 +72,7 @@ def test_every_option_has_a_help_text() -> None:
         ("duration", "soon", "duration=soon: found 'soon', 'soon' is not a duration"),
     ],
 )
-def test_a_value_that_an_option_does_not_accept_is_rejected(name: str, text: str, message: str) -> None:
+def test_invalid_option_value_is_rejected(name: str, text: str, message: str) -> None:
     with pytest.raises(UsageError, match=re.escape(message)):
         RunOptions().override(name, text)
 
@@ -80,16 +80,16 @@ def test_a_value_that_an_option_does_not_accept_is_rejected(name: str, text: str
 @pytest.mark.parametrize(
     ("name", "text", "value"), [("committee", "3", 3), ("duration", "2m", timedelta(minutes=2)), ("commit", "1", "1")]
 )
-def test_an_option_is_read_from_text(name: str, text: str, value: object) -> None:
+def test_option_is_parsed_from_text(name: str, text: str, value: object) -> None:
     assert getattr(RunOptions().override(name, text), name) == value
 
 
-def test_unknown_options_are_errors() -> None:
+def test_unknown_option_is_rejected() -> None:
     with pytest.raises(ValidationError, match="profile"):
         RunOptions.model_validate({"profile": "ramp"})
 
 
-def test_a_request_is_stored_as_json_without_credentials() -> None:
+def test_request_is_stored_as_json_without_credentials() -> None:
     settings = SETTINGS.model_copy(update={"repository": Repository(url="https://token@x.org/a", commit="v1")})
     options = RunOptions(protocol="remora", snapshot=True)
     document: Any = json.loads(json.dumps(request_to_dict(make_request(settings, options, (10,), Path("r")))))

@@ -61,7 +61,7 @@ def test_options_override_settings_which_override_the_protocol(
         (Built, {"url": "https://${NOT_SET_ANYWHERE}@x.org/a"}, "--repository.*NOT_SET_ANYWHERE.*export"),
     ],
 )
-def test_conflicting_options_are_an_error(protocol: type[Protocol], options: dict[str, Any], message: str) -> None:
+def test_conflicting_options_are_rejected(protocol: type[Protocol], options: dict[str, Any], message: str) -> None:
     with pytest.raises(UsageError, match=message):
         find_source(protocol, None, **options)
 

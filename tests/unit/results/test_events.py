@@ -1,4 +1,4 @@
-"""Events reach all observers in order, and are read from disk as they were emitted."""
+"""Events reach all observers in order, and survive a round trip through the disk."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def test_every_observer_gets_every_event_in_order() -> None:
     assert first[0].time <= first[1].time
 
 
-def test_the_durations_of_a_phase_entered_twice_add_up() -> None:
+def test_durations_of_a_repeated_phase_add_up() -> None:
     seen: list[Event] = []
     events = Events(seen.append)
     for _ in range(2):
@@ -71,7 +71,7 @@ def test_the_durations_of_a_phase_entered_twice_add_up() -> None:
     assert events.phases == {"monitor": pytest.approx(sum(ended), abs=2e-6)}
 
 
-def test_a_phase_that_fails_has_ended_too() -> None:
+def test_failed_phase_emits_its_end() -> None:
     seen: list[Event] = []
     events = Events(seen.append)
     with pytest.raises(ValueError, match="in vain"), events.phase("install"):
@@ -81,17 +81,17 @@ def test_a_phase_that_fails_has_ended_too() -> None:
 
 
 @pytest.mark.parametrize("event", EVERY, ids=lambda event: event.kind)
-def test_an_event_is_read_as_it_was_written(event: Event) -> None:
+def test_event_survives_a_round_trip(event: Event) -> None:
     line = event_to_json(event)
     assert "\n" not in line
     assert parse_event(line) == event
 
 
-def test_the_list_above_has_every_kind() -> None:
+def test_every_kind_of_event_is_tested() -> None:
     assert {type(event) for event in EVERY} == set(typing.get_args(Event))
 
 
-def test_the_events_of_schema_1_are_read() -> None:
+def test_schema_1_events_are_upgraded() -> None:
     read = read_events(DATA / "run" / "events.jsonl")
     assert read[0] == RunStarted(
         "20261122T160252Z-etcd-3.4.234b-7n-200tps-988c",
@@ -112,7 +112,7 @@ def test_the_events_of_schema_1_are_read() -> None:
     }
 
 
-def test_a_summary_and_a_warning_of_schema_1_are_read() -> None:
+def test_schema_1_summary_and_warning_events_are_upgraded() -> None:
     line = (
         '{"kind": "summary", "data": {"summary": {"run_id": "r", "status": "ok"}, "folder": "f", "timings": {"a": 1}}'
     )
@@ -120,7 +120,7 @@ def test_a_summary_and_a_warning_of_schema_1_are_read() -> None:
     assert parse_event('{"kind": "warning", "data": {"text": "x"}, "time": 3}') == WarningIssued("x", time=3.0)
 
 
-def test_a_last_line_that_was_cut_short_is_left_out(tmp_path: Path) -> None:
+def test_truncated_last_line_is_ignored(tmp_path: Path) -> None:
     write(tmp_path / "e", *EVERY)
     text = (tmp_path / "e").read_bytes()
     (tmp_path / "e").write_bytes(text[:-20])
@@ -140,7 +140,7 @@ def test_a_last_line_that_was_cut_short_is_left_out(tmp_path: Path) -> None:
         b"[" * 10_000,
     ],
 )
-def test_a_line_that_is_no_event_is_an_error_that_names_it(tmp_path: Path, line: bytes) -> None:
+def test_invalid_line_is_a_usage_error_with_its_number(tmp_path: Path, line: bytes) -> None:
     write(tmp_path / "e", EVERY[0])
     with (tmp_path / "e").open("ab") as file:
         file.write(line + b"\n")
@@ -148,12 +148,12 @@ def test_a_line_that_is_no_event_is_an_error_that_names_it(tmp_path: Path, line:
         read_events(tmp_path / "e")
 
 
-def test_a_missing_file_is_an_error(tmp_path: Path) -> None:
+def test_missing_file_is_a_usage_error(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"cannot read .*No such file"):
         read_events(tmp_path / "none")
 
 
-def test_events_are_followed_while_they_are_written(tmp_path: Path) -> None:
+def test_follow_events_yields_events_while_they_are_written(tmp_path: Path) -> None:
     path = tmp_path / "e"
     ended = threading.Event()
     followed = follow_events(path, ended.is_set, interval_s=0.001)
@@ -174,5 +174,5 @@ def test_events_are_followed_while_they_are_written(tmp_path: Path) -> None:
     assert list(followed) == [EVERY[1]]
 
 
-def test_events_are_equal_whenever_their_fields_are() -> None:
+def test_events_with_equal_fields_are_equal() -> None:
     assert replace(EVERY[1], time=1.0) == Step("installing etcd", time=1.0)

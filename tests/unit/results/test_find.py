@@ -1,4 +1,4 @@
-"""Every command finds results by the same names."""
+"""All commands find results by the same names."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ def sweep_id(results: Path, started: str, *runs: str, name: str | None = None, c
     return identity
 
 
-def test_a_run_is_found_by_id_beginning_folder_and_given_name(tmp_path: Path) -> None:
+def test_run_is_found_by_id_prefix_folder_and_name(tmp_path: Path) -> None:
     store_run(tmp_path, summary(ALONE))
     path = store_run(tmp_path, summary(FIRST), manifest(name="baseline"))
     for name in (FIRST, FIRST[:8], str(path), "baseline", "latest"):
         assert find_run(tmp_path, name) == path
 
 
-def test_latest_is_the_newest_of_the_kinds_of_the_command(tmp_path: Path) -> None:
+def test_latest_is_the_newest_of_the_requested_kinds(tmp_path: Path) -> None:
     store_run(tmp_path, summary(ALONE))
     sweep = sweep_id(tmp_path, "20260101T120000Z", FIRST)
     comparison = sweep_id(tmp_path, "20260102T120000Z", SECOND, LAST, compare=True)
@@ -48,7 +48,7 @@ def test_latest_is_the_newest_of_the_kinds_of_the_command(tmp_path: Path) -> Non
     assert find_sweep(tmp_path, "latest").journal.sweep_id == comparison
 
 
-def test_a_shared_name_means_the_sweep_and_not_its_runs(tmp_path: Path) -> None:
+def test_name_shared_by_a_sweep_and_its_runs_finds_the_sweep(tmp_path: Path) -> None:
     sweep = sweep_id(tmp_path, "20260102T000000Z", SECOND, name="nightly")
     (tmp_path / TESTBED / SECOND / "manifest.json").write_text(manifest(name="nightly").to_json())
     assert find(tmp_path, "nightly").path.name == sweep
@@ -69,12 +69,12 @@ def test_a_shared_name_means_the_sweep_and_not_its_runs(tmp_path: Path) -> None:
     ],
 )
 @pytest.mark.parametrize("name", ["latest", "x"])
-def test_no_results_yet_is_a_message(tmp_path: Path, kinds: tuple[Kind, ...], message: str, name: str) -> None:
+def test_no_results_yet_is_a_usage_error(tmp_path: Path, kinds: tuple[Kind, ...], message: str, name: str) -> None:
     with pytest.raises(UsageError, match=message):
         find(tmp_path, name, kinds)
 
 
-def test_names_that_match_nothing_or_too_much_are_errors(tmp_path: Path) -> None:
+def test_unknown_and_ambiguous_names_are_usage_errors(tmp_path: Path) -> None:
     for run in (ALONE, FIRST, SECOND, LAST):
         store_run(tmp_path, summary(run))
     with pytest.raises(UsageError, match=f"no run matches 'nope' in .*; the newest: {FIRST}, {SECOND}, {LAST}"):
@@ -86,7 +86,7 @@ def test_names_that_match_nothing_or_too_much_are_errors(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("content", [b'{"schema": 2', b'{"schema": 1, "by_region": 7}', b"[]", b"\xff\xfe"])
-def test_a_damaged_summary_does_not_hide_other_runs(tmp_path: Path, content: bytes) -> None:
+def test_damaged_summary_does_not_hide_other_runs(tmp_path: Path, content: bytes) -> None:
     for run in (ALONE, FIRST):
         store_run(tmp_path, summary(run))
     (tmp_path / TESTBED / ALONE / "summary.json").write_bytes(content)
@@ -96,7 +96,7 @@ def test_a_damaged_summary_does_not_hide_other_runs(tmp_path: Path, content: byt
     assert (whole.path.name, whole.damage) == (FIRST, "")
 
 
-def test_damaged_journals_and_manifests_do_not_prevent_finding_others(tmp_path: Path) -> None:
+def test_damaged_journals_and_manifests_do_not_hide_other_results(tmp_path: Path) -> None:
     store_run(tmp_path, summary(ALONE))
     sweep = sweep_id(tmp_path, "20260101T120000Z", FIRST)
     (tmp_path / TESTBED / sweep / "sweep.json").write_text("[]")

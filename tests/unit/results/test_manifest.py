@@ -1,4 +1,4 @@
-"""What is read from a manifest is what the runner writes, whichever schema wrote it."""
+"""Manifests of both schemas are read, and damaged ones rejected."""
 
 from __future__ import annotations
 
@@ -23,23 +23,23 @@ def schema_1(**changes: Any) -> str:
     return json.dumps(json.loads(SCHEMA_1) | changes)
 
 
-def test_what_is_written_is_read_again() -> None:
+def test_manifest_survives_a_round_trip() -> None:
     written = manifest(name="two words", times={"load": 1.0, "start": 2.0, "end": 3.0})
     assert parse_manifest(written.to_json(), "x") == written
 
 
 @pytest.mark.parametrize("name", protocol_names())
-def test_metrics_of_every_protocol_are_read_as_they_were_written(name: str) -> None:
+def test_metrics_of_each_protocol_survive_a_round_trip(name: str) -> None:
     written = manifest().model_copy(update={"metrics": find_protocol(name).metrics})
     assert parse_manifest(written.to_json(), "x").metrics == find_protocol(name).metrics
 
 
-def test_metrics_of_a_described_system_are_read_as_they_were_written() -> None:
+def test_metrics_of_a_declared_system_survive_a_round_trip() -> None:
     metrics = MetricNames("commit_s", squared=None, job="node", aggregation="median", throughput="commits")
     assert parse_manifest(manifest().model_copy(update={"metrics": metrics}).to_json(), "x").metrics == metrics
 
 
-def test_a_manifest_of_schema_1_is_read() -> None:
+def test_schema_1_manifest_is_upgraded() -> None:
     read = read_manifest(DATA / "run")
     parameters = read.parameters
     assert (parameters.requested_tps, parameters.scheduled_tps, sum(parameters.shares_tps)) == (200, 200, 200)
@@ -58,12 +58,12 @@ def test_round_trips_keep_their_direction() -> None:
 
 
 @pytest.mark.parametrize(("counted_by", "aggregation"), [("one", "sum"), ("every", "median")])
-def test_how_schema_1_aggregated_throughput_is_read(counted_by: str, aggregation: str) -> None:
+def test_schema_1_counted_by_becomes_the_aggregation(counted_by: str, aggregation: str) -> None:
     read = parse_manifest(schema_1(metrics={"job": "node", "counted_by": counted_by}), "x")
     assert read.metrics == MetricNames(job="node", aggregation="median" if aggregation == "median" else "sum")
 
 
-def test_an_artifact_of_schema_1_is_read() -> None:
+def test_schema_1_artifact_is_upgraded() -> None:
     variant = {"sha256": "a" * 64, "files": {"node": {"sha256": "b" * 64, "size": 7}}, "given_to": ["x"]}
     variant |= {"builder": "x", "build_seconds": 2.5, "changed": []}
     artifact = {"from": "repository", "repository": "https://x.org/a", "requested": "main", "folder": None}
@@ -74,14 +74,14 @@ def test_an_artifact_of_schema_1_is_read() -> None:
     assert read.variants["x86_64"].files["node"].sha256 == "b" * 64
 
 
-def test_the_load_shape_of_schema_1_was_called_profile() -> None:
+def test_schema_1_profile_becomes_the_load_shape() -> None:
     parameters = json.loads(SCHEMA_1)["parameters"]
     changed = parameters | {"profile": "ramp", "settings": parameters["settings"] | {"profile": "ramp"}}
     read = parse_manifest(schema_1(parameters=changed), "x").parameters
     assert (read.load_shape, read.settings["load_shape"]) == ("ramp", "ramp")
 
 
-def test_a_run_of_schema_1_that_never_began_has_no_times() -> None:
+def test_schema_1_run_that_never_started_has_no_times() -> None:
     assert parse_manifest(schema_1(times={}), "x").times is None
 
 
@@ -107,18 +107,18 @@ def test_a_run_of_schema_1_that_never_began_has_no_times() -> None:
         (schema_1(metrics={"counted": "every"}).encode(), "counted"),
     ],
 )
-def test_a_damaged_manifest_is_an_error_that_names_the_file(tmp_path: Path, text: bytes, message: str) -> None:
+def test_damaged_manifest_is_a_usage_error_with_the_file_name(tmp_path: Path, text: bytes, message: str) -> None:
     (tmp_path / "manifest.json").write_bytes(text)
     with pytest.raises(UsageError, match=message) as caught:
         read_manifest(tmp_path)
     assert str(tmp_path / "manifest.json") in str(caught.value)
 
 
-def test_a_folder_without_a_manifest_is_not_a_run(tmp_path: Path) -> None:
+def test_folder_without_a_manifest_is_not_a_run(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="expected the folder of a run"):
         read_manifest(tmp_path)
 
 
-def test_a_key_that_no_manifest_has_cannot_be_written() -> None:
+def test_unknown_manifest_key_is_rejected() -> None:
     with pytest.raises(ValidationError, match="sha256"):
         Manifest.model_validate({**dict(manifest()), "sha256": "a"})

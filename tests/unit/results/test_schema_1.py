@@ -1,4 +1,4 @@
-"""Results that version 0.1 wrote (schema 1) are shown, reported, compared and resumed.
+"""Results of version 0.1 (schema 1) are shown, reported, compared and resumed.
 
 `tests/data/sweep-schema1` holds a sweep of two loads that was killed in its third run, and a search.
 """
@@ -38,7 +38,7 @@ def sweep() -> SweepFolder:
     return find_sweep(STORED, "latest")
 
 
-def test_all_runs_are_read() -> None:
+def test_runs_manifests_and_events_are_read() -> None:
     runs = list(find_runs(STORED))
     assert [(summary.requested_tps, summary.status) if summary else None for _, summary, _ in runs] == [
         (20, "ok"),
@@ -55,12 +55,12 @@ def test_all_runs_are_read() -> None:
         assert first.run_id == path.name
 
 
-def test_the_sweep_is_shown(sweep: SweepFolder) -> None:
+def test_sweep_is_shown(sweep: SweepFolder) -> None:
     shown = [table for table in tables.sweep(sweep) if not isinstance(table, str)]
     assert shown[0].row_count == 2
 
 
-def test_the_sweep_is_reported(results: Path, sweep: SweepFolder) -> None:
+def test_sweep_is_reported(results: Path, sweep: SweepFolder) -> None:
     page = write_report(results / "dev" / sweep.path.name).read_text(encoding="utf-8")
     assert "etcd 3.4.23-4+b4, 2 nodes" in page
 
@@ -70,13 +70,13 @@ def test_runs_of_the_sweep_are_reported(results: Path) -> None:
     assert "steps:2" in write_report(run).read_text(encoding="utf-8")
 
 
-def test_the_sweep_is_compared_with_itself(sweep: SweepFolder) -> None:
+def test_sweep_is_compared_with_itself(sweep: SweepFolder) -> None:
     compared = compare_variants(*find_variants(STORED, [sweep.path.name, sweep.path.name]))
     assert compared.differences == []
     assert len(compared.runs["a"]) == 2
 
 
-def test_the_sweep_can_be_resumed(sweep: SweepFolder) -> None:
+def test_sweep_can_be_resumed(sweep: SweepFolder) -> None:
     settings = load_settings(STORED / "settings.yaml")
     options = load_options(RunOptions, sweep.journal.options)
     assert options.load_shape == "steps:2"
@@ -85,7 +85,7 @@ def test_the_sweep_can_be_resumed(sweep: SweepFolder) -> None:
     assert [planned.done for planned in sweep.journal.planned_runs] == [True, True, False, False]
 
 
-def test_a_resumed_sweep_finds_the_run_that_was_killed(results: Path, sweep: SweepFolder) -> None:
+def test_resumed_sweep_records_the_killed_run(results: Path, sweep: SweepFolder) -> None:
     copy = SweepFolder.read(results / "dev" / sweep.path.name)
     copy.recover_interrupted()
     assert [attempt.outcome for planned in copy.journal.planned_runs for attempt in planned.attempts] == [
@@ -96,7 +96,7 @@ def test_a_resumed_sweep_finds_the_run_that_was_killed(results: Path, sweep: Swe
     assert SweepFolder.read(copy.path).journal == copy.journal
 
 
-def test_the_search_is_shown_and_reported(results: Path) -> None:
+def test_search_is_shown_and_reported(results: Path) -> None:
     search = find_search(results, "latest")
     assert [(step.requested_tps, step.met) for step in search.journal.steps] == [(20, True), (40, True)]
     assert tables.search(search.journal, search.path)

@@ -1,3 +1,5 @@
+"""Searches: the journal on disk and its steps."""
+
 from __future__ import annotations
 
 import json
@@ -21,7 +23,7 @@ def folder(results: Path) -> SearchFolder:
     )
 
 
-def test_what_is_written_is_read_again(tmp_path: Path) -> None:
+def test_search_journal_survives_a_round_trip(tmp_path: Path) -> None:
     begun = folder(tmp_path)
     begun.open_step(100)
     begun.begin("r1")
@@ -34,7 +36,7 @@ def test_what_is_written_is_read_again(tmp_path: Path) -> None:
     assert json.loads((begun.path / "search.json").read_text())["schema"] == 2
 
 
-def test_the_rates_of_a_search_of_schema_1_are_read(tmp_path: Path) -> None:
+def test_rates_of_a_schema_1_search_are_upgraded(tmp_path: Path) -> None:
     begun = folder(tmp_path)
     begun.open_step(100)
     begun.save()
@@ -44,7 +46,7 @@ def test_the_rates_of_a_search_of_schema_1_are_read(tmp_path: Path) -> None:
     assert SearchFolder.read(begun.path).journal == begun.journal
 
 
-def test_a_step_is_open_until_it_is_judged(tmp_path: Path) -> None:
+def test_step_stays_open_until_it_is_judged(tmp_path: Path) -> None:
     begun = folder(tmp_path)
     first = begun.open_step(100)
     assert begun.open_step(100) is first
@@ -54,7 +56,7 @@ def test_a_step_is_open_until_it_is_judged(tmp_path: Path) -> None:
     assert begun.open_step(200) is begun.journal.steps[1]
 
 
-def test_only_runs_that_count_judge_a_load() -> None:
+def test_infrastructure_failures_do_not_judge_a_load() -> None:
     for run, met in ((summary("r", latency=0.1), True), (summary("r", latency=0.9), False), (failed("r"), False)):
         step = SearchStep(requested_tps=100)
         step.judge(run, LIMITS)
@@ -63,7 +65,7 @@ def test_only_runs_that_count_judge_a_load() -> None:
         SearchStep(requested_tps=100).judge(failed("r", kind="infrastructure"), LIMITS)
 
 
-def test_runs_without_a_result_are_left_out(tmp_path: Path) -> None:
+def test_summaries_omit_runs_without_a_result(tmp_path: Path) -> None:
     begun = folder(tmp_path)
     begun.open_step(100)
     for name in ("killed", "r2"):
@@ -74,7 +76,7 @@ def test_runs_without_a_result_are_left_out(tmp_path: Path) -> None:
     assert SearchFolder.read(begun.path).journal.steps[0].met
 
 
-def test_searches_are_found_and_are_neither_runs_nor_sweeps(tmp_path: Path) -> None:
+def test_search_is_found_and_not_listed_as_a_run_or_sweep(tmp_path: Path) -> None:
     begun = folder(tmp_path)
     store_sweep(tmp_path, [("", summary("20260101T000000Z-x"))])
     for name in ("latest", begun.journal.search_id[:-2], str(begun.path)):
@@ -84,7 +86,7 @@ def test_searches_are_found_and_are_neither_runs_nor_sweeps(tmp_path: Path) -> N
         find_search(tmp_path, "nope")
 
 
-def test_a_broken_journal_is_a_message(tmp_path: Path) -> None:
+def test_damaged_journal_is_a_usage_error(tmp_path: Path) -> None:
     begun = folder(tmp_path)
     document = json.loads((begun.path / "search.json").read_text())
     (begun.path / "search.json").write_text(json.dumps(document | {"steps": 3}))

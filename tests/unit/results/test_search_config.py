@@ -1,3 +1,5 @@
+"""The search algorithm and its limits, against simulated systems."""
+
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -25,7 +27,7 @@ def search(plan: SearchConfig, meets_at: Callable[[int], bool]) -> tuple[list[Tr
 
 
 @given(st.integers(min_value=1, max_value=100_000))
-def test_the_capacity_of_a_system_is_found_to_the_precision(capacity: int) -> None:
+def test_search_finds_the_capacity_within_the_precision(capacity: int) -> None:
     trials, step = search(SearchConfig(start_tps=100, maximum_tps=100_000, max_runs=40), lambda load: load <= capacity)
     assert step.answer_tps is not None
     assert step.confirmed
@@ -34,33 +36,33 @@ def test_the_capacity_of_a_system_is_found_to_the_precision(capacity: int) -> No
     assert sum(trial.requested_tps == step.answer_tps for trial in trials) == 3
 
 
-def test_the_order_is_doubling_then_bisection_then_confirmation() -> None:
+def test_search_doubles_then_bisects_then_confirms() -> None:
     trials, step = search(SearchConfig(start_tps=100, maximum_tps=10_000, precision=0.1), lambda load: load <= 700)
     assert [trial.requested_tps for trial in trials] == [100, 200, 400, 800, 600, 700, 750, 700, 700]
     assert step == NextAction(None, 700, True, "700 tx/s met the limits in 3 runs; 750 tx/s fails")
 
 
-def test_a_start_that_fails_is_halved() -> None:
+def test_search_halves_a_failing_start_load() -> None:
     trials, step = search(SearchConfig(start_tps=800, maximum_tps=10_000, precision=0.1), lambda load: load <= 120)
     assert [trial.requested_tps for trial in trials][:4] == [800, 400, 200, 100]
     assert step.answer_tps is not None
     assert 108 <= step.answer_tps <= 120
 
 
-def test_a_system_that_meets_nothing_has_no_answer() -> None:
+def test_system_that_fails_at_every_load_has_no_answer() -> None:
     trials, step = search(SearchConfig(start_tps=100, maximum_tps=1000), lambda load: False)
     assert [trial.requested_tps for trial in trials] == [100, 50, 25, 12, 6, 3, 1]
     assert step == NextAction(None, None, False, "1 tx/s, the lowest load to be tried, fails")
 
 
-def test_a_system_that_meets_everything_is_confirmed_at_the_maximum() -> None:
+def test_system_that_never_fails_is_confirmed_at_the_maximum() -> None:
     trials, step = search(SearchConfig(start_tps=100, maximum_tps=500), lambda load: True)
     assert [trial.requested_tps for trial in trials] == [100, 200, 400, 500, 500, 500]
     assert (step.answer_tps, step.confirmed) == (500, True)
     assert step.reason.endswith("it is the highest load to be tried")
 
 
-def test_a_load_that_is_not_confirmed_counts_as_failed() -> None:
+def test_unconfirmed_load_counts_as_failed() -> None:
     seen: dict[int, int] = {}
 
     def flaky(load: int) -> bool:
@@ -81,7 +83,7 @@ def test_a_load_that_is_not_confirmed_counts_as_failed() -> None:
     st.integers(min_value=1, max_value=40),
     st.integers(min_value=0, max_value=4),
 )
-def test_it_ends_in_a_bounded_number_of_runs_whatever_the_system_does(seed: int, runs: int, confirmations: int) -> None:
+def test_search_never_exceeds_max_runs(seed: int, runs: int, confirmations: int) -> None:
     random = np.random.default_rng(seed)
     plan = SearchConfig(start_tps=100, maximum_tps=10_000, max_runs=runs, confirmations=confirmations)
     trials, step = search(plan, lambda load: bool(random.random() < 0.6))
@@ -94,18 +96,18 @@ def test_it_ends_in_a_bounded_number_of_runs_whatever_the_system_does(seed: int,
         assert all(trial.met for trial in trials if trial.requested_tps <= step.answer_tps)
 
 
-def test_an_answer_that_the_runs_did_not_suffice_for_says_so() -> None:
+def test_answer_without_enough_runs_is_not_confirmed() -> None:
     _, step = search(SearchConfig(start_tps=100, maximum_tps=100_000, max_runs=4), lambda load: load <= 500)
     assert step == NextAction(None, 400, False, "stopped after 4 runs, not confirmed")
 
 
-def test_an_interrupted_search_goes_on_as_if_it_had_not_been() -> None:
+def test_resumed_search_continues_with_the_same_loads() -> None:
     trials, _ = search(PLAN, lambda load: load <= 2345)
     for done in range(len(trials)):
         assert next_action(PLAN, trials[:done]).requested_tps == trials[done].requested_tps
 
 
-def test_the_search_of_a_noisy_system_is_rarely_above_its_capacity() -> None:
+def test_answer_for_a_noisy_system_rarely_exceeds_its_capacity() -> None:
     """A system whose latency is noisy near its capacity of 3000 tx/s: the limit is met with falling probability."""
     random = np.random.default_rng(5)
     answers = []
@@ -120,7 +122,7 @@ def test_the_search_of_a_noisy_system_is_rarely_above_its_capacity() -> None:
     "fields",
     [{"start_tps": 0}, {"maximum_tps": 50}, {"precision": 0.0}, {"max_runs": 0}],
 )
-def test_a_plan_that_cannot_be_followed_is_refused(fields: dict[str, float]) -> None:
+def test_invalid_search_config_is_rejected(fields: dict[str, float]) -> None:
     with pytest.raises(UsageError, match="a search needs"):
         SearchConfig(**({"start_tps": 100, "maximum_tps": 1000} | fields))  # type: ignore[arg-type]
 
@@ -151,7 +153,7 @@ def summary(throughput: float = 199.0, upper: float | None = 0.9, status: Status
         (summary(upper=None), False),
     ],
 )
-def test_limits_are_met_only_for_sure(run: Summary, met: bool) -> None:
+def test_limit_is_met_only_if_the_upper_bound_meets_it(run: Summary, met: bool) -> None:
     found, text = judge(run, Limits())
     assert found is met
     assert (Limits().violations(run) == []) is met, "a report cannot contradict the verdict"
@@ -179,6 +181,6 @@ def test_verdict_never_rounds_a_violated_limit_up_to_a_met_one() -> None:
 
 
 @pytest.mark.parametrize("status", ["invalid", "failed", "interrupted"])
-def test_a_run_without_valid_numbers_decides_nothing(status: Status) -> None:
+def test_run_that_is_not_ok_cannot_decide_a_search(status: Status) -> None:
     with pytest.raises(UsageError, match=f"run r is {status} and cannot decide a search: node a died"):
         judge(summary(status=status), Limits())

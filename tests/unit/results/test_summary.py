@@ -1,3 +1,5 @@
+"""Summaries: fields, round trip, and the upgrade from schema 1."""
+
 from __future__ import annotations
 
 import json
@@ -27,7 +29,7 @@ def measured(latency: float = 0.12) -> Summary:
     return summarise(measurement, judge(measurement, requested_tps=200), IDENTITY)
 
 
-def test_the_fields_are_those_that_are_documented() -> None:
+def test_summary_has_the_documented_fields() -> None:
     document = json.loads(measured().to_json())
     documented = (
         "schema run_id status protocol commit nodes clients requested_tps window scheduled_tps sent_tps completed_tps "
@@ -44,14 +46,14 @@ def test_the_fields_are_those_that_are_documented() -> None:
 
 
 @pytest.mark.parametrize("latency", [0.12, 30.0, 500.0])
-def test_json_survives_a_round_trip_without_nan(latency: float) -> None:
+def test_summary_survives_a_round_trip_without_nan(latency: float) -> None:
     summary = measured(latency)
     text = summary.to_json()
     json.loads(text, parse_constant=lambda constant: pytest.fail(f"{constant} is not JSON"))
     assert parse_summary(text) == summary
 
 
-def test_a_run_that_was_not_measured_says_why() -> None:
+def test_summary_of_an_unmeasured_run_states_the_reason() -> None:
     summary = not_measured(IDENTITY, "failed", "node us-east-1-0 died")
     assert (summary.status, summary.reasons, summary.completed_tps) == ("failed", ["node us-east-1-0 died"], None)
     assert parse_summary(summary.to_json()) == summary
@@ -66,13 +68,13 @@ def test_a_run_that_was_not_measured_says_why() -> None:
         ({"nodes": -1}, "nodes"),
     ],
 )
-def test_a_document_that_is_no_summary_is_refused(change: dict[str, object], field: str) -> None:
+def test_invalid_summary_is_rejected(change: dict[str, object], field: str) -> None:
     document = json.loads(measured().to_json()) | change
     with pytest.raises(ValidationError, match=field):
         parse_summary(json.dumps(document))
 
 
-def test_a_summary_of_schema_1_is_read_with_the_present_names_of_rates() -> None:
+def test_rates_of_a_schema_1_summary_are_upgraded() -> None:
     stored = json.loads(SCHEMA_1.read_text(encoding="utf-8"))
     assert stored["schema"] == 1, "the sample must stay as it was written"
     summary = parse_summary(SCHEMA_1.read_text(encoding="utf-8"))
@@ -85,7 +87,7 @@ def test_a_summary_of_schema_1_is_read_with_the_present_names_of_rates() -> None
         }
 
 
-def test_a_summary_of_schema_1_is_written_in_schema_2() -> None:
+def test_upgraded_summary_is_written_in_schema_2() -> None:
     summary = parse_summary(SCHEMA_1.read_text(encoding="utf-8"))
     document = json.loads(summary.to_json())
     assert document["schema"] == 2
@@ -93,7 +95,7 @@ def test_a_summary_of_schema_1_is_written_in_schema_2() -> None:
     assert parse_summary(summary.to_json()) == summary
 
 
-def test_a_summary_of_schema_2_must_not_use_former_names() -> None:
+def test_schema_1_names_are_rejected_in_schema_2() -> None:
     document = json.loads(measured().to_json()) | {"load_tps": 200.0}
     with pytest.raises(ValidationError, match="load_tps"):
         parse_summary(json.dumps(document))

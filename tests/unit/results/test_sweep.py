@@ -1,4 +1,4 @@
-"""Sweeps: the order of runs, what is recorded of each, and what is known after the runner was killed."""
+"""Sweeps: the order of runs, the journal, and recovery after the runner was killed."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def folder(results: Path, repeat: int = 2) -> SweepFolder:
     return SweepFolder.create(results, new_sweep(TESTBED, {"": {"loads": [100, 200]}}, {}, plan, None))
 
 
-def test_every_round_has_all_loads_in_the_order_given() -> None:
+def test_each_repeat_runs_all_loads_in_the_given_order() -> None:
     assert [(planned.requested_tps, planned.repeat) for planned in plan_runs(("",), (30, 10), 2, None)] == [
         (30, 1),
         (10, 1),
@@ -29,11 +29,11 @@ def test_every_round_has_all_loads_in_the_order_given() -> None:
     ]
 
 
-def test_sides_of_a_comparison_take_turns() -> None:
+def test_sides_of_a_comparison_alternate() -> None:
     assert [planned.arm for planned in plan_runs(("a", "b"), (10,), 3, None)] == ["a", "b"] * 3
 
 
-def test_a_random_order_keeps_rounds_whole_and_can_be_had_again() -> None:
+def test_random_order_shuffles_within_repeats_and_is_reproducible() -> None:
     loads = tuple(range(1, 9))
     first, again, other = (plan_runs(("",), loads, 3, seed) for seed in (1, 1, 2))
     assert first == again != other
@@ -44,11 +44,11 @@ def test_a_random_order_keeps_rounds_whole_and_can_be_had_again() -> None:
 
 
 @pytest.mark.parametrize(("arms", "command"), [(("",), "run"), (("a", "b"), "compare")])
-def test_a_journal_knows_the_command_that_began_it(arms: tuple[str, ...], command: str) -> None:
+def test_journal_names_the_command_that_started_it(arms: tuple[str, ...], command: str) -> None:
     assert new_sweep(TESTBED, {arm: {} for arm in arms}, {}, plan_runs(arms, (10,), 1, None), None).command == command
 
 
-def test_what_is_recorded_is_on_disk_at_once(tmp_path: Path) -> None:
+def test_every_change_is_saved_immediately(tmp_path: Path) -> None:
     sweep = folder(tmp_path)
     first, second, *_ = sweep.journal.planned_runs
     attempt = sweep.begin(first, "r1")
@@ -75,7 +75,7 @@ def test_what_is_recorded_is_on_disk_at_once(tmp_path: Path) -> None:
         (KeyboardInterrupt(), "interrupted", None, False),
     ],
 )
-def test_failures_are_told_apart(tmp_path: Path, error: BaseException, outcome: str, kind: str, done: bool) -> None:
+def test_failures_are_classified(tmp_path: Path, error: BaseException, outcome: str, kind: str, done: bool) -> None:
     sweep = folder(tmp_path)
     planned = sweep.journal.planned_runs[0]
     sweep.fail(planned, sweep.begin(planned, "r"), error)
@@ -83,7 +83,7 @@ def test_failures_are_told_apart(tmp_path: Path, error: BaseException, outcome: 
     assert len(planned.attempts) == 1
 
 
-def test_runs_whose_runner_was_killed_are_settled_by_their_results(tmp_path: Path) -> None:
+def test_runs_of_a_killed_runner_are_recovered_from_their_results(tmp_path: Path) -> None:
     sweep = folder(tmp_path)
     for planned, found in zip(
         sweep.journal.planned_runs, [summary("ok"), failed("bad"), failed("net", kind="infrastructure")], strict=False
@@ -99,7 +99,7 @@ def test_runs_whose_runner_was_killed_are_settled_by_their_results(tmp_path: Pat
     assert SweepFolder.read(sweep.path).journal == again.journal
 
 
-def test_sweeps_are_found_and_are_no_runs(tmp_path: Path) -> None:
+def test_sweep_is_found_and_not_listed_as_a_run(tmp_path: Path) -> None:
     sweep = store_sweep(tmp_path, [("", summary("20260101T000000Z-x"))])
     assert find_sweep(tmp_path, "latest").path == sweep.path
     assert find_sweep(tmp_path, sweep.journal.sweep_id[:20]).path == sweep.path
@@ -109,7 +109,7 @@ def test_sweeps_are_found_and_are_no_runs(tmp_path: Path) -> None:
         find_sweep(tmp_path, "nope")
 
 
-def test_a_broken_journal_is_a_message(tmp_path: Path) -> None:
+def test_damaged_journal_is_a_usage_error(tmp_path: Path) -> None:
     sweep = folder(tmp_path)
     document = json.loads((sweep.path / "sweep.json").read_text())
     (sweep.path / "sweep.json").write_text(json.dumps(document | {"planned_runs": 3}))
