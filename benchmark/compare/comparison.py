@@ -158,7 +158,7 @@ def variant_of(sweep: SweepFolder, arm: str | None = None) -> Variant:
 def compare_variants(a: Variant, b: Variant, *, interleaved: bool = False, fail_over: float | None = None) -> Compared:
     """Compare B with A at every load that both have; UsageError if there is none.
 
-    `interleaved` says that their runs alternated. `fail_over` is the share by which B may be worse in any metric
+    `interleaved`: their runs alternated. `fail_over` is the share by which B may be worse in any metric
     before the gate fails.
     """
     loads = sorted(a.loads & b.loads)

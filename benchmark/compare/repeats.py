@@ -17,7 +17,7 @@ class Repeated(StrictModel):
     values: list[Finite]
     """Of each run, in the order of `LoadSummary.run_ids`."""
     outliers: list[str]
-    """Ids of the runs whose value lies far from the others; they count like every other run."""
+    """Ids of the runs whose value is far from the others; they count like every other run."""
 
 
 class LoadSummary(StrictModel):

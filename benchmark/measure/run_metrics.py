@@ -1,7 +1,7 @@
 """The metrics of a run: one table of what is computed, compared and shown.
 
 A new metric is one entry in `METRICS`. A quantile needs nothing else: it is computed wherever the others are, written
-to `summary.json` and to data frames, and shown where its flags say.
+to `summary.json` and to data frames, and shown as its flags specify.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ class Quantile(StrictModel):
     """Interpolated within the bucket; its lower bound where the bucket has no upper one."""
     lower: Finite
     upper: Finite | None
-    """Null where the value lies above the histogram's last finite bound."""
+    """Null where the value is above the histogram's last finite bound."""
 
 
 class Latency(StrictModel):

@@ -92,7 +92,7 @@ def judge(
         if latency is None:
             verdict.reasons.append("no transaction completed in the window")
         elif latency.p99.upper is None:
-            verdict.warnings.append(f"p99 lies above the histogram's last bound, {latency.p99.lower:g} s")
+            verdict.warnings.append(f"p99 is above the histogram's last bound, {latency.p99.lower:g} s")
     verdict.warnings += saturated_hosts(usage or {}, thresholds.cpu_busy)
     return verdict
 
@@ -120,7 +120,7 @@ def _judge_samples(
 
 
 def _judge_load(measurement: Measurement, verdict: Verdict, requested: float, thresholds: Thresholds) -> None:
-    """Compare the four rates and what became of each transaction; one per client may lie at the window's edges."""
+    """Compare the four rates and the outcomes of transactions; one per client may be at the window's edges."""
     total = measurement.total
     slack = max(thresholds.tolerance * requested, len(measurement.clients) / total.sampled_seconds)
     completed, sent = total.completed_tps, total.sent_tps

@@ -74,7 +74,7 @@ def evaluate(protocol: Protocol, plan: Plan, identity: Identity, data: RunData) 
     machines = {name: facts.boot_id for name, facts in data.facts.items()}
     verdict = judge(
         measurement,
-        # If the load changes over time, only the clients' schedules say what was due between two samples.
+        # If the load changes over time, only the clients' schedules show what was due between two samples.
         requested_tps=scheduled if plan.rate_segments and scheduled is not None else float(plan.scheduled_tps),
         expected_clients=[host.name for host in (plan.clients if protocol.metrics.job == "client" else plan.nodes)],
         clock_offsets_s={host: clock.offset_s for host, clock in data.clocks.items()},

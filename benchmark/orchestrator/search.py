@@ -17,7 +17,7 @@ from benchmark.testbed.testbed import Testbed
 def run_search(
     testbed: Testbed, request: Request, folder: SearchFolder, observer: Observer, began: float, retries: int = RETRIES
 ) -> None:
-    """Search until the plan says to stop, at most `plan.max_runs` loads; `folder` keeps every step.
+    """Search until the plan ends, at most `plan.max_runs` loads; `folder` keeps every step.
 
     An interrupted search continues: steps that were judged are not run again. A load does not meet the limits if the
     system fails, or if none of `retries` + 1 runs is valid: the answer never rests on a run that is not `ok`. Raises

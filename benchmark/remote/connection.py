@@ -91,7 +91,7 @@ def _parse_key(data: bytes) -> PKey:
 
 
 def connect(host: Host, user: str, key: PKey, timeout: float) -> Connection:
-    """Open a connection to `host`, at most `timeout` (s) for each step; ConnectError says why it failed."""
+    """Open a connection to `host`, at most `timeout` (s) for each step; raises ConnectError with the reason."""
     where = host.endpoint(host.ssh_port)
     if not host.address:
         # Pulumi remembers `-c`: after `pulumi up -c state=stopped` a plain `pulumi up` starts nothing.

@@ -12,6 +12,6 @@ QUERY_S = 15.0
 CHANGE_S = 30.0
 """A probe, a few files, the reload of a service, the end of all processes."""
 INSPECT_S = 60.0
-"""A command that reads much, asks the package manager, or starts a server."""
+"""A command that reads a lot of data, queries the package manager, or starts a server."""
 SET_UP_S = 120.0
 """The files of all processes of a run, or the services of a machine."""

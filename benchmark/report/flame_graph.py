@@ -74,7 +74,7 @@ a frame to zoom in, the lowest one to zoom out</text>
 
 
 def _draw(frame: _Frame, depth: int, before: int, total: int, rows: int) -> Iterator[str]:
-    """Yield the frame and all frames above it; `before` samples lie to its left."""
+    """Yield the frame and all frames above it; `before` samples are to its left."""
     share = frame.samples / total if total else 1.0
     if share < _LEAST_SHARE:
         return

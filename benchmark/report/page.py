@@ -104,7 +104,7 @@ def state(status: str, saturated: bool) -> tuple[str, str]:
 
 
 def claim(record: Record, precise: Precision) -> str:
-    """Return the result of a run as a sentence, or say that nothing was measured."""
+    """Return the result of a run as a sentence, or state that nothing was measured."""
     summary = record.summary
     regions = len(record.manifest.inventory.regions)
     who = f"{summary.protocol} {formatting.version(summary.commit)} on {count(summary.nodes, 'node')}"

@@ -71,7 +71,7 @@ class Record:
             return None
         first = min(float(client.times[0]) for client in self.clients)
         start = first if self.load_start is None else max(first, self.load_start)
-        step = max(self.scrape_interval, (self.end - start) / 300)  # more intervals cannot be told apart on a page
+        step = max(self.scrape_interval, (self.end - start) / 300)  # a page cannot show more intervals
         return make_timeline(self.clients, start, self.end, step=step, names=self.metrics)
 
     @cached_property

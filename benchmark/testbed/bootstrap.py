@@ -76,7 +76,7 @@ def connect(
     """Connect to hosts and wait until the cloud hosts among them have finished bootstrapping.
 
     Returns the connections and the status of each cloud host; `report` gets a line when hosts are waited for. A host
-    that does not answer may just have been created, and has as long as its capabilities say. Raises HostError where
+    that does not answer may just have been created and gets the boot timeout of its capabilities. Raises HostError if
     bootstrapping failed, or takes more than ten minutes.
     """
     deadline = time.monotonic() + _WAIT_S
@@ -126,6 +126,6 @@ def connect(
 
 
 def listed(names: Iterable[str]) -> str:
-    """Join the first few names, and say how many more there are."""
+    """Join the first few names, and the number of the others."""
     first, more = list(names)[:5], list(names)[5:]
     return ", ".join(first) + (f" and {len(more)} more" if more else "")

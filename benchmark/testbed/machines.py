@@ -24,7 +24,7 @@ _NO_SUDO = (
 
 @dataclass(frozen=True)
 class MissingRequirements:
-    """What one machine lacks: Debian packages, and services; the user has to solve the `problems`."""
+    """Missing Debian packages and services of one machine; the user has to solve the `problems`."""
 
     packages: tuple[str, ...] = ()
     services: bool = False
@@ -37,7 +37,7 @@ def machines(testbed: Testbed) -> tuple[Host, ...]:
 
 
 def inspect(testbed: Testbed) -> dict[str, MissingRequirements]:
-    """Find out what each machine lacks, changing nothing; HostError if one does not answer."""
+    """Return what is missing on each machine, changing nothing; HostError if one does not answer."""
     return {name: parse(text) for name, text in _run(testbed, "inspect", machines(testbed), INSPECT_S).items()}
 
 
@@ -47,7 +47,7 @@ def problems(testbed: Testbed) -> dict[str, str]:
 
 
 def set_up(testbed: Testbed, report: Callable[[str], None]) -> None:
-    """Install and start what machines lack; HostError if that fails."""
+    """Install and start what is missing on machines; HostError if that fails."""
     found = inspect(testbed)
     if unsolved := {name: "; ".join(each.problems) for name, each in found.items() if each.problems}:
         raise HostError("machines cannot be set up for measurements:", unsolved)

@@ -29,7 +29,7 @@ def missing_command(packages: Sequence[str]) -> str:
 
 
 def missing_packages(versions: Mapping[str, Mapping[str, str]]) -> dict[str, list[str]]:
-    """Return what each host lacks; `versions` maps host to package to version, empty where not installed."""
+    """Return the missing packages of each host; `versions` maps host to package to version, empty if not installed."""
     missing = {host: [name for name, version in found.items() if not version] for host, found in versions.items()}
     return {host: names for host, names in missing.items() if names}
 

@@ -1,4 +1,4 @@
-"""What an AWS host costs per hour, from Amazon's price list; None if the list does not tell, never a guess.
+"""Hourly price of an AWS host from Amazon's price list; None if the list has no price, never a guess.
 
 Traffic is not included: it depends on what a benchmark sends.
 https://docs.aws.amazon.com/awsaccountbilling/latest/aboutv2/price-changes.html

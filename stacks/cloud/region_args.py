@@ -167,7 +167,7 @@ def _cloud_host(
 
 
 def testbed_tags(settings: Settings, expires_at: pulumi.Input[str]) -> dict[str, pulumi.Input[str]]:
-    """Return the tags that tell whose a resource is and when it expires; `expires_at` is in ISO 8601."""
+    """Return the tags that name the owner and the expiry of a resource; `expires_at` is in ISO 8601."""
     return {"testbed_id": settings.testbed_id, "owner": getpass.getuser(), "expiry": expires_at}
 
 
@@ -239,7 +239,7 @@ def look_up_price(
 ) -> pulumi.Output[Answer | None]:
     """Query a provider for the price of `what`; on failure warn and return None, as hosts can be created without.
 
-    The account may not be allowed to ask, several products may match, or the product may be withdrawn.
+    The account may not have permission, several products may match, or the product may be withdrawn.
     """
     return _invoke(
         answer, function, query, opts, lambda reason: pulumi.log.warn(f"the price of {what} is unknown: {reason}")

@@ -3,8 +3,8 @@
 Firewall. A firewall group of Vultr holds 50 rules and names sources only by address: a rule for each network of the
 operators, three (TCP, UDP, ICMP) for each host of the testbed. With more than about 15 hosts these do not fit; then the
 group restricts SSH to the operators and leaves the other ports to the hosts' own firewall (stacks/cloud/bootstrap.sh),
-which knows every host, and a warning says so. Bare metal has no firewall groups: there the hosts' own firewall is the
-only one. https://docs.vultr.com/products/network/firewall
+which knows every host, and a warning is printed. Bare metal has no firewall groups: there the hosts' own firewall is
+the only one. https://docs.vultr.com/products/network/firewall
 
 Expiry. A host halts itself when its time_to_live is over, but a halted Vultr server is still billed: only
 `pulumi destroy` ends the cost.

@@ -47,7 +47,7 @@ def files(host: Bootstrap) -> dict[str, str]:
 
 
 def variables(text: str) -> dict[str, str]:
-    """What a shell reads from a file of variables."""
+    """Return the variables that a shell reads from a file."""
     shown = subprocess.run(
         ["sh", "-c", 'set -a; eval "$1"; env -0', "sh", text], capture_output=True, check=True, env={}
     ).stdout.decode()
@@ -55,7 +55,7 @@ def variables(text: str) -> dict[str, str]:
 
 
 def function(name: str) -> str:
-    """The text of one function of the first-start script."""
+    """Return the text of one function of the first-boot script."""
     found = re.search(rf"^{name}\(\) \{{(?: [^\n]* \}}|\n.*?^\}})$", SCRIPT.read_text(), re.MULTILINE | re.DOTALL)
     assert found, f"{SCRIPT} has no function {name}"
     return found[0]

@@ -1,4 +1,4 @@
-"""A page as tests see it."""
+"""An HTML page parsed for tests."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 class Page(HTMLParser):
-    """What a page holds: its text, its elements with their attributes."""
+    """The content of a page: its text, and its elements with their attributes."""
 
     def __init__(self, path: Path) -> None:
         super().__init__()
@@ -35,7 +35,7 @@ class Page(HTMLParser):
 
     @property
     def apart(self) -> str:
-        """The text with spaces between elements, such as the cells of a table."""
+        """Return the text with spaces between elements, such as the cells of a table."""
         return " ".join(" ".join(self.words).replace("\N{NO-BREAK SPACE}", " ").split())
 
     def all(self, tag: str) -> list[dict[str, str]]:

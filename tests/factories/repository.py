@@ -50,7 +50,7 @@ class Source:
         return self.head
 
     def bundle(self) -> bytes:
-        """All of it in one file that git fetches from."""
+        """Write the whole repository to a bundle that git can fetch from."""
         path = self.folder.with_suffix(".bundle")
         self.git("bundle", "create", "--quiet", str(path), "--all")
         return path.read_bytes()

@@ -1,7 +1,7 @@
 """Stored results for tests, written by the code that writes real ones.
 
 `store_run` and `store_sweep` store summaries with chosen metrics; `write_run`, `write_sweep` and `write_search` measure
-a simulated system whose clients stand in three regions.
+a simulated system with clients in three regions.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ from benchmark.results.sweep import Attempt, Outcome, PlannedRun, SweepFolder, n
 TESTBED = "t"
 REGIONS = ("us-east-1", "eu-west-1", "ap-northeast-1")
 BEGIN, START, END = 1_800_000_000.0, 1_800_000_010.0, 1_800_000_040.0
-# From the fastest to the slowest region; the doubling of latencies makes quantiles lie in different buckets.
+# From the fastest to the slowest region; the doubling of latencies puts quantiles into different buckets.
 LATENCY_S = (0.08, 0.14, 0.23)
 FINE = tuple(sorted({*BOUNDS, 0.063, 0.08, 0.125, 0.16, 0.25, 0.315, 0.4}))
 
@@ -50,7 +50,7 @@ FINE = tuple(sorted({*BOUNDS, 0.063, 0.08, 0.125, 0.16, 0.25, 0.315, 0.4}))
 def manifest(**changes: object) -> Manifest:
     """A run of etcd on two local hosts; `changes` replace values at any depth, as in `parameters={"duration_s": 30.0}`.
 
-    A key that no manifest has is an error.
+    An unknown key is an error.
     """
     hosts = [host("a-1", "a", "local", "namespace"), host("b-0", "b", "local", "namespace")]
     base = Manifest(
@@ -114,7 +114,7 @@ def inventory(testbed_id: str, hosts: Sequence[Host]) -> Inventory:
 
 
 def facts(kernel: str = "6.1.0") -> HostFacts:
-    """What a host reported."""
+    """Return the facts that a host reported."""
     return HostFacts(
         stale_processes=0,
         cpus=2,
@@ -164,7 +164,7 @@ def store_run(results: Path, found: Summary, document: Manifest | None = None) -
 
 
 def use_metrics(folder: Path, metrics: MetricNames) -> None:
-    """Make a stored run one of a system that exports `metrics`, as samples and manifest say."""
+    """Make a stored run one of a system that exports `metrics`, in samples and manifest."""
     samples = [
         Series(
             one.metric.replace("latency_s", metrics.latency), one.labels | {"job": metrics.job}, one.times, one.values
@@ -230,7 +230,7 @@ def write_sweep(
     repeat: int = 3,
     capacity: int = 90,
 ) -> Path:
-    """Write a sweep of runs that differ by chance, and by arm in what `write_run` is given; one had to be repeated."""
+    """Write a sweep of runs that differ by chance, and by arm in the arguments of `write_run`; one was repeated."""
     plan = plan_runs(list(arms), loads, repeat, seed=1)
     journal = new_sweep("dev", {arm: dict(options) for arm, options in arms.items()}, {}, plan, 1)
     sweep = SweepFolder.create(results, journal)
@@ -250,7 +250,7 @@ def write_sweep(
 def write_search(
     results: Path, *, capacity: int = 90, breaks_at: int = 10_000, steps: int = 20, limits: Limits | None = None
 ) -> Path:
-    """Write a search of at most `steps` steps of a system that ends at loads of `breaks_at` tx/s or more."""
+    """Write a search of at most `steps` steps of a system that fails at loads of `breaks_at` tx/s or more."""
     plan = SearchConfig(30, 1000, precision=0.1, confirmations=1)
     search = new_search("dev", limits or Limits(p99_s=0.5), plan, {}, {})
     folder = SearchFolder.create(results, search.model_copy(update={"commit": "3.4.23-4"}))
@@ -292,7 +292,7 @@ def _change_summary(folder: Path, **changes: Any) -> None:
 
 
 def attempt(run_id: str | None, outcome: Outcome, failure: FailureKind | None = None, reason: str = "") -> Attempt:
-    """Return a try at a run."""
+    """Return an attempt at a run."""
     began = datetime.fromtimestamp(BEGIN, UTC)
     return Attempt(run_id=run_id, began=began, outcome=outcome, failure=failure, reason=reason)
 

@@ -1,4 +1,4 @@
-"""Simulated clients for the tests: a log of requests, and what a Prometheus that scrapes them would store."""
+"""Simulated clients for the tests: a log of requests, and the samples that Prometheus would store of them."""
 
 from __future__ import annotations
 

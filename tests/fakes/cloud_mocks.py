@@ -1,4 +1,4 @@
-"""Declares regions of clouds without an engine: what a program would create, with clouds that answer from a table."""
+"""Declare regions of clouds without an engine, on clouds that answer from a table, and record the resources."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Cloud(Mocks):
     calls: list[MockCallArgs] = field(default_factory=list)
     addresses: dict[str, str] = field(default_factory=dict)
     silent: str = ""
-    """The name of a function that fails, as those of providers do that find nothing or may not ask."""
+    """The name of a function that fails, as providers' functions do without a result or a permission."""
 
     def new_resource(self, args: MockResourceArgs) -> tuple[str | None, dict[str, Any]]:
         self.resources.append(args)
@@ -118,7 +118,7 @@ class Cloud(Mocks):
 
 @dataclass(frozen=True)
 class Declared:
-    """What was declared, what the provider was asked, and the awaited value of the program."""
+    """The declared resources, the queries to the provider, and the awaited value of the program."""
 
     resources: list[MockResourceArgs]
     calls: list[MockCallArgs]
@@ -138,7 +138,7 @@ def declare(program: Callable[[], Any], cloud: Cloud | None = None) -> Declared:
 
     @pulumi.runtime.test
     def run() -> Any:
-        # A program that fails leaves futures behind, which would be complained of when the interpreter ends.
+        # A program that fails leaves futures behind, about which asyncio would warn when the interpreter exits.
         asyncio.get_running_loop().set_exception_handler(lambda *_: None)
         return pulumi.Output.from_input(program()).apply(found.append)
 

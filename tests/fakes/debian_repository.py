@@ -20,7 +20,7 @@ _SCRIPTS = ("preinst", "postinst", "prerm", "postrm")
 
 class _Quiet(SimpleHTTPRequestHandler):
     def log_message(self, format: str, *args: object) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
 
 class Repository:
@@ -34,7 +34,7 @@ class Repository:
         self.source = f"deb [trusted=yes] http://{address}:{self._server.server_port} ./"
 
     def close(self) -> None:
-        """Serve no more."""
+        """Stop the server."""
         self._server.shutdown()
         self._server.server_close()
 
@@ -73,7 +73,7 @@ def _pack(folder: Path, name: str) -> str:
 
 
 def _described(entry: str) -> list[str]:
-    """The lines of an entry of dpkg's database that its package file has, too."""
+    """Return the lines of an entry of dpkg's database that are also in its package file."""
     kept, drop = [], False
     for line in entry.splitlines():
         drop = drop if line.startswith(" ") else line.startswith(("Status:", "Conffiles:"))

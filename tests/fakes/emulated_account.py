@@ -1,4 +1,4 @@
-"""An account of the emulated AWS without machines that boot: what becomes of them is tested with real ones, e2e."""
+"""An account of the emulated AWS without machines that boot: booting machines are tested end to end."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ SSH = {"ipProtocol": "tcp", "fromPort": 22, "toPort": 22, "cidrIpv4": "198.51.10
 
 
 class Idle(Machine):
-    """A machine that boots nothing and notes the rules that it is given."""
+    """A machine that does not boot and records its firewall rules."""
 
     numbers = itertools.count(1)
     on = False
@@ -70,7 +70,7 @@ class IdleAws(Aws):
 
 
 class Account:
-    """A network of its own with a subnet and a security group, and a key."""
+    """A dedicated VPC with a subnet and a security group, and a key."""
 
     def __init__(self, aws: Aws, key: str) -> None:
         self.aws = aws
@@ -85,7 +85,7 @@ class Account:
         return self.kinds[token].create({**REGION, **inputs})[0]
 
     def inputs(self, **changed: Any) -> dict[str, Any]:
-        """What an instance is ordered with."""
+        """Return the inputs of an instance."""
         usual = {
             "ami": X86,
             "instanceType": "m5d.large",
@@ -104,13 +104,13 @@ class Account:
         return self.make(INSTANCE, **self.inputs(**changed))
 
     def machine(self, identity: str) -> Idle:
-        """The machine that an instance is."""
+        """Return the machine of an instance."""
         return cast("Idle", self.aws.machines[identity])
 
 
 @contextmanager
 def idle_aws(folder: Path) -> Iterator[IdleAws]:
-    """Give AWS to whom `folder` is the home."""
+    """Yield an AWS account whose user has the home folder `folder`."""
     with mock.patch.dict(os.environ, {"AWS_ACCESS_KEY_ID": "AKIA", "AWS_SECRET_ACCESS_KEY": "none"}):
         made = IdleAws(folder, cast("Image", None), cast("WideAreaNetwork", None), folder, SECRET)
         try:
@@ -121,7 +121,7 @@ def idle_aws(folder: Path) -> Iterator[IdleAws]:
 
 @contextmanager
 def idle_stack(folder: Path, testbed_id: str, settings: str) -> Iterator[tuple[Stack, IdleAws]]:
-    """Give a stack, nothing of it created yet, and the account that it is deployed to; destroy it."""
+    """Yield a stack that is not created yet, and the account that it is deployed to; destroy it."""
     home = folder / "home"
     with idle_aws(home) as aws:
         served = Served(aws.cloud())

@@ -43,7 +43,7 @@ SECRETS = (TOKEN, AWS_SECRET, CONSOLE_TOKEN, "PRIVATE KEY")
 
 
 class HeardStack(Stack):
-    """A stack that remembers what pulumi printed, but where it was asked for secrets."""
+    """A stack that keeps the output of pulumi, except of commands that show secrets."""
 
     def __init__(self, folder: Path, testbed_id: str, settings: str) -> None:
         self.said: list[bytes] = []
@@ -66,14 +66,14 @@ class Clouds:
 
     @property
     def machines(self) -> dict[str, Machine]:
-        """The machines that the clouds have of this testbed, by the names of its hosts, orphans included."""
+        """Return the machines of this testbed in the clouds, by host name, including orphans."""
         prefix = f"{self.stack.testbed_id}-"
         found = {machine.name: machine for machine in self.site.machines}
         return {name.removeprefix(prefix): one for name, one in found.items() if name.startswith(prefix)}
 
     @property
     def only_host(self) -> Host:
-        """The testbed's host, if it has one."""
+        """Return a host of the testbed, None if it does not exist."""
         (host,) = self.stack.inventory().hosts
         return host
 
@@ -84,7 +84,7 @@ class Clouds:
         return done.stdout.strip()
 
     def try_ssh(self, host: Host, command: str) -> subprocess.CompletedProcess[str]:
-        """Run a command on a host, whatever comes of it."""
+        """Run a command on a host, without checking its exit code."""
         key, known = self.stack.project / "key", self.stack.project / "known"
         if not key.exists():
             key.touch(0o600)
@@ -112,18 +112,18 @@ class Clouds:
         return done
 
     def wait_until_ready(self) -> None:
-        """Wait until every host's first start is over and it lets users in."""
+        """Wait until every host has finished bootstrapping and accepts logins."""
         for host in self.stack.inventory().hosts:
             wait_for(partial(reaches, host.address, 22), f"{host.name} answers")
         for machine in self.machines.values():
             wait_for(partial(_is_over, machine), f"{machine.name} is set up")
             assert _state(machine) == "ready", f"{machine.name} is {_state(machine)}: {_said(machine)}"
-        for host in self.stack.inventory().hosts:  # a host that was started again says ready before it lets users in
+        for host in self.stack.inventory().hosts:  # a restarted host reports ready before it accepts logins
             wait_for(partial(self._lets_in, host), f"{host.name} lets users in")
 
 
 def _is_over(machine: Machine) -> bool:
-    """Whether a first start is, however it went."""
+    """Return whether bootstrapping has ended, successfully or not."""
     return _state(machine) not in ("", "booting")
 
 
@@ -133,7 +133,7 @@ def _state(machine: Machine) -> str:
 
 
 def _said(machine: Machine) -> str:
-    """The last words of its first start, and of the units that this made."""
+    """Return the last log lines of the bootstrap and of the units that it created."""
     shown = "tail -n 30 /var/log/cloud-init-output.log; journalctl --no-pager --lines=30 --unit='geobench-*'"
     said: str = machine.enter(["sh", "-c", shown]).stdout
     return said
@@ -141,7 +141,7 @@ def _said(machine: Machine) -> str:
 
 @contextmanager
 def emulated_site(folder: Path, name: str, regions: Sequence[str] = ("us-east-1", "ewr")) -> Iterator[Site]:
-    """Give a site of that name, and take it away with all its machines."""
+    """Yield a site of that name, and remove it with all its machines."""
     with mock.patch.dict(os.environ, GEOBENCH_STATE_DIR=str(folder / "machines")):
         site = Site(folder, name, regions)
         try:
@@ -154,7 +154,7 @@ def emulated_site(folder: Path, name: str, regions: Sequence[str] = ("us-east-1"
 def emulated_clouds(
     folder: Path, testbed_id: str, settings: str = SETTINGS, regions: Sequence[str] = ("us-east-1", "ewr")
 ) -> Iterator[Clouds]:
-    """Give a stack, nothing of it created yet, in a site of its own; destroy both."""
+    """Yield a stack that is not created yet, in a dedicated site; destroy both."""
     with emulated_site(folder, testbed_id, regions) as site:
         clouds = Clouds(folder, site, testbed_id, settings)
         try:
@@ -164,7 +164,7 @@ def emulated_clouds(
 
 
 def reaches(address: str, port: int) -> bool:
-    """Whether this machine, the operator's, can connect to an address."""
+    """Return whether this machine, the operator's, can connect to an address."""
     try:
         with socket.create_connection((address, port), timeout=1.0):
             return True
@@ -173,7 +173,7 @@ def reaches(address: str, port: int) -> bool:
 
 
 def connects(machine: Machine, address: str, port: int) -> bool:
-    """Whether a machine can connect to an address."""
+    """Return whether a machine can connect to an address."""
     done: bool = machine.enter(["timeout", "1", "bash", "-c", f"exec 3<>/dev/tcp/{address}/{port}"]).returncode == 0
     return done
 
@@ -206,7 +206,7 @@ def holding(texts: Iterable[bytes], *words: str) -> list[bytes]:
 
 
 def words_on(machine: Machine, *words: str) -> dict[str, set[str]]:
-    """Return where on a machine each of the words occurs: in which of the folders that are written to, in its journal.
+    """Return where on a machine each of the words occurs: in writable folders and in its journal.
 
     The words appear in no command line.
     """

@@ -61,7 +61,7 @@ class FakeSession(Session):
 
 
 class FakeFleet(Fleet):
-    """Hosts that do as they are told; `hook` is called with the name of every operation and may raise."""
+    """Hosts that execute every operation; `hook` is called with the name of every operation and may raise."""
 
     def __init__(self, hosts: Sequence[Host]) -> None:
         self.hosts = {host.name: host for host in hosts}
@@ -74,11 +74,11 @@ class FakeFleet(Fleet):
         self.versions: dict[str, str] = {"etcd-server": "3.4.23", "etcd-client": "3.4.23"}
         """Installed packages; empty where an installation is needed."""
         self.answers: dict[str, str] = {}
-        """What commands print that contain a text."""
+        """Output of commands that contain a text."""
         self.replies: dict[str, dict[str, str]] = {}
         """The same, by host."""
         self.exit_codes: dict[str, int] = {}
-        """Of commands that fail."""
+        """Errors of commands that fail."""
         self.failed: dict[str, str] = {}
         """Hosts where every operation fails, and why."""
         self.exits: dict[str, list[str]] = {}

@@ -1,8 +1,8 @@
-"""A git server over HTTP that only lets in who has the token; runs on a host of a testbed, with Python and git alone.
+"""A git server over HTTP that requires a token; runs on a host of a testbed and needs only Python and git.
 
-usage: git_server.py FOLDER PORT SHA256_OF_TOKEN RECORD. It serves the bare repositories in FOLDER. At every request
-that it lets in, while the git that asks waits, it appends the arguments and the environment of every process of this
-host to the file RECORD: what anybody there could have seen.
+usage: git_server.py FOLDER PORT SHA256_OF_TOKEN RECORD. It serves the bare repositories in FOLDER. While it handles
+an authorized request, it appends the arguments and the environment of every process on this host to the file RECORD:
+what any user there could have seen.
 """
 
 import base64
@@ -59,13 +59,13 @@ class Handler(BaseHTTPRequestHandler):
 
 
 def record() -> None:
-    """Note what every process of this host shows of itself."""
+    """Record the arguments and environment of every process on this host."""
     with RECORD.open("ab") as file:
         for process in Path("/proc").glob("[0-9]*"):
             for name in ("cmdline", "environ"):
                 try:
                     file.write(process.joinpath(name).read_bytes() + b"\n")
-                except OSError:  # it has ended, or is a kernel thread
+                except OSError:  # the process has ended, or is a kernel thread
                     continue
 
 

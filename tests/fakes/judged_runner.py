@@ -1,4 +1,4 @@
-"""A runner whose runs end at once, with results that the test chooses."""
+"""A runner whose runs end immediately with results chosen by the test."""
 
 from __future__ import annotations
 

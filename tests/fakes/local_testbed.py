@@ -23,9 +23,9 @@ SCRAPE_INTERVAL = timedelta(seconds=1)
 
 
 class LocalTestbed:
-    """Hosts `REGION-INDEX` on an emulated network, connected; a context manager that leaves nothing.
+    """Hosts `REGION-INDEX` on an emulated network, connected; a context manager that cleans up.
 
-    GEOBENCH_STATE_DIR says where the hosts' files lie. The first host is the monitoring host, if there is to be one.
+    GEOBENCH_STATE_DIR is the folder of the hosts' files. The first host is the monitoring host, if requested.
     """
 
     def __init__(self, name: str, regions: Mapping[str, int], folder: Path, *, monitoring: bool = False) -> None:

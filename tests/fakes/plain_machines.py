@@ -1,4 +1,4 @@
-"""Machines as a user has them: Debian with sshd, a login with sudo, and nothing that a benchmark needs."""
+"""Existing machines of a user: Debian with sshd and a login with sudo, without the benchmark's requirements."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from stacks.local.wan.round_trips import links_for
 LOGIN = "ada"
 PACKAGES = ("prometheus", "prometheus-node-exporter", "etcd-server", "etcd-client")
 RECOMMENDED = ("prometheus-node-exporter-collectors",)
-"""What this machine has only if whoever installed those took their recommendations, too."""
+"""Packages that this machine has only if recommended packages were installed, too."""
 
 
 class PlainMachines:
-    """Machines by name, each in a region and with a port for SSH; GEOBENCH_STATE_DIR says where the network lies."""
+    """Machines by name, each in a region and with a port for SSH; GEOBENCH_STATE_DIR is the folder of the network."""
 
     def __init__(self, folder: Path, name: str, machines: Mapping[str, tuple[str, int]]) -> None:
         self.folder = folder
@@ -57,7 +57,7 @@ class PlainMachines:
             raise
 
     def _cloud_config(self, port: int) -> str:
-        """What whoever installed the machines did."""
+        """The set-up by whoever installed the machines."""
         config = {
             "manage_etc_hosts": "localhost",  # as installers do: sudo looks the machine's name up
             "ssh_deletekeys": True,
@@ -88,5 +88,5 @@ class PlainMachines:
         return done.stdout
 
     def close(self) -> None:
-        """End everything."""
+        """Stop all machines and the network."""
         self._ends.close()

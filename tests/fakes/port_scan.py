@@ -13,10 +13,10 @@ from waiting import wait_for
 
 DEADLINE_S = 180.0
 
-# Runs with the standard library alone. A port that neither opens nor refuses is silent; a connection that was asked
-# for is asked for once more after a second, by the kernel, so that one lost packet hides no port. Ports are tried at an
-# even pace, as bursts would be lost, twice as well. Two hosts that try each other can meet: a firewall takes the
-# other's call for the answer to its own. So what answers has to do so twice.
+# Needs only the standard library. A port that neither accepts nor refuses is silent; the kernel sends each connection
+# request again after a second, so that one lost packet hides no port. Requests are evenly paced, because bursts would
+# be lost both times. If two hosts scan each other, a firewall can take the other's request for the answer to its own:
+# a port counts as open only if it answers twice.
 _SCAN = """
 import collections, errno, pathlib, resource, selectors, socket, sys, time
 address, a_turn, turn_s, seconds = sys.argv[1], 128, 0.02, 1.5
@@ -56,19 +56,19 @@ opened, closed = answers(opened)
 print(*opened)
 print(len(refused + closed))
 """
-# A host's firewall remembers each call for two minutes: those of a few scans are more than a kernel has room for.
+# A host's firewall tracks each request for two minutes: a few scans would exceed the kernel's limit.
 _FORGET = "/proc/sys/net/netfilter/nf_conntrack_tcp_timeout_syn_sent"
 
 
 @dataclass(frozen=True)
 class Ports:
-    """What a host's 65535 TCP ports answered; the others said nothing."""
+    """Answers of a host's 65535 TCP ports; the others are silent."""
 
     open: frozenset[int]
     refused: int
 
 
-# Prints who sent it a datagram, until the one that is named did.
+# Prints the sender of each datagram until the named one has sent one.
 _RECEIVE = """
 import socket, sys
 there = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
@@ -81,9 +81,9 @@ while origin != sys.argv[2]:
 
 
 def senders(target: Machine, port: int, origins: Sequence[Machine]) -> set[str]:
-    """Send datagrams to a port of a machine that listens, one origin after the other; return whose arrive.
+    """Send datagrams to a listening port of a machine, one origin after the other; return the origins that arrive.
 
-    The last origin's have to: they end it.
+    Those of the last origin must arrive: they end the wait.
     """
     listen = ["timeout", "30", "/usr/bin/python3", "-c", _RECEIVE, str(port), origins[-1].address]
     with ThreadPoolExecutor(1) as pool:

@@ -1,4 +1,4 @@
-"""A Prometheus without a server: it has scraped every target, and the clients completed all requests."""
+"""A Prometheus without a server: every target is scraped, and clients have completed all requests."""
 
 from __future__ import annotations
 

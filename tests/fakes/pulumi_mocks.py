@@ -1,4 +1,4 @@
-"""Runs a part of the testbed program without an engine and keeps what it declares."""
+"""Run part of the testbed program without an engine and record the declared resources."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pulumi.runtime.mocks import MockCallArgs, MockMonitor, MockResourceArgs, Mo
 
 
 class _Engine(Mocks):
-    """Creates everything at once; what only a provider could know is derived from the resource's name."""
+    """Creates everything at once; values that a provider would compute are derived from the resource's name."""
 
     def __init__(self) -> None:
         self.resources: list[MockResourceArgs] = []
@@ -33,7 +33,7 @@ class _Engine(Mocks):
 
 @dataclass(frozen=True)
 class Declared:
-    """What a program declared, and what it returned (an output is awaited)."""
+    """The declared resources of a program, and its result (an output is awaited)."""
 
     resources: list[MockResourceArgs]
     urns: list[str]
@@ -50,7 +50,7 @@ class Declared:
 
 
 def declare(program: Callable[[], Any]) -> Declared:
-    """Run `program` to its end and return what it declared."""
+    """Run `program` and return its declared resources."""
     engine = _Engine()
     monitor = MockMonitor(engine)
     set_mocks(engine, project="geobench", stack="test", monitor=monitor)

@@ -1,4 +1,4 @@
-"""A stack of the program under the real pulumi, with a backend, a home and a state folder of its own."""
+"""A stack of the program under the real pulumi, with a separate backend, home and state folder."""
 
 from __future__ import annotations
 

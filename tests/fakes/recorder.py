@@ -1,4 +1,4 @@
-"""An observer of runs on a fake fleet that can make something happen in the middle of a phase."""
+"""An observer of runs on a fake fleet that can trigger an action in the middle of a phase."""
 
 from __future__ import annotations
 

@@ -136,7 +136,7 @@ async def _main(model: str, port: int, log: Path | None) -> None:
 
 @contextmanager
 def wake_up_delay(seconds: float) -> Iterator[Callable[[], float]]:
-    """Measure beside the block how late this machine wakes a process that only sleeps.
+    """Measure the scheduling delay of this machine during the block, with a process that only sleeps.
 
     Yields a function that waits until the measurement ends and returns the 99th percentile in s.
     """

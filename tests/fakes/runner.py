@@ -1,4 +1,4 @@
-"""`python -m benchmark` as a user starts it, on the testbed of a stack."""
+"""`python -m benchmark` on the testbed of a stack, as a user runs it."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ class Runner:
 
     @property
     def results(self) -> Path:
-        """Where the testbed's results lie."""
+        """The folder of the testbed's results."""
         return self.stack.project / "results" / self.stack.testbed_id
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
-        """Begin a command."""
+        """Start a command."""
         return subprocess.Popen(
             [sys.executable, "-m", "benchmark", *arguments],
             cwd=self.stack.project, env=self.stack.environment, stdin=subprocess.DEVNULL,
@@ -57,7 +57,7 @@ class Runner:
 
 @contextmanager
 def running(folder: Path, testbed_id: str, settings: str) -> Iterator[Runner]:
-    """Give a runner on a stack that is up; destroy it."""
+    """Yield a runner on a stack that is up; destroy it."""
     stack = Stack(folder, testbed_id, settings)
     try:
         stack.up()

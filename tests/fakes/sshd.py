@@ -1,4 +1,4 @@
-"""Real SSH servers on loopback ports, with keys of their own, that leave nothing behind."""
+"""Real SSH servers on loopback ports, with separate keys, that clean up after themselves."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from benchmark.inventory import Host
 
 USER = getpass.getuser()
 
-# SHLVL keeps bash from reading the user's start-up files, which may cost more than everything else here.
+# SHLVL keeps bash from reading the user's start-up files, which may take longer than everything else here.
 _CONFIG = """\
 Port {port}
 ListenAddress {address}
@@ -65,12 +65,12 @@ class Sshd:
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        """Start the server and wait until it answers; RuntimeError with its own words if it does not."""
+        """Start the server and wait until it answers; RuntimeError with its log if it does not."""
         if os.geteuid() == 0:
             Path("/run/sshd").mkdir(exist_ok=True)
         config = self.folder / "sshd_config"
         config.write_text(_CONFIG.format(port=self.port, folder=self.folder, address=self.address), encoding="utf-8")
-        # A session of its own, so that what is ended is this server with every connection it forked.
+        # A separate session, so that stopping ends this server with every connection that it forked.
         with (self.folder / "log").open("wb") as log:
             command = [*self._prefix, str(shutil.which("sshd") or "/usr/sbin/sshd"), "-D", "-e", "-f", str(config)]
             self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=log)
@@ -85,7 +85,7 @@ class Sshd:
         raise RuntimeError(f"sshd did not start: {(self.folder / 'log').read_text(encoding='utf-8')}")
 
     def freeze(self) -> None:
-        """Stop the server's processes without ending them, as a host that vanished looks."""
+        """Suspend the server's processes, which resembles a vanished host."""
         for pid in self._pids():
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGSTOP)

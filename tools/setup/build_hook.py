@@ -14,7 +14,7 @@ class CommitHook(BuildHookInterface):  # type: ignore[type-arg]
     """A hook that hatchling calls for each file it builds."""
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
-        """Add a file with the commit to the package, if it is known; an editable package asks its checkout."""
+        """Add a file with the commit to the package, if it is known; an editable package reads it from its checkout."""
         if version == "editable":
             return
         sys.path.insert(0, self.root)

@@ -25,7 +25,7 @@ if [ "$(id -u)" -ne 0 ]; then
     exec sudo -- "$0" "$list"
 fi
 
-# Packages bring units that start with the next boot; an SSH server that nobody asked for is an open door.
+# Packages bring units that start with the next boot; an unrequested SSH server would be a security risk.
 # A minimal system has no systemd yet: what is enabled then are the links that packages have made.
 enabled() {
     if command -v systemctl >/dev/null; then
@@ -51,7 +51,7 @@ before=$(enabled)
 trap clean_up EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM
-# Exit code 101 of this file tells Debian's scripts to start no service. A file that exists is the machine's own rule.
+# Exit code 101 of this file makes Debian's scripts start no service. An existing file is the machine's own policy.
 if [ ! -e "$policy" ]; then
     made_policy=yes
     printf '#!/bin/sh\nexit 101\n' >"$policy"

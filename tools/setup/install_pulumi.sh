@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Print the folder of a usable Pulumi CLI: the user's own if recent enough, else one built from its Go modules.
-# The build lies in a cache outside the checkout, named by its versions, so that every clone finds it.
+# The build is kept in a cache outside the checkout, named by its versions, so that every clone finds it.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 minimum=3.259.0

@@ -37,7 +37,7 @@ install_command() {
         .venv/bin/python -m pip install --quiet --no-deps --no-build-isolation --editable . || die "pip failed"
 }
 # Pulumi writes a salt into Pulumi.dev.yaml that only this machine's passphrase fits. The filter keeps it out of
-# commits; adding the file, where all that changed is the salt, tells git that there is nothing to commit.
+# commits; adding the file, where all that changed is the salt, makes git see that there is nothing to commit.
 hide_salt() {
     git rev-parse --git-dir >/dev/null 2>&1 || return 0
     git config filter.geobench-salt.clean "sed '/^encryptionsalt:/d'"

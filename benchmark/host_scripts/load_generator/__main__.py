@@ -134,8 +134,8 @@ def main(arguments: list[str]) -> int:
     except OSError as error:
         print(f"load_generator: {error.filename or 'listen ' + str(config.listen)}: {error.strerror}", file=sys.stderr)
         return 2 if error.filename else 1
-    # Without real-time priority, a generator that shares its processors with the system under test sends late whenever
-    # that system is loaded. Only root may ask for it, as on local hosts.
+    # Without real-time priority, a generator that shares its processors with the system under test falls behind
+    # schedule whenever that system is loaded. Only root may set it, as on local hosts.
     with suppress(OSError):
         os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
     try:

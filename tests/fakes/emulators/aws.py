@@ -1,7 +1,7 @@
-"""An emulated AWS: moto keeps the API's own rules, machines of systemd-nspawn are its instances.
+"""An emulated AWS: moto implements the API's rules, systemd-nspawn machines are its instances.
 
-A resource's handler asks moto through boto3 as the real provider asks Amazon, so references to what does not exist,
-duplicates and the like are refused in Amazon's own words.
+A resource's handler calls moto through boto3 as the real provider calls Amazon, so dangling references,
+duplicates and the like are rejected with Amazon's own messages.
 """
 
 from __future__ import annotations
@@ -79,9 +79,9 @@ _THROTTLED = {"Error": {"Code": "RequestLimitExceeded", "Message": "Request limi
 
 
 class Aws:
-    """One account. `faults` by the Name of an instance: `capacity` or `late`; `throttle` counts calls to refuse.
+    """One account. `faults` by the Name of an instance: `capacity` or `late`; `throttle` counts calls to reject.
 
-    `home` is the home of who runs pulumi, `secret` what the keys in its .aws/credentials must hold.
+    `home` is the home of the user of pulumi, `secret` the valid secret key in its .aws/credentials.
     """
 
     def __init__(self, folder: Path, image: Image, network: WideAreaNetwork, home: Path, secret: str) -> None:
@@ -89,7 +89,7 @@ class Aws:
         self.faults: dict[str, str] = {}
         self.throttle = 0
         self.machines: dict[str, Machine] = {}
-        self.groups: dict[str, list[str]] = {}  # of each instance; moto tells those of its interface only
+        self.groups: dict[str, list[str]] = {}  # of each instance; moto has only those of its interface
         self._folder, self._image, self._network = folder, image, network
         self._lock = threading.RLock()
         self._clients: dict[str, Any] = {}
@@ -103,13 +103,13 @@ class Aws:
         return Cloud(kinds, Ec2Questions(self).answers, self._configure)
 
     def close(self) -> None:
-        """End every machine and forget the account."""
+        """Stop every machine and delete the account."""
         for machine in self.machines.values():
             machine.remove()
         self._mock.stop()
 
     def ec2(self, region: str, operation: str, **arguments: Any) -> Any:
-        """Call EC2's API, again where it is throttled, as the provider does."""
+        """Call EC2's API, with retries if it is throttled, as the provider does."""
         for attempt in range(25):
             try:
                 with self._lock:
@@ -131,11 +131,11 @@ class Aws:
         return getattr(client, operation)(**arguments)
 
     def place(self, identity: str, region: str) -> None:
-        """Remember in which region something is."""
+        """Record the region of a resource."""
         self._regions[identity] = region
 
     def region_of(self, identity: str) -> str | None:
-        """The region of something that was made here, None for everything else."""
+        """Return the region of a resource of this account, None for any other."""
         return self._regions.get(identity)
 
     def address_of(self, identity: str) -> str:
@@ -144,14 +144,14 @@ class Aws:
         return machine.address if machine else ""
 
     def attribute(self, identity: str, name: str) -> str:
-        """What EC2 tells of an instance only if it is asked for by name."""
+        """Return an attribute that EC2 returns only if it is requested by name."""
         region = self._regions[identity]
         found = self.ec2(region, "describe_instance_attribute", InstanceId=identity, Attribute=name)
         value: str = found[f"{name[0].upper()}{name[1:]}"]["Value"]
         return value
 
     def describe(self, identity: str) -> dict[str, Any] | None:
-        """An instance as Amazon sees it, None once it is terminated; a machine that ended by itself is noticed."""
+        """Return an instance as EC2 describes it, None once it is terminated; detect machines that shut down."""
         region = self._regions.get(identity)
         if region is None:
             return None
@@ -173,12 +173,12 @@ class Aws:
         return found
 
     def take_back(self, name: str) -> None:
-        """End an instance by its Name, as Amazon ends one whose spot price rose."""
+        """Terminate an instance by its Name, as Amazon does if the spot price rises."""
         (identity,) = (identity for identity, machine in self.machines.items() if machine.name == name)
         self.terminate(identity)
 
     def terminate(self, identity: str) -> None:
-        """End an instance for good; one that has ended stays so."""
+        """Terminate an instance; do nothing if it already is."""
         self.ec2(self._regions[identity], "terminate_instances", InstanceIds=[identity])
         self.groups.pop(identity, None)
         machine = self.machines.pop(identity, None)
@@ -192,14 +192,14 @@ class Aws:
         return machine
 
     def enforce(self) -> None:
-        """Give every machine the rules of its security groups."""
+        """Apply the rules of its security groups to every machine."""
         with self._lock:
             for identity, machine in list(self.machines.items()):
                 if machine.running:
                     machine.guard(*self._rules(identity))
 
     def _rules(self, identity: str) -> tuple[list[Rule], list[Rule]]:
-        """What may come in and what may go out."""
+        """Return the allowed inbound and outbound traffic."""
         region = self._regions[identity]
         asked = [{"Name": "group-id", "Values": self.groups[identity]}]
         rules: tuple[list[Rule], list[Rule]] = [], []
@@ -210,7 +210,7 @@ class Aws:
         return rules
 
     def _others(self, region: str, rule: dict[str, Any]) -> list[str]:
-        """The networks at the other end."""
+        """Return the networks at the other end."""
         listed = rule.get("PrefixListId")
         if listed is None:
             return [source for source in (rule.get("CidrIpv4"), rule.get("CidrIpv6")) if source]

@@ -1,4 +1,4 @@
-"""The instances of EC2 and whether they run: each is a machine that really boots."""
+"""The instances of EC2 and whether they run: each is a machine that boots."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class _Instance(Ec2Kind):
         return identity
 
     def _local_disks_gb(self, inputs: Properties) -> list[int]:
-        """The sizes of what the type has on NVMe."""
+        """Return the sizes of the NVMe disks of the type."""
         found = self.call(inputs, "describe_instance_types", InstanceTypes=[inputs["instanceType"]])
         storage = found["InstanceTypes"][0].get("InstanceStorageInfo", {"NvmeSupport": "unsupported"})
         if storage["NvmeSupport"] == "unsupported":
@@ -137,7 +137,7 @@ class _Instance(Ec2Kind):
         self.aws.enforce()
 
     def _change_disk(self, identity: str, found: Properties, wanted: Properties) -> None:
-        """Let the disk grow or change its type, as it may while it is in use."""
+        """Resize the disk or change its type, which is possible while it is in use."""
         size, kind = wanted["volumeSize"], wanted.get("volumeType", found["volumeType"])
         volume = found["volumeId"]
         if (size, kind) != (found["volumeSize"], found["volumeType"]):
@@ -146,7 +146,7 @@ class _Instance(Ec2Kind):
         self.retag(identity, volume, found["tags"], wanted.get("tags", {}))
 
     def _resize(self, identity: str, found: dict[str, Any], inputs: Properties) -> None:
-        """Stop it, as EC2 wants it, and start it as another type: the provider does so even if it did not run.
+        """Stop it, as EC2 requires, and start it with another type: the provider does so even if it was stopped.
 
         https://github.com/hashicorp/terraform-provider-aws/blob/v6.0.0/internal/service/ec2/ec2_instance.go
         """

@@ -1,6 +1,6 @@
-"""The kinds of resources of EC2: a resource asks the API as the real provider asks Amazon.
+"""The kinds of resources of EC2: a resource calls the API as the real provider calls Amazon.
 
-Whatever was asked for is read back from the API: an input that had no effect is an error, and so is a changed one.
+Every input is read back from the API: one without an effect is an error, and so is a changed one.
 """
 
 from __future__ import annotations
@@ -59,11 +59,11 @@ class Ec2Kind:
         raise NotImplementedError
 
     def look(self, identity: str) -> Properties | None:
-        """Describe it in the SDK's words: every input that it can have, and what programs read of it."""
+        """Describe it with the SDK's names: every possible input, and the outputs that programs read."""
         raise NotImplementedError
 
     def change(self, identity: str, inputs: Properties) -> None:
-        """Apply those inputs that the provider changes in place; what then still differs is refused."""
+        """Apply those inputs that the provider changes in place; reject any other difference."""
 
     def remove(self, identity: str) -> None:
         raise NotImplementedError
@@ -78,13 +78,13 @@ class Ec2Kind:
         refusals.of_removal(self.aws, self.aws.region_of(identity) or "", identity)
 
     def tag(self, identity: str, inputs: Properties) -> None:
-        """Give it the tags that it shall have, and take away all others."""
+        """Set its tags, and remove all others."""
         if self.tagged:
             found = self.read(identity) or {}
             self.retag(identity, self.taggable(identity), found.get("tags", {}), inputs.get("tags", {}))
 
     def taggable(self, identity: str) -> str:
-        """What EC2 calls it where tags are concerned."""
+        """The resource type in calls about tags."""
         return identity
 
     def retag(self, identity: str, target: str, found: dict[str, str], wanted: dict[str, str]) -> None:
@@ -108,7 +108,7 @@ class Ec2Kind:
 
 
 def tags_of(found: dict[str, Any]) -> dict[str, str]:
-    """The tags of what EC2 describes."""
+    """Return the tags in a description of EC2."""
     return {tag["Key"]: tag["Value"] for tag in found.get("Tags", [])}
 
 

@@ -1,4 +1,4 @@
-"""Amazon's price list as far as it is asked for: a list of products, of which filters must leave exactly one.
+"""The queried part of Amazon's price list: a list of products, of which filters must select exactly one.
 
 https://docs.aws.amazon.com/aws-cost-management/latest/APIReference/API_pricing_GetProducts.html
 """
@@ -15,7 +15,7 @@ PRICES = {"m5d.2xlarge": 0.504, "m5d.large": 0.126}
 GP3_USD = 0.088
 SPOT_PART = 0.3
 SPOT_SYSTEMS = {"Linux/UNIX": 1.0, "Red Hat Enterprise Linux": 1.3, "SUSE Linux": 1.5, "Windows": 1.9}
-"""What runs on spot instances, and what it costs compared to Linux."""
+"""Operating systems of spot instances, and their price relative to Linux."""
 
 _INSTANCE = {
     "productFamily": "Compute Instance",
@@ -26,7 +26,7 @@ _INSTANCE = {
     "licenseModel": "No License required",
     "marketoption": "OnDemand",
 }
-# Each differs in one attribute, so that whoever forgets to filter by it finds several products.
+# Each differs in one attribute, so that a missing filter finds several products.
 _OTHER_INSTANCES = [
     {"operatingSystem": "Windows"},
     {"operatingSystem": "RHEL"},
@@ -46,7 +46,7 @@ _OTHER_DISKS = [
 
 
 def product(asked: Properties) -> Properties:
-    """Answer getProduct in the provider's own words."""
+    """Answer getProduct with the provider's messages."""
     fields = [(one["field"], one["value"]) for one in asked["filters"]]
     found = [one for one in _products(asked["serviceCode"]) if all(one[0].get(name) == value for name, value in fields)]
     if not found:
@@ -64,7 +64,7 @@ def product(asked: Properties) -> Properties:
 
 
 def _products(service: str) -> Iterator[tuple[dict[str, str], str, float]]:
-    """Attributes, unit and price in USD of all that a service sells."""
+    """Return attributes, unit and price in USD of all products of a service."""
     if service != "AmazonEC2":
         return
     for region in boto3.session.Session().get_available_regions("ec2"):

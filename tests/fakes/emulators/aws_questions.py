@@ -1,4 +1,4 @@
-"""What the provider of AWS answers to questions: what is offered, which image is the newest, what it costs."""
+"""The query functions of the AWS provider: offered types, the newest image, prices."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class Ec2Questions:
-    """The functions of the provider, `answers` by their token."""
+    """The functions of the provider; `answers` has them by token."""
 
     def __init__(self, aws: Aws) -> None:
         self._aws = aws

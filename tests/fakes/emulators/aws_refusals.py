@@ -1,6 +1,6 @@
-"""What EC2 refuses though moto does not, in EC2's own words.
+"""Checks of EC2 that moto does not make, with EC2's own messages.
 
-The words that a field may hold come from Amazon's description of the API, which botocore carries; the rest is from
+The allowed values of a field come from Amazon's description of the API, which botocore carries; the rest is from
 https://docs.aws.amazon.com/AWSEC2/latest/APIReference/errors-overview.html and the pages of the calls themselves.
 """
 
@@ -23,7 +23,7 @@ IMAGE_GB = 8
 
 
 def of_words(client: Any, operation: str, arguments: dict[str, Any]) -> None:
-    """Refuse a word that the API does not know, such as a type of instance."""
+    """Reject a value that the API does not know, such as an instance type."""
     called = client.meta.service_model.operation_model(client.meta.method_to_api_mapping[operation])
     for name, value, known in _words(called.input_shape, arguments, ""):
         if value not in known:
@@ -42,7 +42,7 @@ def _words(shape: Any, value: Any, name: str) -> Iterator[tuple[str, str, list[s
 
 
 def of_tags(tags: dict[str, str]) -> None:
-    """Refuse tags as https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/Using_Tags.html does."""
+    """Reject tags as https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/Using_Tags.html does."""
     for key, value in tags.items():
         if key.lower().startswith("aws:") or not 1 <= len(key) <= 128 or len(value) > 256:
             raise CloudError(f"InvalidParameterValue: Tag {key!r} with {value!r} is not valid")
@@ -51,7 +51,7 @@ def of_tags(tags: dict[str, str]) -> None:
 
 
 def of_group(inputs: Properties) -> None:
-    """Refuse the name or description of a security group."""
+    """Reject an invalid name or description of a security group."""
     allowed = re.compile(r"[a-zA-Z0-9. _\-:/()#,@\[\]+=&;{}!$*]{0,255}")
     if inputs["name"].startswith("sg-") or not allowed.fullmatch(inputs["name"]):
         raise CloudError(f"InvalidParameterValue: Value ({inputs['name']}) for parameter GroupName is invalid")
@@ -60,7 +60,7 @@ def of_group(inputs: Properties) -> None:
 
 
 def of_rule(aws: Aws, inputs: Properties, direction: str) -> None:
-    """Refuse a rule that means nothing, or one too many; a prefix list counts with its full size."""
+    """Reject an invalid rule, or more rules than the limit; a prefix list counts with its maximum size."""
     protocol, first, last = inputs["ipProtocol"], inputs.get("fromPort"), inputs.get("toPort")
     if protocol not in ("-1", "tcp", "udp", "icmp", "icmpv6"):
         raise CloudError(f"InvalidParameterValue: Invalid value '{protocol}' for IP protocol. Unknown protocol.")
@@ -87,7 +87,7 @@ def _weight(aws: Aws, region: str, prefix_list: str | None) -> int:
 
 
 def of_network(text: str | None, version: int | None) -> None:
-    """Refuse what is no network in CIDR notation, or of another IP version than is asked for."""
+    """Reject a network that is not in CIDR notation, or not of the requested IP version."""
     try:
         if text and version not in (None, ipaddress.ip_network(text).version):
             raise ValueError
@@ -96,7 +96,7 @@ def of_network(text: str | None, version: int | None) -> None:
 
 
 def of_entries(inputs: Properties) -> None:
-    """Refuse the entries of a prefix list: too many, twice the same, or of another family."""
+    """Reject the entries of a prefix list: too many, duplicates, or of another family."""
     entries = [entry["cidr"] for entry in inputs.get("entries", [])]
     if len(entries) > inputs["maxEntries"]:
         raise CloudError(f"PrefixListMaxEntriesExceeded: {len(entries)} entries, at most {inputs['maxEntries']}")
@@ -107,7 +107,7 @@ def of_entries(inputs: Properties) -> None:
 
 
 def of_launch(aws: Aws, inputs: Properties) -> None:
-    """Refuse an instance whose parts do not fit together."""
+    """Reject an instance with an invalid combination of inputs."""
     region, wanted = inputs["region"], inputs["instanceType"]
     if len(inputs["userData"].encode()) > USER_DATA_LIMIT:
         raise CloudError(f"InvalidParameterValue: User data is limited to {USER_DATA_LIMIT} bytes")
@@ -130,7 +130,7 @@ def of_launch(aws: Aws, inputs: Properties) -> None:
 
 
 def of_zone(aws: Aws, region: str, wanted: str, zone: str) -> None:
-    """Refuse a type of instance that a zone does not have."""
+    """Reject an instance type that a zone does not offer."""
     asked = [{"Name": "instance-type", "Values": [wanted]}, {"Name": "location", "Values": [zone]}]
     kind = "availability-zone"
     found = aws.ec2(region, "describe_instance_type_offerings", LocationType=kind, Filters=asked)
@@ -139,7 +139,7 @@ def of_zone(aws: Aws, region: str, wanted: str, zone: str) -> None:
 
 
 def of_groups(aws: Aws, region: str, groups: list[str], vpc: str) -> None:
-    """Refuse groups of another network, or too many, for an interface."""
+    """Reject groups of another VPC, or too many, for an interface."""
     found = aws.ec2(region, "describe_security_groups", GroupIds=groups)["SecurityGroups"]
     if any(group["VpcId"] != vpc for group in found):
         raise CloudError("InvalidParameter: Security group and subnet belong to different networks.")
@@ -148,13 +148,13 @@ def of_groups(aws: Aws, region: str, groups: list[str], vpc: str) -> None:
 
 
 def of_shutdown(behavior: str) -> None:
-    """Refuse what is no answer to the question what becomes of an instance that halts."""
+    """Reject an invalid shutdown behavior."""
     if behavior not in ("stop", "terminate"):
         raise CloudError(f"InvalidParameterValue: Invalid value '{behavior}' for InstanceInitiatedShutdownBehavior")
 
 
 def of_growth(volume: str, before_gb: int, after_gb: int) -> None:
-    """Refuse to make a disk smaller."""
+    """Reject a smaller disk."""
     if after_gb < before_gb:
         raise CloudError(
             f"InvalidParameterValue: New size cannot be smaller than existing size: {volume} has {before_gb} GiB"
@@ -162,7 +162,7 @@ def of_growth(volume: str, before_gb: int, after_gb: int) -> None:
 
 
 def of_removal(aws: Aws, region: str, identity: str) -> None:
-    """Refuse to delete what something else stands on."""
+    """Reject the deletion of a resource in use."""
     states = {"Name": "instance-state-name", "Values": ["pending", "running", "stopping", "stopped"]}
     reservations = aws.ec2(region, "describe_instances", Filters=[states])["Reservations"]
     instances = {one["InstanceId"]: one["SubnetId"] for each in reservations for one in each["Instances"]}
@@ -181,7 +181,7 @@ def of_removal(aws: Aws, region: str, identity: str) -> None:
 
 
 def of_detachment(aws: Aws, region: str, vpc: str) -> None:
-    """Refuse to take a network's gateway away from public addresses."""
+    """Reject detaching the gateway of a VPC with public addresses."""
     states = {"Name": "instance-state-name", "Values": ["pending", "running"]}
     asked = [states, {"Name": "vpc-id", "Values": [vpc]}]
     if aws.ec2(region, "describe_instances", Filters=asked)["Reservations"]:

@@ -1,4 +1,4 @@
-"""The firewall that an emulated cloud has around each machine, in the machine's own network namespace."""
+"""The cloud firewall of an emulated machine, in the machine's network namespace."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ EVERYWHERE: tuple[Rule, ...] = (("all", "", "0.0.0.0/0"), ("all", "", "::/0"))
 
 
 def ruleset(incoming: Sequence[Rule], outgoing: Sequence[Rule]) -> str:
-    """Write for nftables what comes in and what goes out; answers and the loopback device pass, nothing else does."""
+    """Return nftables rules for inbound and outbound traffic; only answers and loopback traffic pass besides."""
     lines = ["table inet cloud", "delete table inet cloud", "table inet cloud {"]
     return "\n".join(
         [*lines, *_chain("input", "iif", "saddr", incoming), *_chain("output", "oif", "daddr", outgoing), "}"]

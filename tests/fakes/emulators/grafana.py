@@ -39,7 +39,7 @@ Description: stand-in of Grafana
 
 
 class SigningKey:
-    """A key of OpenPGP in a keyring of its own, `folder`; of the kind that Grafana's is."""
+    """An OpenPGP key in a separate keyring, `folder`; of the same type as Grafana's."""
 
     def __init__(self, folder: Path, name: str) -> None:
         folder.mkdir(mode=0o700)
@@ -55,7 +55,7 @@ class SigningKey:
         return self._run("--clearsign", text=text)
 
     def close(self) -> None:
-        """End the agent that gpg has started."""
+        """Stop the agent that gpg has started."""
         subprocess.run(["gpgconf", f"--homedir={self._folder}", "--kill", "all"], check=True)
 
     def _run(self, *arguments: str, text: str = "") -> str:
@@ -64,9 +64,9 @@ class SigningKey:
 
 
 class GrafanaRepository:
-    """Serves itself at `address` until closed; machines whose image has `files` find it and believe its certificate.
+    """Serves itself at `address` until closed; machines whose image has `files` resolve it and trust its certificate.
 
-    `key` signs, `retired` is published with it. `requests` are the (client address, path) it was asked for.
+    `key` signs, `retired` is published with it. `requests` are the requested (client address, path).
     """
 
     def __init__(self, folder: Path, address: str) -> None:
@@ -76,18 +76,18 @@ class GrafanaRepository:
         authority = _certificate(folder)
         bundle = TRUSTED.read_text(encoding="utf-8") + authority
         hosts = f"127.0.0.1 localhost\n{address} {HOST}\n"
-        # apt also asks name servers for HOST's; without any it learns at once that there is no answer.
+        # apt also queries name servers for HOST; without any, the query fails immediately.
         self.files = {"/etc/hosts": hosts, "/etc/resolv.conf": "", str(TRUSTED): bundle}
         self.publish(self.key)
         self._server = ThreadingHTTPServer((address, 443), partial(_Handler, self.requests, directory=str(self._root)))
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(folder / "server.pem")
-        # The handshake is each connection's own affair: one that hangs keeps no other from being accepted.
+        # Each connection does its own handshake: one that hangs does not block others.
         self._server.socket = context.wrap_socket(self._server.socket, server_side=True, do_handshake_on_connect=False)
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
 
     def publish(self, signer: SigningKey | None) -> None:
-        """Publish the package anew, signed by `signer`, or without any signature."""
+        """Publish the package again, signed by `signer`, or without any signature."""
         shutil.rmtree(self._root, ignore_errors=True)
         _write(self._root / "gpg.key", self.key.public)
         _write(self._root / "gpg-full.key", self.retired.public + self.key.public)
@@ -111,11 +111,11 @@ class GrafanaRepository:
         deb.write_bytes(content)
 
     def asked(self, address: str) -> set[str]:
-        """Return the paths that this client has asked for."""
+        """Return the paths that this client has requested."""
         return {path for client, path in self.requests if client == address}
 
     def close(self) -> None:
-        """Serve no more."""
+        """Stop the server."""
         self._server.shutdown()
         self._server.server_close()
         for key in (self.key, self.retired):
@@ -145,12 +145,12 @@ class _Handler(SimpleHTTPRequestHandler):
         super().__init__(*arguments, directory=directory)
 
     def log_message(self, format: str, *args: object) -> None:
-        """Keep what was asked for."""
+        """Record the request."""
         self._requests.append((self.client_address[0], self.path))
 
 
 def _certificate(folder: Path) -> str:
-    """Write the server's key and certificate to server.pem; return the certificate of who signed it."""
+    """Write the server's key and certificate to server.pem; return the certificate of its issuer."""
     kind = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2", "-batch"]
     authority = ["-keyout", "ca.key", "-out", "ca.crt", "-subj", "/CN=authority of the tests"]
     server = ["-CA", "ca.crt", "-CAkey", "ca.key", "-keyout", "server.key", "-out", "server.crt"]

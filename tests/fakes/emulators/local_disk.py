@@ -1,4 +1,4 @@
-"""The local disks of EC2's machines: block devices that are blank whenever their machine starts.
+"""Local disks of EC2 machines: block devices that are blank at every start of their machine.
 
 Each is a loop device over a sparse file. The machine sees nodes and links of the names that udev gives them there:
 https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/nvme-ebs-volumes.html
@@ -24,7 +24,7 @@ class LocalDisks:
         self._open: list[int] = []
 
     def insert(self, sizes_gb: Sequence[int]) -> list[str]:
-        """Make blank disks of these sizes and return what shows them to a machine of systemd-nspawn."""
+        """Make blank disks of these sizes and return the options that show them to a systemd-nspawn machine."""
         if not sizes_gb:
             return []
         links = self._directory / "by-id"
@@ -32,12 +32,12 @@ class LocalDisks:
         nodes = {f"nvme{number}n1": self._device(size) for number, size in enumerate(sizes_gb, 1)}
         for name in nodes:
             serial = f"AWS{secrets.token_hex(9)[1:].upper()}"
-            for link in (f"{_MODEL}_{serial}", f"{_MODEL}_{serial}_1"):  # the second tells the namespace, too
+            for link in (f"{_MODEL}_{serial}", f"{_MODEL}_{serial}_1"):  # the second includes the namespace
                 (links / link).symlink_to(f"../../{name}")
         return [f"--bind={device}:/dev/{name}" for name, device in nodes.items()] + [f"--bind={links}:/dev/disk/by-id"]
 
     def remove(self) -> None:
-        """Take them away with all that is on them; the machine must have ended."""
+        """Remove the disks with their content; the machine must have stopped."""
         while self._open:
             os.close(self._open.pop())
         if self._directory.exists():
@@ -49,7 +49,7 @@ class LocalDisks:
             blank.truncate(size_gb * 10**9)
         device = _run("losetup", "--find", "--show", str(file))
         self._open.append(os.open(device, os.O_RDONLY))
-        # Detached now, it stays for as long as something uses it: not longer than this process and the machine.
+        # Detached now, it exists as long as it is in use: at most as long as this process and the machine.
         _run("losetup", "--detach", device)
         return device
 

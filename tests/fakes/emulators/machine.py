@@ -39,7 +39,7 @@ datasource_list: [NoCloud]
 network: {config: disabled}
 locale: C.UTF-8
 """
-# Machines whose systemd had its units in the same control groups would take them away from each other.
+# With shared control groups, the systemd of one machine would remove the units of another.
 _IN_GROUPS = 'while [ "$1" != -- ]; do echo $$ >"$1/cgroup.procs" || exit; shift; done; shift; exec "$@"'
 DEADLINE_SECONDS = 120.0
 CLOUD_IMAGE = ROOT / "tools/setup/cloud_image.sh"
@@ -56,15 +56,15 @@ def installed_layer() -> Path:
 
 
 class Image:
-    """The layer between this machine's files and the disk of a machine: a file system of its own at `directory`.
+    """The layer between this machine's files and the disk of a machine: a separate file system at `directory`.
 
-    `files` are what it has besides, or instead: path to content.
+    `files` are added or replaced: path to content.
     """
 
     def __init__(self, directory: Path, files: Mapping[str, str] | None = None) -> None:
         self.directory = directory
         directory.mkdir(parents=True)
-        # An overlay refuses a layer that lies within another one.
+        # An overlay rejects a layer inside another one.
         subprocess.run(["mount", "-t", "tmpfs", "-o", "size=512m,mode=0755", "image", str(directory)], check=True)
         self._guard = _guard('umount --lazy "$0"', str(directory))
         subprocess.run(["cp", "--archive", "--", f"{installed_layer()}/.", str(directory)], check=True)
@@ -72,7 +72,7 @@ class Image:
             shutil.rmtree(directory / name, ignore_errors=True)
             _folder(directory, name, mode)
             os.setxattr(directory / name, "trusted.overlay.opaque", b"y")
-        for name in ("metrics2", "node-exporter"):  # as the packages make them
+        for name in ("metrics2", "node-exporter"):  # as the packages create them
             (directory / "var/lib/prometheus" / name).mkdir()
             shutil.chown(directory / "var/lib/prometheus" / name, "prometheus", "prometheus")
         for target, units in _ENABLED.items():
@@ -82,11 +82,11 @@ class Image:
                 (wants / unit).symlink_to(f"/lib/systemd/system/{unit}")
         _write(directory / "etc/apt/sources.list", "")
         _write(directory / "etc/cloud/cloud.cfg.d/90_emulated.cfg", _CLOUD_INIT)
-        # In a container systemd need not learn that a user's manager has ended; a login then would wait for it in vain.
+        # In a container systemd may miss that a user's manager has ended; a login would then wait for it forever.
         _write(directory / "etc/systemd/logind.conf.d/emulated.conf", "[Login]\nUserStopDelaySec=infinity\n")
         _write(directory / "etc/resolv.conf", Path("/etc/resolv.conf").read_text(encoding="utf-8"))
         _write(directory / "etc/machine-id", "")
-        # Emulated clouds need no internet: whoever asks for Grafana's packages is refused at once.
+        # Emulated clouds need no internet: requests for Grafana's packages are refused immediately.
         _write(directory / "etc/hosts", "127.0.0.1 localhost apt.grafana.com\n")
         absent = [*Path("/etc/ssh").glob("ssh_host_*"), Path("/etc/cloud/cloud-init.disabled")]
         for path in absent:
@@ -95,14 +95,14 @@ class Image:
             _write(directory / name.lstrip("/"), content)
 
     def remove(self) -> None:
-        """Take it away; no machine may run."""
+        """Remove the image; no machine may run."""
         subprocess.run(["umount", str(self.directory)], check=True)
         self._guard.communicate(b"ended\n")
         self.directory.rmdir()
 
 
 class Machine:
-    """One machine; `directory` is its disk, of a name that no other has. It may end by itself: `running` tells.
+    """One machine; `directory` is its disk and has a unique name. It may shut itself down: see `running`.
 
     `disks_gb` are the sizes of its local disks, blank at each start.
     """
@@ -119,7 +119,7 @@ class Machine:
         self.name, self.region = name, region
         self.address = ""
         self.identity = directory.name
-        """By which the network knows it: its successor has the same name while both are there."""
+        """Its name in the network: its replacement has the same host name while both exist."""
         self._directory, self._image, self._network = directory, image, network
         self.disks_gb, self._disks = disks_gb, LocalDisks(directory / "disks")
         self._process: subprocess.Popen[bytes] | None = None
@@ -140,16 +140,16 @@ class Machine:
 
     @property
     def running(self) -> bool:
-        """Whether its process 1 lives."""
+        """Whether its process 1 is running."""
         return self._process is not None and self._process.poll() is None
 
     @property
     def console(self) -> str:
-        """What it printed since it was created."""
+        """Return its console output since it was created."""
         return (self._directory / "console").read_text(encoding="utf-8", errors="replace")
 
     def path(self, name: str) -> Path:
-        """Where this machine sees a file of it, while it runs."""
+        """Return the path of one of its files on this machine, while it runs."""
         return self._directory / "root" / name.lstrip("/")
 
     def enter(self, command: list[str], seconds: float = 60.0) -> subprocess.CompletedProcess[str]:
@@ -158,9 +158,9 @@ class Machine:
         return subprocess.run([*prefix, *command], capture_output=True, text=True, timeout=seconds, check=False)
 
     def guard(self, rules: Sequence[Rule], outgoing: Sequence[Rule] = EVERYWHERE) -> None:
-        """Let the cloud's own firewall admit what `rules` say, and let out what `outgoing` says, and nothing else."""
+        """Set the cloud firewall: admit only the inbound traffic in `rules` and the outbound traffic in `outgoing`."""
         leader = self._leader() if self.running else None
-        if leader is None:  # it boots, or has just ended: who boots it comes back
+        if leader is None:  # it is booting or has just ended: the boot applies the rules
             return
         done = subprocess.run(
             ["nsenter", f"--target={leader}", "--net", "nft", "-f", "-"],
@@ -205,7 +205,7 @@ class Machine:
         self._network.attach(self.identity, self.region, self.address, leader)
 
     def stop(self, *, keep_address: bool = False) -> None:
-        """Halt it and keep its disk; its address is given back, unless the cloud lets machines keep theirs."""
+        """Halt it and keep its disk; release its address unless the cloud keeps addresses."""
         if self._process is not None:
             if self._process.poll() is None:
                 self._process.send_signal(signal.SIGTERM)  # nspawn shuts systemd down
@@ -215,7 +215,7 @@ class Machine:
             self._process.wait()
             self._process = None
             if self._init is not None:
-                with contextlib.suppress(ProcessLookupError):  # it outlives a nspawn that was killed
+                with contextlib.suppress(ProcessLookupError):  # it survives a killed nspawn
                     signal.pidfd_send_signal(self._init, signal.SIGKILL)
                 os.close(self._init)
                 self._guard.communicate(b"ended\n")
@@ -232,12 +232,12 @@ class Machine:
         self._disks.remove()
 
     def remove(self) -> None:
-        """End it for good."""
+        """Terminate it."""
         self.stop()
         shutil.rmtree(self._directory)
 
     def _leader(self) -> int | None:
-        """The pid of process 1 once it has a network of its own."""
+        """Return the pid of process 1 once it has its own network."""
         assert self._process is not None
         if self._process.poll() is not None:
             raise RuntimeError(f"{self.name} did not start: {self.console[-500:]}")
@@ -251,7 +251,7 @@ class Machine:
 
 
 def _control_groups(name: str) -> list[Path]:
-    """Make groups of that name below those of this process, in the hierarchies that systemd uses: one, or two."""
+    """Create cgroups of that name below those of this process, in the one or two hierarchies of systemd."""
     made: list[Path] = []
     for line in Path("/proc/self/cgroup").read_text(encoding="utf-8").splitlines():
         _, hierarchy, own = line.split(":", 2)
@@ -265,14 +265,14 @@ def _control_groups(name: str) -> list[Path]:
 
 
 def _remove_group(group: Path) -> None:
-    """Take away a group and those below it; what has just been killed may still be in one."""
+    """Remove a cgroup and its children; killed processes may still be in one."""
     for folder, _, _ in os.walk(group, topdown=False):
         with contextlib.suppress(OSError):
             Path(folder).rmdir()
 
 
 def _guard(script: str, *arguments: str) -> subprocess.Popen[bytes]:
-    """Run a script if this process ends without having said that there is nothing to do: it is killed, say."""
+    """Run a script if this process ends without cancelling it, for example because it is killed."""
     command = ["sh", "-c", f"read -r ended || {{ {script}; }}", *arguments]
     return subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True)
 
@@ -287,7 +287,7 @@ def _wait_for(condition: Callable[[], int | None], what: str) -> int:
 
 
 def _folder(root: Path, name: str, mode: int) -> None:
-    """Make a folder of a layer; those above it keep the owners and modes that this machine's have."""
+    """Create a folder in a layer; its parents get the owners and modes of this machine's folders."""
     path = root / name
     for parent in reversed(path.relative_to(root).parents[:-1]):
         if not (root / parent).exists():

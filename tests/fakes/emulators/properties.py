@@ -1,4 +1,4 @@
-"""The values of resources' properties: as the engine sends them, and whether two mean the same to a cloud."""
+"""The values of resources' properties: as the engine sends them, and whether a cloud considers two equivalent."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def struct(properties: Properties) -> struct_pb2.Struct:
 
 
 def same(old: Any, new: Any) -> bool:
-    """Whether two values are one to the cloud: nothing, an empty list and an empty text are; lists have no order."""
+    """Return whether two values are equivalent: None, empty lists and empty texts are; lists have no order."""
     if isinstance(old, Mapping) and isinstance(new, Mapping):
         return all(same(old.get(name), new.get(name)) for name in {*old, *new} if not name.startswith("__"))
     if isinstance(old, list) and isinstance(new, list):
@@ -34,7 +34,7 @@ def same(old: Any, new: Any) -> bool:
 
 
 def asked_part(found: Any, *asked: Any) -> Any:
-    """Cut a value to the fields that any of `asked` names: the others are the cloud's own choice, but for tags."""
+    """Reduce a value to the fields in any of `asked`: the cloud chooses the others, except tags."""
     if not isinstance(found, Mapping):
         return found
     wishes = [wish for wish in asked if isinstance(wish, Mapping)]

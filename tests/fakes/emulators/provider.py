@@ -1,6 +1,6 @@
 """A Pulumi provider served from this process: the engine's protocol in front of an emulated cloud.
 
-The engine is told its address by PULUMI_DEBUG_PROVIDERS=aws:PORT,vultr:PORT. Inputs are checked against the installed
+The engine gets its address from PULUMI_DEBUG_PROVIDERS=aws:PORT,vultr:PORT. Inputs are checked against the installed
 SDK before the cloud sees them. https://pulumi-developer-docs.readthedocs.io/latest/developer-docs/providers/
 """
 
@@ -22,11 +22,11 @@ from pulumi.runtime.proto import plugin_pb2, provider_pb2, provider_pb2_grpc
 
 
 class CloudError(Exception):
-    """What the cloud's own API answers to a request that it refuses."""
+    """Error that the cloud's API returns for a rejected request."""
 
 
 class NotReadyError(Exception):
-    """Something was created, but the answer that says so did not arrive in time."""
+    """A resource was created, but its creation was not confirmed in time."""
 
     def __init__(self, identity: str, properties: Properties, reason: str) -> None:
         super().__init__(reason)
@@ -34,12 +34,12 @@ class NotReadyError(Exception):
 
 
 class Kind(Protocol):
-    """How one type of resource lives in the cloud; properties have the SDK's names."""
+    """The life cycle of one resource type in the cloud; properties have the SDK's names."""
 
     replaces: frozenset[str]
-    """Inputs whose change needs another resource."""
+    """Inputs whose change requires a replacement."""
     named: str | None
-    """The input that gets a name made up from the resource's, if it has none."""
+    """The input that gets a name generated from the resource's, if it is missing."""
 
     def create(self, inputs: Properties) -> tuple[str, Properties]: ...
     def read(self, identity: str) -> Properties | None: ...
@@ -55,7 +55,7 @@ class Cloud:
     functions: dict[str, Callable[[Properties], Properties]]
     configure: Callable[[Properties], None]
     created: list[str] = field(default_factory=list)
-    """The types of all that was created, for tests to count."""
+    """The types of all created resources, for tests to count."""
 
     @property
     def package(self) -> str:
@@ -172,7 +172,7 @@ class Served:
 
 
 class _answering:  # noqa: N801
-    """Answers the engine with an error's text where the cloud refuses."""
+    """Return the cloud's error to the engine."""
 
     def __init__(self, context: Any) -> None:
         self._context = context
@@ -195,7 +195,7 @@ def _failures(wrong: list[tuple[str, str]]) -> list[Any]:
 
 
 def _fail_half_way(context: Any, error: NotReadyError) -> NoReturn:
-    """Say that a resource exists and is not what it should be: the engine keeps it and tries again to update it."""
+    """Report that a resource exists in a wrong state: the engine keeps it and tries again to update it."""
     detail = any_pb2.Any()
     detail.Pack(
         provider_pb2.ErrorResourceInitFailed(

@@ -1,6 +1,6 @@
-"""What the installed SDKs know of their providers: names, types and required properties of every resource and function.
+"""The schema of providers, from the installed SDKs: names, types and required properties of resources and functions.
 
-A resource's argument class carries them, as does the signature of a function; nothing is written down a second time.
+A resource's argument class carries them, as does the signature of a function; nothing is duplicated here.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def check(token: str, found: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 @functools.cache
 def kept(token: str) -> frozenset[str]:
-    """Return the inputs of a resource whose value stays when a program names it no more: that is no change.
+    """Return the inputs of a resource that keep their value when removed from the program: no change.
 
     The provider computes what is optional and not named; the SDK then types the output without Optional, as
     tfgen's `variable.optional` does: https://github.com/pulumi/pulumi-terraform-bridge/blob/main/pkg/tfgen/generate.go
@@ -114,7 +114,7 @@ def _mismatch(value: Any, hint: Any, where: str) -> list[tuple[str, str]]:
     origin, inner = get_origin(hint), get_args(hint)
     if origin is typing.Union or str(origin) == "<class 'types.UnionType'>":
         options = [one for one in inner if get_origin(one) not in (Awaitable, pulumi.Output) and one is not type(None)]
-        if any(_types.is_input_type(one) for one in options):  # a dictionary's or an answer's type says less
+        if any(_types.is_input_type(one) for one in options):  # the type of a dictionary or an output is less precise
             options = [one for one in options if _types.is_input_type(one)]
         options = [one for one in options if _checkable(one)] or options
         results = [_mismatch(value, option, where) for option in options]
@@ -174,7 +174,7 @@ def _function(token: str, suffix: str = "") -> Any:
 
 def _located(token: str, attribute: Callable[[str], str]) -> Any:
     package, module, name = re.fullmatch(r"(\w+):(\w+)/\w+:(\w+)", token).groups()  # type: ignore[union-attr]
-    with _IMPORTING:  # the SDK's modules import each other when first used, which threads must not do at once
+    with _IMPORTING:  # the SDK's modules import each other when first used, which threads must not do concurrently
         found = importlib.import_module(_PACKAGES[package] if module == "index" else f"{_PACKAGES[package]}.{module}")
         return getattr(found, attribute(name))
 

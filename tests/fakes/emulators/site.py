@@ -20,7 +20,7 @@ AWS_SECRET = "AWS-SECRET-0F-THE-TESTS"
 
 
 class Site:
-    """An AWS and a Vultr whose machines share an emulated network; `environment` leads pulumi to them."""
+    """An AWS and a Vultr whose machines share an emulated network; `environment` points pulumi to them."""
 
     def __init__(self, folder: Path, name: str, regions: Sequence[str]) -> None:
         self.network = WideAreaNetwork(name)
@@ -46,16 +46,16 @@ class Site:
 
     @property
     def operator(self) -> str:
-        """The network that this machine's connections come from."""
+        """The source network of this machine's connections."""
         return f"{self.network.operator_address}/32"
 
     @property
     def machines(self) -> list[Machine]:
-        """The machines that either cloud has."""
+        """The machines of both clouds."""
         return [*self.aws.machines.values(), *self.vultr.machines.values()]
 
     def close(self) -> None:
-        """End everything."""
+        """Stop the clouds and the network."""
         for served in self._served:
             served.close()
         self.aws.close()

@@ -24,13 +24,13 @@ from stacks.local.wan.network import WideAreaNetwork
 UBUNTU = {"id": "2284", "name": "Ubuntu 24.04 LTS x64", "arch": "x64", "family": "ubuntu"}
 PRICES = {"vc2-1c-1gb": 5.0, "vc2-4c-8gb": 40.0}
 METAL_PRICES = {"vbm-4c-32gb": 120}
-"""Per month in USD; a plan that is sold no more has none and is not listed, but can be ordered by those who know it."""
+"""Per month in USD; a withdrawn plan has none and is not listed, but can still be ordered."""
 UFW = FAKES / "standin" / "ufw"
 
 
 @dataclass(frozen=True)
 class Thing:
-    """What an account has under an identity; `kind` is the last word of the SDK's type, such as `SSHKey`."""
+    """A resource of the account; `kind` is the last word of the SDK's type, such as `SSHKey`."""
 
     kind: str
     properties: Properties
@@ -69,30 +69,30 @@ class Vultr:
         return Cloud(kinds, functions, self._configure)
 
     def close(self) -> None:
-        """End every machine and forget the account."""
+        """Stop every machine and delete the account."""
         for machine in self.machines.values():
             machine.remove()
         self._api.shutdown()
         self._api.server_close()
 
     def admit(self) -> None:
-        """Refuse the provider's request if its token is not the account's."""
+        """Reject the provider's request if its token is not the account's."""
         if self._api_key != self.token:
             raise refusal("Invalid API token.", 401)
 
     def add(self, kind: str, properties: Properties) -> str:
-        """Keep something under a new identity."""
+        """Store a resource under a new identity."""
         with self._lock:
             identity = f"cb676a46-66fd-4dfb-b839-{next(self._numbers):012d}"
             self.things[identity] = Thing(kind, properties)
             return identity
 
     def put(self, identity: str, properties: Properties) -> None:
-        """Change something in place."""
+        """Update a resource in place."""
         self.things[identity] = Thing(self.things[identity].kind, properties)
 
     def has(self, kind: str, identity: str) -> bool:
-        """Whether the account has a thing of this kind under an identity."""
+        """Return whether the identity is a resource of this kind."""
         thing = self.things.get(identity)
         return thing is not None and thing.kind == kind
 
@@ -100,7 +100,7 @@ class Vultr:
         folder = self._folder / identity
         made = Machine(folder, self._image, self._network, inputs["label"], inputs["region"])
         self.machines[identity] = made
-        # As on the images of Vultr, a second firewall is on that lets in nothing but SSH.
+        # As on Vultr's images, a second firewall is active that admits only SSH.
         made.create(inputs["userData"], {f"/etc/ufw/{path.name}": path.read_text() for path in UFW.iterdir()})
         return made
 
@@ -110,7 +110,7 @@ class Vultr:
         return [rule for rule in rules if rule["firewallGroupId"] == group]
 
     def enforce(self) -> None:
-        """Give every machine the rules of its firewall group; one without a group is open."""
+        """Apply the rules of its firewall group to every machine; one without a group is open."""
         with self._lock:
             for identity, machine in list(self.machines.items()):
                 group = self.things[identity].properties.get("firewallGroupId")
@@ -128,7 +128,7 @@ class Vultr:
             self.enforce()
 
     def _configure(self, arguments: Properties) -> None:
-        """Take the token as the provider does: whether it is right shows at the first request."""
+        """Store the token as the provider does: it is first checked at the first request."""
         self._api_key = arguments.get("apiKey", "")
 
     def _only(self, asked: Properties, field: str, known: dict[str, Properties]) -> Properties:
@@ -159,7 +159,7 @@ class Vultr:
 
     def _answer(self, method: str, path: str, authorization: str | None) -> tuple[int, Properties]:
         with self._lock:
-            if self.busy:  # counted by the address that asks, before it is known who does
+            if self.busy:  # rate limits apply per client address, before authentication
                 self.busy -= 1
                 return 429, {"error": "Too many requests", "status": 429}
         if authorization != f"Bearer {self.token}":

@@ -1,6 +1,6 @@
-"""The kinds of resources of Vultr: what each refuses, in the provider's words, and what a change of it needs.
+"""The kinds of resources of Vultr: what each rejects, with the provider's messages, and which changes replace it.
 
-What needs another resource is marked ForceNew in https://github.com/vultr/terraform-provider-vultr (v2.27.1).
+Inputs that require a replacement are marked ForceNew in https://github.com/vultr/terraform-provider-vultr (v2.27.1).
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ CONSOLE_TOKEN = "C0NS0LE-T0KEN-0F-THE-TESTS"
 
 
 def refusal(reason: str, status: int = 400) -> CloudError:
-    """What the API answers to what it does not do."""
+    """Error of the API for an unsupported change."""
     return CloudError(json.dumps({"error": reason, "status": status}, separators=(",", ":")))
 
 
@@ -34,7 +34,7 @@ class VultrKind:
     """A resource of Vultr; most differ in a check or two."""
 
     noun: str
-    """What the provider calls it in its errors."""
+    """Its name in the provider's errors."""
     replaces: frozenset[str] = frozenset()
     named: str | None = None
 
@@ -68,7 +68,7 @@ class VultrKind:
             self.remove(identity)
 
     def check(self, inputs: Properties) -> None:
-        """Refuse what the API refuses."""
+        """Reject the inputs that the API rejects."""
 
     def make(self, inputs: Properties) -> tuple[str, Properties]:
         return self.vultr.add(self.kind, inputs), {}
@@ -92,7 +92,7 @@ class VultrKind:
 
 
 class _SshKey(VultrKind):
-    """Keys may share a name: the API knows them by their identities, and no document says otherwise."""
+    """Keys may share a name: the API identifies them by id, and its documentation does not forbid it."""
 
     noun = "SSH key"
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """A stand-in for Mysticeti's replica: the same command line, files, ports and metrics, over UDP.
 
-Each replica sends its load to all, as a batch every 100 ms, and counts what it gets of any replica.
+Each replica sends its load to all, as a batch every 100 ms, and counts the transactions received from any replica.
 """
 
 from __future__ import annotations

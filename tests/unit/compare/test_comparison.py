@@ -69,7 +69,7 @@ def later(runs: Sequence[Summary]) -> list[Summary]:
 
 
 def led_by(*leaders: str | None) -> Callable[[Sequence[Summary]], list[Summary]]:
-    """Return a function that distributes the leaders over runs in turn."""
+    """Return a function that assigns the leaders to runs alternately."""
     return lambda runs: [
         run.model_copy(update={"leader": leaders[index % len(leaders)]}) for index, run in enumerate(runs)
     ]

@@ -1,4 +1,4 @@
-"""Differences of manifests are named once, without what follows from them and what cannot matter."""
+"""Differences of manifests are reported once, without their consequences and irrelevant fields."""
 
 from __future__ import annotations
 

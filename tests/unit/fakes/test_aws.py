@@ -1,4 +1,4 @@
-"""The emulated AWS refuses what Amazon refuses, before any machine boots."""
+"""The emulated AWS rejects the requests that Amazon rejects, before any machine boots."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The emulated price list of Amazon has one answer only for those who ask for exactly one product."""
+"""The emulated AWS price list answers only queries that match exactly one product."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The emulated AWS tells what there is, changes what it is asked to change, and refuses to pretend."""
+"""The emulated AWS reads back, updates and deletes resources, and rejects inputs that it does not emulate."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def account(aws: Aws, request: pytest.FixtureRequest) -> Account:
 
 
 def wanted(account: Account) -> dict[str, dict[str, Any]]:
-    """Something of every kind."""
+    """Return the inputs of one resource of every kind."""
     gateway = account.make(GATEWAY, vpcId=account.vpc)
     peers = account.make(LIST, name="peers", addressFamily="IPv4", maxEntries=9, entries=[])
     table = account.kinds[VPC].read(account.vpc)
@@ -99,7 +99,7 @@ def test_deleted_resources_are_not_found(account: Account) -> None:
     routes = account.make(ROUTES, defaultRouteTableId=table["defaultRouteTableId"], routes=[])
     account.kinds[VPC].delete(network)
     assert (account.kinds[VPC].read(network), account.kinds[ROUTES].read(routes)) == (None, None)
-    account.kinds[VPC].delete(network)  # what is gone already is no error
+    account.kinds[VPC].delete(network)  # deleting again is no error
 
 
 def test_external_changes_are_detected(account: Account, aws: Aws) -> None:

@@ -1,4 +1,4 @@
-"""The emulated clouds check what they are given as strictly as the SDKs describe it."""
+"""The emulated clouds check inputs as strictly as the SDKs describe them."""
 
 from __future__ import annotations
 

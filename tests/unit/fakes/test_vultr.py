@@ -1,4 +1,4 @@
-"""The emulated Vultr refuses what the real one refuses, before any machine boots."""
+"""The emulated Vultr rejects the requests that the real one rejects, before any machine boots."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Account:
     """An account with a key and a firewall group."""
 
     def __init__(self, folder: Path) -> None:
-        # No machine boots: what is asked for is refused, or needs none.
+        # No machine boots: requests are rejected, or need none.
         self.vultr = Vultr(folder, cast("Image", None), cast("WideAreaNetwork", None), "T0KEN")
         self.kinds: dict[str, Kind] = self.vultr.cloud().kinds
         self.key = self.make(KEY, name="key", sshKey="ssh-ed25519 AAAA")
@@ -43,7 +43,7 @@ class Account:
         return self.make(token, **self.inputs(**changed))
 
     def inputs(self, **changed: Any) -> dict[str, Any]:
-        """What a server is ordered with."""
+        """Return the inputs of a server."""
         usual = {
             "plan": "vc2-1c-1gb",
             "region": "ewr",

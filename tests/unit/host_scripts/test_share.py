@@ -1,4 +1,4 @@
-"""share.py as real processes that give an artifact to each other over loopback."""
+"""share.py as real processes that copy an artifact to each other over loopback."""
 
 from __future__ import annotations
 

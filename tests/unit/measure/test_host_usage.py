@@ -50,7 +50,7 @@ def test_memory_is_the_maximum_over_the_window() -> None:
 
 
 def test_decreasing_free_memory_is_no_restart() -> None:
-    """The counters of all series would begin anew there, and a host seem to have used years of time."""
+    """Otherwise all counters would restart there, and a host would seem to have used years of CPU time."""
     labels = labels_of("a", job="host")
     free = series("node_memory_MemAvailable_bytes", labels, TIMES, 8e9 - (TIMES - 1000) * 1e6)
     usage = host_usage(RunSamples([*exporter("a"), free]), 1000, 1060)["a"]

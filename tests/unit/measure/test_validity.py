@@ -178,4 +178,4 @@ def test_a_client_without_completed_transactions_at_first_is_named() -> None:
 
 def test_a_p99_above_the_last_bound_is_a_warning() -> None:
     verdict = judge(of(client("a", SCRAPES, DUE, np.full(len(DUE), 7.0))), requested_tps=100)
-    assert verdict.warnings == ["p99 lies above the histogram's last bound, 5 s"]
+    assert verdict.warnings == ["p99 is above the histogram's last bound, 5 s"]

@@ -21,7 +21,7 @@ from benchmark.testbed.testbed import Testbed
 
 @pytest.fixture
 def fast(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Do not give hosts time to receive orders, nor wait between two looks at them."""
+    """Skip the time for hosts to receive orders and the wait between polls."""
     monkeypatch.setattr(run_module, "_LEAD_S", 0.0)
     monkeypatch.setattr(run_module, "_POLL_S", 0.001)
 

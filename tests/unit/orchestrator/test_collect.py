@@ -1,4 +1,4 @@
-"""What is collected from hosts that are fakes, after a run and after a failure."""
+"""Collecting logs and samples from fake hosts, after a run and after a failure."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ NEVER_WRITTEN = {"faults"}
 
 
 def write_manifest() -> Manifest:
-    """The manifest of a run of which everything is known."""
+    """Write the manifest of a run of which everything is known."""
     hosts = inventory(a=2, b=1)
     settings = Settings(regions=("a", "b"), repository=Repository(url=f"https://{TOKEN}@x.org/a"))
     assert settings.repository is not None
@@ -79,7 +79,7 @@ def write_manifest() -> Manifest:
 
 
 def empty_fields(model: BaseModel, prefix: str = "") -> list[str]:
-    """The paths of all fields that hold nothing, in a model and in the models within."""
+    """Return the paths of all empty fields of a model and of nested models."""
     found = []
     for name in type(model).model_fields:
         value = getattr(model, name)

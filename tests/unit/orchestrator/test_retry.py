@@ -1,4 +1,4 @@
-"""Which failures are repeated: the rule of sweeps and searches."""
+"""Which failures are retried in sweeps and searches."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The runner on hosts that are fakes: connected, locked and prepared once, and free again whatever happens."""
+"""The runner on hosts that are fakes: connected, locked and prepared once, and released in every case."""
 
 from __future__ import annotations
 

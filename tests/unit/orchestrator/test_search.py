@@ -81,7 +81,7 @@ def begun(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Sear
 
 
 def go(folder: SearchFolder) -> tuple[Search, list[str]]:
-    """Search until the end; return what is on disk then, and what was told."""
+    """Search until the end; return the stored search and the reported events."""
     protocol = Etcd(Etcd.node_model(), Etcd.client_model())
     request = Request(
         protocol=protocol,

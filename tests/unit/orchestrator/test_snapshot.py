@@ -1,4 +1,4 @@
-"""Snapshots: what is asked of Prometheus and of its host, and what is missing to open one."""
+"""Snapshots: requests to Prometheus and its host, and what is missing to open one."""
 
 from __future__ import annotations
 

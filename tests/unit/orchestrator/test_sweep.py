@@ -1,4 +1,4 @@
-"""Which failures are repeated, which end a sweep, and what --resume leaves alone; the runs themselves are scripted."""
+"""Which failures are retried, which end a sweep, and what --resume does not repeat; runs are scripted."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a report says that its run can be reproduced."""
+"""Commands in a report that reproduce its run."""
 
 from __future__ import annotations
 

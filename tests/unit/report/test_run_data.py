@@ -22,7 +22,7 @@ def change(folder: Path, name: str, /, **changes: Any) -> None:
 
 
 def test_metrics_of_nodes_are_used_where_nodes_count_transactions(tmp_path: Path) -> None:
-    """Every node counts every transaction: the manifest says that the median over the nodes is the count."""
+    """Every node counts every transaction: the manifest defines the median over the nodes as the count."""
     folder = write_run(tmp_path / "run")
     renamed = [
         Series(one.metric.replace("latency_s", "commit_s"), one.labels | {"job": "node"}, one.times, one.values)

@@ -1,4 +1,4 @@
-"""Wait for cloud hosts: over a real SSH server, where one file is the state of all of them."""
+"""Waiting for cloud hosts: over a real SSH server, with one state file for all hosts."""
 
 from __future__ import annotations
 

@@ -54,7 +54,7 @@ def test_status_of_a_cloud_host_is_read_from_the_host(report: BootstrapStatus, e
 
 
 class Rented:
-    """Hosts that all are one SSH server; cloud hosts answer as the files in `folder` say."""
+    """Hosts that are all one SSH server; cloud hosts answer from the files in `folder`."""
 
     def __init__(self, server: Sshd, folder: Path, *hosts: Host) -> None:
         self.file = folder / "expires_at"
@@ -72,7 +72,7 @@ def host(server: Sshd, name: str, **fields: object) -> Host:
 
 @pytest.fixture
 def rented(server: Sshd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Rented]:
-    """Two hosts of AWS that run, one that is stopped, a machine, and one of Vultr that refuses connections."""
+    """Two running AWS hosts, a stopped one, a machine, and a Vultr host that refuses connections."""
     made = Rented(
         server,
         tmp_path,

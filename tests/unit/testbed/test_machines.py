@@ -1,4 +1,4 @@
-"""What machine.sh finds and installs on existing machines."""
+"""Inspection and set-up of existing machines by machine.sh."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SCRIPT = ROOT / "benchmark" / "host_scripts" / "machine.sh"
 
 
 def sourced(function: str, *, monitoring: bool = True, interval_ms: int = 500) -> str:
-    """What a function of the script prints."""
+    """Return the output of a function of the script."""
     script = f". {SCRIPT} none ada {int(monitoring)} {interval_ms} && {function}"
     return subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=True).stdout
 
@@ -82,7 +82,7 @@ def host(role: str) -> Host:
 
 
 def programs(folder: Path, login: str, sudo: str) -> Path:
-    """A folder with an `id` that says one is `login`, and a `sudo`."""
+    """Create a folder with a `sudo` and an `id` that prints `login`."""
     number = 0 if login == "root" else 1000
     for name, body in {"id": f'[ "$1" = -u ] && echo {number} || echo {login}', "sudo": sudo}.items():
         (folder / name).write_text(f"#!/bin/sh\n{body}\n")
@@ -111,7 +111,7 @@ def test_a_login_without_sudo_is_a_problem_with_its_remedy(tmp_path: Path) -> No
 
 
 def run(text: str, folder: Path, stdin: str) -> str:
-    """What a command prints for which the programs in `folder` come first."""
+    """Return the output of a command that prefers the programs in `folder`."""
     environment = {"PATH": f"{folder}:/usr/bin:/bin"}
     done = subprocess.run(
         ["sh", "-c", text], input=stdin, env=environment, capture_output=True, text=True, check=True, timeout=20
@@ -132,7 +132,7 @@ server.serve_forever()
 
 
 def inspected(servers: Sequence[tuple[int, str]], *others: str) -> MissingRequirements:
-    """What the script finds on the monitoring host, in a network of its own in which `servers` answer."""
+    """Return the script's report on the monitoring host, in a separate network in which `servers` answer."""
     started = [
         f'coproc {{ exec python3 -c {shlex.quote(_SERVER)} {port} {shlex.quote(answer)}; }}; read -r <&"${{COPROC[0]}}"'
         for port, answer in servers

@@ -32,7 +32,7 @@ def fleet(server: Sshd) -> Iterator[Fleet]:
 
 @pytest.fixture
 def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The folder with a monitoring host's configurations, and `asked`, the arguments of systemctl."""
+    """The folder with a monitoring host's configurations, and `asked`, the recorded arguments of systemctl."""
     given = files(MONITORING)
     for name, path in {"prometheus": PROMETHEUS_CONFIG, "grafana": GRAFANA_DATASOURCES}.items():
         (tmp_path / name).write_text(given[path])

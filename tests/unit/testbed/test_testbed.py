@@ -26,7 +26,7 @@ OPERATORS = ("203.0.113.0/24",)
 
 @contextmanager
 def monitored(server: Sshd, **changes: Any) -> Iterator[Testbed]:
-    """A testbed of one host, which is the monitoring host unless `changes` say otherwise."""
+    """A testbed of one host, the monitoring host unless `changes` override it."""
     host = server.host("a-0").model_copy(update={"role": "monitoring", **changes})
     found = inventory(a=1).model_copy(update={"hosts": (host,)})
     with Fleet(found.hosts, USER, server.user_key, timeout=timedelta(seconds=10), retries=0) as fleet:

@@ -92,7 +92,7 @@ class Emulator:
             size += len(packet)
             count += 1
         else:
-            # More may be waiting: their delay starts only when they are read, so the wait counts as lateness.
+            # More may be waiting: their delay starts only when they are read, so the wait counts as behind schedule.
             if port.behind:
                 self.late[bisect_left(BOUNDS_S, now - port.behind)] += 1
                 self.late_sum += now - port.behind

@@ -1,8 +1,8 @@
-"""Stands in for Grafana's server: obeys the settings that a testbed gives it, and shows nothing.
+"""A stand-in for Grafana's server: it follows the settings of a testbed, and shows nothing.
 
 As Grafana does it, a setting comes from `GF_<SECTION>_<KEY>`, or else from the command line's `cfg:default.` arguments;
-the administrator's password counts only when the database is made. Stricter than Grafana, which logs a broken dashboard
-and goes on, it starts only if it can read everything that is provisioned.
+the administrator's password counts only when the database is created. Stricter than Grafana, which logs a broken
+dashboard and continues, it starts only if it can read everything that is provisioned.
 https://grafana.com/docs/grafana/latest/setup-grafana/configure-grafana/
 https://grafana.com/docs/grafana/latest/administration/provisioning/
 """
@@ -26,7 +26,7 @@ PROXY = "/api/datasources/proxy/uid/"
 
 
 def setting(section: str, key: str, default: str) -> str:
-    """Return what the environment says, then the command line, then the default."""
+    """Return a setting from the environment, the command line, or the default, in this order."""
     name = f"cfg:default.{section}.{key}="
     told = [text.removeprefix(name) for text in sys.argv if text.startswith(name)]
     return os.environ.get(f"GF_{section}_{key}".upper(), told[-1] if told else default)
@@ -41,7 +41,7 @@ def documents(kind: str) -> list[dict[str, Any]]:
 
 
 class Grafana:
-    """What was provisioned, and who may see it."""
+    """The provisioned content, and who may see it."""
 
     def __init__(self) -> None:
         self.sources = {entry["uid"]: entry for found in documents("datasources") for entry in found["datasources"]}

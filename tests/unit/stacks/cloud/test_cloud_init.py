@@ -118,7 +118,7 @@ def test_package_lists_are_updated_after_the_images_own_update(tmp_path: Path) -
 
 
 def test_snaps_are_not_refreshed_in_the_background() -> None:
-    """snapd itself checks for new ones, four times a day; no systemd timer does."""
+    """snapd itself checks for new versions four times a day; there is no systemd timer to disable."""
     stopped = function("quiet")
     assert stopped.index("snapd.socket") < stopped.index("snapd.service"), "the socket would start it again"
 

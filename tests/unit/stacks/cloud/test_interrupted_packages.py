@@ -93,7 +93,7 @@ def test_an_interrupted_installation_is_completed(packages: Packages, where: str
 
 
 def test_repair_waits_for_a_running_installation(packages: Packages) -> None:
-    """A dpkg at work, as of the image's own upgrades, looks like an interrupted one."""
+    """A running dpkg, such as that of the image's own upgrades, resembles an interrupted one."""
     (packages.root / "b.postinst").touch()
     packages.run("install_packages b")
     with (packages.root / "var/lib/dpkg/lock-frontend").open("w") as lock:

@@ -1,4 +1,4 @@
-"""Reading what a preview would create."""
+"""Parsing the resources that a preview would create."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The lists of Debian packages: each package in the list of those who need it, and in no other."""
+"""The lists of Debian packages: each package is in exactly one list, that of the component that needs it."""
 
 from __future__ import annotations
 
