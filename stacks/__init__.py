@@ -33,7 +33,7 @@ PROVIDERS: Mapping[Provider, str] = {
 
 @dataclass(frozen=True)
 class Testbed:
-    """What the Pulumi program exports."""
+    """Outputs of the Pulumi program."""
 
     inventory: pulumi.Output[dict[str, object]]
     hourly_cost_usd: pulumi.Output[float | None]

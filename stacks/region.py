@@ -1,4 +1,4 @@
-"""What all regions are created from and offer, whatever their provider, and when the testbed was created."""
+"""Arguments and outputs of regions of all providers, and the creation time of the testbed."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from stacks.keys import OperatorKey
 
 @dataclass(frozen=True)
 class Plan:
-    """What all regions share."""
+    """Arguments that all regions share."""
 
     settings: Settings
     operator: OperatorKey

@@ -196,7 +196,7 @@ def _resume_sweep(
 
 
 def _run_sweep(target: Target, requests: Mapping[str, Request], folder: SweepFolder, retries: int) -> None:
-    """Run what is not done yet; UsageError if the requests differ from those the sweep was begun with."""
+    """Execute the remaining runs; UsageError if the requests differ from those of the sweep."""
     for arm, request in requests.items():
         require_same_request(f"sweep {folder.journal.sweep_id}", folder.journal.requests[arm], request)
     with target.open() as testbed, View() as view:

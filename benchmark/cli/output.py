@@ -12,7 +12,7 @@ Shown = Table | str
 
 
 def show(shown: Iterable[Shown]) -> None:
-    """Print tables and lines; lines are not wrapped, so that what they quote can be copied."""
+    """Print tables and lines; lines are not wrapped, so that quoted commands can be copied."""
     console = Console()
     for each in shown:
         console.print(each, soft_wrap=isinstance(each, str), highlight=False)

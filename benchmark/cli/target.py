@@ -118,7 +118,7 @@ class DurationType(click.ParamType[timedelta]):
         self._minimum = minimum
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> timedelta:
-        """Parse a duration; click's usage error says what is accepted."""
+        """Parse a duration; click's usage error lists the accepted values."""
         try:
             found = parse_duration(value)
         except ValueError as error:

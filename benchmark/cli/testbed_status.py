@@ -125,7 +125,7 @@ def cost_line(spent: Cost, created_at: datetime) -> str:
 
 
 def check_tables(found: Check, now: datetime) -> Iterator[Shown]:
-    """Yield what was measured on each host and whether it is ready for a run, then the expiry."""
+    """Yield the measurements of each host and whether it is ready for a run, then the expiry."""
     table = Table()
     for name in ("host", "clock", "free memory", "free disk", "leftover", "ready"):
         table.add_column(name, justify="left" if name in ("host", "ready") else "right")

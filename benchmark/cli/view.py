@@ -26,7 +26,7 @@ from benchmark.results.events import (
 class View:
     """Print events as they arrive; leaving its context removes the live panel.
 
-    A terminal that goes away must not end a run: what cannot be shown is dropped. SIGHUP interrupts the run then.
+    A lost terminal must not end a run: output that cannot be shown is dropped. SIGHUP interrupts the run then.
     """
 
     def __init__(self) -> None:

@@ -108,7 +108,7 @@ class Compared(StrictModel):
     runs: dict[str, list[str]]
     """Ids of the runs that count, of `a` and `b`."""
     differences: list[Difference]
-    """What A and B differ in."""
+    """Differences between A and B."""
     warnings: list[str]
     metrics: list[MetricComparison]
     verdict: str

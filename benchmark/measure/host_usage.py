@@ -1,4 +1,4 @@
-"""Measure what a run used of its hosts, from the samples of their node exporters."""
+"""Measure the resource usage of hosts during a run, from the samples of their node exporters."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ VIRTUAL_DEVICES = ("lo", "docker", "br-", "virbr", "dm-", "md", "loop")
 
 
 class HostUsage(StrictModel):
-    """What was used of one host in the measured window; null where its node exporter does not export it."""
+    """Resource usage of one host in the measured window; null where its node exporter does not export it."""
 
     cpu_busy: Finite | None = None
     """Share of all processors' time, 0 to 1; time stolen by a hypervisor counts as busy, waiting for disks not."""
@@ -39,7 +39,7 @@ class HostUsage(StrictModel):
 
 
 def host_usage(samples: RunSamples, start: float, end: float) -> dict[str, HostUsage]:
-    """Return what each host used between its first and last sample in the window from `start` to `end` (unix s)."""
+    """Return the usage of each host between its first and last sample in the window from `start` to `end` (unix s)."""
     result = {}
     for host in samples.targets("host", COUNTERS):
         inside = host.sample_range(start, end)

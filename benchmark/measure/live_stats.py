@@ -31,7 +31,7 @@ class LiveStats:
 
 
 def read_live_stats(prometheus: Prometheus, window: timedelta, names: MetricNames = LOAD_GENERATOR) -> LiveStats:
-    """Return what was done over the last `window`, in one request.
+    """Return the statistics over the last `window`, in one request.
 
     The rates are Prometheus' own extrapolations; `window` should span four scrapes.
     """

@@ -46,7 +46,7 @@ class Latency(StrictModel):
 
 
 class Measured(Protocol):
-    """What metrics are read from: the summary of a run, or the statistics of some of its clients."""
+    """The source of metrics: the summary of a run, or the statistics of some of its clients."""
 
     @property
     def latency_s(self) -> Latency | None: ...

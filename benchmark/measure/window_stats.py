@@ -1,4 +1,4 @@
-"""Statistics of the measured window: what one target counted in it, and what several counted together."""
+"""Statistics of the measured window, per target and merged over several targets."""
 
 from __future__ import annotations
 

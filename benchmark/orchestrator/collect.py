@@ -1,4 +1,4 @@
-"""Collect what a run leaves: samples, logs, summary and manifest; after a failure as much of it as there is."""
+"""Collect the results of a run: samples, logs, summary and manifest; after a failure, those that exist."""
 
 from __future__ import annotations
 

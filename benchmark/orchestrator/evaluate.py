@@ -30,7 +30,7 @@ _HOST_METRICS = (
 
 @dataclass(frozen=True)
 class RunData:
-    """The samples of a run, its window (unix s), and what is known of hosts, clocks and logs."""
+    """The samples of a run, its window (unix s), and the facts about hosts, clocks and logs."""
 
     samples: RunSamples
     start: float

@@ -39,7 +39,7 @@ def collected(processes: Iterable[Process], run_directory: str) -> dict[str, lis
 
 
 def parse_report(outputs: Mapping[str, str]) -> LogReport:
-    """Read what the script printed on each host; InfrastructureError if it is something else."""
+    """Parse the script's output on each host; InfrastructureError if it is invalid."""
     report = LogReport()
     counts: dict[tuple[str, Kind], int] = {}
     lines: dict[tuple[str, Kind], list[str]] = {}

@@ -1,4 +1,4 @@
-"""Write the manifest of a run from what the runner knows."""
+"""Write the manifest of a run."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def with_outcome(
     nodes: Sequence[Process],
     timings_s: Mapping[str, float],
 ) -> Manifest:
-    """Return the manifest with what became known while the run took place; `supervised` is None if nothing started."""
+    """Return the manifest with the facts gathered during the run; `supervised` is None if nothing started."""
     outcome: dict[str, object] = {"times": times, "warm_up": warm_up, "timings_s": dict(timings_s)}
     if supervised:
         outcome |= {
@@ -105,7 +105,7 @@ def with_outcome(
 
 
 def versions() -> dict[str, str]:
-    """Return the versions of this tool and of what it drives."""
+    """Return the versions of this tool and of the software that it uses."""
     found = {"geobench": full_version(), "python": platform.python_version()}
     for name in _DEPENDENCIES:
         try:

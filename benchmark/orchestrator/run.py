@@ -1,6 +1,6 @@
 """The phases of a run, in their order: configure, start_nodes, start_clients, warm_up, monitor, measure, stop, collect.
 
-Whatever happens, the processes are stopped and what is known of the run is written. Nothing here prints.
+In every case, the processes are stopped and the available results are written. Nothing here prints.
 """
 
 from __future__ import annotations

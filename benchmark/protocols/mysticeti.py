@@ -147,7 +147,7 @@ class Mysticeti(Protocol):
     client_model: ClassVar[type[BaseModel]] = MysticetiClient
 
     def tolerated_faults(self, nodes: int) -> int:
-        """Return how many replicas the selected consensus lets crash."""
+        """Return how many crashed replicas the selected consensus tolerates."""
         assert isinstance(self.node_parameters, MysticetiNode)
         return self.node_parameters.consensus.crashes(nodes)
 

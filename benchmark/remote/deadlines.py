@@ -8,7 +8,7 @@ from __future__ import annotations
 ANSWER_S = 10.0
 """One line, or a file of a few lines."""
 QUERY_S = 15.0
-"""A command that reads what is at hand."""
+"""A command that reads local data."""
 CHANGE_S = 30.0
 """A probe, a few files, the reload of a service, the end of all processes."""
 INSPECT_S = 60.0

@@ -71,7 +71,7 @@ def share(value: float | None) -> str:
 
 
 def tenths(value: float) -> str:
-    """Return a share as a percentage to a tenth, rounded down: what is short of a limit never reads as if it met it."""
+    """Return a share as a percentage to a tenth, rounded down: a value below a limit is never shown as meeting it."""
     return f"{math.floor(round(value * 1000, 6)) / 10:g}\N{NO-BREAK SPACE}%"
 
 

@@ -66,7 +66,7 @@ class Record:
 
     @cached_property
     def timeline(self) -> Timeline | None:
-        """Figures from the first to the last sample, warm-up included."""
+        """Metrics over time from the first to the last sample, including warm-up."""
         if not self.clients or not self.summary.window:
             return None
         first = min(float(client.times[0]) for client in self.clients)
@@ -76,7 +76,7 @@ class Record:
 
     @cached_property
     def window(self) -> Timeline | None:
-        """Figures in the measured window only."""
+        """Metrics over time in the measured window only."""
         if not self.clients or not self.summary.window:
             return None
         step = self.scrape_interval
@@ -95,7 +95,7 @@ class Record:
 
     @cached_property
     def usage(self) -> dict[str, HostUsage]:
-        """What was used of each host in the measured window."""
+        """Resource usage of each host in the measured window."""
         if self.summary.hosts or not self.summary.window:
             return dict(self.summary.hosts)
         return host_usage(self.samples, self.start, self.end)

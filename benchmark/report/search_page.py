@@ -74,7 +74,7 @@ def _claim(record: SearchRecord) -> str:
 
 
 def _tiles(record: SearchRecord) -> list[tuple[str, str, str]]:
-    """Return the answer, the limits, and what was measured at the answer: name, value and remark."""
+    """Return the answer, the limits, and the results at the answer: name, value and remark."""
     limits, answer, fails = record.search.limits, record.next_action.answer_tps, record.lowest_failing_tps
     at = record.at_answer
     confirmed = "confirmed" if record.next_action.confirmed else "not confirmed"

@@ -143,7 +143,7 @@ def _interval(interval: Interval, written: Callable[[float | None], str], unit: 
 
 
 def common_warnings(runs: Sequence[Summary]) -> list[str]:
-    """Return each distinct warning of the runs once, with the loads at which it was given unless it was at all."""
+    """Return each distinct warning of the runs once, with its loads unless it occurred at all of them."""
     loads: dict[str, set[float]] = {}
     for run in runs:
         for text in run.warnings:

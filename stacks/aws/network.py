@@ -62,7 +62,7 @@ class AwsNetwork:
             self.subnets.append(subnet)
         self.groups = self._security_groups()
         self.uplink = self._uplink()
-        """What a host needs at its first boot to fetch packages."""
+        """Resources that a host needs at its first boot to download packages."""
 
     def tags(self, purpose: str) -> Mapping[str, pulumi.Input[str]]:
         """Return the testbed's tags and a name that ends with the resource's purpose."""

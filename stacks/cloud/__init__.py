@@ -1,1 +1,1 @@
-"""What regions of all clouds share: their arguments and the first boot of their hosts."""
+"""Code shared by the regions of all clouds: arguments, and the first boot of hosts."""

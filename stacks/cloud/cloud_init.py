@@ -52,7 +52,7 @@ _FOLDER = "/etc/geobench"
 
 @dataclass(frozen=True)
 class Bootstrap:
-    """What the first boot of one host depends on."""
+    """Inputs of the first boot of one host."""
 
     hostname: str
     provider: Provider

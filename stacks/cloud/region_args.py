@@ -1,4 +1,4 @@
-"""What regions of all clouds share: their arguments, checks of the settings, and queries of the provider.
+"""Code shared by the regions of all clouds: arguments, checks of the settings, and queries of the provider.
 
 A host's peers are known only when the hosts of all regions are declared, so `authorize_ingress` is called last, with
 every address of the testbed.
@@ -76,7 +76,7 @@ class CloudHost:
 
 @dataclass(frozen=True)
 class CloudRegionArgs:
-    """What one region of a cloud is created from."""
+    """Arguments of one region of a cloud."""
 
     settings: Settings
     region: str
@@ -172,7 +172,7 @@ def testbed_tags(settings: Settings, expires_at: pulumi.Input[str]) -> dict[str,
 
 
 def check_operators(settings: Settings) -> None:
-    """Raise SettingsError if nobody could log in; warn if the whole internet may try."""
+    """Raise SettingsError if no operator could log in; warn if the whole internet is allowed to connect."""
     if not settings.operator_cidrs:
         raise SettingsError(
             "operator_cidrs: found none, expected the networks that may reach the hosts' SSH; "

@@ -49,7 +49,7 @@ def check_machine(state: Path) -> None:
 
 
 def _try_overlay(folder: Path) -> None:
-    """Mount an overlay over this machine's files below `folder`, in a namespace that ends at once."""
+    """Mount an overlay over this machine's files below `folder`, in a temporary namespace."""
     options = "lowerdir=/,upperdir=upper,workdir=work,volatile"
     command = ["unshare", "--mount", "mount", "-t", "overlay", "overlay", "-o", options, "root"]
     try:

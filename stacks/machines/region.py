@@ -1,6 +1,6 @@
 """Machines the user already has: nothing is created, they are only described.
 
-They keep their users, keys and firewalls; the runner installs what a run needs there. They count as free of charge.
+They keep their users, keys and firewalls; the runner installs a run's requirements there. They count as free of charge.
 """
 
 from __future__ import annotations

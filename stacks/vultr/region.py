@@ -45,7 +45,7 @@ BILLED_HOURS = 672.0
 """A monthly price covers this many hours: https://docs.vultr.com/support/platform/billing"""
 
 # Vultr answers thirty requests per second, a large update needs more; by default the provider gives up in two seconds.
-# What it calls its rate limit is the longest wait between two tries.
+# Its option `rate_limit` is the longest wait between two attempts.
 _RETRY_MS, _RETRIES = 4000, 15
 _PEER_PORTS = {"tcp": "1:65535", "udp": "1:65535", "icmp": ""}
 
@@ -203,7 +203,7 @@ class VultrRegion(pulumi.ComponentResource):
             memory: pulumi.Output[int] | pulumi.Output[int | None]
             address, cpus, memory = metal.main_ip, metal.cpu_count, metal.ram.apply(megabytes)
         else:
-            # Whoever has the link to the server's console, an output, needs no password.
+            # The link to the server's console, an output, works without a password.
             opts = pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(additional_secret_outputs=["kvm"]))
             compute = vultr.Instance(
                 host.name, **order, firewall_group_id=self._group.id, backups="disabled", opts=opts
@@ -226,7 +226,7 @@ class VultrRegion(pulumi.ComponentResource):
 
 
 class _Order(TypedDict):
-    """What servers of both kinds are ordered with."""
+    """Inputs of servers of both kinds."""
 
     plan: str
     region: str

@@ -1,4 +1,4 @@
-"""Write tools/setup/constraints.txt from what pip would install into an empty environment."""
+"""Write tools/setup/constraints.txt from pip's resolution for an empty environment."""
 
 from __future__ import annotations
 

@@ -76,7 +76,7 @@ def reference(schema: Mapping[str, Any]) -> str:
 
 
 def describe_type(field: Mapping[str, Any]) -> str:
-    """Say in words what values a field of a JSON schema accepts, its limits included."""
+    """Describe the values that a field of a JSON schema accepts, including its limits."""
     if "$ref" in field:
         name = str(field["$ref"]).rpartition("/")[2]
         return f"[{name}](#{name.lower()})"

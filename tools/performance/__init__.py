@@ -1,1 +1,1 @@
-"""Measure what the runner itself costs: time, memory, previews."""
+"""Measure the overhead of the runner: time, memory, previews."""

@@ -109,7 +109,7 @@ class Generator:
 
 
 def allow_open_files(config: Config) -> None:
-    """Raise the limit of open files to what the connections need; ConfigError if it cannot be raised so far."""
+    """Raise the limit of open files as the connections require; ConfigError if it cannot be raised so far."""
     needed = config.max_connections * len(config.targets) + 64
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if hard != resource.RLIM_INFINITY and hard < needed:

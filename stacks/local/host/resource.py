@@ -76,7 +76,7 @@ class LocalHostProvider(ResourceProvider):
 
 @dataclass(frozen=True)
 class HostArgs:
-    """What a local host is created from; a change of any field restarts it on its files."""
+    """Inputs of a local host; a change of any field restarts it on its files."""
 
     testbed_id: str
     name: str

@@ -1,4 +1,4 @@
-"""Output and exit codes of the command line, above all after mistakes of the user."""
+"""Output and exit codes of the command line, mainly after usage errors."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def test_unknown_field_gets_the_nearest_name(files: tuple[str, ...], capsys: pyt
     assert out == ""
 
 
-def test_names_a_missing_environment_variable(files: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
+def test_missing_environment_variable_is_named(files: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
     Path("settings.yaml").write_text("regions: [a]\nrepository: {url: 'https://${NO_SUCH_TOKEN}@x/y'}\n")
     assert call("status", *files) == 2
     assert "repository.url: ${NO_SUCH_TOKEN} is not set in the environment" in capsys.readouterr().err
@@ -52,12 +52,12 @@ def test_too_large_committee_shows_the_required_hosts(
 
 
 @pytest.mark.parametrize("load", ["0", "-5", "many"])
-def test_rejects_an_invalid_load(files: tuple[str, ...], capsys: pytest.CaptureFixture[str], load: str) -> None:
+def test_invalid_load_is_rejected(files: tuple[str, ...], capsys: pytest.CaptureFixture[str], load: str) -> None:
     assert call("run", f"--loads={load}", *files) == 2
     assert "--loads" in capsys.readouterr().err
 
 
-def test_names_unreachable_hosts(files: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
+def test_unreachable_hosts_are_named(files: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
     assert call("run", "--loads", "200", *files) == 3
     err = capsys.readouterr().err
     assert "cannot reach hosts" in err
@@ -66,7 +66,7 @@ def test_names_unreachable_hosts(files: tuple[str, ...], capsys: pytest.CaptureF
     assert "Traceback" not in err
 
 
-def test_checks_the_output_file_before_it_profiles(files: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
+def test_output_file_is_checked_before_profiling(files: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
     assert call("profile", "node-0", "--output", "new/x.svg", *files) == 3, (
         "it reaches the connection to the hosts, which fails"
     )
@@ -81,7 +81,7 @@ def test_status_lists_unreachable_hosts(files: tuple[str, ...], capsys: pytest.C
     assert json.loads(capsys.readouterr().out)["hosts"]["b-1"] == "unreachable"
 
 
-def test_explains_a_missing_stack(
+def test_missing_stack_is_explained(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "Pulumi.yaml").write_text("name: geobench\nruntime: python\n")
@@ -94,7 +94,7 @@ def test_explains_a_missing_stack(
     assert "nowhere" in capsys.readouterr().err
 
 
-def test_explains_a_missing_pulumi(
+def test_missing_pulumi_is_explained(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
@@ -102,7 +102,7 @@ def test_explains_a_missing_pulumi(
     assert "`. ./env.sh`" in capsys.readouterr().err
 
 
-def test_explains_a_missing_or_broken_inventory(
+def test_missing_or_broken_inventory_is_explained(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -124,7 +124,7 @@ def test_an_unknown_parameter_lists_the_known_ones(files: tuple[str, ...], capsy
     assert "heartbeat_ms" in err
 
 
-def test_rejects_an_unknown_command_or_option(capsys: pytest.CaptureFixture[str]) -> None:
+def test_unknown_command_or_option_is_rejected(capsys: pytest.CaptureFixture[str]) -> None:
     assert call("rum") == 2
     assert "run" in capsys.readouterr().err
     assert call("--hlep") == 2
@@ -133,7 +133,7 @@ def test_rejects_an_unknown_command_or_option(capsys: pytest.CaptureFixture[str]
     assert "--loads" in capsys.readouterr().err
 
 
-def test_selects_a_declared_system_by_its_file(files: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
+def test_declared_system_is_selected_by_its_file(files: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
     assert call("run", "--loads", "200", "--protocol", "nowhere.yaml", *files) == 2
     assert "cannot read nowhere.yaml" in capsys.readouterr().err
     Path("system.yaml").write_text("name: one\nnode:\n  command: run {{ prt }}\nload: {url: 'http://a/'}\n")
@@ -162,7 +162,7 @@ def test_reachable_hosts_are_ready(
     assert "unreachable" not in out
 
 
-def test_repeats_the_option_for_each_of_several_loads() -> None:
+def test_option_is_repeated_for_each_of_several_loads() -> None:
     assert repeat_option(["run", "--loads", "200", "1000", "--repeat", "2"]) == [
         "run", "--loads", "200", "--loads", "1000", "--repeat", "2"
     ]  # fmt: skip

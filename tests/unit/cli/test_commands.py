@@ -1,4 +1,4 @@
-"""The lazy group: what it lists, what it imports, and when."""
+"""The lazy group: its listed commands and its imports."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What `run`, `compare` and `search` run, print and write, and their exit codes; a fake runner stands in for hosts."""
+"""Runs, output, files and exit codes of `run`, `compare` and `search`; a fake runner replaces hosts."""
 
 from __future__ import annotations
 

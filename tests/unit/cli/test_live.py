@@ -50,7 +50,7 @@ def shown(panel: LivePanel, width: int = 100, colours: bool = False) -> str:
     return console.file.getvalue()
 
 
-def test_shows_the_phase_and_its_duration_before_there_is_load(panel: LivePanel, clock: Clock) -> None:
+def test_phase_and_its_duration_are_shown_before_the_load_begins(panel: LivePanel, clock: Clock) -> None:
     panel.phase("install")
     clock.now += 75
     text = shown(panel)
@@ -60,7 +60,7 @@ def test_shows_the_phase_and_its_duration_before_there_is_load(panel: LivePanel,
     assert len(text.splitlines()) == 3
 
 
-def test_shows_load_latency_health_and_time_left_under_load(panel: LivePanel, clock: Clock) -> None:
+def test_load_latency_health_and_time_left_are_shown_under_load(panel: LivePanel, clock: Clock) -> None:
     panel.phase("warm_up")
     clock.now += 20
     panel.progress(PROGRESS)
@@ -107,7 +107,7 @@ def test_next_run_resets_the_panel(panel: LivePanel) -> None:
 
 
 @pytest.mark.parametrize("width", [20, 40, 80, 200])
-def test_fits_any_terminal_and_keeps_its_height(panel: LivePanel, width: int) -> None:
+def test_panel_fits_any_terminal_and_keeps_its_height(panel: LivePanel, width: int) -> None:
     panel.phase("measure")
     panel.progress(PROGRESS)
     lines = shown(panel, width).splitlines()
@@ -120,7 +120,7 @@ def test_sparklines_start_at_zero() -> None:
     assert sparkline(deque()) == sparkline(deque([0.0])) == ""
 
 
-def test_formats_times_like_a_clock() -> None:
+def test_times_are_formatted_like_a_clock() -> None:
     assert [clock_time(seconds) for seconds in (0, 59.6, 3725)] == ["0:00", "1:00", "1:02:05"]
 
 
@@ -141,7 +141,7 @@ def test_drawing_takes_less_than_one_percent_of_a_core(panel: LivePanel) -> None
     assert spent / drawn < 0.01
 
 
-def test_prints_one_line_per_update_without_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+def test_one_line_per_update_is_printed_without_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
     with View() as view:
         for event in (RUN, PhaseStarted("measure"), PROGRESS):
             view.observe(event)

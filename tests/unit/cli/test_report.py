@@ -21,21 +21,21 @@ def link_latest(folder: Path) -> None:
     (folder.parent / "latest").symlink_to(folder.name)
 
 
-def test_reports_a_run_named_by_a_prefix(tmp_path: Path) -> None:
+def test_run_named_by_a_prefix_is_reported(tmp_path: Path) -> None:
     folder = write_run(tmp_path / "dev" / "20270101T000000Z-etcd")
     done = report(tmp_path, "20270101T0000")
     assert done.output == f"{folder / 'report.html'}\n"
     assert (folder / "report.html").read_text().startswith("<!DOCTYPE html>")
 
 
-def test_reports_the_latest_run_without_a_name(tmp_path: Path) -> None:
+def test_latest_run_is_reported_without_a_name(tmp_path: Path) -> None:
     write_run(tmp_path / "dev" / "20270101T000000Z-etcd")
     folder = write_run(tmp_path / "dev" / "20270102T000000Z-etcd")
     link_latest(folder)
     assert json.loads(report(tmp_path, "--json").output) == [str(folder.resolve() / "report.html")]
 
 
-def test_the_latest_is_the_sweep_that_the_latest_run_belongs_to(tmp_path: Path) -> None:
+def test_latest_is_the_sweep_of_the_latest_run(tmp_path: Path) -> None:
     sweep = write_sweep(tmp_path, {"": {}}, loads=(60,), repeat=2)
     runs = sorted(path for path in sweep.parent.iterdir() if path != sweep)
     link_latest(runs[-1])
@@ -44,7 +44,7 @@ def test_the_latest_is_the_sweep_that_the_latest_run_belongs_to(tmp_path: Path) 
     assert find(tmp_path, runs[0].name).path == runs[0]
 
 
-def test_finds_a_search_by_name_and_by_its_latest_run(tmp_path: Path) -> None:
+def test_search_is_found_by_name_and_by_its_latest_run(tmp_path: Path) -> None:
     write_sweep(tmp_path, {"": {}}, loads=(60,), repeat=1)
     search = write_search(tmp_path, steps=1)
     (run,) = (path for path in search.parent.glob("*T0900*"))
@@ -55,7 +55,7 @@ def test_finds_a_search_by_name_and_by_its_latest_run(tmp_path: Path) -> None:
     assert sorted(done.output.split()) == sorted(map(str, (tmp_path / "figures").iterdir()))
 
 
-def test_writes_plots_to_the_given_folder(tmp_path: Path) -> None:
+def test_plots_are_written_to_the_given_folder(tmp_path: Path) -> None:
     write_run(tmp_path / "dev" / "20270101T000000Z-etcd")
     done = report(tmp_path, "2027", "--plots", str(tmp_path / "figures"))
     assert done.exit_code == 0

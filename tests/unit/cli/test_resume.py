@@ -1,4 +1,4 @@
-"""What `--resume` rejects before it connects to a host: no host of this testbed is reachable."""
+"""Checks of `--resume` before it connects to hosts: no host of this testbed is reachable."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SEARCH = ("search", "--to", "400", "--duration", "90s", "--limit", "p99=500ms")
 
 @pytest.fixture(autouse=True)
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The files of such a testbed, in the working directory."""
+    """Create the files of such a testbed in the working directory."""
     monkeypatch.chdir(tmp_path)
     assert write_unreachable(tmp_path) == FILES
     return tmp_path
@@ -39,9 +39,7 @@ def search_document(project: Path) -> dict[str, Any]:
     return found
 
 
-def test_resumes_a_search_that_ended_because_hosts_were_unreachable(
-    project: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_search_ended_by_unreachable_hosts_can_be_resumed(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert call(*SEARCH) == 3
     found = search_document(project)
     assert f"`geobench search --resume {found['search_id']}` continues from here" in capsys.readouterr().err
@@ -87,7 +85,7 @@ def test_resuming_with_the_same_options_is_allowed(capsys: pytest.CaptureFixture
     assert call("search", "--resume", "latest", *same) == 3, "it gets as far as the hosts, which are down"
 
 
-def test_rejects_other_settings_and_other_testbeds(capsys: pytest.CaptureFixture[str]) -> None:
+def test_other_settings_and_other_testbeds_are_rejected(capsys: pytest.CaptureFixture[str]) -> None:
     assert call(*SEARCH) == 3
     settings = Path("settings.yaml").read_text()
     Path("settings.yaml").write_text(f"{settings}node_parameters: {{heartbeat_ms: 77}}\n")

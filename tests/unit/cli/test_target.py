@@ -49,7 +49,7 @@ def test_without_a_stack_results_are_in_the_project(project: Path, monkeypatch: 
     assert results_dir() == project / "results", "works without Pulumi"
 
 
-def test_reads_the_results_dir_of_the_selected_stack_though_it_is_not_up(stack: Path) -> None:
+def test_results_dir_is_read_from_the_selected_stack_even_if_it_is_not_up(stack: Path) -> None:
     assert results_dir() == results_dir("t") == results_dir("organization/geobench/t") == stack / "../elsewhere"
     (stack / "other.yaml").write_text("regions: [a]\nresults_dir: /data/r\n")
     assert results_dir(settings=Path("other.yaml")) == Path("/data/r")
@@ -82,7 +82,7 @@ def test_an_unreadable_configuration_is_a_warning(stack: Path, capsys: pytest.Ca
     assert "${NO_SUCH_TOKEN} is not set" in err
 
 
-def test_creates_the_folder_of_an_output_file(tmp_path: Path) -> None:
+def test_folder_of_an_output_file_is_created(tmp_path: Path) -> None:
     assert prepare_output(tmp_path / "a/b/x.svg") == tmp_path / "a/b/x.svg"
     assert (tmp_path / "a/b").is_dir()
     (tmp_path / "file").touch()

@@ -48,7 +48,7 @@ def states(*of: State) -> dict[str, HostStatus]:
     }
 
 
-def test_counts_the_states_of_each_region_in_green_and_red() -> None:
+def test_states_of_each_region_are_counted_in_green_and_red() -> None:
     text = printed(states("ready", "ready", "booting", "stopped", "unreachable"))
     assert "testbed t: 5 hosts" in text
     assert "\x1b[32m2 ready\x1b[0m, \x1b[31m1 booting\x1b[0m" in text
@@ -57,14 +57,14 @@ def test_counts_the_states_of_each_region_in_green_and_red() -> None:
     assert "a-0:" not in text
 
 
-def test_prints_expiry_and_cost() -> None:
+def test_expiry_and_cost_are_printed() -> None:
     text = printed(states(*["ready"] * 5))
     assert "hosts terminate automatically at 2026-01-01 08:00 UTC (in 2h00m)\n" in text
     assert "$2.50 per hour, about $15.00 since 2026-01-01 00:00 UTC, $20.00 in total when the hosts terminate" in text
     assert "pulumi" not in text
 
 
-def test_prints_the_last_expiry_too_if_hosts_differ() -> None:
+def test_last_expiry_is_printed_too_if_hosts_differ() -> None:
     found = states(*["ready"] * 5) | {"b-1": HostStatus("ready", LATER + timedelta(hours=1))}
     assert "at 2026-01-01 08:00 UTC (in 2h00m), the last at 2026-01-01 09:00 UTC (in 3h00m)" in printed(found)
 
@@ -83,7 +83,7 @@ def test_same_warning_on_many_hosts_is_printed_once() -> None:
     assert "\x1b[33mwarning: a-0, a-1, a-2 and 1 more: [x] was not installed\x1b[0m" in text
 
 
-def test_prints_the_reason_of_a_failed_host_unchanged() -> None:
+def test_reason_of_a_failed_host_is_printed_unchanged() -> None:
     found = states(*["ready"] * 5) | {"b-1": HostStatus("failed", reason="packages [red]; see the log")}
     assert "b-1: failed (packages [red]; see the log)" in printed(found)
 
@@ -119,7 +119,7 @@ def test_duration_that_does_not_extend_is_rejected(
     assert duration in capsys.readouterr().err
 
 
-def test_prints_the_status_as_json(options: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
+def test_status_is_printed_as_json(options: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
     assert call("status", "--json", *options) == 0
     found = json.loads(capsys.readouterr().out)
     assert (found["testbed_id"], found["hosts"]) == ("t", {"a-0": "ready", "a-1": "ready", "b-0": "ready"})

@@ -57,7 +57,7 @@ def test_adjacent_windows_split_between_samples_count_none_twice(counted: list[i
 
 
 @given(steps, st.sets(st.integers(min_value=2, max_value=25), max_size=4))
-def test_counters_that_reset_lose_at_most_what_was_not_sampled(counted: list[int], resets: set[int]) -> None:
+def test_counter_resets_lose_at_most_the_unsampled_increase(counted: list[int], resets: set[int]) -> None:
     value, values = 0, []
     for index, step in enumerate(counted):
         # The target restarts right after the sample before, so that nothing is lost but the value itself.

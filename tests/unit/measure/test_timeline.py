@@ -30,7 +30,7 @@ def test_a_steady_load_is_flat() -> None:
 
 @settings(deadline=None, max_examples=30)
 @given(st.lists(st.floats(min_value=0, max_value=0.99), min_size=1, max_size=5), st.sampled_from([0.5, 1, 2.5, 7]))
-def test_every_transaction_is_counted_once_whatever_the_grid(offsets: list[float], step: float) -> None:
+def test_every_transaction_is_counted_once_on_any_grid(offsets: list[float], step: float) -> None:
     due = np.arange(1000.0, 1060.0, 0.05)
     made = [
         client(f"c{index}", np.arange(1000.0, 1061.0) + offset, due, np.full(len(due), 0.03))

@@ -59,7 +59,7 @@ def test_an_installation_updates_versions_without_another_probe(
     assert found.commit == "1.0"
 
 
-def test_prometheus_gets_the_targets_of_the_run_first(
+def test_prometheus_targets_are_written_first(
     prepared: Callable[..., Prepared], fleet: FakeFleet, recorder: Recorder
 ) -> None:
     prepared(committee=2)
@@ -114,7 +114,7 @@ def test_existing_machines_are_set_up_before_they_are_probed(
     assert recorder.texts() == ["installing procps on a-0, a-1, a-2, b-0, b-1"]
 
 
-def test_machines_with_problems_are_named_with_them(prepared: Callable[..., Prepared]) -> None:
+def test_machines_with_problems_are_listed_with_their_problems(prepared: Callable[..., Prepared]) -> None:
     found = inventory(a=3, b=2)
     hosts = tuple(of_provider(host, "machines") for host in found.hosts)
     testbed, fleet = fake_testbed(found.model_copy(update={"hosts": hosts}))

@@ -165,7 +165,7 @@ def delayed(prometheus: object) -> object:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize("phase", PHASES)
-def test_an_interrupt_in_any_phase_stops_everything_and_keeps_what_exists(
+def test_interrupt_in_any_phase_stops_all_processes_and_keeps_partial_results(
     execute: Execute,
     recorder: Recorder,
     fleet: FakeFleet,

@@ -28,7 +28,7 @@ def runner(testbed: Testbed, recorder: Recorder) -> Iterator[Runner]:
         yield made
 
 
-def test_announces_the_runs_before_any_host_is_reached(
+def test_runs_are_announced_before_any_host_is_reached(
     runner: Runner, recorder: Recorder, fleet: FakeFleet, make_request: Callable[..., Request]
 ) -> None:
     runner.announce(make_request(loads=(60, 90)), 2)
@@ -48,7 +48,7 @@ def test_announces_the_runs_before_any_host_is_reached(
         ({"dedicated_clients": 3}, "need 7 hosts"),
     ],
 )
-def test_rejects_impossible_runs_before_any_host_is_reached(
+def test_impossible_runs_are_rejected_before_any_host_is_reached(
     runner: Runner, fleet: FakeFleet, make_request: Callable[..., Request], fields: dict[str, object], words: str
 ) -> None:
     with pytest.raises(UsageError, match=words):
@@ -56,14 +56,14 @@ def test_rejects_impossible_runs_before_any_host_is_reached(
     assert fleet.operations == []
 
 
-def test_needs_a_monitoring_host(recorder: Recorder, make_request: Callable[..., Request]) -> None:
+def test_missing_monitoring_host_is_an_error(recorder: Recorder, make_request: Callable[..., Request]) -> None:
     testbed, fleet = fake_testbed(inventory(monitoring=False, a=3, b=2))
     with Runner(testbed, recorder, began=0.0) as runner, pytest.raises(UsageError, match="no monitoring host"):
         runner.announce(make_request(), 1)
     assert fleet.operations == []
 
 
-def test_connects_locks_and_prepares_once_for_all_runs_of_a_request(
+def test_runner_connects_locks_and_prepares_once_per_request(
     runner: Runner, recorder: Recorder, fleet: FakeFleet, make_request: Callable[..., Request]
 ) -> None:
     request = make_request(loads=(60, 90))
@@ -76,7 +76,7 @@ def test_connects_locks_and_prepares_once_for_all_runs_of_a_request(
     assert (first.requested_tps, second.requested_tps) == (60.0, 90.0)
 
 
-def test_kills_leftovers_before_every_run_but_probes_the_hosts_once(
+def test_leftovers_are_killed_before_every_run_but_hosts_are_probed_once(
     runner: Runner, fleet: FakeFleet, make_request: Callable[..., Request]
 ) -> None:
     request = make_request()

@@ -76,7 +76,7 @@ def test_ports_depend_on_the_number_of_replicas() -> None:
         (3, 4, 10, [10, 0, 0, 0]),
     ],
 )
-def test_load_is_rounded_to_what_replicas_can_generate(
+def test_load_is_rounded_to_a_rate_that_replicas_can_generate(
     requested: int, committee: int, scheduled: int, shares: list[int]
 ) -> None:
     made = plan(requested, committee)

@@ -122,7 +122,7 @@ def test_saturated_and_invalid_runs_are_labelled(tmp_path: Path) -> None:
     assert "Invalid: client a: its <clock> is off" in Page(write_report(invalid)).text
 
 
-def test_failed_run_has_a_report_of_what_is_known(tmp_path: Path) -> None:
+def test_failed_run_has_a_report_of_the_available_data(tmp_path: Path) -> None:
     folder = write_run(tmp_path / "run")
     (folder / "samples.parquet").unlink()
     summary = json.loads((folder / "summary.json").read_text())

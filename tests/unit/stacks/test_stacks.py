@@ -1,4 +1,4 @@
-"""What the Pulumi program declares and exports."""
+"""Declarations and outputs of the Pulumi program."""
 
 from __future__ import annotations
 

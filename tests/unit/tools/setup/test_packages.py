@@ -28,7 +28,7 @@ def test_no_package_is_in_two_lists(one: str, other: str) -> None:
     assert set(LISTS[one]) & set(LISTS[other]) == set()
 
 
-def test_set_up_installs_what_local_hosts_check_for() -> None:
+def test_set_up_installs_the_packages_that_local_hosts_require() -> None:
     assert set(requirements._PACKAGES.values()) <= set(LISTS[""])
 
 

@@ -282,6 +282,6 @@ def test_every_requirement_and_its_dependencies_are_pinned() -> None:
     assert seen - {"pip", "setuptools"} <= pins.keys(), "run `make lock`"
 
 
-def test_lock_pins_what_pip_would_install() -> None:
+def test_lock_matches_the_resolution_of_pip() -> None:
     report = {"install": [{"metadata": {"name": name, "version": "1.2"}} for name in ("b", "C", "a")]}
     assert constraints(report) == "a==1.2\nb==1.2\nC==1.2\n"
