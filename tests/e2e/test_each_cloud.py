@@ -104,9 +104,8 @@ def test_public_grafana_has_an_address_and_a_password_and_is_reachable(cloud: Cl
 
 
 def test_benchmark_completes_the_requested_load(cloud: Clouds) -> None:
-    cloud.benchmark("run", "--loads", "200", "--duration", "8s", "--warm-up", "3s")
-    found = cloud.summary()
-    assert (found["status"], found["protocol"], found["nodes"], found["errors"]) == ("ok", "etcd", 3, {})
+    found = cloud.measure("--loads", "200", "--duration", "8s", "--warm-up", "3s")
+    assert (found["protocol"], found["nodes"], found["errors"]) == ("etcd", 3, {})
     assert found["completed_tps"] == pytest.approx(200, rel=0.1)
 
 
@@ -131,8 +130,8 @@ def test_stopped_hosts_start_again_and_run_a_benchmark(cloud: Clouds, case: Case
     addresses = {host.name: host.address for host in cloud.stack.inventory().hosts}
     assert addresses == {name: machine.address for name, machine in cloud.machines.items()}
     assert len(addresses.items() & before.items()) == (len(before) if case.cloud == "vultr" else 0)
-    cloud.benchmark("run", "--loads", "100", "--duration", "5s", "--warm-up", "2s", "--name", "again")
-    assert cloud.summary()["status"] == "ok"  # it is invalid where Prometheus has not taken up the new interval
+    # It would be invalid if Prometheus had not taken up the new interval.
+    cloud.measure("--loads", "100", "--duration", "5s", "--warm-up", "2s", "--name", "again")
 
 
 def test_runs_that_outlast_their_hosts_are_rejected(cloud: Clouds) -> None:

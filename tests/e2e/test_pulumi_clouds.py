@@ -87,9 +87,8 @@ def test_benchmark_runs_on_hosts_of_two_clouds(clouds: Clouds, commands: set[byt
     assert status["hosts"] == {host.name: "ready" for host in clouds.stack.inventory().hosts}
     assert set(status["expires_at"]) == set(status["hosts"])
     assert 0 < status["cost_so_far_usd"] < status["cost_until_expiry_usd"]
-    clouds.benchmark("run", "--loads", "200", "--duration", "8s", "--warm-up", "3s")
+    found = clouds.measure("--loads", "200", "--duration", "8s", "--warm-up", "3s")
     assert holding(commands, "--loads")
-    found = clouds.summary()
     assert (found["protocol"], found["nodes"], found["requested_tps"], found["errors"]) == ("etcd", 3, 200, {})
     assert found["completed_tps"] == pytest.approx(200, rel=0.1)
     texts = [path.read_bytes() for path in clouds.stack.project.glob("results/**/*") if path.is_file()]

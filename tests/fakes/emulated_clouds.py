@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import socket
 import subprocess
@@ -97,14 +96,16 @@ class Clouds:
 
     def benchmark(self, *arguments: str, exit_code: int = 0) -> str:
         """Run a command of the runner and return its standard output, or its errors where it printed nothing there."""
-        out, err = Runner(self.stack)(*arguments, codes=(exit_code,))
-        self.stack.said += [out.encode(), err.encode()]
+        runner = Runner(self.stack)
+        out, err = runner(*arguments, codes=(exit_code,))
+        self.stack.said += runner.printed
         return out or err
 
-    def summary(self) -> dict[str, object]:
-        """The summary of the testbed's last run."""
-        paths = self.stack.project.glob(f"results/{self.stack.testbed_id}/*tps-*/summary.json")
-        found: dict[str, object] = json.loads(max(paths).read_text(encoding="utf-8"))
+    def measure(self, *options: str) -> dict[str, object]:
+        """Run a benchmark and return its summary; it may be invalid for the load on this machine only."""
+        runner = Runner(self.stack)
+        found = runner.measure(*options)
+        self.stack.said += runner.printed
         return found
 
     def _lets_in(self, host: Host) -> bool:

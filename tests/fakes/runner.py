@@ -20,6 +20,8 @@ class Runner:
 
     def __init__(self, stack: Stack) -> None:
         self.stack = stack
+        self.printed: list[bytes] = []
+        """All that its commands have printed."""
 
     @property
     def results(self) -> Path:
@@ -45,9 +47,21 @@ class Runner:
             err += f"\nkilled: it had not ended after {DEADLINE_S} s"
         finally:
             process.kill()
+        self.printed += [out.encode(), err.encode()]
         assert process.returncode in codes, f"{' '.join(arguments)}: exit code {process.returncode}\n{out}\n{err}"
         assert "Traceback" not in err
         return out, err
+
+    def measure(self, *options: str) -> dict[str, Any]:
+        """Run a benchmark of one load and return its summary.
+
+        Clients behind schedule make a run invalid: they share this machine with all hosts, which is no fault of theirs.
+        """
+        out, err = self("run", *options, codes=(0, 1))
+        found = self.latest()
+        assert found["status"] in ("ok", "invalid"), out + err
+        assert [reason for reason in found["reasons"] if "scheduling delay" not in reason] == [], out + err
+        return found
 
     def latest(self) -> dict[str, Any]:
         """The summary of the latest run."""
