@@ -13,7 +13,7 @@ import pytest
 from fakes.emulated_clouds import SETTINGS, Clouds, connects, emulated_site
 from fakes.emulators.machine import Machine
 from fakes.port_scan import Ports, scan, senders
-from fakes.runner import Runner
+from fakes.runner import Runner, is_measuring
 from waiting import wait_for
 
 from benchmark.plan import placement
@@ -81,7 +81,7 @@ def measuring(clouds: Clouds) -> Iterator[None]:
 
     def begun() -> bool:
         fresh = set(runner.results.glob("2*")) - before
-        return any('"measure"' in path.read_text() for folder in fresh for path in folder.glob("events.jsonl"))
+        return any(is_measuring(folder) for folder in fresh)
 
     run = runner.start("run", "--loads", str(LOAD), "--duration", "1h", "--warm-up", "2s")
     try:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fakes.runner import Runner, running
+from fakes.runner import Runner, is_measuring, running
 from waiting import wait_for
 
 pytestmark = pytest.mark.e2e
@@ -47,12 +47,7 @@ def measuring(runner: Busy, number: int, known: set[Path]) -> bool:
     if sweeps(runner) == known:
         return False
     tried = [attempt["run_id"] for planned in runner.journal()["planned_runs"] for attempt in planned["attempts"]]
-    return len(tried) >= number and is_measured(runner, tried[number - 1])
-
-
-def is_measured(runner: Busy, run_id: str) -> bool:
-    events = runner.results / run_id / "events.jsonl"
-    return events.exists() and '"name": "measure"' in events.read_text()
+    return len(tried) >= number and is_measuring(runner.results / tried[number - 1])
 
 
 def test_killed_sweep_resumes_without_repeating_finished_runs(runner: Busy) -> None:
@@ -171,7 +166,7 @@ def test_killed_search_resumes_and_reaches_the_same_answer(runner: Busy) -> None
         if set(runner.results.glob("*/search.json")) == known:
             return False
         steps = runner.journal("search.json")["steps"]
-        return len(steps) == 2 and is_measured(runner, steps[1]["run_ids"][0])
+        return len(steps) == 2 and is_measuring(runner.results / steps[1]["run_ids"][0])
 
     try:
         wait_for(second_step_is_measured, "the second step is measured")

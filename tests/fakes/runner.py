@@ -12,6 +12,8 @@ from typing import Any
 
 from fakes.pulumi_stack import Stack
 
+from benchmark.results.events import PhaseStarted, read_events
+
 DEADLINE_S = 400
 
 
@@ -67,6 +69,14 @@ class Runner:
         """The summary of the latest run."""
         found: dict[str, Any] = json.loads((self.results / "latest" / "summary.json").read_text(encoding="utf-8"))
         return found
+
+
+def is_measuring(run: Path) -> bool:
+    """Return whether the measured window of a run has begun, from the events in its folder."""
+    events = run / "events.jsonl"
+    return events.exists() and any(
+        isinstance(event, PhaseStarted) and event.name == "measure" for event in read_events(events)
+    )
 
 
 @contextmanager
