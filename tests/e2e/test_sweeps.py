@@ -198,10 +198,10 @@ def test_killed_search_resumes_and_reaches_the_same_answer(runner: Busy) -> None
 def test_mistakes_are_reported_before_anything_is_touched(runner: Busy) -> None:
     for words, said in (
         (("run",), "no load given"),
-        (("run", "--resume", "2001"), "0 sweeps are called '2001'"),
-        (("search", "--resume", "2001"), "0 searches are called '2001'"),
+        (("run", "--resume", "2001"), "no sweep or comparison matches '2001'"),
+        (("search", "--resume", "2001"), "no search matches '2001'"),
         (("search", "--limit", "p98=1s"), "expected p99=DURATION or achieved=SHARE"),
-        (("compare", "x", "y"), "no single run 'x'"),
+        (("compare", "x", "y"), "matches 'x'"),
         (("compare", "x", "--a", "committee=1"), "pass either two names, or --a and --b"),
         (("compare", "latest", "--fail-over", "lots"), "expected a share such as 5%"),
     ):
