@@ -20,6 +20,12 @@ from benchmark.plan.request import RunOptions
 @options_of("run_options", RunOptions)
 @retries_option
 @resume_option("comparison")
+@click.option(
+    "--results-dir",
+    "existing_dir",
+    type=click.Path(path_type=Path),
+    help="Results directory of A and B [default: results_dir in the settings].",
+)
 def compare(
     stack: str | None,
     inventory: Path | None,
@@ -31,6 +37,7 @@ def compare(
     run_options: RunOptions,
     retries: int,
     resume: str | None,
+    existing_dir: Path | None,
 ) -> None:
     """Compare two runs or sweeps, or run A and B alternately.
 
@@ -40,10 +47,12 @@ def compare(
     new = bool(sides.a or sides.b or sides.commits or resume)
     if new and names:
         raise UsageError("both existing and new runs given: pass either two names, or --a and --b, or --commits")
+    if new and existing_dir:
+        raise UsageError("--results-dir names existing results; new runs are written to results_dir of the settings")
     target = Target(stack, inventory, settings) if new else None
     from benchmark.cli import experiments  # while Pulumi reads the stack
 
     if target:
         experiments.run_comparison(target, sides, run_options, retries, resume, limit, as_json)
     else:
-        experiments.compare_existing(names, results_dir(stack, inventory, settings), limit, as_json)
+        experiments.compare_existing(names, existing_dir or results_dir(stack, inventory, settings), limit, as_json)

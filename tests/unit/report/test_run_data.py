@@ -51,5 +51,5 @@ def test_run_without_samples_has_no_series_over_time(tmp_path: Path) -> None:
     folder = write_run(tmp_path / "run")
     (folder / "samples.parquet").unlink()
     record = read_record(folder)
-    assert (record.series, record.processes, record.hosts, record.histograms) == ([], [], [], {})
+    assert (record.clients, record.hosts, record.histograms) == ([], [], {})
     assert record.timeline is record.window is None
