@@ -14,6 +14,6 @@ Next, to type in this shell:
     geobench status            # the hosts
     geobench run --loads 500   # another load
     geobench results           # all results so far
-    pulumi destroy                        # remove the testbed
+    pulumi destroy             # remove the testbed
 END
 exit "$outcome"
