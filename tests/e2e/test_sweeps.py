@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -196,14 +197,14 @@ def test_killed_search_resumes_and_reaches_the_same_answer(runner: Busy) -> None
 
 
 def test_mistakes_are_reported_before_anything_is_touched(runner: Busy) -> None:
-    for words, said in (
+    for words, said in (  # alone, this test has no results to choose from
         (("run",), "no load given"),
-        (("run", "--resume", "2001"), "no sweep or comparison matches '2001'"),
-        (("search", "--resume", "2001"), "no search matches '2001'"),
+        (("run", "--resume", "2001"), "no sweep or comparison matches '2001'|no sweeps or comparisons in .* yet"),
+        (("search", "--resume", "2001"), "no search matches '2001'|no searches in .* yet"),
         (("search", "--limit", "p98=1s"), "expected p99=DURATION or achieved=SHARE"),
-        (("compare", "x", "y"), "matches 'x'"),
+        (("compare", "x", "y"), "matches 'x'|in .* yet"),
         (("compare", "x", "--a", "committee=1"), "pass either two names, or --a and --b"),
         (("compare", "latest", "--fail-over", "lots"), "expected a share such as 5%"),
     ):
         _, err = runner(*words, codes=(2,))
-        assert said in err
+        assert re.search(said, err), err
