@@ -12,10 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fakes.runner import Runner, running
+from fakes.runner import Runner, phases, running
 from waiting import wait_for
 
-from benchmark.results.events import PhaseStarted, read_events
 from benchmark.results.run_folder import SAMPLES
 
 pytestmark = pytest.mark.e2e
@@ -38,12 +37,6 @@ def runner(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runner]:
 
 def on(runner: Runner, host: str, command: str) -> str:
     return runner("ssh", host, "bash", "-c", f"'{command}'")[0]
-
-
-def phases(folder: Path) -> list[str]:
-    path = folder / "events.jsonl"
-    events = read_events(path) if path.exists() else []
-    return [event.name for event in events if isinstance(event, PhaseStarted)]
 
 
 def wait_for_phase(runner: Runner, phase: str, before: set[str]) -> Path:

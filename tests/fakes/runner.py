@@ -71,12 +71,16 @@ class Runner:
         return found
 
 
+def phases(run: Path) -> list[str]:
+    """Return the phases that a run has begun, from the events in its folder."""
+    path = run / "events.jsonl"
+    events = read_events(path) if path.exists() else []
+    return [event.name for event in events if isinstance(event, PhaseStarted)]
+
+
 def is_measuring(run: Path) -> bool:
-    """Return whether the measured window of a run has begun, from the events in its folder."""
-    events = run / "events.jsonl"
-    return events.exists() and any(
-        isinstance(event, PhaseStarted) and event.name == "measure" for event in read_events(events)
-    )
+    """Return whether the measured window of a run has begun."""
+    return "measure" in phases(run)
 
 
 @contextmanager
