@@ -7,6 +7,7 @@ every address of the testbed.
 from __future__ import annotations
 
 import getpass
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -262,9 +263,19 @@ def _invoke(
             reason = str(error)
         else:
             return found
-        return failed(reason.rpartition(" returned an error: ")[2])
+        return failed(provider_reason(reason))
 
     return pulumi.Output.from_input(call())
+
+
+def provider_reason(text: str) -> str:
+    """Return the reason in an error of a provider function, on one line, without what the layers above it add.
+
+    https://github.com/pulumi/pulumi-terraform-bridge writes `invoking TOKEN: 1 error occurred:`, then a list.
+    """
+    reason = re.sub(r"^invoking \S+: ", "", text.rpartition(" returned an error: ")[2].strip())
+    reasons = re.split(r"\n\s*\* ", re.sub(r"^\d+ errors? occurred:", "", reason))
+    return "; ".join(" ".join(one.split()) for one in reasons if one.strip())
 
 
 def total_cost(prices: Sequence[pulumi.Input[float | None]]) -> pulumi.Output[float | None]:

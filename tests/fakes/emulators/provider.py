@@ -100,8 +100,10 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):  # type: ignore[misc
         wrong = schema.check_call(request.tok, arguments)
         if wrong:
             return provider_pb2.InvokeResponse(failures=_failures(wrong))
-        with _answering(context):
+        try:
             return provider_pb2.InvokeResponse(**{"return": struct(self._cloud.functions[request.tok](arguments))})
+        except Exception as error:  # as the bridge to Terraform's providers writes it
+            context.abort(grpc.StatusCode.UNKNOWN, f"invoking {request.tok}: 1 error occurred:\n\t* {error}\n\n")
 
     def Check(self, request: Any, context: Any) -> Any:
         news, olds = plain(request.news), plain(request.olds)

@@ -11,7 +11,15 @@ from fakes.cloud_mocks import OPERATOR, args_of, declare
 
 from benchmark.errors import SettingsError
 from benchmark.settings import Settings
-from stacks.cloud.region_args import check_operators, credentials_file, look_up, look_up_price, spec_of, total_cost
+from stacks.cloud.region_args import (
+    check_operators,
+    credentials_file,
+    look_up,
+    look_up_price,
+    provider_reason,
+    spec_of,
+    total_cost,
+)
 from stacks.cloud.region_args import testbed_tags as cloud_tags
 
 
@@ -126,3 +134,25 @@ def test_owner_tags_name_the_testbed_and_its_expiry(monkeypatch: pytest.MonkeyPa
         "owner": "ada",
         "expiry": "2030-01-01",
     }
+
+
+CALL = "invoke of vultr:index/getPlan:getPlan failed: invocation of vultr:index/getPlan:getPlan returned an error: "
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        (
+            f"{CALL}invoking vultr:index/getPlan:getPlan: 1 error occurred:\n\t* no results were found\n\n",
+            "no results were found",
+        ),
+        (
+            f"{CALL}invoking a:b/c:d: 2 errors occurred:\n\t* one\n\t* two,\n\t  in two lines\n\n",
+            "one; two, in two lines",
+        ),
+        (f"{CALL}no results were found", "no results were found"),
+        ("connection lost", "connection lost"),
+    ],
+)
+def test_only_the_reason_of_a_provider_error_is_shown(text: str, reason: str) -> None:
+    assert provider_reason(text) == reason
