@@ -12,6 +12,7 @@ from benchmark.inventory import Host, HostCapabilities, HostHelp
 from stacks.keys import SshKey
 from stacks.local.host.host import NAME
 from stacks.local.host.resource import HostArgs, LocalHost
+from stacks.local.owner import Owner, require_owner
 from stacks.local.requirements import check_machine
 from stacks.local.wan.addresses import state_folder
 from stacks.local.wan.resource import LocalNetwork
@@ -44,6 +45,7 @@ class LocalRegion(pulumi.ComponentResource):
         key = SshKey(name, pulumi.ResourceOptions(parent=self))
         args = HostArgs(
             testbed_id=settings.testbed_id,
+            stack=pulumi.get_stack(),
             name=name,
             region=region,
             role=role,
@@ -77,7 +79,8 @@ class LocalRegion(pulumi.ComponentResource):
 def regions(plan: Plan, names: Sequence[str]) -> list[LocalRegion]:
     """Declare the network and the regions `names` on it.
 
-    Raises SettingsError for a name that cannot be part of a hostname, InfrastructureError for an unsuitable machine.
+    Raises SettingsError for a name that cannot be part of a hostname, InfrastructureError for an unsuitable machine or
+    if the testbed belongs to another stack.
     """
     for name in names:
         if not NAME.fullmatch(f"{name}-{plan.settings.instances - 1}"):
@@ -86,5 +89,6 @@ def regions(plan: Plan, names: Sequence[str]) -> list[LocalRegion]:
                 "ASCII letters, digits, '.', '_' and '-', starting with a letter or digit"
             )
     check_machine(state_folder())
+    require_owner(plan.settings.testbed_id, Owner.here(pulumi.get_stack()))
     network = LocalNetwork("network", plan.settings.testbed_id, links_for(names, plan.settings.network))
     return [LocalRegion(name, plan, network) for name in names]

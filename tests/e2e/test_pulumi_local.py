@@ -125,6 +125,23 @@ def test_hosts_are_recreated_with_a_dead_network(stack: Stack, refresh: bool) ->
     assert all(stack.host(host.name).is_running() for host in stack.inventory().hosts)
 
 
+def test_second_checkout_with_the_same_testbed_id_is_rejected_and_harms_nothing(stack: Stack, tmp_path: Path) -> None:
+    stack.up("--refresh")
+    before = stack.pids()
+    other = Stack(tmp_path, stack.testbed_id)
+    other.environment["GEOBENCH_STATE_DIR"] = str(stack.state)
+    for command in ("preview", "up"):
+        refused = other.run(command, *["--yes", "--skip-preview"] * (command == "up"))
+        shown = refused.stdout + refused.stderr
+        assert refused.returncode != 0
+        assert f"belongs to stack e2e of {stack.project}; choose another name" in shown
+        assert "Traceback" not in shown
+    other.destroy()
+    assert stack.pids() == before
+    assert all(stack.host(name).is_running() for name in before)
+    assert set(changes(stack.up())) == {"unchanged"}
+
+
 def test_restarted_hosts_keep_files_and_addresses(stack: Stack) -> None:
     stack.up("-c", "state=running")
     before = stack.inventory()

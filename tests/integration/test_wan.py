@@ -19,6 +19,7 @@ from paths import ROOT
 
 from benchmark.errors import InfrastructureError
 from benchmark.settings import Network
+from stacks.local.owner import Owner
 from stacks.local.wan import gateway
 from stacks.local.wan.network import WideAreaNetwork
 from stacks.local.wan.resource import NetworkProvider
@@ -273,9 +274,11 @@ def test_stop_leaves_nothing_behind_and_can_be_repeated(testbed: Testbed, state:
 
 def test_a_killed_emulator_is_detected_and_replaced(testbed: Testbed) -> None:
     network, provider = testbed.network, NetworkProvider()
-    state = provider.read(network.testbed_id, {"testbed_id": network.testbed_id, "links": links().to_json()})
+    props = {"testbed_id": network.testbed_id, "stack": "dev", "links": links().to_json()}
+    state = provider.read(network.testbed_id, props)
     assert state.id == network.testbed_id
     assert state.outs
+    network.start(links(), Owner.here("dev"))
     assert not provider.diff(state.id, state.outs, state.outs).changes
     subnet, identity = network.subnet, network.identity()
     os.kill(int((identity or "").split()[0]), signal.SIGKILL)
@@ -291,7 +294,7 @@ def test_a_killed_emulator_is_detected_and_replaced(testbed: Testbed) -> None:
 
 def test_the_resource_is_created_updated_and_deleted(state: Path) -> None:
     provider = NetworkProvider()
-    props = {"testbed_id": "wan-resource", "links": links().to_json()}
+    props = {"testbed_id": "wan-resource", "stack": "dev", "links": links().to_json()}
     try:
         created = provider.create(props)
         assert created.outs

@@ -13,6 +13,7 @@ from benchmark.inventory import Role
 from stacks.errors import hide_traceback
 from stacks.local.host.filesystem import HostConfig
 from stacks.local.host.host import Host
+from stacks.local.owner import Owner, require_owner
 from stacks.local.wan.network import WideAreaNetwork
 
 DEAD = "dead"
@@ -26,6 +27,7 @@ class HostProps(TypedDict):
     """Properties of the resource; see HostArgs."""
 
     testbed_id: str
+    stack: str
     name: str
     region: str
     role: Role
@@ -45,6 +47,7 @@ class LocalHostProvider(ResourceProvider):
 
     @hide_traceback
     def create(self, props: HostProps) -> CreateResult:
+        _require_own(props)
         address = find_host(props).create(_config(props), running=props["state"] == "running")
         return CreateResult(f"{props['testbed_id']}/{props['name']}", _outputs(props, address))
 
@@ -63,6 +66,7 @@ class LocalHostProvider(ResourceProvider):
 
     @hide_traceback
     def update(self, _id: str, olds: HostProps, news: HostProps) -> UpdateResult:
+        _require_own(news)
         host = find_host(news)
         if news["state"] == "running":
             return UpdateResult(_outputs(news, host.start(_config(news))))
@@ -71,6 +75,7 @@ class LocalHostProvider(ResourceProvider):
 
     @hide_traceback
     def delete(self, _id: str, props: HostProps) -> None:
+        _require_own(props)
         find_host(props).remove()
 
 
@@ -79,6 +84,8 @@ class HostArgs:
     """Inputs of a local host; a change of any field restarts it on its files."""
 
     testbed_id: str
+    stack: str
+    """Name of the stack that owns the testbed; missing in states of earlier releases."""
     name: str
     region: str
     role: Role
@@ -108,6 +115,11 @@ def find_host(props: HostProps) -> Host:
     return Host(WideAreaNetwork(props["testbed_id"]), props["name"])
 
 
+def _require_own(props: HostProps) -> None:
+    if "stack" in props:
+        require_owner(props["testbed_id"], Owner.here(props["stack"]))
+
+
 def _found_state(props: HostProps) -> str:
     dead = props["state"] == "running" and not find_host(props).is_running()
     return DEAD if dead else props["state"]
@@ -125,4 +137,5 @@ def _config(props: HostProps) -> HostConfig:
 
 
 def _outputs(props: HostProps, address: str) -> dict[str, object]:
-    return {name: value for name, value in props.items() if name in _IDENTITY + _COMPARED} | {"address": address}
+    kept = (*_IDENTITY, "stack", *_COMPARED)
+    return {name: value for name, value in props.items() if name in kept} | {"address": address}

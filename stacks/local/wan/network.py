@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmark.errors import InfrastructureError
+from stacks.local.owner import Owner, claim
 from stacks.local.process import find_process, kill_process
 from stacks.local.wan import addresses, gateway, interfaces
 from stacks.local.wan.round_trips import Links
@@ -55,14 +56,16 @@ class WideAreaNetwork:
         """The machine's own address in the subnet, which is also the hosts' default gateway."""
         return str(addresses.SUBNETS[self._index()][1])
 
-    def start(self, links: Links) -> None:
+    def start(self, links: Links, owner: Owner | None = None) -> None:
         """Start the network with `links`, or apply these links to the running one; hosts stay attached.
 
-        InfrastructureError if all subnets are in use.
+        InfrastructureError if all subnets are in use, or if the testbed belongs to somebody else than `owner`.
         """
         with addresses.machine_lock():
             existing = self.directory.exists()
             try:
+                if owner is not None:
+                    claim(self.testbed_id, owner)
                 (self.directory / "metrics").mkdir(parents=True, exist_ok=True)
                 addresses.write_atomically(self.directory / "links.json", links.to_json())
                 if not self.running():

@@ -14,6 +14,7 @@ import pulumi
 from pulumi.dynamic import CreateResult, DiffResult, ReadResult, Resource, ResourceProvider, UpdateResult
 
 from stacks.errors import hide_traceback
+from stacks.local.owner import Owner, find_owner, require_owner
 from stacks.local.wan.network import WideAreaNetwork
 from stacks.local.wan.round_trips import Links
 
@@ -22,6 +23,8 @@ class NetworkProps(TypedDict):
     """Properties of the resource; see LocalNetwork."""
 
     testbed_id: str
+    stack: str
+    """Name of the stack that owns the testbed; missing in states of earlier releases."""
     links: str
     """JSON of `Links`."""
     subnet: str
@@ -35,9 +38,9 @@ class NetworkProvider(ResourceProvider):
 
     @hide_traceback
     def create(self, props: NetworkProps) -> CreateResult:
-        """Start the emulator and claim a subnet."""
+        """Start the emulator and claim a subnet. InfrastructureError if the testbed belongs to another stack."""
         network = WideAreaNetwork(props["testbed_id"])
-        network.start(Links.from_json(props["links"]))
+        network.start(Links.from_json(props["links"]), Owner.here(props["stack"]))
         return CreateResult(props["testbed_id"], _outputs(props, network))
 
     @hide_traceback
@@ -52,7 +55,7 @@ class NetworkProvider(ResourceProvider):
         replaced = [] if olds["testbed_id"] == news["testbed_id"] else ["testbed_id"]
         if not replaced and WideAreaNetwork(id_).identity() != olds["identity"]:
             replaced = ["identity"]
-        changed = bool(replaced) or olds["links"] != news["links"]
+        changed = bool(replaced) or olds["links"] != news["links"] or find_owner(id_) is None
         stable = ["testbed_id", "subnet", "operator_address", "identity", "metrics_directory"]
         return DiffResult(changed, replaced, [] if replaced else stable, delete_before_replace=True)
 
@@ -60,12 +63,15 @@ class NetworkProvider(ResourceProvider):
     def update(self, id_: str, olds: NetworkProps, news: NetworkProps) -> UpdateResult:
         """Apply new links to the running emulator; hosts stay attached."""
         network = WideAreaNetwork(id_)
-        network.start(with_former_regions(Links.from_json(news["links"]), Links.from_json(olds["links"])))
+        links = with_former_regions(Links.from_json(news["links"]), Links.from_json(olds["links"]))
+        network.start(links, Owner.here(news["stack"]))
         return UpdateResult(_outputs(news, network))
 
     @hide_traceback
-    def delete(self, id_: str, _props: NetworkProps) -> None:
+    def delete(self, id_: str, props: NetworkProps) -> None:
         """Stop the emulator and remove everything it created."""
+        if "stack" in props:
+            require_owner(id_, Owner.here(props["stack"]))
         WideAreaNetwork(id_).stop()
 
 
@@ -94,13 +100,14 @@ class LocalNetwork(Resource, module="geobench", name="LocalNetwork"):
 
     def __init__(self, name: str, testbed_id: str, links: Links, opts: pulumi.ResourceOptions | None = None) -> None:
         outputs = dict.fromkeys(("subnet", "operator_address", "identity", "metrics_directory"))
-        inputs = {"testbed_id": testbed_id, "links": links.to_json(), **outputs}
+        inputs = {"testbed_id": testbed_id, "stack": pulumi.get_stack(), "links": links.to_json(), **outputs}
         super().__init__(NetworkProvider(), name, inputs, opts)
 
 
 def _outputs(props: NetworkProps, network: WideAreaNetwork) -> dict[str, object]:
     return {
         "testbed_id": props["testbed_id"],
+        "stack": props.get("stack", ""),
         "links": props["links"],
         "subnet": network.subnet,
         "operator_address": network.operator_address,
