@@ -105,7 +105,7 @@ class Declaration(_Model):
     packages: tuple[str, ...] = ()
     """Debian packages that the nodes need; the results record their versions."""
     build: BuildDeclaration | None = None
-    minimum_nodes: int = Field(default=1, ge=1)
+    minimum_nodes: int = Field(default=1, ge=1, le=1000)
     most_nodes: int | None = Field(default=None, ge=1)
     """Largest committee that is selected by default."""
     tolerated_faults: Annotated[int, Field(ge=0)] | Literal["minority", "third", "all_but_one"] = 0

@@ -6,25 +6,15 @@ import re
 from collections.abc import Mapping, Sequence
 from traceback import extract_tb
 
-from jinja2 import Environment, StrictUndefined, Template, TemplateError, TemplateSyntaxError, meta, nodes
+from jinja2 import Template, TemplateError, TemplateSyntaxError, meta, nodes
 
 from benchmark.errors import SettingsError
+from benchmark.protocols.declared.sandbox import Environment, describe_unknown, with_budget
 from benchmark.protocols.declared.yaml_document import Document
 
-
-class _Environment(Environment):
-    def getattr(self, obj: object, attribute: str) -> object:
-        """Return an entry of a mapping, never one of its methods: `parameters.keys` is the user's parameter."""
-        if not isinstance(obj, Mapping):
-            return super().getattr(obj, attribute)
-        return obj[attribute] if attribute in obj else self.undefined(obj=obj, name=attribute)
-
-
-_ENVIRONMENT = _Environment(
-    undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True, autoescape=False
-)
-_GLOBALS = frozenset(_ENVIRONMENT.globals)
-_NAMED = re.compile(r"'([^']+)' is undefined|no attribute '([^']+)'")
+_ENVIRONMENT = Environment()
+_NOT_TEXT = re.compile("[\0\ud800-\udfff]")
+_NAMED = re.compile(r"'([^']+)' (?:is undefined|is unknown|of \w+ values cannot)|no attribute '([^']+)'")
 
 
 class Templates:
@@ -39,25 +29,35 @@ class Templates:
         key = tuple(path)
         try:
             if key not in self._compiled:
-                self._check_names(key, text, names)
-                self._compiled[key] = _ENVIRONMENT.from_string(text)
-            return self._compiled[key].render(names)
+                self._compiled[key] = self._compile(key, text, names)
+            rendered = self._compiled[key].render(with_budget(names))
         except TemplateSyntaxError as error:
             raise self._error(key, text, error.lineno, None, error.message or "not a template") from None
-        except (TemplateError, ArithmeticError, LookupError, TypeError, ValueError) as error:
+        except (RecursionError, SyntaxError, MemoryError):
+            raise self._error(key, text, 1, None, "the template is nested too deeply, or calls itself") from None
+        except (TemplateError, ArithmeticError, AssertionError, LookupError, TypeError, ValueError) as error:
             lines = [frame.lineno for frame in extract_tb(error.__traceback__) if frame.filename == "<template>"]
             found = _NAMED.search(str(error))
             name = (found[1] or found[2]) if found else None
             raise self._error(key, text, (lines or [1])[-1] or 1, name, str(error)) from None
+        if _NOT_TEXT.search(rendered):
+            raise self._error(key, text, 1, None, "the text has a character that no file in UTF-8 can have")
+        return rendered
 
-    def _check_names(self, path: tuple[int | str, ...], text: str, names: Mapping[str, object]) -> None:
-        """Reject unknown names, also in branches that are not rendered this time."""
+    def _compile(self, path: tuple[int | str, ...], text: str, names: Mapping[str, object]) -> Template:
+        """Compile a template; reject unknown names and forbidden attributes also in branches that are not taken."""
         tree = _ENVIRONMENT.parse(text)
-        unknown = meta.find_undeclared_variables(tree) - set(names) - _GLOBALS
-        for node in tree.find_all(nodes.Name):
-            if node.name in unknown:
-                known = ", ".join(sorted(names))
-                raise self._error(path, text, node.lineno, node.name, f"{node.name!r} is unknown; known are: {known}")
+        unknown = meta.find_undeclared_variables(tree) - set(names) - set(_ENVIRONMENT.globals)
+        for node in tree.find_all((nodes.Name, nodes.Getattr, nodes.For)):
+            if isinstance(node, nodes.Name) and node.name in unknown:
+                raise self._error(path, text, node.lineno, node.name, describe_unknown(node.name, names))
+            if isinstance(node, nodes.Getattr) and node.attr.startswith("_"):
+                message = f"{node.attr!r} cannot be used in templates"
+                raise self._error(path, text, node.lineno, node.attr, message)
+            if isinstance(node, nodes.For) and node.recursive:
+                raise self._error(path, text, node.lineno, "recursive", "recursive loops cannot be used in templates")
+        code = _ENVIRONMENT.compile(_ENVIRONMENT.guard(tree))
+        return Template.from_code(_ENVIRONMENT, code, _ENVIRONMENT.make_globals(None))
 
     def _error(
         self, path: tuple[int | str, ...], text: str, line: int, name: str | None, message: str

@@ -56,8 +56,12 @@ class Document:
 
 def read_document(path: Path) -> Document:
     """Read a YAML file whose top level maps names to values; SettingsError with line and column."""
-    text = read_text(path)
-    value, node = parse_yaml(text, str(path))
+    return parse_document(read_text(path), str(path))
+
+
+def parse_document(text: str, source: str) -> Document:
+    """Read the text of such a file; `source` names it in errors."""
+    value, node = parse_yaml(text, source)
     if node is None:
-        raise SettingsError(f"{path}: the file is empty, expected fields as `name: value`")
-    return Document(str(path), text, require_mapping(value, str(path)), node)
+        raise SettingsError(f"{source}: the file is empty, expected fields as `name: value`")
+    return Document(source, text, require_mapping(value, source), node)

@@ -43,9 +43,9 @@ def test_entries_take_precedence_over_methods_of_mappings(tmp_path: Path) -> Non
     ("text", "line", "column", "message"),
     [
         ("fine\nport {{ prt }}", 4, 13, "'prt' is unknown; known are: node, nodes, parameters"),
-        ("{{ node.adress }}", 3, 13, "has no attribute 'adress'"),
-        ("a\n\n  {{ nodes[0].port }}", 5, 19, "has no attribute 'port'"),
-        ("{{ parameters.items }}", 3, 19, "has no attribute 'items'"),
+        ("{{ node.adress }}", 3, 13, "'adress' is unknown; did you mean 'address'? known are: address, name"),
+        ("a\n\n  {{ nodes[0].port }}", 5, 19, "'port' is unknown; known are: address, name"),
+        ("{{ parameters.items }}", 3, 19, "'items' is unknown; known are: none"),
         ("name {{ name }}", 3, 13, "'name' is unknown"),
         ("{% if node %}\n{{ never }}\n{% endif %}", 4, 8, "'never' is unknown"),
         ("{% if false %}\n{{ never }}\n{% endif %}", 4, 8, "'never' is unknown"),
