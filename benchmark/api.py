@@ -72,7 +72,7 @@ class Run:
         window = self.summary.window
         if window is None:
             raise UsageError(f"run {self.summary.run_id} was not measured: {'; '.join(self.summary.reasons)}")
-        samples, step = RunSamples(self.series), self.manifest.parameters.scrape_interval_s
+        samples, step = RunSamples(self.series, self.metrics), self.manifest.parameters.scrape_interval_s
         if by:
             groups = timelines(samples, window.start, window.end, by=by, step=step, names=self.metrics)
             rows = [{by: name} | row for name, timeline in groups.items() for row in _rows(timeline, window.start)]

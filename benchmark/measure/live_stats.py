@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 
 from benchmark.measure.run_metrics import LATENCIES, QUANTILES
-from benchmark.metrics.names import DUE, ERRORS, IN_FLIGHT, LOAD_GENERATOR, SUBMITTED, MetricNames
+from benchmark.metrics.names import DUE, IN_FLIGHT, LOAD_GENERATOR, SUBMITTED, MetricNames
 from benchmark.metrics.prometheus import Prometheus
+from benchmark.metrics.selectors import parse_selector
+
+_TIMEOUT = timedelta(seconds=1)
+"""Short, as the processes of a run are not checked in the meantime."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,31 +40,39 @@ def read_live_stats(prometheus: Prometheus, window: timedelta, names: MetricName
 
     The rates are Prometheus' own extrapolations; `window` should span four scrapes.
     """
-    answer = prometheus.query(live_query(window, names))
-    values = {entry["metric"]["quantity"]: float(entry["value"][1]) for entry in answer}
+    answer = prometheus.query(live_query(window, names), timeout=_TIMEOUT)
+    values = {entry.metric.get("quantity", ""): entry.value[1] for entry in answer}
     known = {name: value for name, value in values.items() if math.isfinite(value)}
-    latencies = {metric.name: known.pop(metric.name) for metric in LATENCIES if metric.name in known}
-    return LiveStats(latencies_s=latencies, **known)
+    latencies = {metric.name: known[metric.name] for metric in LATENCIES if metric.name in known}
+    rates = {field.name: known[field.name] for field in dataclasses.fields(LiveStats) if field.name in known}
+    return LiveStats(latencies_s=latencies, **rates)
 
 
 def live_query(window: timedelta, names: MetricNames) -> str:
     """Return the query for every field of `LiveStats`; the label `quantity` of an answer names its field."""
-    clients = f'{{job="{names.job}"}}'
-    within = f"{clients}[{round(window.total_seconds() * 1000)}ms]"
-    latency, completed = names.latency, f"rate({names.completed}{within})"
+
+    def rate(metric: str, suffix: str = "") -> str:
+        """Return the query of a rate per series."""
+        selector = parse_selector(metric).promql(suffix, names.job)
+        return f"rate({selector}[{round(window.total_seconds() * 1000)}ms])"
+
+    latency = names.latency
+    completed = rate(names.throughput) if names.throughput else rate(latency, "_count")
+    to_seconds = f" / {names.per_second:g}" if names.per_second != 1 else ""
     queries = {
-        "scheduled_tps": f"sum(rate({DUE}{within}))",
-        "sent_tps": f"sum(rate({SUBMITTED}{within}))",
+        "scheduled_tps": f"sum({rate(DUE)})",
+        "sent_tps": f"sum({rate(SUBMITTED)})",
         # Where every replica counts every transaction, the median of the replicas is their number.
         "completed_tps": f"quantile(0.5, {completed})" if names.aggregation == "median" else f"sum({completed})",
-        "errors_tps": f"sum(rate({ERRORS}{within}))",
-        "inflight": f"sum({IN_FLIGHT}{clients})",
-        "mean_s": f"sum(rate({latency}_sum{within})) / sum(rate({latency}_count{within}))",
+        "inflight": f'sum({IN_FLIGHT}{{job="{names.job}"}})',
+        "mean_s": f"sum({rate(latency, '_sum')}) / sum({rate(latency, '_count')}){to_seconds}",
     }
-    buckets = f"sum by (le) (rate({latency}_bucket{within}))"
+    if names.errors:
+        queries["errors_tps"] = f"sum({rate(names.errors)})"
+    buckets = f"sum by (le) ({rate(latency, '_bucket')})"
     for metric, q in QUANTILES.items():
         if metric.over_time:
-            queries[metric.name] = f"histogram_quantile({q:g}, {buckets})"
+            queries[metric.name] = f"histogram_quantile({q:g}, {buckets}){to_seconds}"
     for job in ("node", "client"):
         queries |= {f"{job}s": f'count(up{{job="{job}"}})', f"{job}s_up": f'sum(up{{job="{job}"}})'}
     return " or ".join(f'label_replace({query}, "quantity", "{name}", "", "")' for name, query in queries.items())

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from benchmark.measure.histogram import Array, Histogram, make_histogram
+from benchmark.metrics.names import LOAD_GENERATOR, MetricNames
 from benchmark.metrics.samples import Series
 from benchmark.metrics.targets import Job
 
@@ -122,13 +123,16 @@ class ScrapedTarget:
 
 
 class RunSamples:
-    """The raw samples of a run, grouped by target once: pass one object on to everything that measures from it."""
+    """The samples of a run, grouped by target once: pass one object on to everything that measures from it.
 
-    def __init__(self, series: Iterable[Series]) -> None:
+    `series` are the raw ones; targets have the metrics of `names` in seconds, under those names.
+    """
+
+    def __init__(self, series: Iterable[Series], names: MetricNames = LOAD_GENERATOR) -> None:
         self.series = list(series)
         self._by_job: dict[str, dict[tuple[str, str], list[Series]]] = {}
         self._targets: dict[tuple[str, tuple[str, ...]], list[ScrapedTarget]] = {}
-        for one in self.series:
+        for one in names.select(self.series):
             address = (one.labels.get("host", ""), one.labels.get("instance", ""))
             self._by_job.setdefault(one.labels.get("job", ""), {}).setdefault(address, []).append(one)
 

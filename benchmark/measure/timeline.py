@@ -11,7 +11,7 @@ import numpy as np
 from benchmark.measure.histogram import Array, make_histogram, merge
 from benchmark.measure.run_metrics import QUANTILES
 from benchmark.measure.scrapes import RunSamples, ScrapedTarget
-from benchmark.metrics.names import ERRORS, LOAD_GENERATOR, SUBMITTED, MetricNames
+from benchmark.metrics.names import LOAD_GENERATOR, SUBMITTED, MetricNames
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ def make_timeline(
         completed_tps=(np.median(completed, axis=0) if names.aggregation == "median" else completed.sum(axis=0))
         / width,
         sent_tps=per_target(SUBMITTED).sum(axis=0) / width,
-        errors_tps=per_target(ERRORS).sum(axis=0) / width,
+        errors_tps=per_target(names.errors or "").sum(axis=0) / width,
         mean_s=np.where(count > 0, mean, np.nan),
         quantiles_s=_quantiles_over_time([target for target, _ in sampled], names.latency, edges),
     )

@@ -11,7 +11,7 @@ import numpy as np
 from benchmark.measure.histogram import Histogram, merge
 from benchmark.measure.run_metrics import QUANTILES, Latency
 from benchmark.measure.scrapes import SampleRange, ScrapedTarget
-from benchmark.metrics.names import DUE, ERRORS, IN_FLIGHT, SUBMITTED, MetricNames
+from benchmark.metrics.names import DUE, IN_FLIGHT, SUBMITTED, MetricNames
 from benchmark.model import Finite, StrictModel
 
 
@@ -65,7 +65,7 @@ def increase_of(target: ScrapedTarget, samples: SampleRange, names: MetricNames)
         sent=counted(SUBMITTED),
         scheduled=counted(DUE),
         backlog=float(in_flight[samples.last] - in_flight[samples.first]) if target.has(IN_FLIGHT) else None,
-        errors=target.increase_by(ERRORS, "error_type", samples),
+        errors=target.increase_by(names.errors, names.error_label, samples) if names.errors else {},
     )
 
 

@@ -6,26 +6,57 @@ Rates and quantiles are computed from the samples later, not by Prometheus.
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING, NotRequired, TypedDict
+from typing import TYPE_CHECKING, Annotated, TypeVar
+
+from pydantic import Field, TypeAdapter, ValidationError
 
 from benchmark.errors import InfrastructureError, UsageError
 
 if TYPE_CHECKING:  # numpy, requests and pyarrow take 0.1 s each to import: only commands that use them pay
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 from benchmark.metrics.samples import Series, join_parts
+from benchmark.metrics.targets import Identity
 
+T = TypeVar("T")
 _PART_MS = 120_000
 """Range of one request for samples: limits its memory use and keeps it well below the timeout."""
+_SHOWN = 80
+"""Characters of a query that an error quotes."""
 
 
-class Answer(TypedDict):
-    """One series of a query result: its labels, and its value or its values over a range, as (Unix seconds, text)."""
+@dataclass(frozen=True)
+class Answer:
+    """One series of a query result: its labels, and its value as (Unix seconds, value)."""
 
     metric: dict[str, str]
-    value: NotRequired[tuple[float, str]]
-    values: NotRequired[list[tuple[float, str]]]
+    value: tuple[float, float]
+
+
+@dataclass(frozen=True)
+class _Stored:
+    """The same with all values over a range."""
+
+    metric: dict[str, str]
+    values: list[tuple[float, float]]
+
+
+@dataclass(frozen=True)
+class _Target:
+    """A scrape target, and why its last scrape failed, if it did."""
+
+    labels: dict[str, str]
+    last_error: Annotated[str, Field(alias="lastError")] = ""
+
+
+@dataclass(frozen=True)
+class _Targets:
+    active: Annotated[list[_Target], Field(alias="activeTargets")]
+
+
+_ANSWERS, _STORED, _TARGETS = TypeAdapter(list[Answer]), TypeAdapter(list[_Stored]), TypeAdapter(_Targets)
 
 
 class Prometheus:
@@ -44,6 +75,7 @@ class Prometheus:
         retry = Retry(connect=2, read=0, status=0, backoff_factor=0.1)  # a read that timed out has used up its time
         self.url = url
         self._timeout = timeout.total_seconds()
+        self._session = session
         self._connection = PrometheusConnect(url, session=session, retry=retry, timeout=self._timeout)
 
     def __enter__(self) -> Prometheus:
@@ -77,34 +109,70 @@ class Prometheus:
         import numpy as np
 
         # Prometheus 3 excludes a sample at the left edge, Prometheus 2 does not: query one more ms and cut it off.
-        for entry in self.query(f"{selector}[{last - first + 1}ms]", f"{last / 1000:.3f}"):
-            times = np.array([time for time, _ in entry["values"]], dtype=np.float64)
-            values = np.array([float(value) for _, value in entry["values"]], dtype=np.float64)
+        for entry in self._query(_STORED, f"{selector}[{last - first + 1}ms]", f"{last / 1000:.3f}", self._timeout):
+            times, values = np.array(entry.values, dtype=np.float64).reshape(-1, 2).T
             inside = (np.rint(times * 1000) >= first) & (np.rint(times * 1000) <= last)
             if inside.any():
-                labels = {name: value for name, value in entry["metric"].items() if name != "__name__"}
-                yield Series(entry["metric"].get("__name__", ""), labels, times[inside], values[inside])
+                labels = {name: value for name, value in entry.metric.items() if name != "__name__"}
+                yield Series(entry.metric.get("__name__", ""), labels, times[inside], values[inside])
 
-    def scraped(self, since: float) -> set[tuple[str, str, str]]:
+    def scraped(self, since: float) -> set[Identity]:
         """Return the (job, host, address) of targets scraped successfully after `since` (Unix seconds).
 
         The address distinguishes a restarted host, which has a new one, from its former target: a Prometheus that was
         stopped as well reports that target for another five minutes.
         """
-        labels = [entry["metric"] for entry in self.query(f"timestamp(up) > {since:.3f} and up == 1")]
-        return {(one["job"], one["host"], one["instance"]) for one in labels}
+        return {_identity(entry.metric) for entry in self.query(f"timestamp(up) > {since:.3f} and up == 1")}
 
-    def query(self, query: str, time: str | None = None) -> list[Answer]:
-        """Return the result of an instant query at `time` (Unix seconds as text; default now)."""
+    def scrape_errors(self) -> dict[Identity, str]:
+        """Return why the last scrape of each target failed, in the words of Prometheus; empty if it did not fail.
+
+        https://prometheus.io/docs/prometheus/latest/querying/api/#targets
+        """
+        url = f"{self.url}/api/v1/targets"
+
+        def get() -> object:
+            answer = self._session.get(url, params={"state": "active"}, timeout=self._timeout)
+            return answer.json()["data"]
+
+        found = self._ask(_TARGETS, "its targets", get, self._timeout)
+        return {_identity(target.labels): target.last_error for target in found.active}
+
+    def exported(self, job: str) -> set[str]:
+        """Return the names of all metrics that the processes of `job` export now."""
+        return {entry.metric.get("__name__", "") for entry in self.query(f'count by (__name__) ({{job="{job}"}})')}
+
+    def query(self, query: str, timeout: timedelta | None = None) -> list[Answer]:
+        """Return the current result of a query; it may take `timeout`, by default that of this client."""
+        return self._query(_ANSWERS, query, None, timeout.total_seconds() if timeout else self._timeout)
+
+    def _query(self, kind: TypeAdapter[T], query: str, time: str | None, timeout: float) -> T:
+        parameters = {"timeout": f"{timeout:g}s"} | ({"time": time} if time else {})
+        shown = query if len(query) <= _SHOWN else f"{query[:_SHOWN]}…"
+        return self._ask(
+            kind,
+            f"the query {shown}",
+            lambda: self._connection.custom_query(query, params=parameters, timeout=timeout),
+            timeout,
+        )
+
+    def _ask(self, kind: TypeAdapter[T], what: str, get: Callable[[], object], timeout: float) -> T:
+        """Return the answer of `get` as `kind`; InfrastructureError if there is none or it is malformed."""
         from prometheus_api_client.exceptions import PrometheusApiClientException
         from requests import RequestException
 
-        parameters = {"timeout": f"{self._timeout:g}s"} | ({"time": time} if time else {})
         try:
-            answer: list[Answer] = self._connection.custom_query(query, params=parameters)
+            return kind.validate_python(get())
         except PrometheusApiClientException as error:
-            raise InfrastructureError(f"Prometheus at {self.url} rejected the query {query}: {error}") from None
-        except (KeyError, TypeError, ValueError) as error:  # including the JSON error of requests, a ValueError
+            raise InfrastructureError(f"Prometheus at {self.url} rejected {what}: {error}") from None
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(str(part) for part in first["loc"])
+            raise InfrastructureError(
+                f"Prometheus at {self.url} gave a malformed answer to {what}: {where}: {first['msg']}, "
+                f"found {str(first['input'])[:_SHOWN]!r}"
+            ) from None
+        except (KeyError, TypeError, ValueError, RecursionError) as error:  # the JSON error of requests is a ValueError
             raise InfrastructureError(
                 f"the server at {self.url} is not Prometheus: {type(error).__name__}: {error}; "
                 "check that the tunnel ends at the monitoring host"
@@ -112,7 +180,10 @@ class Prometheus:
         except RequestException as error:
             cause = getattr(error.args[0], "reason", error) if error.args else error  # without the quoted query
             raise InfrastructureError(
-                f"Prometheus at {self.url} did not answer {query} within {self._timeout:g} s: {cause}; "
+                f"Prometheus at {self.url} did not answer {what} within {timeout:g} s: {cause}; "
                 "check that it is running on the monitoring host and that the tunnel is open"
             ) from None
-        return answer
+
+
+def _identity(labels: dict[str, str]) -> Identity:
+    return labels.get("job", ""), labels.get("host", ""), labels.get("instance", "")

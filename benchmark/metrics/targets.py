@@ -12,6 +12,8 @@ from benchmark.host_layout import NODE_EXPORTER_PORT
 from benchmark.inventory import Host
 
 Job = Literal["host", "node", "client"]
+Identity = tuple[str, str, str]
+"""Job, host and address of a target."""
 JOBS: tuple[Job, ...] = ("host", "node", "client")
 """Node exporters, nodes of the system under test, load generators."""
 _ESCAPES = str.maketrans({"\\": r"\\", '"': r"\"", "\n": r"\n"})
@@ -62,7 +64,7 @@ def targets(hosts: Sequence[Host], endpoints: Iterable[Endpoint]) -> dict[str, s
     return {f"{job}.json": json.dumps(group, indent=1) + "\n" for job, group in groups.items()}
 
 
-def identities(hosts: Iterable[Host], endpoints: Iterable[Endpoint]) -> set[tuple[str, str, str]]:
+def identities(hosts: Iterable[Host], endpoints: Iterable[Endpoint]) -> set[Identity]:
     """Return the (job, host, address) of each target of a run, which identify its series.
 
     The name alone does not: restarted hosts may get each other's addresses, and until Prometheus has read the new

@@ -29,7 +29,7 @@ def collect(run: RunContext, state: RunState) -> Summary:
     """Download the samples and logs of a complete run, measure it, and write its summary and manifest."""
     assert state.supervisor is not None
     with run.events.phase("collect"):
-        samples = RunSamples(_fetch(run, _times(state).end, state))
+        samples = RunSamples(_fetch(run, _times(state).end, state), run.request.protocol.metrics)
         state.warm_up = _cut_warm_up(run, state, samples)
         write_samples(run.folder.path / SAMPLES, samples.series)
         logs = _collect_logs(run)

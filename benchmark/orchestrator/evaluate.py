@@ -56,7 +56,7 @@ def fetch(
 
     Prometheus may still scrape the targets of an earlier run, on other hosts or at former addresses: they are left out.
     """
-    names = ["process_.*", protocol.leader_metric, *protocol.metrics.names]
+    names = ["process_.*", protocol.leader_metric, *protocol.metrics.exported]
     nodes = f'{{job="node",__name__=~"{"|".join(name for name in names if name)}"}}'
     selectors = ['{job="client"}', _HOST_METRICS, nodes, "up"]
     found = [series for selector in selectors for series in prometheus.samples(selector, begin - 1, end)]

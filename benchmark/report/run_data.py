@@ -109,4 +109,5 @@ def read_record(folder: Path) -> Record:
         raise UsageError(f"{folder} has no summary: the run is in progress or was killed, so it has no report yet")
     samples = folder / SAMPLES
     series = read_samples(samples) if samples.exists() else []
-    return Record(folder, summary, parse_manifest(text, str(folder)), RunSamples(series))
+    manifest = parse_manifest(text, str(folder))
+    return Record(folder, summary, manifest, RunSamples(series, manifest.metrics))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 
 import numpy as np
 from factories.sample_factory import client
@@ -45,9 +46,9 @@ class FakePrometheus(Prometheus):
                     found.append(Series(one.metric, {**one.labels, "instance": instance}, one.times, one.values))
         return found
 
-    def query(self, query: str, time: str | None = None) -> list[Answer]:
+    def query(self, query: str, timeout: timedelta | None = None) -> list[Answer]:
         self._fleet.touch("query")
-        return [Answer(metric={"quantity": "completed_tps"}, value=(0.0, "60"))]
+        return [Answer({"quantity": "completed_tps"}, (0.0, 60.0))]
 
     def _targets(self) -> list[tuple[dict[str, str], str]]:
         files = self._fleet.files[self._monitoring]

@@ -66,7 +66,8 @@ def read_stored(folder: Path) -> Stored:
     times = manifest.times
     if times is None:
         raise UsageError(f"{folder}: never under load, nothing to compare; name another run")
-    samples, step = RunSamples(read_samples(folder / SAMPLES)), manifest.parameters.scrape_interval_s
+    samples = RunSamples(read_samples(folder / SAMPLES), manifest.metrics)
+    step = manifest.parameters.scrape_interval_s
     return Stored(samples, times.load, times.start, times.end, step, manifest.metrics)
 
 

@@ -6,10 +6,20 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, create_model, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+    create_model,
+    model_validator,
+)
 
 from benchmark.errors import SettingsError
-from benchmark.metrics.names import MetricNames
+from benchmark.metrics.names import MetricNames, Unit
+from benchmark.metrics.selectors import parse_selector
 from benchmark.protocols.declared.yaml_document import Document, read_document
 from benchmark.settings import explain_errors
 
@@ -17,6 +27,16 @@ Scalar = bool | int | float | str
 Port = Annotated[int, Field(ge=1, le=65535)]
 Identifier = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$")]
 MetricName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_:][A-Za-z0-9_:]*$")]
+LabelName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
+
+
+def _check_selector(text: str) -> str:
+    parse_selector(text)
+    return text
+
+
+MetricSelector = Annotated[str, AfterValidator(_check_selector)]
+"""A metric's name, or a name with label matchers."""
 FileName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-][A-Za-z0-9_.-]*(/[A-Za-z0-9_-][A-Za-z0-9_.-]*)*$")]
 
 
@@ -70,17 +90,26 @@ class LoadDeclaration(_Model):
 
 
 class MetricsDeclaration(_Model):
-    """Names of the metrics for latency and throughput; by default those of the project's load generator."""
+    """The metrics for latency and throughput; by default those of the project's load generator.
+
+    Each is a name, or a name with label matchers: `rpc_latency{method="Put"}`.
+    """
 
     exported_by: Literal["client", "node"] = Field(default="client", alias="from")
     aggregation: Literal["sum", "median"] = "sum"
     """How throughput is computed from the rates of all processes: `median` if each counts all transactions."""
-    latency: MetricName = "latency_s"
-    """Histogram, in seconds."""
-    squared: MetricName | None = None
-    """Counter of squared latencies, for the standard deviation."""
-    throughput: MetricName | None = None
+    latency: MetricSelector = "latency_s"
+    """Histogram of the latency of completed transactions."""
+    unit: Unit = "s"
+    """Unit of the latencies: ns, us, ms or s."""
+    squared: MetricSelector | None = None
+    """Counter that adds the square of each latency, for the standard deviation."""
+    throughput: MetricSelector | None = None
     """Counter of completed transactions; by default the count of the histogram."""
+    errors: MetricSelector | None = None
+    """Counter of failed transactions; without it their number is unknown."""
+    error_label: LabelName = "error_type"
+    """Label of `errors` that holds the type."""
 
     @model_validator(mode="before")
     @classmethod
@@ -94,7 +123,8 @@ class MetricsDeclaration(_Model):
 
     def metrics(self) -> MetricNames:
         """Return them as MetricNames."""
-        return MetricNames(self.latency, self.squared, self.exported_by, self.aggregation, self.throughput)
+        fields = self.model_dump(exclude={"exported_by"})
+        return MetricNames(job=self.exported_by, **fields)
 
 
 class Declaration(_Model):

@@ -15,11 +15,9 @@ class Answering(Prometheus):
     """A Prometheus that gives one answer to every query."""
 
     def __init__(self, values: Mapping[str, str]) -> None:
-        self.answer: list[Answer] = [
-            {"metric": {"quantity": name}, "value": (1.0, value)} for name, value in values.items()
-        ]
+        self.answer: list[Answer] = [Answer({"quantity": name}, (1.0, float(value))) for name, value in values.items()]
 
-    def query(self, query: str, time: str | None = None) -> list[Answer]:
+    def query(self, query: str, timeout: timedelta | None = None) -> list[Answer]:
         return self.answer
 
 
@@ -46,3 +44,12 @@ def test_the_throughput_of_replicas_that_all_count_every_transaction_is_their_me
     replicas = MetricNames(job="node", aggregation="median", throughput="commits")
     assert 'quantile(0.5, rate(commits{job="node"}[20000ms]))' in live_query(WINDOW, replicas)
     assert 'sum(rate(latency_s_count{job="client"}[20000ms]))' in live_query(WINDOW, LOAD_GENERATOR)
+
+
+def test_units_and_label_matchers_are_part_of_the_query() -> None:
+    query = live_query(WINDOW, MetricNames('rpc{method="Put"}', unit="ms", errors=None))
+    assert (
+        'histogram_quantile(0.99, sum by (le) (rate(rpc_bucket{job="client",method="Put"}[20000ms]))) / 1000' in query
+    )
+    assert 'sum(rate(rpc_count{job="client",method="Put"}[20000ms]))' in query
+    assert "errors_tps" not in query

@@ -9,13 +9,16 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from benchmark.errors import InfrastructureError, UsageError
+from benchmark.measure.live_stats import read_live_stats
 from benchmark.metrics.prometheus import Prometheus
 
 
@@ -69,6 +72,70 @@ def test_error_of_a_rejected_query_contains_query_and_response(status: int) -> N
     refusal = pytest.raises(InfrastructureError, match=rf"rejected the query timestamp.*{status}.*because")
     with answering(status, b"because") as url, Prometheus(url) as client, refusal:
         client.scraped(0)
+
+
+@pytest.mark.parametrize(
+    ("result", "message"),
+    [
+        ([{"value": [1, "1"]}], r"0\.metric: Field required"),
+        ([{"metric": {"job": 1}, "value": [1, "1"]}], r"0\.metric\.job: .*string, found '1'"),
+        ([{"metric": {}}], r"0\.value: Field required"),
+        ([{"metric": {}, "value": [1]}], r"0\.value"),
+        ([{"metric": {}, "value": [1, "fast"]}], r"0\.value\.1: .*number.*, found 'fast'"),
+        ([{"metric": {}, "histogram": [1, {"count": "1"}]}], r"0\.value: Field required"),
+        ({"metric": {}}, r"list, found"),
+    ],
+)
+def test_malformed_answer_is_one_clear_error(result: object, message: str) -> None:
+    body = json.dumps({"status": "success", "data": {"result": result}}).encode()
+    with (
+        answering(200, body) as url,
+        Prometheus(url) as client,
+        pytest.raises(InfrastructureError, match=f"malformed answer to the query up: .*{message}"),
+    ):
+        client.query("up")
+
+
+_JSON = st.recursive(
+    st.none() | st.booleans() | st.floats() | st.integers() | st.text(max_size=5),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from(["metric", "value", "values", "job", "le", "quantity", "__name__"]), inner)
+    ),
+    max_leaves=12,
+)
+_SERIES = st.fixed_dictionaries(
+    {},
+    optional={
+        "metric": st.dictionaries(st.sampled_from(["job", "host", "instance", "quantity"]), st.text(max_size=5))
+        | _JSON,
+        "value": st.tuples(st.floats(), st.sampled_from(["1", "NaN", "+Inf", "x", ""])) | _JSON,
+        "values": st.lists(st.tuples(st.floats(), st.sampled_from(["1", "NaN", "-Inf", "x"])), max_size=3) | _JSON,
+    },
+)
+
+
+class Canned(Prometheus):
+    """A client whose connection returns one answer to everything."""
+
+    def __init__(self, result: object) -> None:
+        super().__init__("http://127.0.0.1:1")
+        self.custom_query = lambda *_, **__: result
+        self._connection = self  # type: ignore[assignment]
+
+
+@settings(derandomize=True, max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.lists(_SERIES, max_size=3) | _JSON)
+def test_no_answer_ends_in_a_traceback(result: object) -> None:
+    client = Canned(result)
+    for ask in (
+        lambda: client.scraped(0),
+        lambda: client.samples("m", 0, 10),
+        lambda: client.exported("node"),
+        lambda: read_live_stats(client, timedelta(seconds=4)),
+    ):
+        with suppress(InfrastructureError):
+            ask()
 
 
 def test_samples_outside_the_window_are_removed() -> None:

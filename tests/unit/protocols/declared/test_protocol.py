@@ -69,7 +69,7 @@ def test_description_becomes_a_protocol(tmp_path: Path) -> None:
     store = described(tmp_path, FULL)
     assert (store.name, store.summary, store.packages) == ("store", "a store", ("store-server",))
     assert (store.minimum_nodes, store.most_nodes, store.leader_metric) == (3, 5, "store_leads")
-    assert store.metrics == MetricNames("op_seconds", None, "client", "sum", "ops_total")
+    assert store.metrics == MetricNames("op_seconds", None, "client", "sum", "ops_total", errors=None)
     assert (store.load_from, store.load_shapes) == ("client", False)
     assert store.build
     assert (store.build.command, store.build.outputs) == ("make", ("bin/store",))
@@ -119,6 +119,13 @@ def test_aggregation_is_declared_also_under_its_former_name(tmp_path: Path, decl
     assert described(tmp_path, text).metrics.aggregation == aggregation
 
 
+def test_metrics_have_a_unit_label_matchers_and_a_counter_of_errors(tmp_path: Path) -> None:
+    declared = """latency: 'op{method="Put"}', unit: us, errors: failures_total, error_label: reason"""
+    text = f"name: a\nnode: {{command: [run], metrics: '8000'}}\nmetrics: {{from: node, {declared}}}\n"
+    expected = MetricNames('op{method="Put"}', None, "node", unit="us", errors="failures_total", error_label="reason")
+    assert described(tmp_path, text).metrics == expected
+
+
 def test_unknown_aggregation_is_an_error(tmp_path: Path) -> None:
     text = "name: a\nnode: {command: [run], metrics: '8000'}\nmetrics: {from: node, counted_by: some}\n"
     with pytest.raises(SettingsError, match="'sum' or 'median'"):
@@ -138,7 +145,7 @@ metrics: {from: node, aggregation: median, squared: latency_squared_s}
     plan = place(inventory(a=4), protocol, 204, committee=3)
     assert [node.argv[1:] for node in made(protocol).nodes(plan)] == [("70", "200"), ("70", "200"), ("60", "200")]
     assert made(protocol).clients(plan) == ()
-    assert protocol.metrics == MetricNames(job="node", aggregation="median")
+    assert protocol.metrics == MetricNames(job="node", aggregation="median", errors=None)
 
 
 def test_load_generator_sends_the_described_request(tmp_path: Path) -> None:
@@ -191,7 +198,7 @@ load:
         ("ready: metric", "ready: metrics", "metrics {{", "found 'metrics 7001 /metrics store_ready', expected tcp"),
         ('"{{ ports.http }}/stats"', "stats", "stats", "found 'stats', expected PORT or PORT/PATH"),
         ("--rate {{ load }}", "--rate {{ lode }}", "lode", "'lode' is unknown"),
-        ("latency: op_seconds", "latency: op seconds", "op seconds", "String should match pattern"),
+        ("latency: op_seconds", "latency: op seconds", "op seconds", "expected NAME or NAME{LABEL"),
     ],
 )
 def test_errors_have_line_and_column(tmp_path: Path, old: str, new: str, at: str, message: str) -> None:
