@@ -2,12 +2,18 @@
 
 All samples of one scrape carry the same time, so a series that is absent from a scrape did not exist then: it started
 at zero.
+
+A process restarted where its start time moved, or, if it exports none, where most of its counters fell: a single
+counter that falls is no restart. All counters of a process that restarted start at zero. Otherwise a counter that fell
+to less than half started at zero by itself, and one that fell by less counts on from its highest value: values that
+jitter, such as a sum of floating-point numbers, are never counted twice.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
 
 import numpy as np
 
@@ -17,6 +23,13 @@ from benchmark.metrics.samples import Series
 from benchmark.metrics.targets import Job
 
 START_TIMES = ("start_time_s", "process_start_time_seconds")
+_START_JITTER_S = 1.0
+"""Start times are derived from a clock that is adjusted while the process runs."""
+_COUNTER_JITTER = 0.01
+"""Share of its value by which a counter may fall without being suspicious."""
+_COUNTERS = ("_bucket", "_sum", "_count", "_total")
+_LARGEST = 1e100
+"""No counter gets there; sums and squares of smaller values are finite."""
 
 
 @dataclass(frozen=True)
@@ -39,12 +52,22 @@ class ScrapedTarget:
     """When it was scraped, unix s."""
     series: dict[str, list[Series]] = field(repr=False)
     restarts: tuple[int, ...] = ()
-    """Indexes of the first sample after each restart."""
+    """Indexes of the first sample after each restart of the process."""
+    damage: dict[str, list[tuple[str, Array]]] = field(default_factory=dict, repr=False)
+    """What is wrong with series of each metric, and the times of the samples concerned."""
     _increases: dict[str, Array] = field(default_factory=dict, repr=False, compare=False)
 
     def has(self, metric: str) -> bool:
         """Return whether any series of `metric` was ever scraped."""
         return metric in self.series
+
+    def unknown(self, metric: str, samples: SampleRange) -> str | None:
+        """Return why the increase of `metric` over the range is unknown; None if it is known."""
+        start, end = self.times[samples.first], self.times[samples.last]
+        for text, times in self.damage.get(metric, ()):
+            if np.any((times >= start) & (times <= end)):
+                return text
+        return None if self.has(metric) else f"`{metric}` is not exported"
 
     def sample_range(self, start: float, end: float) -> SampleRange | None:
         """Return the first real sample at or after `start` and the last at or before `end` (unix s).
@@ -62,20 +85,29 @@ class ScrapedTarget:
     def increases(self, metric: str) -> Array:
         """Return the increase of each series of `metric` since the target's first sample: shape (series, times).
 
-        After a restart counters start at zero. What was counted between the last sample before the restart and the
-        restart itself is lost, so an increase is never overstated.
+        What was counted between the last sample before a restart and the restart itself is lost, so an increase is
+        never overstated.
         """
         if metric not in self._increases:
-            values = self._aligned(metric)
-            steps = np.diff(values, axis=1)
-            for index in self.restarts if len(steps) else ():
-                exists = [bool(np.any(one.times == self.times[index])) for one in self.series[metric]]
-                steps[:, index - 1] = np.where(exists, values[:, index], 0.0)
-            steps = np.where(steps < 0, values[:, 1:], steps)
-            increases = np.concatenate([np.zeros((len(values), 1)), np.cumsum(steps, axis=1)], axis=1)
+            rows = [self._counted(one) for one in self.series.get(metric, [])]
+            increases = np.stack(rows) if rows else np.zeros((0, len(self.times)))
             increases.flags.writeable = False
             self._increases[metric] = increases
         return self._increases[metric]
+
+    def falls(self, metric: str, samples: SampleRange) -> list[tuple[float, float, float]]:
+        """Return the (time, value before, value after) where a series of `metric` fell without a restart.
+
+        Jitter of up to 1 % is left out: a fall by more means that the series started again alone, or is no counter.
+        """
+        found = []
+        for values in self._aligned(metric):
+            at = samples.first + 1 + np.flatnonzero(np.diff(values[samples.first : samples.last + 1]) < 0)
+            for index in set(at.tolist()) - set(self.restarts):
+                before, after = float(values[index - 1]), float(values[index])
+                if before - after > _COUNTER_JITTER * abs(before):
+                    found.append((float(self.times[index]), before, after))
+        return sorted(found)
 
     def increase(self, metric: str, samples: SampleRange) -> float:
         """Return the increase of `metric` over the range, summed over its series; 0 if it was never scraped."""
@@ -94,13 +126,25 @@ class ScrapedTarget:
         return result
 
     def buckets(self, metric: str) -> tuple[Array, Array]:
-        """Return the bounds of histogram `metric` and the increase up to each: shapes (bounds,), (bounds, times)."""
-        name = f"{metric}_bucket"
-        le = np.array([float(series.labels["le"]) for series in self.series.get(name, [])])
-        bounds, position = np.unique(le, return_inverse=True)
-        summed = np.zeros((len(bounds), len(self.times)))
-        np.add.at(summed, position, self.increases(name))
-        return bounds, summed
+        """Return the bounds of histogram `metric` and the increase up to each: shapes (bounds,), (bounds, times).
+
+        Series that differ in other labels are added up, at the bounds that all of them have. The count of a histogram
+        is its infinite bucket where it exports none.
+        """
+        name, counted = f"{metric}_bucket", f"{metric}_count"
+        groups: dict[frozenset[tuple[str, str]], dict[float, Array]] = {}
+        for one, row in zip(self.series.get(name, []), self.increases(name), strict=True):
+            group = groups.setdefault(frozenset((key, one.labels[key]) for key in one.labels if key != "le"), {})
+            group[float(one.labels["le"])] = group.get(float(one.labels["le"]), 0.0) + row
+        counts = {
+            frozenset(one.labels.items()): row
+            for one, row in zip(self.series.get(counted, []), self.increases(counted), strict=True)
+        }
+        for labels, group in groups.items():
+            group.setdefault(np.inf, counts.get(labels, group[max(group)]))
+        shared = sorted(set.intersection(*map(set, groups.values()))) if groups else []
+        summed = [np.sum([group[bound] for group in groups.values()], axis=0) for bound in shared]
+        return np.array(shared, dtype=np.float64), np.reshape(summed, (len(shared), len(self.times)))
 
     def histogram(self, metric: str, samples: SampleRange) -> Histogram:
         """Return the values that histogram `metric` counted over the range, over all its labels."""
@@ -118,8 +162,23 @@ class ScrapedTarget:
         return [(float(edges[at]), float(edges[at + 1])) for at in np.flatnonzero(np.diff(edges) > longest)]
 
     def _aligned(self, metric: str) -> Array:
-        rows = [_align(series, self.times) for series in self.series.get(metric, [])]
+        rows = [_align(series, self.times)[0] for series in self.series.get(metric, [])]
         return np.stack(rows) if rows else np.zeros((0, len(self.times)))
+
+    def _counted(self, one: Series) -> Array:
+        """Return the increase of a series since the target's first sample: shape (times,)."""
+        values, seen = _align(one, self.times)
+        for index in self.restarts:  # until it is scraped again, a series of the new process is at zero
+            values = np.where((self.times >= self.times[index]) & (seen < self.times[index]), 0.0, values)
+        restarted = {index for index in self.restarts if index}
+        alone = {
+            int(index) + 1 for index in np.flatnonzero((values[1:] < values[:-1]) & (values[1:] <= values[:-1] / 2))
+        }
+        increase, total = np.empty_like(values), -values[0]
+        for start, end in pairwise([0, *sorted(restarted | alone), len(values)]):
+            increase[start:end] = total + np.maximum.accumulate(values[start:end])
+            total = increase[end - 1]
+        return np.asarray(increase, dtype=np.float64)
 
 
 class RunSamples:
@@ -139,8 +198,7 @@ class RunSamples:
     def targets(self, job: Job, counters: Collection[str]) -> list[ScrapedTarget]:
         """Return the targets of `job` that have a sample of `counters`, sorted by name.
 
-        `counters` are the metrics whose samples make the time axis. A fall of any of them means a restart, and so does
-        a changed start time.
+        `counters` are the metrics whose samples make the time axis.
         """
         key = (job, tuple(counters))
         if key not in self._targets:
@@ -162,24 +220,65 @@ def _make_target(name: str, members: Sequence[Series], counters: Collection[str]
     if not axis.size:
         return None
     by_metric: dict[str, list[Series]] = {}
+    damage: dict[str, list[tuple[str, Array]]] = {}
     for one in members:
-        by_metric.setdefault(one.metric, []).append(one)
-    restarted = np.zeros(len(axis), dtype=bool)
-    for metric, group in by_metric.items():
-        for one in group if metric in counters or metric in START_TIMES else ():
-            values = _align(one, axis)
-            change = np.diff(values)
-            # A process that waits for its start exports 0, and a series counts as 0 before its first sample.
-            restarted[1:] |= (values[:-1] > 0) & (change != 0) if metric in START_TIMES else change < 0
-    labels = members[0].labels
-    restarts = tuple(int(index) for index in np.flatnonzero(restarted))
-    return ScrapedTarget(name, labels.get("host", ""), labels.get("region", ""), axis, by_metric, restarts)
+        usable, bucket = np.abs(one.values) < _LARGEST, one.metric.endswith("_bucket")
+        if not usable.all():
+            value = f"{one.values[~usable][0]:g}".replace("nan", "NaN").replace("inf", "Inf")
+            damage.setdefault(one.metric, []).append((f"{_shown(one)} is {value}", one.times[~usable]))
+        if bucket and not _has_bound(one):
+            bound = f'has le="{one.labels["le"]}"' if "le" in one.labels else "has no label `le`"
+            damage.setdefault(one.metric, []).append((f"a series of `{one.metric}` {bound}", one.times))
+        elif usable.all():
+            by_metric.setdefault(one.metric, []).append(one)
+        elif usable.any() and not bucket:  # a histogram without one of its buckets is coarser, but right
+            at = np.flatnonzero(usable)
+            filled = np.interp(np.arange(len(usable)), at, one.values[at])
+            by_metric.setdefault(one.metric, []).append(replace(one, values=filled))
+    labels, restarts = members[0].labels, _restarts(by_metric, axis, counters)
+    return ScrapedTarget(name, labels.get("host", ""), labels.get("region", ""), axis, by_metric, restarts, damage)
 
 
-def _align(series: Series, axis: Array) -> Array:
-    """Return the last value at or before each time of `axis`, 0 before the first."""
+def _restarts(series: Mapping[str, Sequence[Series]], axis: Array, counters: Collection[str]) -> tuple[int, ...]:
+    """Return the indexes of the first sample after each restart of a process; see the module."""
+    positive, fell, halved = (np.zeros(len(axis) - 1) for _ in range(3))
+    moved, unmoved = (np.zeros(len(axis) - 1, dtype=bool) for _ in range(2))
+    for metric, members in series.items():
+        for one in members:
+            values, _ = _align(one, axis)
+            before, after = values[:-1], values[1:]
+            if metric in START_TIMES:
+                # A process that waits for its start exports 0, and a series counts as 0 before its first sample. A
+                # process that was scraped cannot be replaced by one that started earlier.
+                known = (before > 0) & (after > 0)
+                later = (after - before > _START_JITTER_S) & (after > axis[:-1] - _START_JITTER_S)
+                moved |= known & later
+                unmoved |= known & (np.abs(after - before) <= _START_JITTER_S)
+            elif metric in counters or metric.endswith(_COUNTERS):
+                positive += before > 0
+                fell += (before > 0) & (after < before)
+                halved += (before > 0) & (after <= before / 2)
+    together = (fell > 0) & ((fell == positive) | (2 * halved >= positive))
+    return tuple(int(index) + 1 for index in np.flatnonzero(moved | (together & ~unmoved)))
+
+
+def _has_bound(one: Series) -> bool:
+    try:
+        return not np.isnan(float(one.labels["le"]))
+    except (KeyError, ValueError):
+        return False
+
+
+def _shown(one: Series) -> str:
+    bucket = f'{{le="{one.labels["le"]}"}}' if "le" in one.labels else ""
+    return f"`{one.metric}{bucket}`"
+
+
+def _align(series: Series, axis: Array) -> tuple[Array, Array]:
+    """Return the last value at or before each time of `axis` and when it was sampled: 0 and -inf before the first."""
     if np.array_equal(series.times, axis):
-        return series.values
+        return series.values, axis
     times, last = np.unique(series.times[::-1], return_index=True)
     values = np.concatenate([[0.0], series.values[::-1][last]])
-    return np.asarray(values[np.searchsorted(times, axis, side="right")], dtype=np.float64)
+    at = np.searchsorted(times, axis, side="right")
+    return np.asarray(values[at], dtype=np.float64), np.concatenate([[-np.inf], times])[at]

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -85,6 +86,49 @@ def test_a_counter_that_falls_alone_starts_again_from_zero() -> None:
     target = one(counter([1, 2, 3, 4]), series("errors", labels_of("a"), [0, 1, 2, 3], [50, 60, 2, 3]))
     assert target.restarts == ()
     assert target.increases("errors").tolist() == [[0, 10, 12, 13]]
+    assert target.falls("errors", SampleRange(0, 3)) == [(2.0, 60.0, 2.0)]
+    assert target.falls("errors", SampleRange(2, 3)) == []
+
+
+def test_a_sum_that_jitters_is_no_restart_and_is_not_counted_twice() -> None:
+    total = series("h_sum", labels_of("a"), [0, 1, 2, 3, 4], [10000, 10005, 10004.998, 10010, 10015])
+    count = series("h_count", labels_of("a"), [0, 1, 2, 3, 4], [0, 100, 200, 300, 400])
+    target = one(counter([1, 2, 3, 4, 5]), total, count)
+    assert target.restarts == ()
+    assert target.increase("h_sum", SampleRange(0, 4)) == 15
+    assert target.falls("h_sum", SampleRange(0, 4)) == []
+
+
+@given(st.lists(st.floats(min_value=0, max_value=100), min_size=4, max_size=12), st.data())
+def test_jitter_never_adds_to_an_increase(steps: list[float], data: st.DataObject) -> None:
+    values = 1000 + np.cumsum(steps)
+    jitter = data.draw(st.lists(st.floats(-0.5, 0.5), min_size=len(steps), max_size=len(steps)))
+    others = [series(name, labels_of("a"), range(len(steps)), values) for name in ("h_bucket", "h_count", "total")]
+    jittering = series("h_sum", labels_of("a"), range(len(steps)), values + jitter)
+    target = one(*(replace(each, labels={**each.labels, "le": "1"}) for each in others), jittering)
+    assert target.restarts == ()
+    assert target.increase("h_sum", SampleRange(0, len(steps) - 1)) <= sum(steps[1:]) + 1.0
+
+
+def test_a_process_whose_start_time_is_stable_did_not_restart_whatever_fell() -> None:
+    target = one(counter([50, 60, 7, 9]), series("start_time_s", labels_of("a"), [0, 1, 2, 3], 9.0))
+    assert target.restarts == ()
+    assert target.increase("total", SampleRange(0, 3)) == 10 + 7 + 2
+    assert target.falls("total", SampleRange(0, 3)) == [(2.0, 60.0, 7.0)]
+
+
+@pytest.mark.parametrize("moved", [0.01, -0.01, 0.9, -30.0])
+def test_a_start_time_that_follows_the_clock_is_no_restart(moved: float) -> None:
+    start = series("process_start_time_seconds", labels_of("a"), [100, 101, 102, 103], [90, 90, 90 + moved, 90 + moved])
+    target = one(counter([1, 2, 30, 40], [100, 101, 102, 103]), start)
+    assert target.restarts == ()
+    assert target.increase("total", SampleRange(0, 3)) == 39
+
+
+def test_a_clock_that_was_set_forward_is_no_restart() -> None:
+    # The process was scraped at 101: one that replaced it cannot have started before.
+    start = series("process_start_time_seconds", labels_of("a"), [100, 101, 102], [50, 50, 80])
+    assert one(counter([1, 2, 3], [100, 101, 102]), start).restarts == ()
 
 
 def test_a_changed_start_time_is_a_restart_even_if_no_counter_fell() -> None:
@@ -107,6 +151,12 @@ def test_a_series_that_is_missing_after_a_restart_adds_nothing() -> None:
     gone = series("errors", {**labels_of("a"), "error_type": "x"}, [0, 1], [4, 5])
     target = one(counter([50, 60, 7, 9]), gone)
     assert target.increase_by("errors", "error_type", SampleRange(0, 3)) == {"x": 1}
+
+
+def test_a_series_that_the_new_process_exports_later_starts_at_zero() -> None:
+    back = series("errors", {**labels_of("a"), "error_type": "x"}, [0, 1, 3], [4, 5, 7])
+    target = one(counter([50, 60, 7, 9]), back)
+    assert target.increase_by("errors", "error_type", SampleRange(0, 3)) == {"x": 8}
 
 
 def test_a_series_that_appears_within_the_window_started_at_zero() -> None:
@@ -175,8 +225,26 @@ def test_buckets_are_summed_over_workloads_and_sorted() -> None:
     target = one(counter([0, 1]), bucket("+Inf", "w", [0, 5]), bucket("1", "w", [0, 2]), bucket("1.0", "r", [1, 2]))
     bounds, increases = target.buckets("h")
     assert bounds.tolist() == [1.0, math.inf]
-    assert increases.tolist() == [[0, 3], [0, 5]]
-    assert target.histogram("h", SampleRange(0, 1)).count == 5
+    assert increases.tolist() == [[0, 3], [0, 6]]
+    assert target.histogram("h", SampleRange(0, 1)).count == 6
+
+
+def test_only_bounds_that_every_workload_has_are_used() -> None:
+    def bucket(le: str, workload: str, values: list[float]) -> Series:
+        return series("h_bucket", {**labels_of("a"), "le": le, "workload": workload}, [0, 1], values)
+
+    both = [bucket(le, workload, [0, 5]) for le in ("1", "+Inf") for workload in ("w", "r")]
+    bounds, increases = one(counter([0, 1]), *both, bucket("0.5", "w", [0, 4])).buckets("h")
+    assert (bounds.tolist(), increases[:, -1].tolist()) == ([1.0, math.inf], [10, 10])
+
+
+def test_the_count_is_the_infinite_bucket_where_none_is_exported() -> None:
+    made = [
+        series("h_bucket", {**labels_of("a"), "le": le}, [0, 1], [0, count]) for le, count in (("0.1", 90), ("0.5", 95))
+    ]
+    target = one(counter([0, 1]), *made, series("h_count", labels_of("a"), [0, 1], [0, 100]))
+    found = target.histogram("h", SampleRange(0, 1))
+    assert (found.bounds.tolist(), found.cumulative.tolist()) == ([0.1, 0.5, math.inf], [90, 95, 100])
 
 
 def test_gaps_include_the_edges_of_the_window() -> None:
@@ -184,3 +252,42 @@ def test_gaps_include_the_edges_of_the_window() -> None:
     assert target.gaps(3, 10, 2.5) == [(5, 9)]
     assert target.gaps(0, 13, 2.5) == [(0, 3), (5, 9), (10, 13)]
     assert target.gaps(3, 5, 2.5) == []
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"), [(math.nan, "NaN"), (math.inf, "Inf"), (-math.inf, "-Inf"), (1e200, "1e+200")]
+)
+def test_an_increase_with_unusable_samples_is_unknown_with_the_reason(value: float, shown: str) -> None:
+    target = one(counter([1, 2, 3, 4]), series("h_sum", labels_of("a"), [0, 1, 2, 3], [1, 2, value, 5]))
+    assert target.unknown("h_sum", SampleRange(0, 3)) == f"`h_sum` is {shown}"
+    assert target.unknown("h_sum", SampleRange(0, 1)) is None
+    assert target.increase("h_sum", SampleRange(0, 3)) == 4
+    assert target.unknown("h_count", SampleRange(0, 1)) == "`h_count` is not exported"
+
+
+def test_unusable_first_samples_do_not_count_as_zero() -> None:
+    target = one(counter([1, 2, 3]), series("h_sum", labels_of("a"), [0, 1, 2], [math.nan, 1000, 1001]))
+    assert target.increase("h_sum", SampleRange(0, 2)) == 1
+
+
+@pytest.mark.parametrize(
+    ("labels", "shown"),
+    [
+        ({}, "a series of `h_bucket` has no label `le`"),
+        ({"le": "x"}, 'a series of `h_bucket` has le="x"'),
+        ({"le": "NaN"}, 'a series of `h_bucket` has le="NaN"'),
+    ],
+)
+def test_buckets_without_a_bound_are_left_out_and_named(labels: dict[str, str], shown: str) -> None:
+    good = [series("h_bucket", {**labels_of("a"), "le": le}, [0, 1], [0, 3]) for le in ("1", "+Inf")]
+    target = one(counter([0, 1]), *good, series("h_bucket", labels_of("a") | labels, [0, 1], [0, 2]))
+    assert target.buckets("h")[0].tolist() == [1.0, math.inf]
+    assert target.unknown("h_bucket", SampleRange(0, 1)) == shown
+
+
+def test_a_bucket_with_unusable_samples_is_left_out_and_named() -> None:
+    values = {"0.1": [0, math.nan], "0.5": [0, 3], "+Inf": [0, 4]}
+    made = [series("h_bucket", {**labels_of("a"), "le": le}, [0, 1], counts) for le, counts in values.items()]
+    target = one(counter([0, 1]), *made)
+    assert target.buckets("h")[0].tolist() == [0.5, math.inf]
+    assert target.unknown("h_bucket", SampleRange(0, 1)) == '`h_bucket{le="0.1"}` is NaN'
