@@ -12,6 +12,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from benchmark.measure.host_usage import COUNTERS
+from benchmark.measure.outages import Outage, find_outages
+from benchmark.measure.plausibility import impossible_figures, impossible_usage
 from benchmark.measure.run_metrics import Quantile
 from benchmark.measure.scrapes import RunSamples, ScrapedTarget
 from benchmark.measure.timeline import Timeline, make_timeline
@@ -46,6 +49,10 @@ class Measurement:
     """Time of the first sample after each restart, by process (`client us-east-1-0`), unix s."""
     late_starts: dict[str, float] = field(default_factory=dict)
     """Clients whose first completed transaction was sampled only in the window: seconds after its start."""
+    outages: list[Outage] = field(default_factory=list)
+    """Nodes that did not answer in the window, and hosts that were cut off."""
+    impossible: list[str] = field(default_factory=list)
+    """Figures that cannot be true, each with its client or host."""
 
 
 def measure(
@@ -55,22 +62,27 @@ def measure(
     *,
     names: MetricNames = LOAD_GENERATOR,
     scrape_interval: float = 5.0,
+    began: float | None = None,
 ) -> Measurement:
     """Measure a run in the window from `start` to `end` (unix s).
 
-    `scrape_interval` (s) defines what a gap is (2.5 intervals) and how fine the timeline is.
+    `scrape_interval` (s) defines what a gap is (2.5 intervals) and how fine the timeline is; `began` (unix s) is when
+    the first process was started.
     """
     clients = samples.targets(names.job, names.counters)
     emulators = samples.targets("host", [f"{WAN_DELAY}_count"])
     increases: dict[str, Increase] = {}
     by_region: dict[str, list[Increase]] = {}
     late_starts: dict[str, float] = {}
+    impossible = list(impossible_usage(samples.targets("host", COUNTERS), start, end))
     for client in clients:
         inside = client.sample_range(start, end)
         if inside is None:
             continue
         increases[client.name] = increase_of(client, inside, names)
         by_region.setdefault(client.region, []).append(increases[client.name])
+        found = impossible_figures(client, inside, names, began)
+        impossible += [f"{names.job} {client.name}: {text}" for text in found]
         completed = client.gauge(names.completed)
         if completed[inside.first] == 0 and completed[inside.last] > 0:
             late_starts[client.name] = float(client.times[np.flatnonzero(completed > 0)[0]] - start)
@@ -89,6 +101,8 @@ def measure(
         gaps={client.name: gaps for client in clients if (gaps := client.gaps(start, end, 2.5 * scrape_interval))},
         restarts=_restarts(samples, names, start, end),
         late_starts=late_starts,
+        outages=find_outages(samples, start, end),
+        impossible=impossible,
     )
 
 

@@ -31,6 +31,8 @@ class Thresholds:
 
 
 THRESHOLDS = Thresholds()
+_HANGS = 2
+"""Failed scrapes in a row that a busy node does not explain."""
 
 
 @dataclass
@@ -71,7 +73,7 @@ def judge(
     `expected_clients` are the hosts that must have been measured; `clock_offsets_s` are by host. Restarts and gaps of
     `faulty_hosts`, where faults were injected, only lead to warnings. Every message names the host and the numbers.
     """
-    verdict = Verdict()
+    verdict = Verdict(reasons=list(measurement.impossible))
     _judge_samples(measurement, verdict, expected_clients, faulty_hosts)
     for name, times in measurement.restarts.items():
         when = ", ".join(f"{time - measurement.start:.1f} s" for time in times)
@@ -114,7 +116,22 @@ def _judge_samples(
             longest = max(end - start for start, end in gaps)
             text = f"{job} {name}: no sample for {longest:.1f} s (gaps: {len(gaps)}); expected one every "
             text += f"{measurement.scrape_interval:g} s"
-            verdict.add_issue(text, expected=measurement.hosts[name] in faulty)
+            # Counters go on without being sampled: only at its edges a gap hides a part of the window.
+            if all(start > measurement.start and end < measurement.end for start, end in gaps):
+                verdict.warnings.append(f"{text}; totals are complete")
+            else:
+                verdict.add_issue(
+                    f"{text}; a part of the window is missing", expected=measurement.hosts[name] in faulty
+                )
+    for outage in measurement.outages:
+        seconds, when = outage.end - outage.start, outage.start - measurement.start
+        text = f"{outage.who}: no answer to {outage.scrapes} scrapes, for {seconds:.1f} s from {when:.1f} s"
+        if outage.cut_off:
+            verdict.warnings.append(f"{text}: the host was cut off, or paused")
+        elif outage.scrapes < _HANGS:
+            verdict.warnings.append(f"{text}: the node was slow to answer")
+        else:
+            verdict.add_issue(f"{text}, while its host answered: the node hung", expected=outage.host in faulty)
     for name, seconds in measurement.late_starts.items():
         verdict.warnings.append(f"{job} {name}: first completed transaction seen {seconds:.1f} s into the window")
 

@@ -42,6 +42,8 @@ class RunData:
     warm_up: WarmUp | None
     warnings: Sequence[str] = ()
     """Of the installation."""
+    began: float | None = None
+    """When the first process started."""
 
 
 def fetch(
@@ -67,7 +69,12 @@ def fetch(
 def evaluate(protocol: Protocol, plan: Plan, identity: Identity, data: RunData) -> Summary:
     """Measure the window, judge whether the numbers may be used, and summarise."""
     measurement = measure(
-        data.samples, data.start, data.end, names=protocol.metrics, scrape_interval=data.scrape_interval
+        data.samples,
+        data.start,
+        data.end,
+        names=protocol.metrics,
+        scrape_interval=data.scrape_interval,
+        began=data.began,
     )
     scheduled = measurement.total.scheduled_tps
     usage = host_usage(data.samples, data.start, data.end)

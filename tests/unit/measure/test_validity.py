@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from factories.sample_factory import client, labels_of, series, steady
+from numpy.typing import NDArray
 
 from benchmark.measure.host_usage import HostUsage
 from benchmark.measure.measurement import Measurement, measure
@@ -123,15 +124,74 @@ def test_an_emulated_network_behind_schedule_is_a_warning() -> None:
     assert judge(run, requested_tps=100, thresholds=Thresholds(wan_delay_s=0.01)).warnings == []
 
 
-@pytest.mark.parametrize("faulty", [False, True])
-def test_gaps_make_a_run_invalid_unless_a_fault_explains_them(faulty: bool) -> None:
+def test_a_gap_within_the_window_hides_nothing_and_is_named() -> None:
     scrapes = SCRAPES[(SCRAPES <= 1020) | (SCRAPES >= 1027)]
     run = of(client("a", scrapes, DUE, np.full(len(DUE), 0.1)))
+    verdict = judge(run, requested_tps=100)
+    text = "client a: no sample for 7.0 s (gaps: 1); expected one every 1 s; totals are complete"
+    assert (verdict.reasons, verdict.warnings) == ([], [text])
+    assert run.total.completed_tps == pytest.approx(100)
+
+
+@pytest.mark.parametrize("faulty", [False, True])
+@pytest.mark.parametrize("seen", [SCRAPES[SCRAPES <= 1043], SCRAPES[SCRAPES >= 1017]], ids=["end", "start"])
+def test_gap_at_an_edge_of_the_window_makes_a_run_invalid_unless_a_fault_explains_it(
+    seen: NDArray[np.float64], faulty: bool
+) -> None:
+    run = of(client("a", seen, DUE, np.full(len(DUE), 0.1)))
     verdict = judge(run, requested_tps=100, faulty_hosts=["a"] if faulty else [])
-    text = "client a: no sample for 7.0 s (gaps: 1); expected one every 1 s"
+    text = "client a: no sample for 7.0 s (gaps: 1); expected one every 1 s; a part of the window is missing"
     assert (verdict.reasons, verdict.warnings) == (
         ([], [f"{text} (a fault was injected there)"]) if faulty else ([text], [])
     )
+
+
+def up(host: str, job: str, down: tuple[float, float] | None = None) -> list[Series]:
+    """The outcomes of scrapes, which failed from `down[0]` to `down[1]`."""
+    first, last = down or (0.0, 0.0)
+    return [series("up", labels_of(host, job=job), SCRAPES, np.where((first <= SCRAPES) & (last >= SCRAPES), 0, 1))]
+
+
+@pytest.mark.parametrize("faulty", [False, True])
+def test_a_node_that_hangs_makes_a_run_invalid_unless_a_fault_explains_it(faulty: bool) -> None:
+    run = of(steady("a"), up("n", "node", (1020, 1023)), up("n", "host"), up("m", "node"), up("m", "host"))
+    verdict = judge(run, requested_tps=100, faulty_hosts=["n"] if faulty else [])
+    text = "node n: no answer to 4 scrapes, for 4.0 s from 10.0 s, while its host answered: the node hung"
+    assert verdict.status == ("ok" if faulty else "invalid")
+    assert [*verdict.reasons, *verdict.warnings] == [f"{text} (a fault was injected there)" if faulty else text]
+
+
+def test_a_node_that_never_answers_again_is_named_with_the_time_until_the_end() -> None:
+    verdict = judge(of(steady("a"), up("n", "node", (1040, 1060)), up("n", "host")), requested_tps=100)
+    (text,) = verdict.reasons
+    assert text.startswith("node n: no answer to 11 scrapes, for 10.0 s from 30.0 s")
+
+
+def test_a_node_that_misses_one_scrape_gets_a_warning() -> None:
+    verdict = judge(of(steady("a"), up("n", "node", (1020, 1020)), up("n", "host")), requested_tps=100)
+    assert (verdict.reasons, verdict.warnings) == (
+        [],
+        ["node n: no answer to 1 scrapes, for 1.0 s from 10.0 s: the node was slow to answer"],
+    )
+
+
+def test_a_host_that_was_cut_off_is_named_once() -> None:
+    cut = of(steady("a"), up("n", "node", (1021, 1025)), up("n", "host", (1020, 1024)))
+    verdict = judge(cut, requested_tps=100)
+    text = "host n: no answer to 5 scrapes, for 5.0 s from 10.0 s: the host was cut off, or paused"
+    assert (verdict.reasons, verdict.warnings) == ([], [text])
+
+
+def test_failed_scrapes_outside_the_window_are_ignored() -> None:
+    run = of(steady("a"), up("n", "node", (1000, 1009)), up("m", "node", (1051, 1060)))
+    assert judge(run, requested_tps=100).warnings == []
+
+
+def test_an_impossible_figure_makes_a_run_invalid_with_its_reason() -> None:
+    slow = [replace(one, values=one.values * 1e9) if one.metric == "latency_s_sum" else one for one in steady("a")]
+    verdict = judge(of(slow), requested_tps=100)
+    assert verdict.status == "invalid"
+    assert any("client a: the mean of `latency_s`, 1.2e+08, is outside its buckets" in text for text in verdict.reasons)
 
 
 def test_clients_that_were_not_measured_are_named_with_the_reason() -> None:
