@@ -12,6 +12,7 @@ from typing import TextIO
 
 from benchmark.artifacts import store as hosts
 from benchmark.artifacts.source import Origin, Revision, parse_revision, unreadable
+from benchmark.artifacts.toolchains import TOOLCHAINS
 from benchmark.errors import HostError, InfrastructureError, SystemFailure
 from benchmark.protocols.process import Build
 from benchmark.remote.deadlines import CHANGE_S
@@ -44,7 +45,7 @@ def resolve(fleet: Fleet, working_dir: str, host: str, origin: Origin) -> Revisi
 
     Raises UsageError if it does not exist or the repository cannot be read, InfrastructureError if it is unreachable.
     """
-    command = hosts.command(working_dir, "resolve", origin.url, origin.ref)
+    command = hosts.command(working_dir, "resolve", origin.url, origin.ref, *TOOLCHAINS)
     session = _follow(fleet, host, command, origin, _FETCH_DEADLINE_S)
     if session.exit_status == GIT_FAILED:
         raise unreadable(origin, session.stderr)
@@ -74,7 +75,12 @@ def build_artifact(
         raise unreadable(origin, tail)
     where = f"{commit[:8]} of {origin.url} on {host}"
     verdict, _, detail = lines[-1] if lines else ("", "", "")
-    if problem := {"failed": f"failed with exit code {detail}", "missing": f"left no file {detail}"}.get(verdict):
+    problems = {
+        "failed": f"failed with exit code {detail}",
+        "missing": f"left no file {detail}" if detail else "left no executable file; name its `outputs`",
+        "ambiguous": f"left several files of one name; name the path of one in `outputs`: {detail}",
+    }
+    if problem := problems.get(verdict):
         message = f"building {where} {problem} (see {log}): {build.command.strip()}"
         raise SystemFailure(message, process="build", log_tail=tail)
     raise HostError(f"building {where} did not complete (see {log}):", {host: _reason(origin, session)})

@@ -15,6 +15,7 @@ from benchmark.artifacts.build import build_artifact, build_key, resolve
 from benchmark.artifacts.distribution import distribute
 from benchmark.artifacts.source import Origin, Revision
 from benchmark.artifacts.store import File, HostCache
+from benchmark.artifacts.toolchains import complete
 from benchmark.errors import UsageError
 from benchmark.inventory import Host
 from benchmark.plan.source import Binaries
@@ -121,6 +122,7 @@ class Installation:
         instances = [host for host in self.testbed.running if host.role == "instance"]
         self._install_packages(instances[0], _BUILD_PACKAGES)
         revision = resolve(self.testbed.fleet, self._working, instances[0].name, origin)
+        build = complete(build, revision.files, f"{revision.commit[:8]} of {origin.url}")
         variants, log = {}, None
         for architecture, carriers in self._by_architecture().items():
             key = build_key(origin, revision.commit, build, architecture)
@@ -170,7 +172,7 @@ class Installation:
         return Installed(binaries.commit, variants, by_host, folder=binaries.folder.resolve())
 
     def _build(self, host: Host, origin: Origin, commit: str, build: Build, key: str, log: Path) -> Variant:
-        self._install_packages(host, (*_BUILD_PACKAGES, *build.packages))
+        self._install_packages(host, (*_BUILD_PACKAGES, *(build.packages or ())))
         self.report(f"building {commit[:8]} of {origin.url} on {host.name}; its log is {log}")
         built = build_artifact(self.testbed.fleet, self._working, host.name, origin, commit, build, key, log)
         self._add_to_cache(host, built.name)

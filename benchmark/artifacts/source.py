@@ -65,6 +65,8 @@ class Revision:
     commit: str
     previous: str | None = None
     previous_at: datetime | None = None
+    files: tuple[str, ...] = ()
+    """Those of the known build files (`TOOLCHAINS`) that it has at its top."""
 
     @property
     def moved(self) -> bool:
@@ -81,7 +83,8 @@ def parse_revision(origin: Origin, lines: Sequence[str]) -> Revision:
     if "commit" in found:
         (commit,) = found["commit"][0]
         previous, when = found.get("previous", [["", "0"]])[0]
-        return Revision(commit, previous or None, datetime.fromtimestamp(int(when), UTC) if previous else None)
+        moment = datetime.fromtimestamp(int(when), UTC) if previous else None
+        return Revision(commit, previous or None, moment, tuple(name for (name,) in found.get("file", [])))
     if "ambiguous" in found:
         raise UsageError(
             f"{origin.ref!r} is both a branch and a tag of {origin.url}, with different commits; "

@@ -3,10 +3,12 @@
 #   list                    prints `arch NAME`, `artifact SHA`, `built KEY SHA`, `changed KEY PATH`
 #   describe SHA            prints `file SHA256 SIZE NAME`
 #   store SHA               reads the artifact from standard input, as a gzipped tar archive
-#   resolve URL REF         prints `commit HASH`, `previous HASH UNIX_TIME`; on failure `known NAME` or `ambiguous`
+#   resolve URL REF FILE... prints `commit HASH`, `previous HASH UNIX_TIME`, and `file NAME` for each FILE at the top of
+#                           the commit; on failure `known NAME` or `ambiguous`
 #   build URL COMMIT KEY COMMAND OUTPUT...
 #                           prints the log of the build, and on standard error `artifact SHA`, `changed PATH`; or on
-#                           failure `failed CODE`, `missing PATH`
+#                           failure `failed CODE`, `missing PATH`, `ambiguous PATHS`. An OUTPUT is a path, or the name
+#                           of an executable file anywhere in the checkout; without any, it is all that were created
 # resolve and build read the user name and the password of the repository from standard input, one per line, either may
 # be empty, and stop when their input ends. Exit codes: 4 git failed, 5 the build failed, 6 the content is not as requested.
 set -u
@@ -123,9 +125,10 @@ find_commit() { # REF
     fi
 }
 
-resolve() { # URL REF
+resolve() { # URL REF FILE...
     url=$1
     local ref=$2 commit memory
+    shift 2
     open_mirror
     if [[ ! $ref =~ ^[0-9a-f]{40}$ ]] || ! has "$ref"; then update "$ref"; fi
     commit=$(find_commit "$ref" 3>&1 | tail -n 1)
@@ -137,6 +140,7 @@ resolve() { # URL REF
         [[ -f $memory ]] && echo "previous $(<"$memory")"
         echo "$commit $(date +%s)" >"$memory.new" && mv "$memory.new" "$memory"
         echo "commit $commit"
+        git -C "$mirror" ls-tree --name-only "$commit" -- "$@" | sed 's/^/file /'
         ;;
     esac
 }
@@ -155,9 +159,31 @@ check_out() { # COMMIT: check out exactly COMMIT, with its submodules, to $tree
     return 6
 }
 
+executables() { find . -name .git -prune -o -type f -perm -u+x "$@" -print0 | sort -z; }
+
+created() { # executable files that are not tracked
+    comm -z -23 <(executables) <(git ls-files -z --recurse-submodules | sed -z 's,^,./,' | sort -z)
+}
+
+find_outputs() { # OUTPUT...: set $outputs to their paths
+    local output found doubled
+    outputs=()
+    (($# > 0)) || mapfile -d '' -t outputs < <(created)
+    for output; do
+        found=("$output")
+        [[ -f $output || $output == */* ]] || mapfile -d '' -t found < <(executables -name "$output")
+        [[ -f ${found[0]-} ]] || { echo "missing $output" >&3; return 5; }
+        ((${#found[@]} == 1)) || { echo "ambiguous ${found[*]#./}" >&3; return 5; }
+        outputs+=("${found[0]}")
+    done
+    ((${#outputs[@]})) || { echo missing >&3; return 5; }
+    doubled=$(printf '%s\n' "${outputs[@]##*/}" | sort | uniq -d)
+    [[ -z $doubled ]] || { echo "ambiguous ${outputs[*]#./}" >&3; return 5; }
+}
+
 build() { # URL COMMIT KEY COMMAND OUTPUT...
     url=$1
-    local commit=$2 key=$3 command=$4 tree output code name changed
+    local commit=$2 key=$3 command=$4 tree output outputs code name changed
     local folder=$PWD/build/out cache top=$PWD
     shift 4
     open_mirror
@@ -170,8 +196,8 @@ build() { # URL COMMIT KEY COMMAND OUTPUT...
     BUILD_CACHE=$cache bash -e -o pipefail -c "$command" build </dev/null
     code=$?
     ((code == 0)) || { echo "failed $code" >&3; exit 5; }
-    for output; do
-        [[ -f $output ]] || { echo "missing $output" >&3; exit 5; }
+    find_outputs "$@" || exit
+    for output in "${outputs[@]}"; do
         cp --sparse=always -- "$output" "$folder/${output##*/}" || exit
     done
     changed=$(git status --porcelain --untracked-files=no --ignore-submodules=none | cut -c 4-)

@@ -79,10 +79,10 @@ def prepare(testbed: Testbed, request: Request, events: Events, stack: ExitStack
                 rtt_ms=rtt_ms,
             )
             if isinstance(request.source, Binaries):
-                installed = installation.from_binaries(protocol.build, request.source)
+                installed = installation.from_binaries(request.build, request.source)
             else:
-                assert protocol.build is not None
-                installed = installation.from_repository(protocol.build, request.source)
+                assert request.build is not None
+                installed = installation.from_repository(request.build, request.source)
             for text in installed.warnings:
                 events.emit(WarningIssued(text))
     versions_by_host = {host.name: facts[host.name].packages for host in plan.nodes}

@@ -13,9 +13,10 @@ from pydantic_core import to_jsonable_python
 
 from benchmark.errors import UsageError
 from benchmark.plan.load_shape import CONSTANT
-from benchmark.plan.source import Binaries, describe, find_source
+from benchmark.plan.source import Binaries, describe, find_build, find_source
 from benchmark.protocols.base import Protocol
 from benchmark.protocols.parameters import make_protocol
+from benchmark.protocols.process import Build
 from benchmark.protocols.registry import find_protocol
 from benchmark.settings import Duration, Repository, Settings
 
@@ -93,6 +94,8 @@ class Request:
     results_dir: Path = Path("results")
     source: Repository | Binaries | None = None
     """What the system is built from, or prebuilt binaries; None for a system that is installed from packages."""
+    build: Build | None = None
+    """How the system is built; None for a system that is installed from packages."""
 
 
 def make_request(settings: Settings, options: RunOptions, loads: Sequence[int], results_dir: Path) -> Request:
@@ -101,6 +104,7 @@ def make_request(settings: Settings, options: RunOptions, loads: Sequence[int], 
     Raises SettingsError for parameters that the protocol does not have, UsageError for options that exclude each other.
     """
     kind = find_protocol(options.protocol or settings.protocol)
+    build = find_build(kind, settings.build)
     dedicated = options.dedicated_clients
     warm_up = settings.warm_up if options.warm_up is None else options.warm_up
     load_shape = options.load_shape or settings.load_shape
@@ -118,8 +122,9 @@ def make_request(settings: Settings, options: RunOptions, loads: Sequence[int], 
         snapshot=options.snapshot,
         name=options.name,
         results_dir=results_dir,
+        build=build,
         source=find_source(
-            kind, settings.repository, url=options.repository, commit=options.commit, binaries=options.binaries
+            kind, build, settings.repository, url=options.repository, commit=options.commit, binaries=options.binaries
         ),
     )
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 
 from benchmark.errors import UsageError
 from benchmark.protocols.base import Protocol
-from benchmark.settings import Repository, expand, redact
+from benchmark.protocols.process import Build
+from benchmark.settings import BuildSettings, Repository, expand, redact
 
 UNKNOWN = "unknown"
 """Commit of binaries supplied without one."""
@@ -28,8 +30,16 @@ def describe(source: Repository | Binaries | None) -> str | None:
     return f"{redact(source.url) if isinstance(source, Repository) else source.folder} at {source.commit}"
 
 
+def find_build(protocol: type[Protocol], settled: BuildSettings | None) -> Build | None:
+    """Return how a system is built: the settings override the protocol. None if it is installed from packages."""
+    if settled is None:
+        return protocol.build
+    return dataclasses.replace(protocol.build or Build(), **settled.model_dump(exclude_none=True))
+
+
 def find_source(
     protocol: type[Protocol],
+    build: Build | None,
     settled: Repository | None,
     *,
     url: str | None = None,
@@ -44,18 +54,13 @@ def find_source(
         if url is not None:
             raise UsageError("--binaries and --repository conflict: pass one of them")
         return Binaries(binaries, commit or UNKNOWN)
-    build = protocol.build
     if build is None:
         if url or commit:
             raise UsageError(
-                f"{protocol.name} is installed from packages and not built: omit --repository and --commit"
+                f"{protocol.name} is installed from packages and not built: omit --repository and --commit, or set "
+                "`build: {}` in the settings to build it"
             )
         return None
-    if not build.command:
-        names = ", ".join(output.rpartition("/")[2] for output in build.outputs)
-        raise UsageError(
-            f"{protocol.name} is not built by the runner: build it yourself and pass {names} with --binaries DIR"
-        )
     base = settled or (Repository(url=build.repository) if build.repository else None)
     if base is None and url is None:
         raise UsageError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from datetime import timedelta
 from typing import Annotated
@@ -47,14 +48,22 @@ command -v cargo >/dev/null || {
     . "$HOME/.cargo/env"
 }
 export CARGO_TARGET_DIR="$BUILD_CACHE/target"
+built=$CARGO_TARGET_DIR/release
+[ ! -d "$built" ] || find "$built" -maxdepth 1 -type f -delete
+locked=--locked
+[ -f Cargo.lock ] || locked=
+"""
+_COLLECT = """\
+mkdir -p target/release
+find "$built" -maxdepth 1 -type f -perm -u+x -exec cp -t target/release {} +
 """
 
 
 def cargo_build(*binaries: str) -> str:
-    """Return the script that makes a release build of `binaries` in target/release of the checkout.
+    """Return the script that makes a release build of `binaries`, or of all, in target/release of the checkout.
 
-    It installs Rust with rustup (https://rustup.rs) if it is missing. Compiled crates are cached for later builds.
+    It installs Rust with rustup (https://rustup.rs) if it is missing, and builds with the versions in Cargo.lock if the
+    repository has one. Compiled crates are cached for later builds; programs of earlier builds are not.
     """
-    wanted = " ".join(f"--bin {name}" for name in binaries)
-    built = " ".join(f'"$CARGO_TARGET_DIR/release/{name}"' for name in binaries)
-    return f"{_RUSTUP}cargo build --release {wanted}\nmkdir -p target/release\ncp {built} target/release/\n"
+    wanted = "".join(f" --bin {shlex.quote(name)}" for name in binaries)
+    return f"{_RUSTUP}cargo build --release $locked{wanted}\n{_COLLECT}"

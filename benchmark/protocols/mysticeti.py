@@ -2,7 +2,7 @@
 
 Replicas generate the load themselves. Before they start, every host generates the same keys and configuration from a
 fixed seed. A replica sends its load as a batch every 100 ms, so its load is a multiple of 10 tx/s, and it counts every
-transaction that any replica committed. The runner does not build it: supply the program `replica` with `--binaries`.
+transaction that any replica committed.
 """
 
 from __future__ import annotations
@@ -137,8 +137,8 @@ class Mysticeti(Protocol):
     """Replicas that generate the load and all count every transaction."""
 
     name = "mysticeti"
-    summary = "consensus on an uncertified DAG, and related protocols; supply `replica` with --binaries"
-    build: ClassVar[Build | None] = Build(packages=(), command="", outputs=("replica",))
+    summary = "consensus on an uncertified DAG, and related protocols, built from their repository"
+    build: ClassVar[Build | None] = Build(outputs=("replica",), repository="https://github.com/asonnino/mysticeti")
     minimum_nodes = 3
     metrics = MetricNames(job="node", aggregation="median")
     load_from = "node"

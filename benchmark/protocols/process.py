@@ -52,15 +52,16 @@ class Build:
     """How a system's binaries are built from a checkout of its repository.
 
     `command` is a bash script that runs in the checkout, as the login user of the build host. `$BUILD_CACHE` is a
-    folder for this repository that is kept for later builds. `outputs` are the files that the command creates, relative
-    to the checkout; each is installed under its base name, on the PATH of every process.
+    folder for this repository that is kept for later builds. `outputs` are the files that the command creates, by name
+    or by path relative to the checkout; each is installed under its base name, on the PATH of every process.
     """
 
-    packages: tuple[str, ...]
-    """Debian packages that the command needs."""
-    command: str
-    """Empty for a system that the runner does not build: users supply its binaries."""
-    outputs: tuple[str, ...]
+    packages: tuple[str, ...] | None = None
+    """Debian packages that the command needs; None for those of the default command."""
+    command: str = ""
+    """Empty for the release build of the tool whose file the repository has: `benchmark.artifacts.toolchains`."""
+    outputs: tuple[str, ...] = ()
+    """Empty for all executable files that the command creates."""
     repository: str | None = None
     """Default repository, if the settings have none."""
 

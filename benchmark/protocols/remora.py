@@ -13,7 +13,7 @@ from typing import ClassVar, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from benchmark.protocols.base import Protocol
-from benchmark.protocols.cargo import RustDuration, cargo_build, to_yaml
+from benchmark.protocols.cargo import RustDuration, to_yaml
 from benchmark.protocols.process import Build, Plan, Process
 
 PROXY_PORT, CLIENT_PORT, METRICS_PORT = 18500, 18501, 18502
@@ -76,8 +76,7 @@ class Remora(Protocol):
     summary = "asynchronous execution: one primary and proxies, built from its repository"
     build: ClassVar[Build | None] = Build(
         packages=("curl", "git", "clang", "cmake", "gcc", "libssl-dev", "pkg-config", "libclang-dev", "libpq-dev"),
-        command=cargo_build("remora", "load_generator"),
-        outputs=("target/release/remora", "target/release/load_generator"),
+        outputs=("remora", "load_generator"),
     )
     minimum_nodes = 2
     node_model: ClassVar[type[BaseModel]] = RemoraNode

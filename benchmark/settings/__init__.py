@@ -5,6 +5,7 @@ from __future__ import annotations
 from benchmark.settings.durations import Duration, format_duration, parse_duration
 from benchmark.settings.model import (
     PROJECT,
+    BuildSettings,
     Machine,
     Network,
     RegionSpec,
@@ -22,6 +23,7 @@ from benchmark.settings.yaml_files import expand, parse_value, parse_yaml, read_
 
 __all__ = [
     "PROJECT",
+    "BuildSettings",
     "Duration",
     "KnownRegion",
     "Machine",

@@ -57,6 +57,21 @@ class Repository(_Model):
     """Branch, tag or hash; resolved to a hash before anything is built."""
 
 
+class BuildSettings(_Model):
+    """How the system under test is built. Fields that are set replace those of the protocol. Without a command, the
+    first of these files at the top of the repository selects one: `Cargo.toml` (`cargo build --release --locked`),
+    `go.mod` (`go build ./...`), `Makefile` (`make`)."""
+
+    command: str | None = None
+    """Bash script that runs in the checkout, as the login of the building host. `$BUILD_CACHE` is a folder that is kept
+    for later builds. The host's shell expands variables in it, not yours."""
+    outputs: tuple[str, ...] | None = None
+    """Files that the command creates, by name or by path in the checkout; nodes and clients find them on PATH. By
+    default those of the protocol, else all executable files that the command creates."""
+    packages: tuple[str, ...] | None = None
+    """Debian packages that the command needs; the default commands have their own."""
+
+
 def _region_name(name: str) -> str:
     """Return `name` if it can be part of names of hosts, files and folders; ValueError otherwise."""
     if not re.fullmatch(r"[^\W_][\w .-]*", name):
@@ -135,7 +150,10 @@ class Settings(_Model):
     network: Network = Network()
     """The emulated network of the local provider."""
     repository: Repository | None = None
-    """Where the system under test is built from; not used for systems installed from packages."""
+    """Where the system under test is built from; not used for systems installed from packages, unless `build` is
+    set."""
+    build: BuildSettings | None = None
+    """How the system under test is built, if not as its protocol says; `{}` builds any system from `repository`."""
     protocol: str = "etcd"
     """System under test: a name that `geobench run --help` lists, or a `FILE.yaml` that describes one."""
     node_parameters: Path | dict[str, object] | None = None
@@ -301,9 +319,9 @@ def configured_settings(project: Path, config: Mapping[str, object], source: str
 
 
 def _expand(value: object, field: str, path: Path) -> object:
-    """Replace `${NAME}` from the environment in every string of `value`."""
+    """Replace `${NAME}` from the environment in every string of `value`, except where a host's shell does it."""
     if isinstance(value, str):
-        return expand(value, f"{path}: {field}")
+        return value if field == "build.command" else expand(value, f"{path}: {field}")
     if isinstance(value, dict):
         return {key: _expand(item, f"{field}.{key}", path) for key, item in value.items()}
     if isinstance(value, list):

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import ClassVar
 
 import pytest
-from factories.repository import BUILD, Source
+from factories.repository import BUILD, OUTPUTS, Source
 from fakes.local_testbed import LocalTestbed
 from paths import FAKES
 
@@ -21,12 +21,13 @@ from benchmark.artifacts.install import Installation, Installed
 from benchmark.errors import SystemFailure, UsageError
 from benchmark.orchestrator.sweep import run_benchmark
 from benchmark.plan.request import Request
-from benchmark.plan.source import Binaries
+from benchmark.plan.source import Binaries, find_build
+from benchmark.protocols.mysticeti import Mysticeti
 from benchmark.protocols.process import Build
 from benchmark.protocols.remora import Remora, RemoraClient, RemoraNode
 from benchmark.remote.fleet import File
 from benchmark.results.summary import Summary
-from benchmark.settings import Repository
+from benchmark.settings import BuildSettings, Repository
 
 pytestmark = pytest.mark.integration
 
@@ -86,16 +87,15 @@ class Project:
 
     def run(self, ref: str = "main", url: str | None = None, build: Build = BUILD) -> Summary:
         """Measure 200 tx/s on a committee of eight."""
-        system = StandIn(RemoraNode(), RemoraClient())
-        system.build = build  # type: ignore[misc]
         request = Request(
-            protocol=system,
+            protocol=StandIn(RemoraNode(), RemoraClient()),
             settings=self.testbed.testbed.settings,
             loads=[200],
             duration_s=5.0,
             warm_up_s=2.0,
             results_dir=self.results,
             source=Repository(url=url or self.url, commit=ref),
+            build=build,
         )
         (summary,) = run_benchmark(self.testbed.testbed, request, lambda event: None, began=time.time())
         return summary
@@ -166,6 +166,19 @@ def test_new_commit_is_built_once(project: Project) -> None:
     assert project.builds == 0
 
 
+@pytest.mark.parametrize("settled", [None, BuildSettings(command="make target/release/replica", packages=("make",))])
+def test_mysticeti_is_built_with_the_repositorys_makefile_or_as_the_settings_say(
+    project: Project, settled: BuildSettings | None
+) -> None:
+    build = find_build(Mysticeti, settled)
+    assert build
+    installed = project.install(build=build)
+    assert [set(variant.files) for variant in installed.variants.values()] == [{"replica"}]
+    record = installed.to_record().build
+    assert record
+    assert record.command.strip() == (settled.command if settled else "make")
+
+
 def test_failed_build_ends_the_run_with_the_compilers_errors(project: Project) -> None:
     project.source.write("remora.c", "int main(void) { return missing; }\n")
     project.source.commit("broken")
@@ -221,7 +234,7 @@ def test_no_server_runs_after_a_distribution(project: Project) -> None:
 
 
 def test_binaries_of_the_user_are_uploaded_once_and_copied_to_all(project: Project, tmp_path: Path) -> None:
-    subprocess.run(["make", "-C", str(project.source.folder)], check=True, capture_output=True)
+    subprocess.run(["make", "-C", str(project.source.folder), *OUTPUTS], check=True, capture_output=True)
     folder = project.source.folder / "target/release"
     steps: list[str] = []
     carriers = project.testbed.inventory.instances

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import textwrap
 from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
@@ -71,7 +72,8 @@ def reference(schema: Mapping[str, Any]) -> str:
     """Render a JSON schema of the settings as Markdown: the top level first, then each nested model."""
     sections = [INTRODUCTION, *_fields(schema)]
     for name, model in schema.get("$defs", {}).items():
-        sections += [f"## {name}\n", f"{_one_line(model['description'])}\n", *_fields(model)]
+        text = textwrap.fill(_one_line(model["description"]), 100, break_on_hyphens=False)
+        sections += [f"## {name}\n", f"{text}\n", *_fields(model)]
     return "\n".join(sections)
 
 

@@ -47,14 +47,14 @@ class _Model(BaseModel):
 
 
 class BuildDeclaration(_Model):
-    """How the binaries are built from a checkout."""
+    """How the binaries are built from a checkout; `{}` for the default build of what the repository has."""
 
     repository: str | None = None
-    packages: tuple[str, ...] = ()
-    command: str
+    packages: tuple[str, ...] | None = None
+    command: str = ""
     """Bash script that runs in the checkout; `$BUILD_CACHE` is a folder that is kept for later builds."""
-    outputs: Annotated[tuple[str, ...], Field(min_length=1)]
-    """Files that the command creates, relative to the checkout; each is on PATH under its base name."""
+    outputs: tuple[str, ...] = ()
+    """Files that the command creates, by name or path in the checkout; each is on PATH under its base name."""
 
 
 class ProcessDeclaration(_Model):

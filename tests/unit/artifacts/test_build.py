@@ -142,6 +142,59 @@ def test_build_stores_its_outputs_under_the_digest_of_their_content(host: Host, 
     assert "cc -O2" in host.log.read_text(encoding="utf-8")
 
 
+def files_of(host: Host, cache: hosts.HostCache) -> set[str]:
+    return set(hosts.parse_files(host.run("describe", cache.built["k" * 64])))
+
+
+def test_build_files_at_the_top_of_the_commit_are_found(host: Host, source: Source) -> None:
+    source.write("part/Cargo.toml", "")
+    assert host.resolve(source, source.commit("part")).files == ("Makefile",)
+    source.write("go.mod", "module x\n")
+    assert host.resolve(source, source.commit("go")).files == ("Makefile", "go.mod")
+    source.git("rm", "--quiet", "go.mod", "Makefile")
+    assert host.resolve(source, source.commit("none")).files == ()
+
+
+def test_outputs_are_found_by_name_anywhere_in_the_checkout(host: Host, source: Source) -> None:
+    found = host.build(source, source.head, Build((), "make", ("remora",)))
+    assert files_of(host, found) == {"remora"}
+
+
+def test_without_outputs_all_executable_files_that_were_created_are_stored(host: Host, source: Source) -> None:
+    source.write("configure", "#!/bin/sh\n")
+    (source.folder / "configure").chmod(0o755)
+    source.write(".gitignore", "target\n")
+    commit = source.commit("a script")
+    found = host.build(source, commit, Build((), "make; mkdir 'a b'; echo 1 >'a b/x y'; chmod +x 'a b/x y'; touch z"))
+    assert files_of(host, found) == {"remora", "load_generator", "replica", "x y"}
+
+
+@pytest.mark.parametrize(
+    ("command", "outputs", "message"),
+    [
+        ("true", (), "left no executable file; name its `outputs`"),
+        ("make", ("remoar",), "left no file remoar"),
+        ("make", ("other/remora",), "left no file other/remora"),
+        ("make; cp target/release/remora .libs", ("remora",), None),
+        (
+            "make; mkdir libs; cp target/release/remora libs",
+            ("remora",),
+            r"several files of one name; .* in `outputs`: libs/remora target/release/remora",
+        ),
+        ("make; mkdir libs; cp target/release/remora libs", (), "several files of one name"),
+        ("make; mkdir libs; cp target/release/remora libs", ("libs/remora", "load_generator"), None),
+    ],
+)
+def test_outputs_must_be_unambiguous(
+    host: Host, source: Source, command: str, outputs: tuple[str, ...], message: str | None
+) -> None:
+    if message is None:
+        assert host.build(source, source.head, Build((), command, outputs)).built
+        return
+    with pytest.raises(SystemFailure, match=message):
+        host.build(source, source.head, Build((), command, outputs))
+
+
 def test_builds_with_equal_outputs_share_one_artifact(host: Host, source: Source) -> None:
     host.build(source, source.head, script("echo same >x", "x"), key="a" * 64)
     found = host.build(source, source.commit("second"), script("echo same >sub; mv sub x", "x"), key="b" * 64)

@@ -9,11 +9,11 @@ import pytest
 from factories.repository import BUILD
 
 from benchmark.errors import UsageError
-from benchmark.plan.source import Binaries, find_source
+from benchmark.plan.source import Binaries, find_build, find_source
 from benchmark.protocols.base import Protocol
 from benchmark.protocols.etcd import Etcd
 from benchmark.protocols.process import Build
-from benchmark.settings import Repository
+from benchmark.settings import BuildSettings, Repository
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 SECRET = "ghp_s3cret"
@@ -49,7 +49,7 @@ SETTLED = Repository(url="/srv/settled", commit="v1")
 def test_options_override_settings_which_override_the_protocol(
     protocol: type[Protocol], settled: Repository | None, options: dict[str, Any], expected: object
 ) -> None:
-    assert find_source(protocol, settled, **options) == expected
+    assert find_source(protocol, protocol.build, settled, **options) == expected
 
 
 @pytest.mark.parametrize(
@@ -63,10 +63,35 @@ def test_options_override_settings_which_override_the_protocol(
 )
 def test_conflicting_options_are_rejected(protocol: type[Protocol], options: dict[str, Any], message: str) -> None:
     with pytest.raises(UsageError, match=message):
-        find_source(protocol, None, **options)
+        find_source(protocol, protocol.build, None, **options)
 
 
 def test_token_in_the_option_is_read_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TOKEN", SECRET)
-    found = find_source(Built, None, url="https://${TOKEN}@x.org/a")
+    found = find_source(Built, BUILD, None, url="https://${TOKEN}@x.org/a")
     assert found == Repository(url=f"https://{SECRET}@x.org/a")
+
+
+@pytest.mark.parametrize(
+    ("protocol", "settled", "expected"),
+    [
+        (Built, None, BUILD),
+        (Etcd, None, None),
+        (Etcd, BuildSettings(), Build()),
+        (Etcd, BuildSettings(command="make", outputs=("etcd",)), Build(None, "make", ("etcd",))),
+        (Built, BuildSettings(), BUILD),
+        (Built, BuildSettings(command="make all"), Build(BUILD.packages, "make all", BUILD.outputs)),
+        (Built, BuildSettings(packages=()), Build((), BUILD.command, BUILD.outputs)),
+        (WithRepository, BuildSettings(outputs=("y",)), Build((), "make", ("y",), "https://git.example.org/own")),
+    ],
+)
+def test_build_of_the_settings_lays_over_that_of_any_protocol(
+    protocol: type[Protocol], settled: BuildSettings | None, expected: Build | None
+) -> None:
+    assert find_build(protocol, settled) == expected
+
+
+def test_build_makes_a_system_from_packages_need_a_repository() -> None:
+    with pytest.raises(UsageError, match="no repository configured for etcd"):
+        find_source(Etcd, Build(), None)
+    assert find_source(Etcd, Build(), SETTLED, commit="v2") == Repository(url="/srv/settled", commit="v2")

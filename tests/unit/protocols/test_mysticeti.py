@@ -16,6 +16,7 @@ from benchmark.plan.source import Binaries, find_source
 from benchmark.protocols.mysticeti import Mysticeti, MysticetiClient, MysticetiNode, authority
 from benchmark.protocols.parameters import read_parameters
 from benchmark.protocols.process import Plan, Process
+from benchmark.settings import Repository
 
 
 def plan(load: int = 200, committee: int = 4) -> Plan:
@@ -93,10 +94,12 @@ def test_dedicated_clients_are_an_error() -> None:
         place(inventory(a=8), Mysticeti, 200, 4, dedicated_clients=2)
 
 
-def test_users_supply_the_program() -> None:
-    with pytest.raises(UsageError, match=r"mysticeti is not built by the runner: .*pass replica with --binaries DIR"):
-        find_source(Mysticeti, None)
-    assert find_source(Mysticeti, None, binaries=Path("bin"), commit="885ae9f") == Binaries(Path("bin"), "885ae9f")
+def test_program_is_built_from_its_repository_or_supplied() -> None:
+    assert find_source(Mysticeti, Mysticeti.build, None, commit="885ae9f") == Repository(
+        url="https://github.com/asonnino/mysticeti", commit="885ae9f"
+    )
+    found = find_source(Mysticeti, Mysticeti.build, None, binaries=Path("bin"), commit="885ae9f")
+    assert found == Binaries(Path("bin"), "885ae9f")
 
 
 def test_throughput_is_the_median_of_replicas() -> None:

@@ -113,5 +113,4 @@ def test_build_outputs_are_the_programs_of_the_commands() -> None:
     assert build
     made = remora()
     run = {process.argv[0] for process in (*made.nodes(plan()), *made.clients(plan()))}
-    assert {output.rpartition("/")[2] for output in build.outputs} == run
-    assert "cargo build --release --bin remora --bin load_generator" in build.command
+    assert set(build.outputs) == run

@@ -8,7 +8,14 @@ from pathlib import Path
 import pytest
 
 from benchmark.errors import SettingsError
-from benchmark.settings import configured_settings, load_settings, parse_settings, parse_value, stack_settings
+from benchmark.settings import (
+    BuildSettings,
+    configured_settings,
+    load_settings,
+    parse_settings,
+    parse_value,
+    stack_settings,
+)
 
 
 @pytest.fixture
@@ -155,3 +162,18 @@ def test_machines_that_cloud_firewalls_cannot_admit_are_an_error(provider: str) 
 @pytest.mark.parametrize("provider", ["machines", "local"])
 def test_machines_may_have_names_in_testbeds_without_cloud_hosts(provider: str) -> None:
     assert parse_settings(beside(provider, "lab.example.org", "2001:db8::7"), "file").machines
+
+
+def test_variables_in_the_build_command_are_left_to_the_shell_of_the_host(tmp_path: Path) -> None:
+    path = tmp_path / "settings.yaml"
+    path.write_text("regions: [a]\nbuild: {command: 'make PREFIX=${BUILD_CACHE}', outputs: [x]}\n", encoding="utf-8")
+    build = load_settings(path).build
+    assert build == BuildSettings(command="make PREFIX=${BUILD_CACHE}", outputs=("x",))
+    path.write_text("regions: [a]\nbuild: {outputs: ['${NOT_SET_ANYWHERE}']}\n", encoding="utf-8")
+    with pytest.raises(SettingsError, match=r"NOT_SET_ANYWHERE.*is not set"):
+        load_settings(path)
+
+
+def test_misspelt_field_of_the_build_is_an_error() -> None:
+    with pytest.raises(SettingsError, match=r"unknown field 'build.comand'; did you mean 'command'\?"):
+        parse_settings({"regions": ["a"], "build": {"comand": "make"}}, "settings.yaml")

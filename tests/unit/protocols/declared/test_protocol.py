@@ -16,6 +16,7 @@ from benchmark.metrics.names import MetricNames
 from benchmark.plan.placement import endpoints, place
 from benchmark.protocols.base import Protocol
 from benchmark.protocols.parameters import make_protocol
+from benchmark.protocols.process import Build
 from benchmark.protocols.registry import find_protocol
 from benchmark.settings import Settings
 
@@ -73,6 +74,8 @@ def test_description_becomes_a_protocol(tmp_path: Path) -> None:
     assert (store.load_from, store.load_shapes) == ("client", False)
     assert store.build
     assert (store.build.command, store.build.outputs) == ("make", ("bin/store",))
+    bare = described(tmp_path, FULL.replace("build:\n  command: make\n  outputs: [bin/store]\n", "build: {}\n"))
+    assert bare.build == Build(), "the default build of what the repository has"
     assert [made(store).tolerated_faults(nodes) for nodes in (3, 4, 5)] == [1, 1, 2]
 
 
