@@ -49,6 +49,8 @@ class HostCapabilities(_Model):
     """How long to wait for a new host to accept logins."""
     stop_keeps_cost: bool = False
     """Whether a stopped host is billed like a running one."""
+    through: str | None = None
+    """Address of the operator's machine in the emulated network of the host, without which the host is out of reach."""
     help: HostHelp = HostHelp()
 
 

@@ -19,7 +19,7 @@ from benchmark.measure.run_metrics import Quantile
 from benchmark.measure.scrapes import RunSamples, ScrapedTarget
 from benchmark.measure.timeline import Timeline, make_timeline
 from benchmark.measure.window_stats import Increase, WindowStats, increase_of, window_stats
-from benchmark.metrics.names import LOAD_GENERATOR, SCHEDULING_DELAY, WAN_DELAY, MetricNames
+from benchmark.metrics.names import LOAD_GENERATOR, SCHEDULING_DELAY, WAN_DELAY, WAN_UNCHANGED_SINCE, MetricNames
 from benchmark.metrics.targets import Job
 
 
@@ -43,6 +43,8 @@ class Measurement:
     """p99 of the time from when requests fell due until each client sent them."""
     wan_delay_s: dict[str, Quantile] = field(default_factory=dict)
     """p99 of the time by which the emulated network of each host delivered packets behind schedule."""
+    wan_changes: dict[str, float] = field(default_factory=dict)
+    """When the emulated network of a host changed or was restarted during the run, unix s."""
     gaps: dict[str, list[tuple[float, float]]] = field(default_factory=dict)
     """Stretches without a sample by client, unix s."""
     restarts: dict[str, list[float]] = field(default_factory=dict)
@@ -98,6 +100,7 @@ def measure(
         timeline=make_timeline(clients, start, end, step=scrape_interval, names=names),
         client_delay_s=_p99s(clients, SCHEDULING_DELAY, start, end),
         wan_delay_s=_p99s(emulators, WAN_DELAY, start, end),
+        wan_changes=_wan_changes(emulators, end),
         gaps={client.name: gaps for client in clients if (gaps := client.gaps(start, end, 2.5 * scrape_interval))},
         restarts=_restarts(samples, names, start, end),
         late_starts=late_starts,
@@ -114,6 +117,13 @@ def _p99s(targets: Sequence[ScrapedTarget], metric: str, start: float, end: floa
         if quantile is not None:
             result[target.name] = quantile
     return result
+
+
+def _wan_changes(emulators: Sequence[ScrapedTarget], end: float) -> dict[str, float]:
+    """Return when networks changed after the first sample of the run: its round trips were measured before that."""
+    found = {target.name: (target.times[0], target.gauge(WAN_UNCHANGED_SINCE)) for target in emulators}
+    changes = {name: (first, float(np.nanmax(since, initial=0.0))) for name, (first, since) in found.items()}
+    return {name: since for name, (first, since) in changes.items() if first < since <= end}
 
 
 def _restarts(samples: RunSamples, names: MetricNames, start: float, end: float) -> dict[str, list[float]]:

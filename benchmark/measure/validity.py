@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Literal
 
 from benchmark.measure.host_usage import HostUsage, saturated_hosts
@@ -79,6 +80,12 @@ def judge(
         when = ", ".join(f"{time - measurement.start:.1f} s" for time in times)
         text = f"{name}: restarted within the window, seen at {when}"
         verdict.add_issue(text, expected=name.split()[1] in faulty_hosts)
+    for name, time in measurement.wan_changes.items():
+        when = f"{datetime.fromtimestamp(time, UTC):%H:%M:%S} UTC"
+        verdict.reasons.append(
+            f"{name}: the emulated network changed during the run, at {when}: `pulumi up` applied other settings, or "
+            "its emulator was restarted"
+        )
     for host, offset in sorted((clock_offsets_s or {}).items()):
         for limit, found in (
             (thresholds.clock_offset_invalid_s, verdict.reasons),

@@ -17,6 +17,8 @@ SUBMITTED, DUE, SCHEDULING_DELAY, IN_FLIGHT = "submitted", "due", "lateness_s", 
 """Further metrics of the project's load generator; other systems may export them, too."""
 WAN_DELAY = "wan_lateness_seconds"
 """Histogram of how far behind schedule an emulated network delivers packets."""
+WAN_UNCHANGED_SINCE = "wan_unchanged_since_seconds"
+"""When an emulated network got its present links or its emulator was restarted, unix s."""
 
 Unit = Literal["ns", "us", "ms", "s"]
 _PER_SECOND: dict[Unit, float] = {"ns": 1e9, "us": 1e6, "ms": 1e3, "s": 1.0}

@@ -14,7 +14,7 @@ from ipaddress import ip_address
 from pathlib import Path
 from shlex import join
 
-from benchmark.errors import HostError, LockedError, UsageError
+from benchmark.errors import HostError, InfrastructureError, LockedError, UsageError
 from benchmark.host_layout import PEERS_COMMAND, PROMETHEUS_PORT
 from benchmark.host_scripts import read_script
 from benchmark.inventory import Host, Inventory
@@ -48,7 +48,9 @@ class Testbed:
         """Yield the testbed, not connected yet, and close all connections at the end.
 
         `key` is the path of a private key, or its text; `retries` overrides ssh_retries.
+        InfrastructureError if the emulated network of its hosts is down.
         """
+        require_network(inventory)
         fleet = Fleet(
             inventory.hosts,
             inventory.ssh.user,
@@ -216,6 +218,19 @@ class Testbed:
         problems = {name: facts.problems(each, ports.get(name, ())) for name, each in found.items()}
         if unfit := {name: "; ".join(texts) for name, texts in problems.items() if texts}:
             raise HostError("a run is not possible on these hosts:", unfit)
+
+
+def require_network(inventory: Inventory) -> None:
+    """Raise InfrastructureError if this machine is not attached to the emulated network of the hosts."""
+    for address in {host.capabilities.through for host in inventory.hosts} - {None}:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+            try:
+                probe.bind((address, 0))
+            except OSError:
+                raise InfrastructureError(
+                    f"the emulated network of testbed {inventory.testbed_id} is down (this machine has no address "
+                    f"{address}); `pulumi up` repairs it and recreates the hosts"
+                ) from None
 
 
 def lost_hosts_advice(hosts: Iterable[Host]) -> str:

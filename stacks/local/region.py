@@ -58,7 +58,7 @@ class LocalRegion(pulumi.ComponentResource):
         )
         host = LocalHost(name, args, pulumi.ResourceOptions(parent=self))
 
-        def describe(address: str, host_key: str) -> Host:
+        def describe(address: str, host_key: str, operator_address: str) -> Host:
             return Host(
                 name=name,
                 provider="local",
@@ -70,10 +70,11 @@ class LocalRegion(pulumi.ComponentResource):
                 state=settings.state,
                 cpus=os.cpu_count(),
                 memory_mb=os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2**20,
-                capabilities=self.capabilities,
+                capabilities=self.capabilities.model_copy(update={"through": operator_address}),
             )
 
-        return pulumi.Output.all(host.address, key.public_key).apply(lambda known: describe(*known))
+        known = pulumi.Output.all(host.address, key.public_key, network.operator_address)
+        return known.apply(lambda values: describe(*values))
 
 
 def regions(plan: Plan, names: Sequence[str]) -> list[LocalRegion]:

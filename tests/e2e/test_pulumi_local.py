@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from fakes.pulumi_stack import Stack
+from fakes.runner import Runner
 from waiting import wait_for
 
 from stacks.local.wan.network import WideAreaNetwork
@@ -118,6 +119,10 @@ def test_hosts_are_recreated_with_a_dead_network(stack: Stack, refresh: bool) ->
     assert identity is not None
     subprocess.run(["kill", "-9", identity.split()[0]], check=True)
     wait_for(lambda: not emulator.running(), "the emulator has died")
+    for command in ("status", "check"):
+        _, error = Runner(stack)(command, codes=(3,))
+        assert "the emulated network of testbed e2e-main is down" in error
+        assert "`pulumi up` repairs it" in error
     if refresh:
         stack.pulumi("refresh", "--yes", "--skip-preview")
     stack.up()

@@ -20,6 +20,7 @@ from paths import ROOT
 from benchmark.errors import InfrastructureError
 from benchmark.settings import Network
 from stacks.local.owner import Owner
+from stacks.local.process import find_process
 from stacks.local.wan import gateway
 from stacks.local.wan.network import WideAreaNetwork
 from stacks.local.wan.resource import NetworkProvider
@@ -290,6 +291,30 @@ def test_a_killed_emulator_is_detected_and_replaced(testbed: Testbed) -> None:
     network.start(links())
     assert (network.subnet, network.hosts()) == (subnet, {})
     assert network.identity() not in (None, identity)
+
+
+def test_a_killed_emulator_is_replaced_at_once_with_its_hosts(testbed: Testbed) -> None:
+    network, worker = testbed.network, testbed.network.directory / "worker.pid"
+    before, identity, process = network.hosts(), network.identity(), find_process(worker)
+    assert process
+    since = unchanged_since(network)
+    os.kill(process.pid, signal.SIGKILL)
+    wait_until(lambda: find_process(worker) not in (None, process))
+    assert (network.hosts(), network.identity()) == (before, identity)
+    assert statistics.median(testbed.ping("a", before["c"])) == pytest.approx(69.7, abs=2)
+    assert len(testbed.ping("a", network.operator_address, count=2)) == 2
+    wait_until(lambda: unchanged_since(network) > since)
+    testbed.network.detach("b")
+    testbed.network.attach("b", "us-east-1", before["b"], testbed.holders["b"].pid)
+    assert len(testbed.ping("b", before["c"], count=2)) == 2
+
+
+def unchanged_since(network: WideAreaNetwork) -> float:
+    """Read since when the network has not changed from the emulator's metrics."""
+    file = network.directory / "metrics/wan.prom"
+    wait_until(file.exists)
+    (found,) = re.findall(r"^wan_unchanged_since_seconds (.*)$", file.read_text(), re.MULTILINE)
+    return float(found)
 
 
 def test_the_resource_is_created_updated_and_deleted(state: Path) -> None:

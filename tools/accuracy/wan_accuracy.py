@@ -192,7 +192,7 @@ def cost(network: WideAreaNetwork, work: Callable[[], None]) -> tuple[float, flo
 
 def cpu_seconds(network: WideAreaNetwork) -> float:
     """Return the CPU time that the emulator has used."""
-    pid = (network.identity() or "0").split()[0]
+    pid = (network.directory / "worker.pid").read_text(encoding="utf-8").split()[0]
     ticks = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()[11:13]
     return sum(map(int, ticks)) / os.sysconf("SC_CLK_TCK")
 

@@ -69,6 +69,7 @@ class WideAreaNetwork:
                 (self.directory / "metrics").mkdir(parents=True, exist_ok=True)
                 addresses.write_atomically(self.directory / "links.json", links.to_json())
                 if not self.running():
+                    self._kill()
                     command = [sys.executable, "-I", "-S", str(EMULATOR), "--directory", str(self.directory)]
                     done = subprocess.run(command, capture_output=True, text=True, timeout=ANSWER_S, check=False)
                     if done.returncode:
@@ -142,8 +143,13 @@ class WideAreaNetwork:
         """Return the attached hosts and their addresses, without hosts whose namespace has ended."""
         return self._request("status")["hosts"]
 
+    def _kill(self) -> None:
+        """Kill the keeper and its emulator, with which all interfaces end."""
+        for name in ("emulator.pid", "worker.pid"):
+            kill_process(self.directory / name, ANSWER_S)
+
     def _remove(self) -> None:
-        kill_process(self.directory / "emulator.pid", ANSWER_S)  # its interfaces end with it
+        self._kill()
         with contextlib.suppress(InfrastructureError):
             gateway.close_gateway(self._index())
         shutil.rmtree(self.directory, ignore_errors=True)

@@ -190,3 +190,24 @@ def test_delays_behind_schedule_are_measured_per_client_and_per_host() -> None:
     measurement = of(steady("a"), wan)
     assert (measurement.client_delay_s["a"].lower, measurement.client_delay_s["a"].upper) == (0.0, 0.001)
     assert (measurement.wan_delay_s["h"].lower, measurement.wan_delay_s["h"].upper) == (0.001, 0.005)
+
+
+@pytest.mark.parametrize(
+    ("since", "seen"),
+    [((900.0, 900.0), None), ((900.0, 1005.5), 1005.5), ((900.0, 1030.0), 1030.0), ((900.0, 1055.0), None)],
+    ids=["unchanged", "in the warm-up", "in the window", "after the window"],
+)
+def test_a_change_of_the_emulated_network_during_the_run_is_found(
+    since: tuple[float, float], seen: float | None
+) -> None:
+    times, labels = np.arange(1000.0, 1061.0), labels_of("h", job="host")
+    wan = histogram("wan_lateness_seconds", labels, times, times, np.full(len(times), 0.0001), (0.001, math.inf))
+    changed = np.where(times < since[1], *since)
+    measurement = of(steady("a"), [*wan, series("wan_unchanged_since_seconds", labels, times, changed)])
+    assert measurement.wan_changes == ({} if seen is None else {"h": seen})
+
+
+def test_an_emulated_network_that_does_not_report_changes_has_none() -> None:
+    times, labels = np.arange(1000.0, 1061.0), labels_of("h", job="host")
+    wan = histogram("wan_lateness_seconds", labels, times, times, np.full(len(times), 0.0001), (0.001, math.inf))
+    assert of(steady("a"), wan).wan_changes == {}

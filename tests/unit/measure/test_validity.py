@@ -124,6 +124,15 @@ def test_an_emulated_network_behind_schedule_is_a_warning() -> None:
     assert judge(run, requested_tps=100, thresholds=Thresholds(wan_delay_s=0.01)).warnings == []
 
 
+def test_a_run_whose_emulated_network_changed_is_invalid() -> None:
+    verdict = judge(replace(of(steady("a")), wan_changes={"h": 1005.5}), requested_tps=100)
+    assert verdict.status == "invalid"
+    assert verdict.reasons == [
+        "h: the emulated network changed during the run, at 00:16:45 UTC: `pulumi up` applied other settings, or its "
+        "emulator was restarted"
+    ]
+
+
 def test_a_gap_within_the_window_hides_nothing_and_is_named() -> None:
     scrapes = SCRAPES[(SCRAPES <= 1020) | (SCRAPES >= 1027)]
     run = of(client("a", scrapes, DUE, np.full(len(DUE), 0.1)))

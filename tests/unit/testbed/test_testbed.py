@@ -13,13 +13,13 @@ import pytest
 from factories.hosts import inventory, of_provider
 from fakes.sshd import USER, Sshd, free_port
 
-from benchmark.errors import HostError, UsageError
+from benchmark.errors import HostError, InfrastructureError, UsageError
 from benchmark.host_layout import PROMETHEUS_PORT
 from benchmark.inventory import Host, HostCapabilities, HostHelp
 from benchmark.remote.fleet import Fleet
 from benchmark.settings import Settings
 from benchmark.testbed import bootstrap, testbed
-from benchmark.testbed.testbed import Testbed, lost_hosts_advice
+from benchmark.testbed.testbed import Testbed, lost_hosts_advice, require_network
 
 OPERATORS = ("203.0.113.0/24",)
 
@@ -153,3 +153,15 @@ def test_the_advice_about_lost_hosts_depends_on_the_provider(server: Sshd) -> No
     assert "pulumi refresh" not in lost_hosts_advice([machine])
     assert "`pulumi up` recreates missing ones" in lost_hosts_advice([aws])
     assert lost_hosts_advice([vultr, machine, vultr]).startswith("See docs/clouds.md. Existing machines must be on")
+
+
+@pytest.mark.parametrize(("address", "up"), [("127.0.0.1", True), ("203.0.113.9", False)])
+def test_opening_a_testbed_whose_emulated_network_is_down_is_an_error(address: str, up: bool) -> None:
+    host = of_provider(inventory(a=1).hosts[0], "local", capabilities=HostCapabilities(through=address))
+    found = inventory(a=1).model_copy(update={"hosts": (host,)})
+    opening = Testbed.open(found, Settings(testbed_id="t", regions=["a"]), "no key")
+    if up:
+        require_network(found)
+        return
+    with pytest.raises(InfrastructureError, match=r"is down \(this machine has no address 203.0.113.9\); `pulumi up`"):
+        opening.__enter__()

@@ -4,5 +4,5 @@
 
 It needs nothing but the standard library, and imports its own modules relatively: run by path, it never loads the rest
 of `stacks`. `packets` knows the bytes, `links` the delay lines and attached hosts, `loop` moves packets, `control`
-answers requests, `__main__` starts the daemon.
+answers requests, `keeper` replaces an emulator that died, `__main__` starts the daemon.
 """

@@ -1,7 +1,8 @@
 """Start the emulator of one local testbed as a daemon; see the package's docstring.
 
 It detaches once it can be reached at DIR/control, reads DIR/links.json at every `configure`, and writes
-DIR/metrics/wan.prom once a second. No state outlives it: when it ends, its interfaces vanish from all hosts.
+DIR/metrics/wan.prom once a second. An emulator that dies is replaced at once and hosts stay attached. When its keeper
+dies, whose process id is in DIR/emulator.pid, the interfaces vanish from all hosts.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import gc
+import json
 import os
 import socket
 import sys
@@ -22,6 +24,8 @@ if not __package__:  # run by path: relative imports need a package, and importi
     __package__ = Path(__file__).resolve().parent.name
 
 from .control import Control
+from .keeper import Journal, Keeper
+from .links import Port
 from .loop import Emulator
 from .packets import set_offload
 
@@ -30,7 +34,8 @@ def writer(path: Path) -> Callable[[bytes], None]:
     """Start a process that writes the text handed to it to `path`, so that a slow disk delays no packet."""
     mine, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     if os.fork() == 0:
-        mine.close()
+        os.closerange(3, its.fileno())  # it must not keep the interfaces of hosts
+        os.closerange(its.fileno() + 1, os.sysconf("SC_OPEN_MAX"))
         partial = path.with_suffix(".partial")
         while text := its.recv(65536):
             partial.write_bytes(text)
@@ -69,6 +74,18 @@ def daemonize(log: Path) -> None:
         os.close(opened)
 
 
+def record_process(file: Path) -> None:
+    """Write the id of this process and its start time, as an id alone may be reused."""
+    started = Path("/proc/self/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[19]
+    file.write_text(f"{os.getpid()} {started}\n", encoding="utf-8")
+
+
+def spare_from_oom(score: int) -> None:
+    """Set how readily the kernel kills this process when memory runs out: -1000 is never, 0 the default."""
+    with contextlib.suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text(f"{score}\n", encoding="ascii")
+
+
 def main() -> NoReturn:
     """Serve the testbed whose network files are in --directory."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -83,13 +100,25 @@ def main() -> NoReturn:
     listener.listen(64)
     listener.setblocking(False)
     daemonize(directory / "emulator.log")
-    emulator = Emulator(set_offload, writer(directory / "metrics" / "wan.prom"))
-    Control(emulator, directory, listener)
-    started = Path("/proc/self/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[19]
-    Path("emulator.pid").write_text(f"{os.getpid()} {started}\n", encoding="utf-8")
-    gc.disable()
-    print(f"serving {directory}: {run_first()}", file=sys.stderr, flush=True)
-    emulator.run()
+
+    def serve(ports: list[Port], journal: Journal) -> NoReturn:
+        spare_from_oom(0)
+        record_process(Path("worker.pid"))
+        emulator = Emulator(set_offload, writer(directory / "metrics" / "wan.prom"))
+        Control(emulator, directory, listener)
+        if ports:
+            emulator.configure(json.loads(Path("links.json").read_text(encoding="utf-8")))
+        for port in ports:
+            emulator.attach(port)
+        emulator.journal = journal
+        gc.disable()
+        print(f"serving {directory}: {run_first()}", file=sys.stderr, flush=True)
+        emulator.run()
+
+    spare_from_oom(-1000)
+    record_process(Path("emulator.pid"))
+    Keeper(serve).run()
+    sys.exit(f"giving up on {directory}: the emulator dies again and again")
 
 
 if __name__ == "__main__":

@@ -15,9 +15,10 @@ import struct
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable
-from time import monotonic
+from time import monotonic, time
 from typing import NoReturn
 
+from .keeper import Journal
 from .links import Line, Links, Port
 from .packets import DESTINATION, HEADER, LARGEST, SOURCE, is_benchmark, is_internet
 
@@ -46,6 +47,8 @@ class Emulator:
     def __init__(self, offload: Callable[[int, bool], None], report: Callable[[bytes], None]) -> None:
         self.offload, self.report = offload, report
         self.on_control: Callable[[int], None] = lambda _fd: None
+        self.journal: Journal | None = None
+        self.unchanged_since = time()
         self.ports: dict[int, Port] = {}
         self.operator: Port | None = None
         self.heads: list[tuple[float, int, Line]] = []
@@ -230,6 +233,8 @@ class Emulator:
             self._connect(other, port)
         self.ports[port.fd] = port
         self.epoll.register(port.fd, select.EPOLLIN)
+        if self.journal:
+            self.journal.attached(port)
 
     def detach(self, port: Port) -> None:
         """Remove a host, and discard the packets on their way to it."""
@@ -248,6 +253,8 @@ class Emulator:
         self.heads[:] = [(line.queue[0][0], line.serial, line) for _, _, line in self.heads if line.queue]
         heapq.heapify(self.heads)
         os.close(port.fd)
+        if self.journal:
+            self.journal.detached(port)
 
     def configure(self, links: Links) -> None:
         """Apply new links; packets in flight keep their delivery time. ValueError if attached hosts lose theirs."""
@@ -255,6 +262,11 @@ class Emulator:
         missing = sorted(region for region in attached if f"{region}/{region}" not in links["rtt_ms"])
         if missing:
             raise ValueError(f"hosts are attached in {', '.join(missing)}, which the new links leave out")
+        if (
+            attached
+            and {**links, "rtt_ms": {pair: links["rtt_ms"].get(pair) for pair in self.links["rtt_ms"]}} != self.links
+        ):
+            self.unchanged_since = time()
         self.links, self.lines = links, {}
         self.rate = (links["bandwidth_mbps"] or 0.0) * 125e3  # bytes/s
         self.segments = not (links["loss"] or self.rate)  # a lost segment would be 45 lost packets
@@ -289,6 +301,7 @@ class Emulator:
             total += count
             lines.append(f'wan_lateness_seconds_bucket{{le="{bound}"}} {total}')
         lines += [f"wan_lateness_seconds_sum {self.late_sum:.6f}", f"wan_lateness_seconds_count {total}"]
+        lines += ["# TYPE wan_unchanged_since_seconds gauge", f"wan_unchanged_since_seconds {self.unchanged_since:.3f}"]
         lines += ["# TYPE wan_packets_total counter", f"wan_packets_total {self.packets_out}"]
         lines += ["# TYPE wan_bytes_total counter", f"wan_bytes_total {self.bytes_out - HEADER * self.packets_out}"]
         lines.append("# TYPE wan_dropped_packets_total counter")

@@ -278,3 +278,23 @@ def test_reading_slower_than_a_host_sends_counts_as_delay_behind_schedule(
     assert bench.emulator.late_sum == pytest.approx(0.004 + 0.012)
     assert sum(bench.emulator.late) == 2
     assert bench.ports[A].behind == 0
+
+
+@pytest.mark.parametrize(
+    ("change", "changed"),
+    [
+        ({}, False),
+        ({"rtt_ms": {**LINKS["rtt_ms"], "north/north": 0.6, "east/north": 1.0, "north/west": 1.0}}, False),
+        ({"rtt_ms": {**LINKS["rtt_ms"], "east/west": 60.0}}, True),
+        ({"loss": 0.1}, True),
+        ({"bandwidth_mbps": 10.0}, True),
+    ],
+    ids=["same links", "another region", "round trip", "loss", "bandwidth"],
+)
+def test_a_change_of_the_links_between_hosts_is_reported(
+    bench: Bench, change: dict[str, object], changed: bool
+) -> None:
+    bench.emulator.unchanged_since = 5.0
+    bench.emulator.configure({**LINKS, **change})  # type: ignore[typeddict-item]
+    assert (bench.emulator.unchanged_since > 5.0) is changed
+    assert ("wan_unchanged_since_seconds 5.000\n" in bench.emulator.metrics()) is not changed
