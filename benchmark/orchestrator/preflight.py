@@ -7,16 +7,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from benchmark.orchestrator.supervisor import Clock, Supervisor
+from benchmark.orchestrator.supervisor import Clock, read_clocks
 from benchmark.plan.placement import place, ports
 from benchmark.protocols.base import Protocol
 from benchmark.remote.deadlines import ANSWER_S
 from benchmark.testbed import machines
 from benchmark.testbed.facts import Facts, problems
 from benchmark.testbed.testbed import Testbed
-
-# Answers like a supervisor whose clock is measured.
-_CLOCK_COMMAND = "exec bash -c 'export LC_ALL=C; while read -r _; do echo \"pong $EPOCHREALTIME\"; done'"
 
 
 @dataclass(frozen=True)
@@ -55,12 +52,7 @@ def check_testbed(
     plan = place(testbed.inventory, type(protocol), len(testbed.running), committee)
     ends = testbed.make_ready(report)
     facts = testbed.probe(clean=False)
-    opened = testbed.fleet.open(_CLOCK_COMMAND, hosts=[host.name for host in testbed.running], deadline=ANSWER_S)
-    try:
-        clocks = Supervisor(opened.raise_for_failures("could not read clocks:"), ()).measure_clocks(ANSWER_S)
-    finally:
-        for session in opened.ok.values():
-            session.close()
+    clocks = read_clocks(testbed.fleet, [host.name for host in testbed.running], ANSWER_S)
     wanted = ports([*protocol.nodes(plan), *protocol.clients(plan)])
     found = {name: problems(fact, wanted.get(name, ())) for name, fact in facts.items()}
     for name, problem in machines.problems(testbed).items():

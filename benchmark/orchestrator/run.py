@@ -94,6 +94,9 @@ def configure(run: RunContext, state: RunState) -> Supervisor:
         state.supervisor = Supervisor(opened.ok, run.deployment.processes)
         opened.raise_for_failures("could not start the supervisors:")
         state.supervisor.measure_clocks(ANSWER_S)
+        monitoring = run.testbed.monitoring.name
+        if monitoring not in by_host:  # its clock dates the samples, and so decides which lie in the window
+            state.supervisor.clocks |= supervision.read_clocks(fleet, [monitoring], ANSWER_S)
         return state.supervisor
 
 

@@ -15,10 +15,13 @@ from typing import Protocol as Interface
 from benchmark.errors import HostError, SystemFailure
 from benchmark.host_scripts import read_script
 from benchmark.protocols.process import Process
+from benchmark.remote.fleet import Fleet
 
 RUN_DIRECTORY = "run"
 SCRIPT_NAME = "supervise.sh"
 _PINGS = 5
+# Answers like a supervisor whose clock is measured.
+_CLOCK_COMMAND = "exec bash -c 'export LC_ALL=C; while read -r _; do echo \"pong $EPOCHREALTIME\"; done'"
 _TAIL = 20
 
 
@@ -54,6 +57,16 @@ class ProcessState:
     started: float | None = None
     ready: float | None = None
     exit_code: int | None = None
+
+
+def read_clocks(fleet: Fleet, hosts: Sequence[str], deadline_s: float) -> dict[str, Clock]:
+    """Measure the clocks of hosts that need not have any process; HostError if one does not answer."""
+    opened = fleet.open(_CLOCK_COMMAND, hosts=hosts, deadline=deadline_s)
+    try:
+        return Supervisor(opened.raise_for_failures("could not read clocks:"), ()).measure_clocks(deadline_s)
+    finally:
+        for session in opened.ok.values():
+            session.close()
 
 
 def files(processes: Sequence[Process], working_dir: str, binaries: str | None = None) -> dict[str, bytes]:

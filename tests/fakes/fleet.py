@@ -39,7 +39,8 @@ class FakeSession(Session):
             case ["start", name, at]:
                 self._lines += [f"started {name} {at}", f"ready {name} {at}"]
             case ["ping"]:
-                self._lines.append(f"pong {time.time() + self.fleet.clock_offset_s}")
+                offset = self.fleet.clock_offsets_s.get(self.host, self.fleet.clock_offset_s)
+                self._lines.append(f"pong {time.time() + offset}")
             case ["stop"] if self.host not in self.fleet.stuck:
                 self._lines.append("stopped")
 
@@ -90,6 +91,8 @@ class FakeFleet(Fleet):
         """Hosts that do not confirm the end of their processes."""
         self.lock_answer = "locked"
         self.clock_offset_s = 0.0
+        self.clock_offsets_s: dict[str, float] = {}
+        """Of single hosts."""
         self.tunnels = 0
 
     def touch(self, operation: str) -> None:

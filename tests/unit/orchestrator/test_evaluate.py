@@ -65,6 +65,25 @@ def test_a_client_without_samples_makes_the_run_invalid() -> None:
     assert any(f"client {HOSTS[1]}: never sampled" in reason for reason in summary.reasons)
 
 
+def test_a_node_that_hangs_makes_the_run_invalid() -> None:
+    times = np.arange(1000.0, 1061.0)
+    hung = series("up", labels_of(HOSTS[1], job="node"), times, np.where((times > 1020) & (times < 1025), 0, 1))
+    summary = judged(hung, series("up", labels_of(HOSTS[1], job="host"), times, 1))
+    assert summary.status == "invalid"
+    assert summary.reasons[0].startswith(f"node {HOSTS[1]}: no answer to 4 scrapes, for 4.0 s from 11.0 s")
+
+
+def test_latency_in_another_unit_makes_the_run_invalid() -> None:
+    scaled = [
+        dataclasses.replace(one, values=one.values * 1e9) if one.metric == "latency_s_sum" else one
+        for host in HOSTS
+        for one in steady(host, rate=100.0)
+    ]
+    summary = judged(samples=RunSamples(scaled), began=995.0)
+    assert summary.status == "invalid"
+    assert any("longer than the process was up" in reason for reason in summary.reasons)
+
+
 def test_large_clock_offset_makes_the_run_invalid() -> None:
     summary = judged(clocks={HOSTS[0]: Clock(0.5, 0.001)})
     assert summary.status == "invalid"

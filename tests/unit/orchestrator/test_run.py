@@ -71,6 +71,17 @@ def test_nodes_start_together_before_clients_and_the_load_last(execute: Execute,
     assert all(any(line.startswith("send client-") for line in session.sent) for session in fleet.supervisors())
 
 
+def test_a_run_is_invalid_if_the_clock_that_dates_the_samples_is_wrong(
+    execute: Execute, fleet: FakeFleet, folder: Callable[[], Path]
+) -> None:
+    fleet.clock_offsets_s = {"a-0": 2.0}  # the monitoring host, which runs neither nodes nor clients
+    summary = execute()
+    assert summary.status == "invalid"
+    assert any(text.startswith("a-0: its clock is off by +2000") for text in summary.reasons)
+    assert read_manifest(folder()).clock_offsets_s["a-0"].offset_s == pytest.approx(2.0, abs=0.1)
+    assert all(session.closed for session in fleet.sessions)
+
+
 def test_start_times_are_converted_to_the_clock_of_each_host(execute: Execute, fleet: FakeFleet) -> None:
     fleet.clock_offset_s = 100.0
     execute()
