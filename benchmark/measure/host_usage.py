@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 
 import numpy as np
@@ -18,8 +19,12 @@ COUNTERS = (CPU, RECEIVED, SENT, READ, WRITTEN)
 """Metrics that never fall unless the exporter restarted."""
 
 IDLE_MODES = ("idle", "iowait")
-# Bytes through these are counted at a device below them, too, or never leave the host.
-VIRTUAL_DEVICES = ("lo", "docker", "br-", "virbr", "dm-", "md", "loop")
+# Bytes through these are counted at a device below them, too, or never leave the host: bonds, teams, bridges, VLANs
+# (eth0.100), tunnels, and disks made of other disks.
+_VIRTUAL_DEVICES = re.compile(
+    r"lo|br[-q\d].*|.+\.\d+|(bond|team|docker|podman|cni|flannel|cali|lxc|lxd|virbr|vlan|vxlan|geneve|macv|ipvl|veth"
+    r"|vnet|tun|tap|wg|tailscale|zt|gre|sit|ip6tnl|ifb|dummy|nlmon|ovs|kube|dm-|md|loop|ram|zram|bcache|drbd).*"
+)
 
 
 class HostUsage(StrictModel):
@@ -72,6 +77,11 @@ def by_machine(usage: Mapping[str, HostUsage], machines: Mapping[str, str]) -> d
     return result
 
 
+def counts_once(labels: Mapping[str, str]) -> bool:
+    """Return whether the bytes of a device with these labels are counted at no other device."""
+    return not _VIRTUAL_DEVICES.fullmatch(labels.get("device", ""))
+
+
 def increase_where(host: ScrapedTarget, metric: str, wanted: Callable[[Mapping[str, str]], bool]) -> Array:
     """Return the increase of the series of `metric` whose labels are `wanted`, summed: shape (times,)."""
     chosen = [wanted(series.labels) for series in host.series[metric]]
@@ -79,10 +89,10 @@ def increase_where(host: ScrapedTarget, metric: str, wanted: Callable[[Mapping[s
 
 
 def _usage(host: ScrapedTarget, samples: SampleRange) -> HostUsage:
-    busy = _cpu_busy(host, samples)
     inside = slice(samples.first, samples.last + 1)
-    total = host.gauge(MEMORY)[inside] if host.has(MEMORY) else None
-    used = total - host.gauge(MEMORY_FREE)[inside] if total is not None and host.has(MEMORY_FREE) else None
+    busy = None if host.unknown(CPU, samples) else _cpu_busy(host, samples)
+    total = None if host.unknown(MEMORY, samples) else host.gauge(MEMORY)[inside]
+    used = None if total is None or host.unknown(MEMORY_FREE, samples) else total - host.gauge(MEMORY_FREE)[inside]
     return HostUsage(
         cpu_busy=None if busy is None else float(busy[-1]),
         cpu_busy_peak=None if busy is None else float(busy.max()),
@@ -95,10 +105,8 @@ def _usage(host: ScrapedTarget, samples: SampleRange) -> HostUsage:
     )
 
 
-def _cpu_busy(host: ScrapedTarget, samples: SampleRange) -> Array | None:
+def _cpu_busy(host: ScrapedTarget, samples: SampleRange) -> Array:
     """Return the busy share between each two samples of the range, and as last element that over all of it."""
-    if not host.has(CPU):
-        return None
 
     def steps(wanted: Callable[[Mapping[str, str]], bool]) -> Array:
         inside = increase_where(host, CPU, wanted)[samples.first : samples.last + 1]
@@ -110,8 +118,8 @@ def _cpu_busy(host: ScrapedTarget, samples: SampleRange) -> Array | None:
 
 
 def _device_rate(host: ScrapedTarget, metric: str, samples: SampleRange) -> float | None:
-    """Return the increase of a counter per second, summed over the real devices."""
-    if not host.has(metric):
+    """Return the increase of a counter per second, summed over the real devices; None if it is unknown."""
+    if host.unknown(metric, samples):
         return None
-    total = increase_where(host, metric, lambda labels: not labels.get("device", "").startswith(VIRTUAL_DEVICES))
+    total = increase_where(host, metric, counts_once)
     return float(total[samples.last] - total[samples.first]) / host.seconds(samples)

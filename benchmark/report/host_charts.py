@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from benchmark.measure.histogram import Array
-from benchmark.measure.host_usage import CPU, IDLE_MODES, SENT, VIRTUAL_DEVICES, increase_where
+from benchmark.measure.host_usage import CPU, IDLE_MODES, SENT, counts_once, increase_where
 from benchmark.measure.scrapes import ScrapedTarget
 from benchmark.measure.validity import THRESHOLDS
 from benchmark.report import formatting
@@ -39,7 +39,7 @@ def host_chart(record: Record) -> Chart | None:
         idle = _increase(host, axis, CPU, lambda labels: labels.get("mode") in IDLE_MODES)
         busy[host.name] = 1 - np.divide(idle, spent, out=np.ones_like(spent), where=spent > 0)
         if host.has(SENT):
-            count = _increase(host, axis, SENT, lambda labels: not labels.get("device", "").startswith(VIRTUAL_DEVICES))
+            count = _increase(host, axis, SENT, counts_once)
             sent[host.name] = count / np.diff(axis)
     peaks = sorted(record.usage.items(), key=lambda item: item[1].cpu_busy or 0.0, reverse=True)
     busiest = (

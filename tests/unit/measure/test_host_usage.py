@@ -76,6 +76,58 @@ def test_devices_that_count_the_same_bytes_twice_are_excluded() -> None:
     assert (usage.cpu_busy, usage.memory_used_bytes) == (None, None)
 
 
+@pytest.mark.parametrize(
+    "device",
+    ["bond0", "team0", "br0", "br-5f3a", "eth0.100", "enp3s0.7", "vlan12", "veth1a2b", "wg0", "docker_gwbridge"],
+)
+def test_devices_stacked_on_others_are_not_added(device: str) -> None:
+    made = [
+        series(
+            "node_network_transmit_bytes_total",
+            {**labels_of("a", job="host"), "device": name},
+            TIMES,
+            (TIMES - 1000) * rate,
+        )
+        for name, rate in {"eth0": 1e6, "eth1": 1e6, device: 2e6}.items()
+    ]
+    assert host_usage(RunSamples(made), 1000, 1060)["a"].sent_bytes_per_s == pytest.approx(2e6)
+
+
+@pytest.mark.parametrize(
+    "device", ["eth0", "ens5", "enp0s31f6", "enX0", "em1", "p2p1", "ib0", "wan0", "local0", "hsn0"]
+)
+def test_devices_of_any_other_name_are_counted(device: str) -> None:
+    labels = {**labels_of("a", job="host"), "device": device}
+    made = [series("node_network_receive_bytes_total", labels, TIMES, (TIMES - 1000) * 5)]
+    assert host_usage(RunSamples(made), 1000, 1060)["a"].received_bytes_per_s == pytest.approx(5)
+
+
+def test_a_counter_of_the_kernel_that_falls_a_little_changes_nothing_else() -> None:
+    made = exporter("a")
+    received = series("node_network_receive_bytes_total", {**labels_of("a", job="host"), "device": "eth0"}, TIMES, 1e12)
+    sent = series(
+        "node_network_transmit_bytes_total",
+        {**labels_of("a", job="host"), "device": "eth0"},
+        TIMES,
+        1e12 + (TIMES - 1000) * 1e6,
+    )
+    for one in made:
+        if one.labels["mode"] == "iowait":
+            one.values[6:] -= 0.01 + np.diff(one.values)[5]
+    usage = host_usage(RunSamples([*made, received, sent]), 1000, 1060)["a"]
+    assert usage.cpu_busy == pytest.approx((55 * 0.25 + 5) / 60, abs=0.01)
+    assert (usage.received_bytes_per_s, usage.sent_bytes_per_s) == (0, pytest.approx(1e6))
+
+
+def test_usage_from_unusable_samples_is_unknown() -> None:
+    labels = labels_of("a", job="host")
+    made = exporter("a")
+    made[0].values[5] = np.nan
+    memory = series("node_memory_MemTotal_bytes", labels, TIMES, np.inf)
+    usage = host_usage(RunSamples([*made, memory]), 1000, 1060)["a"]
+    assert usage == HostUsage()
+
+
 def test_hosts_are_distinguished_and_other_jobs_ignored() -> None:
     node = series("node_cpu_seconds_total", {**labels_of("c", job="node"), "mode": "user"}, TIMES, TIMES)
     usage = host_usage(RunSamples([*exporter("a"), *exporter("b", busy=0.95), node]), 1000, 1060)
