@@ -38,6 +38,8 @@ def monitoring_files(scrape_interval: timedelta) -> dict[str, str]:
         "global": {"scrape_interval": interval, "scrape_timeout": timeout},
         "scrape_configs": [
             {
+                # With time stamps of its own, a target's samples would lie outside the window, or be too old to keep.
+                "honor_timestamps": False,
                 "job_name": "testbed",  # the target files carry the job, host, region and role of each target
                 "file_sd_configs": [{"files": [f"{TARGETS_DIRECTORY}/*.json"], "refresh_interval": "1m"}],
             }

@@ -38,6 +38,7 @@ global:
   scrape_timeout: $((interval < 10000 ? interval : 10000))ms
 scrape_configs:
 - job_name: testbed
+  honor_timestamps: false
   file_sd_configs:
   - files:
     - $TARGETS/*.json

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypedDict
+from urllib.parse import parse_qsl
 
 from benchmark.errors import UsageError
 from benchmark.host_layout import NODE_EXPORTER_PORT
@@ -28,6 +30,7 @@ class Endpoint:
     port: int
     job: Literal["node", "client"]
     path: str = "/metrics"
+    """May have a query string."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +55,7 @@ def targets(hosts: Sequence[Host], endpoints: Iterable[Endpoint]) -> dict[str, s
 
     Every host with an address is a target of job `host`. A job without targets gets an empty file, which replaces that
     of an earlier run. Format (of file_sd): https://prometheus.io/docs/prometheus/latest/http_sd/
-    UsageError if the host of an endpoint is unknown.
+    UsageError if the host of an endpoint is unknown, or its path cannot be scraped.
     """
     by_name = {host.name: host for host in hosts}
     groups: dict[Job, list[TargetGroup]] = {job: [] for job in JOBS}
@@ -77,9 +80,22 @@ def identities(hosts: Iterable[Host], endpoints: Iterable[Endpoint]) -> set[Iden
 
 def _target(host: Host, job: Job, port: int, path: str = "/metrics") -> TargetGroup:
     labels = {"job": job, "host": host.name, "region": host.region, "role": host.role}
-    if path != "/metrics":
-        labels["__metrics_path__"] = path
-    return {"targets": [host.endpoint(port)], "labels": labels}
+    return {"targets": [host.endpoint(port)], "labels": labels | path_labels(path)}
+
+
+def path_labels(path: str) -> dict[str, str]:
+    """Return the labels with which Prometheus scrapes `/PATH?NAME=VALUE`; UsageError if it cannot."""
+    path, _, query = path.partition("?")
+    labels = {"__metrics_path__": path} if path != "/metrics" else {}
+    for name, value in parse_qsl(query, keep_blank_values=True):
+        label = f"__param_{name}"
+        if not re.fullmatch(r"[A-Za-z0-9_]+", name) or label in labels:
+            raise UsageError(
+                f"cannot scrape {path}?{query}: found parameter {name!r}{' twice' if label in labels else ''}, "
+                "Prometheus takes names of letters, digits and underscores, each once"
+            )
+        labels[label] = value
+    return labels
 
 
 def marks(run: str, events: Iterable[Mark]) -> str:

@@ -10,9 +10,10 @@ from typing import ClassVar, Literal
 
 from pydantic import BaseModel
 
-from benchmark.errors import SettingsError
+from benchmark.errors import SettingsError, UsageError
 from benchmark.inventory import Host
 from benchmark.metrics.names import LOAD_GENERATOR
+from benchmark.metrics.targets import path_labels
 from benchmark.protocols.base import NoParameters, Protocol
 from benchmark.protocols.declared.schema import Declaration, ProcessDeclaration, parameters_model, read_declaration
 from benchmark.protocols.declared.templates import Templates
@@ -22,7 +23,7 @@ from benchmark.protocols.process import Build, Plan, Process
 
 _BASH = ("bash", "-euo", "pipefail", "-c")
 _READY = re.compile(r"|tcp \d+|http \d+ /\S*|metric \d+ /\S* [A-Za-z_:][\w:]*|log \S.*|run [\w./-]+")
-_METRICS = re.compile(r"(\d+)(/\S*)?")
+_METRICS = re.compile(r"(\d+)(/[^\s?]*)?(\?\S*)?")
 Names = Mapping[str, object]
 """What templates can refer to, by name."""
 
@@ -114,6 +115,11 @@ class Declared(Protocol):
         self, job: Literal["node", "client"], index: int, host: Host, declared: ProcessDeclaration, names: Names
     ) -> Process:
         metrics = self._match((job, "metrics"), declared.metrics, names, _METRICS, "PORT or PORT/PATH")
+        metrics_path = f"{metrics[2] or '/metrics'}{metrics[3] or ''}" if metrics else "/metrics"
+        try:
+            path_labels(metrics_path)
+        except UsageError as error:
+            raise SettingsError(f"{self.document.where((job, 'metrics'))}: {error}") from None
         accepted = "tcp PORT, http PORT /PATH, metric PORT /PATH NAME, log PATTERN or run FILE"
         ready = self._match((job, "ready"), declared.ready, names, _READY, accepted)
         return Process(
@@ -125,7 +131,7 @@ class Declared(Protocol):
             files=self._render_all((job, "files"), declared.files, names),
             ports=tuple(declared.ports.values()),
             metrics_port=int(metrics[1]) if metrics else None,
-            metrics_path=(metrics[2] if metrics else None) or "/metrics",
+            metrics_path=metrics_path,
             ready=ready[0] if ready else "",
             grace=declared.grace,
             prepare=self._command((job, "prepare"), declared.prepare, names),

@@ -42,6 +42,26 @@ def test_nodes_and_clients_have_separate_files() -> None:
     assert client["labels"]["job"] == "client"
 
 
+def test_a_query_string_becomes_parameters_of_the_scrape() -> None:
+    path = "/v1/agent/metrics?format=prometheus&names=a%20b&all"
+    (node,) = json.loads(targets(HOSTS, [Endpoint("us-1", 8500, "node", path)])["node.json"])
+    own = {name: value for name, value in node["labels"].items() if name.startswith("__")}
+    assert own == {
+        "__metrics_path__": "/v1/agent/metrics",
+        "__param_format": "prometheus",
+        "__param_names": "a b",
+        "__param_all": "",
+    }
+
+
+@pytest.mark.parametrize(
+    ("query", "message"), [("match[]=up", r"parameter 'match\[\]', Prometheus takes"), ("a=1&a=2", "'a' twice")]
+)
+def test_parameters_that_prometheus_cannot_send_are_an_error(query: str, message: str) -> None:
+    with pytest.raises(UsageError, match=rf"cannot scrape /federate\?.*{message}"):
+        targets(HOSTS, [Endpoint("us-1", 8500, "node", f"/federate?{query}")])
+
+
 def test_two_nodes_on_one_host_are_two_targets() -> None:
     groups = json.loads(targets(HOSTS, [Endpoint("us-1", 1, "node"), Endpoint("us-1", 2, "node")])["node.json"])
     assert [group["targets"] for group in groups] == [["198.18.0.3:1"], ["198.18.0.3:2"]]

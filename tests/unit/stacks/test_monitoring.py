@@ -60,6 +60,11 @@ def test_one_job_reads_all_targets_from_the_agreed_folder() -> None:
     assert "static_configs" not in jobs[0]
 
 
+def test_samples_get_the_time_of_their_scrape_whatever_time_stamp_the_target_writes() -> None:
+    (job,) = config(SECONDS_5)["scrape_configs"]
+    assert job["honor_timestamps"] is False
+
+
 def test_the_folder_of_the_targets_exists_before_prometheus_starts() -> None:
     inside = [path for path in monitoring_files(SECONDS_5) if path.startswith(f"{TARGETS_DIRECTORY}/")]
     assert inside

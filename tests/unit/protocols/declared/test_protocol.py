@@ -129,6 +129,28 @@ def test_metrics_have_a_unit_label_matchers_and_a_counter_of_errors(tmp_path: Pa
     assert described(tmp_path, text).metrics == expected
 
 
+@pytest.mark.parametrize(
+    ("declared", "path"),
+    [
+        ("8500/v1/metrics?format=prometheus", "/v1/metrics?format=prometheus"),
+        ("8500?format=prometheus", "/metrics?format=prometheus"),
+        ("8500/stats", "/stats"),
+        ("8500", "/metrics"),
+    ],
+)
+def test_the_path_of_metrics_may_have_a_query_string(tmp_path: Path, declared: str, path: str) -> None:
+    text = f"name: a\nnode: {{command: [run], metrics: '{declared}'}}\nmetrics: {{from: node}}\n"
+    protocol = described(tmp_path, text)
+    (node,) = made(protocol).nodes(place(inventory(a=2), protocol, 10))
+    assert (node.metrics_port, node.metrics_path) == (8500, path)
+
+
+def test_a_query_string_that_prometheus_cannot_send_has_line_and_column(tmp_path: Path) -> None:
+    text = "name: a\nnode: {command: [run], metrics: '8500/federate?match[]=up'}\nmetrics: {from: node}\n"
+    with pytest.raises(SettingsError, match=r"system\.yaml, line 2, column 33: cannot scrape /federate"):
+        made(described(tmp_path, text))
+
+
 def test_unknown_aggregation_is_an_error(tmp_path: Path) -> None:
     text = "name: a\nnode: {command: [run], metrics: '8000'}\nmetrics: {from: node, counted_by: some}\n"
     with pytest.raises(SettingsError, match="'sum' or 'median'"):
