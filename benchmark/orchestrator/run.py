@@ -12,10 +12,11 @@ import time
 from collections.abc import Sequence
 from datetime import timedelta
 
-from benchmark.errors import InfrastructureError, Interrupted, SystemFailure
+from benchmark.errors import InfrastructureError, Interrupted, SystemFailure, UsageError
 from benchmark.host_layout import MARKS_FILE
-from benchmark.measure.live_stats import read_live_stats
-from benchmark.metrics.targets import Mark, identities, marks
+from benchmark.measure.live_stats import LiveStats, read_live_stats
+from benchmark.metrics.exported import check_exported
+from benchmark.metrics.targets import Identity, Mark, identities, marks
 from benchmark.orchestrator import supervisor as supervision
 from benchmark.orchestrator.collect import collect, collect_partial, with_log_tail, write_manifest
 from benchmark.orchestrator.context import RunContext, RunState
@@ -31,7 +32,11 @@ from benchmark.results.summary import Summary
 _LEAD_S = 0.05
 """Time between the last host's order to start and the start itself, beyond the round trip to the host."""
 _SCRAPE_DEADLINE_S = 30.0
+_EXPORT_DEADLINE_S = 10.0
+_EXPORT_SCRAPES = 3
 _PROGRESS_S = 2.0
+_RETRY_PROGRESS_S = 10.0
+"""After a failure, as each one may delay the check of processes."""
 _POLL_S = 0.05
 
 
@@ -52,9 +57,9 @@ def execute(run: RunContext) -> Summary:
             start_nodes(run, supervisor)
             start_clients(run, supervisor)
             if run.deployment.plan.rate_segments:  # the window must begin when the load's shape does
-                monitor(run, supervisor)
+                monitor(run, state, supervisor)
             warm_up(run, state, supervisor)
-            monitor(run, supervisor)
+            monitor(run, state, supervisor)
             measure(run, state, supervisor)
         except SystemFailure as error:
             raise with_log_tail(run, error) from None
@@ -112,8 +117,8 @@ def start_clients(run: RunContext, supervisor: Supervisor) -> None:
         _start(run, supervisor, run.deployment.clients)
 
 
-def monitor(run: RunContext, supervisor: Supervisor) -> None:
-    """Wait until Prometheus has a sample of every node and client of this run."""
+def monitor(run: RunContext, state: RunState, supervisor: Supervisor) -> None:
+    """Wait until Prometheus has a sample of every node and client, and under load of every metric of this run."""
     with run.events.phase("monitor"):
         targets = identities(run.testbed.inventory.hosts, endpoints(run.deployment.processes))
         wanted = {target for target in targets if target[0] != "host"}
@@ -122,12 +127,43 @@ def monitor(run: RunContext, supervisor: Supervisor) -> None:
         while missing := wanted - run.prepared.prometheus.scraped(since):
             supervisor.check()
             if time.monotonic() > deadline:
-                listed = ", ".join(sorted(f"{job} on {host}" for job, host, _ in missing)[:8])
-                raise InfrastructureError(
-                    f"Prometheus has no samples of {listed} after {_SCRAPE_DEADLINE_S:g} s; "
-                    "`geobench grafana` opens a tunnel to its page of targets"
-                )
+                raise InfrastructureError(_explain_missing(run, sorted(missing)))
             time.sleep(_POLL_S)
+        if state.times:
+            _require_metrics(run, supervisor, load=state.times.load)
+
+
+def _explain_missing(run: RunContext, missing: Sequence[Identity]) -> str:
+    """Say which targets were not scraped, and why in the words of Prometheus."""
+    errors = run.prepared.prometheus.scrape_errors()
+    lines = [f"Prometheus has no samples after {_SCRAPE_DEADLINE_S:g} s of these {len(missing)} processes:"]
+    for job, host, address in missing[:8]:
+        unread = f"Prometheus has not read its target file for {address} yet"
+        lines.append(f"  {job} on {host}: {errors.get((job, host, address), unread) or 'not scraped yet'}")
+    lines += [f"  and {len(missing) - 8} more"] if len(missing) > 8 else []
+    return "\n".join(lines)
+
+
+def _require_metrics(run: RunContext, supervisor: Supervisor, *, load: float) -> None:
+    """Wait until the processes export the metrics of the protocol; UsageError if they do not.
+
+    Systems may export a metric only once there is something to count, so there is some time from the start of the load.
+    """
+    protocol, interval = run.request.protocol, run.testbed.settings.scrape_interval.total_seconds()
+    deadline = load + max(_EXPORT_DEADLINE_S, _EXPORT_SCRAPES * interval)
+    processes = [each for each in run.deployment.processes if each.job == protocol.metrics.job]
+    started = min(supervisor.states[each.name].started or load for each in processes)
+    while True:
+        supervisor.check()
+        problems, unknown = check_exported(run.prepared.prometheus, protocol.metrics, time.time() - started)
+        if not problems:
+            break
+        if time.time() > deadline:
+            lines = [f"  metrics.{problem}" for problem in problems]
+            raise UsageError("\n".join([f"{protocol.name} cannot be measured; correct its `metrics`:", *lines]))
+        time.sleep(10 * _POLL_S)
+    for text in unknown:
+        run.events.emit(WarningIssued(f"metrics.{text}"))
 
 
 def warm_up(run: RunContext, state: RunState, supervisor: Supervisor) -> None:
@@ -168,13 +204,20 @@ def _start(run: RunContext, supervisor: Supervisor, processes: Sequence[Process]
 
 
 def _watch(run: RunContext, supervisor: Supervisor, *, until: float, end: float) -> None:
-    """Check all processes until the time `until`, and emit progress now and then; `end` is that of the window."""
+    """Check all processes until the time `until`, and emit progress now and then; `end` is that of the window.
+
+    Progress is for display: a Prometheus that does not answer does not end the run.
+    """
     rates_over = timedelta(seconds=max(2.0, 4 * run.testbed.settings.scrape_interval.total_seconds()))
     next_progress = time.time() + _PROGRESS_S
     while (now := time.time()) < until:
         supervisor.check()
         if now >= next_progress:
             next_progress = now + _PROGRESS_S
-            stats = read_live_stats(run.prepared.prometheus, rates_over, run.request.protocol.metrics)
+            try:
+                stats = read_live_stats(run.prepared.prometheus, rates_over, run.request.protocol.metrics)
+            except InfrastructureError:
+                stats = LiveStats()
+                next_progress = now + _RETRY_PROGRESS_S
             run.events.emit(Progress(round(end - now, 1), **dataclasses.asdict(stats)))
         time.sleep(max(0.0, min(_POLL_S, until - time.time())))

@@ -11,8 +11,10 @@ from fakes.fleet import FakeFleet
 
 from benchmark.host_layout import TARGETS_DIRECTORY
 from benchmark.inventory import Inventory
+from benchmark.metrics.names import LOAD_GENERATOR
 from benchmark.metrics.prometheus import Answer, Prometheus
 from benchmark.metrics.samples import Series
+from benchmark.metrics.targets import Identity
 from benchmark.settings import Settings
 from benchmark.testbed.testbed import Testbed
 
@@ -25,11 +27,15 @@ class FakePrometheus(Prometheus):
         self._fleet, self._monitoring = fleet, monitoring
         self.unscraped: set[str] = set()
         """Jobs that have no samples yet."""
+        self.names = set(LOAD_GENERATOR.exported)
+        """Metrics that processes export."""
+        self.errors: dict[Identity, str] = {}
+        """Why scrapes failed, by target."""
 
     def close(self) -> None:
         self._fleet.touch("close Prometheus")
 
-    def scraped(self, since: float) -> set[tuple[str, str, str]]:
+    def scraped(self, since: float) -> set[Identity]:
         self._fleet.touch("scraped")
         targets = [(labels["job"], labels["host"], instance) for labels, instance in self._targets()]
         return {target for target in targets if target[0] not in self.unscraped}
@@ -48,7 +54,14 @@ class FakePrometheus(Prometheus):
 
     def query(self, query: str, timeout: timedelta | None = None) -> list[Answer]:
         self._fleet.touch("query")
-        return [Answer({"quantity": "completed_tps"}, (0.0, 60.0))]
+        return [Answer({"quantity": "completed_tps"}, (0.0, 60.0))] if "quantity" in query else []
+
+    def exported(self, job: str) -> set[str]:
+        self._fleet.touch("exported")
+        return self.names
+
+    def scrape_errors(self) -> dict[Identity, str]:
+        return self.errors
 
     def _targets(self) -> list[tuple[dict[str, str], str]]:
         files = self._fleet.files[self._monitoring]

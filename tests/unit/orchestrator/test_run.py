@@ -12,8 +12,9 @@ import pytest
 from fakes.fleet import FakeFleet
 from fakes.recorder import Recorder
 
-from benchmark.errors import HostError, InfrastructureError, Interrupted, SystemFailure
+from benchmark.errors import HostError, InfrastructureError, Interrupted, SystemFailure, UsageError
 from benchmark.host_layout import MARKS_FILE
+from benchmark.metrics.prometheus import Prometheus
 from benchmark.metrics.samples import read_samples
 from benchmark.orchestrator import run as run_module
 from benchmark.orchestrator import supervisor
@@ -258,20 +259,68 @@ def test_hosts_that_do_not_confirm_the_stop_are_a_warning(
     assert "a-2 did not confirm that all processes ended" in recorder.texts()
 
 
-def test_targets_that_are_never_scraped_are_named(
-    execute: Execute, testbed: Testbed, monkeypatch: pytest.MonkeyPatch
+@pytest.fixture
+def prometheus(testbed: Testbed) -> dict[str, object]:
+    """Attributes that the Prometheus of the testbed gets when it is opened."""
+    attributes: dict[str, object] = {}
+    open_prometheus = testbed.open_prometheus
+
+    def changed(url: str) -> Prometheus:
+        found = open_prometheus(url)
+        for name, value in attributes.items():
+            setattr(found, name, value)
+        return found
+
+    object.__setattr__(testbed, "open_prometheus", changed)
+    return attributes
+
+
+def test_targets_that_are_never_scraped_are_named_with_the_reasons_of_prometheus(
+    execute: Execute, prometheus: dict[str, object], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(run_module, "_SCRAPE_DEADLINE_S", 0.01)
-    monitoring = testbed.open_prometheus
-
-    def unscraped(url: str) -> object:
-        prometheus = monitoring(url)
-        prometheus.unscraped = {"client"}  # type: ignore[attr-defined]
-        return prometheus
-
-    object.__setattr__(testbed, "open_prometheus", unscraped)
-    with pytest.raises(InfrastructureError, match="no samples of client on a-1, client on a-2, client on b-0 after"):
+    refusal = "server returned HTTP status 404 Not Found"
+    prometheus |= {
+        "unscraped": {"client"},
+        "errors": {("client", "a-1", "198.18.0.3:18600"): refusal, ("client", "a-2", "198.18.0.4:18600"): ""},
+    }
+    with pytest.raises(InfrastructureError) as error:
         execute()
+    assert str(error.value).splitlines() == [
+        "Prometheus has no samples after 0.01 s of these 3 processes:",
+        f"  client on a-1: {refusal}",
+        "  client on a-2: not scraped yet",
+        "  client on b-0: Prometheus has not read its target file for 198.18.0.5:18600 yet",
+    ]
+
+
+def test_a_metric_that_nobody_exports_ends_the_run_before_the_window(
+    execute: Execute, recorder: Recorder, prometheus: dict[str, object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run_module, "_EXPORT_DEADLINE_S", 0.0)
+    prometheus["names"] = {"latency_seconds_bucket", "latency_seconds_count", "due"}
+    monkeypatch.setattr(run_module, "_EXPORT_SCRAPES", 0)
+    with pytest.raises(
+        UsageError, match=r"etcd cannot be measured.*\n  metrics.latency: no client exports `latency_s`"
+    ):
+        execute()
+    assert "measure" not in recorder.phases()
+    assert recorder.phases()[-1] == "stop"
+
+
+def test_an_error_of_the_progress_display_does_not_end_a_run(
+    execute: Execute, recorder: Recorder, prometheus: dict[str, object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run_module, "_PROGRESS_S", 0.001)
+
+    def fail(*_: object, **__: object) -> object:
+        raise InfrastructureError("Prometheus did not answer")
+
+    monkeypatch.setattr(run_module, "read_live_stats", fail)
+    assert execute().window is not None
+    progress = [event for event in recorder.events if isinstance(event, Progress)]
+    assert progress
+    assert all(event.completed_tps is None for event in progress)
 
 
 def test_a_lost_host_is_noticed_while_load_is_offered(execute: Execute, recorder: Recorder, fleet: FakeFleet) -> None:
