@@ -74,6 +74,17 @@ def derive_capabilities(provider: Provider, specs: str) -> HostCapabilities:
     )
 
 
+class Jump(_Model):
+    """A gateway through which the operator reaches a host, with an SSH server that forwards ports."""
+
+    address: str
+    ssh_port: int = 22
+    ssh_user: str | None = None
+    """User to log in as, if not that of the host."""
+    host_key: str
+    """Public SSH host key of the gateway, pinned by the runner."""
+
+
 class Host(_Model):
     """One machine of the testbed."""
 
@@ -85,8 +96,13 @@ class Host(_Model):
     specs: str
     """Instance type or plan; `namespace` for hosts of the local provider."""
     address: str
-    """IP address that both the operator and the other hosts use; empty while stopped."""
+    """IP address that the other hosts use, and the operator unless `ssh_address` is set; empty while stopped."""
+    ssh_address: str | None = None
+    """Address that the operator uses, if it is another one (existing machines)."""
+    jump: Jump | None = None
+    """The gateway through which the operator reaches the host, if there is one (existing machines)."""
     ssh_port: int = 22
+    """Port of its SSH server at the address that the operator uses."""
     ssh_user: str | None = None
     """User to log in as, if not that of the testbed (existing machines)."""
     host_key: str
@@ -100,9 +116,28 @@ class Host(_Model):
         default_factory=lambda known: derive_capabilities(known["provider"], known["specs"])
     )
 
+    @property
+    def login_address(self) -> str:
+        """The address that the operator uses."""
+        return self.ssh_address or self.address
+
+    @property
+    def login_endpoint(self) -> str:
+        """`ADDRESS:PORT` of its SSH server for the operator."""
+        return _endpoint(self.login_address, self.ssh_port)
+
+    @property
+    def peer_ssh_endpoint(self) -> str:
+        """`ADDRESS:PORT` of its SSH server for the other hosts."""
+        return self.endpoint(22 if self.ssh_address else self.ssh_port)
+
     def endpoint(self, port: int) -> str:
-        """Return `ADDRESS:PORT` for URLs and messages; an IPv6 address is put in brackets."""
-        return f"[{self.address}]:{port}" if ":" in self.address else f"{self.address}:{port}"
+        """Return `ADDRESS:PORT` for other hosts and in URLs; an IPv6 address is put in brackets."""
+        return _endpoint(self.address, port)
+
+
+def _endpoint(address: str, port: int) -> str:
+    return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
 
 
 class Ssh(_Model):

@@ -141,6 +141,10 @@ def check_tables(found: Check, now: datetime) -> Iterator[Shown]:
             f"[red]{escape(problem)}[/red]" if problem else "[green]yes[/green]",
         )
     yield table
+    for name, fact in found.facts.items():
+        if fact.login_output:
+            first = fact.login_output.splitlines()[0][:80]
+            yield f"{name}: start-up files of the login shell print {escape(repr(first))} before every command; ignored"
     if found.ends:
         yield f"hosts terminate automatically {when(min(found.ends.values()), now)}"
 

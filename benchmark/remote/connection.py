@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import io
 import logging
 import socket
+import threading
 import time
 from pathlib import Path
 
@@ -15,8 +17,10 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from fabric import Config, Connection
 from paramiko import (
     AuthenticationException,
+    Channel,
     ECDSAKey,
     Ed25519Key,
+    Message,
     MissingHostKeyPolicy,
     PKey,
     RSAKey,
@@ -24,6 +28,7 @@ from paramiko import (
     SSHException,
     Transport,
 )
+from paramiko.common import cMSG_GLOBAL_REQUEST
 from paramiko.ssh_exception import IncompatiblePeer, NoValidConnectionsError
 
 from benchmark.errors import UsageError
@@ -35,6 +40,10 @@ logging.getLogger("paramiko").addHandler(logging.NullHandler())
 # Detect a vanished host within about 15 s: by probes while idle, by missing acknowledgements otherwise.
 _KEEPALIVE = {"TCP_KEEPIDLE": 5, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 2, "TCP_USER_TIMEOUT": 15_000}
 
+# An SSH server can stop answering while its kernel still acknowledges: every silent second counts, a request is sent
+# after the first three, and the connection counts as lost when it is unanswered after twelve. A cut of 5 s is survived.
+_REQUEST_AFTER, _LOST_AFTER = 3, 12
+
 _ALGORITHMS = {
     "ssh-ed25519": ("ssh-ed25519",),
     "ecdsa-sha2-nistp256": ("ecdsa-sha2-nistp256",),
@@ -45,22 +54,29 @@ _ALGORITHMS = {
 
 
 class ConnectError(Exception):
-    """A connection could not be opened; `temporary` is whether another attempt may succeed."""
+    """A connection could not be opened.
 
-    def __init__(self, reason: str, *, temporary: bool) -> None:
+    `temporary` is whether another attempt may succeed, `timed_out` whether the host did not answer within the timeout.
+    """
+
+    def __init__(self, reason: str, *, temporary: bool, timed_out: bool = False) -> None:
         self.temporary = temporary
+        self.timed_out = timed_out
         super().__init__(reason)
 
 
 def load_key(key: Path | str) -> PKey:
-    """Load a private key from a file, or from its text; UsageError if it is unusable or has a passphrase."""
+    """Load a private key from a file, or from its text; UsageError if it is unusable or has a passphrase.
+
+    A certificate beside a key's file, `KEY-cert.pub`, is used, too, as OpenSSH does.
+    """
     source = f"the private key {key}" if isinstance(key, Path) else "the private key of the stack"
     try:
         text = key.expanduser().read_text(encoding="utf-8") if isinstance(key, Path) else key
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"cannot read {source}: {error}; check ssh_private_key_file in the settings") from None
     try:
-        return _parse_key(text.encode())
+        loaded = _parse_key(text.encode())
     except TypeError:
         raise UsageError(
             f"{source} has a passphrase; use a key without one, or remove ssh_private_key_file and the testbed "
@@ -70,6 +86,20 @@ def load_key(key: Path | str) -> PKey:
         raise UsageError(
             f"{source} is not an ed25519, ECDSA or RSA private key; create one with `ssh-keygen -t ed25519`"
         ) from None
+    if isinstance(key, Path):
+        certificate = key.expanduser().with_name(f"{key.name}-cert.pub")
+        try:
+            if certificate.exists():
+                loaded.load_certificate(str(certificate))
+                # Both contain the fields of the public key, after its type; paramiko compares only the types.
+                if loaded.asbytes()[4 + len(loaded.get_name()) :] not in loaded.public_blob.key_blob:
+                    raise ValueError("a certificate of another key")
+        except (OSError, ValueError, SSHException):
+            raise UsageError(
+                f"{certificate} is not a certificate of {source}; `ssh-keygen -L -f {certificate}` shows it, remove it "
+                "if it is outdated"
+            ) from None
+    return loaded
 
 
 def _parse_key(data: bytes) -> PKey:
@@ -90,16 +120,19 @@ def _parse_key(data: bytes) -> PKey:
     return Ed25519Key.from_private_key(io.StringIO(text))
 
 
-def connect(host: Host, user: str, key: PKey, timeout: float) -> Connection:
-    """Open a connection to `host`, at most `timeout` (s) for each step; raises ConnectError with the reason."""
-    where = host.endpoint(host.ssh_port)
+def connect(host: Host, user: str, key: PKey, timeout: float, gateway: Connection | None = None) -> Connection:
+    """Open a connection to `host`, at most `timeout` (s) for each step; raises ConnectError with the reason.
+
+    `gateway` is the connection to the host's `jump`, if it has one.
+    """
     if not host.address:
         # Pulumi remembers `-c`: after `pulumi up -c state=stopped` a plain `pulumi up` starts nothing.
         remedy = "start it with `pulumi up -c state=running`" if host.state == "stopped" else "run `pulumi up`"
         raise ConnectError(f"has no address, it is {host.state}; {remedy}", temporary=False)
+    where = host.login_endpoint + (f" through {host.jump.address}" if host.jump else "")
     pinned = _PinnedHostKey(host)
     connection = Connection(
-        host.address,
+        host.login_address,
         user=user,
         port=host.ssh_port,
         # A new one each time, since reading a Config changes it and threads must not share it. Lazy, so that it
@@ -119,11 +152,26 @@ def connect(host: Host, user: str, key: PKey, timeout: float) -> Connection:
     connection.client.set_missing_host_key_policy(pinned)
     began = time.monotonic()
     try:
-        connection.open()
+        if gateway is not None:
+            target = (host.login_address, host.ssh_port)
+            sock = gateway.transport.open_channel("direct-tcpip", target, ("", 0), timeout=timeout)
+            connection.connect_kwargs["sock"] = sock
+        try:
+            connection.open()
+        except AuthenticationException:
+            transport = connection.client.get_transport()
+            if key.public_blob is None or transport is None or not transport.is_active():
+                raise
+            plain = copy.copy(key)  # the certificate was rejected; OpenSSH tries the key next
+            plain.public_blob = None
+            transport.auth_publickey(user, plain)
+            connection.transport = transport
+        _detect_silence(connection.transport)
+        return connection
     except ConnectError as error:
         raise ConnectError(f"{where}: {error}", temporary=error.temporary) from None
     except IncompatiblePeer as error:
-        raise ConnectError(f"{where}: {error}; {pinned.advice}", temporary=False) from None
+        raise ConnectError(f"{where}: {_explain_mismatch(connection, pinned, error)}", temporary=False) from None
     except AuthenticationException as error:
         transport = connection.client.get_transport()
         # A rejected key stays rejected; a connection that broke meanwhile does not.
@@ -136,21 +184,68 @@ def connect(host: Host, user: str, key: PKey, timeout: float) -> Connection:
     except (OSError, EOFError, SSHException) as error:
         late = time.monotonic() - began >= timeout
         reason = f"no answer within {timeout:g} s" if late else _describe(error)
-        raise ConnectError(f"{where}: {reason}", temporary=not isinstance(error, socket.gaierror)) from None
+        temporary = not isinstance(error, socket.gaierror)
+        raise ConnectError(f"{where}: {reason}", temporary=temporary, timed_out=late) from None
     finally:
         if not connection.is_connected:
             connection.client.close()
-    return connection
 
 
 def disconnect(connection: Connection) -> None:
     """Close a connection at once."""
-    with contextlib.suppress(OSError):
+    with contextlib.suppress(OSError, EOFError, SSHException):
         connection.transport.sock.shutdown(socket.SHUT_RDWR)  # wakes paramiko's thread, which waits on it
     connection.client.close()
 
 
+def _detect_silence(transport: Transport) -> None:
+    """End the connection when the SSH server does not answer for about twelve seconds."""
+    transport.completion_event = answered = threading.Event()
+    silent_s = 0
+
+    def count() -> None:
+        nonlocal silent_s
+        silent_s = 0 if answered.is_set() else silent_s + 1
+        answered.clear()
+        if silent_s >= _LOST_AFTER:
+            raise SSHException(f"its SSH server has not answered for {_LOST_AFTER} s")
+        if silent_s == _REQUEST_AFTER and transport.clear_to_send.is_set():
+            request = Message()
+            request.add_byte(cMSG_GLOBAL_REQUEST)
+            request.add_string("keepalive@openssh.com")
+            request.add_boolean(True)
+            transport._send_message(request)  # the thread that reads must not wait until sending is possible
+
+    # Called by the thread that reads, after every second in which nothing arrived.
+    transport.packetizer.set_keepalive(0.001, count)
+
+
+def _explain_mismatch(connection: Connection, pinned: _PinnedHostKey, error: IncompatiblePeer) -> str:
+    """Explain that client and server support no common algorithm of a kind."""
+    kinds = {
+        "kex": ("key exchange method", "kex_algo_list", "KexAlgorithms", "kex"),
+        "ciphers": ("cipher", "server_encrypt_algo_list", "Ciphers", "ciphers"),
+        "macs": ("message authentication code", "server_mac_algo_list", "MACs", "digests"),
+    }
+    transport = connection.client.get_transport()
+    for word, (kind, offers, setting, option) in kinds.items():
+        if f"acceptable {word}" in str(error) and transport is not None:
+            offered = ", ".join(pinned.offered.get(offers, ["nothing"]))
+            wanted = ", ".join(getattr(transport.get_security_options(), option)[:4])
+            return (
+                f"no common {kind}: its sshd offers only {offered}; add one of {wanted} to {setting} in "
+                "/etc/ssh/sshd_config there"
+            )
+    return f"{error}; {pinned.advice}" if "host key" in str(error) else str(error)
+
+
 def _explain_rejected_key(host: Host, user: str, key: PKey) -> str:
+    if key.public_blob is not None:
+        return (
+            f"key {key.fingerprint} and its certificate were rejected for user {user!r}; `ssh-keygen -L -f` of the "
+            "certificate shows until when and for which principals it is valid, and which authority "
+            "(TrustedUserCAKeys of sshd) signed it"
+        )
     rejected = f"key {key.fingerprint} was rejected for user {user!r}: it is not in that user's authorized_keys"
     return f"{rejected}. {host.capabilities.help.login_rejected}"
 
@@ -177,6 +272,8 @@ class _PinnedHostKey(MissingHostKeyPolicy):  # type: ignore[misc]
                 f"{', '.join(_ALGORITHMS)}; `ssh-keyscan -t ed25519 {host.address}` shows it",
                 temporary=False,
             )
+        self.offered: dict[str, list[str]] = {}
+        """The algorithms that the server offers, by paramiko's name of the kind."""
         self._algorithms = _ALGORITHMS[kind]
         self._pinned = f"{kind} {rest.split()[0]}"
         self.advice = (
@@ -184,14 +281,22 @@ class _PinnedHostKey(MissingHostKeyPolicy):  # type: ignore[misc]
             "otherwise another machine may be answering in its place: do not continue"
         )
 
-    def transport(self, sock: socket.socket, **options: object) -> Transport:
+    def transport(self, sock: socket.socket | Channel, **options: object) -> Transport:
         """Return the transport of a connection: the pinned key's algorithm, the fastest cipher, no send delay."""
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        for name, value in _KEEPALIVE.items():
-            if hasattr(socket, name):  # macOS has only some of them
-                sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
+        if not isinstance(sock, Channel):  # a channel of a gateway
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+            for name, value in _KEEPALIVE.items():
+                if hasattr(socket, name):  # macOS has only some of them
+                    sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
         transport = Transport(sock, **options)
+        parse = transport._really_parse_kex_init
+
+        def parse_offer(message: Message, **fields: bool) -> dict[str, list[str]]:
+            self.offered = parse(message, **fields)
+            return self.offered
+
+        transport._really_parse_kex_init = parse_offer  # paramiko keeps the offer only if there is an agreement
         security = transport.get_security_options()
         security.key_types = self._algorithms
         security.ciphers = tuple(sorted(security.ciphers, key=lambda name: "gcm" not in name))

@@ -23,6 +23,8 @@ class Completed:
     stderr: str
     exit_code: int
     seconds: float
+    preamble: str = ""
+    """What the login shell's start-up files printed before it; it is not part of `stdout`."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +86,9 @@ def collect(calls: Iterable[RemoteCall], check: bool) -> Results[Completed]:
             results.failed[call.host] = call.reason or "not started"
             continue
         session = call.session
-        completed = Completed(call.host, session.stdout, session.stderr, session.exit_status or 0, session.seconds)
+        completed = Completed(
+            call.host, session.stdout, session.stderr, session.exit_status or 0, session.seconds, session.preamble
+        )
         if check and completed.exit_code:
             results.failed[call.host] = exit_reason(completed, call.command)
         else:

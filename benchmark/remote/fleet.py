@@ -20,7 +20,7 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 
 from fabric import Connection
-from paramiko import ChannelException
+from paramiko import ChannelException, SSHException
 
 from benchmark.errors import HostError, UsageError
 from benchmark.inventory import Host
@@ -31,6 +31,11 @@ from benchmark.remote.session import Session, Sessions
 from benchmark.remote.tunnel import Tunnel
 
 __all__ = ["Completed", "File", "Fleet", "Results", "Session", "Sessions"]
+
+_CONNECT_FAILED = 2
+"""SSH_OPEN_CONNECT_FAILED (RFC 4254, 5.1)."""
+_AVOID_S = 15.0
+"""How long commands fail at once on a host that did not answer; `connect` always tries."""
 
 
 class Fleet:
@@ -59,6 +64,10 @@ class Fleet:
         self._timeout = timeout.total_seconds()
         self._retries = retries
         self._connections: dict[str, Connection] = {}
+        self._silent: dict[str, tuple[float, ConnectError]] = {}
+        """Hosts that did not answer: until when (monotonic time) commands fail at once, and why."""
+        self._gateways: dict[str, Connection] = {}
+        self._gateway_lock = threading.Lock()
         self._locks = {name: threading.Lock() for name in self.hosts}
         self._closing = threading.Event()
         self._pool = ThreadPoolExecutor(width, thread_name_prefix="fleet")
@@ -72,8 +81,14 @@ class Fleet:
         self.close()
 
     def connect(self, hosts: Iterable[str] | None = None, patience: float = 0.0) -> Results[None]:
-        """Open the connections; repeat failed attempts for at least `patience` (s), except after a rejected key."""
+        """Open the connections.
+
+        Attempts that fail at once are repeated; with `patience` (s) also those that end with the timeout, at least for
+        that long. A rejected key is final.
+        """
         names = self._require_known(self.hosts if hosts is None else hosts)
+        for name in names:
+            self._silent.pop(name, None)
         arguments = self._timeout, self._retries, time.monotonic() + patience
         opened = {name: self._pool.submit(self._connection, name, *arguments) for name in names}
         results: Results[None] = Results()
@@ -158,9 +173,18 @@ class Fleet:
         """Yield a local port that forwards to 127.0.0.1:`remote_port` on `host`, until the block is left."""
         self._require_known([host])
         try:
-            self._connection(host, self._timeout, 0)
-        except ConnectError as error:
-            raise HostError("cannot open a tunnel to:", {host: str(error)}) from None
+            transport = self._connection(host, self._timeout, 0).transport
+            # An sshd that forwards no ports is found here, and not by whoever uses the port.
+            transport.open_channel("direct-tcpip", ("127.0.0.1", remote_port), ("", 0), timeout=self._timeout).close()
+        except ChannelException as error:
+            if error.code != _CONNECT_FAILED:  # else nothing listens, yet
+                reason = (
+                    f"its sshd does not forward ports ({error.text}); set `AllowTcpForwarding yes` in "
+                    "/etc/ssh/sshd_config there, without `PermitOpen` or options of the key in authorized_keys"
+                )
+                raise HostError("cannot open a tunnel to:", {host: reason}) from None
+        except (ConnectError, OSError, EOFError, SSHException) as error:
+            raise HostError("cannot open a tunnel to:", {host: str(error) or "the connection was lost"}) from None
         tunnel = Tunnel(lambda: self._connection(host, self._timeout, 0).transport, remote_port)
         try:
             yield tunnel.port
@@ -222,7 +246,7 @@ class Fleet:
             return
         session.watch(partial(updates.put, call))
         session.start()
-        with contextlib.suppress(OSError, EOFError):  # a command need not read its input; its exit code counts
+        with contextlib.suppress(HostError):  # a command need not read its input; its exit code counts
             for piece in call.stdin or ():
                 session.send(piece)
             if not call.keep_open:
@@ -231,7 +255,7 @@ class Fleet:
     def _connection(self, name: str, timeout: float, retries: int, until: float = 0.0) -> Connection:
         """Return the connection to a host, opened if necessary; ConnectError if that fails.
 
-        Failed attempts are repeated `retries` times, and more often before `until` (monotonic time).
+        Attempts that fail at once are repeated `retries` times, and all before `until` (monotonic time).
         """
         with self._locks[name]:
             known = self._connections.get(name)
@@ -239,20 +263,49 @@ class Fleet:
                 if known.is_connected:
                     return known
                 disconnect(known)
+            avoided_until, reason = self._silent.get(name, (0.0, None))
+            if reason and time.monotonic() < avoided_until:
+                raise reason
             for attempt in itertools.count():
                 try:
                     host = self.hosts[name]
-                    self._connections[name] = connect(host, host.ssh_user or self._user, self._key, timeout)
+                    user = host.ssh_user or self._user
+                    gateway = self._gateway(host, user, timeout) if host.jump else None
+                    self._connections[name] = connect(host, user, self._key, timeout, gateway)
                     break
                 except ConnectError as error:
-                    if not error.temporary or (attempt >= retries and time.monotonic() >= until):
+                    last = attempt >= retries or error.timed_out
+                    if not error.temporary or (last and time.monotonic() >= until):
+                        if error.timed_out:
+                            self._silent[name] = time.monotonic() + _AVOID_S, error
                         raise
                     if self._closing.wait(min(5.0, 0.25 * 2**attempt)):
                         raise
             return self._connections[name]
 
+    def _gateway(self, host: Host, user: str, timeout: float) -> Connection:
+        """Return the connection to the host's gateway, which hosts share; ConnectError if that fails."""
+        jump = host.jump
+        assert jump is not None
+        login = jump.ssh_user or user
+        with self._gateway_lock:
+            key = f"{login}@{jump.address}:{jump.ssh_port}"
+            known = self._gateways.get(key)
+            if known is not None:
+                if known.is_connected:
+                    return known
+                disconnect(known)
+            fields: dict[str, object] = {"address": jump.address, "ssh_address": None, "jump": None}
+            fields |= {"ssh_port": jump.ssh_port, "host_key": jump.host_key}
+            try:
+                self._gateways[key] = connect(host.model_copy(update=fields), login, self._key, timeout)
+            except ConnectError as error:
+                reason = f"its gateway {error}"
+                raise ConnectError(reason, temporary=error.temporary, timed_out=error.timed_out) from None
+            return self._gateways[key]
+
     def _disconnect(self) -> None:
-        for connection in list(self._connections.values()):
+        for connection in [*self._connections.values(), *self._gateways.values()]:
             disconnect(connection)
 
     def _commands(self, commands: Mapping[str, str] | str, hosts: Iterable[str] | None) -> dict[str, str]:

@@ -4,20 +4,27 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from queue import Empty, SimpleQueue
 from typing import BinaryIO
 
 from paramiko import Channel, SSHException
 
+from benchmark.errors import HostError
+from benchmark.remote.login_shell import BEGIN, in_bash
+
 OUTPUT_LIMIT = 64 << 20
 """Bytes of output kept of each stream of a session; older bytes are dropped."""
 _CHUNK = 1 << 16
+_PREAMBLE_LIMIT = 1 << 20
 
 
 class _Output:
-    """The output of one stream: the last `limit` bytes in memory, or everything in a file."""
+    """The output of one stream: the last `limit` bytes in memory, or everything in a file.
+
+    What precedes the mark of `in_bash` is not output of the command but of the login shell's start-up files.
+    """
 
     def __init__(self, limit: int, sink: BinaryIO | None = None) -> None:
         self.limit = limit
@@ -26,8 +33,18 @@ class _Output:
         self._total = 0
         self._kept = bytearray()
         self._read = 0
+        self._began = False
+        self._before = bytearray()
 
     def feed(self, data: bytes) -> None:
+        if not self._began:
+            self._before += data
+            before, mark, rest = self._before.partition(BEGIN)
+            if not mark:
+                self.overflowed = len(self._before) > _PREAMBLE_LIMIT
+                del self._before[:-_PREAMBLE_LIMIT]
+                return
+            self._began, self._before, data = True, before, bytes(rest)
         self._total += len(data)
         self.overflowed = self.overflowed or self._total > self.limit
         if self._sink is not None:
@@ -38,6 +55,15 @@ class _Output:
         if surplus > 0:
             del self._kept[:surplus]
             self._read = max(0, self._read - surplus)
+
+    @property
+    def began(self) -> bool:
+        return self._began
+
+    @property
+    def preamble(self) -> str:
+        """What was printed before the command began."""
+        return self._before.decode("utf-8", "replace")
 
     def text(self) -> str:
         return self._kept.decode("utf-8", "replace")
@@ -70,7 +96,7 @@ class _Bell:
 
 
 class Session:
-    """A remote command that is running or has ended.
+    """A remote command, run by bash whatever the login shell is, that is running or has ended.
 
     `Fleet.open` starts it and keeps its standard input open: `send` writes to it, `finish_input` closes it, `close`
     closes the channel. The command then reads the end of its input. A command that does not read its input keeps
@@ -95,18 +121,20 @@ class Session:
     def start(self) -> None:
         """Start the command; return when the host has accepted it, SSHException if it rejects it."""
         self._started = time.monotonic()
-        self._channel.exec_command(self.command)
+        self._channel.exec_command(in_bash(self.command))
 
     def send(self, data: str | bytes) -> None:
-        """Write to the command's standard input; OSError if it has ended."""
+        """Write to the command's standard input; HostError if it has ended or its host is lost."""
         view = memoryview(data.encode() if isinstance(data, str) else data)
-        # In chunks of a few packets: paramiko's sendall copies the remaining data after every packet.
-        for start in range(0, len(view), _CHUNK):
-            self._channel.sendall(view[start : start + _CHUNK].tobytes())
+        with self._lost_as_host_error():
+            # In chunks of a few packets: paramiko's sendall copies the remaining data after every packet.
+            for start in range(0, len(view), _CHUNK):
+                self._channel.sendall(view[start : start + _CHUNK].tobytes())
 
     def finish_input(self) -> None:
-        """Close the command's standard input."""
-        self._channel.shutdown_write()
+        """Close the command's standard input; HostError if its host is lost."""
+        with self._lost_as_host_error():
+            self._channel.shutdown_write()
 
     def read_lines(self) -> list[str]:
         """Return the complete lines of standard output since the last call, without blocking."""
@@ -115,15 +143,21 @@ class Session:
 
     @property
     def stdout(self) -> str:
-        """Standard output so far."""
+        """Standard output of the command so far."""
         self._receive()
         return self._out.text()
 
     @property
     def stderr(self) -> str:
-        """Standard error so far."""
+        """Standard error of the command so far."""
         self._receive()
         return self._err.text()
+
+    @property
+    def preamble(self) -> str:
+        """What the login shell's start-up files printed on standard output before the command began."""
+        self._receive()
+        return self._out.preamble
 
     @property
     def ended(self) -> bool:
@@ -139,9 +173,15 @@ class Session:
 
     @property
     def failure(self) -> str | None:
-        """Why there is no exit code; None if there is one or the command still runs."""
-        if not self.ended or self._channel.exit_status >= 0:
+        """Why the command did not run to its end; None if it did, whatever its exit code, or still runs."""
+        if not self.ended:
             return None
+        if self._channel.exit_status >= 0:
+            if self._out.began:
+                return None
+            printed = (self._err.preamble.strip() or self._out.preamble.strip()).splitlines()[-3:]
+            said = f"it printed: {' / '.join(printed)}" if printed else f"exit code {self._channel.exit_status}"
+            return f"the login shell ended before the command began ({said})"
         if self._closed_here:
             return "closed before the command ended"
         lost = self._channel.transport.saved_exception  # set before the channels are notified
@@ -170,6 +210,16 @@ class Session:
         self._channel.in_buffer.set_event(self._bell)
         self._channel.in_stderr_buffer.set_event(self._bell)
         self._bell.set()
+
+    @contextlib.contextmanager
+    def _lost_as_host_error(self) -> Iterator[None]:
+        try:
+            yield
+        except (OSError, EOFError, SSHException) as error:
+            reason = self.failure or (
+                "the command has ended" if self.ended else str(error) or "the connection was lost"
+            )
+            raise HostError("could not send input to the command on:", {self.host: reason}) from None
 
     def _receive(self) -> None:
         """Receive the output that has arrived."""

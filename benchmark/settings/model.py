@@ -82,16 +82,33 @@ def _region_name(name: str) -> str:
     return name
 
 
+class Jump(_Model):
+    """A gateway: an SSH server that forwards your connections to machines which you cannot reach directly."""
+
+    address: str
+    """IP address or name at which you reach it."""
+    port: int = Field(default=22, ge=1, le=65535)
+    """Port of its SSH server."""
+    user: str | None = None
+    """Login there, which accepts the same key as the machines; that of the machine if not set."""
+    host_key: str
+    """Public SSH host key of the gateway; `ssh-keyscan -t ed25519 ADDRESS` prints it."""
+
+
 class Machine(_Model):
     """A machine you already have (`cloud_provider: machines`)."""
 
     region: Annotated[str, AfterValidator(_region_name)]
     """Name of your choice that groups machines, such as a city."""
     address: str
-    """IP address or name at which the operator and the other hosts reach it. In a testbed with cloud hosts it must be
-    an IPv4 address, because their firewalls do not support names and the hosts have no IPv6."""
+    """IP address or name at which the other hosts reach it, and you unless `ssh_address` is set. In a testbed with
+    cloud hosts it must be an IPv4 address, because their firewalls do not support names and the hosts have no IPv6."""
     port: int = Field(default=22, ge=1, le=65535)
-    """Port of its SSH server."""
+    """Port at which you reach its SSH server."""
+    ssh_address: str | None = None
+    """Address at which you reach it, if it is another one, such as that of a router that forwards `port`."""
+    jump: Jump | None = None
+    """Gateway through which you reach it, if you cannot connect to it directly."""
     user: str = "root"
     """Login with passwordless sudo."""
     host_key: str | None = None

@@ -29,6 +29,8 @@ class Facts:
     listening: frozenset[int] = frozenset()
     packages: Mapping[str, str] = field(default_factory=dict)
     rtt_ms: Mapping[str, float] = field(default_factory=dict)
+    login_output: str = ""
+    """What the start-up files of the login shell print before every command; it is ignored."""
 
 
 def script() -> str:
@@ -43,12 +45,12 @@ def command(
 
     `clean` kills the processes of earlier runs and removes their files; the round trips to `peers` are measured.
     """
-    timed = ",".join(f"{name}={host.endpoint(host.ssh_port)}" for name, host in (peers or {}).items())
+    timed = ",".join(f"{name}={host.peer_ssh_endpoint}" for name, host in (peers or {}).items())
     arguments = (working_dir, "1" if clean else "0", ",".join(packages), timed)
     return "exec bash -s -- " + " ".join(map(quote, arguments))
 
 
-def parse(text: str) -> Facts:
+def parse(text: str, login_output: str = "") -> Facts:
     """Read the script's output; InfrastructureError if it is something else."""
     found: dict[str, str] = {}
     listening: set[int] = set()
@@ -77,6 +79,7 @@ def parse(text: str) -> Facts:
         listening=frozenset(listening),
         packages=packages,
         rtt_ms=rtt,
+        login_output=login_output.strip(),
     )
 
 

@@ -176,7 +176,7 @@ class Testbed:
     def _probed(self, commands: Mapping[str, str]) -> dict[str, Facts]:
         answers = self.fleet.run(commands, stdin=facts.script(), deadline=CHANGE_S)
         printed = answers.raise_for_failures("could not check hosts:")
-        return {name: facts.parse(answer.stdout) for name, answer in printed.items()}
+        return {name: facts.parse(answer.stdout, answer.preamble) for name, answer in printed.items()}
 
     @contextmanager
     def prometheus(self) -> Iterator[Prometheus]:

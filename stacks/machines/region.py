@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 import pulumi
 
 from benchmark.errors import SettingsError
-from benchmark.inventory import Host, HostCapabilities, HostHelp
+from benchmark.inventory import Host, HostCapabilities, HostHelp, Jump
 from benchmark.settings import Machine
 from stacks.region import Plan
 
@@ -92,9 +92,24 @@ def machine_hosts(machines: Sequence[Machine]) -> list[Host]:
         try:
             host_key = parse_host_key(machine.host_key or "")
         except ValueError as error:
-            command = shlex.join(["ssh-keyscan", "-t", "ed25519", "-p", str(machine.port), machine.address])
+            reached = machine.ssh_address or machine.address
+            command = shlex.join(["ssh-keyscan", "-t", "ed25519", "-p", str(machine.port), reached])
+            if machine.jump:
+                command = shlex.join(["ssh", machine.jump.address, *shlex.split(command)])
             problem = error if machine.host_key else "missing"
             problems.append(f"  machines.{index}.host_key: {problem}; `{command}` shows it")
+            continue
+        try:
+            jump = None
+            if machine.jump:
+                jump = Jump(
+                    address=machine.jump.address,
+                    ssh_port=machine.jump.port,
+                    ssh_user=machine.jump.user,
+                    host_key=parse_host_key(machine.jump.host_key),
+                )
+        except ValueError as error:
+            problems.append(f"  machines.{index}.jump.host_key: {error}")
             continue
         host = Host(
             name=f"{machine.region}-{numbers[machine.region]}",
@@ -102,6 +117,8 @@ def machine_hosts(machines: Sequence[Machine]) -> list[Host]:
             region=machine.region,
             specs="machine",
             address=machine.address,
+            ssh_address=machine.ssh_address,
+            jump=jump,
             ssh_port=machine.port,
             ssh_user=machine.user,
             host_key=host_key,

@@ -89,6 +89,8 @@ class FakeFleet(Fleet):
         """Hosts whose commands do not answer."""
         self.stuck: set[str] = set()
         """Hosts that do not confirm the end of their processes."""
+        self.preamble = ""
+        """What login shells print before every command."""
         self.lock_answer = "locked"
         self.clock_offset_s = 0.0
         self.clock_offsets_s: dict[str, float] = {}
@@ -118,7 +120,7 @@ class FakeFleet(Fleet):
         return self._results(
             each,
             lambda name: Completed(
-                name, self._reply(name, each[name], stdin), "", self.exit_codes.get(each[name], 0), 0.0
+                name, self._reply(name, each[name], stdin), "", self.exit_codes.get(each[name], 0), 0.0, self.preamble
             ),
         )
 

@@ -54,8 +54,12 @@ def free_port() -> int:
 class Sshd:
     """One `sshd -D` and a client key that may log in to it; a context manager."""
 
-    def __init__(self, kind: str = "ed25519", address: str = "127.0.0.1", namespace: str | None = None) -> None:
+    def __init__(
+        self, kind: str = "ed25519", address: str = "127.0.0.1", namespace: str | None = None, config: str = ""
+    ) -> None:
+        """`config` is more configuration; `{folder}` in it is the server's folder."""
         self.address = address
+        self._config = config
         self._prefix = ["ip", "netns", "exec", namespace] if namespace else []
         self.folder = Path(tempfile.mkdtemp(prefix="sshd-"))
         self.host_key = make_key(self.folder / "host_key", kind)
@@ -69,7 +73,8 @@ class Sshd:
         if os.geteuid() == 0:
             Path("/run/sshd").mkdir(exist_ok=True)
         config = self.folder / "sshd_config"
-        config.write_text(_CONFIG.format(port=self.port, folder=self.folder, address=self.address), encoding="utf-8")
+        text = self._config + _CONFIG  # of equal settings the first counts
+        config.write_text(text.format(port=self.port, folder=self.folder, address=self.address), encoding="utf-8")
         # A separate session, so that stopping ends this server with every connection that it forked.
         with (self.folder / "log").open("wb") as log:
             command = [*self._prefix, str(shutil.which("sshd") or "/usr/sbin/sshd"), "-D", "-e", "-f", str(config)]

@@ -9,6 +9,7 @@ from factories.hosts import inventory, of_provider
 from fakes.fleet import FakeFleet
 from fakes.prometheus import fake_testbed
 
+from benchmark.cli.testbed_status import check_tables
 from benchmark.errors import HostError, UsageError
 from benchmark.inventory import HostCapabilities
 from benchmark.orchestrator.preflight import check_testbed
@@ -57,6 +58,23 @@ def test_problems_of_existing_machines_are_included() -> None:
     testbed, fleet = fake_testbed(found.model_copy(update={"hosts": hosts}))
     fleet.answers = {"-- inspect": "problem it has no apt-get\n"}
     assert check_testbed(testbed, ETCD, print).problems["a-2"] == "it has no apt-get"
+
+
+def test_a_monitoring_host_that_forwards_no_ports_has_a_problem(testbed: Testbed, fleet: FakeFleet) -> None:
+    def refuse(operation: str) -> None:
+        if operation == "tunnel":
+            raise HostError("cannot open a tunnel to:", {"a-0": "its sshd does not forward ports"})
+
+    fleet.hook = refuse
+    assert check_testbed(testbed, ETCD, print).problems == {"a-0": "its sshd does not forward ports"}
+
+
+def test_output_of_login_shells_is_reported_and_no_problem(testbed: Testbed, fleet: FakeFleet) -> None:
+    fleet.preamble = "Welcome [red]\nto a-0\n"
+    found = check_testbed(testbed, ETCD, print)
+    assert found.problems == {}
+    text = "\n".join(each for each in check_tables(found, datetime.now(UTC)) if isinstance(each, str))
+    assert "a-0: start-up files of the login shell print 'Welcome \\[red]' before every command; ignored" in text
 
 
 def test_clocks_that_cannot_be_read_are_an_error_and_all_sessions_are_closed(

@@ -14,9 +14,11 @@ import pytest
 from factories.hosts import of_provider
 from fakes.sshd import USER, Sshd, free_port, make_key
 from paramiko import AUTH_FAILED, PKey, ServerInterface, Transport
+from waiting import wait_for
 
 from benchmark.errors import UsageError
 from benchmark.inventory import Host
+from benchmark.remote import connection as connection_module
 from benchmark.remote.connection import ConnectError, connect, disconnect, load_key
 
 
@@ -236,3 +238,81 @@ def test_a_booting_host_is_temporary_and_its_banner_is_shown(server: Sshd) -> No
         thread.join()
     assert error.temporary
     assert "System is booting up. Unprivileged users are not permitted to log in yet." in str(error)
+
+
+def certify(folder: Path, key: Path, *options: str) -> None:
+    """Sign a public key with the authority in `folder`."""
+    if not (folder / "authority").exists():
+        make_key(folder / "authority")
+    command = ["ssh-keygen", "-q", "-s", str(folder / "authority"), "-I", "test", *options, f"{key}.pub"]
+    subprocess.run(command, check=True)
+
+
+@pytest.mark.parametrize("kind", ["ed25519", "ecdsa", "rsa"])
+def test_uses_the_certificate_beside_a_key(tmp_path: Path, kind: str) -> None:
+    make_key(tmp_path / "key", kind)
+    certify(tmp_path, tmp_path / "key", "-n", USER)
+    with Sshd(config=f"TrustedUserCAKeys {tmp_path}/authority.pub\n") as server:
+        connection = connect(server.host(), USER, load_key(tmp_path / "key"), 10)
+        assert connection.is_connected
+        disconnect(connection)
+
+
+def test_uses_the_key_where_its_certificate_is_rejected(tmp_path: Path) -> None:
+    with Sshd() as server:  # which trusts no authority
+        certify(tmp_path, server.user_key, "-n", USER)
+        connection = connect(server.host(), USER, load_key(server.user_key), 10)
+        assert connection.is_connected
+        disconnect(connection)
+
+
+def test_a_rejected_certificate_is_explained(server: Sshd, tmp_path: Path) -> None:
+    make_key(tmp_path / "key")
+    certify(tmp_path, tmp_path / "key", "-n", "somebody-else")
+    error = refusal(server.host(), tmp_path / "key")
+    assert not error.temporary
+    assert "its certificate were rejected" in str(error)
+    assert "`ssh-keygen -L -f`" in str(error)
+
+
+@pytest.mark.parametrize("content", ["garbage", "other key"])
+def test_a_certificate_that_does_not_fit_the_key_is_named(tmp_path: Path, content: str) -> None:
+    make_key(tmp_path / "key")
+    if content == "other key":
+        make_key(tmp_path / "other")
+        certify(tmp_path, tmp_path / "other")
+        content = (tmp_path / "other-cert.pub").read_text(encoding="utf-8")
+    (tmp_path / "key-cert.pub").write_text(content, encoding="utf-8")
+    with pytest.raises(UsageError, match=r"key-cert\.pub is not a certificate of the private key"):
+        load_key(tmp_path / "key")
+
+
+@pytest.mark.parametrize(
+    ("setting", "offered", "kind"),
+    [
+        ("Ciphers", "chacha20-poly1305@openssh.com", "cipher"),
+        ("MACs", "umac-128@openssh.com", "message authentication code"),
+        ("KexAlgorithms", "sntrup761x25519-sha512@openssh.com", "key exchange method"),
+    ],
+)
+def test_algorithms_that_do_not_match_are_named(setting: str, offered: str, kind: str) -> None:
+    config = f"{setting} {offered}\n" + ("Ciphers aes128-ctr\n" if setting == "MACs" else "")
+    with Sshd(config=config) as server:
+        error = refusal(server.host(), server.user_key)
+    assert not error.temporary
+    assert f"no common {kind}: its sshd offers only {offered}" in str(error)
+    assert f"to {setting} in /etc/ssh/sshd_config" in str(error)
+    assert "do not continue" not in str(error)
+
+
+def test_a_server_that_stops_answering_is_noticed(server: Sshd, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection_module, "_REQUEST_AFTER", 1)
+    monkeypatch.setattr(connection_module, "_LOST_AFTER", 2)
+    with Sshd() as frozen:
+        lost, kept = (connect(each.host(), USER, load_key(each.user_key), 10) for each in (frozen, server))
+        frozen.freeze()
+        wait_for(lambda: not lost.is_connected, "the connection counts as lost", 10)
+        assert "has not answered" in str(lost.transport.saved_exception)
+        assert kept.is_connected
+        disconnect(lost)
+        disconnect(kept)

@@ -14,6 +14,7 @@ import pytest
 from fakes.sshd import USER, Sshd, free_port, make_key
 
 from benchmark.errors import HostError, UsageError
+from benchmark.inventory import Jump
 from benchmark.remote.fleet import File, Fleet, Sessions
 
 SECOND = timedelta(seconds=1)
@@ -360,3 +361,65 @@ def test_reaches_hosts_with_ipv6_addresses() -> None:
         Fleet([server.host()], USER, server.user_key, timeout=SECOND, retries=0) as fleet,
     ):
         assert fleet.run("echo six", deadline=10).raise_for_failures("echo")["host-0"].stdout == "six\n"
+
+
+def test_reaches_hosts_through_a_gateway_that_they_share(tmp_path: Path) -> None:
+    with Sshd() as server, Sshd(config=f"AuthorizedKeysFile {server.user_key}.pub\nMaxStartups 1\n") as gateway:
+        jump = Jump(address="127.0.0.1", ssh_port=gateway.port, host_key=gateway.host_key)
+        hosts = [server.host(f"host-{index}").model_copy(update={"jump": jump}) for index in range(3)]
+        # The address is that of the other hosts; the operator uses another one.
+        hosts = [host.model_copy(update={"address": "192.0.2.9", "ssh_address": "127.0.0.1"}) for host in hosts]
+        with Fleet(hosts, USER, server.user_key, timeout=5 * SECOND, retries=0) as fleet:
+            done = fleet.run("echo $SSH_CLIENT", deadline=10).raise_for_failures("echo")
+            assert len({each.stdout for each in done.values()}) == 3
+            gateway.stop()
+            assert set(fleet.run("true", deadline=10).failed) == {"host-0", "host-1", "host-2"}
+
+
+def test_a_gateway_that_cannot_be_reached_is_named(server: Sshd) -> None:
+    jump = Jump(address="127.0.0.1", ssh_port=free_port(), host_key=server.host_key)
+    host = server.host().model_copy(update={"jump": jump})
+    with Fleet([host], USER, server.user_key, timeout=SECOND, retries=0) as fleet:
+        assert fleet.connect().failed == {"host-0": f"its gateway 127.0.0.1:{jump.ssh_port}: connection refused"}
+
+
+@pytest.mark.parametrize("setting", ["AllowTcpForwarding no", "PermitOpen none", "DisableForwarding yes"])
+def test_an_sshd_that_forwards_no_ports_is_named_when_the_tunnel_is_opened(setting: str) -> None:
+    with (
+        Sshd(config=f"{setting}\n") as server,
+        Fleet([server.host()], USER, server.user_key, timeout=5 * SECOND, retries=0) as fleet,
+        pytest.raises(HostError, match=r"host-0: its sshd does not forward ports \(.*\); set `AllowTcpForwarding yes`"),
+        fleet.tunnel("host-0", 80),
+    ):
+        pass
+
+
+def test_a_host_that_does_not_answer_costs_one_timeout(server: Sshd) -> None:
+    with Sshd() as frozen, Fleet([frozen.host()], USER, frozen.user_key, timeout=SECOND, retries=5) as fleet:
+        frozen.freeze()
+        began = time.monotonic()
+        assert "no answer within 1 s" in fleet.connect().failed["host-0"]
+        assert "no answer within 1 s" in fleet.run("true", deadline=20).failed["host-0"]
+        assert time.monotonic() - began < 1.9
+
+
+def test_a_host_lost_at_any_moment_is_an_error_of_the_infrastructure(tmp_path: Path) -> None:
+    """Every operation on a host whose server has gone is a failure by host, or HostError."""
+    with Sshd() as server, Fleet([server.host()], USER, server.user_key, timeout=SECOND, retries=0) as fleet:
+        session = fleet.open("cat", deadline=10).raise_for_failures("open")["host-0"]
+        with fleet.tunnel("host-0", 80):
+            server.stop()
+            assert Sessions([session]).wait(10) == [session]
+            with pytest.raises(
+                HostError, match="could not send input to the command on:\n  host-0: the connection was"
+            ):
+                session.send("x\n")
+            session.finish_input()
+            session.close()
+            assert session.ended
+            assert set(fleet.run("true", deadline=5).failed) == {"host-0"}
+            assert set(fleet.put({"host-0": {"x": b""}}, deadline=5).failed) == {"host-0"}
+            assert set(fleet.get(["x"], tmp_path, deadline=5).failed) == {"host-0"}
+            assert set(fleet.open("true", deadline=5).failed) == {"host-0"}
+            with pytest.raises(HostError, match="cannot open a tunnel to:\n  host-0"), fleet.tunnel("host-0", 80):
+                pass

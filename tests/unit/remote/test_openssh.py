@@ -9,7 +9,7 @@ import pytest
 from fakes.sshd import USER, Sshd, make_key
 
 from benchmark.errors import UsageError
-from benchmark.inventory import Host
+from benchmark.inventory import Host, Jump
 from benchmark.remote.openssh import known_hosts_line, openssh_command
 
 
@@ -62,3 +62,21 @@ def test_a_stopped_host_says_how_to_start_it(server: Sshd) -> None:
     host = server.host().model_copy(update={"address": "", "state": "stopped"})
     with pytest.raises(UsageError, match="start the host with `pulumi up -c state=running`"):
         openssh_command(host, "me", Path("k"), Path("known"))
+
+
+def test_logs_in_through_a_gateway_with_both_keys_pinned(tmp_path: Path) -> None:
+    with Sshd() as host, Sshd(config=f"AuthorizedKeysFile {host.user_key}.pub\n") as gateway:
+        jump = Jump(address="127.0.0.1", ssh_port=gateway.port, host_key=gateway.host_key)
+        behind = host.host().model_copy(update={"jump": jump})
+        done = run_remotely(host, behind, tmp_path, "echo", "inside")
+        assert (done.returncode, done.stdout) == (0, "inside\n")
+        stranger = jump.model_copy(update={"host_key": make_key(tmp_path / "other")})
+        done = run_remotely(host, behind.model_copy(update={"jump": stranger}), tmp_path, "true")
+        assert done.returncode == 255
+        assert "Host key verification failed" in done.stderr
+
+
+def test_rejects_a_gateway_whose_address_ssh_would_not_take_as_a_host(server: Sshd) -> None:
+    jump = Jump(address="-oProxyCommand=touch pwned", host_key=server.host_key)
+    with pytest.raises(UsageError, match="host host-0: the address of its gateway is"):
+        openssh_command(server.host().model_copy(update={"jump": jump}), "me", Path("k"), Path("known"))

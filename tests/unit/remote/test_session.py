@@ -12,6 +12,7 @@ from queue import SimpleQueue
 import pytest
 from fakes.sshd import USER, Sshd
 
+from benchmark.errors import HostError
 from benchmark.remote.connection import connect, disconnect, load_key
 from benchmark.remote.session import Session, Sessions
 
@@ -110,7 +111,7 @@ def test_seconds_stop_at_the_end(start: Start) -> None:
 
 def test_sending_to_an_ended_command_is_an_error(start: Start) -> None:
     session = end(start("exit 0"))
-    with pytest.raises(OSError, match="closed"):
+    with pytest.raises(HostError, match="could not send input to the command on:\n  host-0: the command has ended"):
         session.send("x")
 
 

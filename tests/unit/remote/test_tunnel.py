@@ -77,6 +77,7 @@ def test_a_half_closed_connection_still_delivers_the_response(fleet: Fleet) -> N
         listener.settimeout(10)
 
         def echo_reversed() -> None:
+            listener.accept()[0].close()  # opening the tunnel tries the port
             peer, _ = listener.accept()
             with peer:
                 peer.sendall(b"".join(iter(lambda: peer.recv(1 << 16), b""))[::-1])

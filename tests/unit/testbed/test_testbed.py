@@ -41,6 +41,7 @@ def test_dashboard_url_is_grafana_if_it_is_running(server: Sshd) -> None:
             socket.create_connection(("127.0.0.1", port), timeout=10) as visitor,
         ):
             visitor.sendall(b"hello")
+            grafana.accept()[0].close()  # opening the tunnel tries the port
             answerer, _ = grafana.accept()
             with answerer:
                 assert (what, answerer.recv(5)) == ("grafana", b"hello")

@@ -10,7 +10,7 @@ import pytest
 from fakes.cloud_mocks import Declared, declare
 
 from benchmark.errors import SettingsError
-from benchmark.inventory import Host
+from benchmark.inventory import Host, Jump
 from benchmark.settings import Settings, load_settings
 from stacks.keys import OperatorKey
 from stacks.machines.region import machine_hosts, parse_host_key, regions
@@ -145,3 +145,16 @@ def test_a_machine_listed_twice_is_rejected() -> None:
 def test_the_example_settings_are_complete() -> None:
     example = load_settings(DASHBOARDS.parent / "settings.machines.yaml")
     assert len(machine_hosts(example.machines)) == 3
+
+
+def test_a_gateway_and_a_separate_address_for_the_operator_are_described() -> None:
+    gateway = {"address": "gw.example.org", "user": "ada", "host_key": f"{host_key(9)} root@gw"}
+    behind, forwarded = described(machine(1, jump=gateway), machine(2, ssh_address="203.0.113.9", port=2207))
+    assert behind.jump == Jump(address="gw.example.org", ssh_user="ada", host_key=host_key(9))
+    assert (forwarded.login_endpoint, forwarded.endpoint(80)) == ("203.0.113.9:2207", "192.0.2.2:80")
+    assert forwarded.peer_ssh_endpoint == "192.0.2.2:22"
+
+
+def test_a_damaged_host_key_of_a_gateway_is_rejected() -> None:
+    with pytest.raises(SettingsError, match=r"machines\.0\.jump\.host_key: 'ssh-ed25519 AAAA' is truncated or damaged"):
+        described(machine(1, jump={"address": "gw", "host_key": "ssh-ed25519 AAAA"}))
