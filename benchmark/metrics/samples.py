@@ -9,12 +9,16 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pydantic import TypeAdapter, ValidationError
+
 from benchmark.errors import UsageError
 from benchmark.files import replace_file
 
 if TYPE_CHECKING:  # numpy, requests and pyarrow take 0.1 s each to import: only commands that use them pay
     import numpy as np
     from numpy.typing import NDArray
+
+_LABELS = TypeAdapter(dict[str, str])
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,18 +74,34 @@ def read_samples(path: Path) -> list[Series]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
+    dictionary = pa.dictionary(pa.int32(), pa.string())
     try:
-        table = pq.read_table(path, read_dictionary=["metric", "labels"]).unify_dictionaries().combine_chunks()
+        table = pq.read_table(path, columns=["metric", "labels", "time", "value"])
+        table = table.cast(
+            pa.schema(
+                [
+                    ("metric", dictionary),
+                    ("labels", dictionary),
+                    ("time", pa.timestamp("ms", tz="UTC")),
+                    ("value", pa.float64()),
+                ]
+            )
+        )
+        if nulls := [name for name in table.column_names if table.column(name).null_count]:
+            raise ValueError(f"no value in column {', '.join(nulls)}")
+        table = table.unify_dictionaries().combine_chunks()
         metric, labels = (table.column(name).combine_chunks() for name in ("metric", "labels"))
         times = table.column("time").cast(pa.int64()).to_numpy() / 1000.0
         values = table.column("value").to_numpy()
-    except (OSError, pa.ArrowException, KeyError) as error:
+        label_sets = [_LABELS.validate_json(text) for text in labels.dictionary.to_pylist()] if len(values) else []
+    except ValidationError as error:
+        raise UsageError(f"cannot read the samples {path}: labels: {error.errors()[0]['msg']}") from None
+    except (OSError, pa.ArrowException, KeyError, ValueError) as error:
         raise UsageError(f"cannot read the samples {path}: {error}") from None
     if not len(values):
         return []
     metric_codes, label_codes = (column.indices.to_numpy() for column in (metric, labels))
     metric_names = metric.dictionary.to_pylist()
-    label_sets = [json.loads(text) for text in labels.dictionary.to_pylist()]
     starts = np.flatnonzero((np.diff(metric_codes) != 0) | (np.diff(label_codes) != 0)) + 1
     edges = [0, *starts.tolist(), len(values)]
     return [

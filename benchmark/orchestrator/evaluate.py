@@ -63,7 +63,7 @@ def fetch(
     selectors = ['{job="client"}', _HOST_METRICS, nodes, "up"]
     found = [series for selector in selectors for series in prometheus.samples(selector, begin - 1, end)]
     ours = identities(hosts, endpoints(processes))
-    return [s for s in found if (s.labels["job"], s.labels["host"], s.labels["instance"]) in ours]
+    return [one for one in found if tuple(one.labels.get(name) for name in ("job", "host", "instance")) in ours]
 
 
 def evaluate(protocol: Protocol, plan: Plan, identity: Identity, data: RunData) -> Summary:
@@ -88,7 +88,7 @@ def evaluate(protocol: Protocol, plan: Plan, identity: Identity, data: RunData) 
         usage=by_machine(usage, machines),
     )
     leaders = [
-        entry.labels["host"]
+        entry.labels.get("host", "")
         for entry in data.samples.series
         if entry.metric == protocol.leader_metric and ((entry.values == 1) & (entry.times >= data.start)).any()
     ]

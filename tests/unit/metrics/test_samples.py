@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa  # type: ignore[import-untyped]
 import pyarrow.parquet as pq  # type: ignore[import-untyped]
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from benchmark.errors import UsageError
 from benchmark.metrics.samples import Series, read_samples, write_samples
@@ -105,3 +109,54 @@ def test_half_an_hour_of_samples_of_100_clients_is_read_within_a_second(tmp_path
     read = read_samples(tmp_path / "s")
     assert time.process_time() - before < 1.0
     assert len(read) == 6500
+
+
+_ODD = {
+    "metric": pa.array(["up", None], pa.string()),
+    "labels": pa.array(['{"host": "a"}', None], pa.string()),
+    "time": pa.array([None, 1], pa.timestamp("ms", tz="UTC")),
+    "value": pa.array([1.0, None], pa.float64()),
+}
+_TYPES = [
+    pa.array([1, 2]),
+    pa.array([1.5, float("nan")]),
+    pa.array(["x", ""]),
+    pa.array([b"\xff", b""]),
+    pa.array([[1], []]),
+    pa.array([None, None]),
+    pa.array(["[1]", "null"]),
+    pa.array(['{"host": 1}', '{"host": null}']),
+    pa.array([2**62, -(2**62)]),
+]
+
+
+@settings(derandomize=True, max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.dictionaries(st.sampled_from(sorted(_ODD)), st.integers(0, len(_TYPES)), min_size=1))
+def test_any_table_is_read_or_a_usage_error(tmp_path: Path, changes: dict[str, int]) -> None:
+    write_samples(tmp_path / "s", [series("up", 2, host="a")])
+    table = pq.read_table(tmp_path / "s")
+    for name, kind in changes.items():
+        column = _TYPES[kind] if kind < len(_TYPES) else _ODD[name]
+        table = table.set_column(table.column_names.index(name), name, column)
+    pq.write_table(table, tmp_path / "odd")
+    read: list[Series] = []
+    with suppress(UsageError):
+        read = read_samples(tmp_path / "odd")
+    assert all(isinstance(text, str) for one in read for text in (one.metric, *one.labels.values()))
+    assert sum(len(one.times) for one in read) in (0, 2)
+
+
+@pytest.mark.parametrize(
+    ("column", "values", "reason"),
+    [
+        ("labels", ["[1]", "{}"], "labels: Input should be an object"),
+        ("value", [1.0, None], "no value in column value"),
+        ("time", ["x", "y"], "error parsing 'x' as scalar of type timestamp"),
+    ],
+)
+def test_damaged_columns_are_named(tmp_path: Path, column: str, values: list[object], reason: str) -> None:
+    write_samples(tmp_path / "s", [series("up", 2, host="a")])
+    table = pq.read_table(tmp_path / "s")
+    pq.write_table(table.set_column(table.column_names.index(column), column, pa.array(values)), tmp_path / "odd")
+    with pytest.raises(UsageError, match=reason):
+        read_samples(tmp_path / "odd")
