@@ -153,28 +153,30 @@ def _row(summary: Summary) -> dict[str, object]:
     kept = ("run_id", "protocol", "commit", "nodes", "clients", "requested_tps", "leader", "status", "completed_tps")
     row = {name: getattr(summary, name) for name in (*kept, "sent_tps", "saturated")}
     start = _times([summary.window.start])[0] if summary.window else None
-    return row | _latency_cells(summary.latency_s) | {"errors": sum(summary.errors.values()), "start": start}
+    latencies = _latency_cells(summary.latency_s) | _latency_cells(summary.successful_latency_s, "successful_")
+    return row | latencies | {"errors": summary.failed, "start": start}
 
 
 def _groups(column: str, groups: Mapping[str, WindowStats]) -> pd.DataFrame:
     return _pandas().DataFrame(
         [
             {column: name}
-            | each.model_dump(exclude={"latency_s", "errors"})
+            | each.model_dump(exclude={"latency_s", "successful_latency_s", "errors"})
             | _latency_cells(each.latency_s)
-            | {"errors": sum(each.errors.values())}
+            | _latency_cells(each.successful_latency_s, "successful_")
+            | {"errors": each.failed}
             for name, each in groups.items()
         ]
     )
 
 
-def _latency_cells(latency: Latency | None) -> dict[str, float | None]:
+def _latency_cells(latency: Latency | None, prefix: str = "") -> dict[str, float | None]:
     if latency is None:
         return {}
     found: dict[str, float | None] = {"mean_s": latency.mean, "stdev_s": latency.stdev}
     for name, quantile in latency.quantiles.items():
         found |= {f"{name}_s": quantile.estimate, f"{name}_lower_s": quantile.lower, f"{name}_upper_s": quantile.upper}
-    return found
+    return {f"{prefix}{name}": value for name, value in found.items()}
 
 
 def _rows(timeline: Timeline, start: float) -> list[dict[str, object]]:

@@ -13,7 +13,7 @@ from rich.table import Table
 from benchmark.cli import numbers
 from benchmark.cli.output import Shown
 from benchmark.compare.repeats import LoadSummary, over_repeats
-from benchmark.measure.run_metrics import COMPARED, LATENCIES
+from benchmark.measure.run_metrics import COMPARED, LATENCIES, Latency, Metric
 
 if TYPE_CHECKING:
     from benchmark.compare.comparison import Compared
@@ -34,6 +34,9 @@ def runs(summaries: Sequence[Summary], folder: Path) -> Iterator[Shown]:
         table.add_column(name, justify="right")
     for summary in summaries:
         table.add_row(*_run_cells(summary))
+        if summary.failed and summary.successful_latency_s:
+            latency = [_latency_cell(metric, summary.successful_latency_s) for metric in _LATENCIES]
+            table.add_row("completed\nonly", "", *latency, "", "")
     yield table
     for summary in summaries:
         yield from (f"[red]invalid: {escape(text)}[/red]" for text in summary.reasons)
@@ -60,22 +63,24 @@ def run_lines(run: StoredRun) -> Iterator[Shown]:
 
 
 def _run_cells(summary: Summary) -> list[str]:
-    latencies = []
-    for metric in _LATENCIES:
-        quantile = summary.latency_s.quantiles.get(metric.key) if summary.latency_s else None
-        latencies.append(
-            numbers.latency_interval(quantile.estimate, quantile.lower, quantile.upper)
-            if quantile
-            else numbers.latency(metric.of(summary))
-        )
     colour = "green" if summary.status == "ok" else "red"
     return [
         f"{summary.requested_tps:g}",
         numbers.rate(summary.completed_tps),
-        *latencies,
-        str(sum(summary.errors.values())) if summary.window else numbers.NONE,
+        *(_latency_cell(metric, summary.latency_s) for metric in _LATENCIES),
+        numbers.NONE if summary.window is None or summary.failed is None else str(summary.failed),
         "[yellow]saturated[/yellow]" if summary.saturated else f"[{colour}]{summary.status}[/{colour}]",
     ]
+
+
+def _latency_cell(metric: Metric, latency: Latency | None) -> str:
+    """Return a quantile with its bounds, or the mean."""
+    quantile = latency.quantiles.get(metric.key) if latency else None
+    if quantile is None:
+        return numbers.latency(latency.mean if latency and metric.key == "mean" else None)
+    if quantile.upper is None:
+        return f"> {numbers.latency(quantile.lower)}"
+    return numbers.latency_interval(quantile.estimate, quantile.lower, quantile.upper)
 
 
 def sweep(folder: SweepFolder) -> Iterator[Shown]:

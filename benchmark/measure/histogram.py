@@ -64,6 +64,27 @@ def make_histogram(bounds: Sequence[float] | Array, cumulative: Sequence[float] 
     return Histogram(ordered, counts)
 
 
+def add_failures(histogram: Histogram, count: float, at_least: float | None) -> Histogram:
+    """Add failed requests to the completed ones of `histogram`.
+
+    A failed request has no latency, but would have taken at least `at_least`, its timeout in s. Where that is unknown,
+    it counts as slower than all that completed. So a quantile that falls among the failed has no upper bound.
+    """
+    if count <= 0:
+        return histogram
+    completed = histogram.count
+    if at_least is None:
+        above = np.flatnonzero(histogram.cumulative >= completed)
+        slowest = float(histogram.bounds[above[0]]) if completed > 0 else 0.0
+        finite = histogram.bounds[np.isfinite(histogram.bounds)]
+        at_least = slowest if math.isfinite(slowest) else float(finite[-1]) if finite.size else 0.0
+    kept = histogram.bounds < at_least
+    return Histogram(
+        np.concatenate([histogram.bounds[kept], [at_least, math.inf]]),
+        np.concatenate([histogram.cumulative[kept], [completed, completed + count]]),
+    )
+
+
 def merge(histograms: Sequence[Histogram]) -> Histogram:
     """Add histograms up; their order and grouping make no difference.
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 
 from benchmark.measure.run_metrics import LATENCIES, QUANTILES
-from benchmark.metrics.names import DUE, IN_FLIGHT, LOAD_GENERATOR, SUBMITTED, MetricNames
+from benchmark.metrics.names import DUE, IN_FLIGHT, LOAD_GENERATOR, SUBMITTED, TIMEOUT, MetricNames
 from benchmark.metrics.prometheus import Prometheus
 from benchmark.metrics.selectors import parse_selector
 
@@ -65,14 +65,21 @@ def live_query(window: timedelta, names: MetricNames) -> str:
         # Where every replica counts every transaction, the median of the replicas is their number.
         "completed_tps": f"quantile(0.5, {completed})" if names.aggregation == "median" else f"sum({completed})",
         "inflight": f'sum({IN_FLIGHT}{{job="{names.job}"}})',
-        "mean_s": f"sum({rate(latency, '_sum')}) / sum({rate(latency, '_count')}){to_seconds}",
     }
-    if names.errors:
-        queries["errors_tps"] = f"sum({rate(names.errors)})"
+    total, count = f"sum({rate(latency, '_sum')}){to_seconds}", f"sum({rate(latency, '_count')})"
     buckets = f"sum by (le) ({rate(latency, '_bucket')})"
-    for metric, q in QUANTILES.items():
-        if metric.over_time:
-            queries[metric.name] = f"histogram_quantile({q:g}, {buckets}){to_seconds}"
+    quantile = f"histogram_quantile(%g, {buckets}){to_seconds}"
+    if names.errors:
+        # As in results, a failed request counts as its timeout; where that is unknown, as slower than all others.
+        queries["errors_tps"] = f"sum({rate(names.errors)})"
+        failed, timeout = f"({queries['errors_tps']} or vector(0))", f'max({TIMEOUT}{{job="{names.job}"}})'
+        total = f"({total} + ({failed} * {timeout} or vector(0)))"
+        count = f"({count} + ({failed} * ({timeout} > bool 0) or vector(0)))"
+        every = f'{buckets} + on (le) label_replace({failed}, "le", "+Inf", "", "") or {buckets}'
+        slowest = f"scalar({timeout} or vector(Inf))"
+        quantile = f"clamp_max(histogram_quantile(%g, {every}){to_seconds}, {slowest})"
+    queries["mean_s"] = f"{total} / {count}"
+    queries |= {metric.name: quantile % q for metric, q in QUANTILES.items() if metric.over_time}
     for job in ("node", "client"):
         queries |= {f"{job}s": f'count(up{{job="{job}"}})', f"{job}s_up": f'sum(up{{job="{job}"}})'}
     return " or ".join(f'label_replace({query}, "quantity", "{name}", "", "")' for name, query in queries.items())

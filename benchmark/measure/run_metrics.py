@@ -25,14 +25,15 @@ class Quantile(StrictModel):
 
 
 class Latency(StrictModel):
-    """Latency of the completed transactions in s: moments, and each quantile of `METRICS` under its short name."""
+    """Latency of transactions in s: moments, and each quantile of `METRICS` under its short name."""
 
     model_config = ConfigDict(extra="allow")
     __pydantic_extra__: dict[str, Quantile] = Field(init=False)
 
-    mean: Finite
+    mean: Finite | None
+    """Null where transactions failed and their timeout is unknown."""
     stdev: Finite | None
-    """Null where the protocol counts no squared latency."""
+    """Null where the protocol counts no squared latency, or the mean is null."""
 
     @property
     def quantiles(self) -> dict[str, Quantile]:

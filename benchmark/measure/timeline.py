@@ -8,10 +8,10 @@ from typing import Literal
 
 import numpy as np
 
-from benchmark.measure.histogram import Array, make_histogram, merge
+from benchmark.measure.histogram import Array, add_failures, make_histogram, merge
 from benchmark.measure.run_metrics import QUANTILES
 from benchmark.measure.scrapes import RunSamples, ScrapedTarget
-from benchmark.metrics.names import LOAD_GENERATOR, SUBMITTED, MetricNames
+from benchmark.metrics.names import LOAD_GENERATOR, SUBMITTED, TIMEOUT, MetricNames
 
 
 @dataclass(frozen=True)
@@ -19,21 +19,26 @@ class Timeline:
     """Statistics over time: of every array, element i belongs to the interval from edges[i] to edges[i + 1] (unix s).
 
     An increase between two samples is spread evenly over the time between them, so that every transaction is counted
-    in one interval only. Latencies are NaN where nothing completed.
+    in one interval only. Latencies are NaN where nothing completed or failed. They include failed requests, counted as
+    their timeout.
     """
 
     edges: Array
     completed_tps: Array
     sent_tps: Array
     errors_tps: Array
+    """NaN where errors are not counted."""
     mean_s: Array
+    successful_mean_s: Array
+    """Of the transactions that completed only."""
     quantiles_s: dict[str, Array]
     """By the name of the metric, such as `p99_s`."""
 
     def columns(self) -> dict[str, Array]:
         """Return the values of every metric by its name."""
         rates = {"completed_tps": self.completed_tps, "sent_tps": self.sent_tps, "errors_tps": self.errors_tps}
-        return rates | {"mean_s": self.mean_s} | self.quantiles_s
+        means = {"mean_s": self.mean_s, "successful_mean_s": self.successful_mean_s}
+        return rates | means | self.quantiles_s
 
 
 def make_timeline(
@@ -61,16 +66,22 @@ def make_timeline(
 
     completed = per_target(names.completed)
     count = per_target(f"{names.latency}_count").sum(axis=0)
+    total = per_target(f"{names.latency}_sum").sum(axis=0)
+    failed = per_target(names.errors).sum(axis=0) if names.errors else np.zeros(len(width))
+    timeouts = [float(target.gauge(TIMEOUT)[-1]) for target, _ in sampled if target.has(TIMEOUT)]
+    timeout = min(timeouts, default=None)
+    lost = np.where(failed > 0, np.nan if timeout is None else timeout * failed, 0.0)
     with np.errstate(divide="ignore", invalid="ignore"):
-        mean = per_target(f"{names.latency}_sum").sum(axis=0) / count
+        successful_mean, mean = total / count, (total + lost) / (count + failed)
     return Timeline(
         edges=edges,
         completed_tps=(np.median(completed, axis=0) if names.aggregation == "median" else completed.sum(axis=0))
         / width,
         sent_tps=per_target(SUBMITTED).sum(axis=0) / width,
-        errors_tps=per_target(names.errors or "").sum(axis=0) / width,
-        mean_s=np.where(count > 0, mean, np.nan),
-        quantiles_s=_quantiles_over_time([target for target, _ in sampled], names.latency, edges),
+        errors_tps=failed / width if names.errors else np.full(len(width), np.nan),
+        mean_s=np.where(count + failed > 0, mean, np.nan),
+        successful_mean_s=np.where(count > 0, successful_mean, np.nan),
+        quantiles_s=_quantiles_over_time([target for target, _ in sampled], names.latency, edges, failed, timeout),
     )
 
 
@@ -91,14 +102,17 @@ def timelines(
     return {name: timeline for name, timeline in made.items() if timeline is not None}
 
 
-def _quantiles_over_time(targets: Sequence[ScrapedTarget], latency: str, edges: Array) -> dict[str, Array]:
-    """Return quantiles of the summed buckets in each interval between `edges`, by the metric's name."""
+def _quantiles_over_time(
+    targets: Sequence[ScrapedTarget], latency: str, edges: Array, failed: Array, timeout: float | None
+) -> dict[str, Array]:
+    """Return quantiles in each interval between `edges`, from summed buckets and `failed` requests, by metric name."""
     buckets = [
         (bounds, _spread(target, counts, edges)) for target in targets for bounds, counts in [target.buckets(latency)]
     ]
     found = {metric: np.full(len(edges) - 1, np.nan) for metric in QUANTILES if metric.over_time}
     for index in range(len(edges) - 1):
         merged = merge([make_histogram(bounds, counts[:, index]) for bounds, counts in buckets if bounds.size])
+        merged = add_failures(merged, float(failed[index]), timeout)
         for metric, values in found.items():
             quantile = merged.quantile(QUANTILES[metric])
             values[index] = quantile.estimate if quantile else np.nan

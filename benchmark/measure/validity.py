@@ -97,7 +97,7 @@ def judge(
     if measurement.clients:
         _judge_load(measurement, verdict, requested_tps, thresholds)
         _judge_delays(measurement, verdict, thresholds)
-        latency = measurement.total.latency_s
+        latency = measurement.total.successful_latency_s
         if latency is None:
             verdict.reasons.append("no transaction completed in the window")
         elif latency.p99.upper is None:
@@ -161,10 +161,15 @@ def _judge_load(measurement: Measurement, verdict: Verdict, requested: float, th
             f"completed more than scheduled ({completed:.1f} of {scheduled:.1f} tx/s): backlog from warm-up, or "
             "double counting"
         )
-    failed = sum(total.errors.values()) / total.sampled_seconds
-    if failed > slack:
+    failed = (total.failed or 0) / total.sampled_seconds
+    if total.errors:
         counts = ", ".join(f"{count} {name or 'untyped'}" for name, count in total.errors.items())
-        verdict.warnings.append(f"{failed:.1f} tx/s failed: {counts}")
+        every = total.completed + (total.failed or 0)
+        timeout = total.latency_s is not None and total.latency_s.mean is not None
+        verdict.warnings.append(
+            f"{total.failed} of {every:.0f} requests failed ({counts}); latencies count them as "
+            f"{'their timeout' if timeout else 'slower than all others'}"
+        )
     if sent is not None and total.backlog_tps is not None:
         lost = sent - completed - failed - total.backlog_tps
         if lost > slack:
@@ -184,16 +189,17 @@ def _behind(measurement: Measurement, thresholds: Thresholds) -> list[str]:
 
 
 def _judge_delays(measurement: Measurement, verdict: Verdict, thresholds: Thresholds) -> None:
-    latency = measurement.total.latency_s
+    latency = measurement.total.successful_latency_s
+    mean = latency.mean if latency else None
     for name, p99 in measurement.client_delay_s.items():
         if p99.estimate <= thresholds.client_delay_s:
             continue
         text = f"client {name}: scheduling delay {p99.estimate * 1000:.1f} ms (p99)"
         # Where the system does not keep up, requests that wait for a connection are sent behind schedule by its fault;
         # a client that is too slow itself sends less than is scheduled.
-        if latency and not verdict.saturated and p99.estimate > thresholds.client_delay_share * latency.mean:
-            share = p99.estimate / latency.mean * 100
-            verdict.reasons.append(f"{text}, {share:.0f} % of the mean latency of {latency.mean * 1000:.1f} ms")
+        if mean and not verdict.saturated and p99.estimate > thresholds.client_delay_share * mean:
+            share = p99.estimate / mean * 100
+            verdict.reasons.append(f"{text}, {share:.0f} % of the mean latency of {mean * 1000:.1f} ms")
         else:
             verdict.warnings.append(text)
     for name, p99 in measurement.wan_delay_s.items():

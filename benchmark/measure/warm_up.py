@@ -79,7 +79,7 @@ def steady_window(timeline: Timeline) -> Steady:
     load = timeline.sent_tps if timeline.sent_tps.any() else timeline.completed_tps
     active = load[load > 0]
     last = int(np.flatnonzero(load >= np.median(active) / 2)[-1]) + 1 if active.size else len(load)
-    latency = timeline.mean_s[:last]
+    latency = timeline.successful_mean_s[:last]  # a single timeout would hide the trend
     seen = np.flatnonzero(np.isfinite(latency))
     cuts = [truncation(timeline.completed_tps[:last])]
     if seen.size:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from benchmark.measure.histogram import Histogram, merge
+from benchmark.measure.histogram import Histogram, add_failures, merge
 from benchmark.measure.run_metrics import QUANTILES, Latency
 from benchmark.measure.scrapes import SampleRange, ScrapedTarget
-from benchmark.metrics.names import DUE, IN_FLIGHT, SUBMITTED, MetricNames
+from benchmark.metrics.names import DUE, IN_FLIGHT, SUBMITTED, TIMEOUT, MetricNames
 from benchmark.model import Finite, StrictModel
 
 
@@ -29,9 +29,17 @@ class WindowStats(StrictModel):
     sampled_seconds: Finite
     """Time between the first and the last sample, the median over the clients."""
     latency_s: Latency | None
-    """Null if no transaction completed."""
-    errors: dict[str, int]
-    """Failed transactions by type."""
+    """Of all transactions, failed ones counted as their timeout: their true latency is at least that. Null if none
+    completed or failed. Where `errors` is null, of those that completed."""
+    successful_latency_s: Latency | None = None
+    """Of the transactions that completed; null if none did."""
+    errors: dict[str, int] | None
+    """Failed transactions by type; null where they are not counted."""
+
+    @property
+    def failed(self) -> int | None:
+        """The number of failed transactions; None if unknown."""
+        return None if self.errors is None else sum(self.errors.values())
 
 
 @dataclass(frozen=True)
@@ -46,7 +54,13 @@ class Increase:
     sent: float | None
     scheduled: float | None
     backlog: float | None
-    errors: dict[str, float]
+    errors: dict[str, float] | None
+    timeout_s: float | None = None
+
+    @property
+    def failed(self) -> float:
+        """The number of failed transactions, as far as they are counted."""
+        return math.fsum((self.errors or {}).values())
 
 
 def increase_of(target: ScrapedTarget, samples: SampleRange, names: MetricNames) -> Increase:
@@ -65,7 +79,8 @@ def increase_of(target: ScrapedTarget, samples: SampleRange, names: MetricNames)
         sent=counted(SUBMITTED),
         scheduled=counted(DUE),
         backlog=float(in_flight[samples.last] - in_flight[samples.first]) if target.has(IN_FLIGHT) else None,
-        errors=target.increase_by(names.errors, names.error_label, samples) if names.errors else {},
+        errors=target.increase_by(names.errors, names.error_label, samples) if names.errors else None,
+        timeout_s=float(target.gauge(TIMEOUT)[samples.last]) if target.has(TIMEOUT) else None,
     )
 
 
@@ -73,7 +88,8 @@ def window_stats(increases: Iterable[Increase], names: MetricNames) -> WindowSta
     """Merge the increases of targets; their order and grouping make no difference."""
     members = list(increases)
     aggregate = _median if names.aggregation == "median" else math.fsum
-    errors = {kind for each in members for kind in each.errors}
+    errors = [each.errors for each in members if each.errors is not None]
+    kinds = sorted({kind for each in errors for kind in each})
     return WindowStats(
         completed_tps=aggregate([each.completed / each.seconds for each in members]),
         sent_tps=_rate([(each.sent, each.seconds) for each in members]),
@@ -82,18 +98,35 @@ def window_stats(increases: Iterable[Increase], names: MetricNames) -> WindowSta
         completed=aggregate([each.completed for each in members]),
         sampled_seconds=_median([each.seconds for each in members]),
         latency_s=_latency(members),
-        errors={kind: round(sum(each.errors.get(kind, 0.0) for each in members)) for kind in sorted(errors)},
+        successful_latency_s=_latency([replace(each, errors=None) for each in members]),
+        errors={kind: round(sum(each.get(kind, 0.0) for each in errors)) for kind in kinds} if names.errors else None,
     )
 
 
+def latency_histogram(members: Sequence[Increase]) -> Histogram:
+    """Return the latencies of all transactions of `members`; failed ones count as their timeout."""
+    completed = merge([each.histogram for each in members if each.histogram.count > 0])
+    return add_failures(completed, math.fsum(each.failed for each in members), _timeout(members))
+
+
+def _timeout(members: Iterable[Increase]) -> float | None:
+    return min((each.timeout_s for each in members if each.timeout_s is not None), default=None)
+
+
 def _latency(members: Sequence[Increase]) -> Latency | None:
-    count = math.fsum(each.histogram.count for each in members)
-    if count <= 0:
+    """Return the latency of all transactions of `members`; None if there are none."""
+    histogram, timeout = latency_histogram(members), _timeout(members)
+    failed = math.fsum(each.failed for each in members)
+    if histogram.count <= 0:
         return None
-    histogram = merge([each.histogram for each in members if each.histogram.count > 0])
-    mean = math.fsum(each.latency_sum for each in members) / count
-    squared = [each.squared_sum for each in members if each.squared_sum is not None]
-    stdev = math.sqrt(max(0.0, math.fsum(squared) / count - mean**2)) if len(squared) == len(members) else None
+    mean = stdev = None
+    if not failed or timeout is not None:
+        lost = (timeout or 0.0) * failed
+        mean = (math.fsum(each.latency_sum for each in members) + lost) / histogram.count
+        squared = [each.squared_sum for each in members if each.squared_sum is not None]
+        if len(squared) == len(members):
+            squares = math.fsum(squared) + lost * (timeout or 0.0)
+            stdev = math.sqrt(max(0.0, squares / histogram.count - mean**2))
     quantiles = {metric.key: histogram.quantile(q) for metric, q in QUANTILES.items()}
     return Latency.model_validate({"mean": mean, "stdev": stdev} | quantiles)
 

@@ -15,6 +15,8 @@ from benchmark.metrics.selectors import Selector, parse_selector
 
 SUBMITTED, DUE, SCHEDULING_DELAY, IN_FLIGHT = "submitted", "due", "lateness_s", "inflight"
 """Further metrics of the project's load generator; other systems may export them, too."""
+TIMEOUT = "timeout_s"
+"""Gauge of the load generator: seconds after which a request fails, counted from when it was due."""
 WAN_DELAY = "wan_lateness_seconds"
 """Histogram of how far behind schedule an emulated network delivers packets."""
 WAN_UNCHANGED_SINCE = "wan_unchanged_since_seconds"
@@ -45,7 +47,7 @@ class MetricNames:
     unit: Unit = "s"
     """Unit of the latencies."""
     errors: str | None = "errors"
-    """Counter of failed transactions; without it their number is unknown."""
+    """Counter of failed transactions, 0 as long as it is not exported; without a name their number is unknown."""
     error_label: str = "error_type"
     """Label of `errors` that holds the type."""
 

@@ -140,7 +140,7 @@ class Mysticeti(Protocol):
     summary = "consensus on an uncertified DAG, and related protocols, built from their repository"
     build: ClassVar[Build | None] = Build(outputs=("replica",), repository="https://github.com/asonnino/mysticeti")
     minimum_nodes = 3
-    metrics = MetricNames(job="node", aggregation="median")
+    metrics = MetricNames(job="node", aggregation="median", errors=None)
     load_from = "node"
     load_step = 10
     node_model: ClassVar[type[BaseModel]] = MysticetiNode

@@ -32,13 +32,16 @@ def precision(window: Timeline | None) -> Precision:
     """Return how precise the means of a measured window are; nothing is known from fewer than ten intervals."""
     if window is None or len(window.completed_tps) < BATCHES:
         return Precision()
-    counts = window.completed_tps * np.diff(window.edges)
-    sums = np.where(counts > 0, window.mean_s, 0.0) * counts
-    batch = np.arange(len(counts)) * BATCHES // len(counts)
+    width = np.diff(window.edges)
+    batch = np.arange(len(width)) * BATCHES // len(width)
+    seconds = np.bincount(batch, weights=width)
+    completed = np.bincount(batch, weights=window.completed_tps * width)
+    # The mean latency is over all requests, also those that failed.
+    counts = (window.completed_tps + np.nan_to_num(window.errors_tps)) * width
     per_batch = np.bincount(batch, weights=counts)
-    seconds = np.bincount(batch, weights=np.diff(window.edges))
-    means = np.bincount(batch, weights=sums) / per_batch if (per_batch > 0).all() else None
-    return Precision(_half_width(per_batch / seconds), None if means is None else _half_width(means))
+    sums = np.bincount(batch, weights=np.where(counts > 0, window.mean_s, 0.0) * counts)
+    means = sums / per_batch if (per_batch > 0).all() and np.isfinite(sums).all() else None
+    return Precision(_half_width(completed / seconds), None if means is None else _half_width(means))
 
 
 def _half_width(values: Array) -> float:

@@ -36,6 +36,7 @@ def distribution_chart(record: Record) -> Chart | None:
         caption=(
             f"Cumulative share of the {every.count:.0f} transactions, from the summed buckets of all clients. Points "
             "are exact counts at bucket bounds; between them the curve lies within the grey steps."
+            + (f" It ends below 1: {record.summary.failed} failed." if record.summary.failed else "")
         ),
         alt=f"Cumulative distribution of the latency: {', '.join(shares)}.",
         columns=("region", "at_most_s", "transactions", "share"),

@@ -121,8 +121,9 @@ def claim(record: Record, precise: Precision) -> str:
     text += f"for {summary.window.seconds:g} s"
     if summary.latency_s:
         latency = summary.latency_s
-        half = _plus(precise.mean_s, lambda half: formatting.error(half, latency.mean))
+        half = _plus(precise.mean_s, lambda half: formatting.error(half, latency.mean or half))
         text += f"; mean latency {formatting.duration(latency.mean)}{half}, 99th percentile {_within(latency.p99)}"
+        text += f"; {count(summary.failed, 'request')} failed" if summary.failed else ""
     return text + "."
 
 
@@ -144,20 +145,30 @@ def _tiles(record: Record, precise: Precision) -> list[tuple[str, str, str]]:
     summary, latency = record.summary, record.summary.latency_s
     unknown = "too few samples for an interval"
     throughput = f"± {formatting.rate(precise.completed_tps)} (95 %)" if precise.completed_tps is not None else unknown
+    successful = summary.successful_latency_s if summary.failed else None
     measured = summary.completed_tps if latency or summary.errors else None
     tiles = [
         ("throughput", f"{formatting.rate(measured)} tx/s", throughput if measured is not None else "not measured")
     ]
     if latency:
-        mean = f"± {formatting.error(precise.mean_s, latency.mean)} (95 %)" if precise.mean_s is not None else unknown
+        mean = (
+            f"± {formatting.error(precise.mean_s, latency.mean or 0.0)} (95 %)"
+            if precise.mean_s is not None
+            else unknown
+        )
+        if successful:
+            mean += f"; successful only: {formatting.duration(successful.mean)}"
         tiles.append(("mean latency", formatting.duration(latency.mean), mean))
         for metric in QUANTILES:
             if metric.brief and (quantile := latency.quantiles.get(metric.key)):
-                tiles.append((metric.label, formatting.quantile(quantile), _within(quantile)))
-    kinds = ", ".join(f"{count} {name}" for name, count in summary.errors.items())
-    counted = bool(kinds) or latency is not None
-    remark = kinds or ("no failed requests" if counted else "nothing was measured")
-    return [*tiles, ("errors", str(sum(summary.errors.values())) if counted else formatting.NONE, remark)]
+                remark = _within(quantile)
+                if successful and (only := successful.quantiles.get(metric.key)):
+                    remark += f"; successful only: {formatting.quantile(only)}"
+                tiles.append((metric.label, formatting.quantile(quantile), remark))
+    kinds = ", ".join(f"{count} {name}" for name, count in (summary.errors or {}).items())
+    counted = summary.errors is not None and (bool(kinds) or latency is not None)
+    remark = kinds or ("no failed requests" if counted else "not counted" if latency else "nothing was measured")
+    return [*tiles, ("errors", str(summary.failed) if counted else formatting.NONE, remark)]
 
 
 def _request(record: Record) -> list[tuple[str, str]]:

@@ -8,10 +8,11 @@ from functools import cached_property
 from pathlib import Path
 
 from benchmark.errors import UsageError
-from benchmark.measure.histogram import Histogram, merge
+from benchmark.measure.histogram import Histogram
 from benchmark.measure.host_usage import COUNTERS, HostUsage, host_usage
 from benchmark.measure.scrapes import RunSamples, ScrapedTarget
 from benchmark.measure.timeline import Timeline, make_timeline
+from benchmark.measure.window_stats import Increase, increase_of, latency_histogram
 from benchmark.metrics.names import MetricNames
 from benchmark.metrics.samples import read_samples
 from benchmark.results.manifest import Manifest, parse_manifest, read_manifest
@@ -84,14 +85,14 @@ class Record:
 
     @cached_property
     def histograms(self) -> dict[str, Histogram]:
-        """Latencies counted in the measured window, by region."""
-        grouped: dict[str, list[Histogram]] = {}
+        """Latencies counted in the measured window, by region; failed requests count as their timeout."""
+        grouped: dict[str, list[Increase]] = {}
         for client in self.clients:
             inside = client.sample_range(self.start, self.end)
             if inside is not None:
-                grouped.setdefault(client.region, []).append(client.histogram(self.metrics.latency, inside))
-        merged = {region: merge(members) for region, members in sorted(grouped.items())}
-        return {region: histogram for region, histogram in merged.items() if histogram.count > 0}
+                grouped.setdefault(client.region, []).append(increase_of(client, inside, self.metrics))
+        found = {region: latency_histogram(members) for region, members in sorted(grouped.items())}
+        return {region: histogram for region, histogram in found.items() if histogram.count > 0}
 
     @cached_property
     def usage(self) -> dict[str, HostUsage]:

@@ -56,9 +56,9 @@ def figures_table(name: str, caption: str, first: str, groups: Mapping[str, Wind
     rows: list[list[Cell]] = []
     data: list[list[object]] = []
     for group, found in groups.items():
-        latency, failed = found.latency_s, sum(found.errors.values())
+        latency, failed = found.latency_s, found.failed
         quantiles = [latency.quantiles.get(metric.key) if latency else None for metric in QUANTILES]
-        kinds = ", ".join(f"{count} {kind}" for kind, count in found.errors.items())
+        kinds = ", ".join(f"{count} {kind}" for kind, count in (found.errors or {}).items())
         rows.append(
             [
                 Cell(group),
@@ -70,7 +70,7 @@ def figures_table(name: str, caption: str, first: str, groups: Mapping[str, Wind
                     Cell(formatting.quantile(q), formatting.bounds(q)) if q else Cell(formatting.NONE)
                     for q in quantiles
                 ),
-                Cell(str(failed), kinds, mark="bad" if failed else ""),
+                Cell(formatting.NONE if failed is None else str(failed), kinds, mark="bad" if failed else ""),
             ]
         )
         moments = [latency.mean, latency.stdev] if latency else [None, None]

@@ -35,7 +35,7 @@ def _load_chart(record: Record, timeline: Timeline) -> Chart:
         axes.set_xlim(*limits(record))
         axes.stairs(sent, edges, label="sent", baseline=None, **series_style(1), linewidth=1.4)
         axes.stairs(completed, edges, label="completed", baseline=None, **series_style(0), linewidth=1.6)
-        if failed.any():
+        if np.nansum(failed):
             axes.stairs(failed, edges, label="failed", baseline=None, color=light("bad"), linestyle=":")
         axes.axhline(requested, color=light("muted"), linewidth=0.8, linestyle=(0, (2, 2)), label="requested")
         axes.set_ylim(0, 1.15 * max(requested, float(sent.max()), float(completed.max())))
@@ -85,9 +85,9 @@ def _latency_chart(record: Record, timeline: Timeline) -> Chart:
     return Chart(
         name="latency",
         title="Latency over time",
-        caption="Mean, median and 99th percentile of the transactions completed in each interval. Quantiles are "
-        "interpolated within their histogram bucket; gaps are intervals in which nothing completed."
-        + (LOG_REMARK if logarithmic else ""),
+        caption="Mean, median and 99th percentile of the transactions that ended in each interval; failed "
+        "ones count as their timeout. Quantiles are interpolated within their histogram bucket; gaps are intervals in "
+        "which nothing completed." + (LOG_REMARK if logarithmic else ""),
         alt=f"Latency over time; over the whole measured window: {overall}.",
         columns=("time_s", "mean_s", *timeline.quantiles_s),
         rows=_rows(record, timeline, timeline.mean_s, *timeline.quantiles_s.values()),

@@ -26,7 +26,8 @@ class Limits:
     """What a load must meet."""
 
     p99_s: float = 1.0
-    """Largest p99 latency; the upper bound of its bucket counts, so that the limit is met for certain."""
+    """Largest p99 latency of all requests, failed ones included; the upper bound of its bucket counts, so that the
+    limit is met for certain."""
     achieved: float = 0.98
     """Least completed rate as a share of the requested one."""
 
@@ -93,11 +94,16 @@ def judge(summary: Summary, limits: Limits) -> tuple[bool, str]:
         raise UsageError(f"run {summary.run_id} is {summary.status} and cannot decide a search: {why}")
     # Rounded down: what is short of the limit must not read as if it met it.
     achieved = math.floor(round(summary.completed_tps / summary.requested_tps * 1000, 6)) / 1000
-    upper = summary.latency_s.p99.upper if summary.latency_s else None
+    p99 = "unknown"
+    if summary.latency_s:
+        lower, upper = summary.latency_s.p99.lower, summary.latency_s.p99.upper
+        p99 = f"more than {lower:.3g} s" if upper is None else f"at most {upper:.3g} s"
     text = (
         f"achieved {achieved:.1%} of {summary.requested_tps:g} tx/s (at least {limits.achieved * 100:g}%), "
-        f"p99 at most {'unknown' if upper is None else f'{upper:.3g} s'} (limit {limits.p99_s:g} s)"
+        f"p99 {p99} (limit {limits.p99_s:g} s)"
     )
+    if summary.failed:
+        text += f", {summary.failed} requests failed"
     return not limits.violations(summary), text
 
 

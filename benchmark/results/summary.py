@@ -68,7 +68,12 @@ class Summary(Identity):
     completed_tps: Finite | None = None
     """Throughput."""
     latency_s: Latency | None = None
-    errors: dict[str, int] = {}
+    """Of all transactions, failed ones counted as their timeout: their true latency is at least that. Where `errors` is
+    null, of those that completed."""
+    successful_latency_s: Latency | None = None
+    """Of the transactions that completed; null in results of earlier versions."""
+    errors: dict[str, int] | None = {}
+    """Failed transactions by type; null where the system does not count them."""
     saturated: bool = False
     """Whether the system completed less than was scheduled."""
     warnings: list[str] = []
@@ -78,6 +83,11 @@ class Summary(Identity):
     """Resource usage by host name."""
     log_findings: Findings = {}
     """Panics, crashes and errors in the logs, by process; without processes that have none."""
+
+    @property
+    def failed(self) -> int | None:
+        """The number of failed transactions; None if unknown."""
+        return None if self.errors is None else sum(self.errors.values())
 
     def to_json(self) -> str:
         """Return the text of `summary.json`."""
@@ -94,6 +104,7 @@ def summarise(
 ) -> Summary:
     """Combine a measurement and its verdict into the summary of a run."""
     total = measurement.total
+    measured = bool(measurement.clients)
     return Summary(
         **identity.model_dump(),
         status=verdict.status,
@@ -102,12 +113,13 @@ def summarise(
         window=Window(
             start=measurement.start, end=measurement.end, seconds=round(measurement.end - measurement.start, 6)
         ),
-        sampled_seconds=total.sampled_seconds,
+        sampled_seconds=total.sampled_seconds if measured else None,
         scheduled_tps=total.scheduled_tps,
         sent_tps=total.sent_tps,
-        completed_tps=total.completed_tps,
+        completed_tps=total.completed_tps if measured else None,
         latency_s=total.latency_s,
-        errors=total.errors,
+        successful_latency_s=total.successful_latency_s,
+        errors=total.errors if measured else None,
         saturated=verdict.saturated,
         warnings=verdict.warnings,
         by_region=measurement.regions,

@@ -94,6 +94,15 @@ def upgrade_summary(document: JsonObject) -> None:
         if groups in document:
             for statistics in members(member(document, groups)):
                 rename(statistics, **_STATISTICS)
+                _upgrade_latency(statistics)
+    _upgrade_latency(document)
+
+
+def _upgrade_latency(statistics: JsonObject) -> None:
+    """Keep the latency of completed transactions as such; that of all transactions is unknown where some failed."""
+    statistics["successful_latency_s"] = statistics.get("latency_s")
+    if statistics.get("errors"):
+        statistics["latency_s"] = None
 
 
 def upgrade_event(document: JsonObject) -> JsonObject:

@@ -83,6 +83,16 @@ def client(
     ]
 
 
+def failures(host: str, scrapes: Array, when: Array, timeout: float = 2.0) -> list[Series]:
+    """The series of the failed requests of a client: when each timed out, and after how many seconds."""
+    labels = labels_of(host)
+    counted = np.searchsorted(when, scrapes, side="right").astype(np.float64)
+    return [
+        series("errors", {**labels, "error_type": "timeout"}, scrapes, counted),
+        series("timeout_s", labels, scrapes, timeout),
+    ]
+
+
 def steady(host: str, *, rate: float = 100.0, latency: float = 0.12, region: str = "us-east-1") -> list[Series]:
     """A client that sends `rate` tx/s from 1000 to 1060, all of the same latency, scraped each second."""
     due = np.arange(1000.0, 1060.0, 1 / rate)

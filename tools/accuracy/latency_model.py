@@ -43,19 +43,20 @@ def predict(manifest: Manifest, leader: str) -> dict[str, tuple[int, float]]:
 def main(folder: Path) -> int:
     """Print predicted and measured means; return the exit code."""
     summary = read_summary(folder)
-    if summary is None or summary.leader is None or summary.latency_s is None:
+    completed = summary.successful_latency_s if summary else None
+    if summary is None or summary.leader is None or completed is None or completed.mean is None:
         print(f"{folder}: no leader or no latency in the summary; nothing to compare", file=sys.stderr)
         return 2
     found = predict(read_manifest(folder), summary.leader)
     print(f"leader {summary.leader}, {summary.nodes} nodes, {summary.requested_tps:g} tx/s")
     print(f"{'client':<20}{'predicted ms':>14}{'measured ms':>14}{'ratio':>8}")
     for client, (_, predicted) in found.items():
-        latency = summary.by_client[client].latency_s
-        measured = latency.mean * 1000 if latency else math.nan
+        latency = summary.by_client[client].successful_latency_s
+        measured = latency.mean * 1000 if latency and latency.mean is not None else math.nan
         print(f"{client:<20}{predicted:>14.1f}{measured:>14.1f}{measured / predicted:>8.3f}")
     load = sum(share for share, _ in found.values())
     predicted = sum(share * latency for share, latency in found.values()) / load
-    measured = summary.latency_s.mean * 1000
+    measured = completed.mean * 1000
     print(f"{'mean':<20}{predicted:>14.1f}{measured:>14.1f}{measured / predicted:>8.3f}")
     return 0 if abs(measured / predicted - 1) <= TOLERANCE else 1
 

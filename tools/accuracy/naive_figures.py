@@ -74,8 +74,8 @@ def read_stored(folder: Path) -> Stored:
 def rows(run: Stored) -> list[Row]:
     """Return every metric by every method, the correct one first."""
     measured = measure(run.samples, run.start, run.end, names=run.metrics, scrape_interval=run.step)
-    latency, timeline = measured.total.latency_s, measured.timeline
-    if latency is None:
+    latency, timeline = measured.total.successful_latency_s, measured.timeline
+    if latency is None or latency.mean is None:
         return []
     clients = [(one, inside) for one in run.clients() if (inside := one.sample_range(run.start, run.end))]
     whole = [(one, inside) for one in run.clients() if (inside := one.sample_range(run.begin, run.end))]

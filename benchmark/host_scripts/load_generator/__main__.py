@@ -27,7 +27,7 @@ class Generator:
     """Wait for `go`, send requests when they are due, stop at SIGTERM."""
 
     def __init__(self, config: Config) -> None:
-        self._config, self._loop, self._metrics = config, Loop(), Metrics(config.workload)
+        self._config, self._loop, self._metrics = config, Loop(), Metrics(config.workload, config.timeout_s)
         self._targets = [Target(self._loop, self._metrics, config, *target) for target in config.targets]
         self._wakeup, write = os.pipe()
         os.set_blocking(write, False)

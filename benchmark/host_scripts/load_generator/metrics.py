@@ -42,7 +42,8 @@ class Histogram:
 class Metrics:
     """The metrics of one generator; dashboards and stored results depend on their names."""
 
-    def __init__(self, workload: str) -> None:
+    def __init__(self, workload: str, timeout_s: float) -> None:
+        self._timeout_s = timeout_s
         self._label = f'workload="{workload}"'
         self.latency = Histogram("latency_s", self._label)
         self.lateness = Histogram("lateness_s")
@@ -65,6 +66,7 @@ class Metrics:
             ("due", "counter", "Requests scheduled so far", [f" {self.due}"]),
             ("submitted", "counter", "Requests sent, or failed while connecting", [f" {self.submitted}"]),
             ("inflight", "gauge", "Requests submitted and not complete", [f" {self.inflight}"]),
+            ("timeout_s", "gauge", "Seconds after which a request fails", [f" {self._timeout_s!r}"]),
             ("start_time_s", "gauge", "Unix time of the first due request", [f" {self.start_time!r}"]),
             ("process_cpu_seconds_total", "counter", "CPU time used by this process", [f" {process_time()!r}"]),
         ]

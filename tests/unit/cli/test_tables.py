@@ -11,6 +11,7 @@ from rich.console import Console
 
 from benchmark.cli import tables
 from benchmark.compare.comparison import Compared
+from benchmark.measure.run_metrics import Quantile
 
 
 def printed(comparison: Compared) -> list[str]:
@@ -34,6 +35,27 @@ def test_one_run_of_each_has_no_intervals(tmp_path: Path) -> None:
     assert lines[0].startswith("A: A, 1 run; B: B, 1 run")
     assert "no confidence intervals: one run of each is too few" in lines
     assert not [line for line in lines if line.startswith(" ") and "(" in line]
+
+
+def test_a_run_with_failed_requests_shows_the_latency_of_all_and_of_successful_ones(tmp_path: Path) -> None:
+    console = Console(width=80, record=True, file=io.StringIO())
+    done = summary("20260101T000000Z-one", 200)
+    assert done.latency_s is not None
+    slow = done.latency_s.model_copy(update={"mean": 0.15, "p99": Quantile(estimate=2.0, lower=2.0, upper=None)})
+    changes = {"latency_s": slow, "successful_latency_s": done.latency_s, "errors": {"timeout": 3}}
+    for each in tables.runs([done.model_copy(update=changes)], tmp_path):
+        console.print(each, soft_wrap=isinstance(each, str))
+    lines = [line.split() for line in console.export_text().splitlines()]
+    assert ["200", "200.0", "150", "ms", "120", "ms", "120", "ms", ">", "2", "s", "3", "ok"] in lines
+    assert ["completed", "120", "ms", "120", "ms", "120", "ms", "120", "ms"] in lines
+
+
+def test_errors_that_a_system_does_not_count_are_a_dash(tmp_path: Path) -> None:
+    unknown = summary("20260101T000000Z-one", 200).model_copy(update={"errors": None})
+    console = Console(width=80, record=True, file=io.StringIO())
+    for each in tables.runs([unknown], tmp_path):
+        console.print(each, soft_wrap=isinstance(each, str))
+    assert "120 ms - ok" in " ".join(console.export_text().split())
 
 
 def test_runs_fit_80_columns_and_unknown_errors_are_a_dash(tmp_path: Path) -> None:

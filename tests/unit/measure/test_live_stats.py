@@ -37,7 +37,7 @@ def test_every_rate_and_latency_that_is_shown_over_time_is_queried() -> None:
         if metric.over_time:
             assert f'"quantity", "{metric.name}"' in query
     assert "histogram_quantile(0.99, sum by (le) (rate(latency_s_bucket" in query
-    assert query.count("[20000ms]") == 8
+    assert query.count("[20000ms]") == 14
 
 
 def test_the_throughput_of_replicas_that_all_count_every_transaction_is_their_median() -> None:

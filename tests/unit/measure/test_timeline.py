@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from factories.sample_factory import client, labels_of, series, steady
+from factories.sample_factory import client, failures, labels_of, series, steady
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -41,6 +41,17 @@ def test_every_transaction_is_counted_once_on_any_grid(offsets: list[float], ste
     first, last = timeline.edges[0], timeline.edges[-1]
     expected = len(offsets) * float(last - first) * 20
     assert counted == pytest.approx(expected, abs=len(offsets) * 2)
+
+
+def test_failed_requests_count_as_their_timeout_in_their_interval() -> None:
+    late = failures("a", np.arange(1000.0, 1061.0), np.arange(1020.0, 1025.0, 0.5) + 0.1)
+    timeline = of([*steady("a", rate=100), *late])
+    during = (timeline.edges[:-1] >= 1020) & (timeline.edges[1:] <= 1025)
+    assert timeline.errors_tps[during] == pytest.approx(np.full(5, 2.0))
+    assert timeline.mean_s[during] == pytest.approx(np.full(5, (0.12 * 100 + 2 * 2) / 102), abs=0.005)
+    assert timeline.successful_mean_s == pytest.approx(np.full(40, 0.12))
+    assert timeline.quantiles_s["p99_s"][during].tolist() == [2.0] * 5
+    assert timeline.quantiles_s["p99_s"][~during].max() < 0.2
 
 
 def test_halves_of_a_window_share_no_transaction() -> None:

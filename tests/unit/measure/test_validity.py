@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from factories.sample_factory import client, labels_of, series, steady
+from factories.sample_factory import client, failures, labels_of, series, steady
 from numpy.typing import NDArray
 
 from benchmark.measure.host_usage import HostUsage
@@ -93,7 +93,28 @@ def test_a_run_with_lost_transactions_is_invalid() -> None:
     failed = series("errors", {**labels_of("a"), "error_type": "timeout"}, SCRAPES, (SCRAPES - 1000) * 50)
     explained = judge(of([*lossy, failed]), requested_tps=100)
     assert explained.reasons == []
-    assert explained.warnings == ["50.0 tx/s failed: 2000 timeout"]
+    assert explained.warnings == [
+        "2000 of 4000 requests failed (2000 timeout); latencies count them as slower than all others"
+    ]
+
+
+def test_hanging_requests_are_in_the_quantiles_and_named() -> None:
+    """Every 67th of 200 requests/s hangs until its timeout of 2 s."""
+    due = np.arange(1000.0, 1060.0, 0.005)
+    hang = np.arange(len(due)) % 67 == 0
+    answered = client("a", SCRAPES, due[~hang], np.full((~hang).sum(), 0.0018))
+    sent = np.searchsorted(due, SCRAPES, side="right").astype(np.float64)
+    flight = np.searchsorted(due[hang], SCRAPES) - np.searchsorted(due[hang] + 2, SCRAPES)
+    load = {"submitted": sent, "due": sent, "inflight": flight.astype(np.float64)}
+    made = [replace(one, values=load.get(one.metric, one.values)) for one in answered]
+    run = of([*made, *failures("a", SCRAPES, due[hang] + 2)])
+    assert run.total.latency_s is not None
+    assert run.total.successful_latency_s is not None
+    assert (run.total.latency_s.p99.lower, run.total.latency_s.p99.upper) == (2.0, None)
+    assert run.total.successful_latency_s.p99.upper == 0.01
+    verdict = judge(run, requested_tps=200)
+    assert verdict.reasons == []
+    assert verdict.warnings == ["120 of 8000 requests failed (120 timeout); latencies count them as their timeout"]
 
 
 def test_scheduling_delay_is_a_warning_or_an_issue_if_large_relative_to_latency() -> None:

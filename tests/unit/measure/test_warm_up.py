@@ -38,6 +38,7 @@ def timeline(throughput: Array, latency: Array, submitted: Array | None = None, 
         sent_tps=np.full(count, 100.0) if submitted is None else submitted,
         errors_tps=np.zeros(count),
         mean_s=latency,
+        successful_mean_s=latency,
         quantiles_s={"p50_s": latency, "p99_s": latency},
     )
 

@@ -9,11 +9,14 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from benchmark.measure.histogram import make_histogram, merge
+from benchmark.measure.run_metrics import Quantile
 from benchmark.measure.window_stats import Increase, WindowStats, window_stats
 from benchmark.metrics.names import LOAD_GENERATOR, MetricNames
 
 
-def increase(latencies: list[float], seconds: float = 10.0) -> Increase:
+def increase(
+    latencies: list[float], seconds: float = 10.0, failed: float = 0.0, timeout: float | None = 2.0
+) -> Increase:
     bounds = [0.1, 0.2, 0.5, 1.0, math.inf]
     return Increase(
         seconds=seconds,
@@ -24,7 +27,8 @@ def increase(latencies: list[float], seconds: float = 10.0) -> Increase:
         sent=float(len(latencies)),
         scheduled=float(len(latencies)),
         backlog=0.0,
-        errors={"timeout": 1.0},
+        errors={"timeout": failed},
+        timeout_s=timeout,
     )
 
 
@@ -35,7 +39,7 @@ def joined(left: Increase, right: Increase) -> Increase:
         latency_sum=left.latency_sum + right.latency_sum,
         squared_sum=(left.squared_sum or 0) + (right.squared_sum or 0),
         histogram=merge([left.histogram, right.histogram]),
-        errors={"timeout": left.errors["timeout"] + right.errors["timeout"]},
+        errors={"timeout": left.failed + right.failed},
     )
 
 
@@ -62,6 +66,55 @@ def test_merging_in_any_grouping_gives_the_same_window_stats(groups: list[list[f
     assert found.latency_s.mean == pytest.approx(expected.latency_s.mean)
     assert found.latency_s.stdev == pytest.approx(expected.latency_s.stdev, abs=1e-6)
     assert found.latency_s.quantiles == expected.latency_s.quantiles
+
+
+def test_failed_requests_count_as_their_timeout_and_what_completed_is_kept_beside_them() -> None:
+    found = window_stats([increase([0.15] * 98), increase([], failed=2)], LOAD_GENERATOR)
+    every, successful = found.latency_s, found.successful_latency_s
+    assert every is not None
+    assert successful is not None
+    assert every.p99 == Quantile(estimate=2.0, lower=2.0, upper=None)
+    assert (every.quantiles["p90"].lower, every.quantiles["p90"].upper) == (0.1, 0.2)
+    assert (every.mean, successful.mean) == (pytest.approx(0.187), pytest.approx(0.15))
+    assert every.stdev == pytest.approx(1.85 * math.sqrt(0.98 * 0.02))
+    assert (successful.p99.lower, successful.p99.upper, successful.stdev) == (0.1, 0.2, pytest.approx(0, abs=1e-6))
+    assert (found.completed_tps, found.failed) == (9.8, 2)
+
+
+def test_failed_requests_without_a_known_timeout_are_slower_than_all_others() -> None:
+    found = window_stats([increase([0.15] * 98, failed=2, timeout=None)], LOAD_GENERATOR)
+    assert found.latency_s is not None
+    assert found.latency_s.p99 == Quantile(estimate=0.2, lower=0.2, upper=None)
+    assert (found.latency_s.mean, found.latency_s.stdev) == (None, None)
+    assert found.successful_latency_s is not None
+    assert found.successful_latency_s.mean == pytest.approx(0.15)
+
+
+def test_only_failed_requests_have_a_latency_of_at_least_their_timeout() -> None:
+    found = window_stats([increase([], failed=5)], LOAD_GENERATOR)
+    assert found.latency_s is not None
+    assert (found.latency_s.mean, found.latency_s.p99.lower, found.latency_s.p99.upper) == (2.0, 2.0, None)
+    assert found.successful_latency_s is None
+
+
+def test_errors_that_a_system_does_not_count_are_unknown() -> None:
+    found = window_stats([replace(increase([0.1]), errors=None)], MetricNames(errors=None))
+    assert (found.errors, found.failed) == (None, None)
+    assert found.latency_s == found.successful_latency_s
+
+
+@given(clients, st.lists(st.integers(0, 20), min_size=8, max_size=8))
+def test_no_quantile_is_lowered_by_failed_requests(groups: list[list[float]], failures: list[int]) -> None:
+    fast = [[min(value, 1.9) for value in group] for group in groups]
+    found = window_stats(
+        [increase(group, failed=failed) for group, failed in zip(fast, failures, strict=False)], LOAD_GENERATOR
+    )
+    assert found.latency_s is not None
+    assert found.successful_latency_s is not None
+    for name, quantile in found.latency_s.quantiles.items():
+        only = found.successful_latency_s.quantiles[name]
+        assert quantile.upper is None or quantile.upper >= (only.upper or 1.0)
+        assert quantile.lower >= only.lower
 
 
 def test_throughput_of_each_client_uses_its_own_duration() -> None:

@@ -12,7 +12,7 @@ def timeline(throughput: Array, mean: Array | float, step: float = 1.0) -> Timel
     rates = np.asarray(throughput)
     means: Array = np.full(rates.shape, mean, dtype=np.float64)
     zeros = np.zeros_like(rates)
-    return Timeline(np.arange(len(rates) + 1, dtype=np.float64) * step, rates, rates, zeros, means, {})
+    return Timeline(np.arange(len(rates) + 1, dtype=np.float64) * step, rates, rates, zeros, means, means, {})
 
 
 def test_constant_values_have_an_interval_of_zero_width() -> None:

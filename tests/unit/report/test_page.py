@@ -149,6 +149,23 @@ def test_invalid_run_without_measurement_shows_unknown_and_never_zero(tmp_path: 
     assert "errors\N{EN DASH}nothing was measured" in head
 
 
+def test_failed_requests_are_in_the_quantiles_beside_those_of_successful_ones(tmp_path: Path) -> None:
+    folder = write_run(tmp_path / "run")
+    latency = json.loads((folder / "summary.json").read_text())["latency_s"]
+    hanging = {"estimate": 2.0, "lower": 2.0, "upper": None}
+    change(folder, "summary.json", latency_s=latency | {"p99": hanging}, errors={"timeout": 27})
+    head = Page(write_report(folder)).text.partition("Configuration")[0].replace("\N{NO-BREAK SPACE}", " ")
+    assert "99th percentile more than 2 s; 27 requests failed" in head
+    assert "> 2 smore than 2 s; successful only: 2" in head
+    assert "errors2727 timeout" in head
+
+
+def test_errors_that_a_system_does_not_count_are_unknown(tmp_path: Path) -> None:
+    folder = write_run(tmp_path / "run")
+    change(folder, "summary.json", errors=None)
+    assert "errors\N{EN DASH}not counted" in Page(write_report(folder)).text
+
+
 def test_successful_run_reports_no_failed_requests(page: Page) -> None:
     assert "errors0no failed requests" in page.text
 

@@ -157,7 +157,16 @@ def test_limit_is_met_only_if_the_upper_bound_meets_it(run: Summary, met: bool) 
     found, text = judge(run, Limits())
     assert found is met
     assert (Limits().violations(run) == []) is met, "a report cannot contradict the verdict"
-    assert "of 200 tx/s (at least 98%), p99 at most " in text
+    assert f"of 200 tx/s (at least 98%), p99 {'at most' if run.latency_s.p99.upper else 'more than 0.8 s'}" in text
+
+
+def test_failed_requests_are_part_of_the_p99_that_is_limited() -> None:
+    quantile = Quantile(estimate=2.0, lower=2.0, upper=None)
+    latency = Latency(mean=0.031, stdev=None, p50=quantile, p90=quantile, p99=quantile, p999=quantile)
+    run = summary().model_copy(update={"latency_s": latency, "errors": {"timeout": 180}})
+    met, text = judge(run, Limits())
+    assert not met
+    assert text.endswith("p99 more than 2 s (limit 1 s), 180 requests failed")
 
 
 @pytest.mark.parametrize("throughput", [0.0, 195.9, 195.999, 196.0, 196.001, 200.0, 210.0])

@@ -68,7 +68,7 @@ def test_invalid_response_is_a_protocol_error(data: bytes) -> None:
 def test_request_that_times_out_in_the_queue_is_not_sent(tmp_path: Path) -> None:
     with running_server("constant:0", tmp_path) as server:
         config = Config({"rate": 1, "requests": {"url": server.url("/hang")}, "max_connections": 1, "timeout_s": 5})
-        metrics = Metrics("put")
+        metrics = Metrics("put", 5.0)
         target = Target(Loop(), metrics, config, *config.targets[0])
         due = time.monotonic()
         for n in range(3):
@@ -83,7 +83,7 @@ def test_request_that_times_out_in_the_queue_is_not_sent(tmp_path: Path) -> None
 def test_connections_leave_no_reference_cycles(tmp_path: Path, path: str) -> None:
     with running_server("constant:0", tmp_path) as server:
         config = Config({"rate": 1, "requests": {"url": server.url(f"/{path}")}})
-        loop, metrics = Loop(), Metrics("put")
+        loop, metrics = Loop(), Metrics("put", 5.0)
         target = Target(loop, metrics, config, *config.targets[0])
         gc.collect()
         gc.disable()

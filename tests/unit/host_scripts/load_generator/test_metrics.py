@@ -16,7 +16,7 @@ def test_buckets_are_ten_per_decade_and_evenly_spaced() -> None:
 
 
 def test_value_is_counted_in_its_bucket_and_all_larger_ones() -> None:
-    metrics = Metrics("put")
+    metrics = Metrics("put", 2.0)
     for value in (0.0, 0.0001, 0.00011, 0.09, 0.1, 99.0, 101.0):
         metrics.latency.observe(value)
     text = metrics.exposition().decode()
@@ -29,7 +29,7 @@ def test_value_is_counted_in_its_bucket_and_all_larger_ones() -> None:
 
 
 def test_all_metrics_are_exported_before_anything_is_sent() -> None:
-    families = {f.name: f for f in text_string_to_metric_families(Metrics("put").exposition().decode())}
+    families = {f.name: f for f in text_string_to_metric_families(Metrics("put", 2.0).exposition().decode())}
     assert {name: family.type for name, family in families.items()} == {
         "latency_s": "histogram",
         "lateness_s": "histogram",
@@ -39,9 +39,11 @@ def test_all_metrics_are_exported_before_anything_is_sent() -> None:
         "due": "counter",
         "submitted": "counter",
         "inflight": "gauge",
+        "timeout_s": "gauge",
         "start_time_s": "gauge",
         "process_cpu_seconds": "counter",
     }
     assert {sample.labels["error_type"] for sample in families["errors"].samples} >= {"timeout", "connection"}
-    values = [s.value for name, family in families.items() for s in family.samples if name != "process_cpu_seconds"]
-    assert set(values) == {0.0}
+    assert [sample.value for sample in families["timeout_s"].samples] == [2.0]
+    others = families.keys() - {"process_cpu_seconds", "timeout_s"}
+    assert {sample.value for name in others for sample in families[name].samples} == {0.0}
