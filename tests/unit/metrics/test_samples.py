@@ -151,7 +151,7 @@ def test_any_table_is_read_or_a_usage_error(tmp_path: Path, changes: dict[str, i
     [
         ("labels", ["[1]", "{}"], "labels: Input should be an object"),
         ("value", [1.0, None], "no value in column value"),
-        ("time", ["x", "y"], "error parsing 'x' as scalar of type timestamp"),
+        ("time", ["x", "y"], "Failed to parse string: '.' as a scalar of type timestamp"),
     ],
 )
 def test_damaged_columns_are_named(tmp_path: Path, column: str, values: list[object], reason: str) -> None:
