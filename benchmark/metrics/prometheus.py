@@ -18,7 +18,7 @@ if TYPE_CHECKING:  # numpy, requests and pyarrow take 0.1 s each to import: only
     from collections.abc import Callable, Iterator
 
 from benchmark.metrics.samples import Series, join_parts
-from benchmark.metrics.targets import Identity
+from benchmark.metrics.targets import Identity, identity_of
 
 T = TypeVar("T")
 _PART_MS = 120_000
@@ -122,7 +122,7 @@ class Prometheus:
         The address distinguishes a restarted host, which has a new one, from its former target: a Prometheus that was
         stopped as well reports that target for another five minutes.
         """
-        return {_identity(entry.metric) for entry in self.query(f"timestamp(up) > {since:.3f} and up == 1")}
+        return {identity_of(entry.metric) for entry in self.query(f"timestamp(up) > {since:.3f} and up == 1")}
 
     def scrape_errors(self) -> dict[Identity, str]:
         """Return why the last scrape of each target failed, in the words of Prometheus; empty if it did not fail.
@@ -136,7 +136,11 @@ class Prometheus:
             return answer.json()["data"]
 
         found = self._ask(_TARGETS, "its targets", get, self._timeout)
-        return {_identity(target.labels): target.last_error for target in found.active}
+        return {identity_of(target.labels): target.last_error for target in found.active}
+
+    def check(self) -> None:
+        """Raise InfrastructureError if it does not answer queries."""
+        self.query("vector(1)")
 
     def exported(self, job: str) -> set[str]:
         """Return the names of all metrics that the processes of `job` export now."""
@@ -178,12 +182,9 @@ class Prometheus:
                 "check that the tunnel ends at the monitoring host"
             ) from None
         except RequestException as error:
-            cause = getattr(error.args[0], "reason", error) if error.args else error  # without the quoted query
+            inner = error.args[0] if error.args else error
+            cause = getattr(inner, "reason", None) or inner.args[-1]  # without the quoted query
             raise InfrastructureError(
                 f"Prometheus at {self.url} did not answer {what} within {timeout:g} s: {cause}; "
                 "check that it is running on the monitoring host and that the tunnel is open"
             ) from None
-
-
-def _identity(labels: dict[str, str]) -> Identity:
-    return labels.get("job", ""), labels.get("host", ""), labels.get("instance", "")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypedDict
 from urllib.parse import parse_qsl
@@ -76,6 +76,11 @@ def identities(hosts: Iterable[Host], endpoints: Iterable[Endpoint]) -> set[Iden
     by_name = {host.name: host for host in hosts}
     found = {("host", host.name, host.endpoint(NODE_EXPORTER_PORT)) for host in by_name.values()}
     return found | {(one.job, one.host, by_name[one.host].endpoint(one.port)) for one in endpoints}
+
+
+def identity_of(labels: Mapping[str, str]) -> Identity:
+    """Return the (job, host, address) of the target with these labels."""
+    return labels.get("job", ""), labels.get("host", ""), labels.get("instance", "")
 
 
 def _target(host: Host, job: Job, port: int, path: str = "/metrics") -> TargetGroup:

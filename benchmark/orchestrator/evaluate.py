@@ -13,7 +13,7 @@ from benchmark.measure.validity import judge
 from benchmark.measure.warm_up import WarmUp
 from benchmark.metrics.prometheus import Prometheus
 from benchmark.metrics.samples import Series
-from benchmark.metrics.targets import identities
+from benchmark.metrics.targets import identities, identity_of
 from benchmark.orchestrator.supervisor import Clock
 from benchmark.plan.placement import endpoints
 from benchmark.protocols.base import Protocol
@@ -26,6 +26,9 @@ _HOST_METRICS = (
     '{job="host",__name__=~"node_cpu_seconds_total|node_load1|node_memory_Mem(Total|Available)_bytes|'
     'node_network_(receive|transmit)_bytes_total|node_disk_(read|written)_bytes_total|wan_.*"}'
 )
+
+_NODE_SAMPLES = 1_000_000
+"""Samples of nodes that are kept; beyond that, only the metrics that a measurement needs."""
 
 
 @dataclass(frozen=True)
@@ -56,14 +59,22 @@ def fetch(
 ) -> list[Series]:
     """Return the raw samples of a run's hosts, nodes and clients between `begin` and `end` (unix s).
 
+    Of nodes with very many metrics, only those that the summary needs are returned.
     Prometheus may still scrape the targets of an earlier run, on other hosts or at former addresses: they are left out.
     """
-    names = ["process_.*", protocol.leader_metric, *protocol.metrics.exported]
-    nodes = f'{{job="node",__name__=~"{"|".join(name for name in names if name)}"}}'
-    selectors = ['{job="client"}', _HOST_METRICS, nodes, "up"]
-    found = [series for selector in selectors for series in prometheus.samples(selector, begin - 1, end)]
     ours = identities(hosts, endpoints(processes))
-    return [one for one in found if tuple(one.labels.get(name) for name in ("job", "host", "instance")) in ours]
+
+    def samples(selector: str) -> list[Series]:
+        found = prometheus.samples(selector, begin - 1, end)
+        return [one for one in found if identity_of(one.labels) in ours]
+
+    scrapes = samples("up")
+    nodes = '{job="node"}'
+    count = sum(answer.value[1] for answer in prometheus.query(f"count({nodes})"))
+    if count * max((len(one.times) for one in scrapes), default=0) > _NODE_SAMPLES:
+        names = ["process_.*", protocol.leader_metric, *protocol.metrics.exported]
+        nodes = f'{{job="node",__name__=~"{"|".join(name for name in names if name)}"}}'
+    return [*samples('{job="client"}'), *samples(_HOST_METRICS), *samples(nodes), *scrapes]
 
 
 def evaluate(protocol: Protocol, plan: Plan, identity: Identity, data: RunData) -> Summary:

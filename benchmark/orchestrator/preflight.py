@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from benchmark.errors import HostError
 from benchmark.orchestrator.supervisor import Clock, read_clocks
 from benchmark.plan.placement import place, ports
 from benchmark.protocols.base import Protocol
@@ -59,12 +58,8 @@ def check_testbed(
     found = {name: problems(fact, wanted.get(name, ())) for name, fact in facts.items()}
     for name, problem in machines.problems(testbed).items():
         found[name].append(problem)
-    try:
-        with testbed.prometheus():
-            pass
-    except HostError as error:  # its sshd may forward no ports
-        for name, problem in error.hosts.items():
-            found[name].append(problem)
+    if problem := testbed.monitoring_problem():
+        found[testbed.monitoring.name].append(problem)
     for name, end in ends.items():
         if end <= datetime.now(UTC):
             found[name].append("its time to live is over; `geobench extend 4h` extends it")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Literal
 
@@ -31,7 +31,7 @@ class HostStatus:
     expires_at: datetime | None = None
     """When the host terminates, as it reports; None if it does not, or did not answer."""
     reason: str = ""
-    """Why it failed or cannot be reached."""
+    """Why it failed or cannot be reached, or why Prometheus on it does not answer."""
     warnings: tuple[str, ...] = ()
     """What could not be installed, though runs are possible without."""
 
@@ -55,7 +55,7 @@ class Extended:
 
 
 def host_statuses(testbed: Testbed, now: datetime) -> dict[str, HostStatus]:
-    """Query the status of every host: one connection each, and one command on cloud hosts."""
+    """Query the status of every host: one connection each, one command on cloud hosts, and one query of Prometheus."""
     reached = testbed.fleet.connect([host.name for host in testbed.running if host.address])
     asked = [name for name in reached.ok if testbed.inventory.host(name).capabilities.ephemeral]
     answers = testbed.fleet.run(status_command(), hosts=asked, deadline=QUERY_S) if asked else None
@@ -69,6 +69,9 @@ def host_statuses(testbed: Testbed, now: datetime) -> dict[str, HostStatus]:
         else:
             reason = failed.get(host.name, "it has no address")
             found[host.name] = status_when_unreachable(host, reason, testbed.inventory, now)
+    monitoring = testbed.inventory.monitoring
+    if monitoring and found[monitoring.name].state == "ready" and (problem := testbed.monitoring_problem()):
+        found[monitoring.name] = replace(found[monitoring.name], state="failed", reason=problem)
     return found
 
 

@@ -187,6 +187,24 @@ class Testbed:
         ):
             yield prometheus
 
+    def monitoring_problem(self) -> str:
+        """Return why Prometheus on the monitoring host cannot serve a run; empty if it answers.
+
+        The next run sets it up on machines that existed before the testbed.
+        """
+        if self.inventory.monitoring is None:
+            return ""
+        try:
+            with self.prometheus() as prometheus:
+                if not self.monitoring.capabilities.user_owned:
+                    prometheus.check()
+        except HostError as error:  # its sshd may forward no ports
+            return "; ".join(error.hosts.values())
+        except InfrastructureError as error:
+            found = str(error).partition("; ")[0]
+            return f"{found}; restart it there, `geobench ssh {self.monitoring.name}` logs in, or recreate the testbed"
+        return ""
+
     @contextmanager
     def dashboard(self, port: int) -> Iterator[tuple[str, int]]:
         """Open a tunnel to Grafana on the monitoring host, or to Prometheus where nothing listens on `port`.

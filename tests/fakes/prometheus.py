@@ -56,6 +56,9 @@ class FakePrometheus(Prometheus):
         self._fleet.touch("query")
         return [Answer({"quantity": "completed_tps"}, (0.0, 60.0))] if "quantity" in query else []
 
+    def check(self) -> None:
+        self._fleet.touch("check Prometheus")
+
     def exported(self, job: str) -> set[str]:
         self._fleet.touch("exported")
         return self.names

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from datetime import timedelta
 
 import numpy as np
 from factories.hosts import inventory
@@ -10,8 +11,9 @@ from factories.sample_factory import labels_of, series, steady
 
 from benchmark.measure.scrapes import RunSamples
 from benchmark.measure.warm_up import WarmUp
+from benchmark.metrics.prometheus import Answer, Prometheus
 from benchmark.metrics.samples import Series
-from benchmark.orchestrator.evaluate import RunData, evaluate
+from benchmark.orchestrator.evaluate import RunData, evaluate, fetch
 from benchmark.orchestrator.supervisor import Clock
 from benchmark.plan.placement import place
 from benchmark.protocols.etcd import Etcd, EtcdClient, EtcdNode
@@ -43,6 +45,35 @@ def judged(*more: Series, without: str = "", **changes: object) -> Summary:
     )
     changed = dataclasses.replace(data, **changes)  # type: ignore[arg-type]
     return evaluate(Etcd(EtcdNode(), EtcdClient()), PLAN, IDENTITY, changed)
+
+
+class Storing(Prometheus):
+    """A Prometheus with `series` metrics of a node, and a target that it no longer scrapes."""
+
+    def __init__(self, series: float) -> None:
+        self.count = series
+        self.asked: list[str] = []
+
+    def query(self, query: str, timeout: timedelta | None = None) -> list[Answer]:
+        return [Answer({}, (0.0, self.count))]
+
+    def samples(self, selector: str, start: float, end: float) -> list[Series]:
+        self.asked.append(selector)
+        times = np.arange(start, end)
+        labels = [{"job": "node", "host": "a-1", "instance": address} for address in ("198.18.0.3:2379", "1.2.3.4:1")]
+        return [series("up", each, times, 1.0) for each in [*labels, {"job": "node"}]] if selector == "up" else []
+
+
+def test_all_metrics_of_nodes_are_kept_unless_they_are_too_many() -> None:
+    protocol = Etcd(EtcdNode(), EtcdClient())
+    processes = protocol.nodes(PLAN)
+    few, many = Storing(3000), Storing(30_000)
+    for prometheus in (few, many):
+        (own,) = fetch(prometheus, protocol, inventory(a=3).hosts, processes, 1000.0, 1060.0)
+        assert own.labels["instance"] == "198.18.0.3:2379"
+    assert '{job="node"}' in few.asked
+    (selected,) = (selector for selector in many.asked if 'job="node"' in selector)
+    assert "process_.*|etcd_server_is_leader|latency_s_bucket|" in selected
 
 
 def test_a_valid_run_has_no_warnings() -> None:

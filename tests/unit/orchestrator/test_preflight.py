@@ -10,7 +10,7 @@ from fakes.fleet import FakeFleet
 from fakes.prometheus import fake_testbed
 
 from benchmark.cli.testbed_status import check_tables
-from benchmark.errors import HostError, UsageError
+from benchmark.errors import HostError, InfrastructureError, UsageError
 from benchmark.inventory import HostCapabilities
 from benchmark.orchestrator.preflight import check_testbed
 from benchmark.protocols.etcd import Etcd, EtcdClient, EtcdNode
@@ -75,6 +75,31 @@ def test_output_of_login_shells_is_reported_and_no_problem(testbed: Testbed, fle
     assert found.problems == {}
     text = "\n".join(each for each in check_tables(found, datetime.now(UTC)) if isinstance(each, str))
     assert "a-0: start-up files of the login shell print 'Welcome \\[red]' before every command; ignored" in text
+
+
+def test_a_prometheus_that_does_not_answer_is_a_problem_of_the_monitoring_host(
+    testbed: Testbed, fleet: FakeFleet
+) -> None:
+    assert check_testbed(testbed, ETCD, print).problems == {}
+
+    def fail(operation: str) -> None:
+        if operation == "check Prometheus":
+            raise InfrastructureError("Prometheus did not answer within 10 s; check that it is running")
+
+    fleet.hook = fail
+    assert check_testbed(testbed, ETCD, print).problems == {
+        "a-0": "Prometheus did not answer within 10 s; restart it there, `geobench ssh a-0` logs in, or recreate the "
+        "testbed"
+    }
+    assert fleet.tunnels == 0
+
+
+def test_a_prometheus_on_an_existing_machine_is_set_up_by_the_next_run() -> None:
+    found = inventory(a=3, b=2)
+    hosts = tuple(of_provider(host, "machines") for host in found.hosts)
+    testbed, fleet = fake_testbed(found.model_copy(update={"hosts": hosts}))
+    check_testbed(testbed, ETCD, print)
+    assert "check Prometheus" not in fleet.operations
 
 
 def test_clocks_that_cannot_be_read_are_an_error_and_all_sessions_are_closed(
