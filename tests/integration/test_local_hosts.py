@@ -177,6 +177,58 @@ def test_a_host_can_change_only_its_own_network_settings(testbed: Testbed) -> No
     assert testbed.ssh("us-east-1-1", "date -s @$(date +%s)").returncode != 0
 
 
+@pytest.mark.parametrize(
+    "attempt",
+    [
+        "mount -o remount,rw,bind /proc/sys && echo '|/x' > /proc/sys/kernel/core_pattern",
+        "umount /proc/sys",
+        "mkdir /p && mount -t proc proc /p",
+        "unshare --mount --pid --fork true",
+        "echo h > /proc/sysrq-trigger",
+        "mount -o remount,rw /sys",
+        "mknod /dev/disk b 8 0",
+        "unshare --user --map-root-user --mount sh -c 'mount -o remount,rw,bind /proc/sys && echo > /proc/sys/vm/x'",
+        "unshare --user --map-root-user --mount --pid --fork --mount-proc true",
+        "head -c 1 /proc/kcore | grep -q .",
+    ],
+    ids=[
+        "remount",
+        "umount",
+        "another proc",
+        "namespaces",
+        "sysrq",
+        "sys",
+        "devices",
+        "user namespace",
+        "its proc",
+        "memory",
+    ],
+)
+def test_a_hosts_root_cannot_reach_the_machines_kernel(testbed: Testbed, attempt: str) -> None:
+    pattern = Path("/proc/sys/kernel/core_pattern").read_text(encoding="utf-8")
+    assert testbed.ssh("us-east-1-1", attempt).returncode != 0
+    assert Path("/proc/sys/kernel/core_pattern").read_text(encoding="utf-8") == pattern
+
+
+def test_programs_that_a_host_replaced_get_no_more_rights_when_it_is_restarted(testbed: Testbed, scratch: str) -> None:
+    host = testbed.create(scratch)
+    script = "#!/bin/bash\\ngrep CapEff /proc/self/status >/root/$(basename $0)"
+    for name in ("umount", "ip", "nft"):
+        testbed.output(scratch, f"p=$(readlink -f $(command -v {name})); cp $p /r; printf '{script}' > $p")
+    testbed.output(scratch, "command -v umount ip nft >/dev/null")
+    host.start(testbed.config(scratch))
+    limited = testbed.output(scratch, "grep CapEff /proc/self/status")
+    found = testbed.output(scratch, "cat /root/umount /root/ip /root/nft 2>/dev/null || true")
+    assert set(found.splitlines()) == {limited.strip()}
+
+
+def test_no_other_user_of_the_machine_reaches_a_setuid_file_of_a_host(testbed: Testbed) -> None:
+    testbed.output("us-east-1-1", "cp /bin/sh /usr/local/it-root && chmod 4755 /usr/local/it-root")
+    made = testbed.host("us-east-1-1").directory / "upper/usr/local/it-root"
+    assert made.stat().st_mode & 0o4000
+    assert testbed.network.directory.parent.stat().st_mode & 0o77 == 0
+
+
 def test_terminals_and_shared_memory_work(testbed: Testbed) -> None:
     assert testbed.output("us-east-1-1", "script -qec 'tty' /dev/null").strip().startswith("/dev/pts/")
     assert testbed.output("us-east-1-1", "echo x > /dev/shm/x && cat /dev/shm/x").strip() == "x"

@@ -24,6 +24,9 @@ _OWN = {
 """Folders that a host has separate from the machine's, with their modes."""
 _VOLATILE = {"run": 0o755, "dev": 0o755}
 """Folders that are empty after each start."""
+_READ_ONLY = ("/proc/sys", "/proc/sysrq-trigger", "/proc/acpi", "/proc/bus", "/proc/fs", "/proc/irq", "/proc/mtrr")
+"""Files of the kernel that belong to the machine; without the capability sys_admin no host can mount them again."""
+_MASKED = ("/proc/kcore", "/proc/keys", "/proc/timer_list", "/proc/sched_debug", "/proc/kpagecgroup")
 _DEVICES = ("null", "zero", "full", "random", "urandom", "tty")
 _LINKS = {"fd": "/proc/self/fd", "stdin": "fd/0", "stdout": "fd/1", "stderr": "fd/2", "ptmx": "pts/ptmx"}
 
@@ -102,8 +105,9 @@ def mounts(directory: Path, metrics: Path | None) -> str:
     lines = [
         ("overlay", "", "overlay", "lowerdir=/,upperdir=upper,workdir=work,volatile"),
         ("proc", "/proc", "proc", "nosuid,nodev,noexec"),
-        ("/proc/sys", "/proc/sys", "none", "bind,ro"),
+        *((path, path, "none", "bind,ro") for path in _READ_ONLY if Path(path).exists()),
         ("/proc/sys/net", "/proc/sys/net", "none", "bind"),
+        *(("/dev/null", path, "none", "bind") for path in _MASKED if Path(path).exists()),
         ("sysfs", "/sys", "sysfs", "ro,nosuid,nodev,noexec"),
         ("devpts", "/dev/pts", "devpts", "newinstance,ptmxmode=0666,mode=0620,gid=5,nosuid,noexec"),
         ("tmpfs", "/dev/shm", "tmpfs", "mode=1777,nosuid,nodev"),

@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -45,7 +46,7 @@ class Host:
         if not NAME.fullmatch(name):
             raise InfrastructureError(
                 f"host {name!r}: invalid name; use letters, digits, '.', '_' and '-' in the names of regions, starting "
-                "with a letter or digit"
+                "with a letter or digit (`pulumi state delete URN` removes it from the state of an earlier release)"
             )
         self.name = name
         self.directory = network.directory.absolute().parent / "hosts" / name
@@ -86,6 +87,8 @@ class Host:
         write_upper(self.directory / "upper", config, rules, hidden=(self.directory.parents[2], CHECKOUT))
         # The kernel rejects a layer whose work folder is marked as mounted volatile before.
         shutil.rmtree(self.directory / "work", ignore_errors=True)
+        # A setuid file that a host writes would give its rights to any user of this machine who can reach it.
+        self.directory.parents[1].chmod(0o700)
         for name in ("work", "root"):
             (self.directory / name).mkdir(exist_ok=True)
         metrics = network.directory.absolute() / "metrics" if config.role == "monitoring" else None
@@ -129,7 +132,7 @@ class Host:
     def _launch(self) -> None:
         # setsid's child enters the new pid namespace as process 1, and setsid itself ends at once. A shell's `&` would
         # do the same, but leave SIGINT ignored in the host and in everything ever started on it.
-        process_1 = ["setsid", "--fork", str(SCRIPT), str(self.directory), self.name]
+        process_1 = ["setsid", "--fork", str(SCRIPT), str(self.directory), self.name, sys.executable]
         with (self.directory / "log").open("wb") as log:
             subprocess.run(
                 ["unshare", *_NAMESPACES, *process_1],

@@ -10,6 +10,7 @@ import fcntl
 import ipaddress
 import json
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -63,6 +64,14 @@ def read_addresses(file: Path) -> dict[str, str]:
     except FileNotFoundError:
         return {}
     return found
+
+
+def check_testbed_id(testbed_id: str) -> None:
+    """Raise InfrastructureError for an id that could lead out of the folder of testbeds."""
+    if not re.fullmatch(r"[a-z][a-z0-9-]{0,30}", testbed_id):
+        raise InfrastructureError(
+            f"testbed {testbed_id!r}: invalid id; use lower-case letters, digits and '-', starting with a letter"
+        )
 
 
 def write_atomically(file: Path, text: str) -> None:

@@ -35,9 +35,13 @@ ANSWER_S = 20.0
 
 
 class WideAreaNetwork:
-    """The network of the local testbed `testbed_id`; objects hold no state, so several may be used at once."""
+    """The network of the local testbed `testbed_id`; objects hold no state, so several may be used at once.
+
+    InfrastructureError for an id that could lead out of the folder of testbeds.
+    """
 
     def __init__(self, testbed_id: str) -> None:
+        addresses.check_testbed_id(testbed_id)
         self.testbed_id = testbed_id
         self._state = addresses.state_folder()
 

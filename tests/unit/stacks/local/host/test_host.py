@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import pytest
 
 from benchmark.errors import InfrastructureError
 from stacks.local.host.host import SCRIPT, Host
+from stacks.local.host.resource import LocalHostProvider
 from stacks.local.wan.network import WideAreaNetwork
 
 
@@ -49,11 +51,16 @@ def test_a_relative_state_folder_is_made_absolute(tmp_path: Path, monkeypatch: p
 
 
 @pytest.mark.parametrize("name", ["../../victim-0", "a/b-0", "..", "", ".hidden-0", "a\n-0", "-0", "x" * 64])
-def test_name_with_a_path_is_rejected(name: str, tmp_path: Path) -> None:
+def test_name_with_a_path_is_rejected_also_when_it_is_in_the_state(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     victim = tmp_path / "victim-0"
     victim.mkdir()
     with pytest.raises(InfrastructureError, match="invalid name; use letters, digits"):
         Host(WideAreaNetwork("t"), name)
+    monkeypatch.setattr(sys, "tracebacklimit", 1000, raising=False)  # restored after the provider has set it
+    with pytest.raises(InfrastructureError, match="invalid name; use letters, digits"):
+        LocalHostProvider().delete(f"t/{name}", {"testbed_id": "t", "name": name})  # type: ignore[typeddict-item]
     assert victim.exists()
 
 
@@ -116,7 +123,7 @@ def test_a_host_without_a_network_is_an_error_before_anything_starts(host: Host)
 def test_the_script_records_its_pid_as_the_machine_sees_it(tmp_path: Path) -> None:
     lines = SCRIPT.read_text(encoding="utf-8").split('echo "$name"')[0]
     shown = subprocess.Popen(
-        ["sh", "-c", f"{lines}\nread -r _", "host.sh", str(tmp_path), "a-0"], stdin=subprocess.PIPE
+        ["sh", "-c", f"{lines}\nread -r _", "host.sh", str(tmp_path), "a-0", "python3"], stdin=subprocess.PIPE
     )
     with shown:
         while not (found := (tmp_path / "process").read_text().split() if (tmp_path / "process").exists() else []):

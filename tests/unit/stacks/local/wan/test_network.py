@@ -12,6 +12,7 @@ import pytest
 
 from benchmark.errors import InfrastructureError
 from stacks.local.wan.network import WideAreaNetwork
+from stacks.local.wan.resource import NetworkProvider
 from stacks.local.wan.round_trips import Links
 
 
@@ -113,3 +114,14 @@ def test_a_failed_start_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytes
     assert identities[0]
     assert not network.running()
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("testbed_id", ["../x", "a/b", "", "..", ".", "A", "a\n", "-a", "x" * 32, "/etc"])
+def test_an_id_that_leads_out_of_the_folder_of_testbeds_is_rejected(
+    testbed_id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "tracebacklimit", 1000, raising=False)  # restored after the provider has set it
+    with pytest.raises(InfrastructureError, match="invalid id; use lower-case letters"):
+        WideAreaNetwork(testbed_id)
+    with pytest.raises(InfrastructureError, match="invalid id"):
+        NetworkProvider().delete(testbed_id, {"testbed_id": testbed_id, "links": "{}"})  # type: ignore[typeddict-item]
