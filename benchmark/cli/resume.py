@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, TypeVar
 
 import click
@@ -14,6 +14,9 @@ from benchmark.errors import UsageError
 from benchmark.plan.request import Request, request_to_dict
 
 M = TypeVar("M", bound=BaseModel)
+
+
+_ADDED = ("geobench", "definition")
 
 
 def dump_options(*options: BaseModel) -> dict[str, JsonValue]:
@@ -39,7 +42,10 @@ def require_same_testbed(what: str, testbed_id: str, target: Target) -> None:
 def require_same_request(what: str, then: Mapping[str, JsonValue], request: Request) -> None:
     """Raise UsageError if the request differs from the one `what` was begun with, because settings have changed."""
     now = request_to_dict(request)
-    changed = sorted(name for name in {*now, *then} if now.get(name) != then.get(name))
+    for name in _ADDED:  # journals of earlier versions do not have them
+        if name not in then:
+            del now[name]
+    changed = sorted(set(_changed(then, now)))
     if changed:
         raise UsageError(
             f"{what} was begun with other settings: {', '.join(changed)} changed; "
@@ -65,3 +71,14 @@ def require_same_options(
             f"{what} was begun with other options: {', '.join(changed)} changed; "
             "resume it without them, or begin a new one"
         )
+
+
+def _changed(then: Mapping[str, JsonValue], now: Mapping[str, JsonValue], prefix: str = "") -> Iterator[str]:
+    """Yield the paths of all values that differ."""
+    for name in {*then, *now}:
+        before, after = then.get(name), now.get(name)
+        if isinstance(before, dict) and isinstance(after, dict):
+            yield from _changed(before, after, f"{prefix}{name}.")
+        elif before != after:
+            path = f"{prefix}{name}".removeprefix("parameters.")
+            yield "version of geobench" if path == "geobench" else path

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from itertools import zip_longest
 
 from benchmark.model import StrictModel
 from benchmark.results.manifest import Manifest
@@ -19,13 +20,18 @@ _IRRELEVANT = frozenset(
 )
 # What follows from a difference and is not named beside it, by the beginning of the name.
 _IMPLIED: Mapping[str, tuple[str, ...]] = {
-    "protocol": ("commit", "package ", "binary "),
+    "protocol": ("commit", "package ", "binary ", "definition"),
     "commit": ("package ", "binary "),
+    "definition": ("definition ",),
     "nodes": ("hosts of the nodes",),
     "clients": ("hosts of the clients",),
 }
 # Round-trip times must differ by more than both.
 _RTT_SHARE, _RTT_MS = 0.05, 1.0
+_LONGEST = 80
+_ADDED = ("cpu_model", "os")
+UNKNOWN = "unknown"
+"""A fact that the host did not report."""
 
 
 class Difference(StrictModel):
@@ -46,13 +52,16 @@ def differences(a: Manifest, b: Manifest) -> list[Difference]:
     differs, or the binaries of another commit.
     """
     first, second = dict(facts_of(a)), dict(facts_of(b))
+    for name in _ADDED:  # manifests of earlier versions do not have them
+        if UNKNOWN in (first[name], second[name]):
+            del first[name], second[name]
     differing = [name for name in dict.fromkeys([*first, *second]) if first.get(name) != second.get(name)]
     implied = tuple(start for name, starts in _IMPLIED.items() if name in differing for start in starts)
-    found = [
-        Difference(name=name, a=first.get(name, "none"), b=second.get(name, "none"))
-        for name in differing
-        if not name.startswith(implied)
-    ]
+    found = []
+    for name in differing:
+        if not name.startswith(implied):
+            lines = _differing_lines(first.get(name, "none"), second.get(name, "none"))
+            found.append(Difference(name=name, a=lines[0], b=lines[1]))
     for pair, before in a.rtt_ms.items():
         after = b.rtt_ms.get(pair, before)
         if abs(after - before) > max(_RTT_MS, _RTT_SHARE * min(before, after)):
@@ -64,6 +73,9 @@ def facts_of(manifest: Manifest) -> Iterator[tuple[str, str]]:
     """Yield everything that can change a run's numbers except round-trip times, by name."""
     yield "protocol", manifest.protocol
     yield "commit", manifest.commit
+    definition = manifest.definition
+    yield "definition", "described" if definition else "part of geobench"
+    yield from _flat("definition", definition.content if definition else {})
     yield from _flat("package", manifest.packages)
     for architecture, variant in (manifest.artifact.variants if manifest.artifact else {}).items():
         for name, file in variant.files.items():
@@ -83,9 +95,19 @@ def facts_of(manifest: Manifest) -> Iterator[tuple[str, str]]:
     hosts = Counter(f"{host.provider} {host.region} {host.specs}" for host in manifest.inventory.hosts)
     yield "testbed", manifest.inventory.testbed_id
     yield "hosts", ", ".join(f"{count} {kind}" for kind, count in sorted(hosts.items()))
-    for name in ("kernel", "cpus", "memory_mb"):
-        yield name, ", ".join(sorted({str(getattr(facts, name)) for facts in manifest.hosts.values()}))
+    for name in ("cpu_model", "cpus", "memory_mb", "os", "kernel"):
+        yield name, ", ".join(sorted({str(getattr(facts, name)) or UNKNOWN for facts in manifest.hosts.values()}))
     yield from _flat("version of", manifest.versions)
+
+
+def _differing_lines(a: str, b: str) -> tuple[str, str]:
+    """Return two texts; of longer ones the first line that differs."""
+    if "\n" not in a + b and len(a + b) <= 2 * _LONGEST:
+        return a, b
+    pairs = enumerate(zip_longest(a.splitlines(), b.splitlines(), fillvalue=""), 1)
+    number, lines = next(((number, lines) for number, lines in pairs if lines[0] != lines[1]), (1, (a, b)))
+    first, second = (line if len(line) <= _LONGEST else line[:_LONGEST] + "…" for line in lines)
+    return f"line {number}: {first!r}", repr(second)
 
 
 def _flat(prefix: str, value: Mapping[str, object], separator: str = " ") -> Iterator[tuple[str, str]]:

@@ -47,6 +47,9 @@ for peer in $peers; do
     { ms=$(connect_ms "$address" "${target##*:}") && echo "rtt_ms ${peer%%=*} $ms"; } &
 done
 echo "cpus $(nproc)"
+echo "cpu_model $(lscpu 2>/dev/null | sed -n 's/^Model name: *//p' | head -n 1)"
+# shellcheck disable=SC1091 # a file of the host
+(. /etc/os-release && echo "os $PRETTY_NAME") 2>/dev/null
 while read -r key value _; do
     case $key in MemTotal:) echo "memory_mb $((value / 1024))" ;; MemAvailable:) echo "memory_free_mb $((value / 1024))" ;; esac
 done </proc/meminfo

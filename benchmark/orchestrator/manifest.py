@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
+import json
 import platform
 import sys
 from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
+
+from pydantic import JsonValue
 
 from benchmark.inventory import Inventory
 from benchmark.measure.warm_up import WarmUp
@@ -17,6 +21,7 @@ from benchmark.plan.request import Request
 from benchmark.protocols.process import Process
 from benchmark.results.manifest import (
     ClockOffset,
+    DefinitionRecord,
     HostFacts,
     Manifest,
     Parameters,
@@ -26,9 +31,10 @@ from benchmark.results.manifest import (
     RunTimes,
 )
 from benchmark.results.summary import Identity
-from benchmark.settings import redact_words
+from benchmark.settings import redact, redact_words
 from benchmark.version import full_version
 
+_MOST_CONTENT = 1 << 20
 _DEPENDENCIES = ("fabric", "paramiko", "prometheus-api-client", "numpy", "pyarrow", "pydantic")
 
 
@@ -42,6 +48,7 @@ def make_manifest(
         run_id=identity.run_id,
         name=request.name,
         protocol=protocol.name,
+        definition=_definition(protocol.definition()),
         metrics=protocol.metrics,
         commit=prepared.commit,
         packages=dict(prepared.packages),
@@ -62,6 +69,7 @@ def make_manifest(
             nodes=tuple(host.name for host in plan.nodes),
             clients=tuple(host.name for host in plan.clients),
             processes={process.name: _process(process) for process in deployment.processes},
+            file_contents=_file_contents(deployment.processes),
         ),
         rtt_ms={f"{a}/{b}": milliseconds for (a, b), milliseconds in plan.rtt_ms.items()},
         inventory=inventory,
@@ -73,6 +81,8 @@ def make_manifest(
                 memory_free_mb=facts.memory_free_mb,
                 disk_free_mb=facts.disk_free_mb,
                 kernel=facts.kernel,
+                cpu_model=facts.cpu_model,
+                os=facts.os,
                 boot_id=facts.boot_id,
                 packages=dict(facts.packages),
             )
@@ -115,5 +125,34 @@ def versions() -> dict[str, str]:
     return found
 
 
+def _definition(content: Mapping[str, JsonValue]) -> DefinitionRecord | None:
+    if not content:
+        return None
+    text = json.dumps(content, sort_keys=True, ensure_ascii=False)
+    return DefinitionRecord(sha256=hashlib.sha256(text.encode()).hexdigest(), content=dict(content))
+
+
 def _process(process: Process) -> ProcessRecord:
-    return ProcessRecord(host=process.host.name, argv=process.argv, environment=dict(process.environment))
+    return ProcessRecord(
+        host=process.host.name,
+        argv=process.argv,
+        environment=dict(process.environment),
+        prepare=process.prepare,
+        ready=process.ready,
+        files={path: _sha256(content) for path, content in process.files.items()},
+    )
+
+
+def _sha256(content: str | bytes) -> str:
+    return hashlib.sha256(redact(content).encode() if isinstance(content, str) else content).hexdigest()
+
+
+def _file_contents(processes: Sequence[Process]) -> dict[str, str]:
+    """Return the texts of all files, each once and without credentials, up to a total size."""
+    found: dict[str, str] = {}
+    left = _MOST_CONTENT
+    for content in (content for process in processes for content in process.files.values()):
+        if isinstance(content, str) and (name := _sha256(content)) not in found and len(content) <= left:
+            found[name] = redact(content)
+            left -= len(content)
+    return found

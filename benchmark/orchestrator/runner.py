@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from types import TracebackType
@@ -18,6 +18,7 @@ from benchmark.plan.request import Request
 from benchmark.results.events import AnnouncedLoad, Events, Observer, PlanAnnounced, Step
 from benchmark.results.summary import Summary
 from benchmark.testbed.expiry import check_time_left
+from benchmark.testbed.facts import Facts
 from benchmark.testbed.testbed import Testbed
 
 
@@ -123,3 +124,18 @@ def require_same_commit(what: str, known: str, commit: str) -> str:
             f"{what.partition(' ')[0]}, with the hash of a commit instead of a branch"
         )
     return commit
+
+
+def require_same_hosts(what: str, known: Mapping[str, str], facts: Mapping[str, Facts]) -> dict[str, str]:
+    """Return the platform of each host; UsageError if one differs from `known`, that of the earlier runs of `what`."""
+    now = {name: each.platform for name, each in facts.items()}
+    changed = [
+        f"{name} was {known[name]}, now {now[name]}" for name in known if now.get(name, known[name]) != known[name]
+    ]
+    if changed:
+        more = f"; and {len(changed) - 3} more" if len(changed) > 3 else ""
+        raise UsageError(
+            f"the hosts differ from those of the earlier runs of {what}: {'; '.join(changed[:3])}{more}; "
+            f"begin a new {what.partition(' ')[0]}"
+        )
+    return {**known, **now}

@@ -6,7 +6,7 @@ import dataclasses
 
 from benchmark.errors import SystemFailure
 from benchmark.orchestrator.retry import RETRIES, with_retries
-from benchmark.orchestrator.runner import Runner, require_same_commit
+from benchmark.orchestrator.runner import Runner, require_same_commit, require_same_hosts
 from benchmark.plan.request import Request
 from benchmark.results.events import Observer, Step
 from benchmark.results.search import SearchFolder, SearchStep
@@ -49,8 +49,9 @@ def _take(runner: Runner, request: Request, folder: SearchFolder, taken: SearchS
 
     def attempt() -> Summary | None:
         # A system that cannot be built or installed does not judge a load, so its failure is raised.
-        commit = runner.prepare(request).commit
-        search.commit = require_same_commit(f"search {search.search_id}", search.commit, commit)
+        prepared = runner.prepare(request)
+        search.commit = require_same_commit(f"search {search.search_id}", search.commit, prepared.commit)
+        search.hosts = require_same_hosts(f"search {search.search_id}", search.hosts, prepared.facts)
         try:
             summary = runner.run(request, taken.requested_tps, folder.begin)
         except SystemFailure as error:

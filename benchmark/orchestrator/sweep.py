@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from benchmark.errors import LockedError, SystemFailure
 from benchmark.orchestrator.retry import RETRIES, with_retries
-from benchmark.orchestrator.runner import Runner, require_same_commit
+from benchmark.orchestrator.runner import Runner, require_same_commit, require_same_hosts
 from benchmark.plan.request import Request
 from benchmark.results.events import Observer, Step, WarningIssued
 from benchmark.results.summary import Summary
@@ -61,9 +61,10 @@ def _attempt(runner: Runner, request: Request, planned: PlannedRun, folder: Swee
     journal = folder.journal
     begun: list[Attempt] = []
     try:
-        commit = runner.prepare(request).commit
-        known = journal.commits.get(planned.arm, "")
-        journal.commits[planned.arm] = require_same_commit(f"sweep {journal.sweep_id}", known, commit)
+        prepared = runner.prepare(request)
+        what, known = f"sweep {journal.sweep_id}", journal.commits.get(planned.arm, "")
+        journal.commits[planned.arm] = require_same_commit(what, known, prepared.commit)
+        journal.hosts = require_same_hosts(what, journal.hosts, prepared.facts)
         summary = runner.run(request, planned.requested_tps, lambda run_id: begun.append(folder.begin(planned, run_id)))
         folder.end(begun[-1], summary)
     except LockedError:

@@ -19,6 +19,7 @@ from benchmark.protocols.parameters import make_protocol
 from benchmark.protocols.process import Build
 from benchmark.protocols.registry import find_protocol
 from benchmark.settings import Duration, Repository, Settings
+from benchmark.version import full_version
 
 LEAST_WARM_UP_S = 15.0
 """Warm-up where none is set; more is cut where the run was not steady by then."""
@@ -140,7 +141,9 @@ def request_to_dict(request: Request) -> dict[str, JsonValue]:
             **plain,
             "source": describe(request.source),
             "parameters": {"settings": request.settings.model_dump(mode="json", exclude={"token_file", "repository"})},
+            "geobench": full_version(),
             "protocol": system.name,
+            "definition": system.definition(),
             "node_parameters": system.node_parameters.model_dump(mode="json"),
             "client_parameters": system.client_parameters.model_dump(mode="json"),
         }

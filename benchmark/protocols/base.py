@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
+import sys
 from abc import ABC, abstractmethod
+from pathlib import Path
 from typing import ClassVar, Literal
 
-from pydantic import BaseModel
+from pydantic import BaseModel, JsonValue
 
 from benchmark.metrics.names import LOAD_GENERATOR, MetricNames
 from benchmark.protocols.process import Build, Plan, Process
@@ -44,6 +47,19 @@ class Protocol(ABC):
     def __init__(self, node_parameters: BaseModel, client_parameters: BaseModel) -> None:
         self.node_parameters = node_parameters
         self.client_parameters = client_parameters
+
+    def definition(self) -> dict[str, JsonValue]:
+        """Return what the system is, apart from its parameters: two runs measure the same system if this is equal.
+
+        By default the hash of the source code; empty for the systems of this project, which its version covers.
+        """
+        module = sys.modules[type(self).__module__]
+        if module.__name__.partition(".")[0] == __name__.partition(".")[0] or not module.__file__:
+            return {}
+        file = Path(module.__file__)
+        sources = sorted(file.parent.rglob("*.py")) if module.__package__ else [file]
+        digest = hashlib.sha256(b"".join(hashlib.sha256(source.read_bytes()).digest() for source in sources))
+        return {"source code": f"{type(self).__module__}, sha256 {digest.hexdigest()[:16]}"}
 
     @abstractmethod
     def tolerated_faults(self, nodes: int) -> int:

@@ -69,6 +69,7 @@ def run_page(record: Record) -> str:
         "versions": reproduce.versions(record),
         "commands": reproduce.commands(record),
         "settings": reproduce.settings(record),
+        "definition": reproduce.definition(record),
         "files": reproduce.files(record.folder),
         "emulated": any(host.provider == "local" for host in record.manifest.inventory.hosts),
     }

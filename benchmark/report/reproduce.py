@@ -23,7 +23,15 @@ def processes(record: Record) -> list[tuple[str, str, str]]:
 
 def versions(record: Record) -> list[tuple[str, str]]:
     """Return the kinds of hosts and the versions of all software involved."""
-    kernels = sorted({host.kernel for host in record.manifest.hosts.values() if host.kernel})
+    facts = record.manifest.hosts.values()
+    platform = [
+        (label, ", ".join(sorted({found for host in facts if (found := getattr(host, name))})))
+        for label, name in (
+            ("processors", "cpu_model"),
+            ("operating systems", "os"),
+            ("kernels of the hosts", "kernel"),
+        )
+    ]
     specs: dict[str, int] = {}
     for host in record.manifest.inventory.hosts:
         memory = f", {host.memory_mb} MiB" if host.memory_mb else ""
@@ -32,7 +40,7 @@ def versions(record: Record) -> list[tuple[str, str]]:
         specs[name] = specs.get(name, 0) + 1
     machines = [f"{count} {name}" for name, count in specs.items()]
     versions = record.manifest.versions
-    return [("hosts", "; ".join(machines)), ("kernels of the hosts", ", ".join(kernels)), *versions.items()]
+    return [("hosts", "; ".join(machines)), *[row for row in platform if row[1]], *versions.items()]
 
 
 def commands(record: Record) -> list[str]:
@@ -60,6 +68,12 @@ def settings(record: Record) -> str:
     if built := _repository(record):
         kept["repository"] = built
     return str(yaml.safe_dump(kept, sort_keys=False, allow_unicode=True))
+
+
+def definition(record: Record) -> str:
+    """Return what describes the system, as YAML; empty for a system that is part of this tool."""
+    found = record.manifest.definition
+    return str(yaml.safe_dump(found.content, sort_keys=False, allow_unicode=True)) if found else ""
 
 
 def _repository(record: Record) -> dict[str, str] | None:

@@ -92,11 +92,15 @@ class Parameters(StrictModel):
 
 
 class ProcessRecord(StrictModel):
-    """The command of one process."""
+    """One process as it was started."""
 
     host: str
     argv: tuple[str, ...]
     environment: dict[str, str]
+    prepare: tuple[str, ...] = ()
+    ready: str = ""
+    files: dict[str, str] = {}
+    """SHA-256 of each file in its folder, by path; `Placement.file_contents` has the texts."""
 
 
 class Placement(StrictModel):
@@ -105,6 +109,17 @@ class Placement(StrictModel):
     nodes: tuple[str, ...]
     clients: tuple[str, ...]
     processes: dict[str, ProcessRecord]
+    file_contents: dict[str, str] = {}
+    """Texts of the files of all processes by their SHA-256; large ones and binaries are left out."""
+
+
+class DefinitionRecord(StrictModel):
+    """What the system is, apart from its parameters; equal definitions are the same system."""
+
+    sha256: str
+    """Of `content`."""
+    content: JsonObject
+    """The fields of the file that describes the system, or the hash of a plugin's source code."""
 
 
 class HostFacts(StrictModel):
@@ -117,6 +132,9 @@ class HostFacts(StrictModel):
     memory_free_mb: int
     disk_free_mb: int
     kernel: str
+    cpu_model: str = ""
+    """Empty where it is unknown, as is `os`."""
+    os: str = ""
     boot_id: str
     packages: dict[str, str]
     """Version of each package that the system needs; empty if it is not installed."""
@@ -161,6 +179,8 @@ class Manifest(StrictModel):
     run_id: str
     name: str | None
     protocol: str
+    definition: DefinitionRecord | None = None
+    """Null for systems that are part of this tool, whose version covers them."""
     metrics: MetricNames
     """Names of the metrics of latency and throughput, and which processes export them."""
     commit: str

@@ -177,6 +177,8 @@ class Search(Journal):
     config: SearchConfig
     commit: str = ""
     """The commit that the request resolved to; empty until that is known."""
+    hosts: dict[str, str] = Field(default_factory=dict)
+    """Hardware and operating system of each host."""
     steps: list[SearchStep] = Field(default_factory=list)
     answer_tps: int | None = None
     """The highest load that met the limits in every run; None if none did, or the search has not ended."""

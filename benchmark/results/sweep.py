@@ -63,6 +63,8 @@ class Sweep(Journal):
     """The requests by arm; a resumed sweep must have the same."""
     commits: dict[str, str] = Field(default_factory=dict)
     """The commit that each arm's request resolved to."""
+    hosts: dict[str, str] = Field(default_factory=dict)
+    """Hardware and operating system of each host."""
     seed: int | None = None
     """Seed of the random order; null where the loads run in the order given."""
     planned_runs: list[PlannedRun]

@@ -25,12 +25,21 @@ class Facts:
     memory_free_mb: int = 0
     disk_free_mb: int = 0
     kernel: str = ""
+    cpu_model: str = ""
+    """As `lscpu` names it; empty if unknown, as is `os`."""
+    os: str = ""
+    """Name and release of the operating system, from /etc/os-release."""
     boot_id: str = ""
     listening: frozenset[int] = frozenset()
     packages: Mapping[str, str] = field(default_factory=dict)
     rtt_ms: Mapping[str, float] = field(default_factory=dict)
     login_output: str = ""
     """What the start-up files of the login shell print before every command; it is ignored."""
+
+    @property
+    def platform(self) -> str:
+        """The hardware and operating system in one line; numbers of hosts that differ in it cannot be pooled."""
+        return ", ".join([f"{self.cpus} x {self.cpu_model or 'unknown CPU'}", self.os or "unknown OS", self.kernel])
 
 
 def script() -> str:
@@ -75,6 +84,8 @@ def parse(text: str, login_output: str = "") -> Facts:
     return Facts(
         **numbers,
         kernel=found.get("kernel", ""),
+        cpu_model=found.get("cpu_model", ""),
+        os=found.get("os", ""),
         boot_id=found.get("boot_id", ""),
         listening=frozenset(listening),
         packages=packages,

@@ -122,6 +122,8 @@ def facts(kernel: str = "6.1.0") -> HostFacts:
         memory_free_mb=6000,
         disk_free_mb=50_000,
         kernel=kernel,
+        cpu_model="EPYC 7R13",
+        os="Debian GNU/Linux 12 (bookworm)",
         boot_id="b",
         packages={},
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import sys
@@ -53,4 +54,7 @@ def test_checkout_has_its_own_commit_and_reports_changes(package: Path) -> None:
     (package.parent / "elsewhere").write_text("not part of the program")
     assert described(package) == f"geobench {__version__} (commit {commit})"
     (package / "version.py").write_text((package / "version.py").read_text() + "\n")
-    assert described(package) == f"geobench {__version__} (commit {commit}-dirty)"
+    changed = described(package)
+    assert re.fullmatch(rf"geobench {re.escape(__version__)} \(commit {commit}-dirty-[0-9a-f]{{8}}\)", changed)
+    (package / "new.py").write_text("")
+    assert described(package) not in (changed, f"geobench {__version__} (commit {commit})")

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import ClassVar, Literal
 
-from pydantic import BaseModel
+from pydantic import BaseModel, JsonValue
 
 from benchmark.errors import SettingsError, UsageError
 from benchmark.inventory import Host
@@ -20,6 +20,7 @@ from benchmark.protocols.declared.templates import Templates
 from benchmark.protocols.declared.yaml_document import Document
 from benchmark.protocols.load_generator import HttpRequest, LoadGenerator, generators, nearest
 from benchmark.protocols.process import Build, Plan, Process
+from benchmark.settings import redact_document
 
 _BASH = ("bash", "-euo", "pipefail", "-c")
 _READY = re.compile(r"|tcp \d+|http \d+ /\S*|metric \d+ /\S* [A-Za-z_:][\w:]*|log \S.*|run [\w./-]+")
@@ -54,6 +55,14 @@ class Declared(Protocol):
         plan = Plan(hosts, clients, sum(shares), shares, duration_s=1.0)
         self.nodes(plan)
         self.clients(plan)
+
+    def definition(self) -> dict[str, JsonValue]:
+        """Return the fields of the file without defaults and credentials; parameters are recorded with their values."""
+        left_out = {"name", "summary", "node_parameters", "client_parameters"}
+        fields = self.declaration.model_dump(mode="json", by_alias=True, exclude_defaults=True, exclude=left_out)
+        found = redact_document(fields)
+        assert isinstance(found, dict)
+        return found
 
     def tolerated_faults(self, nodes: int) -> int:
         """Return how many of `nodes` may crash according to the description."""

@@ -85,12 +85,41 @@ def test_resuming_with_the_same_options_is_allowed(capsys: pytest.CaptureFixture
     assert call("search", "--resume", "latest", *same) == 3, "it gets as far as the hosts, which are down"
 
 
+def test_a_search_does_not_mix_two_systems_of_the_same_name(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text = "name: s\nnode: {command: run 1, prepare: 'true'}\nload: {url: 'http://x'}\n"
+    Path("s.yaml").write_text(text)
+    assert call(*SEARCH, "--protocol", "s.yaml") == 3
+    Path("s.yaml").write_text(f"# the same\n{text}")
+    assert call("search", "--resume", "latest") == 3
+    Path("s.yaml").write_text(text.replace("run 1", "run 2").replace("http://x", "http://y"))
+    assert call("search", "--resume", "latest") == 2
+    assert "other settings: definition.load.url, definition.node.command changed" in capsys.readouterr().err
+
+
+def test_a_search_does_not_mix_two_versions_of_this_program(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert call(*SEARCH) == 3
+    monkeypatch.setattr("benchmark.plan.request.full_version", lambda: "9.9 (commit abc)")
+    assert call("search", "--resume", "latest") == 2
+    assert "was begun with other settings: version of geobench changed" in capsys.readouterr().err
+    path = next(project.rglob("search.json"))
+    document = json.loads(path.read_text())
+    for name in ("geobench", "definition"):
+        del document["request"][name]
+    path.write_text(json.dumps(document))
+    assert call("search", "--resume", "latest") == 3, "searches of earlier versions can be resumed"
+
+
 def test_other_settings_and_other_testbeds_are_rejected(capsys: pytest.CaptureFixture[str]) -> None:
     assert call(*SEARCH) == 3
     settings = Path("settings.yaml").read_text()
     Path("settings.yaml").write_text(f"{settings}node_parameters: {{heartbeat_ms: 77}}\n")
     assert call("search", "--resume", "latest") == 2
-    assert "was begun with other settings: node_parameters, parameters changed" in capsys.readouterr().err
+    assert (
+        "was begun with other settings: node_parameters.heartbeat_ms, settings.node_parameters changed"
+        in capsys.readouterr().err
+    )
     Path("settings.yaml").write_text(settings)
     document = json.loads(Path("inventory.json").read_text())
     Path("inventory.json").write_text(json.dumps(document | {"testbed_id": "other"}))

@@ -34,11 +34,40 @@ def test_a_manifest_does_not_differ_from_itself() -> None:
         ({"parameters": {"settings": {"scrape_interval": "5s"}}}, ["scrape_interval"]),
         ({"versions": {"geobench": "0.2.0"}}, ["version of geobench"]),
         ({"hosts": {"a-1": {"kernel": "6.9"}}}, ["kernel"]),
+        ({"hosts": {"a-1": {"cpu_model": "Neoverse-N1"}}}, ["cpu_model"]),
+        ({"hosts": {"a-1": {"os": "Debian GNU/Linux 13"}}}, ["os"]),
+        ({"hosts": {name: {"os": ""} for name in ("a-1", "b-0")}}, []),
         ({"rtt_ms": {"a/b": 90.0, "b/a": 70.3}}, ["round trip a/b"]),
     ],
 )
 def test_one_change_is_one_difference(changed: dict[str, Any], expected: list[str]) -> None:
     assert names(**changed) == expected
+
+
+def described(command: str = "run", conf: str = "x = 1\ny = 2\n", **more: Any) -> dict[str, Any]:
+    return {"sha256": "", "content": {"node": {"command": command, "files": {"a.conf": conf}}, **more}}
+
+
+@pytest.mark.parametrize(
+    ("changed", "expected"),
+    [
+        ({}, []),
+        ({"command": "run --fast"}, ["definition node.command: run against run --fast"]),
+        ({"conf": "x = 1\ny = 3\n"}, ["definition node.files.a.conf: line 2: 'y = 2' against 'y = 3'"]),
+        (
+            {"conf": "x = 1\ny = 2"},
+            [r"definition node.files.a.conf: line 1: 'x = 1\ny = 2\n' against 'x = 1\ny = 2'"],
+        ),
+        ({"load": {"url": "u"}}, ["definition load.url: none against u"]),
+    ],
+)
+def test_what_differs_in_a_described_system_is_named(changed: dict[str, Any], expected: list[str]) -> None:
+    found = differences(manifest(definition=described()), manifest(definition=described(**changed)))
+    assert [str(each) for each in found] == expected
+
+
+def test_a_described_system_differs_from_one_of_the_same_name_that_is_built_in() -> None:
+    assert names(definition=described()) == ["definition"]
 
 
 def test_a_smaller_committee_is_named_without_the_hosts_it_implies() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,9 +21,11 @@ from benchmark.orchestrator.prepare import Prepared
 from benchmark.orchestrator.supervisor import Clock, ProcessState, Supervisor
 from benchmark.plan.deployment import deploy
 from benchmark.plan.request import Request
+from benchmark.protocols.base import Protocol
 from benchmark.protocols.etcd import Etcd
 from benchmark.protocols.parameters import make_protocol
 from benchmark.protocols.process import Build
+from benchmark.protocols.registry import find_protocol
 from benchmark.results.manifest import Manifest, RunTimes, parse_manifest
 from benchmark.results.summary import Identity
 from benchmark.settings import Repository, Settings
@@ -30,17 +33,28 @@ from benchmark.testbed.facts import Facts
 from benchmark.version import full_version
 
 TOKEN = "s3cret"
-NEVER_WRITTEN = {"faults"}
-"""Fields that stay empty for now: no fault is injected yet."""
+NEVER_WRITTEN = {"faults", "definition"}
+"""Fields that stay empty here: no fault is injected yet, and the version of this project covers etcd."""
+DESCRIBED = f"""\
+name: described
+node_parameters: {{password: hunter2, size: 3}}
+node:
+  ports: {{http: 8000}}
+  files: {{a.conf: "url=https://{TOKEN}@x.org size={{{{ parameters.size }}}}"}}
+  prepare: [make, ready]
+  command: [serve, a.conf]
+  ready: "tcp {{{{ ports.http }}}}"
+load: {{url: "http://{{{{ nearest.address }}}}:{{{{ ports.http }}}}", headers: {{token: {TOKEN}}}}}
+"""
 
 
-def write_manifest() -> Manifest:
+def write_manifest(kind: type[Protocol] = Etcd) -> Manifest:
     """Write the manifest of a run of which everything is known."""
     hosts = inventory(a=2, b=1)
     settings = Settings(regions=("a", "b"), repository=Repository(url=f"https://{TOKEN}@x.org/a"))
     assert settings.repository is not None
     request = Request(
-        protocol=make_protocol(Etcd, settings),
+        protocol=make_protocol(kind, settings),
         settings=settings,
         loads=(100,),
         duration_s=20.0,
@@ -52,7 +66,10 @@ def write_manifest() -> Manifest:
     variant = Variant("a" * 64, {"etcd": File("b" * 64, 7)}, copied_to=("a-1",), builder="a-1", changed=("lock",))
     prepared = Prepared(
         facts={
-            host.name: Facts(cpus=2, kernel="6.1", boot_id="b", packages={"etcd-server": "3.4"}) for host in hosts.hosts
+            host.name: Facts(
+                cpus=2, kernel="6.1", cpu_model="X", os="Debian 12", boot_id="b", packages={"etcd-server": "3.4"}
+            )
+            for host in hosts.hosts
         },
         rtt_ms={("a", "b"): 70.0},
         commit="3.4",
@@ -93,13 +110,59 @@ def empty_fields(model: BaseModel, prefix: str = "") -> list[str]:
 
 def test_every_manifest_field_is_written() -> None:
     written = write_manifest()
-    here = ("inventory.", "placement.processes.environment", "metrics.")
+    here = ("inventory.", "placement.", "metrics.")
     assert [name for name in empty_fields(written) if not name.startswith(here)] == sorted(NEVER_WRITTEN)
 
 
 def test_written_manifest_can_be_read_back() -> None:
     written = write_manifest()
     assert parse_manifest(written.to_json(), "x") == written
+
+
+def test_the_definition_of_a_described_system_is_written_without_credentials(tmp_path: Path) -> None:
+    (tmp_path / "s.yaml").write_text(DESCRIBED)
+    written = write_manifest(find_protocol(str(tmp_path / "s.yaml")))
+    assert written.definition
+    assert written.definition.content["load"] == {
+        "url": "http://{{ nearest.address }}:{{ ports.http }}",
+        "headers": {"token": "REDACTED"},
+    }
+    assert TOKEN not in written.model_dump_json(include={"definition"})
+    assert len(written.definition.sha256) == 64
+
+
+def test_all_of_a_process_is_written(tmp_path: Path) -> None:
+    (tmp_path / "s.yaml").write_text(DESCRIBED)
+    placement = write_manifest(find_protocol(str(tmp_path / "s.yaml"))).placement
+    node, client = placement.processes["node-0"], placement.processes["client-0"]
+    assert (node.argv, node.prepare, node.ready) == (("serve", "a.conf"), ("make", "ready"), "tcp 8000")
+    assert placement.file_contents[node.files["a.conf"]] == "url=https://x.org size=3"
+    assert set(client.files) == {"config.json", "load_generator.pyz"}
+    assert client.files["load_generator.pyz"] not in placement.file_contents, "it is no text"
+
+
+def test_equal_definitions_have_equal_hashes(tmp_path: Path) -> None:
+    hashes = []
+    for change in ("# a comment", "summary: another", "minimum_nodes: 1", "minimum_nodes: 2"):
+        (tmp_path / "s.yaml").write_text(f"{change}\n{DESCRIBED}")
+        definition = write_manifest(find_protocol(str(tmp_path / "s.yaml"))).definition
+        assert definition
+        hashes.append(definition.sha256)
+    assert hashes[0] == hashes[1] == hashes[2] != hashes[3]
+
+
+def test_the_definition_of_a_plugin_is_its_source_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    module = tmp_path / "my_plugin.py"
+    module.write_text("from benchmark.protocols.etcd import Etcd\nclass Mine(Etcd): name = 'mine'\n")
+    mine = importlib.import_module("my_plugin").Mine
+    first = write_manifest(mine).definition
+    module.write_text(module.read_text() + "# changed\n")
+    second = write_manifest(mine).definition
+    assert first
+    assert second
+    assert str(first.content["source code"]).startswith("my_plugin, sha256 ")
+    assert first.sha256 != second.sha256
 
 
 def test_no_credentials_are_written(monkeypatch: pytest.MonkeyPatch) -> None:

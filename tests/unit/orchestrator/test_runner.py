@@ -14,9 +14,10 @@ from fakes.recorder import Recorder
 
 from benchmark.errors import HostError, LockedError, UsageError
 from benchmark.inventory import HostCapabilities
-from benchmark.orchestrator.runner import Runner, require_same_commit
+from benchmark.orchestrator.runner import Runner, require_same_commit, require_same_hosts
 from benchmark.plan.request import Request
 from benchmark.results.events import AnnouncedLoad, PlanAnnounced
+from benchmark.testbed.facts import Facts
 from benchmark.testbed.testbed import Testbed
 
 pytestmark = pytest.mark.usefixtures("fast")
@@ -201,6 +202,18 @@ def test_the_commit_of_a_sweep_stays_the_same() -> None:
     assert require_same_commit("sweep s", "c1", "c1") == "c1"
     with pytest.raises(UsageError, match=r"runs of sweep s are of commit c1, now it is c2; begin a new sweep"):
         require_same_commit("sweep s", "c1", "c2")
+
+
+def test_the_hosts_of_a_sweep_stay_the_same() -> None:
+    facts = Facts(cpus=2, cpu_model="EPYC 7R13", os="Debian GNU/Linux 12 (bookworm)", kernel="6.1.0-18")
+    known = require_same_hosts("sweep s", {}, {"a-0": facts})
+    assert known == {"a-0": "2 x EPYC 7R13, Debian GNU/Linux 12 (bookworm), 6.1.0-18"}
+    assert require_same_hosts("sweep s", known, {"a-1": facts}) == {**known, "a-1": known["a-0"]}
+    for change in ({"cpus": 4}, {"cpu_model": "Xeon 8488C"}, {"os": "Debian GNU/Linux 13"}, {"kernel": "6.12"}):
+        with pytest.raises(
+            UsageError, match=r"earlier runs of sweep s: a-0 was 2 x EPYC .*, now .*; begin a new sweep"
+        ):
+            require_same_hosts("sweep s", known, {"a-0": dataclasses.replace(facts, **change)})
 
 
 def test_requests_compare_by_identity(runner: Runner, make_request: Callable[..., Request]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -19,6 +19,7 @@ from benchmark.results.events import Event, Events
 from benchmark.results.search import Limits, Search, SearchConfig, SearchFolder, new_search
 from benchmark.results.summary import Summary
 from benchmark.settings import Settings
+from benchmark.testbed.facts import Facts
 
 CAPACITY = 730
 DOWN = HostError("lost hosts:", {"a": "gone"})
@@ -31,6 +32,7 @@ class ScriptedRunner:
     results: Path
     made = closed = 0
     commit = "c1"
+    facts: Mapping[str, Facts] = {"a-1": Facts(cpus=2, cpu_model="X", os="Debian 12", kernel="6.1")}
 
     def __init__(self, testbed: object, observer: Callable[[Event], None], began: float) -> None:
         self.events = Events(observer)
@@ -45,7 +47,7 @@ class ScriptedRunner:
         pass
 
     def prepare(self, request: object) -> Any:
-        return SimpleNamespace(commit=self.commit)
+        return SimpleNamespace(commit=self.commit, facts=self.facts)
 
     def close(self) -> None:
         type(self).closed += 1

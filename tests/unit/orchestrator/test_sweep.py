@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -15,6 +15,7 @@ from benchmark.orchestrator import sweep as module
 from benchmark.orchestrator.sweep import run_sweep
 from benchmark.results.events import Event, Events
 from benchmark.results.sweep import SweepFolder, new_sweep, plan_runs
+from benchmark.testbed.facts import Facts
 
 DOWN = HostError("lost hosts:", {"a-1": "no route"})
 
@@ -25,6 +26,7 @@ class ScriptedRunner:
     script: Sequence[BaseException | None] = ()
     results: Path
     commit = "c1"
+    facts: Mapping[str, Facts] = {"a-1": Facts(cpus=2, cpu_model="X", os="Debian 12", kernel="6.1")}
     announced = 0
 
     def __init__(self, testbed: object, observer: Callable[[Event], None], began: float) -> None:
@@ -41,7 +43,7 @@ class ScriptedRunner:
         type(self).announced = runs
 
     def prepare(self, request: object) -> Any:
-        return SimpleNamespace(commit=self.commit)
+        return SimpleNamespace(commit=self.commit, facts=self.facts)
 
     def close(self) -> None:
         self.closed += 1

@@ -40,3 +40,17 @@ def test_supplied_binaries_have_no_repository(tmp_path: Path) -> None:
     folder = write_run(tmp_path / "run")
     change(folder, "manifest.json", artifact=Installed("unknown", {}, {}).to_record().model_dump())
     assert "repository" not in reproduce.settings(read_record(folder))
+
+
+def test_description_and_platform_are_shown(tmp_path: Path) -> None:
+    folder = write_run(tmp_path / "run")
+    content = {"node": {"command": "run", "files": {"a.conf": "x = 1\n"}}}
+    change(folder, "manifest.json", definition={"sha256": "ab", "content": content})
+    record = read_record(folder)
+    assert yaml.safe_load(reproduce.definition(record)) == content
+    versions = dict(reproduce.versions(record))
+    assert (versions["processors"], versions["operating systems"]) == ("EPYC 7R13", "Debian GNU/Linux 12 (bookworm)")
+
+
+def test_a_system_that_is_part_of_this_project_has_no_description(tmp_path: Path) -> None:
+    assert reproduce.definition(read_record(write_run(tmp_path / "run"))) == ""

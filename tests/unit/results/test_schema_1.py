@@ -12,9 +12,9 @@ import pytest
 from paths import DATA
 
 from benchmark.cli import main, tables
-from benchmark.cli.resume import load_options
+from benchmark.cli.resume import load_options, require_same_request
 from benchmark.compare.comparison import compare_variants, find_variants
-from benchmark.plan.request import RunOptions, make_request, request_to_dict
+from benchmark.plan.request import RunOptions, make_request
 from benchmark.report import write_report
 from benchmark.results.events import RunStarted, read_events
 from benchmark.results.find import find_search, find_sweep
@@ -80,8 +80,8 @@ def test_sweep_can_be_resumed(sweep: SweepFolder) -> None:
     settings = load_settings(STORED / "settings.yaml")
     options = load_options(RunOptions, sweep.journal.options)
     assert options.load_shape == "steps:2"
-    now = request_to_dict(make_request(settings, options, sweep.journal.options["loads"], Path("results")))
-    assert now == sweep.journal.requests[""]
+    request = make_request(settings, options, sweep.journal.options["loads"], Path("results"))
+    require_same_request("sweep", sweep.journal.requests[""], request)
     assert [planned.done for planned in sweep.journal.planned_runs] == [True, True, False, False]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import shlex
 import socket
 import subprocess
@@ -34,6 +35,9 @@ def test_facts_of_this_machine_are_gathered(tmp_path: Path) -> None:
     assert 0 < facts.memory_free_mb <= facts.memory_mb
     assert facts.disk_free_mb > 0
     assert facts.kernel == os.uname().release
+    assert facts.os == platform.freedesktop_os_release()["PRETTY_NAME"]
+    assert facts.cpu_model
+    assert facts.platform == f"{facts.cpus} x {facts.cpu_model}, {facts.os}, {facts.kernel}"
     assert facts.stale_processes == 0
 
 
