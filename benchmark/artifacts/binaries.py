@@ -6,11 +6,13 @@ import gzip
 import hashlib
 import io
 import os
+import re
 import tarfile
 from collections.abc import Sequence
 from pathlib import Path
 
 from benchmark.errors import UsageError
+from benchmark.protocols.process import Process
 
 
 def find_binaries(folder: Path, wanted: Sequence[str]) -> dict[str, Path]:
@@ -27,6 +29,23 @@ def find_binaries(folder: Path, wanted: Sequence[str]) -> dict[str, Path]:
         files = f"file {', '.join(missing)}" if missing else "files"
         raise UsageError(f"--binaries: {folder} has no executable {files}; available: {available}")
     return {name: present[name] for name in sorted(wanted or present, key=os.fsencode)}
+
+
+def require_used(folder: Path, processes: Sequence[Process]) -> None:
+    """Raise UsageError if no process mentions any of the supplied binaries: something else would be measured."""
+    names = find_binaries(folder, ())
+    texts = [
+        text
+        for process in processes
+        for text in (*process.argv, *process.prepare, *process.files.values())
+        if isinstance(text, str)
+    ]
+    if not {word for text in texts for word in re.split(r"[^\w.-]+", text)} & set(names):
+        programs = ", ".join(sorted({process.argv[0] for process in processes if process.job == "node"}))
+        raise UsageError(
+            f"--binaries: no node runs any of {', '.join(sorted(names)[:8])}, they run {programs}; "
+            "check --protocol and the folder"
+        )
 
 
 def artifact_name(files: dict[str, Path]) -> str:

@@ -17,6 +17,7 @@ from benchmark.cli.target import Target
 from benchmark.errors import HostError
 from benchmark.inventory import Inventory
 from benchmark.orchestrator.preflight import Check, check_testbed
+from benchmark.plan.source import find_build, require_repository_used
 from benchmark.protocols.parameters import make_protocol
 from benchmark.protocols.registry import find_protocol
 from benchmark.testbed.expiry import Cost, HostStatus, cost, extend, host_statuses, to_dict, when
@@ -59,7 +60,9 @@ def extend_lifetime(target: Target, duration: timedelta, as_json: bool) -> None:
 
 def show_check(target: Target, committee: int | None, as_json: bool) -> None:
     """Print for each host whether a run can start; exit code 3 if one has a problem."""
-    protocol = make_protocol(find_protocol(target.settings.protocol), target.settings)
+    settings = target.settings
+    protocol = make_protocol(find_protocol(settings.protocol), settings)
+    require_repository_used(protocol.name, find_build(type(protocol), settings.build), settings.repository)
     with target.open() as testbed:
         found = check_testbed(testbed, protocol, messages.note, committee)
     if as_json:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 
+from benchmark.artifacts.binaries import require_used
 from benchmark.artifacts.install import Installation, Installed
 from benchmark.artifacts.store import FOLDER
 from benchmark.host_layout import TARGETS_DIRECTORY
@@ -50,6 +51,8 @@ def prepare(testbed: Testbed, request: Request, events: Events, stack: ExitStack
     # Ports and endpoints do not depend on the round trips, which are not known yet.
     deployment = deploy(testbed.inventory, request, max(request.loads))
     plan, processes = deployment.plan, deployment.processes
+    if isinstance(request.source, Binaries):
+        require_used(request.source.folder, processes)
     carriers = list({host.name: host for host in (*plan.nodes, *plan.clients)}.values())
     if machines.machines(testbed):
         with events.phase("install"):

@@ -106,6 +106,8 @@ def make_request(settings: Settings, options: RunOptions, loads: Sequence[int], 
     """
     kind = find_protocol(options.protocol or settings.protocol)
     build = find_build(kind, settings.build)
+    # A protocol that is named on the command line can be another one than that of the settings' repository.
+    repository = settings.repository if build or not options.protocol else None
     dedicated = options.dedicated_clients
     warm_up = settings.warm_up if options.warm_up is None else options.warm_up
     load_shape = options.load_shape or settings.load_shape
@@ -125,7 +127,7 @@ def make_request(settings: Settings, options: RunOptions, loads: Sequence[int], 
         results_dir=results_dir,
         build=build,
         source=find_source(
-            kind, build, settings.repository, url=options.repository, commit=options.commit, binaries=options.binaries
+            kind, build, repository, url=options.repository, commit=options.commit, binaries=options.binaries
         ),
     )
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import difflib
 from dataclasses import dataclass
 from pathlib import Path
 
 from benchmark.errors import UsageError
 from benchmark.protocols.base import Protocol
 from benchmark.protocols.process import Build
+from benchmark.protocols.registry import protocol_names
 from benchmark.settings import BuildSettings, Repository, expand, redact
 
 UNKNOWN = "unknown"
@@ -55,6 +57,7 @@ def find_source(
             raise UsageError("--binaries and --repository conflict: pass one of them")
         return Binaries(binaries, commit or UNKNOWN)
     if build is None:
+        require_repository_used(protocol.name, build, settled)
         if url or commit:
             raise UsageError(
                 f"{protocol.name} is installed from packages and not built: omit --repository and --commit, or set "
@@ -70,3 +73,16 @@ def find_source(
     found = Repository(url=expand(url, "--repository")) if url else base
     assert found is not None
     return found.model_copy(update={"commit": commit}) if commit else found
+
+
+def require_repository_used(protocol: str, build: Build | None, repository: Repository | None) -> None:
+    """Raise UsageError if the settings have a repository, but the system is installed from packages."""
+    if build is not None or repository is None:
+        return
+    name = repository.url.rstrip("/").rpartition("/")[2].rpartition(":")[2].removesuffix(".git")
+    near = [each for each in difflib.get_close_matches(name, protocol_names(), n=1) if each != protocol]
+    hint = f"did you mean `protocol: {near[0]}`? Else" if near else "set `protocol` to what it contains,"
+    raise UsageError(
+        f"`repository` in the settings is not used: {protocol} is installed from packages; {hint} remove `repository`, "
+        f"or set `build: {{}}` to build {protocol} from it"
+    )

@@ -167,8 +167,7 @@ class Settings(_Model):
     network: Network = Network()
     """The emulated network of the local provider."""
     repository: Repository | None = None
-    """Where the system under test is built from; not used for systems installed from packages, unless `build` is
-    set."""
+    """Where the system under test is built from. A repository that the protocol does not use is an error."""
     build: BuildSettings | None = None
     """How the system under test is built, if not as its protocol says; `{}` builds any system from `repository`."""
     protocol: str = "etcd"

@@ -5,12 +5,15 @@ from __future__ import annotations
 import io
 import subprocess
 import tarfile
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
+from factories.hosts import inventory
 
-from benchmark.artifacts.binaries import artifact_name, find_binaries, pack
+from benchmark.artifacts.binaries import artifact_name, find_binaries, pack, require_used
 from benchmark.errors import UsageError
+from benchmark.protocols.process import Process
 
 
 @pytest.fixture
@@ -35,6 +38,24 @@ def test_missing_binaries_are_an_error_with_those_available(folder: Path) -> Non
         find_binaries(folder / "none", ())
     with pytest.raises(UsageError, match="no executable files; available: none"):
         find_binaries(folder / "deps", ())
+
+
+@pytest.mark.parametrize(
+    ("argv", "files", "used"),
+    [
+        (("remora", "--id", "0"), {}, True),
+        (("bash", "-c", "cd data; exec ./B --flag"), {}, True),
+        (("bash", "start.sh"), {"start.sh": "exec load_generator"}, True),
+        (("etcd", "--name", "remora-1"), {"binary": b"remora"}, False),
+    ],
+)
+def test_binaries_that_no_process_runs_are_an_error(
+    folder: Path, argv: tuple[str, ...], files: dict[str, str | bytes], used: bool
+) -> None:
+    process = Process("node-0", "node", inventory(a=1).hosts[0], argv, files=files)
+    expected = pytest.raises(UsageError, match="no node runs any of B, load_generator, remora, they run etcd; check")
+    with nullcontext() if used else expected:
+        require_used(folder, [process])
 
 
 def test_artifact_name_is_the_output_of_sha256sum(folder: Path) -> None:

@@ -89,6 +89,14 @@ def test_unknown_option_is_rejected() -> None:
         RunOptions.model_validate({"profile": "ramp"})
 
 
+def test_repository_of_the_settings_must_be_used_unless_another_protocol_is_named() -> None:
+    settings = Settings(regions=("a",), repository=Repository(url="https://x.org/mysticeti"))
+    with pytest.raises(UsageError, match="did you mean `protocol: mysticeti`"):
+        make_request(settings, RunOptions(), (1,), Path("results"))
+    assert make_request(settings, RunOptions(protocol="etcd"), (1,), Path("results")).source is None
+    assert make_request(settings, RunOptions(protocol="mysticeti"), (1,), Path("results")).source == settings.repository
+
+
 def test_request_is_stored_as_json_without_credentials() -> None:
     settings = SETTINGS.model_copy(update={"repository": Repository(url="https://token@x.org/a", commit="v1")})
     options = RunOptions(protocol="remora", snapshot=True)

@@ -35,7 +35,7 @@ SETTLED = Repository(url="/srv/settled", commit="v1")
 @pytest.mark.parametrize(
     ("protocol", "settled", "options", "expected"),
     [
-        (Etcd, SETTLED, {}, None),
+        (Etcd, None, {}, None),
         (Etcd, None, {"binaries": Path("x")}, Binaries(Path("x"), "unknown")),
         (Built, SETTLED, {"binaries": Path("x"), "commit": COMMIT}, Binaries(Path("x"), COMMIT)),
         (Built, SETTLED, {}, SETTLED),
@@ -64,6 +64,25 @@ def test_options_override_settings_which_override_the_protocol(
 def test_conflicting_options_are_rejected(protocol: type[Protocol], options: dict[str, Any], message: str) -> None:
     with pytest.raises(UsageError, match=message):
         find_source(protocol, protocol.build, None, **options)
+
+
+@pytest.mark.parametrize(
+    ("url", "hint"),
+    [
+        ("https://github.com/asonnino/mysticeti.git", "did you mean `protocol: mysticeti`? Else remove `repository`"),
+        ("https://${TOKEN}@github.com/me/remora/", "did you mean `protocol: remora`?"),
+        ("git@example.org:mysticetti", "did you mean `protocol: mysticeti`?"),
+        (
+            "https://github.com/etcd-io/etcd",
+            "set `protocol` to what it contains, remove `repository`, or set `build: {}`",
+        ),
+    ],
+)
+def test_a_repository_that_is_not_used_is_an_error(url: str, hint: str) -> None:
+    with pytest.raises(UsageError) as error:
+        find_source(Etcd, None, Repository(url=url))
+    assert "`repository` in the settings is not used: etcd is installed from packages" in str(error.value)
+    assert hint in str(error.value)
 
 
 def test_token_in_the_option_is_read_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
