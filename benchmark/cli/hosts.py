@@ -53,15 +53,17 @@ def check(target: Target, as_json: bool, committee: int | None) -> None:
 def stop(target: Target, as_json: bool, force: bool) -> None:
     """Kill leftover processes and clean up the hosts."""
     with target.open() as testbed:
-        testbed.connect()
-        with testbed.lock(take_over=force):
-            facts = testbed.probe(clean=True)
-    ended = {name: fact.stale_processes for name, fact in facts.items() if fact.stale_processes}
+        done = testbed.stop(force)
+    ended = {name: fact.stale_processes for name, fact in done.ok.items() if fact.stale_processes}
     if as_json:
-        click.echo(json.dumps({"ended": ended}, indent=2))
+        click.echo(json.dumps({"ended": ended, "failed": done.failed}, indent=2))
     else:
         total = sum(ended.values())
-        click.echo(f"killed {total} leftover process groups on {len(ended)} of {len(facts)} hosts")
+        click.echo(f"killed {total} leftover process groups on {len(ended)} of {len(done.ok)} hosts")
+    for name, fact in done.ok.items():
+        if fact.foreign_folder:
+            messages.warning(f"{name}: {fact.foreign_folder} was not made by a run and is left alone")
+    done.raise_for_failures("could not clean up these hosts; run `geobench stop` again once they can be reached:")
 
 
 @click.command()

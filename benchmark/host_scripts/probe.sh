@@ -1,19 +1,23 @@
 #!/usr/bin/env bash
 # Kills leftover processes of earlier runs on this host and prints facts about it, one per line: NAME VALUE.
-# usage: probe.sh WORKING_DIRECTORY CLEAN PACKAGES PEERS
-#   CLEAN: 1 kills leftover processes and removes the run folder, 0 only counts the processes
+# usage: probe.sh WORKING_DIRECTORY LEFTOVERS PACKAGES PEERS
+#   LEFTOVERS: `count` counts leftover processes, `kill` also kills them, `remove` also removes the run folder, unless
+#     something else made it: supervise.sh, which runs write first, marks it
 #   PACKAGES: Debian packages, separated by commas
 #   PEERS: NAME=ADDRESS:PORT, separated by commas; the time of a TCP connect to each is printed
 set -u
 export LC_ALL=C
-working=$1 clean=$2 packages=${3//,/ } peers=${4//,/ }
+working=$1 leftovers=$2 packages=${3//,/ } peers=${4//,/ }
 mkdir -p "$working" && cd "$working" || exit 1
 
-started() { local stat; read -r -a stat <"/proc/$1/stat" && echo "${stat[21]}"; } 2>/dev/null
+field() { # PID NUMBER: prints a field of /proc/PID/stat; its second one, the name, may contain spaces
+    local stat
+    stat=$(<"/proc/$1/stat") && read -r -a stat <<<"${stat##*) }" && echo "${stat[$2 - 3]}"
+} 2>/dev/null
 
 # The pid may belong to another process by now, but a process group keeps its number after its leader has ended.
 remains() {
-    [[ ! -e /proc/$pid || $(started "$pid") == "$start" ]] && kill -0 -- "-$pid" 2>/dev/null &&
+    [[ ! -e /proc/$pid || $(field "$pid" 22) == "$start" ]] && kill -0 -- "-$pid" 2>/dev/null &&
         pgrep -g "$pid" -r D,I,R,S,T >/dev/null # zombies do not count
 }
 
@@ -28,18 +32,27 @@ connect_ms() { # ADDRESS PORT: prints the shortest of three concurrent TCP conne
     [[ -n $best ]] && printf '%d.%03d' $((best / 1000)) $((best % 1000))
 }
 
-stale=0
+declare -A groups=() # of leftover processes, with the start time of their leaders
 for file in run/supervisor.pid run/*/pid; do
-    [[ -f $file ]] || continue
-    read -r pid start <"$file"
-    remains || continue
-    stale=$((stale + 1))
-    ((clean)) || continue
-    kill -KILL -- "-$pid"
-    for ((i = 0; i < 500; i++)); do remains || break; sleep 0.01; done
+    [[ -f $file ]] && read -r pid start <"$file" && remains && groups[$pid]=$start
 done
-echo "stale_processes $stale"
-((clean)) && rm -rf run
+# Processes that left their group still have the mark in their environment.
+while IFS=/ read -r _ _ pid _; do
+    pid=$(field "$pid" 5) && [[ -z ${groups[$pid]:-} ]] && groups[$pid]=$(field "$pid" 22)
+done < <(grep -lzxF -- "GEOBENCH_RUN=$(pwd -P)/run" /proc/[0-9]*/environ 2>/dev/null)
+echo "stale_processes ${#groups[@]}"
+if [[ $leftovers != count ]]; then
+    for pid in "${!groups[@]}"; do kill -KILL -- "-$pid"; done
+    for pid in "${!groups[@]}"; do
+        start=${groups[$pid]}
+        for ((i = 0; i < 500; i++)); do remains || break; sleep 0.01; done
+    done
+fi
+if [[ -e run && ! -f run/supervise.sh ]]; then
+    [[ -d run && -z $(ls -A run) ]] || echo "foreign $(pwd -P)/run"
+elif [[ $leftovers == remove ]]; then
+    rm -rf run
+fi
 
 for peer in $peers; do
     target=${peer#*=}

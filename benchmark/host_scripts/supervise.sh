@@ -8,27 +8,38 @@
 # Each process has a folder RUN_DIRECTORY/NAME with the files command (a bash script that ends in exec), ready (the
 # readiness check: `tcp PORT`, `http PORT PATH`, `metric PORT PATH NAME`, `log PATTERN` or `run SCRIPT`) and grace
 # (seconds between SIGTERM and SIGKILL). This script adds pid and stdin; output is written to RUN_DIRECTORY/logs/NAME.log.
+# Every process has GEOBENCH_RUN=RUN_DIRECTORY in its environment, by which probe.sh finds those that outlive this script.
 set -u
 export LC_ALL=C
 cd "$1" || exit 1
 mkfifo -m 600 idle
 mkdir -p logs
 
+run=$(pwd -P)
+declare -A launched=() # by name: the pid of the subshell that launches the process and waits for its end
+
 nap() { read -r -t "$1" _ <>"$idle"; }
 idle=$PWD/idle
 
-# A pid is valid only together with its start time (field 22 of stat), because pids are reused.
-identity() { local stat; read -r -a stat <"/proc/$1/stat" && echo "$1 ${stat[21]}"; }
+# A pid is valid only together with its start time (field 22 of stat), because pids are reused. The second field, the
+# name, is in parentheses and may contain spaces.
+identity() {
+    local stat
+    stat=$(<"/proc/$1/stat") && read -r -a stat <<<"${stat##*) }" && echo "$1 ${stat[19]}"
+}
+
+get() { # PORT PATH: prints the answer of an HTTP server on this host
+    exec 3<>"/dev/tcp/127.0.0.1/$1" && printf 'GET %s HTTP/1.0\r\n\r\n' "$2" >&3 && timeout 5 cat <&3
+}
 
 is_ready() { # KIND ARGUMENTS; in the process's folder
     case $1 in
     tcp) (exec 3<>"/dev/tcp/127.0.0.1/$2") ;;
-    http) (exec 3<>"/dev/tcp/127.0.0.1/$2" && printf 'GET %s HTTP/1.0\r\n\r\n' "$3" >&3 &&
-        read -r -t 5 _ status _ <&3 && [[ $status == 2* ]]) ;;
-    metric) (exec 3<>"/dev/tcp/127.0.0.1/$2" && printf 'GET %s HTTP/1.0\r\n\r\n' "$3" >&3 &&
-        timeout 5 grep -qE -- "^$4[{ ]" <&3) ;;
+    # Answers are read to their end: servers log clients that disconnect early.
+    http) get "$2" "$3" | (read -r _ status _; cat >/dev/null; [[ ${status-} == 2* ]]) ;;
+    metric) get "$2" "$3" | grep -E -- "^$4[{ ]" >/dev/null ;;
     log) grep -qE -- "${*:2}" "../logs/${PWD##*/}.log" ;;
-    run) bash "./$2" >/dev/null ;;
+    run) GEOBENCH_RUN=$run bash "./$2" >/dev/null ;;
     esac 2>/dev/null
 }
 
@@ -43,13 +54,13 @@ report_ready() { # NAME PID
 }
 
 launch() { # NAME UNIX_TIME
-    cd "$1" || return
-    mkfifo -m 600 stdin
+    cd "$1" && mkfifo -m 600 stdin || { echo "exited $1 127"; return; }
     # The launcher leads a new session and so a new process group, which receives all signals.
     # shellcheck disable=SC2016 # expanded by the launcher
-    setsid bash -c '
-        read -r -a stat </proc/$$/stat
-        echo "$$ ${stat[21]}" >pid
+    GEOBENCH_RUN=$run setsid bash -c '
+        stat=$(</proc/$$/stat)
+        read -r -a stat <<<"${stat##*) }"
+        echo "$$ ${stat[19]}" >pid
         wait_us=$((${2/./} - ${EPOCHREALTIME/./}))
         if ((wait_us > 0)); then
             printf -v seconds "%d.%06d" $((wait_us / 1000000)) $((wait_us % 1000000))
@@ -77,11 +88,13 @@ signal() { # SIGNAL NAME: signal the whole process group, which can outlive its 
 
 stop_all() {
     trap '' TERM HUP INT
-    local grace=0 file name seconds
+    local grace=0 name seconds
     local -a patient=()
-    for file in */grace; do
-        name=${file%/grace}
-        read -r seconds <"$file"
+    for name in "${!launched[@]}"; do
+        # A process that is being launched has no pid yet: wait for it, or for the end of its launcher.
+        until [[ -s $name/pid ]] || ! kill -0 "${launched[$name]}" 2>/dev/null; do nap 0.01; done
+        seconds=0
+        [[ -f $name/grace ]] && read -r seconds <"$name/grace"
         if ((seconds == 0)); then
             signal KILL "$name"
         else
@@ -104,7 +117,10 @@ identity $$ >supervisor.pid
 trap stop_all TERM HUP INT
 while read -r verb name rest; do
     case $verb in
-    start) launch "$name" "$rest" & ;;
+    start)
+        launch "$name" "$rest" &
+        launched[$name]=$!
+        ;;
     send) echo "$rest" >"$name/stdin" ;;
     ping) echo "pong $EPOCHREALTIME" ;;
     stop) break ;;

@@ -193,8 +193,14 @@ def measure(run: RunContext, state: RunState, supervisor: Supervisor) -> None:
 def stop(run: RunContext, state: RunState) -> None:
     """Stop all processes that may have been started."""
     with run.events.phase("stop"):
-        for host in state.supervisor.stop(CHANGE_S) if state.supervisor else ():
-            run.events.emit(WarningIssued(f"{host} did not confirm that all processes ended"))
+        unconfirmed = state.supervisor.stop(CHANGE_S) if state.supervisor else []
+        if unconfirmed:  # a supervisor that was killed leaves processes, a host may be reached again
+            left = run.testbed.kill_leftovers(unconfirmed)
+            for host, facts in left.ok.items():
+                if facts.stale_processes:
+                    run.events.emit(WarningIssued(f"{host}: {facts.stale_processes} process groups had to be killed"))
+            for host, reason in left.failed.items():
+                run.events.emit(WarningIssued(f"processes may be left on {host}, `geobench stop` ends them: {reason}"))
 
 
 def _start(run: RunContext, supervisor: Supervisor, processes: Sequence[Process]) -> None:

@@ -102,7 +102,7 @@ class Runner:
             events.phases, self.events.phases = self.events.phases, {}
             if not self._just_prepared:
                 with events.phase("check"):
-                    self.testbed.clean()
+                    self.testbed.clean().raise_for_failures("could not clean up hosts:")
             self._just_prepared = False
             if load not in self._deployments:
                 self._deployments[load] = deploy(self.testbed.inventory, request, load, prepared.rtt_ms)

@@ -20,6 +20,8 @@ from benchmark.remote.fleet import Fleet
 RUN_DIRECTORY = "run"
 SCRIPT_NAME = "supervise.sh"
 _PINGS = 5
+_PING_S, _SILENT_S = 1.0, 7.0
+"""While processes start, hosts are asked for an answer this often, and lost if there is none for so long."""
 # Answers like a supervisor whose clock is measured.
 _CLOCK_COMMAND = "exec bash -c 'export LC_ALL=C; while read -r _; do echo \"pong $EPOCHREALTIME\"; done'"
 _TAIL = 20
@@ -37,6 +39,10 @@ class Session(Interface):
     @property
     def ended(self) -> bool:
         """Whether the command has ended or its host is unreachable."""
+
+    @property
+    def failure(self) -> str | None:
+        """Why the command did not run to its end; None if it did, or still runs."""
 
     def close(self) -> None:
         """End the command."""
@@ -77,6 +83,7 @@ def files(processes: Sequence[Process], working_dir: str, binaries: str | None =
     # A process starts in its own folder below the run's folder, from where the pattern gives the working folder.
     search = f'export PATH="${{PWD%/*/*}}/{binaries}:$PATH"\n' if binaries else ""
     base = f"{working_dir}/{RUN_DIRECTORY}"
+    # The script comes first: it marks the folder as that of a run, which may be removed.
     found = {f"{base}/{SCRIPT_NAME}": read_script(SCRIPT_NAME).encode()}
     for process in processes:
         folder = f"{base}/{process.name}"
@@ -120,6 +127,8 @@ class Supervisor:
     clocks: dict[str, Clock] = field(default_factory=dict)
     states: dict[str, ProcessState] = field(default_factory=dict)
     _stopped: set[str] = field(default_factory=set)
+    _silent: set[str] = field(default_factory=set)
+    """Hosts that are lost although their session has not ended yet."""
     _pongs: dict[str, tuple[float, float]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -192,25 +201,28 @@ class Supervisor:
             if code is not None:
                 how = f"by signal {code - 128}" if code > 128 else f"with exit code {code}"
                 raise SystemFailure(f"{process.name} on {process.host.name} ended {how}", process=process.name)
-        gone = {h: "its supervise.sh ended" for h, session in self.sessions.items() if session.ended}
+        gone = {h: s.failure or "its supervise.sh ended" for h, s in self.sessions.items() if s.ended}
         if gone:
             raise HostError("lost the connection to hosts during the run:", gone)
 
     def stop(self, deadline_s: float) -> list[str]:
-        """Stop all processes; return the hosts that did not confirm it before the deadline.
+        """Stop all processes; return the hosts that did not confirm it before the deadline, or cannot any more.
 
         An interrupt is raised only after that. All sessions are closed, which also ends the processes.
         """
 
-        def unconfirmed() -> list[str]:
-            return [h for h, session in self.sessions.items() if h not in self._stopped and not session.ended]
+        def answering() -> list[str]:
+            waited_for = self.sessions.keys() - self._stopped - self._silent
+            return [host for host in waited_for if not self.sessions[host].ended]
 
         def confirm() -> list[str]:
-            for host in unconfirmed():
-                with suppress(OSError):
+            for host in answering():
+                try:
                     self.sessions[host].send("stop\n")
-            self._wait(lambda: not unconfirmed(), deadline_s)
-            return unconfirmed()
+                except HostError:
+                    self._silent.add(host)
+            self._wait(lambda: not answering(), deadline_s)
+            return [host for host in self.sessions if host not in self._stopped]
 
         try:
             try:
@@ -229,14 +241,31 @@ class Supervisor:
     def _wait(
         self, done: Callable[[], bool], deadline_s: float, *, pause_s: float = 0.005, watch: bool = False
     ) -> bool:
-        """Read until `done` or the deadline, return whether `done`; with `watch`, raise if a process ends."""
+        """Read until `done` or the deadline, return whether `done`.
+
+        With `watch`, SystemFailure if a process ends meanwhile, HostError if a host does not answer for some seconds:
+        the connections to it would take longer to fail.
+        """
         end = time.monotonic() + deadline_s
+        next_ping = time.monotonic() + _PING_S
+        answered = dict.fromkeys(self.sessions, time.monotonic())
         while True:
             self._read()
             if done():
                 return True
             if watch:
                 self.check()
+                now = time.monotonic()
+                answered |= dict.fromkeys(self._pongs, now)
+                if now >= next_ping:
+                    self._pongs.clear()
+                    for session in self.sessions.values():
+                        session.send("ping\n")
+                    next_ping = now + _PING_S
+                    self._silent = {host for host, at in answered.items() if now - at > _SILENT_S}
+                    if self._silent:
+                        silent = dict.fromkeys(self._silent, f"no answer within {_SILENT_S:g} s")
+                        raise HostError("lost hosts while processes started:", silent)
             if time.monotonic() > end:
                 return False
             time.sleep(pause_s)
@@ -244,9 +273,11 @@ class Supervisor:
     def _read(self) -> None:
         for host, session in self.sessions.items():
             for line in session.read_lines():
-                self._take(host, line.split())
+                with suppress(KeyError, ValueError):
+                    self._take(host, line.split())
 
     def _take(self, host: str, words: Sequence[str]) -> None:
+        """Note one line; what is not a line of the script is ignored."""
         match words:
             case ["pong", at]:
                 self._pongs[host] = (float(at), time.time())

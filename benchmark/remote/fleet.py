@@ -232,12 +232,22 @@ class Fleet:
         """Start the command on its host and send its input; runs in the pool."""
         call.ends = time.monotonic() + call.deadline
         transport = self._connection(call.host, min(self._timeout, call.deadline), 0).transport
+        # Shorter than the deadline, so that a silent SSH server is known as such when the call has failed.
+        patience = min(self._timeout, max(0.1, 0.9 * (call.ends - time.monotonic())))
+        began = time.monotonic()
         try:
-            channel = transport.open_session(timeout=max(0.1, call.ends - time.monotonic()))
+            channel = transport.open_session(timeout=patience)
         except ChannelException as error:
             raise ConnectError(
                 f"sshd rejected a channel ({error.text}); MaxSessions in its configuration limits them", temporary=True
             ) from None
+        except SSHException:
+            if time.monotonic() - began < 0.9 * self._timeout:
+                raise
+            silent = ConnectError("its SSH server does not answer", temporary=True, timed_out=True)
+            self._silent[call.host] = time.monotonic() + _AVOID_S, silent
+            transport.close()
+            raise silent from None
         channel.settimeout(call.deadline)
         session = Session(call.host, call.command, channel, call.sink, call.limit)
         call.session = session

@@ -141,6 +141,14 @@ class Network(_Model):
         return value
 
 
+_SYSTEM_FOLDERS = frozenset(
+    ["bin", "boot", "dev", "etc", "lib", "lib32", "lib64", "libx32", "proc", "run", "sbin", "sys", "usr"]
+)
+"""Nothing in these folders of hosts is a place for files of runs."""
+_SHARED_FOLDERS = [[name] for name in ["home", "media", "mnt", "opt", "root", "srv", "tmp", "var"]]
+"""Folders whose own subfolder `run` is not a run's; folders in them are possible."""
+
+
 class Settings(_Model):
     """Settings of a testbed and its benchmarks."""
 
@@ -198,7 +206,8 @@ class Settings(_Model):
     nvme: bool = True
     """Use local NVMe disks if the instance type has them."""
     working_dir: str = Field(default="geobench", pattern=r"^[A-Za-z0-9._/-]+$")
-    """Folder on the hosts for artifacts, configuration, data and logs, relative to the home of the login."""
+    """Folder on the hosts for artifacts, configuration, data and logs, relative to the home of the login. A run
+    replaces its subfolder `run`, unless something else made that."""
     results_dir: Path = Path("results")
     """Folder on this machine for results, relative to the Pulumi project."""
     ssh_timeout: Duration = Field(default=timedelta(seconds=10), gt=timedelta(0))
@@ -217,6 +226,16 @@ class Settings(_Model):
     """Size of the root disk of AWS hosts in GB."""
     state: Literal["running", "stopped"] = "running"
     """`stopped` halts the hosts and keeps their disks."""
+
+    @field_validator("working_dir")
+    @classmethod
+    def _not_a_system_folder(cls, value: str) -> str:
+        parts = [part for part in value.split("/") if part not in ("", ".")]
+        if value.startswith("-") or ".." in parts:
+            raise ValueError(f"{value!r} begins with a dash or contains `..`; write a plain folder")
+        if value.startswith("/") and (not parts or parts[0] in _SYSTEM_FOLDERS or parts in _SHARED_FOLDERS):
+            raise ValueError(f"{value!r} belongs to the system; write a folder of its own such as /srv/geobench")
+        return value
 
     @field_validator("regions")
     @classmethod

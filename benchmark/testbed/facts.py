@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from shlex import quote
+from typing import Literal
 
 from benchmark.errors import InfrastructureError
 from benchmark.host_scripts import read_script
 from benchmark.inventory import Host
 
 LEAST_DISK_MB = 1024
+Leftovers = Literal["count", "kill", "remove"]
+"""What to do with processes of earlier runs: count, also kill, also remove their files."""
 _NUMBERS = ("stale_processes", "cpus", "memory_mb", "memory_free_mb", "disk_free_mb")
 
 
@@ -33,6 +36,8 @@ class Facts:
     listening: frozenset[int] = frozenset()
     packages: Mapping[str, str] = field(default_factory=dict)
     rtt_ms: Mapping[str, float] = field(default_factory=dict)
+    foreign_folder: str = ""
+    """The run folder, if something other than a run made it: it is left alone."""
     login_output: str = ""
     """What the start-up files of the login shell print before every command; it is ignored."""
 
@@ -48,14 +53,15 @@ def script() -> str:
 
 
 def command(
-    working_dir: str, *, clean: bool, packages: Sequence[str] = (), peers: Mapping[str, Host] | None = None
+    working_dir: str,
+    leftovers: Leftovers = "count",
+    *,
+    packages: Sequence[str] = (),
+    peers: Mapping[str, Host] | None = None,
 ) -> str:
-    """Return the command that runs the script.
-
-    `clean` kills the processes of earlier runs and removes their files; the round trips to `peers` are measured.
-    """
+    """Return the command that runs the script; the round trips to `peers` are measured."""
     timed = ",".join(f"{name}={host.peer_ssh_endpoint}" for name, host in (peers or {}).items())
-    arguments = (working_dir, "1" if clean else "0", ",".join(packages), timed)
+    arguments = (working_dir, leftovers, ",".join(packages), timed)
     return "exec bash -s -- " + " ".join(map(quote, arguments))
 
 
@@ -90,6 +96,7 @@ def parse(text: str, login_output: str = "") -> Facts:
         listening=frozenset(listening),
         packages=packages,
         rtt_ms=rtt,
+        foreign_folder=found.get("foreign", ""),
         login_output=login_output.strip(),
     )
 
@@ -102,4 +109,8 @@ def problems(facts: Facts, ports: Sequence[int]) -> list[str]:
     ]
     if facts.disk_free_mb < LEAST_DISK_MB:
         found.append(f"{facts.disk_free_mb} MiB of disk space are free, at least {LEAST_DISK_MB} are needed")
+    if facts.foreign_folder:
+        found.append(
+            f"{facts.foreign_folder} exists and was not made by a run, which would replace it; set another working_dir"
+        )
     return found

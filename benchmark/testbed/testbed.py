@@ -6,7 +6,7 @@ import getpass
 import os
 import socket
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -19,7 +19,7 @@ from benchmark.host_layout import PEERS_COMMAND, PROMETHEUS_PORT
 from benchmark.host_scripts import read_script
 from benchmark.inventory import Host, Inventory
 from benchmark.metrics.prometheus import Prometheus
-from benchmark.remote.deadlines import CHANGE_S, QUERY_S
+from benchmark.remote.deadlines import ANSWER_S, CHANGE_S, QUERY_S
 from benchmark.remote.fleet import Completed, Fleet, Results
 from benchmark.settings import Settings
 from benchmark.testbed import bootstrap, facts, packages
@@ -81,6 +81,18 @@ class Testbed:
         """Open a connection to every running host; HostError names those that cannot be reached."""
         self._require_all(self.fleet.connect([host.name for host in self.running]))
 
+    def stop(self, force: bool) -> Results[Facts]:
+        """Kill what runs left on every host that can be reached; `force` ends a run in progress. Raises LockedError.
+
+        HostError if no host can be reached.
+        """
+        opened = self.fleet.connect([host.name for host in self.running])
+        if not opened.ok:
+            self._require_all(opened)
+        with self.lock(take_over=force, among=opened.ok):
+            cleaned = self.clean(opened.ok)
+        return Results(cleaned.ok, opened.failed | cleaned.failed)
+
     def make_ready(self, report: Callable[[str], None]) -> dict[str, datetime]:
         """Connect to every running host, wait until all have bootstrapped, and apply the current settings to them.
 
@@ -113,13 +125,17 @@ class Testbed:
         return self.fleet.run(command, hosts=guarded, deadline=CHANGE_S) if guarded else Results()
 
     @contextmanager
-    def lock(self, take_over: bool = False) -> Iterator[None]:
+    def lock(self, take_over: bool = False, among: Collection[str] | None = None) -> Iterator[None]:
         """Hold the testbed until the block is left or this process ends; LockedError names the holder.
+
+        `among` are the hosts that can be reached, by default all: runs lock the monitoring host, without which there
+        are none.
 
         The lock is a file lock on one host, held by a remote command that ends with the connection: the lock of a
         runner that was killed is free at once, that of one that vanished when the host's SSH server notices.
         """
-        host = (self.inventory.monitoring or self.running[0]).name
+        order = [self.inventory.monitoring or self.running[0], *self.running]
+        host = next(each.name for each in order if among is None or each.name in among)
         holder = (
             f"by {getpass.getuser()}@{socket.gethostname()} (process {os.getpid()}) since {datetime.now(UTC):%F %T} UTC"
         )
@@ -158,7 +174,7 @@ class Testbed:
         commands = {
             host.name: facts.command(
                 self.settings.working_dir,
-                clean=clean,
+                "remove" if clean else "count",
                 packages=packages if host.name in carrying else (),
                 peers={region: peer for region, peer in first.items() if peer != host}
                 if host in first.values()
@@ -166,17 +182,23 @@ class Testbed:
             )
             for host in self.running
         }
-        return self._probed(commands)
+        return self._probed(commands, CHANGE_S).raise_for_failures("could not check hosts:")
 
-    def clean(self) -> None:
-        """Kill what earlier runs left on every running host. Raises HostError."""
-        command = facts.command(self.settings.working_dir, clean=True)
-        self._probed({host.name: command for host in self.running})
+    def clean(self, hosts: Iterable[str] | None = None) -> Results[Facts]:
+        """Kill what earlier runs left on `hosts`, by default all running ones, and remove their files."""
+        command = facts.command(self.settings.working_dir, "remove")
+        names = [host.name for host in self.running] if hosts is None else hosts
+        return self._probed(dict.fromkeys(names, command), CHANGE_S)
 
-    def _probed(self, commands: Mapping[str, str]) -> dict[str, Facts]:
-        answers = self.fleet.run(commands, stdin=facts.script(), deadline=CHANGE_S)
-        printed = answers.raise_for_failures("could not check hosts:")
-        return {name: facts.parse(answer.stdout, answer.preamble) for name, answer in printed.items()}
+    def kill_leftovers(self, hosts: Iterable[str]) -> Results[Facts]:
+        """Kill the processes of the current run on `hosts` and keep their files."""
+        command = facts.command(self.settings.working_dir, "kill")
+        return self._probed(dict.fromkeys(hosts, command), ANSWER_S)
+
+    def _probed(self, commands: Mapping[str, str], deadline: float) -> Results[Facts]:
+        answers = self.fleet.run(commands, stdin=facts.script(), deadline=deadline)
+        found = {name: facts.parse(answer.stdout, answer.preamble) for name, answer in answers.ok.items()}
+        return Results(found, answers.failed)
 
     @contextmanager
     def prometheus(self) -> Iterator[Prometheus]:

@@ -142,7 +142,7 @@ def test_killed_runner_leaves_nothing_and_the_next_takes_over(runner: Runner, ph
         process.kill()
         process.communicate()
     measured(runner, *SHORT)
-    assert json.loads(runner("stop", "--json")[0]) == {"ended": {}}
+    assert json.loads(runner("stop", "--json")[0]) == {"ended": {}, "failed": {}}
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -155,7 +155,7 @@ def test_interrupted_run_is_reported_and_cleaned_up(runner: Runner, number: sign
     assert json.loads((folder / "summary.json").read_text())["status"] == "interrupted"
     assert (folder / SAMPLES).stat().st_size > 1000
     assert len(list(folder.glob("logs/*/*.log.gz"))) == 6
-    assert json.loads(runner("stop", "--json")[0]) == {"ended": {}}
+    assert json.loads(runner("stop", "--json")[0]) == {"ended": {}, "failed": {}}
 
 
 def test_second_run_on_a_testbed_is_rejected(runner: Runner) -> None:

@@ -57,6 +57,10 @@ class FakeSession(Session):
     def stderr(self) -> str:
         return ""
 
+    @property
+    def failure(self) -> str | None:
+        return "the connection was lost" if self.host in self.fleet.lost else None
+
     def close(self) -> None:
         self.closed = True
 

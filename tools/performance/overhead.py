@@ -28,7 +28,7 @@ from benchmark.testbed.stack import begin_reading, project_directory
 
 OUTSIDE = ("warm_up", "measure", "system_start", "overhead")
 STEPS = (
-    (probe.command("peer", clean=False), probe.script().encode()),
+    (probe.command("peer"), probe.script().encode()),
     ("mkdir -p peer/run && tar -xf - -C peer/run", None),
     ("cd peer/run && (setsid sleep 60 >log 2>&1 </dev/null & echo $! >pid)", b""),
     ("cd peer/run && kill -KILL -- -$(cat pid)", b""),

@@ -49,7 +49,7 @@ def test_results_are_listed_with_a_broken_plugin(project: Path) -> None:
 def test_stop_force_works_with_a_broken_plugin(project: Path, server: Sshd) -> None:
     options = write(project, [server.host("a-0")], f"{SETTINGS}working_dir: {project}/work\n", str(server.user_key))
     done = run(project, "stop", "--force", "--json", *options)
-    assert (done.returncode, done.stdout) == (0, '{\n  "ended": {}\n}\n'), done.stderr
+    assert (done.returncode, done.stdout) == (0, '{\n  "ended": {},\n  "failed": {}\n}\n'), done.stderr
 
 
 def test_running_its_protocol_is_an_error_that_names_package_entry_point_and_cause(project: Path, server: Sshd) -> None:

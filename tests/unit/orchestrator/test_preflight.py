@@ -26,7 +26,7 @@ def test_idle_hosts_have_no_problems_and_are_not_changed(testbed: Testbed, fleet
     assert set(found.clocks) == set(fleet.hosts)
     assert all(clock.offset_s == pytest.approx(0.25, abs=0.05) for clock in found.clocks.values())
     assert all(session.closed for session in fleet.sessions)
-    assert not any("geobench 1" in command for command in fleet.commands)
+    assert not any("geobench remove" in command for command in fleet.commands)
     document = found.to_dict()["a-1"]
     assert isinstance(document, dict)
     assert (document["free_disk_mb"], document["problem"], document["expires_at"]) == (90000, None, None)

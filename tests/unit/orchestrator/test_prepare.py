@@ -106,10 +106,10 @@ def test_existing_machines_are_set_up_before_they_are_probed(
     kinds = [
         kind
         for command in fleet.commands
-        for kind in ("-- inspect", "install procps", "-- set-up", "-- geobench 1")
+        for kind in ("-- inspect", "install procps", "-- set-up", "-- geobench remove")
         if kind in command
     ]
-    assert list(dict.fromkeys(kinds)) == ["-- inspect", "install procps", "-- set-up", "-- geobench 1"]
+    assert list(dict.fromkeys(kinds)) == ["-- inspect", "install procps", "-- set-up", "-- geobench remove"]
     assert len(kinds) == 4 * len(hosts)
     assert recorder.texts() == ["installing procps on a-0, a-1, a-2, b-0, b-1"]
 

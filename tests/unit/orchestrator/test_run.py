@@ -18,7 +18,7 @@ from benchmark.metrics.prometheus import Prometheus
 from benchmark.metrics.samples import read_samples
 from benchmark.orchestrator import run as run_module
 from benchmark.orchestrator import supervisor
-from benchmark.results.events import Progress, RunStarted, SummaryWritten, WarningIssued, read_events
+from benchmark.results.events import Progress, RunStarted, SummaryWritten, read_events
 from benchmark.results.manifest import read_manifest
 from benchmark.results.run_folder import EVENTS, LOGS, SAMPLES, read_summary
 from benchmark.results.summary import Summary
@@ -120,7 +120,7 @@ def fail_host() -> None:
     raise HostError("lost hosts:", {"a-1": "no route"})
 
 
-@pytest.mark.parametrize("phase", PHASES)
+@pytest.mark.parametrize("phase", [phase for phase in PHASES if phase != "stop"])
 def test_processes_are_stopped_if_the_infrastructure_fails_in_any_phase(
     execute: Execute, recorder: Recorder, fleet: FakeFleet, folder: Callable[[], Path], phase: str
 ) -> None:
@@ -128,7 +128,7 @@ def test_processes_are_stopped_if_the_infrastructure_fails_in_any_phase(
     with pytest.raises(HostError, match="lost hosts"):
         execute()
     assert recorder.phases() == [*PHASES[: PHASES.index(phase) + 1], *(["stop"] if phase in BEFORE_STOP else [])]
-    require_closed(fleet) if phase == "stop" else require_stopped(fleet)
+    require_stopped(fleet)
     summary = read_summary(folder())
     assert summary is not None
     assert (summary.status, summary.failure) == ("failed", "infrastructure")
@@ -249,14 +249,38 @@ def test_a_preparation_that_fails_is_reported_with_its_log(
         execute()
 
 
+def test_a_host_lost_while_processes_stop_does_not_cost_the_measurement(
+    execute: Execute, recorder: Recorder, fleet: FakeFleet
+) -> None:
+    recorder.act_in("stop", fail_host)
+    execute()
+    require_closed(fleet)
+    assert sum("stop" in session.sent for session in fleet.supervisors()) == len(fleet.supervisors()) - 1
+    assert sum(" kill " in command for command in fleet.commands) == 1
+
+
 def test_hosts_that_do_not_confirm_the_stop_are_a_warning(
     execute: Execute, recorder: Recorder, fleet: FakeFleet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(run_module, "CHANGE_S", 0.01)
     fleet.stuck = {"a-2"}
+    fleet.replies = {"a-2": {" kill ": fleet.facts.replace("stale_processes 0", "stale_processes 2")}}
     execute()
-    assert WarningIssued in [type(event) for event in recorder.events]
-    assert "a-2 did not confirm that all processes ended" in recorder.texts()
+    assert "a-2: 2 process groups had to be killed" in recorder.texts()
+    assert [command.split()[5] for command in fleet.commands if " kill " in command] == ["kill"]
+
+
+def test_processes_left_on_a_host_that_is_lost_are_a_warning(
+    execute: Execute, recorder: Recorder, fleet: FakeFleet
+) -> None:
+    def lose() -> None:
+        fleet.lost.add("b-0")
+        fleet.failed = {"b-0": "no answer within 10 s"}
+
+    recorder.act_in("measure", lose)
+    with pytest.raises(HostError, match="lost the connection to hosts during the run:\n  b-0: the connection was lost"):
+        execute()
+    assert "processes may be left on b-0, `geobench stop` ends them: no answer within 10 s" in recorder.texts()
 
 
 @pytest.fixture

@@ -51,6 +51,10 @@ class Pipe:
     def ended(self) -> bool:
         return self.process.poll() is not None
 
+    @property
+    def failure(self) -> str | None:
+        return None
+
     def close(self) -> None:
         assert self.process.stdin is not None
         with suppress(BrokenPipeError):  # it has ended with input unread
@@ -236,12 +240,72 @@ def test_killed_script_is_reported_and_its_processes_are_cleaned_up(tmp_path: Pa
         wait_for(lambda: session.ended)
         with pytest.raises(HostError, match=r"lost the connection to hosts during the run:\n  a-0"):
             found.check()
-        command = ["bash", "-c", host_facts.command("w", clean=True)]
+        command = ["bash", "-c", host_facts.command("w", "remove")]
         done = subprocess.run(
             command, input=host_facts.script(), cwd=tmp_path / HOST.name, capture_output=True, text=True, check=True
         )
         assert host_facts.parse(done.stdout).stale_processes == 1
         assert not alive(pid)
+
+
+@pytest.mark.parametrize(
+    "orders", ["start x 0\nstop\n", "start x 0\n", "start x 0\nstart y 0\nstop\n", "start y 0\nstop\n"]
+)
+@pytest.mark.parametrize("grace", ["0", "3"])
+def test_stop_while_processes_start_ends_them(tmp_path: Path, orders: str, grace: str) -> None:
+    for name in ("x", "y"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "command").write_text("exec sleep 66\n")
+        (tmp_path / name / "grace").write_text(f"{grace}\n")
+    script = ["bash", str(Path(supervisor.__file__).parents[1] / "host_scripts" / "supervise.sh"), str(tmp_path)]
+    began = time.monotonic()
+    done = subprocess.run(script, input=orders, capture_output=True, text=True, timeout=DEADLINE_S, check=True)
+    assert time.monotonic() - began < 3
+    assert done.stdout.splitlines()[-1] == "stopped"
+    for path in tmp_path.glob("*/pid"):
+        assert not alive(int(path.read_text().split()[0]))
+
+
+def test_a_process_whose_files_are_missing_has_ended(tmp_path: Path) -> None:
+    script = ["bash", str(Path(supervisor.__file__).parents[1] / "host_scripts" / "supervise.sh"), str(tmp_path)]
+    done = subprocess.run(script, input="start x 0\n", capture_output=True, text=True, timeout=DEADLINE_S, check=True)
+    assert "exited x 127" in done.stdout.splitlines()
+
+
+def test_a_process_with_spaces_in_its_name_is_stopped(tmp_path: Path) -> None:
+    rename = (
+        "import ctypes, time; ctypes.CDLL(None).prctl(15, b'a b) S 1'); print('renamed', flush=True); time.sleep(67)"
+    )
+    node = Process("node-0", "node", HOST, ("python3", "-c", rename), ready="log renamed", grace=1)
+    with supervised(tmp_path, [node]) as found:
+        found.start([node], time.time())
+        found.wait_ready([node], DEADLINE_S)
+        pid = int((run_folder(tmp_path, "node-0") / "pid").read_text().split()[0])
+        assert found.stop(DEADLINE_S) == []
+        assert not alive(pid)
+
+
+def test_processes_of_a_killed_script_are_killed_by_the_next_connection(tmp_path: Path) -> None:
+    node = process("node-0", "setsid -f sleep 68; sleep 69 & exec sleep 70")
+    with supervised(tmp_path, [node]) as found:
+        found.start([node], time.time())
+        wait_for(lambda: started(found))
+        session = found.sessions[HOST.name]
+        assert isinstance(session, Pipe)
+        marked = lambda: ask("count", tmp_path / HOST.name).stale_processes  # noqa: E731
+        wait_for(lambda: marked() == 3)  # the script, the node and its daemon
+        os.killpg(session.process.pid, signal.SIGKILL)
+        wait_for(lambda: session.ended)
+        assert found.stop(DEADLINE_S) == [HOST.name]
+        assert ask("kill", tmp_path / HOST.name).stale_processes == 2
+        assert marked() == 0
+        assert (run_folder(tmp_path, "logs") / "node-0.log").exists()
+
+
+def ask(leftovers: host_facts.Leftovers, folder: Path) -> host_facts.Facts:
+    command = ["bash", "-c", host_facts.command("w", leftovers)]
+    done = subprocess.run(command, input=host_facts.script(), cwd=folder, capture_output=True, text=True, check=True)
+    return host_facts.parse(done.stdout)
 
 
 def test_sigterm_to_the_script_stops_its_processes(tmp_path: Path) -> None:
@@ -326,3 +390,33 @@ def test_times_are_converted_to_the_operators_clock(fake: tuple[Supervisor, Fake
     )
     assert [state.started for state in found.states.values()] == pytest.approx([at] * 2, abs=0.1)
     assert found.skew(found.processes) < 0.1
+
+
+def test_a_host_that_is_silent_while_processes_start_is_lost_and_not_waited_for(
+    fake: tuple[Supervisor, FakeFleet], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(supervisor, "_PING_S", 0.01)
+    monkeypatch.setattr(supervisor, "_SILENT_S", 0.05)
+    found, fleet = fake
+    fleet.mute.add(OTHER.name)
+    found.start(found.processes, time.time())
+    with pytest.raises(
+        HostError, match=f"lost hosts while processes started:\n  {OTHER.name}: no answer within"
+    ) as lost:
+        found.wait_ready(found.processes, DEADLINE_S)
+    assert set(lost.value.hosts) == {OTHER.name}
+    began = time.monotonic()
+    assert found.stop(DEADLINE_S) == [OTHER.name]
+    assert time.monotonic() - began < 1
+    assert all(session.closed for session in fleet.sessions)
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["pong x", "started node-9 1", "ready node-0", "exited node-0 x", "exited node-0 1 2", "", "\x1b[2J", "pong"],
+)
+def test_lines_that_are_not_of_the_script_are_ignored(fake: tuple[Supervisor, FakeFleet], line: str) -> None:
+    found, fleet = fake
+    fleet.exits = {HOST.name: [line]}
+    found.check()
+    assert found.states["node-0"].exit_code is None

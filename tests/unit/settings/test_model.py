@@ -6,10 +6,12 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
 from benchmark.errors import SettingsError
 from benchmark.settings import (
     BuildSettings,
+    Settings,
     configured_settings,
     load_settings,
     parse_settings,
@@ -177,3 +179,18 @@ def test_variables_in_the_build_command_are_left_to_the_shell_of_the_host(tmp_pa
 def test_misspelt_field_of_the_build_is_an_error() -> None:
     with pytest.raises(SettingsError, match=r"unknown field 'build.comand'; did you mean 'command'\?"):
         parse_settings({"regions": ["a"], "build": {"comand": "make"}}, "settings.yaml")
+
+
+@pytest.mark.parametrize(
+    "folder", ["/", "//", "/etc", "/run/x", "//usr/local", "/./etc", "/srv", "/home/", "a/../..", "-rf", "/srv/../etc"]
+)
+def test_a_working_dir_of_the_system_is_rejected(folder: str) -> None:
+    with pytest.raises(ValidationError, match=r"belongs to the system|contains `\.\.`"):
+        Settings(testbed_id="t", regions=["us-east-1"], working_dir=folder)
+
+
+@pytest.mark.parametrize(
+    "folder", ["geobench", "a/b", "/srv/mine", "/data", "/mnt/nvme/geobench", "/home/ada", "/tmp/x"]
+)
+def test_a_working_dir_of_its_own_is_accepted(folder: str) -> None:
+    assert Settings(testbed_id="t", regions=["us-east-1"], working_dir=folder).working_dir == folder

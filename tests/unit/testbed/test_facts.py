@@ -16,13 +16,17 @@ from factories.hosts import inventory
 from benchmark.errors import InfrastructureError
 from benchmark.inventory import Host
 from benchmark.testbed import facts as host_facts
-from benchmark.testbed.facts import Facts, problems
+from benchmark.testbed.facts import Facts, Leftovers, problems
 
 
 def ask(
-    folder: Path, *, clean: bool = False, packages: tuple[str, ...] = (), peers: dict[str, Host] | None = None
+    folder: Path,
+    leftovers: Leftovers = "count",
+    *,
+    packages: tuple[str, ...] = (),
+    peers: dict[str, Host] | None = None,
 ) -> Facts:
-    command = host_facts.command(str(folder), clean=clean, packages=packages, peers=peers)
+    command = host_facts.command(str(folder), leftovers, packages=packages, peers=peers)
     done = subprocess.run(
         ["bash", "-c", command], input=host_facts.script(), capture_output=True, text=True, timeout=30, check=True
     )
@@ -66,6 +70,7 @@ def test_round_trips_are_measured_without_peers_that_do_not_answer(tmp_path: Pat
 def stale_process(folder: Path, script: str) -> subprocess.Popen[bytes]:
     """Start a process group as a supervisor would, with its pid file."""
     (folder / "run" / "node-0").mkdir(parents=True)
+    (folder / "run" / "supervise.sh").touch()  # the mark of a run's folder
     process = subprocess.Popen(["bash", "-c", script], start_new_session=True)
     start = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()[19]
     (folder / "run" / "node-0" / "pid").write_text(f"{process.pid} {start}\n")
@@ -80,7 +85,7 @@ def test_stale_processes_are_counted_then_killed(tmp_path: Path) -> None:
         # A zombie keeps its group until it is reaped, which is the host's first process's work, here ours.
         reaper = subprocess.Popen(["true"])
         reaper.wait()
-        command = host_facts.command(str(tmp_path), clean=True)
+        command = host_facts.command(str(tmp_path), "remove")
         cleaning = subprocess.Popen(["bash", "-c", command], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         assert cleaning.stdin is not None
         cleaning.stdin.write(host_facts.script())
@@ -97,7 +102,7 @@ def test_process_with_a_reused_pid_is_not_killed(tmp_path: Path) -> None:
     process = stale_process(tmp_path, "exec sleep 60")
     try:
         (tmp_path / "run" / "node-0" / "pid").write_text(f"{process.pid} 1\n")
-        assert ask(tmp_path, clean=True).stale_processes == 0
+        assert ask(tmp_path, "remove").stale_processes == 0
         time.sleep(0)
         assert process.poll() is None
     finally:
@@ -115,12 +120,35 @@ def test_a_full_disk_is_a_problem() -> None:
 
 
 def test_host_names_are_quoted_for_the_shell() -> None:
-    assert shlex.split(host_facts.command("a b", clean=True))[4:6] == ["a b", "1"]
+    assert shlex.split(host_facts.command("a b", "kill"))[4:6] == ["a b", "kill"]
 
 
 def test_the_round_trip_to_an_ipv6_host_is_measured(tmp_path: Path) -> None:
     with socket.create_server(("::1", 0), family=socket.AF_INET6) as server:
         port = server.getsockname()[1]
         peer = inventory(a=1).hosts[0].model_copy(update={"address": "::1", "ssh_port": port})
-        assert f"peer=[::1]:{port}" in host_facts.command(str(tmp_path), clean=False, peers={"peer": peer})
+        assert f"peer=[::1]:{port}" in host_facts.command(str(tmp_path), peers={"peer": peer})
         assert set(ask(tmp_path, peers={"peer": peer}).rtt_ms) == {"peer"}
+
+
+def test_only_a_folder_that_a_run_made_is_removed(tmp_path: Path) -> None:
+    mine = tmp_path / "run" / "thesis.tex"
+    mine.parent.mkdir()
+    assert ask(tmp_path, "remove").foreign_folder == ""  # it is empty: nothing can be lost
+    mine.touch()
+    found = ask(tmp_path, "remove")
+    assert mine.exists()
+    assert problems(found, [])[0].startswith(f"{tmp_path}/run exists and was not made by a run")
+    (tmp_path / "run" / "supervise.sh").touch()
+    assert ask(tmp_path, "kill").foreign_folder == ""
+    assert mine.exists()
+    assert not problems(ask(tmp_path, "remove"), [])
+    assert not mine.parent.exists()
+
+
+def test_a_link_is_not_followed_where_files_are_removed(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "supervise.sh").touch()
+    (tmp_path / "run").symlink_to("elsewhere")
+    ask(tmp_path, "remove")
+    assert (tmp_path / "elsewhere" / "supervise.sh").exists()

@@ -166,3 +166,19 @@ def test_opening_a_testbed_whose_emulated_network_is_down_is_an_error(address: s
         return
     with pytest.raises(InfrastructureError, match=r"is down \(this machine has no address 203.0.113.9\); `pulumi up`"):
         opening.__enter__()
+
+
+def test_stop_cleans_the_hosts_that_it_reaches_and_names_the_others(server: Sshd, tmp_path: Path) -> None:
+    hosts = tuple(server.host(name) for name in ("a-1", "a-2"))
+    lost = server.host("a-0").model_copy(update={"role": "monitoring", "ssh_port": free_port()})
+    found = inventory(a=3).model_copy(update={"hosts": (lost, *hosts)})
+    settings = Settings(testbed_id="t", regions=["a"], working_dir=str(tmp_path / "work"))
+    with Fleet(found.hosts, USER, server.user_key, timeout=timedelta(seconds=10), retries=0) as fleet:
+        done = Testbed(found, fleet, settings).stop(force=False)
+    assert set(done.ok) == {"a-1", "a-2"}
+    assert "connection refused" in done.failed["a-0"]
+
+
+def test_stop_reaching_no_host_is_an_error(server: Sshd) -> None:
+    with monitored(server, ssh_port=free_port()) as found, pytest.raises(HostError, match="cannot reach hosts"):
+        found.stop(force=False)
