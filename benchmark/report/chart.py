@@ -87,6 +87,9 @@ def _drawn(chart: Chart, extra: dict[str, object]) -> Iterator[Figure]:
     with matplotlib.rc_context(style | extra):  # type: ignore[arg-type]
         figure = Figure(figsize=(WIDTH_IN, chart.height), layout="constrained")
         chart.draw(figure)
+        if engine := figure.get_layout_engine():
+            engine.execute(figure)
+            figure.set_layout_engine("none")  # each format would repeat it
         yield figure
 
 

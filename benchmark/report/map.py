@@ -9,6 +9,8 @@ from importlib.resources import files
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.patches import PathPatch
+from matplotlib.path import Path
 
 from benchmark.measure.histogram import Array
 from benchmark.report.chart import Chart
@@ -42,8 +44,8 @@ def world_chart(record: Record) -> Chart | None:
         axes.tick_params(length=0, labelleft=False, labelbottom=False)
         for spine in axes.spines.values():
             spine.set_visible(False)
-        for ring in land():
-            axes.fill(ring[:, 0], ring[:, 1], facecolor=light("land"), edgecolor=light("land"), linewidth=0.4)
+        shores = Path.make_compound_path(*(Path(ring, closed=True) for ring in land()))
+        axes.add_patch(PathPatch(shores, facecolor=light("land"), edgecolor=light("land"), linewidth=0.4))
         pairs = {(min(pair), max(pair)) for pair in trips if set(pair) <= known.keys() and pair[0] != pair[1]}
         for a, b in sorted(pairs):
             arc = great_circle(known[a], known[b])
