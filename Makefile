@@ -4,7 +4,7 @@ SHELL := bash
 .PHONY: help setup demo lint unit check test docs lock clean
 BIN := .venv/bin
 SHELL_FILES := env.sh .ci/run $(wildcard tools/setup/*.sh benchmark/host_scripts/*.sh stacks/cloud/*.sh)
-# Tests that need neither root nor a testbed; `make test` runs them first and then all others.
+# Tests that need neither root nor a testbed; `make test` runs them first, then those that can run beside others.
 UNIT := not integration and not e2e
 
 help: ## this list
@@ -33,7 +33,8 @@ check: lint unit ## linters and unit tests
 test: lint unit ## linters and all tests; as root, for the local testbeds
 	@tools/setup/install_packages.sh tools/setup/debian-packages-tests.txt
 	@tools/setup/cloud_image.sh >/dev/null
-	@. ./env.sh && pytest -m "not ($(UNIT))" --timeout 600
+	@. ./env.sh && pytest -m "not ($(UNIT)) and not quiet" --timeout 600 -n 2 --dist loadfile
+	@. ./env.sh && pytest -m "quiet" --timeout 600
 
 docs: setup ## write docs/settings.md, the settings' JSON schema and the dashboards
 	$(BIN)/python -m tools.generate

@@ -17,7 +17,7 @@ from waiting import wait_for
 
 from benchmark.results.run_folder import SAMPLES
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.quiet]
 
 SHORT = ("run", "--loads", "60", "--committee", "3", "--duration", "3s", "--warm-up", "1s")
 SETTINGS = """\

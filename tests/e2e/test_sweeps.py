@@ -12,7 +12,7 @@ import pytest
 from fakes.runner import Runner, is_measuring, running
 from waiting import wait_for
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.quiet]
 
 SETTINGS = (
     "regions: [us-east-1, eu-west-1]\ninstances: 2\nscrape_interval: 500ms\nwarm_up: 2s\nbenchmark_duration: 4s\n"

@@ -29,7 +29,7 @@ from benchmark.remote.fleet import File
 from benchmark.results.summary import Summary
 from benchmark.settings import BuildSettings, Repository
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.quiet]
 
 MONITORING, BUILDER = "us-east-1-0", "us-east-1-1"
 SERVER = FAKES / "git_server.py"

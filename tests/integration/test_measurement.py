@@ -26,7 +26,7 @@ from benchmark.measure.validity import judge
 from benchmark.metrics.prometheus import Prometheus
 from benchmark.metrics.samples import Series
 
-pytestmark = [pytest.mark.integration, pytest.mark.timing]
+pytestmark = [pytest.mark.integration, pytest.mark.timing, pytest.mark.quiet]
 
 MODELS = {
     "constant": "constant:0.2",

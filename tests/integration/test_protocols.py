@@ -28,7 +28,7 @@ from benchmark.results.events import Event, PhaseStarted, Progress
 from benchmark.results.summary import Summary
 from benchmark.settings import Settings
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.quiet]
 
 EXAMPLES = ROOT / "assets" / "declared"
 STANDIN = FAKES / "standin"

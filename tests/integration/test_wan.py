@@ -26,7 +26,7 @@ from stacks.local.wan.network import WideAreaNetwork
 from stacks.local.wan.resource import NetworkProvider
 from stacks.local.wan.round_trips import Links, links_for
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.quiet]
 
 REGIONS = ["us-east-1", "eu-west-1"]
 

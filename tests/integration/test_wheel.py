@@ -17,7 +17,7 @@ from paths import ROOT
 
 from benchmark import __version__
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.quiet]
 
 PIP = (sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check")
 
