@@ -96,7 +96,12 @@ class Host:
         try:
             self._launch()
             pid = self._wait_for("its first process", self.process_id)
-            network.attach(self.name, config.region, address, pid)
+            try:
+                network.attach(self.name, config.region, address, pid)
+            except InfrastructureError:
+                if self.process_id() == pid:
+                    raise
+                raise self._failure("its first process ended") from None  # its own log says why
 
             def ready() -> bool:
                 if self.process_id() != pid:
