@@ -138,9 +138,15 @@ class Prometheus:
         found = self._ask(_TARGETS, "its targets", get, self._timeout)
         return {identity_of(target.labels): target.last_error for target in found.active}
 
-    def check(self) -> None:
-        """Raise InfrastructureError if it does not answer queries."""
-        self.query("vector(1)")
+    def problem(self) -> str:
+        """Return why it cannot answer queries; empty if it can."""
+        from requests import RequestException
+
+        try:
+            answer = self._session.get(f"{self.url}/-/ready", timeout=self._timeout)
+        except RequestException as error:
+            return f"Prometheus does not answer: {_cause(error)}"
+        return "" if answer.ok else f"Prometheus is not ready: {answer.text.strip()[:_SHOWN]}"
 
     def exported(self, job: str) -> set[str]:
         """Return the names of all metrics that the processes of `job` export now."""
@@ -182,9 +188,17 @@ class Prometheus:
                 "check that the tunnel ends at the monitoring host"
             ) from None
         except RequestException as error:
-            inner = error.args[0] if error.args else error
-            cause = getattr(inner, "reason", None) or inner.args[-1]  # without the quoted query
             raise InfrastructureError(
-                f"Prometheus at {self.url} did not answer {what} within {timeout:g} s: {cause}; "
+                f"Prometheus at {self.url} did not answer {what} within {timeout:g} s: {_cause(error)}; "
                 "check that it is running on the monitoring host and that the tunnel is open"
             ) from None
+
+
+def _cause(error: BaseException) -> BaseException:
+    """Return the innermost cause of an error of requests, whose texts repeat the whole query."""
+    while True:
+        reason = getattr(error, "reason", None)
+        causes = [each for each in (reason, *reversed(error.args)) if isinstance(each, BaseException)]
+        if not causes:
+            return error
+        error = causes[0]

@@ -6,13 +6,14 @@ In every case, the processes are stopped and the available results are written. 
 from __future__ import annotations
 
 import dataclasses
+import re
 import shlex
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 
-from benchmark.errors import InfrastructureError, Interrupted, SystemFailure, UsageError
+from benchmark.errors import InfrastructureError, Interrupted, SystemFailure, TestbedError, UsageError
 from benchmark.host_layout import MARKS_FILE
 from benchmark.measure.live_stats import LiveStats, read_live_stats
 from benchmark.metrics.exported import check_exported
@@ -127,21 +128,26 @@ def monitor(run: RunContext, state: RunState, supervisor: Supervisor) -> None:
         while missing := wanted - run.prepared.prometheus.scraped(since):
             supervisor.check()
             if time.monotonic() > deadline:
-                raise InfrastructureError(_explain_missing(run, sorted(missing)))
+                raise _missing_samples(sorted(missing), run.prepared.prometheus.scrape_errors())
             time.sleep(_POLL_S)
         if state.times:
             _require_metrics(run, supervisor, load=state.times.load)
 
 
-def _explain_missing(run: RunContext, missing: Sequence[Identity]) -> str:
-    """Say which targets were not scraped, and why in the words of Prometheus."""
-    errors = run.prepared.prometheus.scrape_errors()
+def _missing_samples(missing: Sequence[Identity], errors: Mapping[Identity, str]) -> TestbedError:
+    """Return an error that names the targets without samples, with the `errors` of scrapes in the words of Prometheus.
+
+    It is the user's where all of them answer, but not with metrics, which another try does not change.
+    """
     lines = [f"Prometheus has no samples after {_SCRAPE_DEADLINE_S:g} s of these {len(missing)} processes:"]
     for job, host, address in missing[:8]:
         unread = f"Prometheus has not read its target file for {address} yet"
         lines.append(f"  {job} on {host}: {errors.get((job, host, address), unread) or 'not scraped yet'}")
     lines += [f"  and {len(missing) - 8} more"] if len(missing) > 8 else []
-    return "\n".join(lines)
+    answered = all(
+        (found := errors.get(each)) and not re.match(r'Get "|.*deadline exceeded', found) for each in missing
+    )
+    return (UsageError if answered else InfrastructureError)("\n".join(lines))
 
 
 def _require_metrics(run: RunContext, supervisor: Supervisor, *, load: float) -> None:

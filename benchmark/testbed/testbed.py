@@ -210,7 +210,7 @@ class Testbed:
             yield prometheus
 
     def monitoring_problem(self) -> str:
-        """Return why Prometheus on the monitoring host cannot serve a run; empty if it answers.
+        """Return why Prometheus on the monitoring host cannot serve a run; empty if it can.
 
         The next run sets it up on machines that existed before the testbed.
         """
@@ -218,14 +218,10 @@ class Testbed:
             return ""
         try:
             with self.prometheus() as prometheus:
-                if not self.monitoring.capabilities.user_owned:
-                    prometheus.check()
+                problem = "" if self.monitoring.capabilities.user_owned else prometheus.problem()
         except HostError as error:  # its sshd may forward no ports
             return "; ".join(error.hosts.values())
-        except InfrastructureError as error:
-            found = str(error).partition("; ")[0]
-            return f"{found}; restart it there, `geobench ssh {self.monitoring.name}` logs in, or recreate the testbed"
-        return ""
+        return f"{problem}; restart it (`geobench ssh {self.monitoring.name}`) or the testbed" if problem else ""
 
     @contextmanager
     def dashboard(self, port: int) -> Iterator[tuple[str, int]]:

@@ -100,6 +100,8 @@ class FakeFleet(Fleet):
         self.clock_offsets_s: dict[str, float] = {}
         """Of single hosts."""
         self.tunnels = 0
+        self.prometheus_problem = ""
+        """Why the Prometheus behind them cannot answer."""
 
     def touch(self, operation: str) -> None:
         self.operations.append(operation)

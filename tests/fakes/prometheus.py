@@ -56,8 +56,9 @@ class FakePrometheus(Prometheus):
         self._fleet.touch("query")
         return [Answer({"quantity": "completed_tps"}, (0.0, 60.0))] if "quantity" in query else []
 
-    def check(self) -> None:
+    def problem(self) -> str:
         self._fleet.touch("check Prometheus")
+        return self._fleet.prometheus_problem
 
     def exported(self, job: str) -> set[str]:
         self._fleet.touch("exported")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import socket
 import subprocess
 import sys
@@ -30,7 +31,7 @@ def test_importing_the_module_does_not_import_heavy_libraries() -> None:
 
 
 @contextmanager
-def answering(status: int, body: bytes) -> Iterator[str]:
+def answering(status: int, body: bytes, expected: str = "/api/v1/query?") -> Iterator[str]:
     """Serve the same response to every request, in place of Prometheus."""
 
     class Handler(BaseHTTPRequestHandler):
@@ -50,7 +51,7 @@ def answering(status: int, body: bytes) -> Iterator[str]:
     thread.start()
     try:
         yield f"http://127.0.0.1:{server.server_port}"
-        assert all(path.startswith("/api/v1/query?") for path in asked)
+        assert all(path.startswith(expected) for path in asked)
     finally:
         server.shutdown()
         thread.join()
@@ -164,6 +165,39 @@ def test_refused_connection_is_an_infrastructure_error() -> None:
             pytest.raises(InfrastructureError, match=r"did not answer.*that the tunnel is open"),
         ):
             client.scraped(0)
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "problem"),
+    [(200, b"Prometheus Server is Ready.\n", ""), (503, b"Starting up\n", "Prometheus is not ready: Starting up")],
+)
+def test_a_prometheus_that_is_not_ready_is_a_problem(status: int, body: bytes, problem: str) -> None:
+    with answering(status, body, "/-/ready") as url, Prometheus(url) as client:
+        assert client.problem() == problem
+
+
+def test_a_prometheus_that_closes_connections_is_a_problem() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        url = f"http://127.0.0.1:{server.getsockname()[1]}"
+        closing = threading.Thread(target=lambda: server.accept()[0].close(), daemon=True)
+        closing.start()
+        with Prometheus(url, timedelta(seconds=2)) as client:
+            assert re.fullmatch("Prometheus does not answer: [^(]*", client.problem())
+        closing.join(2)
+
+
+def test_errors_of_scrapes_are_those_of_prometheus() -> None:
+    labels = {"job": "node", "host": "a", "instance": "10.0.0.1:1"}
+    failed = {"labels": labels, "lastError": "server returned HTTP status 404 Not Found", "health": "down"}
+    body = json.dumps({"status": "success", "data": {"activeTargets": [failed, {"labels": {}}]}}).encode()
+    with answering(200, body, "/api/v1/targets?") as url, Prometheus(url) as client:
+        assert client.scrape_errors() == {("node", "a", "10.0.0.1:1"): failed["lastError"], ("", "", ""): ""}
+    with (
+        answering(200, b'{"data": {"activeTargets": [1]}}', "/api/v1/targets?") as url,
+        Prometheus(url) as client,
+        pytest.raises(InfrastructureError, match=r"malformed answer to its targets: activeTargets\.0"),
+    ):
+        client.scrape_errors()
 
 
 def test_missing_response_is_an_error_after_the_timeout() -> None:

@@ -318,6 +318,21 @@ def test_targets_that_are_never_scraped_are_named_with_the_reasons_of_prometheus
     ]
 
 
+def test_targets_that_answer_without_metrics_are_a_mistake_of_the_user(
+    execute: Execute, prometheus: dict[str, object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run_module, "_SCRAPE_DEADLINE_S", 0.01)
+    addresses = {"a-1": "198.18.0.3:18600", "a-2": "198.18.0.4:18600", "b-0": "198.18.0.5:18600"}
+    refusal = "received unsupported Content-Type"
+    errors = {("client", host, address): refusal for host, address in addresses.items()}
+    prometheus |= {"unscraped": {"client"}, "errors": errors}
+    with pytest.raises(UsageError, match="client on b-0: received unsupported Content-Type"):
+        execute()
+    prometheus["errors"] = errors | {("client", "a-1", addresses["a-1"]): 'Get "http://x/": connection refused'}
+    with pytest.raises(InfrastructureError, match="connection refused"):
+        execute()
+
+
 def test_a_metric_that_nobody_exports_ends_the_run_before_the_window(
     execute: Execute, recorder: Recorder, prometheus: dict[str, object], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -12,7 +12,7 @@ from factories.hosts import inventory, of_provider
 from fakes.prometheus import fake_testbed
 from fakes.sshd import USER, Sshd
 
-from benchmark.errors import HostError, InfrastructureError, UsageError
+from benchmark.errors import HostError, UsageError
 from benchmark.inventory import Host, Inventory
 from benchmark.remote.fleet import Fleet
 from benchmark.settings import Settings
@@ -57,15 +57,10 @@ def test_status_of_a_cloud_host_is_read_from_the_host(report: BootstrapStatus, e
 def test_a_monitoring_host_whose_prometheus_does_not_answer_is_not_ready() -> None:
     testbed, fleet = fake_testbed(inventory(a=2))
     assert {status.state for status in host_statuses(testbed, NOW).values()} == {"ready"}
-
-    def fail(operation: str) -> None:
-        if operation == "check Prometheus":
-            raise InfrastructureError("Prometheus did not answer; check that it is running")
-
-    fleet.hook = fail
+    fleet.prometheus_problem = "Prometheus does not answer: reset"
     found = host_statuses(testbed, NOW)
     assert found["a-0"].state == "failed"
-    assert found["a-0"].reason.startswith("Prometheus did not answer; restart it there, `geobench ssh a-0`")
+    assert found["a-0"].reason.startswith("Prometheus does not answer: reset; restart it (`geobench ssh a-0`)")
     assert found["a-1"].state == "ready"
 
 
