@@ -27,6 +27,7 @@ from stacks.region import Plan, Region
 
 Answer = TypeVar("Answer")
 Otherwise = TypeVar("Otherwise")
+CloudRegion = TypeVar("CloudRegion", bound=Region)
 
 _EXAMPLES = {"aws": "m5d.2xlarge", "vultr": "vc2-4c-8gb"}
 _CREDENTIALS = {"aws": "~/.aws/credentials", "vultr": "~/.vultr"}
@@ -106,9 +107,9 @@ def cloud_regions(
     plan: Plan,
     provider: Provider,
     names: Sequence[str],
-    component: Callable[[str, CloudRegionArgs, pulumi.ResourceOptions], Region],
+    component: Callable[[str, CloudRegionArgs, pulumi.ResourceOptions], CloudRegion],
     account: pulumi.ProviderResource,
-) -> list[Region]:
+) -> list[CloudRegion]:
     """Declare the regions `names` of a cloud as `component`s, all of them in `account`. Raises SettingsError."""
     settings = plan.settings
     expires_at = plan.created_at.apply(lambda text: (datetime.fromisoformat(text) + settings.time_to_live).isoformat())

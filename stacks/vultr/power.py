@@ -1,76 +1,50 @@
-"""Halt and start Vultr servers through the API, as Vultr's Pulumi provider cannot.
+"""Wait for Vultr servers, halt and start them. A halted server is billed; only `pulumi destroy` ends the cost.
 
-https://www.vultr.com/api/#tag/instances and #tag/baremetal. The token is read from its file for each request and never
-stored. A halted server is billed like a running one; only `pulumi destroy` ends the cost.
+https://www.vultr.com/api/#tag/instances and #tag/baremetal.
 """
 
 from __future__ import annotations
 
-import contextlib
-import json
-import os
 import time
-import urllib.error
-import urllib.request
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Literal, TypedDict
+from typing import TypedDict
 
 import pulumi
 from pulumi.dynamic import CreateResult, DiffResult, ReadResult, Resource, ResourceProvider, UpdateResult
 
-from benchmark.errors import InfrastructureError, SettingsError
+from benchmark.errors import InfrastructureError
 from stacks.errors import hide_traceback
+from stacks.vultr.api import DEFAULT_TOKEN_FILE, Kind, Server, VultrApi
+from stacks.vultr.server import GONE
 
-API = "https://api.vultr.com/v2"
-DEFAULT_TOKEN_FILE = Path("~/.vultr")
-Kind = Literal["instances", "bare-metals"]
-
-_USER_AGENT = "geobench"  # bot protection in front of the API may reject Python's default
-_REQUEST_SECONDS = 30.0
+_INSTALL_SECONDS = {"instances": 900.0, "bare-metals": 3600.0}
 _POWER_SECONDS = 300.0
+_FIRST_BOOT_SECONDS = 60.0
+"""A server may be reported as installed and stopped for a moment before its first boot."""
 _POLL_SECONDS = 2.0
-_TRIES = 6
+_NO_ADDRESS = ("", "0.0.0.0")
 
 
 class Power(TypedDict):
-    """Properties of the resource."""
+    """Inputs of the resource."""
 
     server: str
     kind: Kind
     state: str
     """running or stopped."""
+    plan: str
+    """The plan that the server has once its resource is up to date; missing in states of earlier releases."""
     token_file: str
 
 
-class _Server(TypedDict, total=False):
-    status: str
-    power_status: str
-
-
-class _Reply(TypedDict, total=False):
-    instance: _Server
-    bare_metal: _Server
-
-
-def read_token(path: Path) -> str:
-    """Return the token in a file; SettingsError if the file is missing or does not hold exactly one word."""
-    try:
-        words = path.expanduser().read_text(encoding="utf-8").split()
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "not a text file"
-        raise SettingsError(
-            f"cannot read Vultr's token from {path}: {reason}; create a token at "
-            f"https://my.vultr.com/settings/#settingsapi, write it to {path} and `chmod 600 {path}`"
-        ) from None
-    if len(words) != 1:
-        raise SettingsError(f"{path}: found {len(words)} words, expected Vultr's token and nothing else")
-    return words[0]
-
-
 class VultrPower(Resource, module="geobench", name="VultrPower"):
-    """Whether a server runs; `state` is `running` or `stopped`."""
+    """Whether a server runs; `state` is `running` or `stopped`. Its outputs exist once it is installed."""
 
     state: pulumi.Output[str]
+    address: pulumi.Output[str]
+    cpus: pulumi.Output[int]
+    memory_mb: pulumi.Output[int | None]
 
     def __init__(
         self,
@@ -78,10 +52,13 @@ class VultrPower(Resource, module="geobench", name="VultrPower"):
         server: pulumi.Input[str],
         kind: Kind,
         state: str,
+        plan: str,
         token_file: Path | None,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
-        props = {"server": server, "kind": kind, "state": state, "token_file": str(token_file or DEFAULT_TOKEN_FILE)}
+        token = str(token_file or DEFAULT_TOKEN_FILE)
+        computed = {"address": None, "cpus": None, "memory_mb": None}
+        props = {"server": server, "kind": kind, "state": state, "plan": plan, "token_file": token, **computed}
         super().__init__(VultrPowerProvider(), name, props, opts)
 
 
@@ -92,78 +69,85 @@ class VultrPowerProvider(ResourceProvider):
 
     @hide_traceback
     def create(self, props: Power) -> CreateResult:
-        _switch(props, before="running")
-        return CreateResult(props["server"], {**props})
+        found = _installed(props)
+        if props["kind"] == "instances":
+            started = time.monotonic()
+            while found.get("power_status") != "running" and time.monotonic() - started < _FIRST_BOOT_SECONDS:
+                time.sleep(_POLL_SECONDS)
+                found = _server(props)
+        return CreateResult(props["server"], _outputs(props, _switched(props, found, before="running")))
 
     @hide_traceback
     def read(self, id_: str, props: Power) -> ReadResult:
-        state = _state(props)
-        return ReadResult(id_ if state else None, {**props, "state": props["state"] if state == "active" else state})
+        found = VultrApi(props["token_file"]).server(props["kind"], props["server"])
+        if found is None:
+            return ReadResult(None, {**props})
+        state = found.get("power_status", props["state"]) if found.get("status") != "pending" else "pending"
+        return ReadResult(id_, {**_outputs(props, found), "state": state, "plan": found.get("plan", "")})
 
     @hide_traceback
-    def diff(self, _id: str, olds: Power, news: Power) -> DiffResult:
+    def diff(self, _id: str, olds: Mapping[str, object], news: Power) -> DiffResult:
         replaces = [name for name in ("server", "kind") if olds.get(name) != news.get(name)]
-        changed = any(olds.get(name) != news.get(name) for name in ("state", "token_file"))
+        changed = any(olds.get(name) != news.get(name) for name in ("state", "plan", "token_file"))
         return DiffResult(changes=bool(replaces) or changed, replaces=replaces, delete_before_replace=True)
 
     @hide_traceback
-    def update(self, _id: str, olds: Power, news: Power) -> UpdateResult:
-        _switch(news, before=olds["state"])
-        return UpdateResult({**news})
+    def update(self, _id: str, olds: Mapping[str, object], news: Power) -> UpdateResult:
+        found = _switched(news, _installed(news), before=str(olds.get("state")))
+        return UpdateResult(_outputs(news, found))
 
 
-def _switch(props: Power, before: str) -> None:
-    """Start or halt the server and wait until it is done; `before` is the state of bare metal, which reports none."""
+def _installed(props: Power) -> Server:
+    """Wait until a server is installed, has its address and its plan, and return it."""
+
+    def ready(server: Server) -> bool:
+        addressed = server.get("main_ip", "") not in _NO_ADDRESS
+        return server.get("status") == "active" and addressed and server.get("plan") == props["plan"]
+
+    seconds = _INSTALL_SECONDS[props["kind"]]
+    return _wait(props, ready, seconds, f"server {props['server']} to be installed as {props['plan']}")
+
+
+def _switched(props: Power, found: Server, before: str) -> Server:
+    """Start or halt an installed server; `before` is the state of bare metal, which reports none."""
     wanted, kind, server = props["state"], props["kind"], props["server"]
-    deadline = time.monotonic() + _POWER_SECONDS
-    while (found := _state(props)) == "pending":  # still being installed: it cannot be halted yet
-        _wait(deadline, f"server {server} to be installed")
+    if wanted == found.get("power_status", before):
+        return found
+    VultrApi(props["token_file"]).request("POST", f"/{kind}/{server}/{'start' if wanted == 'running' else 'halt'}")
+    return _wait(
+        props,
+        lambda one: one.get("power_status", wanted) == wanted,
+        _POWER_SECONDS,
+        f"server {server} to be {wanted}",
+    )
+
+
+def _wait(props: Power, condition: Callable[[Server], bool], seconds: float, what: str) -> Server:
+    deadline = time.monotonic() + seconds
+    while not condition(found := _server(props)):
+        if time.monotonic() > deadline:
+            raise InfrastructureError(f"waited {seconds:.0f} s for {what}; check it in Vultr's console, then retry")
+        time.sleep(_POLL_SECONDS)
+    return found
+
+
+def _server(props: Power) -> Server:
+    found = VultrApi(props["token_file"]).server(props["kind"], props["server"])
     if found is None:
-        raise InfrastructureError(f"Vultr has no server {server} any more; `pulumi up --refresh` replaces it")
-    if wanted in (found, before if found == "active" else ""):
-        return
-    _request(props, "POST", f"/{kind}/{server}/{'start' if wanted == 'running' else 'halt'}")
-    while _state(props) not in (wanted, "active"):
-        _wait(deadline, f"server {server} to be {wanted}")
+        raise InfrastructureError(GONE.format(server=props["server"]))
+    return found
 
 
-def _wait(deadline: float, what: str) -> None:
-    if time.monotonic() > deadline:
-        raise InfrastructureError(f"waited {_POWER_SECONDS:.0f} s for {what}; check it in Vultr's console, then retry")
-    time.sleep(_POLL_SECONDS)
-
-
-def _state(props: Power) -> str | None:
-    """Return running, stopped or pending, or active for bare metal; None if the server does not exist."""
-    reply = _request(props, "GET", f"/{props['kind']}/{props['server']}")
-    if reply is None:
-        return None
-    server = reply["instance"] if props["kind"] == "instances" else reply["bare_metal"]
-    return "pending" if server.get("status") == "pending" else str(server.get("power_status", "active"))
-
-
-def _request(props: Power, method: str, path: str) -> _Reply | None:
-    """Send a request, and again while Vultr is overloaded; None if the server does not exist."""
-    token = read_token(Path(props["token_file"]))
-    url = os.environ.get("VULTR_API_URL", API) + path
-    for attempt in range(_TRIES):
-        headers = {"Authorization": f"Bearer {token}", "User-Agent": _USER_AGENT}
-        request = urllib.request.Request(url, method=method, headers=headers)
-        try:
-            with urllib.request.urlopen(request, timeout=_REQUEST_SECONDS) as response:
-                reply: _Reply = json.loads(response.read() or b"{}")
-                return reply
-        except urllib.error.HTTPError as error:
-            if error.code == 404:
-                return None
-            if error.code not in (429, 500, 502, 503, 504) or attempt == _TRIES - 1:
-                reason = error.read(500).decode(errors="replace")
-                with contextlib.suppress(ValueError, KeyError, TypeError):  # else show the text itself
-                    reason = str(json.loads(reason)["error"]).rstrip(".")
-                remedy = f"check the token in {props['token_file']}" if error.code in (401, 403) else "try again"
-                raise InfrastructureError(f"Vultr: {method} {path}: {error.code} {reason}; {remedy}") from None
-        except OSError as error:
-            if attempt == _TRIES - 1:
-                raise InfrastructureError(f"Vultr: {method} {path}: {error}") from None
-        time.sleep(min(2.0**attempt, 20.0))
-    return None
+def _outputs(props: Power, found: Server) -> dict[str, object]:
+    """Return the properties with what the API reports; an address that is not assigned yet is empty."""
+    address = found.get("main_ip", "")
+    memory = found.get("ram")
+    if isinstance(memory, str):  # of bare metal, such as `32768 MB`
+        number = memory.partition(" ")[0]
+        memory = int(number) if number.isdecimal() else None
+    return {
+        **props,
+        "address": "" if address in _NO_ADDRESS else address,
+        "cpus": found.get("vcpu_count", found.get("cpu_count")),
+        "memory_mb": memory,
+    }

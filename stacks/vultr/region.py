@@ -6,6 +6,9 @@ group restricts SSH to the operators and leaves the other ports to the hosts' ow
 which knows every host, and a warning is printed. Bare metal has no firewall groups: there the hosts' own firewall is
 the only one. https://docs.vultr.com/products/network/firewall
 
+Resources. Servers and firewall rules are resources of this project, as Vultr's Pulumi provider cannot handle the API's
+answers (stacks/vultr/server.py, firewall.py); groups, keys, prices and systems are the provider's.
+
 Expiry. A host halts itself when its time_to_live is over, but a halted Vultr server is still billed: only
 `pulumi destroy` ends the cost.
 """
@@ -14,8 +17,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import partial
-from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
-from typing import TypedDict
+from ipaddress import ip_address, ip_network
+from pathlib import Path
+from typing import Any, TypedDict
 
 import ediri_vultr as vultr
 import pulumi
@@ -33,8 +37,11 @@ from stacks.cloud.region_args import (
     spec_of,
     total_cost,
 )
-from stacks.region import Plan, Region
-from stacks.vultr.power import DEFAULT_TOKEN_FILE, VultrPower, read_token
+from stacks.region import Plan
+from stacks.vultr.api import DEFAULT_TOKEN_FILE, Kind, read_token
+from stacks.vultr.firewall import VultrFirewallRule
+from stacks.vultr.power import VultrPower
+from stacks.vultr.server import VultrCensus, VultrServer
 
 UBUNTU = "Ubuntu 24.04 LTS x64"
 RULES_PER_GROUP = 50
@@ -64,14 +71,28 @@ _HELP = HostHelp(
 )
 
 
-def regions(plan: Plan, names: Sequence[str]) -> list[Region]:
+def regions(plan: Plan, names: Sequence[str]) -> list[VultrRegion]:
     """Declare the regions `names`; see `stacks`."""
-    return cloud_regions(plan, "vultr", names, VultrRegion, provider(plan.settings))
+    declared = cloud_regions(plan, "vultr", names, VultrRegion, provider(plan.settings))
+    await_servers(plan.settings, declared)
+    return declared
+
+
+def await_servers(settings: Settings, declared: Sequence[VultrRegion]) -> None:
+    """Declare the census of the servers of all regions and, after it, their power state, which is waited for.
+
+    Pulumi runs four operations of these resources at once: no server is waited for until all are ordered.
+    """
+    servers = [server.id for region in declared for server in region.servers]
+    census = VultrCensus("vultr-census", servers, kind_of(settings), settings.testbed_id, _token_file(settings))
+    census.strays.apply(_warn_about_strays)
+    for region in declared:
+        region.await_servers(census)
 
 
 def provider(settings: Settings) -> vultr.Provider:
     """Declare the provider of all Vultr regions; the token is a secret of the state. Raises SettingsError."""
-    token = read_token(credentials_file(settings, "vultr") or DEFAULT_TOKEN_FILE)
+    token = read_token(_token_file(settings) or DEFAULT_TOKEN_FILE)
     return vultr.Provider("vultr", api_key=pulumi.Output.secret(token), rate_limit=_RETRY_MS, retry_limit=_RETRIES)
 
 
@@ -87,7 +108,8 @@ class VultrRegion(pulumi.ComponentResource):
         self._child = pulumi.ResourceOptions(parent=self)
         invoke = pulumi.InvokeOptions(parent=self)
         self._plan = spec_of(args.settings, "vultr")
-        self._metal = self._plan.startswith("vbm-")
+        self._metal = kind_of(args.settings) == "bare-metals"
+        self._token_file = str(_token_file(args.settings) or DEFAULT_TOKEN_FILE)
         self.capabilities = HostCapabilities(
             ephemeral=True, boot_timeout_s=600.0 if self._metal else 60.0, stop_keeps_cost=True, help=_HELP
         )
@@ -104,7 +126,9 @@ class VultrRegion(pulumi.ComponentResource):
             "https://my.vultr.com/settings/#settingsapi shows the token and the addresses that may use it",
         )
         self._os = system.apply(lambda found: int(found["id"]))
-        self.hosts = [self._server(host) for host in args.hosts]
+        self.servers = [self._server(host) for host in args.hosts]
+        self.hosts: list[pulumi.Output[Host]] = []
+        """Filled by `await_servers`."""
         function, listed = ("getBareMetalPlan", "plans-metal") if self._metal else ("getPlan", "plans")
         price = look_up_price(
             _Plan,
@@ -115,8 +139,33 @@ class VultrRegion(pulumi.ComponentResource):
         ).apply(lambda found: hourly(found["monthlyCost"]) if found else None)
         self.hourly_cost_usd = total_cost([price] * len(args.hosts))
         self.grafana_password = args.grafana_password
+
+    def await_servers(self, census: VultrCensus) -> None:
+        """Declare the power state of the servers, to be waited for once the `census` is taken, and set `hosts`."""
+        opts = pulumi.ResourceOptions.merge(self._child, pulumi.ResourceOptions(depends_on=[census]))
+        for host, server in zip(self._args.hosts, self.servers, strict=True):
+            power = VultrPower(
+                f"{host.name}-state",
+                server.id,
+                kind_of(self._args.settings),
+                self._args.settings.state,
+                self._plan,
+                _token_file(self._args.settings),
+                opts=opts,
+            )
+            facts = pulumi.Output.all(
+                host_key=host.host_key,
+                address=power.address,
+                state=power.state,
+                cpus=power.cpus,
+                memory_mb=power.memory_mb,
+            )
+            self.hosts.append(facts.apply(partial(self._describe, host)))
         hosts = [host.apply(Host.model_dump) for host in self.hosts]
         self.register_outputs({"hosts": hosts, "hourly_cost_usd": self.hourly_cost_usd})
+
+    def _describe(self, host: CloudHost, known: Mapping[str, Any]) -> Host:
+        return host.describe("vultr", self._args.region, self._plan, self.capabilities, **known)
 
     def authorize_ingress(self, addresses: Mapping[str, pulumi.Input[str]]) -> None:
         """Allow inbound traffic from every host of the testbed; see `stacks.region.Region`."""
@@ -159,85 +208,59 @@ class VultrRegion(pulumi.ComponentResource):
     def _rule(
         self, group: vultr.FirewallGroup, purpose: str, network: pulumi.Input[str], protocol: str, port: str
     ) -> None:
-        source: pulumi.Output[IPv4Network | IPv6Network] = pulumi.Output.from_input(network).apply(ip_network)
-        vultr.FirewallRule(
+        VultrFirewallRule(
             f"{self._name}-{purpose}",
-            firewall_group_id=group.id,
-            ip_type=source.apply(lambda found: f"v{found.version}"),
-            protocol=protocol,
-            subnet=source.apply(lambda found: str(found.network_address)),
-            subnet_size=source.apply(lambda found: found.prefixlen),
-            port=port or None,
-            notes=purpose,
-            # The group may be full, without room for a changed rule beside its former self.
-            opts=pulumi.ResourceOptions.merge(self._child, pulumi.ResourceOptions(delete_before_replace=True)),
-        )
-
-    def _server(self, host: CloudHost) -> pulumi.Output[Host]:
-        settings, region = self._args.settings, self._args.region
-        tags = {**self._args.tags, "role": host.role}
-        order = _Order(
-            plan=self._plan,
-            region=region,
-            os_id=self._os,
-            hostname=host.name,
-            label=f"{settings.testbed_id}-{host.name}",
-            tags=[pulumi.Output.concat(name, "=", value) for name, value in tags.items()],  # Vultr's tags are words
-            user_data=host.user_data,
-            ssh_key_ids=[self._key.id],
-            enable_ipv6=False,
-            activation_email=False,
-        )
-        # A newer system or first-boot script is for new hosts. Existing ones stay as they are, except for another role,
-        # as Prometheus is installed by the first boot alone.
-        lifecycle = pulumi.ResourceOptions(ignore_changes=["os_id", "user_data"], replacement_trigger=host.role)
-        opts = pulumi.ResourceOptions.merge(self._child, lifecycle)
-
-        def megabytes(text: str) -> int | None:  # bare metal has text, such as `32768 MB`
-            number = text.partition(" ")[0]
-            return int(number) if number.isdecimal() else None
-
-        if self._group is None:
-            metal = vultr.BareMetalServer(host.name, **order, opts=opts)
-            server: pulumi.CustomResource = metal
-            memory: pulumi.Output[int] | pulumi.Output[int | None]
-            address, cpus, memory = metal.main_ip, metal.cpu_count, metal.ram.apply(megabytes)
-        else:
-            # The link to the server's console, an output, works without a password.
-            opts = pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(additional_secret_outputs=["kvm"]))
-            compute = vultr.Instance(
-                host.name, **order, firewall_group_id=self._group.id, backups="disabled", opts=opts
-            )
-            server = compute
-            address, cpus, memory = compute.main_ip, compute.vcpu_count, compute.ram
-        power = VultrPower(
-            f"{host.name}-state",
-            server.id,
-            "bare-metals" if self._metal else "instances",
-            settings.state,
-            credentials_file(settings, "vultr"),
+            {
+                "token_file": self._token_file,
+                "firewall_group_id": group.id,
+                "protocol": protocol,
+                "network": pulumi.Output.from_input(network).apply(lambda found: str(ip_network(found))),
+                "port": port,
+                "notes": purpose,
+            },
             opts=self._child,
         )
 
-        facts = pulumi.Output.all(
-            host_key=host.host_key, address=address, state=power.state, cpus=cpus, memory_mb=memory
+    def _server(self, host: CloudHost) -> VultrServer:
+        settings = self._args.settings
+        tags = {**self._args.tags, "role": host.role}
+        # A newer system or first-boot script is for new hosts. Existing ones stay as they are, except for another role,
+        # as Prometheus is installed by the first boot alone.
+        lifecycle = pulumi.ResourceOptions(ignore_changes=["os_id", "user_data"], replacement_trigger=host.role)
+        return VultrServer(
+            host.name,
+            {
+                "kind": kind_of(settings),
+                "token_file": self._token_file,
+                "plan": self._plan,
+                "region": self._args.region,
+                "os_id": self._os,
+                "hostname": host.name,
+                "label": f"{settings.testbed_id}-{host.name}",
+                "tags": [pulumi.Output.concat(name, "=", value) for name, value in tags.items()],  # Vultr's are words
+                "user_data": host.user_data,
+                "ssh_key_ids": [self._key.id],
+                "firewall_group_id": self._group.id if self._group else "",
+            },
+            opts=pulumi.ResourceOptions.merge(self._child, lifecycle),
         )
-        return facts.apply(lambda known: host.describe("vultr", region, self._plan, self.capabilities, **known))
 
 
-class _Order(TypedDict):
-    """Inputs of servers of both kinds."""
+def kind_of(settings: Settings) -> Kind:
+    """Return the kind of the settings' servers, as the API names it."""
+    return "bare-metals" if spec_of(settings, "vultr").startswith("vbm-") else "instances"
 
-    plan: str
-    region: str
-    os_id: pulumi.Output[int]
-    hostname: str
-    label: str
-    tags: list[pulumi.Input[str]]
-    user_data: pulumi.Output[str]
-    ssh_key_ids: list[pulumi.Input[str]]
-    enable_ipv6: bool
-    activation_email: bool
+
+def _token_file(settings: Settings) -> Path | None:
+    return credentials_file(settings, "vultr")
+
+
+def _warn_about_strays(strays: Sequence[str]) -> None:
+    if strays:
+        pulumi.log.warn(
+            f"Vultr: an interrupted update has left {', '.join(strays)}, which this stack does not use and you pay "
+            "for; `python -m stacks.strays` shows them and removes them with --remove"
+        )
 
 
 def hourly(monthly_usd: float | None) -> float | None:

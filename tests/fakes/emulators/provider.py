@@ -111,6 +111,7 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):  # type: ignore[misc
         named = self._cloud.kinds[token].named
         if named and not news.get(named):
             news[named] = olds.get(named) or f"{request.urn.split('::')[-1]}-{request.randomSeed[:4].hex()}"
+        news = {**getattr(self._cloud.kinds[token], "defaults", {}), **news}
         return provider_pb2.CheckResponse(inputs=struct(news), failures=_failures(schema.check(token, news)))
 
     def Diff(self, request: Any, context: Any) -> Any:

@@ -1,4 +1,4 @@
-"""An emulated Vultr: its account, its HTTP API for the power of servers, machines of systemd-nspawn as its servers.
+"""An emulated Vultr: its account, its HTTP API and its provider, machines of systemd-nspawn as its servers.
 
 The API's rules are those that are documented: https://www.vultr.com/api/
 """
@@ -6,23 +6,25 @@ The API's rules are those that are documented: https://www.vultr.com/api/
 from __future__ import annotations
 
 import itertools
-import json
+import math
 import threading
+import time
+from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 from fakes.emulators.machine import Image, Machine
 from fakes.emulators.provider import Cloud, CloudError, Kind, Properties
-from fakes.emulators.vultr_kinds import KINDS, firewall_rule, refusal
+from fakes.emulators.vultr_api import Api
+from fakes.emulators.vultr_kinds import API_KINDS, KINDS, PLANS, firewall_rule, refusal
 from paths import FAKES
 
 from stacks.local.wan.network import WideAreaNetwork
 
 UBUNTU = {"id": "2284", "name": "Ubuntu 24.04 LTS x64", "arch": "x64", "family": "ubuntu"}
-PRICES = {"vc2-1c-1gb": 5.0, "vc2-4c-8gb": 40.0}
+PRICES = {"vc2-1c-1gb": 5.0, "vc2-4c-8gb": 40.0, "vc2-8c-16gb": 80.0}
 METAL_PRICES = {"vbm-4c-32gb": 120}
 """Per month in USD; a withdrawn plan has none and is not listed, but can still be ordered."""
 UFW = FAKES / "standin" / "ufw"
@@ -37,24 +39,27 @@ class Thing:
 
 
 class Vultr:
-    """One account with the token `token`.
+    """One account with the token `token`; the service answers as in `year`.
 
-    `faults` by a server's label: `capacity` or `late`; `busy` counts requests to the HTTP API that are answered 429.
+    `faults` by a server's label: `capacity`. A server takes `install_s` seconds to be installed or resized, and gets
+    its address after a third of them.
     """
 
-    def __init__(self, folder: Path, image: Image, network: WideAreaNetwork, token: str) -> None:
-        self.token = token
+    def __init__(
+        self, folder: Path, image: Image, network: WideAreaNetwork, token: str, year: int = 2026, install_s: float = 0.0
+    ) -> None:
+        self.token, self.year, self.install_s = token, year, install_s
         self.faults: dict[str, str] = {}
-        self.busy = 0
         self.machines: dict[str, Machine] = {}
         self.things: dict[str, Thing] = {}
         self._api_key = token
         self._folder, self._image, self._network = folder, image, network
         self._numbers = itertools.count(1)
         self._lock = threading.RLock()
-        self._api = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
-        self.url = f"http://127.0.0.1:{self._api.server_port}"
-        threading.Thread(target=self._api.serve_forever, args=[0.05], daemon=True).start()
+        self._installing: defaultdict[str, float] = defaultdict(lambda: -math.inf)
+        self._resizing: dict[str, tuple[float, str]] = {}
+        self.api = Api(self, {name: kind(self, f":{name}") for name, kind in API_KINDS.items()})
+        self.url = self.api.url
 
     def cloud(self) -> Cloud:
         """The provider of this account."""
@@ -72,8 +77,7 @@ class Vultr:
         """Stop every machine and delete the account."""
         for machine in self.machines.values():
             machine.remove()
-        self._api.shutdown()
-        self._api.server_close()
+        self.api.close()
 
     def admit(self) -> None:
         """Reject the provider's request if its token is not the account's."""
@@ -83,7 +87,8 @@ class Vultr:
     def add(self, kind: str, properties: Properties) -> str:
         """Store a resource under a new identity."""
         with self._lock:
-            identity = f"cb676a46-66fd-4dfb-b839-{next(self._numbers):012d}"
+            number = next(self._numbers)
+            identity = str(number) if kind == "FirewallRule" else f"cb676a46-66fd-4dfb-b839-{number:012d}"
             self.things[identity] = Thing(kind, properties)
             return identity
 
@@ -103,6 +108,35 @@ class Vultr:
         # As on Vultr's images, a second firewall is active that admits only SSH.
         made.create(inputs["userData"], {f"/etc/ufw/{path.name}": path.read_text() for path in UFW.iterdir()})
         return made
+
+    def install(self, identity: str) -> None:
+        """Begin the installation of a server."""
+        self._installing[identity] = time.monotonic()
+
+    def resize(self, identity: str, former: str) -> None:
+        """Begin a change of a server's plan, which is `former` until it is over."""
+        self._resizing[identity] = (time.monotonic(), former)
+
+    def progress(self, identity: str) -> tuple[bool, bool]:
+        """Return whether a server is installed, and whether it has its address."""
+        since = time.monotonic() - self._installing[identity]
+        return since >= self.install_s, since >= self.install_s / 3
+
+    def plan(self, identity: str) -> str:
+        """The plan that a server has at present."""
+        began, former = self._resizing.get(identity, (0.0, ""))
+        current: str = self.things[identity].properties["plan"]
+        return former if former and time.monotonic() - began < self.install_s else current
+
+    def larger_plans(self, identity: str) -> list[str]:
+        """The plans that a server can be upgraded to."""
+        known = list(PLANS)
+        plan = self.things[identity].properties["plan"]
+        return known[known.index(plan) + 1 :] if plan in known else []
+
+    def source(self, rule: Properties) -> str:
+        """The `source` of a firewall rule in the API's answers: since April 2026 the network itself."""
+        return f"{rule['subnet']}/{rule['subnetSize']}" if self.year >= 2026 else ""
 
     def rules(self, group: str) -> list[Properties]:
         """The rules of a firewall group."""
@@ -139,44 +173,6 @@ class Vultr:
         if len(found) != 1:
             raise CloudError("no results were found" if not found else "your search returned too many results")
         return found[0]
-
-    def _handler(self) -> type[BaseHTTPRequestHandler]:
-        account = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                code, body = account._answer(self.command, self.path, self.headers["Authorization"])
-                self.send_response(code)
-                self.end_headers()
-                self.wfile.write(json.dumps(body).encode() if body else b"")
-
-            do_POST = do_GET  # noqa: N815
-
-            def log_message(self, format: str, *args: object) -> None:
-                pass
-
-        return Handler
-
-    def _answer(self, method: str, path: str, authorization: str | None) -> tuple[int, Properties]:
-        with self._lock:
-            if self.busy:  # rate limits apply per client address, before authentication
-                self.busy -= 1
-                return 429, {"error": "Too many requests", "status": 429}
-        if authorization != f"Bearer {self.token}":
-            return 401, {"error": "Invalid API token.", "status": 401}
-        _, kind, identity, *action = path.split("/")
-        machine = self.machines.get(identity)
-        if machine is None or kind != ("bare-metals" if self.has("BareMetalServer", identity) else "instances"):
-            return 404, {"error": "Invalid instance-id", "status": 404}
-        if action and (method != "POST" or action not in (["start"], ["halt"])):
-            return 404, {"error": "Invalid request", "status": 404}
-        if method == "POST":
-            self.power(identity, action[0])
-            return 204, {}
-        state = {"id": identity, "status": "active"}
-        if kind == "instances":
-            state["power_status"] = "running" if machine.running else "stopped"
-        return 200, {"instance" if kind == "instances" else "bare_metal": state}
 
 
 def _listed(prices: dict[str, Any]) -> dict[str, Properties]:

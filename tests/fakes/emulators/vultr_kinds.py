@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from fakes.emulators.vultr import Vultr
 
 UBUNTU_ID = 2284
-PLANS = {"vc2-1c-1gb": (1, 1024), "vc2-4c-8gb": (4, 8192)}
+PLANS = {"vc2-1c-1gb": (1, 1024), "vc2-4c-8gb": (4, 8192), "vc2-8c-16gb": (8, 16384)}
+"""By size: the API upgrades servers, and never makes them smaller."""
 METAL = {"vbm-4c-32gb": (4, 32768)}
 REGIONS = ("ewr", "ord", "fra", "lhr", "nrt", "sea", "sto", "bom", "sgp", "syd")
 RULES_PER_GROUP = 50
@@ -36,6 +37,8 @@ class VultrKind:
     noun: str
     """Its name in the provider's errors."""
     replaces: frozenset[str] = frozenset()
+    defaults: Properties = {}
+    """Inputs that the provider adds when they are missing."""
     named: str | None = None
 
     def __init__(self, vultr: Vultr, token: str) -> None:
@@ -170,12 +173,9 @@ class _Server(VultrKind):
             raise refusal(f"Server add failed: {inputs['plan']} is not available in the selected location")
         identity, _ = super().make(inputs)
         machine = self.vultr.boot(identity, inputs)
+        self.vultr.install(identity)
         self.vultr.enforce()
-        computed = {"mainIp": machine.address, **self.describe(*self.plans[inputs["plan"]])}
-        if fault == "late":
-            made = {**inputs, **computed, "id": identity}
-            raise NotReadyError(identity, made, f"error while waiting for Server {identity} to be completed: timeout")
-        return identity, computed
+        return identity, {"mainIp": machine.address, **self.describe(*self.plans[inputs["plan"]])}
 
     def describe(self, cpus: int, memory_mb: int) -> Properties:
         console = f"https://my.vultr.com/subs/vps/novnc/api.php?data={CONSOLE_TOKEN}"
@@ -185,9 +185,13 @@ class _Server(VultrKind):
         return {**super().look(identity), "mainIp": self.vultr.machines[identity].address}
 
     def change(self, identity: str, inputs: Properties) -> None:
-        if inputs["plan"] != self.vultr.things[identity].properties["plan"]:
-            raise CloudError("a change of the plan is not emulated")
+        former = self.vultr.things[identity].properties["plan"]
+        resized = inputs["plan"] != former
+        if resized and inputs["plan"] not in self.vultr.larger_plans(identity):
+            raise refusal("Unable to change the plan: it is not an upgrade of the current one")
         super().change(identity, inputs)
+        if resized:
+            self.vultr.resize(identity, former)
         self.vultr.enforce()
 
     def remove(self, identity: str) -> None:
@@ -205,6 +209,53 @@ class _BareMetal(_Server):
         return {"cpuCount": cpus, "ram": f"{memory_mb} MB"}
 
 
+class _ProviderServer(_Server):
+    """A server as the provider (2.27.1) has it: at every read, it asks for the VPC 2.0 networks of the server.
+
+    https://github.com/vultr/terraform-provider-vultr/issues/753
+    """
+
+    def create(self, inputs: Properties) -> tuple[str, Properties]:
+        identity, made = super().create(inputs)
+        try:
+            self.read(identity)
+        except CloudError as error:
+            raise NotReadyError(identity, made, str(error)) from None
+        return identity, made
+
+    def update(self, identity: str, inputs: Properties) -> Properties:
+        done = super().update(identity, inputs)
+        self.read(identity)
+        return done
+
+    def look(self, identity: str) -> Properties:
+        if self.vultr.year >= 2026:
+            reason = refusal("Not found.", 404)
+            raise CloudError(f"error getting list of attached VPCs 2.0: {reason}")
+        return super().look(identity)
+
+
+class _ProviderBareMetal(_ProviderServer, _BareMetal):
+    """Bare metal as the provider has it."""
+
+
+class _ProviderRule(_FirewallRule):
+    """A rule as the provider has it: without a `source`, it expects an empty one.
+
+    https://github.com/vultr/terraform-provider-vultr/issues/722
+    """
+
+    defaults = {"source": ""}
+
+    def look(self, identity: str) -> Properties:
+        found = super().look(identity)
+        return {**found, "source": self.vultr.source(found)}
+
+    def make(self, inputs: Properties) -> tuple[str, Properties]:
+        identity, _ = super().make(inputs)
+        return identity, {"source": self.vultr.source(inputs)}
+
+
 def firewall_rule(found: Properties) -> tuple[str, str, str]:
     """Return a rule as (protocol, ports, network)."""
     return found["protocol"], (found.get("port") or "").replace(":", "-"), f"{found['subnet']}/{found['subnetSize']}"
@@ -220,7 +271,14 @@ def _version(rule: Properties) -> int | None:
 KINDS: dict[str, type[VultrKind]] = {
     "sSHKey:SSHKey": _SshKey,
     "firewallGroup:FirewallGroup": _FirewallGroup,
-    "firewallRule:FirewallRule": _FirewallRule,
-    "instance:Instance": _Server,
-    "bareMetalServer:BareMetalServer": _BareMetal,
+    "firewallRule:FirewallRule": _ProviderRule,
+    "instance:Instance": _ProviderServer,
+    "bareMetalServer:BareMetalServer": _ProviderBareMetal,
 }
+"""As the provider has them, by the end of the SDK's type."""
+API_KINDS: dict[str, type[VultrKind]] = {
+    "FirewallRule": _FirewallRule,
+    "Instance": _Server,
+    "BareMetalServer": _BareMetal,
+}
+"""As the HTTP API has them."""
