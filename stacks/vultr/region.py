@@ -25,7 +25,7 @@ import ediri_vultr as vultr
 import pulumi
 
 from benchmark.errors import SettingsError
-from benchmark.inventory import Host, HostCapabilities, HostHelp
+from benchmark.inventory import Host, HostCapabilities
 from benchmark.settings import Settings
 from stacks.cloud.region_args import (
     CloudHost,
@@ -63,12 +63,6 @@ class _System(TypedDict):
 
 class _Plan(TypedDict):
     monthlyCost: float
-
-
-_HELP = HostHelp(
-    unreachable=f"{HostHelp().unreachable}. If that fails with `instance not found`, see docs/clouds.md, section "
-    "`A server that Vultr no longer has`"
-)
 
 
 def regions(plan: Plan, names: Sequence[str]) -> list[VultrRegion]:
@@ -111,7 +105,7 @@ class VultrRegion(pulumi.ComponentResource):
         self._metal = kind_of(args.settings) == "bare-metals"
         self._token_file = str(_token_file(args.settings) or DEFAULT_TOKEN_FILE)
         self.capabilities = HostCapabilities(
-            ephemeral=True, boot_timeout_s=600.0 if self._metal else 60.0, stop_keeps_cost=True, help=_HELP
+            ephemeral=True, boot_timeout_s=600.0 if self._metal else 60.0, stop_keeps_cost=True
         )
         self._group = None if self._metal else self._firewall_group()
         self._key = vultr.SSHKey(

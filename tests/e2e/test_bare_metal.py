@@ -34,8 +34,7 @@ def test_bare_metal_server_works_like_any_host(metal: Clouds) -> None:
     found = json.loads(metal.benchmark("status", "--json"))
     assert found["hosts"] == {host.name: "ready"}
     assert found["hourly_cost_usd"] == pytest.approx(120 / 672, abs=1e-5)
-    assert metal.site.vultr_cloud.created.count("vultr:index/bareMetalServer:BareMetalServer") == 1
-    assert not [created for created in metal.site.vultr_cloud.created if "firewall" in created]
+    assert sorted(thing.kind for thing in metal.site.vultr.things.values()) == ["BareMetalServer", "SSHKey"]
 
 
 def test_bare_metal_server_has_a_host_firewall(metal: Clouds) -> None:

@@ -36,6 +36,8 @@ class Cloud(Mocks):
     resources: list[MockResourceArgs] = field(default_factory=list)
     calls: list[MockCallArgs] = field(default_factory=list)
     addresses: dict[str, str] = field(default_factory=dict)
+    strays: list[str] = field(default_factory=list)
+    """What the census of Vultr's servers finds."""
     silent: str = ""
     """The name of a function that fails, as providers' functions do without a result or a permission."""
 
@@ -43,15 +45,17 @@ class Cloud(Mocks):
         self.resources.append(args)
         made = {key: value for key, value in args.inputs.items() if value is not None}
         identity = f"{args.name}-id"
-        if args.typ.endswith(("/instance:Instance", "/bareMetalServer:BareMetalServer")):
+        if args.typ.endswith((":Instance", ":VultrServer")):
             self.addresses[identity] = f"203.0.113.{int(args.name.rpartition('-')[2]) + 1}"
-            computed = {"mainIp": self.addresses[identity], "vcpuCount": 4, "cpuCount": 8}
-            return identity, {"ram": "65536 MB" if "vbm-" in str(made.get("plan")) else 8192, **computed, **made}
+            return identity, made
+        if args.typ.endswith(":VultrPower"):
+            return identity, {**made, "address": self.addresses[made["server"]], "cpus": 4, "memory_mb": 8192}
         computed = {
             "public_key": f"ssh-ed25519 AAAA{args.name}",
             "private_key": f"PRIVATE-{args.name}",
             "keyName": args.name,
             "defaultRouteTableId": f"{args.name}-routes",
+            "strays": self.strays,
         }
         return identity, {**computed, **made}
 

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import itertools
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
 from unittest import mock
 
 from fakes.emulators.aws import Aws
-from fakes.emulators.firewall import EVERYWHERE, Rule
 from fakes.emulators.machine import Image, Machine
 from fakes.emulators.provider import Kind, Served
+from fakes.idle_machine import Idle
 from fakes.pulumi_stack import Stack
 
 from stacks.keys import generate_key
@@ -30,33 +29,6 @@ LIST, INSTANCE = "aws:ec2/managedPrefixList:ManagedPrefixList", "aws:ec2/instanc
 STATE = "aws:ec2transitgateway/instanceState:InstanceState"
 X86, ARM = "ami-0noble00000000000", "ami-0noble00000000001"
 SSH = {"ipProtocol": "tcp", "fromPort": 22, "toPort": 22, "cidrIpv4": "198.51.100.0/24"}
-
-
-class Idle(Machine):
-    """A machine that does not boot and records its firewall rules."""
-
-    numbers = itertools.count(1)
-    on = False
-    rules: tuple[list[Rule], list[Rule]] = [], []
-
-    def create(self, user_data: str, files: Mapping[str, str] | None = None) -> None:
-        self.start()
-
-    @property
-    def running(self) -> bool:
-        return self.on
-
-    def start(self) -> None:
-        self.on, self.address = True, f"198.18.0.{next(self.numbers)}"
-
-    def stop(self, *, keep_address: bool = False) -> None:
-        self.on, self.address = False, ""
-
-    def remove(self) -> None:
-        self.stop()
-
-    def guard(self, rules: Sequence[Rule], outgoing: Sequence[Rule] = EVERYWHERE) -> None:
-        self.rules = list(rules), list(outgoing)
 
 
 class IdleAws(Aws):

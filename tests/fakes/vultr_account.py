@@ -7,10 +7,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import cast
 
-from fakes.emulated_account import Idle
 from fakes.emulators.machine import Image, Machine
 from fakes.emulators.provider import Properties, Served
 from fakes.emulators.vultr import Vultr
+from fakes.idle_machine import Idle
 from fakes.pulumi_stack import Stack
 
 from stacks.local.wan.network import WideAreaNetwork

@@ -267,7 +267,7 @@ class Api:
 
     def _rule(self, number: str) -> Properties:
         known = self._vultr.things[number].properties
-        found = {name: known.get(own) or "" for name, own in _RULE_FIELDS.items()}
+        found = {name: "" if known.get(own) is None else known[own] for name, own in _RULE_FIELDS.items()}
         source = self._vultr.source(known)
         return {**found, "id": int(number), "type": found["ip_type"], "action": "accept", "source": source}
 

@@ -5,16 +5,14 @@ from __future__ import annotations
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import pytest
-from fakes.emulators.machine import Image
-from fakes.emulators.provider import CloudError, Kind
-from fakes.emulators.vultr import Vultr
+from fakes.emulators.properties import struct
+from fakes.emulators.provider import Cloud, CloudError, Kind, NotReadyError, Provider
 from fakes.emulators.vultr_kinds import RULES_PER_GROUP
-
-from stacks.local.wan.network import WideAreaNetwork
+from fakes.vultr_account import TOKEN, IdleVultr, idle_vultr
+from pulumi.runtime.proto import provider_pb2
 
 KEY, GROUP = "vultr:index/sSHKey:SSHKey", "vultr:index/firewallGroup:FirewallGroup"
 RULE, SERVER = "vultr:index/firewallRule:FirewallRule", "vultr:index/instance:Instance"
@@ -25,9 +23,8 @@ SSH = {"ipType": "v4", "protocol": "tcp", "port": "22", "subnet": "198.51.100.0"
 class Account:
     """An account with a key and a firewall group."""
 
-    def __init__(self, folder: Path) -> None:
-        # No machine boots: requests are rejected, or need none.
-        self.vultr = Vultr(folder, cast("Image", None), cast("WideAreaNetwork", None), "T0KEN")
+    def __init__(self, vultr: IdleVultr) -> None:
+        self.vultr = vultr
         self.kinds: dict[str, Kind] = self.vultr.cloud().kinds
         self.key = self.make(KEY, name="key", sshKey="ssh-ed25519 AAAA")
         self.group = self.make(GROUP, description="some")
@@ -55,7 +52,7 @@ class Account:
         }
         return usual | changed
 
-    def ask(self, method: str, path: str, token: str = "T0KEN") -> int:
+    def ask(self, method: str, path: str, token: str = TOKEN) -> int:
         """Send a request to the HTTP API and return the answer's code."""
         headers = {"Authorization": f"Bearer {token}"}
         request = urllib.request.Request(f"{self.vultr.url}{path}", method=method, headers=headers)
@@ -66,12 +63,10 @@ class Account:
             return error.code
 
 
-@pytest.fixture
-def account(tmp_path: Path) -> Iterator[Account]:
-    made = Account(tmp_path)
-    yield made
-    made.vultr.machines.clear()
-    made.vultr.close()
+@pytest.fixture(params=[2025])
+def account(request: pytest.FixtureRequest) -> Iterator[Account]:
+    with idle_vultr(request.param) as vultr:
+        yield Account(vultr)
 
 
 @pytest.mark.parametrize(
@@ -166,7 +161,7 @@ def test_server_fields_are_updated_in_place_where_the_api_allows_it(
     account: Account, token: str, fixed: dict[str, Any], free: dict[str, Any]
 ) -> None:
     inputs = account.inputs(plan="vbm-4c-32gb" if token == METAL else "vc2-1c-1gb")
-    server = account.vultr.add(token.rpartition(":")[2], inputs)
+    server = account.make(token, **inputs)
     for name, value in fixed.items():
         with pytest.raises(CloudError, match=f"{name} cannot be changed"):
             account.kinds[token].update(server, inputs | {name: value})
@@ -184,7 +179,7 @@ def test_wrong_token_is_rejected_at_every_request(account: Account) -> None:
         account.kinds[GROUP].delete(account.group)
     with refused:
         cloud.functions["vultr:index/getOs:getOs"]({"filters": [{"name": "name", "values": ["Ubuntu 24.04 LTS x64"]}]})
-    cloud.configure({"apiKey": "T0KEN"})
+    cloud.configure({"apiKey": TOKEN})
     account.kinds[GROUP].delete(account.group)
 
 
@@ -196,17 +191,59 @@ def test_unlisted_plan_has_no_price(account: Account) -> None:
 
 
 def test_overloaded_api_returns_429_before_authentication(account: Account) -> None:
-    account.vultr.busy = 2
-    asked = [account.ask("GET", f"/instances/{account.key}", token) for token in ("T0KEN", "another", "T0KEN")]
+    account.vultr.api.busy = 2
+    asked = [account.ask("GET", f"/instances/{account.key}", token) for token in (TOKEN, "another", TOKEN)]
     assert asked == [429, 429, 404]
 
 
 def test_api_checks_the_kind_of_server_and_the_token(account: Account) -> None:
-    server = account.vultr.add("BareMetalServer", {"plan": "vbm-4c-32gb"})
-    account.vultr.machines[server] = cast("Any", object())
+    server = account.server(METAL, plan="vbm-4c-32gb")
     assert account.ask("GET", f"/bare-metals/{server}") == 200
     assert account.ask("GET", f"/bare-metals/{account.key}") == 404
     assert account.ask("GET", f"/instances/{server}") == 404
     assert account.ask("POST", f"/bare-metals/{server}/explode") == 404
     assert account.ask("GET", f"/bare-metals/{server}/halt") == 404
     assert account.ask("POST", f"/bare-metals/{server}/halt", token="another") == 401
+
+
+def diff(account: Account, token: str, before: dict[str, Any], after: dict[str, Any]) -> list[str]:
+    """Return the inputs whose change replaces a resource with `before` in its state, as the provider says."""
+    provider = Provider(Cloud(account.kinds, {}, lambda _: None))
+    request = provider_pb2.DiffRequest(
+        urn=f"urn:pulumi:e2e::geobench::{token}::a", old_inputs=struct(after), olds=struct(before), news=struct(after)
+    )
+    return sorted(provider.Diff(request, None).replaces)
+
+
+@pytest.mark.parametrize(("account", "replaces"), [(2025, []), (2026, ["source"])], indirect=["account"])
+def test_the_provider_replaces_rules_whose_source_the_api_reports(account: Account, replaces: list[str]) -> None:
+    asked = {"firewallGroupId": account.group, **SSH, "source": ""}
+    _, state = account.kinds[RULE].create(asked)
+    assert diff(account, RULE, state, asked) == replaces
+
+
+@pytest.mark.parametrize("account", [2026], indirect=True)
+@pytest.mark.parametrize(("token", "plan"), [(SERVER, "vc2-1c-1gb"), (METAL, "vbm-4c-32gb")])
+def test_the_provider_cannot_read_servers_since_vpc_2_has_ended(account: Account, token: str, plan: str) -> None:
+    reason = r'error getting list of attached VPCs 2\.0: {"error":"Not found\.","status":404}'
+    with pytest.raises(NotReadyError, match=reason):
+        account.server(token, plan=plan)
+    (server,) = account.vultr.machines
+    with pytest.raises(CloudError, match=reason):
+        account.kinds[token].read(server)
+    assert account.ask("GET", f"/instances/{server}/vpc2") == 404
+
+
+def test_a_server_can_only_become_larger(account: Account) -> None:
+    server = account.server(plan="vc2-4c-8gb")
+    assert account.vultr.larger_plans(server) == ["vc2-8c-16gb"]
+    with pytest.raises(CloudError, match="not an upgrade of the current one"):
+        account.kinds[SERVER].update(server, account.inputs(plan="vc2-1c-1gb"))
+    account.kinds[SERVER].update(server, account.inputs(plan="vc2-8c-16gb"))
+    assert account.vultr.plan(server) == "vc2-8c-16gb"
+
+
+def test_more_requests_than_the_rate_limit_are_rejected(account: Account) -> None:
+    answers = [account.vultr.api.answer("GET", "/instances", f"Bearer {TOKEN}")[0] for _ in range(32)]
+    assert answers == [200] * 30 + [429] * 2
+    assert account.vultr.api.throttled == 2

@@ -1,181 +1,128 @@
-"""Halting and starting Vultr servers, against an HTTP server that implements the part of the API that is used."""
+"""Waiting for Vultr servers, halting and starting them, on an emulated account."""
 
 from __future__ import annotations
 
-import json
-import sys
-from collections.abc import Iterator
-from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+import threading
 from pathlib import Path
-from threading import Thread
 from typing import Any
 
 import pytest
+from fakes.vultr_account import IdleVultr
 
-from benchmark.errors import InfrastructureError, SettingsError
+from benchmark.errors import InfrastructureError
 from stacks.vultr import power as vultr_power
-from stacks.vultr.power import VultrPowerProvider, read_token
+from stacks.vultr.power import VultrPowerProvider
+
+PLANS = {"instances": "vc2-4c-8gb", "bare-metals": "vbm-4c-32gb"}
 
 
-@dataclass
-class Api:
-    """Servers by id. The first `busy` requests get status 429; the first `installing` queries find a pending server."""
-
-    servers: dict[str, str] = field(default_factory=lambda: {"a": "running"})
-    busy: int = 0
-    installing: int = 0
-    requests: list[str] = field(default_factory=list)
-    agents: set[str | None] = field(default_factory=set)
-
-    def answer(self, method: str, path: str, token: str | None) -> tuple[int, dict[str, Any]]:
-        self.requests.append(f"{method} {path}")
-        _, kind, server, *action = path.split("/")
-        if token != "Bearer T0KEN":
-            return 401, {"error": "Invalid API token."}
-        if self.busy:
-            self.busy -= 1
-            return 429, {"error": "Rate limit exceeded"}
-        if server not in self.servers:
-            return 404, {"error": "not found"}
-        if action:
-            self.servers[server] = {"halt": "stopped", "start": "running"}[action[0]]
-            return 204, {}
-        return 200, {"instance" if kind == "instances" else "bare_metal": self.describe(kind, server)}
-
-    def describe(self, kind: str, server: str) -> dict[str, str]:
-        if self.installing:
-            self.installing -= 1
-            return {"status": "pending", "power_status": "stopped"}
-        power = {"power_status": self.servers[server]} if kind == "instances" else {}
-        return {"status": "active", **power}
+def props(vultr: IdleVultr, token: Path, state: str = "running", kind: str = "instances") -> dict[str, Any]:
+    """Order a server and return the properties of its power."""
+    inputs = {"plan": PLANS[kind], "region": "ewr", "label": "a", "userData": "", "hostname": "a"}
+    server = vultr.add("Instance" if kind == "instances" else "BareMetalServer", inputs)
+    vultr.boot(server, inputs)
+    vultr.install(server)
+    return {"server": server, "kind": kind, "state": state, "plan": PLANS[kind], "token_file": str(token)}
 
 
-@pytest.fixture
-def api(monkeypatch: pytest.MonkeyPatch) -> Iterator[Api]:
-    made = Api()
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            made.agents.add(self.headers["User-Agent"])
-            code, body = made.answer(self.command, self.path, self.headers["Authorization"])
-            self.send_response(code)
-            self.end_headers()
-            self.wfile.write(json.dumps(body).encode() if body else b"")
-
-        do_POST = do_GET  # noqa: N815
-
-        def log_message(self, format: str, *args: object) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    Thread(target=server.serve_forever, args=[0.01], daemon=True).start()
-    monkeypatch.setenv("VULTR_API_URL", f"http://127.0.0.1:{server.server_port}")
-    monkeypatch.setattr(vultr_power.time, "sleep", lambda _: None)
-    yield made
-    server.shutdown()
-    server.server_close()
+def actions(vultr: IdleVultr) -> list[str]:
+    return [request.rpartition("/")[2] for request in vultr.api.requests if request.startswith("POST")]
 
 
-@pytest.fixture(autouse=True)
-def _limit(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Restore the limit that hiding a traceback sets for the whole process."""
-    monkeypatch.setattr(sys, "tracebacklimit", 1000, raising=False)
+@pytest.mark.parametrize(("kind", "cpus", "memory"), [("instances", 4, 8192), ("bare-metals", 4, 32768)])
+def test_a_running_server_is_described_and_not_changed(
+    vultr: IdleVultr, token: Path, kind: str, cpus: int, memory: int
+) -> None:
+    asked = props(vultr, token, kind=kind)
+    outs = VultrPowerProvider().create(asked).outs
+    assert outs == asked | {
+        "address": vultr.machines[asked["server"]].address, "cpus": cpus, "memory_mb": memory,
+    }  # fmt: skip
+    assert actions(vultr) == []
+    assert VultrPowerProvider().read("a", outs).outs == outs
+    assert VultrPowerProvider().diff("a", outs, asked).changes is False
 
 
-@pytest.fixture
-def token(tmp_path: Path) -> Path:
-    path = tmp_path / "token"
-    path.write_text("T0KEN\n")
-    return path
+def test_a_server_is_waited_for_until_it_has_its_address(vultr: IdleVultr, token: Path) -> None:
+    vultr.install_s = 3600.0
+    asked = props(vultr, token)
+    assert VultrPowerProvider().read("a", asked).outs["address"] == ""
+    assert VultrPowerProvider().read("a", asked).outs["state"] == "pending"
+    timer = threading.Timer(0.05, lambda: setattr(vultr, "install_s", 0.0))
+    timer.start()
+    assert VultrPowerProvider().create(asked).outs["address"].startswith("198.18.0.")
+    timer.join()
+    assert len(vultr.api.requests) > 3
 
 
-def props(token: Path, state: str, kind: str = "instances", server: str = "a") -> dict[str, Any]:
-    return {"server": server, "kind": kind, "state": state, "token_file": str(token)}
+def test_a_server_is_waited_for_until_it_has_its_new_plan(vultr: IdleVultr, token: Path) -> None:
+    asked = props(vultr, token)
+    outs = VultrPowerProvider().create(asked).outs
+    larger = asked | {"plan": "vc2-8c-16gb"}
+    assert VultrPowerProvider().diff("a", outs, larger).replaces == []
+    vultr.install_s = 0.05
+    vultr.put(asked["server"], vultr.things[asked["server"]].properties | {"plan": "vc2-8c-16gb"})
+    vultr.resize(asked["server"], "vc2-4c-8gb")
+    found = VultrPowerProvider().update("a", outs, larger).outs
+    assert (found["cpus"], found["memory_mb"], found["plan"]) == (8, 16384, "vc2-8c-16gb")
 
 
-def test_a_running_server_is_not_changed(api: Api, token: Path) -> None:
-    VultrPowerProvider().create(props(token, "running"))
-    assert api.requests == ["GET /instances/a"]
-    assert api.agents == {"geobench"}
+@pytest.mark.parametrize("kind", ["instances", "bare-metals"])  # bare metal does not report whether it runs
+def test_a_server_is_halted_and_started_again(vultr: IdleVultr, token: Path, kind: str) -> None:
+    provider, running = VultrPowerProvider(), props(vultr, token, kind=kind)
+    machine = vultr.machines[running["server"]]
+    stopped = running | {"state": "stopped"}
+    outs = provider.create(running).outs
+    address = outs["address"]
+    outs = provider.update("a", outs, stopped).outs
+    assert (machine.running, outs["state"], outs["address"]) == (False, "stopped", address)
+    assert provider.read("a", outs).outs == outs
+    outs = provider.update("a", outs, running).outs
+    assert (machine.running, outs["state"], outs["address"]) == (True, "running", address)
+    assert actions(vultr) == ["halt", "start"]
 
 
-def test_a_server_is_halted_and_started_again(api: Api, token: Path) -> None:
-    provider = VultrPowerProvider()
-    provider.update("a", props(token, "running"), props(token, "stopped"))
-    assert api.servers == {"a": "stopped"}
-    provider.update("a", props(token, "stopped"), props(token, "running"))
-    assert api.servers == {"a": "running"}
-    assert [request for request in api.requests if "POST" in request] == [
-        "POST /instances/a/halt",
-        "POST /instances/a/start",
-    ]
+def test_a_new_server_is_halted_once_it_is_installed(vultr: IdleVultr, token: Path) -> None:
+    asked = props(vultr, token, "stopped")
+    VultrPowerProvider().create(asked)
+    assert not vultr.machines[asked["server"]].running
 
 
-def test_bare_metal_reports_no_power_state_so_the_last_known_one_is_used(api: Api, token: Path) -> None:
-    provider = VultrPowerProvider()
-    provider.create(props(token, "running", "bare-metals"))
-    assert api.requests == ["GET /bare-metals/a"]
-    provider.update("a", props(token, "running", "bare-metals"), props(token, "stopped", "bare-metals"))
-    assert api.servers == {"a": "stopped"}
-    assert provider.read("a", props(token, "stopped", "bare-metals")).outs["state"] == "stopped"
+def test_a_server_halted_before_its_power_is_known_is_started(
+    vultr: IdleVultr, token: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(vultr_power, "_FIRST_BOOT_SECONDS", 0.02)
+    asked = props(vultr, token)
+    vultr.power(asked["server"], "halt")
+    VultrPowerProvider().create(asked)
+    assert vultr.machines[asked["server"]].running
 
 
-def test_a_server_is_halted_once_it_is_installed(api: Api, token: Path) -> None:
-    api.installing = 2
-    VultrPowerProvider().create(props(token, "stopped"))
-    assert api.servers == {"a": "stopped"}
+def test_waiting_for_a_server_times_out(vultr: IdleVultr, token: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    vultr.install_s = 3600.0
+    monkeypatch.setitem(vultr_power._INSTALL_SECONDS, "instances", 0.05)
+    with pytest.raises(InfrastructureError, match=r"waited 0 s for server \S+ to be installed as vc2-4c-8gb; check"):
+        VultrPowerProvider().create(props(vultr, token))
 
 
-def test_waiting_for_a_server_times_out(api: Api, token: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    api.installing = 10**9
-    monkeypatch.setattr(vultr_power, "_POWER_SECONDS", 0.05)
-    with pytest.raises(InfrastructureError, match="waited 0 s for server a to be installed"):
-        VultrPowerProvider().create(props(token, "stopped"))
+def test_a_refresh_detects_changes_made_elsewhere(vultr: IdleVultr, token: Path) -> None:
+    asked = props(vultr, token)
+    vultr.power(asked["server"], "halt")
+    assert VultrPowerProvider().read("a", asked).outs["state"] == "stopped"
+    assert VultrPowerProvider().read("b", asked | {"server": "b"}).id is None
 
 
-def test_requests_to_an_overloaded_api_are_repeated(api: Api, token: Path) -> None:
-    api.busy = 3
-    VultrPowerProvider().create(props(token, "stopped"))
-    assert api.servers == {"a": "stopped"}
-
-
-def test_repeated_requests_stop_after_a_few_attempts(api: Api, token: Path) -> None:
-    api.busy = 100
-    with pytest.raises(InfrastructureError, match="429 Rate limit exceeded; try again"):
-        VultrPowerProvider().create(props(token, "stopped"))
-
-
-def test_a_refresh_detects_changes_made_elsewhere(api: Api, token: Path) -> None:
-    api.servers["a"] = "stopped"
-    assert VultrPowerProvider().read("a", props(token, "running")).outs["state"] == "stopped"
-    assert VultrPowerProvider().read("b", props(token, "running", server="b")).id is None
-
-
-def test_a_deleted_server_is_an_error(api: Api, token: Path) -> None:
+def test_a_deleted_server_is_an_error(vultr: IdleVultr, token: Path) -> None:
     with pytest.raises(InfrastructureError, match="no server b any more; `pulumi up --refresh`"):
-        VultrPowerProvider().create(props(token, "running", server="b"))
+        VultrPowerProvider().create(props(vultr, token) | {"server": "b"})
 
 
 def test_a_new_state_is_an_update_and_another_server_a_replacement(token: Path) -> None:
     diff = VultrPowerProvider().diff
-    running = props(token, "running")
+    running = {"server": "a", "kind": "instances", "state": "running", "plan": "p", "token_file": str(token)}
     assert diff("a", running, running).changes is False
-    stopped = diff("a", running, props(token, "stopped"))
+    stopped = diff("a", running, running | {"state": "stopped"})
     assert (stopped.changes, stopped.replaces) == (True, [])
-    assert diff("a", running, props(token, "running", server="b")).replaces == ["server"]
-
-
-def test_a_rejected_token_is_reported_without_showing_it(api: Api, tmp_path: Path) -> None:
-    wrong = tmp_path / "wrong"
-    wrong.write_text("hidden")
-    with pytest.raises(InfrastructureError, match=r"401 Invalid API token; check the token in .*/wrong") as error:
-        VultrPowerProvider().create(props(wrong, "running"))
-    assert "hidden" not in str(error.value)
-
-
-def test_a_token_file_with_two_words_is_rejected(tmp_path: Path) -> None:
-    path = tmp_path / "token"
-    path.write_text("one two")
-    with pytest.raises(SettingsError, match="found 2 words, expected Vultr's token and nothing else"):
-        read_token(path)
+    assert diff("a", running, running | {"server": "b"}).replaces == ["server"]
+    of_an_earlier_release = {name: value for name, value in running.items() if name != "plan"}
+    assert diff("a", of_an_earlier_release, running).replaces == []

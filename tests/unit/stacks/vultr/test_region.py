@@ -12,7 +12,7 @@ from pulumi.runtime.mocks import MockMonitor
 
 from benchmark.errors import SettingsError
 from benchmark.settings import Settings
-from stacks.vultr.region import VultrRegion, hourly, provider
+from stacks.vultr.region import VultrRegion, await_servers, hourly, provider
 
 
 def settings(**fields: Any) -> Settings:
@@ -33,6 +33,7 @@ def region(wanted: Settings, peers: int = 0, cloud: Cloud | None = None, **args:
 
     def program() -> pulumi.Output[Any]:
         made = VultrRegion("ewr", args_of(wanted, **args))
+        await_servers(wanted, [made])
         own = {f"ewr-{n}": host.apply(lambda found: found.address) for n, host in enumerate(made.hosts)}
         made.authorize_ingress({**own, **{f"away-{n}": f"192.0.2.{n}" for n in range(100, 100 + peers)}})
         return pulumi.Output.all(hosts=pulumi.Output.all(*made.hosts), cost=made.hourly_cost_usd)
@@ -42,29 +43,23 @@ def region(wanted: Settings, peers: int = 0, cloud: Cloud | None = None, **args:
 
 def rules(declared: Declared) -> list[tuple[str, str, str]]:
     """Return the rules of the firewall group as (protocol, port, network)."""
-    found = declared.of_type("FirewallRule").values()
-    return [(rule["protocol"], rule.get("port", ""), f"{rule['subnet']}/{rule['subnetSize']:.0f}") for rule in found]
+    return [(one["protocol"], one["port"], one["network"]) for one in declared.of_type("VultrFirewallRule").values()]
 
 
 def test_a_region_is_servers_behind_a_firewall_group() -> None:
     declared = region(settings())
-    assert {name: len(declared.of_type(name)) for name in ("SSHKey", "FirewallGroup", "Instance", "VultrPower")} == {
-        "SSHKey": 1,
-        "FirewallGroup": 1,
-        "Instance": 2,
-        "VultrPower": 2,
-    }
-    server = declared.of_type("Instance")["ewr-1"]
-    assert (server["plan"], server["region"], server["osId"]) == ("vc2-4c-8gb", "ewr", 2284)
-    assert (server["hostname"], server["label"]) == ("ewr-1", "bed-ewr-1")
-    assert server["firewallGroupId"] == "ewr-firewall-id"
-    assert server["sshKeyIds"] == ["ewr-key-id"]
-    assert server["enableIpv6"] is False
-    assert "ssh-ed25519 AAAAewr-1-host-key" in server["userData"]["value"]
+    numbers = {"SSHKey": 1, "FirewallGroup": 1, "VultrServer": 2, "VultrPower": 2, "VultrCensus": 1}
+    assert {name: len(declared.of_type(name)) for name in numbers} == numbers
+    server = declared.of_type("VultrServer")["ewr-1"]
+    assert (server["kind"], server["plan"], server["region"]) == ("instances", "vc2-4c-8gb", "ewr")
+    assert (server["os_id"], server["hostname"], server["label"]) == (2284, "ewr-1", "bed-ewr-1")
+    assert server["firewall_group_id"] == "ewr-firewall-id"
+    assert server["ssh_key_ids"] == ["ewr-key-id"]
+    assert "ssh-ed25519 AAAAewr-1-host-key" in server["user_data"]["value"]
 
 
 def test_servers_are_tagged_with_owner_and_expiry() -> None:
-    tags = region(settings()).of_type("Instance")["ewr-0"]["tags"]
+    tags = region(settings()).of_type("VultrServer")["ewr-0"]["tags"]
     assert tags == ["testbed_id=bed", "owner=ada", "expiry=2030-01-01T00:00:00+00:00", "role=monitoring"]
 
 
@@ -82,23 +77,10 @@ def test_operators_reach_ssh_and_peers_every_port() -> None:
 
 
 def test_a_firewall_group_names_fifteen_hosts_and_has_room_for_the_change_to_more() -> None:
-    named, open_to_all = (set(region(settings(), peers=peers).of_type("FirewallRule")) for peers in (13, 14))
+    named, open_to_all = (set(region(settings(), peers=peers).of_type("VultrFirewallRule")) for peers in (13, 14))
     assert len(named) == 1 + 3 * 15
     # An update from one to the other, in either direction, has both for a while.
     assert len(named | open_to_all) == 50
-
-
-def test_a_changed_rule_is_deleted_before_its_replacement_is_created(monkeypatch: pytest.MonkeyPatch) -> None:
-    first: set[str] = set()
-    register = MockMonitor.RegisterResource
-
-    def noted(monitor: MockMonitor, request: Any) -> Any:
-        first.update([request.name] if request.deleteBeforeReplace else [])
-        return register(monitor, request)
-
-    monkeypatch.setattr(MockMonitor, "RegisterResource", noted)
-    declared = region(settings())
-    assert first == set(declared.of_type("FirewallRule"))
 
 
 def test_with_more_hosts_the_group_restricts_only_ssh(caplog: pytest.LogCaptureFixture) -> None:
@@ -110,7 +92,7 @@ def test_with_more_hosts_the_group_restricts_only_ssh(caplog: pytest.LogCaptureF
 
 def test_more_operators_than_a_group_has_rules_are_rejected() -> None:
     networks = [f"198.51.100.{number}/32" for number in range(47)]
-    assert len(region(settings(operator_cidrs=networks[:46])).of_type("FirewallRule")) == 50
+    assert len(region(settings(operator_cidrs=networks[:46])).of_type("VultrFirewallRule")) == 50
     with pytest.raises(SettingsError, match=r"found 47 networks, expected at most 46: .* wider"):
         region(settings(operator_cidrs=networks))
     public = settings(operator_cidrs=networks[:24], grafana_public=True)
@@ -120,22 +102,41 @@ def test_more_operators_than_a_group_has_rules_are_rejected() -> None:
     region(settings(operator_cidrs=networks, specs="vbm-4c-32gb"))  # bare metal has no group
 
 
-def test_the_link_to_the_console_is_a_secret(monkeypatch: pytest.MonkeyPatch) -> None:
-    secret: dict[str, list[str]] = {}
+def test_no_server_is_waited_for_until_all_are_ordered(monkeypatch: pytest.MonkeyPatch) -> None:
+    after: dict[str, set[str]] = {}
     register = MockMonitor.RegisterResource
 
     def noted(monitor: MockMonitor, request: Any) -> Any:
-        secret[request.name] = list(request.additionalSecretOutputs)
+        after[request.name] = {urn.rpartition("::")[2] for urn in request.dependencies}
         return register(monitor, request)
 
     monkeypatch.setattr(MockMonitor, "RegisterResource", noted)
+
+    def program() -> pulumi.Output[Any]:
+        both = [VultrRegion(name, args_of(settings(regions=[name]))) for name in ("ewr", "fra")]
+        await_servers(settings(), both)
+        return pulumi.Output.all(*both[0].hosts, *both[1].hosts)
+
+    declare(program)
+    assert {"ewr-0", "ewr-1", "fra-0", "fra-1"} <= after["vultr-census"]
+    assert all("vultr-census" in after[f"{name}-state"] for name in ("ewr-0", "ewr-1", "fra-0", "fra-1"))
+
+
+def test_servers_of_an_interrupted_update_are_named_with_the_command_that_removes_them(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    region(settings(), cloud=Cloud(strays=["4f0f (bed-ewr-7, 203.0.113.9)"]))
+    assert "an interrupted update has left 4f0f (bed-ewr-7, 203.0.113.9)" in caplog.text
+    assert "python -m stacks.strays" in caplog.text
+    caplog.clear()
     region(settings())
-    assert {"kvm", "defaultPassword"} <= set(secret["ewr-0"])
+    assert "interrupted" not in caplog.text
 
 
 def test_rules_for_stopped_peers_use_an_unused_address() -> None:
     def program() -> pulumi.Output[Any]:
         made = VultrRegion("ewr", args_of(settings()))
+        await_servers(settings(), [made])
         made.authorize_ingress({"stopped": "", "away": "198.51.100.9"})
         return pulumi.Output.all(*made.hosts)
 
@@ -144,17 +145,17 @@ def test_rules_for_stopped_peers_use_an_unused_address() -> None:
 
 
 def test_rules_of_a_host_keep_their_names_when_hosts_are_added() -> None:
-    few, many = (set(region(settings(), peers=count).of_type("FirewallRule")) for count in (0, 2))
+    few, many = (set(region(settings(), peers=count).of_type("VultrFirewallRule")) for count in (0, 2))
     assert few < many
     assert "ewr-tcp-from-ewr-1" in few
 
 
 def test_bare_metal_has_no_firewall_group() -> None:
     declared = region(settings(specs="vbm-8c-132gb"))
-    server = declared.of_type("BareMetalServer")["ewr-0"]
-    assert (server["plan"], server["osId"], server["sshKeyIds"]) == ("vbm-8c-132gb", 2284, ["ewr-key-id"])
-    assert declared.of_type("FirewallGroup") == declared.of_type("Instance") == {}
-    assert [host.memory_mb for host in declared.value["hosts"]] == [65536, 65536]
+    server = declared.of_type("VultrServer")["ewr-0"]
+    assert (server["kind"], server["plan"], server["os_id"]) == ("bare-metals", "vbm-8c-132gb", 2284)
+    assert (server["ssh_key_ids"], server["firewall_group_id"]) == (["ewr-key-id"], "")
+    assert declared.of_type("FirewallGroup") == {}
     assert {power["kind"] for power in declared.of_type("VultrPower").values()} == {"bare-metals"}
 
 
@@ -182,13 +183,13 @@ def test_stopped_servers_keep_their_address_and_price() -> None:
     assert declared.value["cost"] == region(settings()).value["cost"] == pytest.approx(2 * 40 / 672, abs=1e-6)
 
 
-@pytest.mark.parametrize(("plan", "kind"), [("vc2-4c-8gb", "Instance"), ("vbm-4c-32gb", "BareMetalServer")])
-def test_a_change_of_role_replaces_a_server(plan: str, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("plan", ["vc2-4c-8gb", "vbm-4c-32gb"])
+def test_a_change_of_role_replaces_a_server(plan: str, monkeypatch: pytest.MonkeyPatch) -> None:
     triggers: list[dict[str, Any]] = []
     register = MockMonitor.RegisterResource
 
     def noted(monitor: MockMonitor, request: Any) -> Any:
-        if request.type.endswith(f":{kind}"):
+        if request.type.endswith(":VultrServer"):
             triggers[-1][request.name] = request.replacement_trigger
         return register(monitor, request)
 
@@ -209,18 +210,15 @@ def test_a_price_of_zero_is_unknown() -> None:
 
 
 @pytest.mark.parametrize(
-    ("plan", "function", "kind", "listed"),
-    [
-        ("vc2-9c-9gb", "getPlan", "Instance", "v2/plans"),
-        ("vbm-9c-99gb", "getBareMetalPlan", "BareMetalServer", "v2/plans-metal"),
-    ],
+    ("plan", "function", "listed"),
+    [("vc2-9c-9gb", "getPlan", "v2/plans"), ("vbm-9c-99gb", "getBareMetalPlan", "v2/plans-metal")],
 )
 def test_servers_of_a_withdrawn_plan_are_declared_and_their_price_is_unknown(
-    plan: str, function: str, kind: str, listed: str, caplog: pytest.LogCaptureFixture
+    plan: str, function: str, listed: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     declared = region(settings(specs=plan), cloud=Cloud(silent=function))
     assert declared.value["cost"] is None
-    assert {server["plan"] for server in declared.of_type(kind).values()} == {plan}
+    assert {server["plan"] for server in declared.of_type("VultrServer").values()} == {plan}
     assert f"the price of {plan} (see https://api.vultr.com/{listed}) is unknown: " in caplog.text
     assert caplog.text.count("no results were found") == 1
 
