@@ -25,7 +25,7 @@ from benchmark.metrics.names import MetricNames
 from benchmark.metrics.samples import Series, read_samples
 from benchmark.results.find import find_run, find_sweep
 from benchmark.results.manifest import Manifest, read_manifest
-from benchmark.results.run_folder import SAMPLES, find_runs, read_summary
+from benchmark.results.run_folder import SAMPLES, find_runs, read_summary, without_result
 from benchmark.results.summary import Summary
 
 if TYPE_CHECKING:
@@ -104,7 +104,7 @@ def run(name: str | Path, results_dir: Path | str = RESULTS) -> Run:
     path = find_run(Path(results_dir), str(name)).resolve()
     summary = read_summary(path)
     if summary is None:
-        raise UsageError(f"run {path.name} has no result: it was killed or is in progress")
+        raise UsageError(f"run {path.name} has no result: {without_result(path)}")
     return Run(path, summary, read_manifest(path))
 
 

@@ -6,6 +6,7 @@
     ├── InfrastructureError      3  a host, the network or the monitoring failed
     │   ├── HostError            3  one or several named hosts
     │   └── LockedError          3  another run holds the testbed
+    ├── StorageError             3  this machine's disk does not take the results
     ├── SystemFailure            1  the system under test failed; contains its last log lines
     └── Interrupted            130  Ctrl-C or SIGTERM
 
@@ -54,6 +55,12 @@ class HostError(InfrastructureError):
 
 class LockedError(InfrastructureError):
     """Another run holds the testbed."""
+
+
+class StorageError(TestbedError):
+    """The results cannot be written to this machine's disk."""
+
+    exit_code = 3
 
 
 class SystemFailure(TestbedError):

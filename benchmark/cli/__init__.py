@@ -15,7 +15,7 @@ import click
 
 from benchmark.cli import messages
 from benchmark.cli.commands import cli
-from benchmark.errors import TestbedError
+from benchmark.errors import StorageError, TestbedError
 
 _MULTIPLE = ("--loads",)
 
@@ -39,13 +39,20 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         messages.note("interrupted")
         code = 130
     except OSError as error:
-        if error.errno != errno.EIO or not messages.terminal_is_gone():
-            raise
-        code = 130
-    if messages.terminal_is_gone():  # else the interpreter fails to flush, and exits with another code
-        for stream in (sys.stdout, sys.stderr):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+        code = 130 if messages.terminal_is_gone() else 1 if error.errno == errno.EPIPE else StorageError.exit_code
+        if code == StorageError.exit_code:
+            where = f"{error.filename}: " if error.filename else ""
+            messages.error(f"{where}{error.strerror or error}")
+        _discard_output()
+    if messages.terminal_is_gone():
+        _discard_output()
     sys.exit(code)
+
+
+def _discard_output() -> None:
+    """Keep the interpreter from flushing output that nobody takes, which would fail and change the exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def repeat_option(arguments: Sequence[str]) -> list[str]:

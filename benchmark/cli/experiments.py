@@ -27,12 +27,12 @@ from benchmark.cli.target import Target
 from benchmark.cli.view import View
 from benchmark.compare.comparison import Compared, compare_variants, find_variants
 from benchmark.compare.repeats import over_repeats
-from benchmark.errors import UsageError
+from benchmark.errors import StorageError, UsageError
 from benchmark.orchestrator import search as search_runner
 from benchmark.orchestrator.sweep import run_benchmark, run_sweep
 from benchmark.plan.request import Request, RunOptions, make_request, request_to_dict
 from benchmark.results.find import Kind, find_search, find_sweep
-from benchmark.results.run_folder import LATEST
+from benchmark.results.run_folder import LATEST, SUMMARY
 from benchmark.results.search import Limits, SearchConfig, SearchFolder, new_search
 from benchmark.results.sweep import SweepFolder, new_sweep, plan_runs
 from benchmark.settings import parse_duration
@@ -164,6 +164,9 @@ def _run_once(target: Target, request: Request, as_json: bool) -> None:
         click.echo(json.dumps([json.loads(summary.to_json()) for summary in summaries], indent=2))
     else:
         show(tables.runs(summaries, folder))
+    for summary in summaries:
+        if not (folder / summary.run_id / SUMMARY).exists():
+            raise StorageError(f"the results of {summary.run_id} are not in {folder}; see the warning above")
     write_reports(folder / summary.run_id for summary in summaries)
     _exit_unless_ok([summary.status for summary in summaries])
 

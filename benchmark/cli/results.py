@@ -28,7 +28,7 @@ def results(results_dir: Path, as_json: bool) -> None:
         documents = [
             json.loads(run.summary.to_json())
             if run.summary
-            else {"run_id": run.path.name} | ({"damaged": run.damage} if run.damage else {})
+            else {"run_id": run.path.name, "status": run.state} | ({"damaged": run.damage} if run.damage else {})
             for run in found
         ]
         click.echo(json.dumps(documents, indent=2))

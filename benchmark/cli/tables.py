@@ -55,7 +55,8 @@ def run_lines(run: StoredRun) -> Iterator[Shown]:
     summary = run.summary
     yield f"[bold]{escape(f'{run.path.parent.name}/{run.path.name}')}[/bold]"
     if summary is None:
-        yield f"    [red]damaged: {escape(run.damage)}[/red]" if run.damage else "    [red]killed[/red]"
+        known = {"running": "[cyan]running[/cyan]", "damaged": f"[red]damaged: {escape(run.damage)}[/red]"}
+        yield f"    {known.get(run.state, f'[red]{run.state}[/red]')}"
         return
     requested, completed, *latencies, errors, state = (cell.replace("\n", " ") for cell in _run_cells(summary))
     shown = ", ".join(f"{metric.short} {value}" for metric, value in zip(_LATENCIES, latencies, strict=True))

@@ -19,7 +19,7 @@ from benchmark.measure.run_metrics import COMPARED, Metric
 from benchmark.model import Finite, StrictModel
 from benchmark.results.find import find, find_sweep
 from benchmark.results.manifest import Manifest, read_manifest
-from benchmark.results.run_folder import read_summary
+from benchmark.results.run_folder import read_summary, without_result
 from benchmark.results.summary import Summary
 from benchmark.results.sweep import SweepFolder
 
@@ -140,7 +140,7 @@ def find_variant(results_dir: Path, name: str) -> Variant:
         return variant_of(SweepFolder.read(found.path))
     summary = read_summary(found.path)
     if summary is None:
-        raise UsageError(f"run {found.path.name} has no result: it was killed or is in progress")
+        raise UsageError(f"run {found.path.name} has no result: {without_result(found.path)}")
     return Variant(summary.run_id, found.path.parent, [summary])
 
 

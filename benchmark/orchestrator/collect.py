@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
+import tempfile
 import time
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Literal
 
-from benchmark.errors import InfrastructureError, Interrupted, SystemFailure, TestbedError, failure_kind
+from benchmark.errors import InfrastructureError, Interrupted, StorageError, SystemFailure, TestbedError, failure_kind
 from benchmark.measure.scrapes import RunSamples
 from benchmark.measure.warm_up import WarmUp, find_window
 from benchmark.metrics.samples import Series, write_samples
@@ -18,7 +23,7 @@ from benchmark.remote.deadlines import ANSWER_S
 from benchmark.results.events import Step, SummaryWritten, WarningIssued
 from benchmark.results.log_findings import LogReport
 from benchmark.results.manifest import RunTimes
-from benchmark.results.run_folder import LOGS, MANIFEST, SAMPLES, SUMMARY
+from benchmark.results.run_folder import LOGS, MANIFEST, SAMPLES, SUMMARY, RunFolder
 from benchmark.results.summary import Summary, not_measured
 
 _LOG_DEADLINE_S = 300.0
@@ -31,13 +36,18 @@ def collect(run: RunContext, state: RunState) -> Summary:
     with run.events.phase("collect"):
         samples = RunSamples(_fetch(run, _times(state).end, state), run.request.protocol.metrics)
         state.warm_up = _cut_warm_up(run, state, samples)
-        write_samples(run.folder.path / SAMPLES, samples.series)
-        logs = _collect_logs(run)
+        with contextlib.suppress(StorageError):  # it is reported once there is a summary
+            _store_samples(run, samples.series)
+        try:
+            logs = _collect_logs(run)
+        except (InfrastructureError, StorageError) as error:  # the numbers do not depend on logs
+            logs = LogReport()
+            run.events.emit(WarningIssued(f"the logs are missing: {error}"))
         if run.request.snapshot:
             prometheus = run.prepared.prometheus
             try:
                 save_snapshot(run.testbed.fleet, run.testbed.monitoring.name, prometheus.url, run.folder.path)
-            except InfrastructureError as error:  # the run is complete without it
+            except (InfrastructureError, OSError) as error:  # the run is complete without it
                 run.events.emit(WarningIssued(str(error)))
         times, installed = _times(state), run.prepared.installed
         data = RunData(
@@ -53,10 +63,37 @@ def collect(run: RunContext, state: RunState) -> Summary:
             began=min((each.started for each in state.supervisor.states.values() if each.started), default=None),
         )
         summary = evaluate(run.request.protocol, run.deployment.plan, run.identity, data)
-    write_manifest(run, state)
-    run.folder.write(SUMMARY, summary.to_json())
+    try:
+        _store(run, state, samples.series, summary)
+    except StorageError as error:
+        _store_elsewhere(run, state, samples.series, summary, error)
     run.events.emit(SummaryWritten(summary.run_id, summary.status, str(run.folder.path), timings(run, state)))
     return summary
+
+
+def _store(run: RunContext, state: RunState, series: Sequence[Series], summary: Summary) -> None:
+    if not (run.folder.path / SAMPLES).exists():
+        _store_samples(run, series)
+    write_manifest(run, state)
+    run.folder.write(SUMMARY, summary.to_json())
+
+
+def _store_samples(run: RunContext, series: Sequence[Series]) -> None:
+    with run.folder.storing(SAMPLES) as path:
+        write_samples(path, series)
+
+
+def _store_elsewhere(
+    run: RunContext, state: RunState, series: Sequence[Series], summary: Summary, error: StorageError
+) -> None:
+    """Keep what was measured in a temporary folder if the disk of the results is full or gone."""
+    try:
+        spare = RunFolder(Path(tempfile.mkdtemp(prefix=f"{run.identity.run_id}-")))
+        _store(dataclasses.replace(run, folder=spare), state, series, summary)
+    except (StorageError, OSError):
+        run.events.emit(WarningIssued(f"{error}; of this run nothing is kept but what is printed here"))
+    else:
+        run.events.emit(WarningIssued(f"{error}; samples, manifest and summary are in {spare.path}"))
 
 
 def collect_partial(run: RunContext, state: RunState, error: Exception) -> None:
@@ -67,19 +104,22 @@ def collect_partial(run: RunContext, state: RunState, error: Exception) -> None:
     status: Literal["failed", "interrupted"] = "interrupted" if isinstance(error, Interrupted) else "failed"
     text = str(error) if isinstance(error, TestbedError) else repr(error)
     summary = not_measured(run.identity, status, text, failure_kind(error) if status == "failed" else None)
-    run.folder.write(SUMMARY, summary.to_json())
-    write_manifest(run, state)
+    try:
+        run.folder.write(SUMMARY, summary.to_json())
+        write_manifest(run, state)
+    except StorageError as failure:
+        run.events.emit(WarningIssued(str(failure)))
     if state.supervisor is None:
         return
     run.events.emit(Step("collecting partial results"))
     try:
         if state.times and not (run.folder.path / SAMPLES).exists():
-            write_samples(run.folder.path / SAMPLES, _fetch(run, min(time.time(), state.times.end), state))
-    except (InfrastructureError, OSError) as failure:
+            _store_samples(run, _fetch(run, min(time.time(), state.times.end), state))
+    except (InfrastructureError, StorageError) as failure:
         run.events.emit(WarningIssued(f"the samples are missing: {failure}"))
     try:
         logs = _collect_logs(run)
-    except (InfrastructureError, OSError) as failure:
+    except (InfrastructureError, StorageError) as failure:
         run.events.emit(WarningIssued(f"the logs are missing: {failure}"))
     else:
         found = {"warnings": logs.warnings(), "log_findings": logs.findings}
@@ -155,7 +195,8 @@ def _collect_logs(run: RunContext) -> LogReport:
     fleet = run.testbed.fleet
     files = collected(run.deployment.processes, run.directory)
     searched = fleet.run(collect_command(run.directory), hosts=files, stdin=script(), deadline=_LOG_DEADLINE_S)
-    got = fleet.get({host: files[host] for host in searched.ok}, run.folder.path / LOGS, deadline=_LOG_DEADLINE_S)
+    with run.folder.storing(LOGS) as folder:
+        got = fleet.get({host: files[host] for host in searched.ok}, folder, deadline=_LOG_DEADLINE_S)
     for host, reason in {**searched.failed, **got.failed}.items():
         run.events.emit(WarningIssued(f"the logs of {host} are incomplete: {reason}"))
     return parse_report({host: answer.stdout for host, answer in searched.ok.items()})

@@ -49,7 +49,8 @@ def execute(run: RunContext) -> Summary:
     """
     run.events.emit(RunStarted(run.identity.run_id, run.deployment.plan.load, str(run.folder.path)))
     if run.prepared.installed and run.prepared.installed.log:
-        shutil.copyfile(run.prepared.installed.log, run.folder.path / BUILD_LOG)
+        with run.folder.storing(BUILD_LOG) as path:
+            shutil.copyfile(run.prepared.installed.log, path)
     state = RunState()
     write_manifest(run, state)
     try:
@@ -73,6 +74,8 @@ def execute(run: RunContext) -> Summary:
     except Exception as error:  # also a mistake of this program is a failed run
         collect_partial(run, state, error)
         raise
+    finally:
+        run.folder.close()
 
 
 def configure(run: RunContext, state: RunState) -> Supervisor:

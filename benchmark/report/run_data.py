@@ -16,7 +16,7 @@ from benchmark.measure.window_stats import Increase, increase_of, latency_histog
 from benchmark.metrics.names import MetricNames
 from benchmark.metrics.samples import read_samples
 from benchmark.results.manifest import Manifest, parse_manifest, read_manifest
-from benchmark.results.run_folder import SAMPLES, read_summary
+from benchmark.results.run_folder import SAMPLES, read_summary, without_result
 from benchmark.results.summary import Summary
 from benchmark.settings import redact_document
 
@@ -107,7 +107,7 @@ def read_record(folder: Path) -> Record:
     text = json.dumps(redact_document(json.loads(read_manifest(folder).to_json())))
     summary = read_summary(folder)
     if summary is None:
-        raise UsageError(f"{folder} has no summary: the run is in progress or was killed, so it has no report yet")
+        raise UsageError(f"{folder} has no report: {without_result(folder)}")
     samples = folder / SAMPLES
     series = read_samples(samples) if samples.exists() else []
     manifest = parse_manifest(text, str(folder))

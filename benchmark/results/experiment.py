@@ -16,10 +16,10 @@ from typing import ClassVar, Generic, Literal, Self, TypeVar
 from pydantic import Field, ValidationError
 from pydantic_core import from_json
 
-from benchmark.errors import UsageError
+from benchmark.errors import LockedError, StorageError, UsageError
 from benchmark.files import write_atomically
 from benchmark.model import EditableModel
-from benchmark.results.run_folder import read_summary
+from benchmark.results.run_folder import is_running, read_summary
 from benchmark.results.summary import Summary
 from benchmark.results.upgrade import JsonObject
 
@@ -95,9 +95,17 @@ class ExperimentFolder(Generic[AnyJournal]):
         except ValueError as error:
             raise UsageError(f"{file} is not a {cls.KIND}'s journal: {error}") from None
 
+    def require_ended(self, run_id: str | None) -> None:
+        """Raise LockedError if the process that writes a run of this experiment is alive."""
+        if run_id and is_running(self.path.parent / run_id):
+            raise LockedError(f"run {run_id} of {self.path.name} is still running")
+
     def save(self) -> None:
         """Write the journal."""
-        write_atomically(self.path / self.FILE, self.journal.to_json())
+        try:
+            write_atomically(self.path / self.FILE, self.journal.to_json())
+        except OSError as error:
+            raise StorageError(f"cannot write {self.path / self.FILE}: {error.strerror}") from None
 
     def summary(self, run_id: str | None) -> Summary | None:
         """Return the summary of one of its runs; None if it has none."""

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import re
 import secrets
 from collections.abc import Iterator
-from dataclasses import dataclass
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
 from pydantic import ValidationError
 
-from benchmark.errors import UsageError
+from benchmark.errors import StorageError, UsageError
 from benchmark.files import write_atomically
 from benchmark.results.events import Event, event_to_json
 from benchmark.results.summary import Summary, parse_summary
@@ -33,11 +34,16 @@ def new_run_id(protocol: str, commit: str, nodes: int, load: int) -> str:
     return f"{now}-{protocol}-{short}-{nodes}n-{load}tps-{secrets.token_hex(2)}"
 
 
-@dataclass(frozen=True)
 class RunFolder:
-    """The folder to which one run writes its results."""
+    """The folder to which one run writes its results.
 
-    path: Path
+    While the run goes on, its process holds a lock on `events.jsonl`, which ends with the process, however it ends.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._events = (path / EVENTS).open("ab", buffering=0)
+        fcntl.flock(self._events, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
     @classmethod
     def create(cls, results_dir: Path, testbed_id: str, run_id: str) -> RunFolder:
@@ -46,18 +52,38 @@ class RunFolder:
         try:
             path.mkdir(parents=True)
             _link(path)
+            return cls(path)
         except OSError as error:
             raise UsageError(f"cannot write results to {path}: {error.strerror}; see results_dir") from None
-        return cls(path)
 
     def write(self, name: str, text: str) -> None:
         """Replace a file atomically: if the process is killed, the old or the new content is there."""
-        write_atomically(self.path / name, text)
+        with self.storing(name) as path:
+            write_atomically(path, text)
+
+    @contextmanager
+    def storing(self, name: str) -> Iterator[Path]:
+        """Yield the path of a file or folder that the caller writes; StorageError if that fails."""
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)  # somebody may have removed it
+            yield self.path / name
+        except OSError as error:
+            raise StorageError(f"cannot write {self.path / name}: {error.strerror or error}") from None
 
     def append_event(self, event: Event) -> None:
-        """Append an event to events.jsonl with a single write, so that lines never mix."""
-        with (self.path / EVENTS).open("a", encoding="utf-8") as file:
-            file.write(event_to_json(event) + "\n")
+        """Append an event to events.jsonl with a single write, so that lines never mix.
+
+        Events are for display: the first that cannot be written is the last.
+        """
+        if not self._events.closed:
+            try:
+                self._events.write(event_to_json(event).encode() + b"\n")
+            except OSError:
+                self.close()
+
+    def close(self) -> None:
+        """Write no more events: the run has ended."""
+        self._events.close()
 
 
 class StoredRun(NamedTuple):
@@ -66,6 +92,13 @@ class StoredRun(NamedTuple):
     path: Path
     summary: Summary | None
     damage: str = ""
+
+    @property
+    def state(self) -> str:
+        """The status of its summary; without one `damaged`, `running` or `killed`."""
+        if self.summary:
+            return self.summary.status
+        return "damaged" if self.damage else "running" if is_running(self.path) else "killed"
 
 
 def find_runs(results_dir: Path) -> Iterator[StoredRun]:
@@ -77,6 +110,23 @@ def find_runs(results_dir: Path) -> Iterator[StoredRun]:
             yield StoredRun(folder, read_summary(folder))
         except UsageError as error:
             yield StoredRun(folder, None, str(error))
+
+
+def is_running(folder: Path) -> bool:
+    """Return whether the process that writes a run's results is alive, on this machine."""
+    try:
+        with (folder / EVENTS).open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        pass
+    return False
+
+
+def without_result(folder: Path) -> str:
+    """Say why a run has no summary."""
+    return "it is still running" if is_running(folder) else "it was killed before it had one"
 
 
 def read_summary(folder: Path) -> Summary | None:

@@ -227,6 +227,8 @@ class SearchFolder(ExperimentFolder[Search]):
     def recover_interrupted(self) -> None:
         """Judge the last step by the result that its run had when the runner was killed, if it had one."""
         step = self.journal.steps[-1] if self.journal.steps else None
+        if step and step.met is None and step.run_ids:
+            self.require_ended(step.run_ids[-1])
         summary = self.summary(step.run_ids[-1]) if step and step.met is None and step.run_ids else None
         if step and summary and (summary.status == "ok" or summary.failure == "system"):
             step.judge(summary, self.journal.limits)

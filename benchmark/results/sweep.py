@@ -145,6 +145,7 @@ class SweepFolder(ExperimentFolder[Sweep]):
         """Settle the attempts that are still marked as running, because the runner was killed, by their results."""
         for attempt in (attempt for planned in self.journal.planned_runs for attempt in planned.attempts):
             if attempt.outcome == "running":
+                self.require_ended(attempt.run_id)
                 summary = self.summary(attempt.run_id)
                 if summary:
                     self.end(attempt, summary)

@@ -226,6 +226,24 @@ def test_lost_terminal_exits_with_code_130(tmp_path: Path) -> None:
     assert (done.returncode, done.stderr) == (130, "")
 
 
+@pytest.mark.parametrize(
+    ("target", "expected"), [("/dev/full", (3, "error: No space left on device\n")), ("closed pipe", (1, ""))]
+)
+def test_output_that_cannot_be_written_is_one_line(tmp_path: Path, target: str, expected: tuple[int, str]) -> None:
+    write_run(tmp_path / "dev" / "20270101T000000Z-etcd")
+    if target == "closed pipe":
+        reader, output = os.pipe()
+        os.close(reader)
+    else:
+        output = os.open(target, os.O_WRONLY)
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmark", "results", "--results-dir", str(tmp_path)],
+        cwd=ROOT, stdout=output, stderr=subprocess.PIPE, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    os.close(output)
+    assert (done.returncode, done.stderr) == expected
+
+
 @pytest.mark.parametrize("ignored", [False, True])
 def test_sighup_interrupts_unless_nohup_ignores_it(ignored: bool) -> None:
     script = (

@@ -214,7 +214,7 @@ def test_names_that_do_not_select_two_variants_are_errors(tmp_path: Path) -> Non
 
 def test_a_killed_run_cannot_be_compared(tmp_path: Path) -> None:
     (store_run(tmp_path, summary("k")) / "summary.json").unlink()
-    with pytest.raises(UsageError, match="run k has no result: it was killed or is in progress"):
+    with pytest.raises(UsageError, match="run k has no result: it was killed before it had one"):
         find_variant(tmp_path, "k")
 
 

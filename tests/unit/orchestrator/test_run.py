@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -20,7 +22,7 @@ from benchmark.orchestrator import run as run_module
 from benchmark.orchestrator import supervisor
 from benchmark.results.events import Progress, RunStarted, SummaryWritten, read_events
 from benchmark.results.manifest import read_manifest
-from benchmark.results.run_folder import EVENTS, LOGS, SAMPLES, read_summary
+from benchmark.results.run_folder import EVENTS, LOGS, SAMPLES, is_running, read_summary
 from benchmark.results.summary import Summary
 from benchmark.testbed.testbed import Testbed
 
@@ -366,3 +368,72 @@ def test_a_lost_host_is_noticed_while_load_is_offered(execute: Execute, recorder
     recorder.act_in("measure", lambda: fleet.lost.add("b-0"))
     with pytest.raises(HostError, match="lost the connection to hosts during the run:\n  b-0"):
         execute()
+
+
+def lose(results: Path) -> None:
+    """Put a file in the place of the testbed's results."""
+    shutil.rmtree(results / "t")
+    (results / "t").touch()
+
+
+def last_warning(recorder: Recorder) -> str:
+    return next(text for text in reversed(recorder.texts()) if "cannot" in text)
+
+
+def test_results_are_kept_elsewhere_if_their_folder_cannot_be_written(
+    execute: Execute, recorder: Recorder, fleet: FakeFleet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spare = tmp_path / "spare"
+    spare.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(spare))
+    recorder.act_in("collect", lambda: lose(tmp_path))
+    summary = execute()
+    (kept,) = spare.iterdir()
+    assert last_warning(recorder).endswith(f"; samples, manifest and summary are in {kept}")
+    assert read_summary(kept) == summary
+    assert read_samples(kept / SAMPLES)
+    assert read_manifest(kept).times
+    require_stopped(fleet)
+
+
+def test_a_run_whose_results_cannot_be_kept_anywhere_says_so(
+    execute: Execute, recorder: Recorder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "absent"))
+    recorder.act_in("collect", lambda: lose(tmp_path))
+    assert execute().window
+    assert last_warning(recorder).endswith("; of this run nothing is kept but what is printed here")
+
+
+@pytest.mark.parametrize("phase", ["configure", "measure", "collect"])
+def test_a_results_folder_that_was_removed_is_created_again(
+    execute: Execute, recorder: Recorder, folder: Callable[[], Path], tmp_path: Path, phase: str
+) -> None:
+    recorder.act_in(phase, lambda: shutil.rmtree(tmp_path / "t"))
+    summary = execute()
+    assert read_summary(folder()) == summary
+    assert read_samples(folder() / SAMPLES)
+
+
+def test_the_cause_of_a_failed_run_is_reported_also_if_its_summary_cannot_be_written(
+    execute: Execute, recorder: Recorder, fleet: FakeFleet, tmp_path: Path
+) -> None:
+    def lose_and_fail() -> None:
+        lose(tmp_path)
+        fail_host()
+
+    recorder.act_in("measure", lose_and_fail)
+    with pytest.raises(HostError, match="no route"):
+        execute()
+    assert any("cannot write" in text for text in recorder.texts())
+    require_stopped(fleet)
+
+
+def test_a_run_is_known_to_be_running_until_it_ends(
+    execute: Execute, recorder: Recorder, folder: Callable[[], Path]
+) -> None:
+    seen: list[bool] = []
+    recorder.act_in("measure", lambda: seen.append(is_running(folder())))
+    execute()
+    assert seen == [True]
+    assert not is_running(folder())

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+from paths import ROOT
 
-from benchmark.errors import UsageError
+from benchmark.errors import StorageError, UsageError
 from benchmark.results.events import PhaseStarted, WarningIssued, read_events
 from benchmark.results.find import find_run
-from benchmark.results.run_folder import LATEST, RunFolder, find_runs, new_run_id
+from benchmark.results.run_folder import LATEST, RunFolder, find_runs, is_running, new_run_id, without_result
 from benchmark.results.summary import Identity, not_measured
 
 IDENTITY = Identity(run_id="r", protocol="etcd", commit="3.4", nodes=3, clients=3, requested_tps=200.0)
@@ -64,3 +67,46 @@ def test_each_event_is_one_line(tmp_path: Path) -> None:
         folder.append_event(event)
     assert len((folder.path / "events.jsonl").read_text().splitlines()) == 2
     assert read_events(folder.path / "events.jsonl") == events
+
+
+def test_state_of_a_run_without_a_summary_depends_on_its_process(tmp_path: Path) -> None:
+    running = RunFolder.create(tmp_path, "t", "20260101T000000Z-a")
+    ended = RunFolder.create(tmp_path, "t", "20260102T000000Z-b")
+    ended.close()
+    damaged = RunFolder.create(tmp_path, "t", "20260103T000000Z-c")
+    damaged.write("summary.json", "{")
+    (tmp_path / "t" / "20260104T000000Z-d").mkdir()
+    assert [run.state for run in find_runs(tmp_path)] == ["running", "killed", "damaged", "killed"]
+    assert without_result(running.path) == "it is still running"
+    assert without_result(ended.path) == "it was killed before it had one"
+
+
+def test_lock_of_a_run_ends_with_its_process(tmp_path: Path) -> None:
+    script = "import sys, signal, pathlib; from benchmark.results.run_folder import RunFolder;"
+    script += "kept = RunFolder.create(pathlib.Path(sys.argv[1]), 't', 'a'); print(flush=True); signal.pause()"
+    process = subprocess.Popen([sys.executable, "-c", script, str(tmp_path)], cwd=ROOT, stdout=subprocess.PIPE)
+    assert process.stdout
+    try:
+        process.stdout.readline()
+        assert is_running(tmp_path / "t/a")
+    finally:
+        process.kill()
+        process.communicate()
+    assert not is_running(tmp_path / "t/a")
+
+
+def test_events_that_cannot_be_written_end_no_run(tmp_path: Path) -> None:
+    folder = RunFolder.create(tmp_path, "t", "a")
+    (folder.path / "events.jsonl").unlink()
+    (folder.path / "events.jsonl").symlink_to("/dev/full")
+    full = RunFolder(folder.path)
+    full.append_event(PhaseStarted("stop"))
+    full.append_event(PhaseStarted("collect"))
+
+
+@pytest.mark.parametrize("name", ["summary.json", "manifest.json"])
+def test_file_that_cannot_be_written_is_named_with_its_reason(tmp_path: Path, name: str) -> None:
+    folder = RunFolder.create(tmp_path, "t", "a")
+    (folder.path / name).mkdir()
+    with pytest.raises(StorageError, match=f"cannot write .*{name}: Is a directory"):
+        folder.write(name, "{}")
