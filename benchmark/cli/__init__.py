@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from types import FrameType
 from typing import NoReturn
@@ -15,7 +16,7 @@ import click
 
 from benchmark.cli import messages
 from benchmark.cli.commands import cli
-from benchmark.errors import StorageError, TestbedError
+from benchmark.errors import StorageError, TestbedError, UsageError
 
 _MULTIPLE = ("--loads",)
 
@@ -27,6 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     words = repeat_option(sys.argv[1:] if arguments is None else arguments)
     code = 0
     try:
+        reject_empty(words)
         cli.main(words, prog_name=program, standalone_mode=False)
         sys.stdout.flush()
     except click.ClickException as error:
@@ -53,6 +55,20 @@ def _discard_output() -> None:
     """Keep the interpreter from flushing output that nobody takes, which would fail and change the exit code."""
     for stream in (sys.stdout, sys.stderr):
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+def reject_empty(words: Sequence[str]) -> None:
+    """Raise UsageError for an empty argument, such as `--name ''` of an unset variable: it must not mean "not given".
+
+    What follows `ssh HOST` is the command of another program.
+    """
+    for before, word in pairwise(["", *words]):
+        takes_value = before.startswith("--") and "=" not in before
+        if not word or (word.startswith("--") and word.endswith("=")):
+            option = word or (before if takes_value else "an argument")
+            raise UsageError(f"{option.rstrip('=')} is empty; give it a value or omit it")
+        if words[0] == "ssh" and before and not takes_value and not word.startswith("-"):
+            return
 
 
 def repeat_option(arguments: Sequence[str]) -> list[str]:

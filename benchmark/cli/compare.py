@@ -43,12 +43,15 @@ def compare(
 
     Name two existing runs or sweeps, or describe new ones with --a and --b or with --commits.
     """
-    limit = read_share(fail_over, "--fail-over") if fail_over else None
+    limit = None if fail_over is None else read_share(fail_over, "--fail-over")
     new = bool(sides.a or sides.b or sides.commits or resume)
     if new and names:
         raise UsageError("both existing and new runs given: pass either two names, or --a and --b, or --commits")
     if new and existing_dir:
         raise UsageError("--results-dir names existing results; new runs are written to results_dir of the settings")
+    if bool(sides.a) != bool(sides.b) and not resume:
+        given, missing = ("--a", "--b") if sides.a else ("--b", "--a")
+        raise UsageError(f"{given} without {missing}: describe both sides, such as --a committee=3 --b committee=5")
     target = Target(stack, inventory, settings) if new else None
     from benchmark.cli import experiments  # while Pulumi reads the stack
 

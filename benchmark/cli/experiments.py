@@ -7,12 +7,12 @@ import json
 import os
 import secrets
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import click
 
-from benchmark.cli import tables
+from benchmark.cli import messages, tables
 from benchmark.cli.options import ComparisonOptions, SearchOptions, SweepOptions, apply_overrides, read_share
 from benchmark.cli.output import show
 from benchmark.cli.report import write_reports
@@ -30,12 +30,12 @@ from benchmark.compare.repeats import over_repeats
 from benchmark.errors import StorageError, UsageError
 from benchmark.orchestrator import search as search_runner
 from benchmark.orchestrator.sweep import run_benchmark, run_sweep
-from benchmark.plan.request import Request, RunOptions, make_request, request_to_dict
+from benchmark.plan.request import FEW_INTERVALS, Request, RunOptions, make_request, request_to_dict
 from benchmark.results.find import Kind, find_search, find_sweep
 from benchmark.results.run_folder import LATEST, SUMMARY
 from benchmark.results.search import Limits, SearchConfig, SearchFolder, new_search
 from benchmark.results.sweep import SweepFolder, new_sweep, plan_runs
-from benchmark.settings import parse_duration
+from benchmark.settings import format_duration, parse_duration
 
 
 def run(
@@ -53,6 +53,7 @@ def run(
         run_options = load_options(RunOptions, folder.journal.options)
     _require_loads(sweep_options)
     request = make_request(target.settings, run_options, sweep_options.loads, target.results_dir)
+    _warn_if_short([request])
     if not folder and len(sweep_options.loads) * sweep_options.repeat == 1:
         _run_once(target, request, as_json)
         return
@@ -92,6 +93,7 @@ def run_comparison(
         commit = (f"commit={sides.commits[index]}",) if sides.commits else ()
         settings, options = apply_overrides(target.settings, run_options, (*overrides, *commit))
         requests[arm] = make_request(settings, options, sides.loads, target.results_dir)
+    _warn_if_short(requests.values())
     folder = folder or _begin_sweep(target, requests, sides, run_options)
     _run_sweep(target, requests, folder, retries)
     compared = compare_variants(
@@ -126,6 +128,7 @@ def run_search(
         search_options = load_options(SearchOptions, folder.journal.options)
         run_options = load_options(RunOptions, folder.journal.options)
     request = make_request(target.settings, run_options, (search_options.maximum,), target.results_dir)
+    _warn_if_short([request])
     if folder:
         require_same_request(f"search {folder.journal.search_id}", folder.journal.request, request)
     else:
@@ -229,6 +232,8 @@ def _read_limits(given: Sequence[str], known: Limits) -> Limits:
         try:
             if name == "p99":
                 found["p99_s"] = parse_duration(value).total_seconds()
+                if not found["p99_s"]:
+                    raise ValueError("no request takes 0 s; expected a longer duration")
             elif name == "achieved":
                 found["achieved"] = read_share(value, "--limit achieved")
             else:
@@ -263,6 +268,18 @@ def _exit_unless_ok(outcomes: Sequence[str]) -> None:
 def _exit_if_worse(compared: Compared) -> None:
     if compared.gate and compared.gate.outcome == "fail":
         raise SystemExit(1)
+
+
+def _warn_if_short(requests: Iterable[Request]) -> None:
+    """Warn of a run that has few samples, before anything starts."""
+    for request in requests:
+        interval = request.settings.scrape_interval
+        if request.duration_s < FEW_INTERVALS * interval.total_seconds():
+            messages.warning(
+                f"a duration of {request.duration_s:g} s is less than {FEW_INTERVALS} scrape intervals of "
+                f"{format_duration(interval)}: throughput and latency will be imprecise"
+            )
+            return
 
 
 def _require_loads(options: SweepOptions) -> None:

@@ -146,6 +146,8 @@ def apply_overrides(settings: Settings, options: RunOptions, overrides: Sequence
     for word in overrides:
         name, equals, value = word.partition("=")
         option = name.replace("-", "_")
+        if equals and not value:
+            raise UsageError(f"{word}: no value; write {name}=VALUE")
         if not equals:
             file = load_settings(Path(word))
             fields |= file.model_dump(exclude_unset=True, exclude={"repository"})

@@ -19,7 +19,13 @@ from benchmark.report.flame_graph import flame_graph
 @click.command()
 @on_testbed
 @click.argument("node")
-@click.option("--seconds", type=DurationType(), default="30", show_default=True, help="Duration of the sampling.")
+@click.option(
+    "--seconds",
+    type=DurationType(timedelta(seconds=1)),
+    default="30",
+    show_default=True,
+    help="Duration of the sampling.",
+)
 @click.option(
     "--call-graph",
     type=click.Choice(["fp", "dwarf"]),

@@ -163,8 +163,9 @@ def compare_variants(a: Variant, b: Variant, *, interleaved: bool = False, fail_
     """
     loads = sorted(a.loads & b.loads)
     if not loads:
-        had = [", ".join(f"{load:g}" for load in sorted(variant.loads)) or "no" for variant in (a, b)]
-        raise UsageError(f"A and B have no load in common: A was measured at {had[0]} tx/s, B at {had[1]} tx/s")
+        raise UsageError(
+            f"A and B have no load at which both have a valid run; A: {_what_counts(a)}; B: {_what_counts(b)}"
+        )
     found = differences(a.manifest(), b.manifest())
     metrics = compare_metrics(a, b, loads)
     return Compared(
@@ -177,6 +178,14 @@ def compare_variants(a: Variant, b: Variant, *, interleaved: bool = False, fail_
         verdict=verdict_on(metrics, min(len(a.counted), len(b.counted))),
         gate=None if fail_over is None else judge_gate(metrics, a, b, fail_over),
     )
+
+
+def _what_counts(variant: Variant) -> str:
+    """Return the loads of the runs that count, and why others do not."""
+    loads = ", ".join(f"{load:g}" for load in sorted(variant.loads))
+    lost = [run for run in variant.summaries if run.status != "ok"]
+    why = "; ".join(f"{run.requested_tps:g} tx/s {why_not_counted(run)[:140]}" for run in lost[:_LISTED])
+    return ", ".join(part for part in (f"valid at {loads} tx/s" if loads else "no valid run", why) if part)
 
 
 def compare_metrics(a: Variant, b: Variant, loads: Sequence[float]) -> list[MetricComparison]:
@@ -235,7 +244,7 @@ def find_warnings(a: Variant, b: Variant, found: Sequence[Difference], *, interl
             ", ".join(f"{host} in {float(share):.0%} of runs" for host, share in variant.leaders.items()) or "unknown"
             for variant in (a, b)
         ]
-        warnings.append(f"latency depends on which host leads, which is left to chance; A: {led[0]}; B: {led[1]}")
+        warnings.append(f"latency depends on which host leads; A: {led[0]}; B: {led[1]}")
     windows = [[run.window for run in variant.counted if run.window] for variant in (a, b)]
     if not interleaved and all(windows):
         began = [min(window.start for window in each) for each in windows]

@@ -47,7 +47,7 @@ def rate_segments(shape: str, warm_up_s: float, duration_s: float) -> RateSegmen
 def _read_rates(path: Path) -> list[tuple[float, float, float]]:
     """Read lines of seconds and rate; the first line may be a heading, `#` begins a comment."""
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8-sig").splitlines()  # spreadsheets write a byte order mark
     except OSError as error:
         raise UsageError(f"cannot read the load shape {path}: {error.strerror}") from None
     except UnicodeDecodeError:

@@ -18,11 +18,17 @@ from benchmark.protocols.base import Protocol
 from benchmark.protocols.parameters import make_protocol
 from benchmark.protocols.process import Build
 from benchmark.protocols.registry import find_protocol
-from benchmark.settings import Duration, Repository, Settings
+from benchmark.settings import Duration, Repository, Settings, format_duration
 from benchmark.version import full_version
 
 LEAST_WARM_UP_S = 15.0
 """Warm-up where none is set; more is cut where the run was not steady by then."""
+
+LEAST_INTERVALS = 3
+"""Scrape intervals that a run must last: a client is measured between two samples of the window."""
+
+FEW_INTERVALS = 10
+"""Scrape intervals below which a run is too short to be precise."""
 
 PER_SIDE: dict[str, JsonValue] = {"per_side": True}
 """Marks the options that the sides of a comparison may set, besides the fields of the settings."""
@@ -104,18 +110,25 @@ def make_request(settings: Settings, options: RunOptions, loads: Sequence[int], 
 
     Raises SettingsError for parameters that the protocol does not have, UsageError for options that exclude each other.
     """
-    kind = find_protocol(options.protocol or settings.protocol)
+    kind = find_protocol(settings.protocol if options.protocol is None else options.protocol)
     build = find_build(kind, settings.build)
     # A protocol that is named on the command line can be another one than that of the settings' repository.
-    repository = settings.repository if build or not options.protocol else None
+    repository = settings.repository if build or options.protocol is None else None
     dedicated = options.dedicated_clients
     warm_up = settings.warm_up if options.warm_up is None else options.warm_up
-    load_shape = options.load_shape or settings.load_shape
+    load_shape = settings.load_shape if options.load_shape is None else options.load_shape
+    duration = settings.benchmark_duration if options.duration is None else options.duration
+    if duration < LEAST_INTERVALS * settings.scrape_interval:
+        least = format_duration(LEAST_INTERVALS * settings.scrape_interval)
+        raise UsageError(
+            f"a duration of {format_duration(duration)} is too short to be measured; use at least {least}, "
+            f"{LEAST_INTERVALS} scrape intervals of {format_duration(settings.scrape_interval)}"
+        )
     return Request(
         protocol=make_protocol(kind, settings),
         settings=settings,
         loads=loads,
-        duration_s=(options.duration or settings.benchmark_duration).total_seconds(),
+        duration_s=duration.total_seconds(),
         warm_up_s=LEAST_WARM_UP_S if warm_up is None else warm_up.total_seconds(),
         # A load that changes by design never becomes steady.
         find_warm_up=warm_up is None and load_shape == CONSTANT,

@@ -55,10 +55,10 @@ def find_source(
     if binaries is not None:
         if url is not None:
             raise UsageError("--binaries and --repository conflict: pass one of them")
-        return Binaries(binaries, commit or UNKNOWN)
+        return Binaries(binaries, UNKNOWN if commit is None else commit)
     if build is None:
         require_repository_used(protocol.name, build, settled)
-        if url or commit:
+        if url is not None or commit is not None:
             raise UsageError(
                 f"{protocol.name} is installed from packages and not built: omit --repository and --commit, or set "
                 "`build: {}` in the settings to build it"
@@ -70,9 +70,9 @@ def find_source(
             f"no repository configured for {protocol.name}: set `repository: {{url: …, commit: …}}` "
             "in the settings, or pass --repository URL or --binaries DIR"
         )
-    found = Repository(url=expand(url, "--repository")) if url else base
+    found = base if url is None else Repository(url=expand(url, "--repository"))
     assert found is not None
-    return found.model_copy(update={"commit": commit}) if commit else found
+    return found if commit is None else found.model_copy(update={"commit": commit})
 
 
 def require_repository_used(protocol: str, build: Build | None, repository: Repository | None) -> None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import timedelta
 
 from pydantic import BaseModel, Field
 
+from benchmark.errors import SettingsError
 from benchmark.host_scripts import build_load_generator
+from benchmark.host_scripts.load_generator.config import Config, ConfigError
 from benchmark.inventory import Host
 from benchmark.protocols.process import Plan, Process
 from benchmark.settings import Duration
@@ -20,7 +22,7 @@ METRICS_PORT = 18600
 class LoadGenerator(BaseModel, extra="forbid", frozen=True, use_attribute_docstrings=True):
     """`client_parameters` of every protocol that uses the project's load generator."""
 
-    timeout: Duration = timedelta(seconds=10)
+    timeout: Duration = Field(default=timedelta(seconds=10), ge=timedelta(milliseconds=1))
     """Time after which a request fails, counted from when it was scheduled."""
     max_connections: int = Field(default=1024, ge=1, le=20_000)
     """Connections per client. While all are in use, requests wait, and the wait is part of their latency."""
@@ -34,6 +36,19 @@ class HttpRequest:
     url: str
     headers: Mapping[str, str] = field(default_factory=dict)
     body: str = ""
+    expect: Mapping[str, str] = field(default_factory=dict)
+    """`match` and `no_match`: patterns that the body of a response must contain, or must not, to be a success."""
+
+    def config(self) -> dict[str, object]:
+        """Return the request as the configuration of a load generator has it."""
+        return {name: value for name, value in asdict(self).items() if value}
+
+    def check(self) -> None:
+        """Raise SettingsError, with the field first, if the load generator would reject the request on the hosts."""
+        try:
+            Config({"rate": 1, "requests": self.config()})
+        except ConfigError as error:
+            raise SettingsError(str(error).removeprefix("requests.")) from None
 
 
 def split(load: int, parts: int, step: int = 1) -> tuple[int, ...]:
@@ -71,12 +86,7 @@ def generators(
             "workload": workload,
             **({"profile": segments} if segments else {"rate": share}),
             "offset_s": index / total,
-            "requests": {
-                "method": request.method,
-                "url": request.url,
-                "headers": request.headers,
-                "body": request.body,
-            },
+            "requests": request.config(),
             "timeout_s": parameters.timeout.total_seconds(),
             "max_connections": parameters.max_connections,
             "listen": f"0.0.0.0:{METRICS_PORT}",

@@ -121,13 +121,26 @@ def test_each_load_is_a_separate_run(runner: Runner) -> None:
     assert known(runner) - before == made
 
 
-def test_invalid_run_exits_with_1(runner: Runner) -> None:
-    short = ("--committee", "3", "--duration", "500ms", "--warm-up", "1s")  # too short for two samples
-    out, err = runner("run", "--loads", "60", *short, "--json", codes=(1,))
+def test_invalid_run_exits_with_1(runner: Runner, tmp_path: Path) -> None:
+    deaf = tmp_path / "deaf.yaml"
+    deaf.write_text("name: deaf\nnode: {command: exec sleep 600}\nload: {url: 'http://{{ nearest.address }}:9/'}\n")
+    short = ("--committee", "1", "--duration", "3s", "--warm-up", "1s")
+    out, err = runner("run", "--loads", "60", "--protocol", str(deaf), *short, "--json", codes=(1,))
     (summary,) = json.loads(out)
     assert summary["status"] == "invalid"
-    assert any("fewer than 2 samples" in reason for reason in summary["reasons"])
+    assert "no transaction completed in the window" in summary["reasons"]
+    assert summary["errors"]["connection"] == pytest.approx(120, abs=61)
+    assert summary["latency_s"]["p50"] == {"estimate": 10.0, "lower": 10.0, "upper": None}
+    assert "warning: a duration of 3 s is less than 10 scrape intervals of 1s" in err
     assert "report: " in err
+
+
+def test_a_duration_without_samples_is_rejected_before_anything_starts(runner: Runner) -> None:
+    before = known(runner)
+    for duration in ("0s", "2s"):
+        _, err = runner("run", "--loads", "60", "--duration", duration, codes=(2,))
+        assert f"a duration of {duration} is too short to be measured; use at least 3s, 3 scrape intervals of 1s" in err
+    assert known(runner) == before
 
 
 @pytest.mark.parametrize(

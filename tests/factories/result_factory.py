@@ -357,7 +357,8 @@ def _host(name: str, region: str, seed: int) -> list[Series]:
     labels = labels_of(name, region, job="host")
     busy = np.cumsum(random.uniform(0.5, 0.9, len(times)))
     made = [
-        series("node_cpu_seconds_total", {**labels, "cpu": "0", "mode": mode}, times, values)
+        series("node_cpu_seconds_total", {**labels, "cpu": cpu, "mode": mode}, times, values / 2)
+        for cpu in ("0", "1")
         for mode, values in (("user", busy), ("idle", (times - BEGIN) * 2 - busy))
     ]
     sent = {**labels, "device": "eth0"}

@@ -8,7 +8,8 @@ log: lines of {"sequence", "arrival", "completion"} in seconds of the monotonic 
 
 The path selects the response or a fault: /status/N, /chunked, /dribble (one byte at a time), /close (answers and
 closes), /http10 (the body ends with the connection), /idle-close (closes after 20 ms without a request), /hang, /drop
-(no answer), /truncate (half an answer), /garbage, /overlong (more bytes than announced).
+(no answer), /truncate (half an answer), /garbage, /overlong (more bytes than announced), /error (status 200 with an
+error in its body), /hints (an interim response first).
 """
 
 from __future__ import annotations
@@ -36,6 +37,8 @@ ANSWERS = {
     "drop": b"",
     "truncate": b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\nok",
     "garbage": b"SSH-2.0-OpenSSH_9.2\r\n\r\n",
+    "error": b'HTTP/1.1 200 OK\r\nContent-Length: 14\r\n\r\n{"error":"no"}',
+    "hints": b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok",
     "overlong": b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nok",
 }
 """Complete responses by the first part of the path."""

@@ -89,8 +89,11 @@ def test_protocols_are_measured_and_reported(
     geobench: Path, testbed: LocalTestbed, tmp_path: Path, protocol: str
 ) -> None:
     (tmp_path / "hosts.json").write_text(testbed.inventory.model_dump_json(), encoding="utf-8")
+    settings = testbed.settings.model_dump_json(exclude_unset=True)
+    (tmp_path / "settings.yaml").write_text(settings, encoding="utf-8")
     output = call(
-        geobench, tmp_path, "run", "--inventory", "hosts.json", "--protocol", protocol, "--committee", "1",
+        geobench, tmp_path, "run", "--inventory", "hosts.json", "--settings", "settings.yaml",
+        "--protocol", protocol, "--committee", "1",
         "--loads", "50", "--duration", "5s", "--warm-up", "2s", "--json",
     )  # fmt: skip
     (summary,) = json.loads(output)

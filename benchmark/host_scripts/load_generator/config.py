@@ -108,6 +108,27 @@ def _base64(make: Callable[[int], bytes]) -> Callable[[int], bytes]:
     return lambda sequence: b2a_base64(make(sequence), newline=False)
 
 
+class Expectation:
+    """What a successful response must contain: its body matches one pattern, and does not match another."""
+
+    def __init__(self, fields: Fields) -> None:
+        self._match, self._no_match = (_pattern(fields, name) for name in ("match", "no_match"))
+        fields.end()
+
+    def met_by(self, body: bytes) -> bool:
+        """Return whether a response has what it must and nothing that it must not."""
+        found = self._match is None or self._match.search(body)
+        return bool(found) and not (self._no_match and self._no_match.search(body))
+
+
+def _pattern(fields: Fields, name: str) -> re.Pattern[bytes] | None:
+    text = fields.text(name, ".*", "a regular expression", "")
+    try:
+        return re.compile(text.encode()) if text else None
+    except re.error as error:
+        raise ConfigError(f"requests.expect.{name}: found {text!r:.60}, not a regular expression: {error}") from None
+
+
 class Config:
     """Configuration of one load generator, read from a JSON object; ConfigError if it is wrong.
 
@@ -115,7 +136,8 @@ class Config:
 
     rate              requests/s; or `profile`: segments [start s, rate], or [start s, rate, rate at the end] for a ramp
     offset_s          phase of this client within the schedule of all clients (0)
-    requests          {url, method (POST), headers ({}), body: see Template ("")}
+    requests          {url, method (POST), headers ({}), body: see Template (""), expect: {match, no_match}}; the latter
+                      are patterns that the body of a response must contain, or must not
     targets           base URLs used in round-robin order; `requests.url` is then a path
     workload          value of the label `workload` of the latencies (default)
     timeout_s         a request has failed if it is not complete this long after it was due (10)
@@ -142,6 +164,9 @@ class Config:
         self.targets = [
             (host, port, _head(method, host, port, path, headers)) for host, port, path in _addresses(fields, requests)
         ]
+        self.expect = None
+        if requests.has("expect"):
+            self.expect = Expectation(Fields(requests.take("expect", (dict,), "an object"), "requests.expect"))
         requests.end()
         fields.end()
 
@@ -180,11 +205,24 @@ def _addresses(fields: Fields, requests: Fields) -> list[tuple[str, int, str]]:
             raise ConfigError(f"targets: found {bases!r:.60} and requests.url {url!r}, expected base URLs and a path")
     found = []
     for text in urls:
-        match = re.fullmatch(r"http://(\[[0-9A-Fa-f:.]+\]|[^/:@\[\]]+)(?::(\d{1,5}))?(/\S*)?", text)
-        if not match:
-            raise ConfigError(f"requests.url: found {text!r}, expected http://HOST:PORT/PATH")
-        found.append((match[1], int(match[2] or 80), match[3] or "/"))
+        found.append(_address(text))
     return found
+
+
+def _address(url: str) -> tuple[str, int, str]:
+    """Return host, port and path of a URL."""
+    match = re.fullmatch(r"http://(\[[0-9A-Fa-f:.]+\]|[^/:@?#\[\]]+)(?::(\d{1,5}))?(?:([/?][!-~]*))?", url)
+    if match and "#" not in (match[3] or "") and 0 < int(match[2] or 80) < 65536:
+        path = match[3] or "/"
+        return match[1], int(match[2] or 80), path if path.startswith("/") else f"/{path}"
+    scheme, authority, rest = url.partition("://")
+    shown, advice = url, ""
+    if scheme.lower() == "https":
+        advice = "; TLS is not supported, so let the system also listen without it"
+    if authority and "@" in rest.partition("/")[0]:
+        shown = f"{scheme}://***@{rest.partition('@')[2]}"
+        advice += "; credentials go into a header, such as Authorization"
+    raise ConfigError(f"requests.url: found {shown!r}, expected http://HOST:PORT/PATH{advice}")
 
 
 def _head(method: str, host: str, port: int, path: str, headers: object) -> bytes:

@@ -13,6 +13,8 @@ from .loop import READ, WRITE, Loop, Stream
 from .metrics import Metrics
 
 MAX_HEAD = 65536
+MAX_BODY = 1 << 20
+"""Bytes of a response that `expect` searches."""
 
 
 class ProtocolError(Exception):
@@ -22,15 +24,17 @@ class ProtocolError(Exception):
 class Response:
     """Parser of one HTTP/1.1 response whose bytes arrive in pieces (RFC 9112, sections 6 and 7)."""
 
-    __slots__ = ("_buffer", "_chunked", "_left", "_trailer", "keep_alive", "status")
+    __slots__ = ("_buffer", "_chunked", "_keeps_body", "_left", "_trailer", "body", "keep_alive", "status")
 
-    def __init__(self) -> None:
+    def __init__(self, *, keeps_body: bool = False) -> None:
+        self._keeps_body = keeps_body
         self.reset()
 
     def reset(self) -> None:
         """Prepare for the next response."""
         self.status = 0
         self.keep_alive = True
+        self.body = b""
         self._buffer = b""
         self._left = 0.0
         self._chunked = self._trailer = False
@@ -39,7 +43,7 @@ class Response:
         """Read the next bytes; return whether the response is complete. ProtocolError if it is not HTTP."""
         if self._buffer:
             data, self._buffer = self._buffer + data, b""
-        if not self.status:
+        while not self.status:
             end = data.find(b"\r\n\r\n")
             if end < 0:
                 return self._wait(data)
@@ -47,6 +51,7 @@ class Response:
             data = data[end + 4 :]
         if self._chunked:
             return self._read_chunks(data)
+        self._keep(data)
         self._left -= len(data)
         if self._left < 0:
             raise ProtocolError("more bytes than Content-Length announced")
@@ -62,10 +67,20 @@ class Response:
         self._buffer = data
         return False
 
+    def _keep(self, data: bytes) -> None:
+        if self._keeps_body:
+            self.body = (self.body + data)[:MAX_BODY]
+
     def _read_head(self, head: bytes) -> None:
-        if not head.startswith((b"HTTP/1.1 ", b"HTTP/1.0 ")) or not head[9:12].isdigit() or head[9:12] < b"200":
-            raise ProtocolError(f"found {head[:40]!r}, expected a final HTTP/1.1 response")
-        self.status = int(head[9:12])
+        """Read a status line and header fields; skip an interim response, such as 103 (RFC 9110, section 15.2)."""
+        status = head[9:12]
+        if not head.startswith((b"HTTP/1.1 ", b"HTTP/1.0 ")) or not status.isdigit() or not b"100" <= status < b"600":
+            raise ProtocolError(f"found {head[:40]!r}, expected an HTTP/1.1 response")
+        if status == b"101":
+            raise ProtocolError("found 101 Switching Protocols, which was not requested")
+        if status < b"200":
+            return
+        self.status = int(status)
         fields = head.lower() + b"\r\n"
         connection = _field(fields, b"connection")
         self.keep_alive = b"keep-alive" in connection if fields[7:8] == b"0" else b"close" not in connection
@@ -86,6 +101,7 @@ class Response:
         while True:
             if self._left:  # within a chunk or the line break after it
                 step = min(int(self._left), len(data) - at)
+                self._keep(data[at : at + min(step, max(0, int(self._left) - 2))])
                 at, self._left = at + step, self._left - step
                 if self._left:
                     return False
@@ -128,7 +144,7 @@ class Connection(Stream):
             raise
         super().__init__(loop, sock, READ)
         self._target = target
-        self._response = Response()
+        self._response = Response(keeps_body=target.expect is not None)
         self._due = 0.0
         self.sequence = -1
 
@@ -178,12 +194,14 @@ class Connection(Stream):
         latency = monotonic() - self._due
         metrics, response = self._target.metrics, self._response
         metrics.inflight -= 1
-        if response.status < 300:
+        expect = self._target.expect
+        if response.status >= 300:
+            metrics.errors[f"http_{response.status // 100}xx"] += 1
+        elif expect and not expect.met_by(response.body):
+            metrics.errors["unexpected"] += 1
+        else:
             metrics.latency.observe(latency)
             metrics.latency_squared += latency * latency
-        else:
-            kind = f"http_{response.status // 100}xx"
-            metrics.errors[kind] = metrics.errors.get(kind, 0) + 1
         self.sequence = -1
         if response.keep_alive and not self._unsent:
             response.reset()
@@ -201,7 +219,7 @@ class Target:
         except OSError as error:
             raise ConfigError(f"requests.url: host {host!r} has no address: {error.strerror}") from None
         self.family, self.address = found[0], found[4]
-        self.metrics = metrics
+        self.metrics, self.expect = metrics, config.expect
         self._loop, self._config, self._head = loop, config, head
         self._open = 0
         self._idle: list[Connection] = []

@@ -10,7 +10,8 @@ from time import monotonic, process_time
 _R10 = ("1", "1.25", "1.6", "2", "2.5", "3.15", "4", "5", "6.3", "8")
 BOUNDS = (*(float(f"{digits}e{decade}") for decade in range(-4, 2) for digits in _R10), 100.0)
 """Upper bounds of histogram buckets in s: ten per decade, the R10 series of ISO 3."""
-ERROR_TYPES = ("connection", "timeout", "protocol", "http_3xx", "http_4xx", "http_5xx")
+ERROR_TYPES = ("connection", "timeout", "protocol", "http_3xx", "http_4xx", "http_5xx", "unexpected")
+"""`unexpected` is a response that `expect` rejects."""
 
 
 class Histogram:

@@ -15,7 +15,13 @@ from benchmark.inventory import Host
 from benchmark.metrics.names import LOAD_GENERATOR
 from benchmark.metrics.targets import path_labels
 from benchmark.protocols.base import NoParameters, Protocol
-from benchmark.protocols.declared.schema import Declaration, ProcessDeclaration, parameters_model, read_declaration
+from benchmark.protocols.declared.schema import (
+    Declaration,
+    LoadDeclaration,
+    ProcessDeclaration,
+    parameters_model,
+    read_declaration,
+)
 from benchmark.protocols.declared.templates import Templates
 from benchmark.protocols.declared.yaml_document import Document
 from benchmark.protocols.load_generator import HttpRequest, LoadGenerator, generators, nearest
@@ -90,13 +96,9 @@ class Declared(Protocol):
             names.append(common | {"client": client, "load": plan.shares[index], "nearest": near})
         if load := self.declaration.load:
             assert isinstance(self.client_parameters, LoadGenerator)
-            requests = []
-            for each in names:
-                each["ports"] = self.declaration.node.ports
-                url = self._templates.render(("load", "url"), load.url, each)
-                headers = self._render_all(("load", "headers"), load.headers, each)
-                body = self._templates.render(("load", "body"), load.body, each | _PLACEHOLDERS)
-                requests.append(HttpRequest(load.method, url, headers, body))
+            requests = [self._request(load, each | {"ports": self.declaration.node.ports}) for each in names]
+            for request in requests[:1]:
+                self._check(request)
             return generators(plan, load.workload, requests, self.client_parameters)
         declared = self.declaration.client
         if declared is None:
@@ -105,6 +107,23 @@ class Declared(Protocol):
             self._process("client", index, host, declared, each | {"ports": declared.ports})
             for index, (host, each) in enumerate(zip(plan.clients, names, strict=True))
         )
+
+    def _request(self, load: LoadDeclaration, names: Names) -> HttpRequest:
+        return HttpRequest(
+            load.method,
+            self._templates.render(("load", "url"), load.url, names),
+            self._render_all(("load", "headers"), load.headers, names),
+            self._templates.render(("load", "body"), load.body, {**names, **_PLACEHOLDERS}),
+            load.expect.model_dump(exclude_defaults=True),
+        )
+
+    def _check(self, request: HttpRequest) -> None:
+        """Raise SettingsError where the load generator would reject the request on the hosts."""
+        try:
+            request.check()
+        except SettingsError as error:
+            field = str(error).partition(":")[0].split(".")
+            raise SettingsError(f"{self.document.where(('load', *field))}: load.{error}") from None
 
     def _common_names(self, plan: Plan) -> dict[str, object]:
         """Return the names that every template can use."""

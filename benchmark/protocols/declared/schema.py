@@ -78,6 +78,20 @@ class ProcessDeclaration(_Model):
     """Seconds between SIGTERM and SIGKILL when a run ends."""
 
 
+class Expectation(_Model):
+    """What the body of a response must contain to be a success, as regular expressions."""
+
+    match: str = ""
+    """Pattern that it must match somewhere."""
+    no_match: str = ""
+    """Pattern that it must not match anywhere."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_pattern(cls, declared: object) -> object:
+        return {"match": declared} if isinstance(declared, str) else declared
+
+
 class LoadDeclaration(_Model):
     """The project's own load generator: each transaction is an HTTP request. All texts are templates."""
 
@@ -87,6 +101,8 @@ class LoadDeclaration(_Model):
     headers: dict[str, str] = {}
     body: str = ""
     """`{{ key(COUNT) }}`, `{{ value(BYTES) }}` and `{{ sequence() }}` get new values in each request."""
+    expect: Expectation = Expectation()
+    """What a response must contain; any other fails as `unexpected`. Patterns are no templates."""
 
 
 class MetricsDeclaration(_Model):

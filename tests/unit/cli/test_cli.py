@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import click
 import pytest
 from factories.command_line import call, write, write_unreachable
 from factories.result_factory import write_run
@@ -15,7 +16,9 @@ from fakes.sshd import Sshd
 from paths import ROOT
 
 from benchmark import __version__
-from benchmark.cli import repeat_option
+from benchmark.cli import reject_empty, repeat_option
+from benchmark.cli.commands import COMMANDS, cli
+from benchmark.errors import UsageError
 
 
 @pytest.fixture
@@ -49,6 +52,67 @@ def test_too_large_committee_shows_the_required_hosts(
 ) -> None:
     assert call("run", "--loads", "200", "--committee", "99", *files) == 2
     assert "need 100 hosts (99 nodes + 1 monitoring), found 4 running in testbed t" in capsys.readouterr().err
+
+
+def test_the_command_that_ssh_runs_may_have_empty_words() -> None:
+    reject_empty(["ssh", "--inventory", "i.json", "--stack=dev", "host", "printf", "", "--x="])
+    with pytest.raises(UsageError, match="an argument is empty"):
+        reject_empty(["ssh", ""])
+
+
+VALUES = sorted({
+    (name, option)
+    for name in COMMANDS
+    for param in cli.get_command(click.Context(cli), name).params  # type: ignore[union-attr]
+    if isinstance(param, click.Option) and not param.is_flag
+    for option in param.opts
+})  # fmt: skip
+
+
+@pytest.mark.parametrize(("command", "option"), VALUES)
+def test_an_empty_value_is_an_error_and_not_an_option_that_was_not_given(
+    command: str, option: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert call(command, option, "") == 2
+    assert call(command, f"{option}=") == 2
+    assert capsys.readouterr().err == f"error: {option} is empty; give it a value or omit it\n" * 2
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("run", "--loads", "200", "--duration", "0s"), "a duration of 0s is too short to be measured"),
+        (("run", "--loads", "200", "--duration", "0"), "a duration of 0s is too short to be measured"),
+        (("run", "--loads", "200", "--committee", "0"), "0 is not in the range x>=1"),
+        (("run", "--loads", "200", "--load-shape", "0"), "load shape: found '0', expected constant"),
+        (("run", "--loads", "200", "--protocol", "false"), "false"),
+        (("run", "--loads", "200", "--commit", "0"), "etcd is installed from packages and not built"),
+        (("run", "--loads", "200", "--commit", "false"), "etcd is installed from packages and not built"),
+        (("search", "--limit", "p99=0"), "--limit p99=0: no request takes 0 s"),
+        (("search", "--limit", "achieved=0"), "--limit achieved: found '0', expected a share"),
+        (("search", "--precision", "0"), "--precision: found '0', expected a share"),
+        (("search", "--max-runs", "0"), "0 is not in the range x>=1"),
+        (("compare", "--fail-over", "0", "--a", "committee=1", "--b", "committee=2"), "--fail-over: found '0'"),
+        (("compare", "--a", "committee=", "--b", "committee=2", "--loads", "5"), "committee=: no value"),
+        (("compare", "--a", "committee=1", "--loads", "5"), "--a without --b: describe both sides"),
+        (("compare", "--b", "committee=1", "--commits", "x", "y", "--loads", "5"), "--b without --a"),
+        (("profile", "node-0", "--seconds", "0"), "found 0, expected at least 1s"),
+        (("extend", "0"), "found 0, expected at least 1s"),
+    ],
+)
+def test_zero_and_false_are_values(
+    files: tuple[str, ...], capsys: pytest.CaptureFixture[str], words: tuple[str, ...], message: str
+) -> None:
+    assert call(*words, *files) == 2
+    assert message in " ".join(capsys.readouterr().err.split())
+
+
+def test_a_duration_of_few_samples_is_a_warning_before_anything_starts(
+    files: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert call("run", "--loads", "200", "--duration", "40s", *files) == 3
+    warning = "warning: a duration of 40 s is less than 10 scrape intervals of 5s: throughput and latency will be imp"
+    assert capsys.readouterr().err.startswith(warning)
 
 
 @pytest.mark.parametrize("load", ["0", "-5", "many"])

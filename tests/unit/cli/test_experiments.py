@@ -94,11 +94,11 @@ def test_a_comparison_fails_if_b_is_worse_by_more_than_the_limit(
 
 
 def test_existing_and_new_runs_exclude_each_other(files: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
-    assert call("compare", "x", "y", "--a", "committee=1", *files) == 2
+    assert call("compare", "x", "y", "--commits", "1", "2", *files) == 2
     assert "both existing and new runs given" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("words", [("run",), ("compare", "--a", "committee=1")])
+@pytest.mark.parametrize("words", [("run",), ("compare", "--a", "committee=1", "--b", "committee=2")])
 def test_a_sweep_needs_loads(
     words: tuple[str, ...], files: tuple[str, ...], capsys: pytest.CaptureFixture[str]
 ) -> None:

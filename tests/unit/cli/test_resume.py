@@ -143,7 +143,10 @@ def test_resuming_a_finished_search_prints_it_again(project: Path, capsys: pytes
 
 @pytest.mark.parametrize(
     ("words", "other"),
-    [(("run", "--loads", "20", "40"), "compare"), (("compare", "--a", "committee=1", "--loads", "20"), "run")],
+    [
+        (("run", "--loads", "20", "40"), "compare"),
+        (("compare", "--a", "committee=1", "--b", "committee=2", "--loads", "20"), "run"),
+    ],
 )
 def test_a_sweep_that_gives_up_prints_the_command_that_resumes_it(
     words: tuple[str, ...], other: str, project: Path, capsys: pytest.CaptureFixture[str]

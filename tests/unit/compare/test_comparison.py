@@ -87,7 +87,7 @@ def more(runs: Sequence[Summary]) -> list[Summary]:
     ("change", "text"),
     [
         (later, "one after the other"),
-        (led_by("b-0"), "which host leads, which is left to chance; A: a-1 in 100% of runs; B: b-0 in 100% of runs"),
+        (led_by("b-0"), "latency depends on which host leads; A: a-1 in 100% of runs; B: b-0 in 100% of runs"),
         (led_by("a-1", "b-0"), "; B: a-1 in 50% of runs, b-0 in 50% of runs"),
         (led_by(None), "; B: unknown"),
         (partly, "1 of 7 runs of B do not count: 100 tx/s failed (system): node-0 ended"),
@@ -154,8 +154,17 @@ def test_gate_fails_if_the_system_fails_only_in_b(tmp_path: Path) -> None:
 
 
 def test_variants_without_a_common_load_are_an_error(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="A was measured at 100 tx/s, B at 200 tx/s"):
+    with pytest.raises(UsageError, match="both have a valid run; A: valid at 100 tx/s; B: valid at 200 tx/s"):
         compared(tmp_path, [summary("a", 100)], [summary("b", 200)])
+
+
+def test_runs_that_do_not_count_are_named_if_none_is_left(tmp_path: Path) -> None:
+    changes = {"status": "invalid", "reasons": ["client a-1: fewer than 2 samples in the window of 1.0 s"]}
+    invalid = summary("a", 100).model_copy(update=changes)
+    with pytest.raises(
+        UsageError, match=r"A: no valid run, 100 tx/s invalid: client a-1: fewer than 2 samples .*; B: "
+    ):
+        compared(tmp_path, [invalid], [summary("b", 100)])
 
 
 def comparison_with_runs(results: Path) -> str:

@@ -10,6 +10,13 @@ from benchmark.errors import UsageError
 from benchmark.plan.load_shape import rate_segments
 
 
+@pytest.mark.parametrize("heading", ["", "seconds,rate\n"])
+def test_byte_order_mark_is_no_part_of_the_first_line(tmp_path: Path, heading: str) -> None:
+    path = tmp_path / "rates.csv"
+    path.write_text(f"{heading}0,10\n30,20\n", encoding="utf-8-sig")
+    assert rate_segments(str(path), 0, 60) == ((0.0, 0.5, 0.5), (30.0, 1.0, 1.0))
+
+
 def test_constant_load_has_no_segments() -> None:
     assert rate_segments("constant", 15, 180) == ()
 

@@ -12,6 +12,7 @@ import pytest
 from pydantic import ValidationError
 
 from benchmark.errors import UsageError
+from benchmark.plan.load_shape import rate_segments
 from benchmark.plan.request import RunOptions, make_request, request_to_dict
 from benchmark.settings import Repository, Settings
 
@@ -28,7 +29,7 @@ def test_settings_are_the_defaults_of_options() -> None:
 def test_options_override_settings() -> None:
     options = RunOptions(
         committee=3,
-        duration=timedelta(seconds=7),
+        duration=timedelta(seconds=20),
         warm_up=timedelta(0),
         load_shape="constant",
         dedicated_clients=0,
@@ -36,9 +37,25 @@ def test_options_override_settings() -> None:
         name="first",
     )
     request = make_request(SETTINGS, options, (10,), Path("r"))
-    assert (request.committee, request.duration_s, request.load_shape) == (3, 7, "constant")
+    assert (request.committee, request.duration_s, request.load_shape) == (3, 20, "constant")
     assert (request.dedicated_clients, request.snapshot, request.name) == (0, True, "first")
     assert (request.warm_up_s, request.find_warm_up) == (0, False)
+
+
+@pytest.mark.parametrize("duration", [timedelta(0), timedelta(seconds=14)])
+def test_a_duration_without_enough_samples_is_rejected(duration: timedelta) -> None:
+    with pytest.raises(UsageError, match=r"is too short to be measured; use at least 15s, 3 scrape intervals of 5s"):
+        make_request(SETTINGS, RunOptions(duration=duration), (10,), Path("r"))
+
+
+@pytest.mark.parametrize("option", ["protocol", "load_shape", "commit", "repository"])
+def test_an_empty_option_does_not_mean_that_it_is_not_given(option: str) -> None:
+    def request() -> None:
+        made = make_request(SETTINGS, RunOptions.model_validate({option: ""}), (10,), Path("r"))
+        rate_segments(made.load_shape, 0, 60)
+
+    with pytest.raises(UsageError):
+        request()
 
 
 @pytest.mark.parametrize(

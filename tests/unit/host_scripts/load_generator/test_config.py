@@ -65,6 +65,18 @@ def with_request(**fields: object) -> Json:
         ({**GOOD, "start": "later"}, "start: found 'later', expected 'now' or 'go'"),
         ({**GOOD, "targets": ["http://a"]}, "expected base URLs and a path"),
         (with_request(url="https://h/"), "requests.url: found 'https://h/', expected http://HOST:PORT/PATH"),
+        (with_request(url="HTTPS://h/"), "TLS is not supported, so let the system also listen without it"),
+        (
+            with_request(url="http://user:pw@h/x"),
+            "found 'http://***@h/x', expected http://HOST:PORT/PATH; credentials go into a header, such as Author",
+        ),
+        (with_request(url="http://h:0/"), "requests.url: found 'http://h:0/', expected http://HOST:PORT/PATH"),
+        (with_request(url="http://h:65536/"), "requests.url: found 'http://h:65536/'"),
+        (with_request(url="http://h/a#part"), "requests.url: found 'http://h/a#part'"),
+        (with_request(url="http://h/\N{SNOWMAN}"), "requests.url: found"),
+        (with_request(expect="ok"), "requests.expect: found 'ok', expected an object"),
+        (with_request(expect={"matches": "ok"}), "unknown field requests.expect.matches"),
+        (with_request(expect={"no_match": "(ok"}), "requests.expect.no_match: found '(ok', not a regular expression"),
         (with_request(method="HEAD"), "requests.method: found 'HEAD', expected one of GET"),
         (with_request(more=1), "unknown field requests.more"),
         (with_request(headers={"X": "a\r\nb"}), "requests.headers: found 'X'"),
@@ -78,3 +90,38 @@ def with_request(**fields: object) -> Json:
 def test_error_names_the_invalid_field(config: object, message: str) -> None:
     with pytest.raises(ConfigError, match=re.escape(message)):
         Config(config)
+
+
+@pytest.mark.parametrize(
+    ("url", "target"),
+    [
+        ("http://h", ("h", 80, "/")),
+        ("http://h?a=b", ("h", 80, "/?a=b")),
+        ("http://[::1]:81/x", ("[::1]", 81, "/x")),
+        ("http://h:1/a@b:c", ("h", 1, "/a@b:c")),
+    ],
+)
+def test_url_is_split_into_host_port_and_path(url: str, target: tuple[str, int, str]) -> None:
+    ((host, port, head),) = Config({"rate": 1, "requests": {"url": url}}).targets
+    assert (host, port, head.split()[1].decode()) == target
+
+
+@pytest.mark.parametrize(
+    ("expect", "body", "met"),
+    [
+        ({"match": r'"ok":\s*true'}, b'{"ok": true}', True),
+        ({"match": r'"ok":\s*true'}, b'{"ok": false}', False),
+        ({"no_match": "error"}, b"fine", True),
+        ({"no_match": "error"}, b'{"error": 1}', False),
+        ({"match": "a", "no_match": "b"}, b"ab", False),
+        ({"match": "a", "no_match": "b"}, b"", False),
+        ({"match": "\N{SNOWMAN}"}, "a \N{SNOWMAN}".encode(), True),
+        ({"match": "0"}, b"10", True),
+    ],
+)
+def test_expectation_is_met_by_what_matches_and_not_by_what_must_not(
+    expect: dict[str, str], body: bytes, met: bool
+) -> None:
+    expected = Config(with_request(expect=expect)).expect
+    assert expected is not None
+    assert expected.met_by(body) is met

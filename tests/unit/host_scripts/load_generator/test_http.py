@@ -19,6 +19,8 @@ OK = b"HTTP/1.1 200 OK\r\n"
 RESPONSES = [
     (OK + b"Content-Length: 5\r\n\r\nhello", True),
     (OK + b"content-length:0\r\n\r\n", True),
+    (b"HTTP/1.1 100 Continue\r\n\r\n" + OK + b"Content-Length: 5\r\n\r\nhello", True),
+    (b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n" * 2 + OK + b"Content-Length: 1\r\n\r\nx", True),
     (b"HTTP/1.1 204 No Content\r\n\r\n", True),
     (OK + b"CONNECTION:  Close\r\nContent-Length: 1\r\n\r\nx", False),
     (b"HTTP/1.0 200 OK\r\nContent-Length: 1\r\n\r\nx", False),
@@ -39,6 +41,31 @@ def test_response_is_complete_at_its_last_byte_for_any_split(data: bytes, keep_a
         response.reset()
 
 
+@pytest.mark.parametrize("step", [1, 3, 1000])
+def test_body_is_kept_without_its_framing(step: int) -> None:
+    bodies = []
+    for data, _ in RESPONSES:
+        response = Response(keeps_body=True)
+        for at in range(0, len(data), step):
+            response.feed(data[at : at + step])
+        bodies.append(response.body)
+    assert bodies == [b"hello", b"", b"hello", b"x", b"", b"x", b"x", b"x", b"hello\r\n\r\n345678", b""]
+
+
+def test_kept_body_is_bounded_and_is_empty_for_the_next_response() -> None:
+    response = Response(keeps_body=True)
+    assert response.feed(OK + b"Content-Length: 1048577\r\n\r\n" + b"x" * 1048577)
+    assert len(response.body) == 1048576
+    response.reset()
+    assert response.body == b""
+
+
+def test_interim_response_alone_is_not_a_response() -> None:
+    response = Response()
+    assert not response.feed(b"HTTP/1.1 103 Early Hints\r\n\r\n")
+    assert not response.closed()
+
+
 def test_body_without_length_ends_with_the_connection() -> None:
     response = Response()
     assert not response.closed()
@@ -52,7 +79,9 @@ def test_body_without_length_ends_with_the_connection() -> None:
     [
         b"SSH-2.0\r\n\r\n",
         b"HTTP/1.1 2x0 OK\r\n\r\n",
-        b"HTTP/1.1 100 Continue\r\n\r\n",
+        b"HTTP/1.1 101 Switching Protocols\r\n\r\n",
+        b"HTTP/1.1 099 Odd\r\n\r\n",
+        b"HTTP/1.1 600 Odd\r\n\r\n",
         OK + b"Content-Length: -1\r\n\r\n",
         OK + b"Content-Length: 1\r\n\r\nxy",
         OK + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n",
@@ -77,6 +106,33 @@ def test_request_that_times_out_in_the_queue_is_not_sent(tmp_path: Path) -> None
         assert metrics.errors["timeout"] == 0
         target.expire(due + 8)
     assert (metrics.errors["timeout"], metrics.submitted, metrics.inflight) == (3, 1, 0)
+
+
+@pytest.mark.parametrize(
+    ("path", "expect", "outcome"),
+    [
+        ("hints", {}, "completed"),
+        ("error", {}, "completed"),
+        ("error", {"no_match": '"error"'}, "unexpected"),
+        ("chunked", {"match": "^ok"}, "completed"),
+        ("http10", {"match": "^ok$"}, "completed"),
+        ("dribble", {"match": "no"}, "unexpected"),
+        ("status/404", {"match": "no"}, "http_4xx"),
+    ],
+)
+def test_response_is_judged_by_its_status_and_its_body(
+    tmp_path: Path, path: str, expect: dict[str, str], outcome: str
+) -> None:
+    with running_server("constant:0", tmp_path) as server:
+        config = Config({"rate": 1, "requests": {"url": server.url(f"/{path}"), "expect": expect}})
+        loop, metrics = Loop(), Metrics("put", 5.0)
+        target = Target(loop, metrics, config, *config.targets[0])
+        for n in range(2):  # a connection is reused
+            target.submit(time.monotonic(), n)
+            while metrics.inflight:
+                loop.run_once(1.0)
+    outcomes = {"completed": sum(metrics.latency.counts), **metrics.errors}
+    assert {name: count for name, count in outcomes.items() if count} == {outcome: 2}
 
 
 @pytest.mark.parametrize("path", ["", "close", "drop", "garbage"])

@@ -184,6 +184,7 @@ load:
   headers: {Accept: "{{ client.region }}"}
   body: '{{ key(parameters.keys, base64=true) }}={{ value(8) }} {{ sequence() }}'
   workload: put
+  expect: ^ok
 """
     http = made(described(tmp_path, text), client_parameters={"keys": 7, "timeout": "3s"})
     plan = place(inventory(a=2, b=1), type(http), 10)
@@ -194,6 +195,7 @@ load:
         "url": f"http://{plan.nodes[0].address}:80/x",
         "headers": {"Accept": "b"},
         "body": "{{key:7:base64}}={{value:8}} {{sequence}}",
+        "expect": {"match": "^ok"},
     }
     assert (configs[0]["timeout_s"], configs[0]["workload"]) == (3.0, "put")
     assert type(http).load_shapes
@@ -235,6 +237,33 @@ def test_errors_have_line_and_column(tmp_path: Path, old: str, new: str, at: str
     assert found, str(error.value)
     assert text.splitlines()[int(found[1]) - 1][int(found[2]) - 1 :].startswith(at), str(error.value)
     assert message in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("field", "at", "message"),
+    [
+        ("url: https://{{ nearest.address }}/", "https", "load.url: found 'https://192.0.2.1/', expected http://HOST"),
+        ("url: http://me:secret@h/", "http", "load.url: found 'http://***@h/', expected http://HOST:PORT/PATH; cred"),
+        ("url: http://h:99999/", "http", "load.url: found 'http://h:99999/'"),
+        ("{url: http://h/, headers: {Connection: close}}", "{Conn", "load.headers: Connection is set by the generator"),
+        ("{url: http://h/, body: '{{ value(0) }}'}", "'{{", "load.body: found placeholder {{value:0}}"),
+        ("{url: http://h/, expect: '(ok'}", "'(ok", "load.expect.match: found '(ok', not a regular expression"),
+        ("{url: http://h/, expect: {no_match: '['}}", "'['", "load.expect.no_match: found '['"),
+        ("{url: http://h/, expect: {not: x}}", "x}}", "unknown field 'load.expect.not'"),
+    ],
+)
+def test_requests_that_the_load_generator_rejects_are_found_when_the_file_is_read(
+    tmp_path: Path, field: str, at: str, message: str
+) -> None:
+    load = f"load: {field}" if field.startswith("{") else f"load:\n  {field}"
+    text = f"name: web\nnode: {{command: serve}}\n{load}\n"
+    with pytest.raises(SettingsError) as error:
+        made(described(tmp_path, text))
+    found = re.search(r"system\.yaml, line (\d+), column (\d+): ", str(error.value))
+    assert found, str(error.value)
+    assert text.splitlines()[int(found[1]) - 1][int(found[2]) - 1 :].startswith(at), str(error.value)
+    assert message in str(error.value)
+    assert "secret" not in str(error.value)
 
 
 def test_all_invalid_fields_are_listed_at_once(tmp_path: Path) -> None:
