@@ -67,7 +67,8 @@ def make_timeline(
     completed = per_target(names.completed)
     count = per_target(f"{names.latency}_count").sum(axis=0)
     total = per_target(f"{names.latency}_sum").sum(axis=0)
-    failed = per_target(names.errors).sum(axis=0) if names.errors else np.zeros(len(width))
+    failed = per_target(names.errors or "").sum(axis=0)
+    counted = any(target.has(names.errors or "") for target, _ in sampled)
     timeouts = [float(target.gauge(TIMEOUT)[-1]) for target, _ in sampled if target.has(TIMEOUT)]
     timeout = min(timeouts, default=None)
     lost = np.where(failed > 0, np.nan if timeout is None else timeout * failed, 0.0)
@@ -78,7 +79,7 @@ def make_timeline(
         completed_tps=(np.median(completed, axis=0) if names.aggregation == "median" else completed.sum(axis=0))
         / width,
         sent_tps=per_target(SUBMITTED).sum(axis=0) / width,
-        errors_tps=failed / width if names.errors else np.full(len(width), np.nan),
+        errors_tps=failed / width if counted else np.full(len(width), np.nan),
         mean_s=np.where(count + failed > 0, mean, np.nan),
         successful_mean_s=np.where(count > 0, successful_mean, np.nan),
         quantiles_s=_quantiles_over_time([target for target, _ in sampled], names.latency, edges, failed, timeout),

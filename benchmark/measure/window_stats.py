@@ -69,7 +69,7 @@ def increase_of(target: ScrapedTarget, samples: SampleRange, names: MetricNames)
     def counted(metric: str | None) -> float | None:
         return target.increase(metric, samples) if metric and target.has(metric) else None
 
-    in_flight = target.gauge(IN_FLIGHT)
+    in_flight, errors = target.gauge(IN_FLIGHT), names.errors or ""
     return Increase(
         seconds=target.seconds(samples),
         completed=target.increase(names.completed, samples),
@@ -79,7 +79,7 @@ def increase_of(target: ScrapedTarget, samples: SampleRange, names: MetricNames)
         sent=counted(SUBMITTED),
         scheduled=counted(DUE),
         backlog=float(in_flight[samples.last] - in_flight[samples.first]) if target.has(IN_FLIGHT) else None,
-        errors=target.increase_by(names.errors, names.error_label, samples) if names.errors else None,
+        errors=target.increase_by(errors, names.error_label, samples) if target.has(errors) else None,
         timeout_s=float(target.gauge(TIMEOUT)[samples.last]) if target.has(TIMEOUT) else None,
     )
 
@@ -99,7 +99,7 @@ def window_stats(increases: Iterable[Increase], names: MetricNames) -> WindowSta
         sampled_seconds=_median([each.seconds for each in members]),
         latency_s=_latency(members),
         successful_latency_s=_latency([replace(each, errors=None) for each in members]),
-        errors={kind: round(sum(each.get(kind, 0.0) for each in errors)) for kind in kinds} if names.errors else None,
+        errors={kind: round(sum(each.get(kind, 0.0) for each in errors)) for kind in kinds} if errors else None,
     )
 
 

@@ -47,7 +47,7 @@ class MetricNames:
     unit: Unit = "s"
     """Unit of the latencies."""
     errors: str | None = "errors"
-    """Counter of failed transactions, 0 as long as it is not exported; without a name their number is unknown."""
+    """Counter of failed transactions; their number is unknown without it, and while no process exports it."""
     error_label: str = "error_type"
     """Label of `errors` that holds the type."""
 

@@ -79,6 +79,7 @@ def client(
         series("due", labels, scrapes, sent),
         series("inflight", labels, scrapes, sent - completed),
         series("start_time_s", labels, scrapes, 990.0),
+        series("errors", {**labels, "error_type": "timeout"}, scrapes, 0.0),
         *histogram("lateness_s", labels, scrapes, due, np.full(len(due), lateness), (0.001, 0.005, 0.02, 0.1, 1.0)),
     ]
 

@@ -82,6 +82,14 @@ def test_errors_are_counted_by_their_own_label() -> None:
     assert total([*steady("a"), lost], names).errors == {"lost": 40}
 
 
+def test_errors_that_no_process_exports_are_unknown() -> None:
+    assert total(steady("a"), LOAD_GENERATOR).errors == {}
+    found = total(steady("a"), MetricNames(errors="failures_total"))
+    assert found.errors is None
+    assert found.failed is None
+    assert found.latency_s == total(steady("a"), MetricNames(errors=None)).latency_s
+
+
 def test_series_that_need_no_conversion_are_the_same_objects() -> None:
     made = client("a", np.arange(3.0), np.arange(3.0), np.full(3, 0.1))
     assert all(one is other for one, other in zip(LOAD_GENERATOR.select(made), made, strict=True))
