@@ -39,10 +39,10 @@ test: lint unit ## linters and all tests; as root, for the local testbeds
 docs: setup ## write docs/settings.md, the settings' JSON schema and the dashboards
 	$(BIN)/python -m tools.generate
 
-lock: setup ## write tools/setup/constraints.txt after a change of requirements*.txt
-	$(BIN)/pip install --dry-run --ignore-installed --quiet --report .state/resolved.json \
-	    -r requirements.txt -r requirements-dev.txt
-	@$(BIN)/python -m tools.generate.constraints .state/resolved.json
+lock: setup ## write tools/setup/requirements.lock after a change of requirements*.txt; UPGRADE=--upgrade
+	index=$${PIP_INDEX_URL:-$$($(BIN)/pip config get global.index-url 2>/dev/null || echo https://pypi.org/simple)}; \
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
+	    --default-index "$$index" --output-file tools/setup/requirements.lock $(UPGRADE) requirements.txt requirements-dev.txt
 
 clean: ## delete .venv and caches; the state of stacks (.state) and results stay
 	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -1,1 +1,1 @@
-"""Write files that are generated from code: dashboards, the settings reference, version constraints."""
+"""Write files that are generated from code: dashboards, the settings reference."""

@@ -3,6 +3,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 python=${PYTHON:-python3}
+lock=tools/setup/requirements.lock
 umask 022
 
 die() {
@@ -17,9 +18,13 @@ check_prerequisites() {
     tools/setup/install_pulumi.sh --check >/dev/null
 }
 
+install_locked() { # install_locked [OPTION]... FILE
+    .venv/bin/python -m pip install --quiet --no-input --require-hashes "${@:1:$#-1}" -r "${@: -1}" || die "pip failed"
+}
+
 make_venv() {
     local wanted
-    wanted=$("$python" --version && cat requirements.txt requirements-dev.txt tools/setup/constraints.txt)
+    wanted=$("$python" --version && cat "$lock")
     wanted=$(sha256sum <<<"$wanted")
     if [ "$(cat .venv/requirements.sha256 2>/dev/null)" = "$wanted" ] && .venv/bin/python -c '' 2>/dev/null; then
         return
@@ -27,7 +32,11 @@ make_venv() {
     "$python" -c 'import venv, ensurepip' 2>/dev/null || die "$python has no venv module; install python3-venv"
     .venv/bin/python -m pip --version >/dev/null 2>&1 || "$python" -m venv --clear .venv
     echo "installing Python packages into .venv"
-    .venv/bin/python -m pip install --quiet --no-input -r requirements.txt -r requirements-dev.txt || die "pip failed"
+    # Every file must have the hash of the lock. First the installer itself: the bundled pip can be years old, and a
+    # source package is built with the setuptools of the lock instead of what an isolated build would download.
+    awk '/^[^ ]/ { wanted = /^(pip|setuptools)==/ } wanted' "$lock" >.venv/installer.lock
+    install_locked .venv/installer.lock
+    install_locked --no-build-isolation "$lock"
     echo "$wanted" >.venv/requirements.sha256
 }
 
