@@ -6,8 +6,10 @@ import contextlib
 import os
 import select
 import socket
+import sys
 import threading
 from collections.abc import Callable
+from pathlib import Path
 
 from paramiko import Channel, SSHException, Transport
 
@@ -20,6 +22,8 @@ _CHUNK = 1 << 16
 
 class Tunnel:
     """Forward a free port of 127.0.0.1 to 127.0.0.1:`remote_port` on the host behind `transport`.
+
+    Connections of other users of this machine are closed: behind the port may be an interface without a login.
 
     Fabric's tunnel polls for connections every 10 ms and forwards 1 kB at a time; this one waits for events.
     """
@@ -69,6 +73,8 @@ class Tunnel:
     def _forward(self, sock: socket.socket) -> None:
         try:
             with sock:
+                if not opened_by_this_user(sock):
+                    return
                 sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 channel = self._transport().open_channel(
                     "direct-tcpip", ("127.0.0.1", self._remote_port), sock.getpeername()
@@ -109,3 +115,23 @@ class Tunnel:
                         poll.unregister(remote)
                         sock.shutdown(socket.SHUT_WR)
                 sides -= not data
+
+
+def opened_by_this_user(sock: socket.socket, table: Path = Path("/proc/net/tcp")) -> bool:
+    """Return whether the other end of a connection on 127.0.0.1 belongs to this user, or to root.
+
+    The kernel's table of connections names the owner of each end:
+    https://www.kernel.org/doc/html/latest/networking/proc_net_tcp.html. Systems without the table are not checked.
+    """
+    if not table.exists():
+        return True
+    ends = [
+        f"{int.from_bytes(socket.inet_aton(host), sys.byteorder):08X}:{port:04X}"
+        for host, port in (sock.getpeername(), sock.getsockname())
+    ]
+    for line in table.read_text(encoding="ascii").splitlines()[1:]:
+        fields = line.split()
+        if fields[1:3] == ends:
+            user, inode = int(fields[7]), int(fields[9])
+            return inode != 0 and user in (0, os.getuid())  # without an inode the owner has gone, and shows as root
+    return False

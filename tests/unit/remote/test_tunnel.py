@@ -5,16 +5,19 @@ from __future__ import annotations
 import http.server
 import os
 import socket
+import subprocess
 import threading
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 from fakes.sshd import free_port
 
 from benchmark.remote.fleet import Fleet
+from benchmark.remote.tunnel import opened_by_this_user
 
 BODY = os.urandom(1 << 20)
 
@@ -106,3 +109,40 @@ def test_leaving_closes_idle_connections_and_ends_all_threads(fleet: Fleet, web:
     assert not [thread for thread in set(threading.enumerate()) - before if "tunnel" in thread.name]
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(("127.0.0.1", port), timeout=5)
+
+
+ROW = "0: {local} {remote} 01 00000000:00000000 00:00000000 00000000 {user} 0 {inode} 1 0000000000000000 20 4 30 10 -1"
+
+
+@pytest.mark.parametrize(
+    ("user", "inode", "admitted"),
+    [(os.getuid(), 5, True), (0, 5, True), (65534, 5, False), (0, 0, False), (None, 5, False)],
+    ids=["this user", "root", "another user", "closed by its owner", "not listed"],
+)
+def test_only_connections_of_this_user_and_root_are_forwarded(
+    tmp_path: Path, user: int | None, inode: int, admitted: bool
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener, socket.create_connection(listener.getsockname()) as client:
+        accepted, (_, port) = listener.accept()
+        ends = {"local": f"0100007F:{port:04X}", "remote": f"0100007F:{listener.getsockname()[1]:04X}"}
+        # The other direction is listed too.
+        rows = ["header", ROW.format(local=ends["remote"], remote=ends["local"], user=os.getuid(), inode=7)]
+        rows += [ROW.format(**ends, user=user, inode=inode)] if user is not None else []
+        (tmp_path / "tcp").write_text("\n".join(rows))
+        with accepted:
+            assert opened_by_this_user(accepted, tmp_path / "tcp") is admitted
+            assert opened_by_this_user(accepted)
+        assert client
+
+
+@pytest.mark.integration
+def test_another_user_of_this_machine_gets_no_answer(fleet: Fleet, web: int) -> None:
+    ask = "import sys, urllib.request; urllib.request.urlopen(sys.argv[1], timeout=10)"
+    with fleet.tunnel("host-0", web) as port:
+        assert fetch(port) == BODY
+        done = subprocess.run(
+            ["/usr/bin/python3", "-c", ask, f"http://127.0.0.1:{port}/"],
+            user="nobody", cwd="/", capture_output=True, text=True, timeout=30, check=False,
+        )  # fmt: skip
+    assert done.returncode == 1
+    assert "RemoteDisconnected" in done.stderr or "ConnectionReset" in done.stderr
