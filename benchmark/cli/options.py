@@ -21,7 +21,15 @@ from benchmark.cli.target import Command, DurationType
 from benchmark.errors import SettingsError, UsageError
 from benchmark.plan.request import RunOptions
 from benchmark.protocols.registry import protocol_names
-from benchmark.settings import Settings, load_settings, parse_settings, parse_value, read_mapping, redact
+from benchmark.settings import (
+    Settings,
+    has_literal_secret,
+    load_settings,
+    parse_settings,
+    parse_value,
+    read_mapping,
+    redact,
+)
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -148,6 +156,11 @@ def apply_overrides(settings: Settings, options: RunOptions, overrides: Sequence
         option = name.replace("-", "_")
         if equals and not value:
             raise UsageError(f"{word}: no value; write {name}=VALUE")
+        if equals and has_literal_secret(word):
+            raise UsageError(
+                f"{name}: its secret would be stored with the results and shown to other users of this machine; "
+                f"export it as a variable and write '{name}=${{NAME}}', in single quotes"
+            )
         if not equals:
             file = load_settings(Path(word))
             fields |= file.model_dump(exclude_unset=True, exclude={"repository"})

@@ -31,7 +31,7 @@ from benchmark.results.manifest import (
     RunTimes,
 )
 from benchmark.results.summary import Identity
-from benchmark.settings import redact, redact_words
+from benchmark.settings import redact, redact_words, redacted
 from benchmark.version import full_version
 
 _MOST_CONTENT = 1 << 20
@@ -54,7 +54,7 @@ def make_manifest(
         packages=dict(prepared.packages),
         artifact=prepared.installed.to_record() if prepared.installed else None,
         parameters=Parameters(
-            settings=request.settings.model_dump(mode="json", exclude={"token_file", "repository"}),
+            settings=redacted(request.settings.model_dump(mode="json", exclude={"token_file", "repository"})),
             scrape_interval_s=request.settings.scrape_interval.total_seconds(),
             requested_tps=plan.load,
             scheduled_tps=plan.scheduled_tps,
@@ -62,8 +62,8 @@ def make_manifest(
             duration_s=request.duration_s,
             warm_up_s=request.warm_up_s,
             load_shape=request.load_shape,
-            node_parameters=protocol.node_parameters.model_dump(mode="json"),
-            client_parameters=protocol.client_parameters.model_dump(mode="json"),
+            node_parameters=redacted(protocol.node_parameters.model_dump(mode="json")),
+            client_parameters=redacted(protocol.client_parameters.model_dump(mode="json")),
         ),
         placement=Placement(
             nodes=tuple(host.name for host in plan.nodes),
@@ -135,10 +135,10 @@ def _definition(content: Mapping[str, JsonValue]) -> DefinitionRecord | None:
 def _process(process: Process) -> ProcessRecord:
     return ProcessRecord(
         host=process.host.name,
-        argv=process.argv,
-        environment=dict(process.environment),
-        prepare=process.prepare,
-        ready=process.ready,
+        argv=tuple(redact_words(process.argv)),
+        environment=redacted(process.environment),
+        prepare=tuple(redact_words(process.prepare)),
+        ready=redact(process.ready),
         files={path: _sha256(content) for path, content in process.files.items()},
     )
 

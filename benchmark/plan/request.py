@@ -18,7 +18,7 @@ from benchmark.protocols.base import Protocol
 from benchmark.protocols.parameters import make_protocol
 from benchmark.protocols.process import Build
 from benchmark.protocols.registry import find_protocol
-from benchmark.settings import Duration, Repository, Settings, format_duration
+from benchmark.settings import Duration, Repository, Settings, format_duration, redacted
 from benchmark.version import full_version
 
 LEAST_WARM_UP_S = 15.0
@@ -155,12 +155,14 @@ def request_to_dict(request: Request) -> dict[str, JsonValue]:
         {
             **plain,
             "source": describe(request.source),
-            "parameters": {"settings": request.settings.model_dump(mode="json", exclude={"token_file", "repository"})},
+            "parameters": {
+                "settings": redacted(request.settings.model_dump(mode="json", exclude={"token_file", "repository"}))
+            },
             "geobench": full_version(),
             "protocol": system.name,
             "definition": system.definition(),
-            "node_parameters": system.node_parameters.model_dump(mode="json"),
-            "client_parameters": system.client_parameters.model_dump(mode="json"),
+            "node_parameters": redacted(system.node_parameters.model_dump(mode="json")),
+            "client_parameters": redacted(system.client_parameters.model_dump(mode="json")),
         }
     )
     return document

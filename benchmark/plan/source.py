@@ -11,7 +11,7 @@ from benchmark.errors import UsageError
 from benchmark.protocols.base import Protocol
 from benchmark.protocols.process import Build
 from benchmark.protocols.registry import protocol_names
-from benchmark.settings import BuildSettings, Repository, expand, redact
+from benchmark.settings import BuildSettings, Repository, expand, has_literal_secret, redact
 
 UNKNOWN = "unknown"
 """Commit of binaries supplied without one."""
@@ -69,6 +69,11 @@ def find_source(
         raise UsageError(
             f"no repository configured for {protocol.name}: set `repository: {{url: …, commit: …}}` "
             "in the settings, or pass --repository URL or --binaries DIR"
+        )
+    if url and has_literal_secret(url):
+        raise UsageError(
+            "--repository: its login would be stored with the results and shown to other users of this machine; "
+            "export it as a variable and write '${NAME}' in its place, in single quotes"
         )
     found = base if url is None else Repository(url=expand(url, "--repository"))
     assert found is not None

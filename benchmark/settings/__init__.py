@@ -16,7 +16,7 @@ from benchmark.settings.model import (
     parse_settings,
     stack_settings,
 )
-from benchmark.settings.redaction import redact, redact_document, redact_words
+from benchmark.settings.redaction import has_literal_secret, redact, redact_document, redact_words, redacted
 from benchmark.settings.regions import KnownRegion, known_regions
 from benchmark.settings.validation import explain_errors
 from benchmark.settings.yaml_files import expand, parse_value, parse_yaml, read_mapping, read_text, require_mapping
@@ -35,6 +35,7 @@ __all__ = [
     "expand",
     "explain_errors",
     "format_duration",
+    "has_literal_secret",
     "known_regions",
     "load_settings",
     "parse_duration",
@@ -46,6 +47,7 @@ __all__ = [
     "redact",
     "redact_document",
     "redact_words",
+    "redacted",
     "require_mapping",
     "stack_settings",
 ]

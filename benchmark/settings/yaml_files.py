@@ -10,7 +10,7 @@ from typing import NamedTuple
 import yaml
 
 from benchmark.errors import SettingsError
-from benchmark.settings.redaction import redact
+from benchmark.settings.redaction import redact, remember_variable
 
 _MOST_NODES = 100_000
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
@@ -106,11 +106,13 @@ def expand(text: str, source: str) -> str:
 
     def replace(found: re.Match[str]) -> str:
         try:
-            return os.environ[found[1]]
+            value = os.environ[found[1]]
         except KeyError:
             raise SettingsError(
                 f"{source}: ${{{found[1]}}} is not set in the environment; `export {found[1]}=…` first"
             ) from None
+        remember_variable(found[1], value)
+        return value
 
     return _VARIABLE.sub(replace, text)
 

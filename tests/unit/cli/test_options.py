@@ -72,7 +72,8 @@ def test_credentials_of_a_repository_stay_out_of_the_request() -> None:
         ("protocol.x=1", "protocol.x: protocol is 'etcd', which has no fields; set protocol=VALUE"),
         ("regions.0=x", "regions is ('a', 'b'), which has no fields"),
         ("repository.url.x=1", "repository.url.x: url is 'https://example.org/x', which has no fields"),
-        ("repository=[https://token@example.org/", "found '[https://example.org/'"),
+        ("repository=[https://token@example.org/", "repository: its secret would be stored with the results"),
+        ("node_parameters.password=token", "node_parameters.password: its secret would be stored"),
     ],
 )
 def test_invalid_options_are_reported(word: str, message: str) -> None:

@@ -28,7 +28,7 @@ from benchmark.protocols.process import Build
 from benchmark.protocols.registry import find_protocol
 from benchmark.results.manifest import Manifest, RunTimes, parse_manifest
 from benchmark.results.summary import Identity
-from benchmark.settings import Repository, Settings
+from benchmark.settings import Repository, Settings, load_settings
 from benchmark.testbed.facts import Facts
 from benchmark.version import full_version
 
@@ -48,11 +48,13 @@ load: {{url: "http://{{{{ nearest.address }}}}:{{{{ ports.http }}}}", headers: {
 """
 
 
-def write_manifest(kind: type[Protocol] = Etcd) -> Manifest:
+SETTINGS = Settings(regions=("a", "b"), repository=Repository(url=f"https://{TOKEN}@x.org/a"))
+
+
+def write_manifest(kind: type[Protocol] = Etcd, settings: Settings = SETTINGS) -> Manifest:
     """Write the manifest of a run of which everything is known."""
     hosts = inventory(a=2, b=1)
-    settings = Settings(regions=("a", "b"), repository=Repository(url=f"https://{TOKEN}@x.org/a"))
-    assert settings.repository is not None
+    assert SETTINGS.repository is not None
     request = Request(
         protocol=make_protocol(kind, settings),
         settings=settings,
@@ -60,7 +62,7 @@ def write_manifest(kind: type[Protocol] = Etcd) -> Manifest:
         duration_s=20.0,
         warm_up_s=5.0,
         name="first",
-        source=settings.repository,
+        source=SETTINGS.repository,
     )
     build = Build(packages=("git",), command="make", outputs=("etcd",), repository="https://x.org/a")
     variant = Variant("a" * 64, {"etcd": File("b" * 64, 7)}, copied_to=("a-1",), builder="a-1", changed=("lock",))
@@ -79,7 +81,7 @@ def write_manifest(kind: type[Protocol] = Etcd) -> Manifest:
             "c" * 40,
             {"x86_64": variant},
             {"a-1": "a" * 64},
-            Origin.of(settings.repository),
+            Origin.of(SETTINGS.repository),
             Revision("c" * 40, "d" * 40, datetime(2026, 1, 1, tzinfo=UTC)),
             build,
             folder=Path("/binaries"),
@@ -183,3 +185,23 @@ def test_versions_of_all_components_are_recorded() -> None:
     assert found["fabric"].count(".") >= 1
     assert found["geobench"] == full_version()
     assert set(found) > {"geobench", "python", "fabric", "numpy"}
+
+
+def test_no_value_from_the_environment_is_written(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("GEOBENCH_TEST_PHRASE", "battery staple")
+    system = tmp_path / "x.yaml"
+    system.write_text(
+        "name: x\nnode_parameters: {phrase: ''}\n"
+        "node:\n  ports: {http: 8000}\n  files: {a.conf: '{{ parameters.phrase }}'}\n"
+        "  command: [serve, '{{ parameters.phrase }}']\n  environment: {PHRASE: '{{ parameters.phrase }}'}\n"
+        "  ready: 'tcp {{ ports.http }}'\n"
+        "load: {url: 'http://{{ nearest.address }}:{{ ports.http }}'}\n"
+    )
+    path = tmp_path / "s.yaml"
+    path.write_text(f"regions: [a, b]\nprotocol: {system}\nnode_parameters: {{phrase: '${{GEOBENCH_TEST_PHRASE}}'}}\n")
+    settings = load_settings(path)
+    kind = find_protocol(str(system))
+    assert settings.node_parameters == {"phrase": "battery staple"}
+    text = write_manifest(kind, settings).to_json()
+    assert "staple" not in text
+    assert text.count("${GEOBENCH_TEST_PHRASE}") >= 4

@@ -58,6 +58,7 @@ def test_options_override_settings_which_override_the_protocol(
         (Built, {}, "no repository configured for built"),
         (Etcd, {"commit": "v1"}, "etcd is installed from packages"),
         (Built, {"url": "/x", "binaries": Path("x")}, "pass one of them"),
+        (Built, {"url": "https://t0ken@x.org/a"}, r"--repository: its login would be stored.*write '\$\{NAME\}'"),
         (Built, {"url": "https://${NOT_SET_ANYWHERE}@x.org/a"}, "--repository.*NOT_SET_ANYWHERE.*export"),
     ],
 )

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from benchmark.errors import SettingsError
-from benchmark.settings import load_settings, redact, redact_document, redact_words
+from benchmark.settings import expand, has_literal_secret, load_settings, redact, redact_document, redact_words
 
 
 @pytest.mark.parametrize(
@@ -70,3 +70,28 @@ def test_invalid_settings_file_does_not_reveal_the_token(tmp_path: Path, monkeyp
     loaded = load_settings(path).repository
     assert loaded
     assert loaded.url == "https://s3cret@git.example.org/a"
+
+
+def test_values_from_the_environment_are_written_as_their_variables(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GEOBENCH_TEST_PIN", "correct horse")
+    monkeypatch.setenv("GEOBENCH_TEST_SHORT", "abc")
+    assert expand("pin=${GEOBENCH_TEST_PIN} ${GEOBENCH_TEST_SHORT}", "f") == "pin=correct horse abc"
+    assert redact("the pin is 'correct horse'") == "the pin is '${GEOBENCH_TEST_PIN}'"
+    assert redact_document({"a": ["say correct horse"]}) == {"a": ["say ${GEOBENCH_TEST_PIN}"]}
+    assert redact("abc") == "abc"
+
+
+@pytest.mark.parametrize(
+    ("text", "literal"),
+    [
+        ("https://s3cret@x.org/a", True),
+        ("https://${TOKEN}@x.org/a", False),
+        ("https://me:${TOKEN}@x.org/a", True),  # a token can be the user name
+        ("ssh://git@x.org/a", False),
+        ("node_parameters.password=s3cret", True),
+        ("node_parameters.password=${PASSWORD}", False),
+        ("committee=3", False),
+    ],
+)
+def test_literal_secrets_are_told_from_variables(text: str, literal: bool) -> None:
+    assert has_literal_secret(text) is literal
