@@ -161,7 +161,7 @@ def _groups(column: str, groups: Mapping[str, WindowStats]) -> pd.DataFrame:
     return _pandas().DataFrame(
         [
             {column: name}
-            | each.model_dump(exclude={"latency_s", "successful_latency_s", "errors"})
+            | each.model_dump(exclude={"unknown", "latency_s", "successful_latency_s", "errors"})
             | _latency_cells(each.latency_s)
             | _latency_cells(each.successful_latency_s, "successful_")
             | {"errors": each.failed}

@@ -30,13 +30,18 @@ class Histogram:
         """The number of values that were counted."""
         return float(self.cumulative[-1]) if self.cumulative.size else 0.0
 
-    def quantile(self, q: float) -> Quantile | None:
-        """Return the value that a share `q` (0 < q <= 1) of all values does not exceed; None if there are none.
+    @property
+    def bounded(self) -> bool:
+        """Whether there is a bucket besides the infinite one, without which quantiles are unknown."""
+        return bool(np.isfinite(self.bounds).any())
 
-        It is the ceil(q n)-th smallest of n values (definition 1 of Hyndman & Fan 1996). Values are taken to be
-        spread evenly within a bucket, and to be at least 0.
+    def quantile(self, q: float, mean: float | None = None) -> Quantile | None:
+        """Return the value that a share `q` (0 < q <= 1) of all values does not exceed; None if that is unknown.
+
+        It is the ceil(q n)-th smallest of n values (definition 1 of Hyndman & Fan 1996). Values are taken to be at
+        least 0, and to be spread evenly within a bucket, unless the `mean` of all values excludes that.
         """
-        if self.count <= 0:
+        if self.count <= 0 or not self.bounded:
             return None
         rank = min(max(1.0, math.ceil(round(q * self.count, 6))), self.count)
         bucket = int(np.searchsorted(self.cumulative, rank, side="left"))
@@ -46,7 +51,45 @@ class Histogram:
             return Quantile(estimate=lower, lower=lower, upper=None)
         below = float(self.cumulative[bucket - 1]) if bucket else 0.0
         share = (rank - below) / (float(self.cumulative[bucket]) - below)
+        if mean is not None:
+            share = _exponential(share, self._mean_within(bucket, mean))
         return Quantile(estimate=min(lower + (upper - lower) * share, upper), lower=lower, upper=upper)
+
+    def mean_range(self) -> tuple[float, float]:
+        """Return the least and the greatest mean that values in these buckets can have; (0, inf) for no values."""
+        counts, lower = np.diff(self.cumulative, prepend=0.0), self._lower_bounds()
+        used = counts > 0
+        if self.count <= 0 or not used.any():
+            return 0.0, math.inf
+        low, high = (float((bounds[used] * counts[used]).sum()) / self.count for bounds in (lower, self.bounds))
+        return low, high
+
+    def _lower_bounds(self) -> Array:
+        return np.concatenate([np.minimum(self.bounds[:1], 0.0), self.bounds[:-1]])
+
+    def _mean_within(self, bucket: int, mean: float) -> float:
+        """Return the mean of the values in a bucket as a share of its width, as close to a half as `mean` allows."""
+        others = np.diff(self.cumulative, prepend=0.0)
+        number, others[bucket] = float(others[bucket]), 0.0
+        lower, used = self._lower_bounds(), others > 0
+        width = float(self.bounds[bucket] - lower[bucket])
+        least, most = (
+            ((mean * self.count - float((bounds[used] * others[used]).sum())) / number - float(lower[bucket])) / width
+            for bounds in (self.bounds, lower)
+        )
+        return 0.5 if least > 1 or most < 0 else min(max(0.5, least), most)
+
+
+def _exponential(share: float, mean: float) -> float:
+    """Return the quantile `share` of the distribution on [0, 1] with this mean that assumes least: the one of maximum
+    entropy, a truncated exponential (Cover & Thomas, Elements of Information Theory, 12.1)."""
+    if mean == 0.5 or share >= 1:
+        return share
+    low, high = -500.0, 500.0
+    for _ in range(50):
+        rate = (low + high) / 2
+        low, high = (rate, high) if (-1 / math.expm1(-rate) - 1 / rate if rate else 0.5) < mean else (low, rate)
+    return math.log1p(share * math.expm1(low)) / low
 
 
 def make_histogram(bounds: Sequence[float] | Array, cumulative: Sequence[float] | Array) -> Histogram:
@@ -75,9 +118,9 @@ def add_failures(histogram: Histogram, count: float, at_least: float | None) -> 
     completed = histogram.count
     if at_least is None:
         above = np.flatnonzero(histogram.cumulative >= completed)
-        slowest = float(histogram.bounds[above[0]]) if completed > 0 else 0.0
-        finite = histogram.bounds[np.isfinite(histogram.bounds)]
-        at_least = slowest if math.isfinite(slowest) else float(finite[-1]) if finite.size else 0.0
+        at_least = float(histogram.bounds[above[0]]) if completed > 0 else 0.0
+        if math.isinf(at_least):
+            return Histogram(histogram.bounds, np.append(histogram.cumulative[:-1], completed + count))
     kept = histogram.bounds < at_least
     return Histogram(
         np.concatenate([histogram.bounds[kept], [at_least, math.inf]]),

@@ -55,6 +55,8 @@ class Measurement:
     """Nodes that did not answer in the window, and hosts that were cut off."""
     impossible: list[str] = field(default_factory=list)
     """Figures that cannot be true, each with its client or host."""
+    left_out: list[str] = field(default_factory=list)
+    """Buckets that could not be used, each with its client; quantiles are coarser without them."""
 
 
 def measure(
@@ -77,6 +79,8 @@ def measure(
     by_region: dict[str, list[Increase]] = {}
     late_starts: dict[str, float] = {}
     impossible = list(impossible_usage(samples.targets("host", COUNTERS), start, end))
+    left_out = []
+    bucket = f"{names.latency}_bucket"
     for client in clients:
         inside = client.sample_range(start, end)
         if inside is None:
@@ -85,6 +89,8 @@ def measure(
         by_region.setdefault(client.region, []).append(increases[client.name])
         found = impossible_figures(client, inside, names, began)
         impossible += [f"{names.job} {client.name}: {text}" for text in found]
+        if (reason := client.unknown(bucket, inside)) and increases[client.name].histogram.bounded:
+            left_out.append(f"{names.job} {client.name}: {reason}")
         completed = client.gauge(names.completed)
         if completed[inside.first] == 0 and completed[inside.last] > 0:
             late_starts[client.name] = float(client.times[np.flatnonzero(completed > 0)[0]] - start)
@@ -106,6 +112,7 @@ def measure(
         late_starts=late_starts,
         outages=find_outages(samples, start, end),
         impossible=impossible,
+        left_out=left_out,
     )
 
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
-from benchmark.measure.histogram import Array, Histogram
+from benchmark.measure.histogram import Array
 from benchmark.measure.host_usage import CPU, increase_where
 from benchmark.measure.scrapes import START_TIMES, SampleRange, ScrapedTarget
 from benchmark.metrics.names import DUE, SUBMITTED, MetricNames
@@ -42,7 +42,7 @@ def impossible_figures(
         yield f"`{latency}_count` rose by {count:g}, but its buckets by {histogram.count:g}"
     if target.unknown(parts[1], samples) or count <= 0:
         return
-    low, high = mean_range(histogram)
+    low, high = histogram.mean_range()
     tolerance, mean = _TOLERANCE + _RACING / count, total / count
     if not low - tolerance * abs(low) <= mean <= high + tolerance * abs(high):
         yield f"the mean of `{latency}`, {mean:g}, is outside its buckets, between {low:g} and {high:g}"
@@ -52,17 +52,6 @@ def impossible_figures(
     yield from _longer_than_up(target, samples, latency, begin)
 
 
-def mean_range(histogram: Histogram) -> tuple[float, float]:
-    """Return the least and the greatest mean that values in these buckets can have; (0, inf) for no values."""
-    if histogram.count <= 0:
-        return 0.0, np.inf
-    counts = np.diff(histogram.cumulative, prepend=0.0)
-    used = counts > 0
-    lower = np.concatenate([[min(0.0, float(histogram.bounds[0]))], histogram.bounds[:-1]])
-    low, high = (float((bounds[used] * counts[used]).sum()) / histogram.count for bounds in (lower, histogram.bounds))
-    return low, high
-
-
 def impossible_usage(hosts: Iterable[ScrapedTarget], start: float, end: float) -> Iterator[str]:
     """Yield the hosts whose processors worked longer than the window from `start` to `end` (unix s) allows."""
     for host in hosts:
@@ -70,10 +59,10 @@ def impossible_usage(hosts: Iterable[ScrapedTarget], start: float, end: float) -
         if inside is None or not host.has(CPU):
             continue
         seconds = host.seconds(inside)
-        cores = {series.labels.get("cpu", "") for series in host.series[CPU]}
+        cores = {series.labels["cpu"] for series in host.series[CPU] if "cpu" in series.labels}
         spent = increase_where(host, CPU, lambda labels: True)
         worked = float(spent[inside.last] - spent[inside.first])
-        if worked > len(cores) * (1.05 * seconds + _SLACK_S):
+        if cores and worked > len(cores) * (1.05 * seconds + _SLACK_S):
             yield f"{host.name}: {len(cores)} processors spent {worked:.1f} s of processor time in {seconds:.1f} s"
 
 

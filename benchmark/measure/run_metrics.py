@@ -28,22 +28,22 @@ class Latency(StrictModel):
     """Latency of transactions in s: moments, and each quantile of `METRICS` under its short name."""
 
     model_config = ConfigDict(extra="allow")
-    __pydantic_extra__: dict[str, Quantile] = Field(init=False)
+    __pydantic_extra__: dict[str, Quantile | None] = Field(init=False)
 
     mean: Finite | None
-    """Null where transactions failed and their timeout is unknown."""
+    """Null where transactions failed and their timeout is unknown, and where the sum of latencies is."""
     stdev: Finite | None
     """Null where the protocol counts no squared latency, or the mean is null."""
 
     @property
     def quantiles(self) -> dict[str, Quantile]:
-        """The quantiles by name, such as `p99`; a summary that another version wrote may have others."""
-        return self.__pydantic_extra__
+        """The known quantiles by name, such as `p99`; a summary that another version wrote may have others."""
+        return {name: quantile for name, quantile in self.__pydantic_extra__.items() if quantile is not None}
 
     @property
-    def p99(self) -> Quantile:
-        """The quantile that limits are set on."""
-        return self.quantiles["p99"]
+    def p99(self) -> Quantile | None:
+        """The quantile that limits are set on; None where it is unknown."""
+        return self.quantiles.get("p99")
 
 
 class Measured(Protocol):

@@ -264,7 +264,7 @@ def _restarts(series: Mapping[str, Sequence[Series]], axis: Array, counters: Col
 
 def _has_bound(one: Series) -> bool:
     try:
-        return not np.isnan(float(one.labels["le"]))
+        return float(one.labels["le"]) > -_LARGEST
     except (KeyError, ValueError):
         return False
 

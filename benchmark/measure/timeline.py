@@ -10,7 +10,7 @@ import numpy as np
 
 from benchmark.measure.histogram import Array, add_failures, make_histogram, merge
 from benchmark.measure.run_metrics import QUANTILES
-from benchmark.measure.scrapes import RunSamples, ScrapedTarget
+from benchmark.measure.scrapes import RunSamples, SampleRange, ScrapedTarget
 from benchmark.metrics.names import LOAD_GENERATOR, SUBMITTED, TIMEOUT, MetricNames
 
 
@@ -19,8 +19,8 @@ class Timeline:
     """Statistics over time: of every array, element i belongs to the interval from edges[i] to edges[i + 1] (unix s).
 
     An increase between two samples is spread evenly over the time between them, so that every transaction is counted
-    in one interval only. Latencies are NaN where nothing completed or failed. They include failed requests, counted as
-    their timeout.
+    in one interval only. Latencies are NaN where unknown, or nothing completed or failed. They include failed requests,
+    counted as their timeout.
     """
 
     edges: Array
@@ -67,6 +67,8 @@ def make_timeline(
     completed = per_target(names.completed)
     count = per_target(f"{names.latency}_count").sum(axis=0)
     total = per_target(f"{names.latency}_sum").sum(axis=0)
+    if any(_sum_unknown(target, samples, names.latency) for target, samples in sampled):
+        total = np.full(len(width), np.nan)
     failed = per_target(names.errors or "").sum(axis=0)
     counted = any(target.has(names.errors or "") for target, _ in sampled)
     timeouts = [float(target.gauge(TIMEOUT)[-1]) for target, _ in sampled if target.has(TIMEOUT)]
@@ -82,8 +84,14 @@ def make_timeline(
         errors_tps=failed / width if counted else np.full(len(width), np.nan),
         mean_s=np.where(count + failed > 0, mean, np.nan),
         successful_mean_s=np.where(count > 0, successful_mean, np.nan),
-        quantiles_s=_quantiles_over_time([target for target, _ in sampled], names.latency, edges, failed, timeout),
+        quantiles_s=_quantiles_over_time(
+            [target for target, _ in sampled], names.latency, edges, failed, timeout, mean
+        ),
     )
+
+
+def _sum_unknown(target: ScrapedTarget, samples: SampleRange, latency: str) -> bool:
+    return bool(target.unknown(f"{latency}_sum", samples)) and target.increase(f"{latency}_count", samples) > 0
 
 
 def timelines(
@@ -104,7 +112,7 @@ def timelines(
 
 
 def _quantiles_over_time(
-    targets: Sequence[ScrapedTarget], latency: str, edges: Array, failed: Array, timeout: float | None
+    targets: Sequence[ScrapedTarget], latency: str, edges: Array, failed: Array, timeout: float | None, mean: Array
 ) -> dict[str, Array]:
     """Return quantiles in each interval between `edges`, from summed buckets and `failed` requests, by metric name."""
     buckets = [
@@ -115,7 +123,7 @@ def _quantiles_over_time(
         merged = merge([make_histogram(bounds, counts[:, index]) for bounds, counts in buckets if bounds.size])
         merged = add_failures(merged, float(failed[index]), timeout)
         for metric, values in found.items():
-            quantile = merged.quantile(QUANTILES[metric])
+            quantile = merged.quantile(QUANTILES[metric], float(mean[index]) if np.isfinite(mean[index]) else None)
             values[index] = quantile.estimate if quantile else np.nan
     return {metric.name: values for metric, values in found.items()}
 

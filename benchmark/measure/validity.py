@@ -9,6 +9,7 @@ from typing import Literal
 
 from benchmark.measure.host_usage import HostUsage, saturated_hosts
 from benchmark.measure.measurement import Measurement
+from benchmark.measure.run_metrics import METRICS
 
 
 @dataclass(frozen=True)
@@ -100,8 +101,9 @@ def judge(
         latency = measurement.total.successful_latency_s
         if latency is None:
             verdict.reasons.append("no transaction completed in the window")
-        elif latency.p99.upper is None:
+        elif latency.p99 and latency.p99.upper is None:
             verdict.warnings.append(f"p99 is above the histogram's last bound, {latency.p99.lower:g} s")
+    verdict.warnings += [f"{text}; quantiles are computed without it" for text in measurement.left_out]
     verdict.warnings += saturated_hosts(usage or {}, thresholds.cpu_busy)
     return verdict
 
@@ -146,6 +148,13 @@ def _judge_samples(
 def _judge_load(measurement: Measurement, verdict: Verdict, requested: float, thresholds: Thresholds) -> None:
     """Compare the four rates and the outcomes of transactions; one per client may be at the window's edges."""
     total = measurement.total
+    for reason in dict.fromkeys(total.unknown.values()):
+        names = [name for name, why in total.unknown.items() if why == reason]
+        labels = [metric.label for metric in METRICS if metric.name in names] or names
+        found = verdict.reasons if "completed_tps" in names else verdict.warnings
+        found.append(f"{', '.join(labels)} unknown: {reason}")
+    if total.completed_tps is None or total.completed is None:
+        return
     slack = max(thresholds.tolerance * requested, len(measurement.clients) / total.sampled_seconds)
     completed, sent = total.completed_tps, total.sent_tps
     scheduled = next((rate for rate in (total.scheduled_tps, sent) if rate is not None), requested)
@@ -172,6 +181,9 @@ def _judge_load(measurement: Measurement, verdict: Verdict, requested: float, th
         )
     if sent is not None and total.backlog_tps is not None:
         lost = sent - completed - failed - total.backlog_tps
+        if completed > sent - total.backlog_tps + slack:
+            left = f"{sent - total.backlog_tps:.1f} tx/s were sent and are no longer in flight"
+            verdict.reasons.append(f"completed {completed:.1f} tx/s, but {left}: counted twice?")
         if lost > slack:
             verdict.reasons.append(f"{lost:.1f} of {sent:.1f} sent tx/s neither completed, nor failed, nor in flight")
 

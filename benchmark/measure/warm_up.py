@@ -88,7 +88,7 @@ def steady_window(timeline: Timeline) -> Steady:
         cut = truncation(filled)
         cuts.append(None if cut is None else int(seen[0]) + cut)
     found = [cut for cut in cuts if cut is not None]
-    converged = len(found) == len(cuts) and bool(seen.size)
+    converged = len(found) == len(cuts) and bool(timeline.completed_tps[:last].any())
     first = max(found) if converged else last // 2
     size = BATCH if last >= FEW else 1
     method = f"MSER-{size} on throughput and mean latency, {last} intervals of {float(edges[1] - edges[0]):.3g} s"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -18,13 +18,13 @@ from benchmark.model import Finite, StrictModel
 class WindowStats(StrictModel):
     """The statistics of some or all clients in the measured window; null where a client does not export them."""
 
-    completed_tps: Finite
+    completed_tps: Finite | None
     sent_tps: Finite | None
     scheduled_tps: Finite | None
     """The load that fell due by the clients' schedules."""
     backlog_tps: Finite | None
     """Increase of the number of transactions in flight, per second."""
-    completed: Finite
+    completed: Finite | None
     """Transactions completed between the first and the last sample."""
     sampled_seconds: Finite
     """Time between the first and the last sample, the median over the clients."""
@@ -35,6 +35,8 @@ class WindowStats(StrictModel):
     """Of the transactions that completed; null if none did."""
     errors: dict[str, int] | None
     """Failed transactions by type; null where they are not counted."""
+    unknown: dict[str, str] = {}
+    """Why metrics are null although a client exports them, by their name, such as `mean_s`."""
 
     @property
     def failed(self) -> int | None:
@@ -47,8 +49,8 @@ class Increase:
     """What one target counted between the first and the last of its samples in the window."""
 
     seconds: float
-    completed: float
-    latency_sum: float
+    completed: float | None
+    latency_sum: float | None
     squared_sum: float | None
     histogram: Histogram
     sent: float | None
@@ -56,6 +58,8 @@ class Increase:
     backlog: float | None
     errors: dict[str, float] | None
     timeout_s: float | None = None
+    unknown: dict[str, str] = field(default_factory=dict)
+    """Why metrics of this target are unknown, by their name."""
 
     @property
     def failed(self) -> float:
@@ -65,41 +69,70 @@ class Increase:
 
 def increase_of(target: ScrapedTarget, samples: SampleRange, names: MetricNames) -> Increase:
     """Return what `target` counted over the range of its samples."""
+    unknown: dict[str, str] = {}
 
-    def counted(metric: str | None) -> float | None:
-        return target.increase(metric, samples) if metric and target.has(metric) else None
+    def known(metric: str | None, *results: str, required: bool = False) -> bool:
+        """Return whether the increase of `metric` is known; otherwise note why `results` are not."""
+        reason = target.unknown(metric, samples) if metric else "not counted"
+        if reason and (required or metric in target.damage):
+            unknown.update(dict.fromkeys(results, f"{names.job} {target.name}: {reason}"))
+        return reason is None
 
-    in_flight, errors = target.gauge(IN_FLIGHT), names.errors or ""
+    def counted(metric: str | None, *results: str, required: bool = False) -> float | None:
+        return target.increase(metric, samples) if metric and known(metric, *results, required=required) else None
+
+    total, bucket = f"{names.latency}_sum", f"{names.latency}_bucket"
+    histogram, in_flight = target.histogram(names.latency, samples), target.gauge(IN_FLIGHT)
+    completed = counted(names.completed, "completed_tps")
+    if names.completed not in target.damage:
+        completed = completed or 0.0  # counters may be exported only once there is something to count
+    if histogram.count > 0 and not histogram.bounded:
+        why = target.unknown(bucket, samples) or f'`{bucket}` has no bucket but le="+Inf"'
+        unknown.update({metric.name: f"{names.job} {target.name}: {why}" for metric in QUANTILES})
     return Increase(
         seconds=target.seconds(samples),
-        completed=target.increase(names.completed, samples),
-        latency_sum=target.increase(f"{names.latency}_sum", samples),
-        squared_sum=counted(names.squared),
-        histogram=target.histogram(names.latency, samples),
-        sent=counted(SUBMITTED),
-        scheduled=counted(DUE),
-        backlog=float(in_flight[samples.last] - in_flight[samples.first]) if target.has(IN_FLIGHT) else None,
-        errors=target.increase_by(errors, names.error_label, samples) if target.has(errors) else None,
-        timeout_s=float(target.gauge(TIMEOUT)[samples.last]) if target.has(TIMEOUT) else None,
+        completed=completed,
+        latency_sum=counted(total, "mean_s", "stdev_s", required=histogram.count > 0) if histogram.count > 0 else 0.0,
+        squared_sum=counted(names.squared, "stdev_s"),
+        histogram=histogram,
+        sent=counted(SUBMITTED, "sent_tps"),
+        scheduled=counted(DUE, "scheduled_tps"),
+        backlog=float(in_flight[samples.last] - in_flight[samples.first]) if known(IN_FLIGHT, "backlog_tps") else None,
+        errors=target.increase_by(names.errors, names.error_label, samples)
+        if names.errors and known(names.errors, "errors")
+        else None,
+        timeout_s=float(target.gauge(TIMEOUT)[samples.last]) if known(TIMEOUT) else None,
+        unknown=unknown,
     )
 
 
 def window_stats(increases: Iterable[Increase], names: MetricNames) -> WindowStats:
     """Merge the increases of targets; their order and grouping make no difference."""
     members = list(increases)
+    unknown = {name: each.unknown[name] for each in reversed(members) for name in sorted(each.unknown)}
+    if "errors" in unknown:  # some of the failed transactions are not all of them
+        members = [replace(each, errors=None) for each in members]
     aggregate = _median if names.aggregation == "median" else math.fsum
     errors = [each.errors for each in members if each.errors is not None]
     kinds = sorted({kind for each in errors for kind in each})
+    completed = [each.completed for each in members if each.completed is not None]
+    rates = [each.completed / each.seconds for each in members if each.completed is not None]
+    complete = len(completed) == len(members)
+    latencies = latency_histogram(members)
+    if latencies.count > 0 and not latencies.bounded:
+        reason = "the clients' histograms have no bounds in common"
+        unknown |= {metric.name: unknown.get(metric.name, reason) for metric in QUANTILES}
     return WindowStats(
-        completed_tps=aggregate([each.completed / each.seconds for each in members]),
+        completed_tps=aggregate(rates) if complete else None,
         sent_tps=_rate([(each.sent, each.seconds) for each in members]),
         scheduled_tps=_rate([(each.scheduled, each.seconds) for each in members]),
         backlog_tps=_rate([(each.backlog, each.seconds) for each in members]),
-        completed=aggregate([each.completed for each in members]),
+        completed=aggregate(completed) if complete else None,
         sampled_seconds=_median([each.seconds for each in members]),
         latency_s=_latency(members),
         successful_latency_s=_latency([replace(each, errors=None) for each in members]),
         errors={kind: round(sum(each.get(kind, 0.0) for each in errors)) for kind in kinds} if errors else None,
+        unknown=unknown,
     )
 
 
@@ -120,14 +153,15 @@ def _latency(members: Sequence[Increase]) -> Latency | None:
     if histogram.count <= 0:
         return None
     mean = stdev = None
-    if not failed or timeout is not None:
+    sums = [each.latency_sum for each in members if each.latency_sum is not None]
+    if len(sums) == len(members) and (not failed or timeout is not None):
         lost = (timeout or 0.0) * failed
-        mean = (math.fsum(each.latency_sum for each in members) + lost) / histogram.count
+        mean = (math.fsum(sums) + lost) / histogram.count
         squared = [each.squared_sum for each in members if each.squared_sum is not None]
         if len(squared) == len(members):
             squares = math.fsum(squared) + lost * (timeout or 0.0)
             stdev = math.sqrt(max(0.0, squares / histogram.count - mean**2))
-    quantiles = {metric.key: histogram.quantile(q) for metric, q in QUANTILES.items()}
+    quantiles = {metric.key: histogram.quantile(q, mean) for metric, q in QUANTILES.items()}
     return Latency.model_validate({"mean": mean, "stdev": stdev} | quantiles)
 
 

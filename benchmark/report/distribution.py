@@ -24,6 +24,8 @@ def distribution_chart(record: Record) -> Chart | None:
     if not record.histograms:
         return None
     every = merge(list(record.histograms.values()))
+    if not (np.isfinite(every.bounds) & (every.bounds > 0)).any():
+        return None
     regions = record.histograms if 1 < len(record.histograms) <= _MANY_REGIONS else {}
     shares = [
         f"{q * 100:g} % took at most {formatting.bounds(quantile)}"

@@ -34,8 +34,10 @@ def error(half: float | None, value: float) -> str:
     return f"{_digits(half / scale, 2)}\N{NO-BREAK SPACE}{unit}"
 
 
-def bounds(quantile: Quantile) -> str:
+def bounds(quantile: Quantile | None) -> str:
     """Return the interval that holds a quantile, in one unit if possible: `125–160 ms`, `more than 10 s`."""  # noqa: RUF002
+    if quantile is None:
+        return "unknown"
     if quantile.upper is None:
         return f"more than {duration(quantile.lower)}"
     low, low_unit = duration(quantile.lower).split("\N{NO-BREAK SPACE}")
@@ -44,8 +46,10 @@ def bounds(quantile: Quantile) -> str:
     return f"{low if shared else duration(quantile.lower)}\N{EN DASH}{high}\N{NO-BREAK SPACE}{high_unit}"
 
 
-def quantile(found: Quantile) -> str:
+def quantile(found: Quantile | None) -> str:
     """Return the estimate of a quantile, or the bound it exceeds: `135 ms`, `> 5 s`."""
+    if found is None:
+        return NONE
     return duration(found.estimate) if found.upper is not None else f">\N{NO-BREAK SPACE}{duration(found.lower)}"
 
 

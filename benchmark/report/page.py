@@ -110,9 +110,9 @@ def claim(record: Record, precise: Precision) -> str:
     regions = len(record.manifest.inventory.regions)
     who = f"{summary.protocol} {formatting.version(summary.commit)} on {count(summary.nodes, 'node')}"
     who += f" in a testbed of {count(regions, 'region')}" if regions else ""
-    if summary.completed_tps is None or summary.window is None:
+    if summary.window is None:
         return f"{who} at {summary.requested_tps:g} tx/s: stopped before anything was measured."
-    if summary.status == "invalid" and not summary.latency_s:
+    if summary.completed_tps is None or (summary.status == "invalid" and not summary.latency_s):
         return f"{who} at {summary.requested_tps:g} tx/s: nothing valid was measured."
     text = (
         f"{who} completed {formatting.rate(summary.completed_tps)}{_plus(precise.completed_tps, formatting.rate)} tx/s "
@@ -123,13 +123,14 @@ def claim(record: Record, precise: Precision) -> str:
     if summary.latency_s:
         latency = summary.latency_s
         half = _plus(precise.mean_s, lambda half: formatting.error(half, latency.mean or half))
-        text += f"; mean latency {formatting.duration(latency.mean)}{half}, 99th percentile {_within(latency.p99)}"
+        mean = "unknown" if latency.mean is None else f"{formatting.duration(latency.mean)}{half}"
+        text += f"; mean latency {mean}, 99th percentile {_within(latency.p99)}"
         text += f"; {count(summary.failed, 'request')} failed" if summary.failed else ""
     return text + "."
 
 
-def _within(quantile: Quantile) -> str:
-    return ("" if quantile.upper is None else "within ") + formatting.bounds(quantile)
+def _within(quantile: Quantile | None) -> str:
+    return ("within " if quantile and quantile.upper is not None else "") + formatting.bounds(quantile)
 
 
 def count(number: int, noun: str) -> str:
@@ -154,15 +155,16 @@ def _tiles(record: Record, precise: Precision) -> list[tuple[str, str, str]]:
     if latency:
         mean = (
             f"± {formatting.error(precise.mean_s, latency.mean or 0.0)} (95 %)"
-            if precise.mean_s is not None
-            else unknown
+            if precise.mean_s is not None and latency.mean is not None
+            else summary.unknown.get("mean_s", unknown)
         )
         if successful:
             mean += f"; successful only: {formatting.duration(successful.mean)}"
         tiles.append(("mean latency", formatting.duration(latency.mean), mean))
         for metric in QUANTILES:
-            if metric.brief and (quantile := latency.quantiles.get(metric.key)):
-                remark = _within(quantile)
+            if metric.brief:
+                quantile = latency.quantiles.get(metric.key)
+                remark = _within(quantile) if quantile else summary.unknown.get(metric.name, "unknown")
                 if successful and (only := successful.quantiles.get(metric.key)):
                     remark += f"; successful only: {formatting.quantile(only)}"
                 tiles.append((metric.label, formatting.quantile(quantile), remark))

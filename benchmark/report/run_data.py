@@ -92,7 +92,7 @@ class Record:
             if inside is not None:
                 grouped.setdefault(client.region, []).append(increase_of(client, inside, self.metrics))
         found = {region: latency_histogram(members) for region, members in sorted(grouped.items())}
-        return {region: histogram for region, histogram in found.items() if histogram.count > 0}
+        return {region: histogram for region, histogram in found.items() if histogram.count > 0 and histogram.bounded}
 
     @cached_property
     def usage(self) -> dict[str, HostUsage]:

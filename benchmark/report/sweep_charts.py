@@ -22,9 +22,11 @@ _RUNS = "Large points: medians over repeats with confidence intervals; small poi
 def curve_chart(curves: Curves) -> Chart | None:
     """Return latency against throughput; None if no run is valid."""
     measured = _measured(curves)
-    if not measured:
+    known = [set(load.metrics) for loads in measured.values() for load in loads]
+    wanted = ["mean_s", "p99_s"] if len(measured) > 1 else list(_LATENCIES)
+    drawn = [name for name in wanted if all(name in names for names in known)]
+    if not measured or not drawn:
         return None
-    drawn = ["mean_s", "p99_s"] if len(measured) > 1 else list(_LATENCIES)
     figures = [load.metrics[name] for loads in measured.values() for load in loads for name in drawn]
     logarithmic = needs_log_scale([value for figure in figures for value in figure.values])
 
@@ -106,7 +108,8 @@ def _rows(curves: Curves) -> list[list[object]]:
 def _measured(curves: Curves) -> Curves:
     """Return the loads at which transactions completed in every valid run."""
     found = {
-        side: [load for load in loads if _LATENCIES.keys() <= load.metrics.keys()] for side, loads in curves.items()
+        side: [load for load in loads if "completed_tps" in load.metrics and _LATENCIES.keys() & load.metrics.keys()]
+        for side, loads in curves.items()
     }
     return {side: loads for side, loads in found.items() if loads}
 
@@ -136,7 +139,10 @@ def _describe(curves: Curves) -> str:
     for label, loads in curves.items():
         points = []
         for load in loads:
-            completed, mean, p99 = (load.metrics[name].median.estimate for name in ("completed_tps", "mean_s", "p99_s"))
+            completed, mean, p99 = (
+                load.metrics[name].median.estimate if name in load.metrics else None
+                for name in ("completed_tps", "mean_s", "p99_s")
+            )
             points.append(
                 f"{load.requested_tps:g} tx/s requested, {formatting.rate(completed)} completed, "
                 f"mean {formatting.duration(mean)}, p99 {formatting.duration(p99)}"

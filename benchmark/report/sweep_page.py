@@ -126,9 +126,12 @@ def _claims(curves: Curves) -> list[str]:
         who = f"{side}: the" if side else "The"
         completed = _interval(best.metrics["completed_tps"].median, formatting.rate, " tx/s")
         text = f"{who} highest throughput is {completed}, at {best.requested_tps:g} tx/s requested"
-        if "p99_s" in best.metrics:
-            text += f", with a mean latency of {_interval(best.metrics['mean_s'].median, formatting.duration)}"
-            text += f" and a 99th percentile of {_interval(best.metrics['p99_s'].median, formatting.duration)}"
+        latencies = [
+            f"a {words} of {_interval(best.metrics[name].median, formatting.duration)}"
+            for name, words in (("mean_s", "mean latency"), ("p99_s", "99th percentile"))
+            if name in best.metrics
+        ]
+        text += f", with {' and '.join(latencies)}" if latencies else ""
         kept = [load for load in counted if not load.saturated]
         text += f"; the full load was completed up to {max(load.requested_tps for load in kept):g} tx/s" if kept else ""
         sentences.append(text + ".")

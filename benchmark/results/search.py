@@ -34,7 +34,7 @@ class Limits:
     def violations(self, summary: Summary) -> list[Violation]:
         """Return the limits that a run does not meet; what was not measured does not meet its limit."""
         achieved = None if summary.completed_tps is None else summary.completed_tps / summary.requested_tps
-        p99 = summary.latency_s.p99.upper if summary.latency_s else None
+        p99 = summary.latency_s.p99.upper if summary.latency_s and summary.latency_s.p99 else None
         found: list[Violation] = []
         if achieved is None or achieved < self.achieved:
             found.append("throughput")
@@ -95,7 +95,7 @@ def judge(summary: Summary, limits: Limits) -> tuple[bool, str]:
     # Rounded down: what is short of the limit must not read as if it met it.
     achieved = math.floor(round(summary.completed_tps / summary.requested_tps * 1000, 6)) / 1000
     p99 = "unknown"
-    if summary.latency_s:
+    if summary.latency_s and summary.latency_s.p99:
         lower, upper = summary.latency_s.p99.lower, summary.latency_s.p99.upper
         p99 = f"more than {lower:.3g} s" if upper is None else f"at most {upper:.3g} s"
     text = (

@@ -74,6 +74,8 @@ class Summary(Identity):
     """Of the transactions that completed; null in results of earlier versions."""
     errors: dict[str, int] | None = {}
     """Failed transactions by type; null where the system does not count them."""
+    unknown: dict[str, str] = {}
+    """Why metrics of a measured run are null, by their name, such as `mean_s`."""
     saturated: bool = False
     """Whether the system completed less than was scheduled."""
     warnings: list[str] = []
@@ -120,6 +122,7 @@ def summarise(
         latency_s=total.latency_s,
         successful_latency_s=total.successful_latency_s,
         errors=total.errors if measured else None,
+        unknown=total.unknown,
         saturated=verdict.saturated,
         warnings=verdict.warnings,
         by_region=measurement.regions,

@@ -75,14 +75,14 @@ def rows(run: Stored) -> list[Row]:
     """Return every metric by every method, the correct one first."""
     measured = measure(run.samples, run.start, run.end, names=run.metrics, scrape_interval=run.step)
     latency, timeline = measured.total.successful_latency_s, measured.timeline
-    if latency is None or latency.mean is None:
+    if latency is None or latency.mean is None or latency.p99 is None:
         return []
     clients = [(one, inside) for one in run.clients() if (inside := one.sample_range(run.start, run.end))]
     whole = [(one, inside) for one in run.clients() if (inside := one.sample_range(run.begin, run.end))]
     name = run.metrics.latency
     means = [p.increase(f"{name}_sum", s) / p.increase(f"{name}_count", s) for p, s in clients]
     single = [p.histogram(name, s) for p, s in clients]
-    rate, total = measured.total.completed_tps, run.end - run.begin
+    rate, total = measured.total.completed_tps or 0.0, run.end - run.begin
     last = float(sum(one.gauge(f"{name}_count")[-1] for one in run.clients()))
     p99, upper = latency.p99.estimate, latency.p99.upper
     bounds = f"in ({latency.p99.lower * 1000:g}, {'∞' if upper is None else f'{upper * 1000:g}'}]"

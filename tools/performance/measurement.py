@@ -75,7 +75,7 @@ def summarise_file(path: Path, clients: int, minutes: float, interval: float) ->
     done = time.perf_counter()
     parse_summary(text)
     print(f"read {read - begun:.2f} s, summarised {done - read:.2f} s, peak {peak_mb():.0f} MB; goal 2 s, 500 MB")
-    print(f"throughput {measurement.total.completed_tps:.1f} tx/s, {verdict.status}")
+    print(f"throughput {measurement.total.completed_tps or 0.0:.1f} tx/s, {verdict.status}")
 
 
 def main() -> None:

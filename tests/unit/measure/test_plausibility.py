@@ -9,8 +9,7 @@ from factories.sample_factory import client, labels_of, series, steady
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from benchmark.measure.histogram import make_histogram
-from benchmark.measure.plausibility import impossible_figures, impossible_usage, mean_range
+from benchmark.measure.plausibility import impossible_figures, impossible_usage
 from benchmark.measure.scrapes import RunSamples
 from benchmark.metrics.names import MetricNames
 from benchmark.metrics.samples import Series
@@ -87,12 +86,6 @@ def test_a_latency_longer_than_the_process_is_up_is_impossible(factor: float, sh
     assert found(in_unit(factor), names) == [], "unknown when it started"
     started = series("process_start_time_seconds", labels_of("a"), TIMES, 998.0)
     assert found([*in_unit(factor), started], names) == [text]
-
-
-def test_the_range_of_a_mean_is_that_of_its_buckets() -> None:
-    assert mean_range(make_histogram([0.1, 0.5], [90, 100])) == pytest.approx((0.01, 0.14))
-    assert mean_range(make_histogram([0.1, math.inf], [50, 100])) == (0.05, math.inf)
-    assert mean_range(make_histogram([], [])) == (0.0, math.inf)
 
 
 @pytest.mark.parametrize(("share", "impossible"), [(1.0, False), (1.5, True)])
