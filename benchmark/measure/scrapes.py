@@ -136,12 +136,10 @@ class ScrapedTarget:
         for one, row in zip(self.series.get(name, []), self.increases(name), strict=True):
             group = groups.setdefault(frozenset((key, one.labels[key]) for key in one.labels if key != "le"), {})
             group[float(one.labels["le"])] = group.get(float(one.labels["le"]), 0.0) + row
-        counts = {
-            frozenset(one.labels.items()): row
-            for one, row in zip(self.series.get(counted, []), self.increases(counted), strict=True)
-        }
-        for labels, group in groups.items():
-            group.setdefault(np.inf, counts.get(labels, group[max(group)]))
+        for one, row in zip(self.series.get(counted, []), self.increases(counted), strict=True):
+            groups.setdefault(frozenset(one.labels.items()), {}).setdefault(np.inf, row)
+        for group in groups.values():
+            group.setdefault(np.inf, group[max(group)])
         shared = sorted(set.intersection(*map(set, groups.values()))) if groups else []
         summed = [np.sum([group[bound] for group in groups.values()], axis=0) for bound in shared]
         return np.array(shared, dtype=np.float64), np.reshape(summed, (len(shared), len(self.times)))
