@@ -4,30 +4,41 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import shlex
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Literal
 
-from benchmark.errors import InfrastructureError, Interrupted, StorageError, SystemFailure, TestbedError, failure_kind
+from benchmark.errors import (
+    HostError,
+    InfrastructureError,
+    Interrupted,
+    StorageError,
+    SystemFailure,
+    TestbedError,
+    failure_kind,
+)
 from benchmark.measure.scrapes import RunSamples
 from benchmark.measure.warm_up import WarmUp, find_window
 from benchmark.metrics.samples import Series, write_samples
 from benchmark.orchestrator.context import RunContext, RunState
 from benchmark.orchestrator.evaluate import RunData, evaluate, fetch
-from benchmark.orchestrator.logs import collect_command, collected, parse_report, script
+from benchmark.orchestrator.logs import collect_command, collected, names_by_host, parse_report, script
 from benchmark.orchestrator.manifest import make_manifest, with_outcome
 from benchmark.orchestrator.snapshot import save_snapshot
 from benchmark.remote.deadlines import ANSWER_S
 from benchmark.results.events import Step, SummaryWritten, WarningIssued
-from benchmark.results.log_findings import LogReport
+from benchmark.results.log_findings import LIMIT, LogReport
 from benchmark.results.manifest import RunTimes
 from benchmark.results.run_folder import LOGS, MANIFEST, SAMPLES, SUMMARY, RunFolder
 from benchmark.results.summary import Summary, not_measured
 
 _LOG_DEADLINE_S = 300.0
 _LOG_TAIL = 20
+_FULL_KB = 1024
+"""A disk with less free space than this is full."""
 
 
 def collect(run: RunContext, state: RunState) -> Summary:
@@ -38,11 +49,7 @@ def collect(run: RunContext, state: RunState) -> Summary:
         state.warm_up = _cut_warm_up(run, state, samples)
         with contextlib.suppress(StorageError):  # it is reported once there is a summary
             _store_samples(run, samples.series)
-        try:
-            logs = _collect_logs(run)
-        except (InfrastructureError, StorageError) as error:  # the numbers do not depend on logs
-            logs = LogReport()
-            run.events.emit(WarningIssued(f"the logs are missing: {error}"))
+        logs = _collect_logs(run)
         if run.request.snapshot:
             prometheus = run.prepared.prometheus
             try:
@@ -117,12 +124,9 @@ def collect_partial(run: RunContext, state: RunState, error: Exception) -> None:
             _store_samples(run, _fetch(run, min(time.time(), state.times.end), state))
     except (InfrastructureError, StorageError) as failure:
         run.events.emit(WarningIssued(f"the samples are missing: {failure}"))
-    try:
-        logs = _collect_logs(run)
-    except (InfrastructureError, StorageError) as failure:
-        run.events.emit(WarningIssued(f"the logs are missing: {failure}"))
-    else:
-        found = {"warnings": logs.warnings(), "log_findings": logs.findings}
+    logs = _collect_logs(run, lost=error.hosts if isinstance(error, HostError) else ())
+    found = {"warnings": logs.warnings(), "log_findings": logs.findings}
+    with contextlib.suppress(StorageError):  # reported above
         run.folder.write(SUMMARY, summary.model_copy(update=found).to_json())
 
 
@@ -150,15 +154,29 @@ def timings(run: RunContext, state: RunState) -> dict[str, float]:
     return {**phases, "system_start": system, "overhead": spent - system}
 
 
-def with_log_tail(run: RunContext, error: SystemFailure) -> SystemFailure:
-    """Return the error with the last log lines of the process that failed."""
+def with_cause(run: RunContext, error: SystemFailure) -> TestbedError:
+    """Return an error that names the hosts whose disks are full; else `error` with the process' last log lines."""
+    directory = shlex.quote(run.directory)
+    command = f"df --output=avail,iavail -k {directory} | tail -n 1"
+    free = run.testbed.fleet.run(command, hosts=run.deployment.by_host(), deadline=ANSWER_S).ok
+    # The count of free inodes is `-` where the file system has none.
+    full = [host for host, answer in free.items() if _is_full(*answer.stdout.split()[:2])]
+    if full:
+        return InfrastructureError(
+            f"the disk of {', '.join(full)} is full; free some space there, or choose hosts with larger disks. "
+            f"It led to: {error}"
+        )
     process = next((process for process in run.deployment.processes if process.name == error.process), None)
     if process is None:
         return error
-    command = f"tail -n {_LOG_TAIL} {run.directory}/{LOGS}/{process.name}.log"
+    command = f"tail -n {_LOG_TAIL} {directory}/{LOGS}/{process.name}.log"
     answers = run.testbed.fleet.run(command, hosts=[process.host.name], deadline=ANSWER_S).ok
     tail = "".join(answer.stdout for answer in answers.values())
     return SystemFailure(str(error), process=process.name, log_tail=tail)
+
+
+def _is_full(kilobytes: str = "", inodes: str = "") -> bool:
+    return (kilobytes.isdecimal() and int(kilobytes) < _FULL_KB) or inodes == "0"
 
 
 def _times(state: RunState) -> RunTimes:
@@ -188,15 +206,25 @@ def _cut_warm_up(run: RunContext, state: RunState, samples: RunSamples) -> WarmU
     return found
 
 
-def _collect_logs(run: RunContext) -> LogReport:
-    """Have the hosts search and compress their logs, and download them."""
+def _collect_logs(run: RunContext, lost: Collection[str] = ()) -> LogReport:
+    """Have the hosts search and compress their logs, and download them.
+
+    What goes wrong is a warning, except on hosts that are known to be `lost`: it never costs the numbers.
+    """
     if not run.testbed.settings.log_processing:
         return LogReport()
-    fleet = run.testbed.fleet
-    files = collected(run.deployment.processes, run.directory)
-    searched = fleet.run(collect_command(run.directory), hosts=files, stdin=script(), deadline=_LOG_DEADLINE_S)
-    with run.folder.storing(LOGS) as folder:
-        got = fleet.get({host: files[host] for host in searched.ok}, folder, deadline=_LOG_DEADLINE_S)
-    for host, reason in {**searched.failed, **got.failed}.items():
-        run.events.emit(WarningIssued(f"the logs of {host} are incomplete: {reason}"))
-    return parse_report({host: answer.stdout for host, answer in searched.ok.items()})
+    fleet, known = run.testbed.fleet, names_by_host(run.deployment.processes)
+    searched = fleet.run(collect_command(run.directory), hosts=known, stdin=script(), deadline=_LOG_DEADLINE_S)
+    report = parse_report({host: answer.stdout for host, answer in searched.ok.items()}, known)
+    problems = searched.failed | report.problems
+    files = collected(report, run.directory)
+    limit = max((len(paths) for paths in files.values()), default=0) * 2 * LIMIT
+    try:
+        with run.folder.storing(LOGS) as folder:
+            problems |= fleet.get(files, folder, deadline=_LOG_DEADLINE_S, limit=limit).failed
+    except StorageError as error:
+        run.events.emit(WarningIssued(f"the logs are missing: {error}"))
+    for host, reason in problems.items():
+        if host not in lost:
+            run.events.emit(WarningIssued(f"the logs of {host} are incomplete: {reason}"))
+    return report

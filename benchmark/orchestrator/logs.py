@@ -7,15 +7,17 @@ from __future__ import annotations
 
 import gzip
 import shlex
-from collections.abc import Iterable, Mapping
+import zlib
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 
-from benchmark.errors import InfrastructureError, UsageError
+from benchmark.errors import UsageError
 from benchmark.host_scripts import read_script
 from benchmark.protocols.process import Process
 from benchmark.results.log_findings import KINDS, LIMIT, Finding, Kind, LogReport
 
 LINES = 3
+_LONGEST_LINE = 400
 SUFFIX = ".log.gz"
 _COLLECTED = "collected"
 
@@ -30,31 +32,48 @@ def collect_command(run_directory: str, limit: int = LIMIT) -> str:
     return "exec " + shlex.join(["bash", "-s", "--", run_directory, str(limit), str(LINES)])
 
 
-def collected(processes: Iterable[Process], run_directory: str) -> dict[str, list[str]]:
-    """Return the files that the script creates, by host."""
-    files: dict[str, list[str]] = {}
+def names_by_host(processes: Iterable[Process]) -> dict[str, list[str]]:
+    """Return the names of the processes on each host."""
+    names: dict[str, list[str]] = {}
     for process in processes:
-        files.setdefault(process.host.name, []).append(f"{run_directory}/{_COLLECTED}/{process.name}{SUFFIX}")
-    return files
+        names.setdefault(process.host.name, []).append(process.name)
+    return names
 
 
-def parse_report(outputs: Mapping[str, str]) -> LogReport:
-    """Parse the script's output on each host; InfrastructureError if it is invalid."""
+def collected(report: LogReport, run_directory: str) -> dict[str, list[str]]:
+    """Return the files that the script has created, by host: processes that were not started have no log."""
+    folder = f"{run_directory}/{_COLLECTED}"
+    return {host: [f"{folder}/{name}{SUFFIX}" for name in names] for host, names in report.kept.items()}
+
+
+def parse_report(outputs: Mapping[str, str], known: Mapping[str, Collection[str]]) -> LogReport:
+    """Parse the script's output on each host, about the processes that are `known` there.
+
+    The rest of an output that is something else is ignored, and noted in `problems`.
+    """
     report = LogReport()
     counts: dict[tuple[str, Kind], int] = {}
     lines: dict[tuple[str, Kind], list[str]] = {}
     for host, output in outputs.items():
-        for line in output.splitlines():
-            match line.split("\t"):
-                case ["found", name, ("panic" | "crash" | "error") as kind, count]:
-                    counts[name, kind] = int(count)
-                case ["line", name, ("panic" | "crash" | "error") as kind, text]:
-                    lines.setdefault((name, kind), []).append(text.strip())
-                case ["cut", name, size]:
-                    report.cut[name] = int(size)
-                case _:
-                    raise InfrastructureError(f"{host}: collect_logs.sh printed {line!r:.200}")
-    for key in sorted(counts, key=lambda each: (each[0], KINDS.index(each[1]))):
+        for line in filter(None, output.split("\n")):
+            try:
+                match line.split("\t"):
+                    case [_, name, *_] if name not in known[host]:
+                        raise ValueError(name)
+                    case ["found", name, ("panic" | "crash" | "error") as kind, count]:
+                        counts[name, kind] = int(count)
+                    case ["line", name, ("panic" | "crash" | "error") as kind, text]:
+                        lines.setdefault((name, kind), []).append(text.strip()[:_LONGEST_LINE])
+                    case ["cut", name, size]:
+                        report.cut[name] = int(size)
+                    case ["kept", name]:
+                        report.kept.setdefault(host, []).append(name)
+                    case _:
+                        raise ValueError(line)
+            except ValueError:
+                report.problems[host] = f"collect_logs.sh printed {line!r:.200}"
+                break
+    for key in sorted((key for key in counts if counts[key] > 0), key=lambda key: (key[0], KINDS.index(key[1]))):
         report.findings.setdefault(key[0], {})[key[1]] = Finding(count=counts[key], first=lines.get(key, []))
     return report
 
@@ -74,6 +93,12 @@ def log_name(path: Path) -> str:
 
 
 def read_log(path: Path) -> str:
-    """Return the text of a log; invalid bytes are replaced."""
-    with gzip.open(path, "rt", encoding="utf-8", errors="replace") as file:
-        return file.read()
+    """Return the text of a log, of an overlong one the beginning; invalid bytes are replaced.
+
+    UsageError if the file is damaged: it comes from a host.
+    """
+    try:
+        with gzip.open(path, "rt", encoding="utf-8", errors="replace") as file:
+            return file.read(2 * LIMIT)
+    except (OSError, EOFError, zlib.error) as error:
+        raise UsageError(f"cannot read the log {path}: {error}") from None

@@ -19,7 +19,7 @@ from benchmark.measure.live_stats import LiveStats, read_live_stats
 from benchmark.metrics.exported import check_exported
 from benchmark.metrics.targets import Identity, Mark, identities, marks
 from benchmark.orchestrator import supervisor as supervision
-from benchmark.orchestrator.collect import collect, collect_partial, with_log_tail, write_manifest
+from benchmark.orchestrator.collect import collect, collect_partial, with_cause, write_manifest
 from benchmark.orchestrator.context import RunContext, RunState
 from benchmark.orchestrator.supervisor import Supervisor
 from benchmark.plan.placement import endpoints
@@ -64,7 +64,7 @@ def execute(run: RunContext) -> Summary:
             monitor(run, state, supervisor)
             measure(run, state, supervisor)
         except SystemFailure as error:
-            raise with_log_tail(run, error) from None
+            raise with_cause(run, error) from None
         finally:
             stop(run, state)
         return collect(run, state)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import shlex
 import shutil
 import tarfile
@@ -11,6 +12,9 @@ from pathlib import Path, PurePosixPath
 from typing import BinaryIO, NamedTuple
 
 _CHUNK = 1 << 20
+_MOST_FILES = 10_000
+_DAMAGED = (tarfile.TarError, zlib.error, OSError, EOFError, ValueError, LookupError, ArithmeticError, RecursionError)
+"""What a damaged archive raises; OSError also if this machine's disk is full."""
 
 
 class File(NamedTuple):
@@ -52,23 +56,62 @@ def pack_command(paths: Sequence[str]) -> str:
     return f"tar --create --gzip --dereference --file=- {' '.join(entries)}; code=$?; test $code -eq 1 || exit $code"
 
 
+class _Inflated:
+    """A compressed tar stream for tarfile, read forwards only and in small pieces.
+
+    Archives come from hosts: tarfile would read headers of any size at once, and follow negative offsets for ever.
+    """
+
+    def __init__(self, archive: BinaryIO) -> None:
+        self._file = gzip.GzipFile(fileobj=archive)
+        self._at = self._wanted = 0
+        self._last = b""
+
+    def tell(self) -> int:
+        return self._wanted
+
+    def seek(self, position: int) -> None:
+        self._wanted = position
+
+    def read(self, size: int) -> bytes:
+        if size > _CHUNK:
+            raise tarfile.ReadError(f"a header has {size} bytes")
+        if size == 1 and self._wanted == self._at - 1:  # tarfile checks so that a member is complete
+            self._wanted = self._at
+            return self._last
+        if self._wanted < self._at:
+            raise tarfile.ReadError("an offset is negative")
+        while self._at < self._wanted and (skipped := self._file.read(min(_CHUNK, self._wanted - self._at))):
+            self._at += len(skipped)
+            self._last = skipped[-1:]
+        data = self._file.read(size)
+        self._at += len(data)
+        self._wanted = self._at
+        self._last = data[-1:] or self._last
+        return data
+
+
 def unpack(archive: BinaryIO, folder: Path, limit: int) -> str | None:
     """Extract the regular files of a compressed tar stream into `folder`; return what went wrong, None if nothing.
 
-    At most `limit` bytes (uncompressed) are written, and nothing outside `folder`: the archive comes from a host.
+    At most `limit` bytes (uncompressed) in 10,000 files are written, and nothing outside `folder`: the archive comes
+    from a host.
     """
     archive.seek(0)
     folder.mkdir(parents=True, exist_ok=True)
-    total = 0
+    total = count = 0
     try:
-        with tarfile.open(fileobj=archive, mode="r:gz") as tar:
-            for entry in tar:
-                total += entry.size
-                if total > limit:
-                    return f"more than {limit >> 20} MiB unpacked; {entry.name} and all later files are missing"
+        with tarfile.open(fileobj=_Inflated(archive), mode="r:") as tar:  # type: ignore[call-overload]
+            while (entry := tar.next()) is not None:
+                if entry.size < 0:
+                    raise tarfile.ReadError(f"{entry.name[:200]} has {entry.size} bytes")
+                total, count = total + entry.size, count + 1
+                if total > limit or count > _MOST_FILES:
+                    most = f"{limit >> 20} MiB" if total > limit else f"{_MOST_FILES} files"
+                    return f"more than {most} unpacked; {entry.name[:200]} and all later files are missing"
                 name = PurePosixPath(entry.name)
                 if name.is_absolute() or ".." in name.parts:
-                    raise tarfile.ReadError(f"{entry.name} is outside the archive")
+                    raise tarfile.ReadError(f"{entry.name[:200]} is outside the archive")
                 content = tar.extractfile(entry) if entry.isreg() else None
                 if content is not None:
                     target = folder / name
@@ -76,6 +119,6 @@ def unpack(archive: BinaryIO, folder: Path, limit: int) -> str | None:
                     with target.open("wb") as file:
                         shutil.copyfileobj(content, file)
                     target.chmod(entry.mode & 0o777 | 0o600)
-    except (tarfile.TarError, EOFError, zlib.error) as error:
+    except _DAMAGED as error:
         return f"cannot unpack the archive: {error}"
     return None

@@ -71,7 +71,8 @@ class _Output:
     def lines(self) -> list[str]:
         """Return the complete lines that were not returned before."""
         end = self._kept.rfind(b"\n", self._read) + 1
-        fresh = self._kept[self._read : end].decode("utf-8", "replace").splitlines() if end else []
+        # Not splitlines(), which splits at further characters that lines may contain.
+        fresh = self._kept[self._read : end].decode("utf-8", "replace").split("\n")[:-1] if end else []
         self._read = max(self._read, end)
         return fresh
 

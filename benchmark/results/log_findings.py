@@ -34,11 +34,15 @@ class LogReport:
     findings: Findings = field(default_factory=dict)
     cut: dict[str, int] = field(default_factory=dict)
     """Size in bytes of the logs that are larger than the limit."""
+    kept: dict[str, list[str]] = field(default_factory=dict)
+    """Processes whose logs can be downloaded, by host."""
+    problems: dict[str, str] = field(default_factory=dict)
+    """Why the logs of a host are incomplete."""
 
     def warnings(self) -> list[str]:
         """Panics and crashes with their first line each, and the logs that were cut."""
         found = [
-            f"{process}: lines of a {kind} in its log: {finding.count}, the first: {finding.first[0]}"
+            f"{process}: lines of a {kind} in its log: {finding.count}, the first: {''.join(finding.first[:1])}"
             for process, kinds in self.findings.items()
             for kind, finding in kinds.items()
             if kind != "error"

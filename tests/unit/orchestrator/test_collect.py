@@ -9,7 +9,7 @@ import pytest
 from fakes.fleet import FakeFleet
 from fakes.recorder import Recorder
 
-from benchmark.errors import HostError, InfrastructureError, Interrupted
+from benchmark.errors import HostError, InfrastructureError, Interrupted, SystemFailure
 from benchmark.measure.warm_up import WarmUp
 from benchmark.metrics.samples import read_samples
 from benchmark.orchestrator import collect as module
@@ -140,7 +140,58 @@ def test_samples_are_kept_if_logs_cannot_be_searched(
     with pytest.raises(Interrupted):
         execute()
     assert (folder() / SAMPLES).exists()
-    assert any(text.startswith("the logs are missing: a-1: collect_logs.sh printed") for text in recorder.texts())
+    assert "the logs of a-1 are incomplete: collect_logs.sh printed 'bash: gzip: not found'" in recorder.texts()
+
+
+def test_noise_of_a_host_in_its_logs_does_not_cost_the_numbers(
+    execute: Callable[..., Summary], recorder: Recorder, folder: Callable[[], Path], fleet: FakeFleet
+) -> None:
+    fleet.replies = {"a-2": {"geobench/run 16777216": "Welcome to a-2\n"}}
+    summary = execute()
+    assert summary.window is not None
+    assert read_summary(folder()) == summary
+    assert "the logs of a-2 are incomplete: collect_logs.sh printed 'Welcome to a-2'" in recorder.texts()
+    assert {path.parent.name for path in (folder() / LOGS).glob("*/*.log.gz")} == {"a-1", "b-0"}
+
+
+def test_a_lost_host_is_announced_once_and_by_its_cause(
+    execute: Callable[..., Summary], recorder: Recorder, fleet: FakeFleet
+) -> None:
+    def lose() -> None:
+        fleet.lost.add("b-0")
+        fleet.failed = {"b-0": "no route"}
+
+    recorder.act_in("measure", lose)
+    with pytest.raises(HostError, match="b-0: the connection was lost"):
+        execute()
+    assert not [text for text in recorder.texts() if "logs" in text]
+
+
+def test_processes_that_were_not_started_have_no_logs_to_miss(
+    execute: Callable[..., Summary], recorder: Recorder, fleet: FakeFleet, folder: Callable[[], Path]
+) -> None:
+    def end_while_others_start() -> None:
+        fleet.mute.add("b-0")
+        fleet.exits = {"a-1": ["exited node-0 1"]}
+
+    recorder.act_in("start_nodes", end_while_others_start)
+    with pytest.raises(SystemFailure, match="node-0 on a-1 ended with exit code 1"):
+        execute()
+    assert not [text for text in recorder.texts() if "logs" in text]
+    assert {path.name for path in (folder() / LOGS).glob("*/*")} == {f"node-{index}.log.gz" for index in range(3)}
+
+
+@pytest.mark.parametrize("printed", ["512 1000\n", "90000 0\n", "0 -\n"])
+def test_a_full_disk_is_named_as_the_cause(
+    execute: Callable[..., Summary], recorder: Recorder, fleet: FakeFleet, folder: Callable[[], Path], printed: str
+) -> None:
+    fleet.replies = {"a-2": {"df --output": printed}, "a-1": {"df --output": "90000 -\n"}}
+    recorder.act_in("measure", lambda: fleet.exits.update({"a-1": ["exited node-0 1"]}))
+    with pytest.raises(InfrastructureError, match=r"the disk of a-2 is full; .* led to: node-0 on a-1 ended with"):
+        execute()
+    summary = read_summary(folder())
+    assert summary is not None
+    assert summary.failure == "infrastructure"
 
 
 def test_the_summary_is_written_before_anything_is_collected(

@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+import gzip
 import subprocess
 from pathlib import Path
 
 import pytest
 from factories.hosts import inventory
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from benchmark.errors import InfrastructureError, UsageError
-from benchmark.orchestrator.logs import collect_command, collected, find_logs, parse_report, read_log, script
+from benchmark.errors import UsageError
+from benchmark.orchestrator.logs import (
+    collect_command,
+    collected,
+    find_logs,
+    names_by_host,
+    parse_report,
+    read_log,
+    script,
+)
 from benchmark.protocols.process import Process
 from benchmark.results.log_findings import LIMIT, Finding, LogReport
 
@@ -27,7 +38,10 @@ def collect(folder: Path, logs: dict[str, str | bytes], limit: int = LIMIT) -> L
         cwd=folder, input=script(), capture_output=True, text=True, check=True,
     )  # fmt: skip
     assert done.stderr == ""
-    return parse_report({"a-0": done.stdout})
+    report = parse_report({"a-0": done.stdout}, {"a-0": list(logs)})
+    assert report.problems == {}
+    assert report.kept == {"a-0": sorted(logs)}
+    return report
 
 
 def kept(folder: Path, name: str) -> str:
@@ -47,6 +61,35 @@ def kept(folder: Path, name: str) -> str:
         ("java.lang.OutOfMemoryError: Java heap space", "crash"),
         ("server: main.c:7: main: Assertion `n > 0' failed.", "crash"),
         ("thread 'main' has overflowed its stack", "crash"),
+        ("E[2026-01-01|00:00:00.000] CONSENSUS FAILURE!!! err=boom module=consensus", "panic"),
+        ("F0301 12:34:56.789 1 main.cc:7] Check failed: n > 0", "panic"),
+        ("F20260301 12:34:56.789 1 main.cc:7] gone", "panic"),
+        ('Exception in thread "main" java.lang.NullPointerException', "panic"),
+        ("2026/01/01 00:00:00 http: panic serving 10.0.0.1:1: boom", "panic"),
+        ("terminate called after throwing an instance of 'int'", "crash"),
+        ("terminate called without an active exception", "crash"),
+        ("memory allocation of 1234567 bytes failed", "crash"),
+        ("double free or corruption (fasttop)", "crash"),
+        ("free(): invalid pointer", "crash"),
+        ("server: malloc.c:2: sysmalloc: Assertion `x' failed.", "crash"),
+        ("munmap_chunk(): invalid pointer", "crash"),
+        ("fatal runtime error: stack overflow", "crash"),
+        ("#  SIGSEGV (0xb) at pc=0x7f, pid=1, tid=2", "crash"),
+        ("*** SIGABRT (@0x1) received by PID 1 ***", "crash"),
+        ("Program received signal SIGSEGV, Segmentation fault.", "crash"),
+        ("process didn't exit successfully: (signal: 11, SIGSEGV: invalid memory reference)", "crash"),
+        ("==1==ERROR: AddressSanitizer: heap-use-after-free", "crash"),
+        ("Fatal Python error: Segmentation fault", "crash"),
+        ("MemoryError", "crash"),
+        ("E0301 12:34:56.789 1 main.cc:7] lost", "error"),
+        ("installed handler for SIGSEGV", None),
+        ("installed handler for SIGSEGV (11)", None),
+        ("ignoring SIGABRT, SIGBUS", None),
+        ("-XX:+HeapDumpOnOutOfMemoryError -XX:+ExitOnOutOfMemoryError", None),
+        ("PANIC_ON_OOPS=0 ERROR_LIMIT=5", None),
+        ("AddressSanitizer is enabled", None),
+        ("I0301 12:34:56.789 1 main.cc:7] fine", None),
+        ("FOO0301 assertions passed: 7, no memory allocation failed", None),
         ("2026-01-01T00:00:00Z ERROR dag::net: connection lost", "error"),
         ("\x1b[2m2026-01-01T00:00:00Z\x1b[0m \x1b[31mERROR\x1b[0m \x1b[2mdag\x1b[0m: lost", "error"),
         ('{"level":"error","ts":"2026","msg":"failed to publish"}', "error"),
@@ -112,18 +155,51 @@ def test_a_second_collection_replaces_the_first(tmp_path: Path) -> None:
     assert [path.name for path in (tmp_path / "run/collected").iterdir()] == ["node-1.log.gz"]
 
 
-def test_logs_are_downloaded_from_the_host_of_each_process() -> None:
+def test_logs_that_exist_are_downloaded_from_the_host_of_each_process() -> None:
     first, second = inventory(a=2).hosts
     processes = [Process("node-0", "node", first, ()), Process("client-0", "client", first, ())]
-    assert collected([*processes, Process("node-1", "node", second, ())], "w/run") == {
-        "a-0": ["w/run/collected/node-0.log.gz", "w/run/collected/client-0.log.gz"],
-        "a-1": ["w/run/collected/node-1.log.gz"],
-    }
+    known = names_by_host([*processes, Process("node-1", "node", second, ())])
+    assert known == {"a-0": ["node-0", "client-0"], "a-1": ["node-1"]}
+    report = parse_report({"a-0": "kept\tnode-0\n", "a-1": ""}, known)
+    assert collected(report, "w/run") == {"a-0": ["w/run/collected/node-0.log.gz"]}
 
 
-def test_unexpected_output_is_quoted_in_the_error() -> None:
-    with pytest.raises(InfrastructureError, match=r"a-0: collect_logs\.sh printed 'gzip: stdin'"):
-        parse_report({"a-0": "gzip: stdin\n"})
+@pytest.mark.parametrize(
+    "line",
+    ["gzip: stdin", "found\tnode-0\tpanic\tx", "kept\tnode-9", "kept\t../../x", "found\tnode-0\tpanic", "\t"],
+)
+def test_output_of_a_host_that_is_something_else_is_noted_and_the_rest_kept(line: str) -> None:
+    outputs = {"a-0": f"kept\tnode-0\n{line}\nkept\tnode-0\n", "a-1": "kept\tnode-1\n"}
+    report = parse_report(outputs, {"a-0": ["node-0"], "a-1": ["node-1"]})
+    assert report.kept == {"a-0": ["node-0"], "a-1": ["node-1"]}
+    assert report.problems == {"a-0": f"collect_logs.sh printed {line!r}"}
+
+
+@settings(max_examples=100, derandomize=True, deadline=None)
+@given(
+    st.lists(
+        st.sampled_from(["found", "line", "cut", "kept", "node-0", "panic", "\t", "\n", "-1", "7", "\x1b", "\u2028"])
+    )
+)
+def test_no_output_of_a_host_is_an_error(parts: list[str]) -> None:
+    report = parse_report({"a-0": "".join(parts)}, {"a-0": ["node-0"]})
+    assert set(report.findings) | set(report.cut) <= {"node-0"}
+    report.warnings()
+
+
+def test_separators_of_other_alphabets_do_not_end_a_line(tmp_path: Path) -> None:
+    report = collect(tmp_path, {"node-0": "panic: a\u2028b\x0bc\x85d\r\n"})
+    assert report.findings["node-0"]["panic"].first == ["panic: a\u2028b c\x85d"]
+
+
+@pytest.mark.parametrize("content", [b"", b"no gzip", gzip.compress(b"x" * 999)[:20]], ids=["empty", "text", "cut off"])
+def test_a_damaged_log_is_named(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "x.log.gz").write_bytes(content)
+    if not content:
+        assert read_log(tmp_path / "x.log.gz") == ""
+        return
+    with pytest.raises(UsageError, match=r"cannot read the log .*x\.log\.gz: "):
+        read_log(tmp_path / "x.log.gz")
 
 
 def test_logs_are_found_by_process(tmp_path: Path) -> None:

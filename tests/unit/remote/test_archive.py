@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import os
 import subprocess
 import tarfile
+import tempfile
+import tracemalloc
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from benchmark.remote.archive import File, pack, pack_command, unpack, unpack_command
 
@@ -126,3 +131,77 @@ def test_the_limit_counts_uncompressed_bytes(tmp_path: Path) -> None:
     assert problem == "more than 1 MiB unpacked; ./zeros and all later files are missing"
     assert (tmp_path / "got/small").read_bytes() == b"x"
     assert not (tmp_path / "got/zeros").exists()
+
+
+def compressed(*blocks: bytes) -> io.BytesIO:
+    """Compress the blocks of an archive, with its end."""
+    return io.BytesIO(gzip.compress(b"".join(blocks) + bytes(2 * tarfile.BLOCKSIZE), 1))
+
+
+def header(name: str, size: int, kind: bytes = tarfile.REGTYPE) -> bytes:
+    entry = tarfile.TarInfo(name)
+    entry.type, entry.size = kind, size
+    return entry.tobuf(tarfile.GNU_FORMAT)
+
+
+def peak(archive: io.BytesIO, folder: Path) -> tuple[str | None, int]:
+    """Unpack; return the problem and the most memory that was used, in bytes."""
+    tracemalloc.start()
+    try:
+        problem = unpack(archive, folder, LIMIT)
+        return problem, tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("kind", [tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK])
+def test_a_small_archive_with_a_huge_header_uses_little_memory(tmp_path: Path, kind: bytes) -> None:
+    size = 64 << 20
+    archive = compressed(header("x", size, kind), bytes(size), header("a", 0))
+    assert len(archive.getvalue()) < 1 << 20
+    problem, memory = peak(archive, tmp_path)
+    assert problem == f"cannot unpack the archive: a header has {size} bytes"
+    assert memory < 16 << 20
+
+
+def test_a_small_archive_with_countless_files_is_cut(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("benchmark.remote.archive._MOST_FILES", 20)
+    archive = compressed(*(header(f"f{index}", 0) for index in range(100)))
+    assert unpack(archive, tmp_path, LIMIT) == "more than 20 files unpacked; f20 and all later files are missing"
+    assert len(list(tmp_path.iterdir())) == 20
+
+
+def test_a_large_file_is_streamed(tmp_path: Path) -> None:
+    size = 64 << 20
+    problem, memory = peak(compressed(header("a", size), bytes(size), header("b", 0)), tmp_path)
+    assert problem is None
+    assert (tmp_path / "a").stat().st_size == size
+    assert (tmp_path / "b").exists()
+    assert memory < 16 << 20
+
+
+@pytest.mark.parametrize("size", [b"\xff\x00", b"\xfc\x00"], ids=["-256", "-1024"])
+def test_negative_sizes_do_not_loop(tmp_path: Path, size: bytes) -> None:
+    negative = bytearray(header("a", 0))
+    negative[124:136] = b"\xff" * 10 + size  # in base 256
+    negative[148:156] = b"        "
+    negative[148:156] = b"%06o\0 " % sum(negative)
+    problem = unpack(compressed(header("first", 512), bytes(512), bytes(negative)), tmp_path, LIMIT)
+    assert problem is not None
+    assert problem.startswith("cannot unpack the archive")
+
+
+@settings(max_examples=80, derandomize=True, deadline=None)
+@given(
+    st.lists(st.tuples(st.integers(0, 3071), st.binary(min_size=1, max_size=4)), min_size=1, max_size=5),
+    st.integers(0, 3072),
+)
+def test_no_damaged_archive_is_more_than_a_problem(damage: list[tuple[int, bytes]], length: int) -> None:
+    whole = header("x", 30, tarfile.XHDTYPE) + b"30 path=other/name\n".ljust(512, b"\0") + header("a", 3)
+    content = bytearray(whole + b"abc".ljust(512, b"\0") + header("d/b", 0)).ljust(3072, b"\0")
+    for at, data in damage:
+        content[at : at + len(data)] = data
+    with tempfile.TemporaryDirectory() as folder:
+        problem = unpack(compressed(bytes(content[:length])), Path(folder) / "in", 1 << 20)
+        assert problem is None or problem.startswith(("cannot unpack the archive", "more than"))
+        assert [path.name for path in Path(folder).iterdir()] == ["in"]
