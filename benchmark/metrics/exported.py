@@ -23,7 +23,8 @@ def check_exported(prometheus: Prometheus, names: MetricNames, up_s: float) -> t
     latency = parse_selector(names.latency)
     if f"{latency.name}_bucket" not in exported:
         if f"{latency.name}_count" in exported or (latency.name in exported and not latency.name.endswith(_PARTS)):
-            problems.append(f"latency: `{latency.name}` has no buckets (a summary?); expected a histogram")
+            kind = "a summary" if f"{latency.name}_count" in exported else "a gauge or native histogram"
+            problems.append(f"latency: `{latency.name}` has no buckets ({kind}?); expected a histogram")
         else:
             histograms = {name.removesuffix("_bucket") for name in exported if name.endswith("_bucket")}
             problems.append(f"latency: {_missing(latency.name, exported, names.job, histograms)}")

@@ -6,6 +6,7 @@ Rates and quantiles are computed from the samples later, not by Prometheus.
 from __future__ import annotations
 
 import math
+import time
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated, TypeVar
@@ -23,6 +24,8 @@ from benchmark.metrics.targets import Identity, identity_of
 T = TypeVar("T")
 _PART_MS = 120_000
 """Range of one request for samples: limits its memory use and keeps it well below the timeout."""
+_PAUSE_S = 0.5
+"""Time between two tries of a request."""
 _SHOWN = 80
 """Characters of a query that an error quotes."""
 
@@ -56,16 +59,34 @@ class _Targets:
     active: Annotated[list[_Target], Field(alias="activeTargets")]
 
 
-_ANSWERS, _STORED, _TARGETS = TypeAdapter(list[Answer]), TypeAdapter(list[_Stored]), TypeAdapter(_Targets)
+@dataclass(frozen=True)
+class _NativeHistogram:
+    """A series that has no values; none is scraped with the configuration of testbeds."""
+
+    metric: dict[str, str]
+    histograms: list[object]
+
+
+_ANSWERS, _TARGETS = TypeAdapter(list[Answer]), TypeAdapter(_Targets)
+_STORED: TypeAdapter[list[_Stored | _NativeHistogram]] = TypeAdapter(
+    list[Annotated[_Stored | _NativeHistogram, Field(union_mode="left_to_right")]]
+)
+
+
+class _NotAnsweringError(InfrastructureError):
+    """Prometheus is restarting or out of reach: a later request may succeed."""
 
 
 class Prometheus:
     """Client of the Prometheus server at `url`, usually the local end of a tunnel; close it after use.
 
-    A request that takes longer than `timeout`, fails or returns an invalid response raises InfrastructureError.
+    A request that takes longer than `timeout`, fails or returns an invalid response raises InfrastructureError. While
+    the server is restarting or out of reach, requests are repeated for `patience`.
     """
 
-    def __init__(self, url: str, timeout: timedelta = timedelta(seconds=10)) -> None:
+    def __init__(
+        self, url: str, timeout: timedelta = timedelta(seconds=10), patience: timedelta = timedelta(0)
+    ) -> None:
         import requests
         from prometheus_api_client import PrometheusConnect
         from urllib3.util.retry import Retry
@@ -75,6 +96,7 @@ class Prometheus:
         retry = Retry(connect=2, read=0, status=0, backoff_factor=0.1)  # a read that timed out has used up its time
         self.url = url
         self._timeout = timeout.total_seconds()
+        self._patience = patience.total_seconds()
         self._session = session
         self._connection = PrometheusConnect(url, session=session, retry=retry, timeout=self._timeout)
 
@@ -109,7 +131,9 @@ class Prometheus:
         import numpy as np
 
         # Prometheus 3 excludes a sample at the left edge, Prometheus 2 does not: query one more ms and cut it off.
-        for entry in self._query(_STORED, f"{selector}[{last - first + 1}ms]", f"{last / 1000:.3f}", self._timeout):
+        for entry in self._query(_STORED, f"{selector}[{last - first + 1}ms]", at=f"{last / 1000:.3f}"):
+            if isinstance(entry, _NativeHistogram):
+                continue
             times, values = np.array(entry.values, dtype=np.float64).reshape(-1, 2).T
             inside = (np.rint(times * 1000) >= first) & (np.rint(times * 1000) <= last)
             if inside.any():
@@ -135,7 +159,7 @@ class Prometheus:
             answer = self._session.get(url, params={"state": "active"}, timeout=self._timeout)
             return answer.json()["data"]
 
-        found = self._ask(_TARGETS, "its targets", get, self._timeout)
+        found = self._ask(_TARGETS, "its targets", get, self._timeout, self._patience)
         return {identity_of(target.labels): target.last_error for target in found.active}
 
     def problem(self) -> str:
@@ -153,28 +177,42 @@ class Prometheus:
         return {entry.metric.get("__name__", "") for entry in self.query(f'count by (__name__) ({{job="{job}"}})')}
 
     def query(self, query: str, timeout: timedelta | None = None) -> list[Answer]:
-        """Return the current result of a query; it may take `timeout`, by default that of this client."""
-        return self._query(_ANSWERS, query, None, timeout.total_seconds() if timeout else self._timeout)
+        """Return the current result of a query; one with a `timeout` of its own is not repeated."""
+        return self._query(_ANSWERS, query, timeout=timeout)
 
-    def _query(self, kind: TypeAdapter[T], query: str, time: str | None, timeout: float) -> T:
-        parameters = {"timeout": f"{timeout:g}s"} | ({"time": time} if time else {})
+    def _query(self, kind: TypeAdapter[T], query: str, *, at: str | None = None, timeout: timedelta | None = None) -> T:
+        seconds = timeout.total_seconds() if timeout else self._timeout
+        parameters = {"timeout": f"{seconds:g}s"} | ({"time": at} if at else {})
         shown = query if len(query) <= _SHOWN else f"{query[:_SHOWN]}…"
         return self._ask(
             kind,
             f"the query {shown}",
-            lambda: self._connection.custom_query(query, params=parameters, timeout=timeout),
-            timeout,
+            lambda: self._connection.custom_query(query, params=parameters, timeout=seconds),
+            seconds,
+            0.0 if timeout else self._patience,
         )
 
-    def _ask(self, kind: TypeAdapter[T], what: str, get: Callable[[], object], timeout: float) -> T:
+    def _ask(self, kind: TypeAdapter[T], what: str, get: Callable[[], object], timeout: float, patience: float) -> T:
         """Return the answer of `get` as `kind`; InfrastructureError if there is none or it is malformed."""
+        deadline = time.monotonic() + patience
+        while True:
+            try:
+                return self._ask_once(kind, what, get, timeout)
+            except _NotAnsweringError:
+                if time.monotonic() + _PAUSE_S > deadline:
+                    raise
+                time.sleep(_PAUSE_S)
+
+    def _ask_once(self, kind: TypeAdapter[T], what: str, get: Callable[[], object], timeout: float) -> T:
         from prometheus_api_client.exceptions import PrometheusApiClientException
         from requests import RequestException
 
         try:
             return kind.validate_python(get())
         except PrometheusApiClientException as error:
-            raise InfrastructureError(f"Prometheus at {self.url} rejected {what}: {error}") from None
+            starting = str(error).startswith("HTTP Status Code 503")
+            failure = _NotAnsweringError if starting else InfrastructureError
+            raise failure(f"Prometheus at {self.url} rejected {what}: {error}") from None
         except ValidationError as error:
             first = error.errors()[0]
             where = ".".join(str(part) for part in first["loc"])
@@ -188,7 +226,7 @@ class Prometheus:
                 "check that the tunnel ends at the monitoring host"
             ) from None
         except RequestException as error:
-            raise InfrastructureError(
+            raise _NotAnsweringError(
                 f"Prometheus at {self.url} did not answer {what} within {timeout:g} s: {_cause(error)}; "
                 "check that it is running on the monitoring host and that the tunnel is open"
             ) from None

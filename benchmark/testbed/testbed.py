@@ -9,7 +9,8 @@ import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from functools import partial
 from ipaddress import ip_address
 from pathlib import Path
 from shlex import join
@@ -26,6 +27,8 @@ from benchmark.testbed import bootstrap, facts, packages
 from benchmark.testbed.facts import Facts
 from benchmark.testbed.reconcile import reconcile
 
+_PATIENT = partial(Prometheus, patience=timedelta(seconds=30))
+"""A client that waits for a Prometheus that restarts: the results of a run depend on it."""
 _PEERS = f"sudo -n {PEERS_COMMAND}"
 
 
@@ -36,7 +39,7 @@ class Testbed:
     inventory: Inventory
     fleet: Fleet
     settings: Settings
-    open_prometheus: Callable[[str], Prometheus] = Prometheus
+    open_prometheus: Callable[[str], Prometheus] = _PATIENT
     """Opens the Prometheus at a URL; tests replace it."""
     __test__ = False  # pytest would collect the name
 

@@ -49,7 +49,11 @@ def node(latency: str = "lat", throughput: str | None = None, **others: object) 
             node(),
             "latency: `lat` has no buckets (a summary?); expected a histogram",
         ),
-        ({"lat"}, node(), "latency: `lat` has no buckets (a summary?); expected a histogram"),
+        (
+            {"lat"},
+            node(),
+            "latency: `lat` has no buckets (a gauge or native histogram?); expected a histogram",
+        ),
         (set(LOAD_GENERATOR.exported), LOAD_GENERATOR, None),
     ],
 )

@@ -17,9 +17,12 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from prometheus_api_client.exceptions import PrometheusApiClientException
+from requests import ConnectionError
 
 from benchmark.errors import InfrastructureError, UsageError
 from benchmark.measure.live_stats import read_live_stats
+from benchmark.metrics import prometheus as prometheus_module
 from benchmark.metrics.prometheus import Prometheus
 
 
@@ -148,6 +151,13 @@ def test_samples_outside_the_window_are_removed() -> None:
     assert one.times.tolist() == one.values.tolist() == [2.0, 3.0]
 
 
+def test_native_histograms_are_no_samples() -> None:
+    native = {"metric": {"__name__": "h"}, "histograms": [[1.0, {"count": "1", "sum": "2", "buckets": []}]]}
+    plain = {"metric": {"__name__": "m"}, "values": [[2.0, "2"]]}
+    with answering(200, answer(native, plain)) as url, Prometheus(url) as client:
+        assert [one.metric for one in client.samples("m", 1.0, 3.0)] == ["m"]
+
+
 def test_window_that_ends_before_it_starts_is_rejected() -> None:
     with (
         Prometheus("http://127.0.0.1:1") as client,
@@ -198,6 +208,38 @@ def test_errors_of_scrapes_are_those_of_prometheus() -> None:
         pytest.raises(InfrastructureError, match=r"malformed answer to its targets: activeTargets\.0"),
     ):
         client.scrape_errors()
+
+
+class Restarting(Canned):
+    """A client whose Prometheus is down for the first `down` requests."""
+
+    def __init__(self, down: list[Exception], patience: timedelta) -> None:
+        super().__init__([])
+        self._patience = patience.total_seconds()
+        self.asked = 0
+
+        def answer(*_: object, **__: object) -> object:
+            self.asked += 1
+            if down:
+                raise down.pop(0)
+            return [{"metric": {}, "value": [1, "1"]}]
+
+        self.custom_query = answer
+
+
+def test_requests_are_repeated_while_prometheus_restarts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(prometheus_module, "_PAUSE_S", 0.001)
+    down = [ConnectionError("refused"), PrometheusApiClientException("HTTP Status Code 503 (b'Service Unavailable')")]
+    client = Restarting([*down], timedelta(seconds=10))
+    assert client.query("up")[0].value == (1.0, 1.0)
+    assert client.asked == 3
+    for impatient in (Restarting([*down], timedelta(0)), Restarting([*down], timedelta(seconds=10))):
+        with pytest.raises(InfrastructureError, match="did not answer the query up"):
+            impatient.query("up", timeout=timedelta(seconds=1))
+        assert impatient.asked == 1
+    rejected = Restarting([PrometheusApiClientException("HTTP Status Code 400 (b'bad')")], timedelta(seconds=10))
+    with pytest.raises(InfrastructureError, match="rejected the query up"):
+        rejected.query("up")
 
 
 def test_missing_response_is_an_error_after_the_timeout() -> None:
