@@ -5,9 +5,22 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import re
 import termios
 
 import click
+
+# Control characters but newline and tab, and those that change the direction of text.
+_UNPRINTABLE = re.compile("[\0-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+
+
+_COLOURS = re.compile("\x1b\\[[0-9;]*m")
+
+
+def printable(text: str) -> str:
+    """Escape what would act on a terminal, and drop colours: texts come from logs and hosts."""
+    plain = _COLOURS.sub("", text.replace("\r\n", "\n"))
+    return _UNPRINTABLE.sub(lambda found: ascii(found[0])[1:-1], plain)
 
 
 def error(text: str) -> None:
@@ -40,4 +53,4 @@ def _print(text: str, colour: str | None) -> None:
     # click knows neither NO_COLOR (no-color.org) nor dumb terminals.
     plain = bool(os.environ.get("NO_COLOR")) or os.environ.get("TERM") == "dumb"
     with contextlib.suppress(OSError):  # the terminal went away; nobody reads this, and it must not end a run
-        click.secho(text, fg=colour, err=True, color=False if plain else None)
+        click.secho(printable(text), fg=colour, err=True, color=False if plain else None)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import click
 
+from benchmark.cli.messages import printable
 from benchmark.cli.output import show
 from benchmark.cli.tables import run_lines
 from benchmark.cli.target import json_option, results_option
@@ -49,7 +50,8 @@ def logs(run: str, process: str | None, results_dir: Path) -> None:
     for path in found:
         if len(found) > 1:
             click.echo(f"==> {log_name(path)} on {path.parent.name} <==")
-        click.echo(read_log(path))
+        text = read_log(path)
+        click.echo(printable(text) if sys.stdout.isatty() else text)
 
 
 @click.command()

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from contextlib import suppress
 
-from rich.console import Console
 from rich.live import Live
 
 from benchmark.cli import numbers
 from benchmark.cli.live import PHASES, LivePanel, live
+from benchmark.cli.output import SafeConsole
 from benchmark.results.events import (
     AnnouncedLoad,
     Event,
@@ -30,7 +30,7 @@ class View:
     """
 
     def __init__(self) -> None:
-        self.progress = Console(stderr=True, highlight=False)
+        self.progress = SafeConsole(stderr=True, highlight=False)
         self._panel = LivePanel()
         self._live: Live | None = None
 
