@@ -84,9 +84,10 @@ def services(role: Role, grafana: bool) -> str:
 
 
 def _background(name: str, command: list[str], environment: Mapping[str, str]) -> str:
-    """Return the shell command that starts `command` in the background and appends its output to a log."""
+    """Return the shell command that runs `command` in the background, again whenever it ends, and logs its output."""
     assignments = [f"{key}={value}" for key, value in environment.items()]
-    return f"{shlex.join(['env', *assignments, *command])} >>/var/log/{name}.log 2>&1 &\n"
+    once = shlex.join(["env", *assignments, *command])
+    return f"while :; do {once} || :; sleep 1; done >>/var/log/{name}.log 2>&1 &\n"
 
 
 def resolver(configured: Path, upstream: Path) -> str:

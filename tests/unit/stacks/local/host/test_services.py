@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 from pathlib import Path
 
 import pytest
+from waiting import wait_for
 
 from stacks.keys import generate_key
 from stacks.local.host.services import SSHD_CONFIG, firewall, resolver, services
@@ -47,6 +50,25 @@ def test_grafana_runs_only_on_the_monitoring_host_and_only_if_installed() -> Non
     assert "grafana" not in services("monitoring", grafana=False)
     assert "grafana" not in services("instance", grafana=True)
     assert "GF_SERVER_HTTP_ADDR=127.0.0.1" in services("monitoring", grafana=True)
+
+
+def test_a_service_that_dies_is_started_again(tmp_path: Path) -> None:
+    program = tmp_path / "prometheus"
+    program.write_text(f"#!/bin/sh\necho started >>{tmp_path}/starts\nexit 1\n", encoding="utf-8")
+    program.chmod(0o755)
+    (command,) = (line for line in services("monitoring", grafana=False).splitlines() if " prometheus " in line)
+    command = command.replace("/var/log", str(tmp_path)).replace("sleep 1", "sleep 0.01")
+    environment = {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    shell = subprocess.Popen(["sh", "-euc", f"{command}\nwait"], env=environment, start_new_session=True)
+    try:
+        wait_for(
+            lambda: (tmp_path / "starts").exists() and (tmp_path / "starts").read_text().count("started") > 1,
+            "no restart",
+            10,
+        )
+    finally:
+        os.killpg(shell.pid, signal.SIGKILL)
+        shell.wait()
 
 
 def test_the_shell_accepts_the_commands() -> None:
