@@ -220,6 +220,9 @@ class Settings(_Model):
     """Networks that may reach the hosts over SSH, such as `203.0.113.7/32`; required for clouds."""
     time_to_live: Duration = Field(default=timedelta(hours=12), ge=timedelta(minutes=10))
     """Time after which every cloud host shuts itself down, without the operator's machine."""
+    excluded_zones: tuple[str, ...] = ()
+    """AWS zones that get no new hosts, such as `us-east-1a`; existing hosts stay. A zone that had no capacity for the
+    instance type gets none for an hour."""
     spot: bool = False
     """Request spot instances, which AWS can interrupt at any time."""
     disk_gb: int = Field(default=100, ge=8, le=16000)

@@ -24,6 +24,9 @@ from stacks.cloud.region_args import CloudRegionArgs
 
 RULES_PER_GROUP = 60
 DEFAULT_GROUPS = 5
+NOBODY = "192.0.2.0/32"
+"""The entry of a list without hosts, from a network for documentation (RFC 5737): for the provider, no entries mean to
+keep the present ones. https://github.com/hashicorp/terraform-provider-aws/issues/34682"""
 
 
 class AwsNetwork:
@@ -72,11 +75,12 @@ class AwsNetwork:
         """Allow inbound traffic from every host of the testbed; see `stacks.region.Region`."""
 
         def entries(found: Sequence[str]) -> list[aws.ec2.ManagedPrefixListEntryArgs]:
-            networks = []
+            networks: list[ipaddress.IPv4Network] = []
             for address in dict.fromkeys(found):
                 with contextlib.suppress(ValueError):  # a stopped host has no address
                     networks.append(ipaddress.IPv4Network(address))
-            return [aws.ec2.ManagedPrefixListEntryArgs(cidr=str(network)) for network in networks]
+            cidrs = [str(network) for network in networks] or [NOBODY]
+            return [aws.ec2.ManagedPrefixListEntryArgs(cidr=cidr) for cidr in cidrs]
 
         every = list(addresses.values())
         for index, group in enumerate(self.groups[1:]):

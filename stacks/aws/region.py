@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from typing import TypedDict
 
@@ -11,6 +12,7 @@ import pulumi_aws as aws
 from benchmark.errors import InfrastructureError, SettingsError
 from benchmark.inventory import Host, HostCapabilities, HostState
 from benchmark.settings import Settings
+from stacks.aws.capacity import shortage_hook, zones_without_capacity
 from stacks.aws.network import AwsNetwork
 from stacks.aws.prices import hourly_price
 from stacks.cloud.region_args import (
@@ -19,6 +21,7 @@ from stacks.cloud.region_args import (
     cloud_regions,
     credentials_file,
     look_up,
+    provider_reason,
     spec_of,
     total_cost,
 )
@@ -29,6 +32,9 @@ HOME_REGION = "us-east-1"
 CANONICAL = "099720109477"
 """The account that publishes Ubuntu's images: https://documentation.ubuntu.com/aws/"""
 
+_KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_PROFILE")
+"""Variables of the environment that name credentials."""
+_ARCHITECTURES = ("i386", "x86_64", "arm64")
 _STATES: Mapping[str, HostState] = {"running": "running", "pending": "booting", "stopped": "stopped"}
 
 
@@ -48,8 +54,20 @@ class _Instance(TypedDict, total=False):
     instanceState: str
 
 
+class _Instances(TypedDict):
+    ids: list[str]
+    publicIps: list[str]
+    """Without those that have none."""
+
+
 def regions(plan: Plan, names: Sequence[str]) -> list[Region]:
     """Declare the regions `names`; see `stacks`."""
+    unknown = [zone for zone in plan.settings.excluded_zones if not any(zone[:-1] == name for name in names)]
+    if unknown:
+        raise SettingsError(
+            f"excluded_zones: {', '.join(unknown)} is in none of the regions {', '.join(names)}; write the region and "
+            f"a letter, such as {names[0]}a"
+        )
     return cloud_regions(plan, "aws", names, AwsRegion, provider(plan.settings))
 
 
@@ -58,6 +76,11 @@ def provider(settings: Settings) -> aws.Provider:
     file = credentials_file(settings, "aws")
     if file is None:
         return aws.Provider("aws", region=HOME_REGION)
+    if stale := [name for name in _KEYS if os.environ.get(name)]:
+        pulumi.log.warn(
+            f"token_file: the environment has {', '.join(stale)} too; {file} is used, but the provider checks the keys "
+            f"of the environment first and fails if they are invalid: run `unset {' '.join(stale)}`"
+        )
     # Keys in the environment win over a file, and may belong to another account, unless the profile is named.
     return aws.Provider("aws", region=HOME_REGION, shared_credentials_files=[str(file)], profile="default")
 
@@ -98,6 +121,7 @@ class AwsRegion(pulumi.ComponentResource):
             f"AWS did not describe {self._type} in {args.region}",
             "its keys must allow ec2:DescribeInstanceTypes",
         )
+        _: pulumi.Output[None] = self._kind.apply(self._warn_of_replacement)
         if args.region == next(spec.name for spec in args.settings.region_specs if spec.provider == "aws"):
             self._kind.apply(self._warn_of_credits)  # once for all regions
         key = aws.ec2.KeyPair(
@@ -108,12 +132,16 @@ class AwsRegion(pulumi.ComponentResource):
             opts=self._child,
         )
         image: pulumi.Output[str] = self._kind.apply(lambda kind: self._image(kind["supportedArchitectures"]))
-        subnets = self._network.subnets
-        instances = [
-            self._instance(host, image, key.key_name, subnets[index % len(subnets)])
-            for index, host in enumerate(args.hosts)
+        subnets = dict(zip(zones, self._network.subnets, strict=True))
+        open_zones = self._open_zones(zones)
+        placed = {host.name: open_zones[index % len(open_zones)] for index, host in enumerate(args.hosts)}
+        self._hooks = shortage_hook(name, self._type, placed)
+        instances = [self._instance(host, image, key.key_name, subnets[placed[host.name]]) for host in args.hosts]
+        settled = [self._settle(host, instance) for host, instance in zip(args.hosts, instances, strict=True)]
+        listed = self._list(instances, settled)
+        self.hosts = [
+            self._describe(host, instance, listed) for host, instance in zip(args.hosts, instances, strict=True)
         ]
-        self.hosts = [self._describe(host, instance) for host, instance in zip(args.hosts, instances, strict=True)]
         price = hourly_price(
             args.region,
             self._type,
@@ -144,7 +172,7 @@ class AwsRegion(pulumi.ComponentResource):
             )
         except Exception as error:  # the SDK raises no narrower one; this first query fails if the keys are wrong
             raise InfrastructureError(
-                f"AWS did not list the zones of {region} that offer {self._type}: {error}; "
+                f"AWS did not list the zones of {region} that offer {self._type}: {provider_reason(str(error))}; "
                 f"check the credentials with `AWS_REGION={region} aws sts get-caller-identity`"
             ) from None
         zones = sorted(zone for zone in offered.locations if len(zone) == len(region) + 1)
@@ -155,6 +183,17 @@ class AwsRegion(pulumi.ComponentResource):
             )
         return zones
 
+    def _open_zones(self, zones: Sequence[str]) -> list[str]:
+        """Return the zones for new hosts: neither excluded by the settings nor without capacity lately."""
+        allowed = [zone for zone in zones if zone not in self._args.settings.excluded_zones]
+        if not allowed:
+            raise SettingsError(
+                f"excluded_zones: found all zones of {self._args.region} that offer {self._type} "
+                f"({', '.join(zones)}); remove one, or choose another type or region"
+            )
+        full = zones_without_capacity(self._type)
+        return [zone for zone in allowed if zone not in full] or allowed
+
     def _warn_of_credits(self, kind: _InstanceType) -> None:
         if kind.get("burstablePerformanceSupported"):
             pulumi.log.warn(
@@ -162,6 +201,20 @@ class AwsRegion(pulumi.ComponentResource):
                 "$0.05 per vCPU and hour that hourly_cost_usd does not include; for publishable numbers use a type "
                 "such as m5d.2xlarge"
             )
+
+    def _warn_of_replacement(self, kind: _InstanceType) -> pulumi.Output[None]:
+        """Warn if hosts cannot be resized to the type, as they have processors of another architecture."""
+        others = [name for name in _ARCHITECTURES if name not in kind["supportedArchitectures"]]
+
+        def warn(found: _Instances) -> None:
+            if found["ids"]:
+                pulumi.log.warn(
+                    f"specs: {self._type} has {'ARM' if 'x86_64' in others else 'x86'} processors, and "
+                    f"{len(found['ids'])} hosts in {self._args.region} have others: they are recreated and lose their "
+                    "disks"
+                )
+
+        return self._query(["pending", "running", "stopping", "stopped"], others).apply(warn)
 
     def _image(self, architectures: list[str]) -> pulumi.Output[str]:
         """Return the newest image of Ubuntu 24.04 LTS for the processor."""
@@ -215,29 +268,69 @@ class AwsRegion(pulumi.ComponentResource):
             # Prometheus is installed by the first boot alone; the provider does not detect the change from spot to on
             # demand: https://github.com/hashicorp/terraform-provider-aws/issues/38141
             replacement_trigger=[host.role, self._args.settings.spot],
+            hooks=self._hooks,
             # All subnets: the host may be in another one than a new host would be.
             depends_on=[*self._network.uplink, *self._network.subnets],
         )
 
-    def _describe(self, host: CloudHost, instance: aws.ec2.Instance) -> pulumi.Output[Host]:
-        """Return the host for the inventory, read after it was started or stopped: a start changes its address."""
-        settings, region = self._args.settings, self._args.region
-        after: pulumi.CustomResource = instance
-        if not settings.spot:
-            # A change of the type starts even a stopped instance; only a new state resource stops it again.
-            trigger = pulumi.ResourceOptions(replacement_trigger=self._type)
-            after = aws.ec2transitgateway.InstanceState(
-                f"{host.name}-state",
-                instance_id=instance.id,
-                state=settings.state,
-                region=region,
-                opts=pulumi.ResourceOptions.merge(self._child, trigger),
-            )
+    def _settle(self, host: CloudHost, instance: aws.ec2.Instance) -> pulumi.CustomResource:
+        """Start or stop the instance as the settings say; return the resource after which it is so."""
+        settings = self._args.settings
+        if settings.spot:
+            return instance
+        # A change of the type starts even a stopped instance; only a new state resource stops it again.
+        trigger = pulumi.ResourceOptions(replacement_trigger=self._type)
+        return aws.ec2transitgateway.InstanceState(
+            f"{host.name}-state",
+            instance_id=instance.id,
+            state=settings.state,
+            region=self._args.region,
+            opts=pulumi.ResourceOptions.merge(self._child, trigger),
+        )
+
+    def _list(
+        self, instances: Sequence[aws.ec2.Instance], settled: Sequence[pulumi.CustomResource]
+    ) -> pulumi.Output[dict[str, _Instance]]:
+        """Return those instances that are running or stopped as the settings say, by id, in one query.
+
+        They are read after they were started or stopped: a start changes the address.
+        """
+        state = self._args.settings.state
+
+        def by_id(answer: _Instances) -> dict[str, _Instance]:
+            ids = answer["ids"]
+            addresses = answer["publicIps"] if state == "running" else [""] * len(ids)
+            if len(addresses) != len(ids):  # it is unknown whose address is missing
+                return {}
+            return {
+                identity: _Instance(publicIp=address, instanceState=state)
+                for identity, address in zip(ids, addresses, strict=True)
+            }
+
+        known = pulumi.Output.all(*[one.id for one in instances], *[one.id for one in settled])
+        answer: pulumi.Output[_Instances] = known.apply(lambda _: self._query([state]))
+        return answer.apply(by_id)
+
+    def _query(self, states: Sequence[str], architectures: Sequence[str] = ()) -> pulumi.Output[_Instances]:
+        """List the testbed's instances in the region by their state and architecture."""
+        query = {
+            "instanceTags": {"testbed_id": self._args.settings.testbed_id},
+            "instanceStateNames": list(states),
+            "filters": [{"name": "architecture", "values": list(architectures)}] if architectures else [],
+            "region": self._args.region,
+        }
+        problem, remedy = f"AWS did not list the hosts in {self._args.region}", "run `pulumi up` again"
+        return look_up(_Instances, "aws:ec2/getInstances:getInstances", query, self._invoke, problem, remedy)
+
+    def _describe(
+        self, host: CloudHost, instance: aws.ec2.Instance, listed: pulumi.Output[dict[str, _Instance]]
+    ) -> pulumi.Output[Host]:
+        """Return the host for the inventory; one that is not `listed` is queried by itself."""
 
         def describe(now: _Instance, host_key: str, kind: _InstanceType) -> Host:
             return host.describe(
                 "aws",
-                region,
+                self._args.region,
                 self._type,
                 self.capabilities,
                 host_key=host_key,
@@ -247,12 +340,13 @@ class AwsRegion(pulumi.ComponentResource):
                 memory_mb=kind["memorySize"],
             )
 
-        now: pulumi.Output[_Instance] = pulumi.Output.all(instance.id, after.id).apply(
-            lambda ids: self._read_instance(host, ids[0])
-        )
+        def read(found: dict[str, _Instance], identity: str) -> pulumi.Output[_Instance]:
+            return pulumi.Output.from_input(found[identity]) if identity in found else self._read(host, identity)
+
+        now: pulumi.Output[_Instance] = pulumi.Output.all(listed, instance.id).apply(lambda known: read(*known))
         return pulumi.Output.all(now, host.host_key, self._kind).apply(lambda known: describe(*known))
 
-    def _read_instance(self, host: CloudHost, identity: str) -> pulumi.Output[_Instance]:
+    def _read(self, host: CloudHost, identity: str) -> pulumi.Output[_Instance]:
         query = {"instanceId": identity, "region": self._args.region}
         problem = f"{host.name}: AWS did not describe {identity}"
         remedy = "if it was terminated, run `pulumi refresh`, then `pulumi up` to replace it"

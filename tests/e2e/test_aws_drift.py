@@ -102,11 +102,15 @@ def tamper_with_network(bed: Bed) -> None:
     bed.ec2("modify_vpc_attribute", VpcId=vpc, EnableDnsHostnames={"Value": False})
 
 
+def peers(bed: Bed) -> list[str]:
+    """The networks that hosts admit on all ports."""
+    listed = bed.only("describe_managed_prefix_lists", "PrefixLists")["PrefixListId"]
+    return sorted(one["Cidr"] for one in bed.ec2("get_managed_prefix_list_entries", PrefixListId=listed)["Entries"])
+
+
 def tampered(bed: Bed) -> list[Any]:
     """What the functions above change."""
     rules = bed.all("describe_security_group_rules", "SecurityGroupRules")
-    listed = bed.only("describe_managed_prefix_lists", "PrefixLists")["PrefixListId"]
-    entries = bed.ec2("get_managed_prefix_list_entries", PrefixListId=listed)["Entries"]
     vpc = bed.only("describe_vpcs", "Vpcs")
     table = bed.only("describe_route_tables", "RouteTables")
     instances = [
@@ -116,7 +120,7 @@ def tampered(bed: Bed) -> list[Any]:
     ]
     return [
         sorted((rule["IpProtocol"], rule.get("CidrIpv4", ""), rule["IsEgress"]) for rule in rules),
-        sorted(entry["Cidr"] for entry in entries),
+        peers(bed),
         sorted(tag["Key"] for tag in vpc["Tags"]),
         bed.ec2("describe_vpc_attribute", VpcId=vpc["VpcId"], Attribute="enableDnsHostnames")["EnableDnsHostnames"],
         sorted(route["DestinationCidrBlock"] for route in table["Routes"]),
@@ -160,5 +164,15 @@ def test_specs_of_stopped_hosts_change_and_hosts_stay_stopped(bed: Bed) -> None:
     states = [bed.aws.describe(identity) for identity in bed.aws.machines]
     assert {(one["State"]["Name"], one["InstanceType"]) for one in states if one} == {("stopped", "m5d.2xlarge")}
     assert not any(machine.running for machine in bed.aws.machines.values())
+    assert peers(bed) == ["192.0.2.0/32"]  # nobody's: no former address of a host stays admitted
     hosts = json.loads(bed.stack.pulumi("stack", "output", "inventory", "--json"))["hosts"]
     assert {(host["state"], host["address"]) for host in hosts} == {("stopped", "")}
+
+
+def test_specs_of_another_architecture_replace_hosts_with_its_image(bed: Bed) -> None:
+    bed.stack.up("-c", "state=running", "-c", "specs=m5d.large")
+    before = set(bed.aws.machines)
+    bed.stack.up("-c", "specs=m6gd.large")
+    found = [bed.aws.describe(identity) for identity in bed.aws.machines]
+    assert not before & set(bed.aws.machines)
+    assert {(one["InstanceType"], one["Architecture"]) for one in found if one} == {("m6gd.large", "arm64")}

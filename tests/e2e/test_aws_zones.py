@@ -74,6 +74,25 @@ def test_added_hosts_use_other_zones_and_move_no_host(bed: tuple[Stack, IdleAws]
     assert sorted(after.values()) == [("a", EVERYWHERE), ("c", EVERYWHERE)]
 
 
+def test_zone_without_capacity_is_left_out_by_the_next_update(bed: tuple[Stack, IdleAws]) -> None:
+    stack, aws = bed
+    stack.up("-c", "instances=4")
+    before = hosts(aws)
+    aws.full_zones.add(f"{REGION}b")
+    failed = stack.run("up", "--yes", "--skip-preview", "-c", "instances=5")
+    assert failed.returncode != 0
+    assert f"{REGION}-4: {REGION}b has no capacity for {EVERYWHERE}; run `pulumi up` again" in failed.stdout
+    stack.up()
+    after = hosts(aws)
+    assert {identity: after.pop(identity) for identity in before} == before
+    assert [zone for zone, _ in after.values()] == ["a"]
+    (stack.project / ".state/zones-without-capacity.json").unlink()
+    stack.up("-c", "instances=6", "-c", f"excluded_zones=[{REGION}b, {REGION}c]")
+    assert sorted(zone for zone, _ in hosts(aws).values()) == ["a", "a", "a", "b", "c", "c"]
+    aws.full_zones.clear()
+    stack.up("-c", "instances=4", "-c", "excluded_zones=[]")
+
+
 def test_type_missing_in_a_hosts_zone_is_rejected_and_can_be_reverted(
     bed: tuple[Stack, IdleAws],
 ) -> None:

@@ -38,6 +38,8 @@ class Cloud(Mocks):
     addresses: dict[str, str] = field(default_factory=dict)
     strays: list[str] = field(default_factory=list)
     """What the census of Vultr's servers finds."""
+    foreign: list[str] = field(default_factory=list)
+    """Instances with processors of another architecture."""
     silent: str = ""
     """The name of a function that fails, as providers' functions do without a result or a permission."""
 
@@ -73,6 +75,7 @@ class Cloud(Mocks):
             "getInstanceType": self._instance_type,
             "getAmi": self._image,
             "getInstance": self._instance,
+            "getInstances": self._instances,
             "getProduct": self._product,
             "getSpotPrice": lambda _: {"spotPrice": "0.181000"},
             "getOs": self._system,
@@ -104,6 +107,13 @@ class Cloud(Mocks):
         stopped = any(r.typ.endswith("InstanceState") and r.inputs["state"] == "stopped" for r in self.resources)
         address = "" if stopped else self.addresses[args["instanceId"]]
         return {"publicIp": address, "instanceState": "stopped" if stopped else "running"}
+
+    def _instances(self, args: dict[str, Any]) -> dict[str, Any]:
+        if args["filters"]:  # by architecture
+            return {"ids": self.foreign, "publicIps": []}
+        (state,) = args["instanceStateNames"]
+        found = [name for name in self.addresses if self._instance({"instanceId": name})["instanceState"] == state]
+        return {"ids": found, "publicIps": [self.addresses[name] for name in found] if state == "running" else []}
 
     def _product(self, args: dict[str, Any]) -> dict[str, Any]:
         fields = {entry["field"]: entry["value"] for entry in args["filters"]}

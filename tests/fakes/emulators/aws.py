@@ -81,12 +81,15 @@ _THROTTLED = {"Error": {"Code": "RequestLimitExceeded", "Message": "Request limi
 class Aws:
     """One account. `faults` by the Name of an instance: `capacity` or `late`; `throttle` counts calls to reject.
 
+    `full_zones` have no capacity.
+
     `home` is the home of the user of pulumi, `secret` the valid secret key in its .aws/credentials.
     """
 
     def __init__(self, folder: Path, image: Image, network: WideAreaNetwork, home: Path, secret: str) -> None:
         self._home, self._secret = home, secret
         self.faults: dict[str, str] = {}
+        self.full_zones: set[str] = set()
         self.throttle = 0
         self.machines: dict[str, Machine] = {}
         self.groups: dict[str, list[str]] = {}  # of each instance; moto has only those of its interface

@@ -84,6 +84,7 @@ class _EgressRule(_Rule):
 class _PrefixList(Ec2Kind):
     replaces = frozenset({"region", "addressFamily"})
     named = "name"
+    computed = frozenset({"entries"})  # https://github.com/hashicorp/terraform-provider-aws/issues/34682
 
     def make(self, inputs: Properties) -> str:
         refusals.of_entries(inputs)
@@ -111,7 +112,7 @@ class _PrefixList(Ec2Kind):
     def change(self, identity: str, inputs: Properties) -> None:
         refusals.of_entries(inputs)
         found = self.read(identity) or {"entries": [], "version": 0}
-        wanted = {entry["cidr"] for entry in inputs.get("entries", [])}
+        wanted = {entry["cidr"] for entry in inputs.get("entries") or found["entries"]}
         there = {entry["cidr"] for entry in found["entries"]}
         change = {
             "AddEntries": [{"Cidr": cidr} for cidr in wanted - there],

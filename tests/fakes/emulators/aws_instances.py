@@ -26,10 +26,13 @@ class _Instance(Ec2Kind):
     def make(self, inputs: Properties) -> str:
         name = inputs["tags"]["Name"]
         fault = self.aws.faults.pop(name, "")
-        if fault == "capacity":
+        (subnet,) = self.call(inputs, "describe_subnets", SubnetIds=[inputs["subnetId"]])["Subnets"]
+        if fault == "capacity" or subnet["AvailabilityZone"] in self.aws.full_zones:
             raise CloudError(
-                f"creating EC2 Instance: InsufficientInstanceCapacity: We currently do not have sufficient "
+                "creating EC2 Instance: operation error EC2: RunInstances, https response error StatusCode: 500, "
+                "RequestID: 0, api error InsufficientInstanceCapacity: We currently do not have sufficient "
                 f"{inputs['instanceType']} capacity in the Availability Zone you requested"
+                f" ({subnet['AvailabilityZone']})."
             )
         identity = self._run(inputs)
         self.aws.place(identity, inputs["region"])
@@ -44,6 +47,21 @@ class _Instance(Ec2Kind):
             made = {**inputs, **(self.read(identity) or {}), "id": identity}
             raise NotReadyError(identity, made, f"waiting for EC2 Instance ({identity}) to be ready: timeout")
         return identity
+
+    def forced(self, before: Properties, news: Properties) -> frozenset[str]:
+        """Return changes that require a replacement: a type of another architecture has no image in common.
+
+        https://github.com/hashicorp/terraform-provider-aws/blob/v6.0.0/internal/service/ec2/ec2_instance.go
+        """
+        types = [before.get("instanceType"), news.get("instanceType")]
+        if None in types or types[0] == types[1]:
+            return frozenset()
+        old, new = (self._architectures(news["region"], one) for one in types)
+        return frozenset() if old & new else frozenset({"instanceType"})
+
+    def _architectures(self, region: str, instance_type: str) -> set[str]:
+        found = self.aws.ec2(region, "describe_instance_types", InstanceTypes=[instance_type])["InstanceTypes"]
+        return set(found[0]["ProcessorInfo"]["SupportedArchitectures"])
 
     def _local_disks_gb(self, inputs: Properties) -> list[int]:
         """Return the sizes of the NVMe disks of the type."""

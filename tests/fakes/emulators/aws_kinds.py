@@ -20,6 +20,8 @@ class Ec2Kind:
 
     replaces: frozenset[str] = frozenset({"region"})
     named: str | None = None
+    computed: frozenset[str] = frozenset()
+    """Inputs that keep their value if they are empty or missing."""
     tagged = True
 
     def __init__(self, aws: Aws) -> None:
@@ -45,6 +47,7 @@ class Ec2Kind:
     def update(self, identity: str, inputs: Properties) -> Properties:
         self.change(identity, inputs)
         self.tag(identity, inputs)
+        inputs = {name: value for name, value in inputs.items() if value or name not in self.computed}
         return self._confirmed(identity, inputs, "cannot be changed in this emulation")
 
     def delete(self, identity: str) -> None:

@@ -22,6 +22,7 @@ class Ec2Questions:
             "aws:ec2/getInstanceType:getInstanceType": self._instance_type,
             "aws:ec2/getAmi:getAmi": self._ami,
             "aws:ec2/getInstance:getInstance": self._get_instance,
+            "aws:ec2/getInstances:getInstances": self._get_instances,
             "aws:pricing/getProduct:getProduct": aws_prices.product,
             "aws:ec2/getSpotPrice:getSpotPrice": self._spot_price,
         }
@@ -62,6 +63,18 @@ class Ec2Questions:
             raise CloudError("Your query returned no results. Please change your search criteria and try again.")
         address = self._aws.address_of(asked["instanceId"])
         return {"id": asked["instanceId"], "publicIp": address, "instanceState": found["State"]["Name"]}
+
+    def _get_instances(self, asked: Properties) -> Properties:
+        """List instances; those without an address are missing in publicIps, as the provider has it."""
+        filters = [{"Name": one["name"], "Values": one["values"]} for one in asked.get("filters", [])]
+        filters += [{"Name": f"tag:{key}", "Values": [value]} for key, value in asked.get("instanceTags", {}).items()]
+        for identity in [one for one in self._aws.machines if self._aws.region_of(one) == asked["region"]]:
+            self._aws.describe(identity)  # detects machines that shut down
+        states = [{"Name": "instance-state-name", "Values": asked.get("instanceStateNames", ["running"])}]
+        found = self._aws.ec2(asked["region"], "describe_instances", Filters=filters + states)["Reservations"]
+        ids = [one["InstanceId"] for each in found for one in each["Instances"]]
+        addresses = [address for one in ids if (address := self._aws.address_of(one))]
+        return {"id": asked["region"], "ids": ids, "publicIps": addresses}
 
     def _spot_price(self, asked: Properties) -> Properties:
         zones = self._aws.ec2(asked["region"], "describe_availability_zones")["AvailabilityZones"]

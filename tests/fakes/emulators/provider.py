@@ -118,10 +118,12 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):  # type: ignore[misc
         olds, news = plain(request.olds), plain(request.news)
         before = plain(request.old_inputs)
         there = asked_part({**before, **olds}, before, news)
-        gone = {*before} - {*news} - schema.kept(_token(request.urn))
-        changed = [name for name in {*gone, *news} if not same(there.get(name), news.get(name))]
         kind = self._kind(request.urn)
-        replaces = [name for name in changed if name in kind.replaces]
+        gone = {*before} - {*news} - schema.kept(_token(request.urn))
+        kept = {name for name in getattr(kind, "computed", ()) if not news.get(name)}
+        changed = [name for name in {*gone, *news} - kept if not same(there.get(name), news.get(name))]
+        forced = kind.forced({**before, **olds}, news) if hasattr(kind, "forced") else ()
+        replaces = [name for name in changed if name in kind.replaces or name in forced]
         some = provider_pb2.DiffResponse.DIFF_SOME if changed else provider_pb2.DiffResponse.DIFF_NONE
         return provider_pb2.DiffResponse(changes=some, replaces=replaces, diffs=changed)
 

@@ -274,3 +274,11 @@ def test_credentials_come_from_the_home_folder_or_the_configured_file(
         else:
             with pytest.raises(CloudError, match=answer):
                 configure({**REGION, **named, **given})
+
+
+@pytest.mark.parametrize("entries", [[], None], ids=["empty", "missing"])
+def test_a_prefix_list_keeps_its_entries_if_it_is_given_none(account: Account, entries: list[Any] | None) -> None:
+    about = {"name": "p", "addressFamily": "IPv4", "maxEntries": 2}
+    peers = account.make(LIST, **about, entries=[{"cidr": "192.0.2.1/32"}])
+    empty = {**REGION, **about} | ({} if entries is None else {"entries": entries})
+    assert account.kinds[LIST].update(peers, empty)["entries"] == [{"cidr": "192.0.2.1/32"}]

@@ -12,6 +12,7 @@ import pytest
 from fakes.cloud_mocks import OPERATOR, OPERATOR_KEY, Cloud, Declared, args_of, declare
 from pulumi.runtime.mocks import MockCallArgs, MockMonitor
 
+import stacks
 from benchmark.errors import SettingsError
 from benchmark.settings import Settings
 from stacks.aws.region import AwsRegion, importable, provider
@@ -305,20 +306,86 @@ def test_stopped_hosts_have_no_address_and_cost_their_disk() -> None:
 
 
 class Forgetful(Cloud):
-    """A cloud that has forgotten an instance, as EC2 does an hour after it was terminated."""
+    """A cloud that has forgotten all instances, as EC2 does an hour after it was terminated."""
 
     def call(self, args: MockCallArgs) -> tuple[dict[str, Any], list[tuple[str, str]] | None]:
-        gone = args.args.get("instanceId") == "i-gone"
-        return ({}, [("", "no matching EC2 Instance found")]) if gone else super().call(args)
+        name = args.token.rpartition(":")[2]
+        if name == "getInstances":
+            return {"ids": [], "publicIps": []}, []
+        return ({}, [("", "no matching EC2 Instance found")]) if name == "getInstance" else super().call(args)
 
 
 def test_a_host_terminated_long_ago_is_an_error_with_the_command_to_run() -> None:
     def program() -> pulumi.Output[Any]:
-        args = args_of(settings())
-        return AwsRegion("eu-west-1", args)._read_instance(args.hosts[1], "i-gone")
+        return pulumi.Output.all(*AwsRegion("eu-west-1", args_of(settings())).hosts)
 
-    with pytest.raises(pulumi.RunError, match=r"eu-west-1-1: .* i-gone: .*no matching EC2 .* run `pulumi refresh`"):
+    with pytest.raises(
+        pulumi.RunError, match=r"eu-west-1-\d: AWS did not describe .*no matching EC2 .* run `pulumi refresh`"
+    ):
         declare(program, Forgetful())
+
+
+@pytest.mark.parametrize("state", ["running", "stopped"])
+def test_hosts_of_a_region_are_described_by_one_query(state: str) -> None:
+    calls = [call.token.rpartition(":")[2] for call in region(settings(instances=30, state=state)).calls]
+    assert (calls.count("getInstances"), calls.count("getInstance")) == (2, 0)  # one for other architectures
+
+
+@pytest.mark.parametrize(
+    ("specs", "foreign", "warnings"),
+    [("m5d.2xlarge", [], []), ("m5d.2xlarge", ["i-1"], ["x86"]), ("m6g.2xlarge", ["i-1", "i-2"], ["ARM"])],
+)
+def test_specs_of_another_architecture_cause_a_warning(
+    specs: str, foreign: list[str], warnings: list[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    region(settings(specs=specs), Cloud(foreign=foreign))
+    found = [text for text in caplog.messages if "they are recreated and lose their disks" in text]
+    assert len(found) == len(warnings)
+    for text, kind in zip(found, warnings, strict=True):
+        assert text.startswith(f"specs: {specs} has {kind} processors, and {len(foreign)} hosts in eu-west-1")
+
+
+class Addressless(Cloud):
+    """A cloud in which the address of an instance is missing from a list, so that the list tells nothing."""
+
+    def call(self, args: MockCallArgs) -> tuple[dict[str, Any], list[tuple[str, str]] | None]:
+        answer, failures = super().call(args)
+        if args.token.endswith(":getInstances"):
+            answer = {**answer, "publicIps": answer["publicIps"][1:]}
+        return answer, failures
+
+
+def test_hosts_are_queried_one_by_one_if_a_list_does_not_tell_their_addresses() -> None:
+    declared = region(settings(), Addressless())
+    assert [host.address for host in declared.value["hosts"]] == ["203.0.113.1", "203.0.113.2"]
+
+
+def test_a_list_without_hosts_has_an_entry_that_is_nobodys() -> None:
+    def program() -> pulumi.Output[Any]:
+        made = AwsRegion("eu-west-1", args_of(settings(state="stopped")))
+        made.authorize_ingress({"a": "", "b": ""})
+        return pulumi.Output.all(*made.hosts)
+
+    (peers,) = declare(program).of_type("ManagedPrefixList").values()
+    assert [entry["cidr"] for entry in peers["entries"]] == ["192.0.2.0/32"]
+
+
+@pytest.mark.parametrize(("excluded", "zone"), [([], "a"), (["eu-west-1a"], "b"), (["eu-west-1a", "eu-west-1b"], "c")])
+def test_new_hosts_are_in_zones_that_are_not_excluded(excluded: list[str], zone: str) -> None:
+    declared = region(settings(instances=1, excluded_zones=excluded))
+    assert declared.of_type("Instance")["eu-west-1-0"]["subnetId"] == f"eu-west-1-subnet-{zone}-id"
+    assert len(declared.of_type("Subnet")) == 3, "existing hosts may be in an excluded zone"
+
+
+@pytest.mark.parametrize("zone", ["us-east-1a", "eu-west-1", "a", "eu-west-1a "])
+def test_an_excluded_zone_of_no_region_is_an_error(zone: str) -> None:
+    with pytest.raises(SettingsError, match=r"excluded_zones: .* is in none of the regions eu-west-1; .* eu-west-1a"):
+        declare(lambda: stacks.create(settings(excluded_zones=[zone])))
+
+
+def test_excluding_all_zones_is_an_error() -> None:
+    with pytest.raises(SettingsError, match=r"excluded_zones: found all zones of eu-west-1 that offer m5d\.2xlarge"):
+        region(settings(excluded_zones=["eu-west-1a", "eu-west-1b", "eu-west-1c"]))
 
 
 @pytest.mark.parametrize(
@@ -370,6 +437,19 @@ def test_a_key_type_that_ec2_does_not_accept_is_an_error(kind: str) -> None:
     with pytest.raises(pulumi.RunError, match=rf"found a key of type {kind}, AWS accepts ssh-ed25519 and ssh-rsa"):
         importable(f"{kind} AAAA somebody")
     assert [importable(key) for key in ("ssh-rsa AAAA", OPERATOR_KEY)] == ["ssh-rsa AAAA", OPERATOR_KEY]
+
+
+@pytest.mark.parametrize("named", [True, False], ids=["token_file", "no token_file"])
+def test_keys_in_the_environment_beside_a_credentials_file_cause_a_warning(
+    named: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    file = tmp_path / "keys"
+    file.touch()
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIA0LD")
+    monkeypatch.setenv("AWS_SESSION_TOKEN", "")
+    declare(lambda: provider(settings(token_file=file if named else None)).urn)
+    assert ("run `unset AWS_ACCESS_KEY_ID`" in caplog.text) is named
+    assert "AKIA0LD" not in caplog.text
 
 
 def test_the_provider_reads_the_credentials_file_of_the_settings(tmp_path: Path) -> None:
