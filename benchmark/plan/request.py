@@ -18,7 +18,7 @@ from benchmark.protocols.base import Protocol
 from benchmark.protocols.parameters import make_protocol
 from benchmark.protocols.process import Build
 from benchmark.protocols.registry import find_protocol
-from benchmark.settings import Duration, Repository, Settings, format_duration, redacted
+from benchmark.settings import Duration, Repository, Settings, explain_errors, format_duration, redacted
 from benchmark.version import full_version
 
 LEAST_WARM_UP_S = 15.0
@@ -75,9 +75,8 @@ class RunOptions(BaseModel):
         try:
             return self.model_validate(self.model_dump() | {name: text})
         except ValidationError as error:
-            first = error.errors()[0]
-            expected = {"int_parsing": "expected a whole number"}.get(first["type"], first["msg"])
-            raise UsageError(f"{name}={text}: found {text!r}, {expected.removeprefix('Value error, ')}") from None
+            message = explain_errors(error, type(self), "option")[0].message.removeprefix(f"{name}: ")
+            raise UsageError(f"{name}={text}: {message}") from None
 
 
 @dataclass(frozen=True)

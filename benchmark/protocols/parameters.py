@@ -9,7 +9,7 @@ from pydantic import BaseModel, ValidationError
 
 from benchmark.errors import SettingsError
 from benchmark.protocols.base import Protocol
-from benchmark.settings import Settings, explain_errors, read_mapping
+from benchmark.settings import Settings, explain_errors, read_document, read_text
 
 
 def make_protocol(protocol: type[Protocol], settings: Settings) -> Protocol:
@@ -25,10 +25,14 @@ def read_parameters(field: str, given: Path | Mapping[str, object] | None, model
 
     Raises SettingsError that names the file or `field`, the parameter, what was found and what is accepted.
     """
-    values = read_mapping(given) if isinstance(given, Path) else dict(given or {})
-    source = f"{field} ({given})" if isinstance(given, Path) else field
+    document = read_document(given) if isinstance(given, Path) and read_text(given).strip() else None
+    values = document.content if document else dict(given) if isinstance(given, Mapping) else {}
     try:
         return model.model_validate(values)
     except ValidationError as error:
-        lines = [f"{source}: {each.message}" for each in explain_errors(error, model, "parameter")]
+        written = document.written if document else lambda path: None
+        lines = [
+            f"{field} ({document.where(each.path)}): {each.message}" if document else f"{field}: {each.message}"
+            for each in explain_errors(error, model, "parameter", written=written)
+        ]
         raise SettingsError("\n".join(lines)) from None

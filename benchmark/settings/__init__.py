@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from benchmark.settings.document import Document, parse_document, read_document
 from benchmark.settings.durations import Duration, format_duration, parse_duration
 from benchmark.settings.model import (
     PROJECT,
@@ -18,12 +19,13 @@ from benchmark.settings.model import (
 )
 from benchmark.settings.redaction import has_literal_secret, redact, redact_document, redact_words, redacted
 from benchmark.settings.regions import KnownRegion, known_regions
-from benchmark.settings.validation import explain_errors
+from benchmark.settings.validation import explain_errors, pattern
 from benchmark.settings.yaml_files import expand, parse_value, parse_yaml, read_mapping, read_text, require_mapping
 
 __all__ = [
     "PROJECT",
     "BuildSettings",
+    "Document",
     "Duration",
     "KnownRegion",
     "Machine",
@@ -38,10 +40,13 @@ __all__ = [
     "has_literal_secret",
     "known_regions",
     "load_settings",
+    "parse_document",
     "parse_duration",
     "parse_settings",
     "parse_value",
     "parse_yaml",
+    "pattern",
+    "read_document",
     "read_mapping",
     "read_text",
     "redact",

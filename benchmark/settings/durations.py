@@ -13,6 +13,7 @@ from pydantic import (
 )
 
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_LONGEST_S = 36500 * 86400.0
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)?")
 
 
@@ -20,10 +21,15 @@ def parse_duration(value: object) -> timedelta:
     """Parse `90`, `90s`, `3m`, `12h`, `250ms`; a bare number is in seconds; ValueError otherwise."""
     if isinstance(value, timedelta):
         return value
+    if isinstance(value, dict) and value.keys() == {"secs", "nanos"} and all(type(v) is int for v in value.values()):
+        value = value["secs"] + value["nanos"] / 1e9  # as serde writes durations
     if isinstance(value, str | int | float) and not isinstance(value, bool):
         found = _DURATION.fullmatch(str(value).strip())
         if found:
-            return timedelta(seconds=float(found[1]) * _UNITS[found[2] or "s"])
+            seconds = float(found[1]) * _UNITS[found[2] or "s"]
+            if seconds > _LONGEST_S:
+                raise ValueError(f"{str(value)[:40]!r} is longer than {_LONGEST_S / 86400:.0f} days")
+            return timedelta(seconds=seconds)
     raise ValueError(f"{value!r} is not a duration; write seconds or a unit: 90, 90s, 3m, 12h, 250ms")
 
 

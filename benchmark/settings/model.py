@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Literal, NamedTuple
@@ -25,8 +25,10 @@ from pydantic import (
 
 from benchmark.errors import SettingsError
 from benchmark.inventory import Provider
+from benchmark.settings.document import read_document
 from benchmark.settings.durations import Duration
-from benchmark.settings.validation import explain_errors
+from benchmark.settings.original import adopt
+from benchmark.settings.validation import FieldError, FieldPath, explain_errors, pattern
 from benchmark.settings.yaml_files import expand, parse_value, read_mapping, require_mapping
 
 PROJECT = "geobench"
@@ -35,6 +37,12 @@ PROJECT = "geobench"
 
 class _Model(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, validate_default=True)
+
+
+_ID = pattern(r"^[a-z][a-z0-9-]{0,30}$", "up to 31 lower-case letters, digits and dashes, starting with a letter")
+
+
+_FOLDER = pattern(r"^[A-Za-z0-9._/-]+$", "letters, digits, '.', '_', '-' and '/'")
 
 
 class RegionSpec(NamedTuple):
@@ -95,6 +103,13 @@ class Jump(_Model):
     """Public SSH host key of the gateway; `ssh-keyscan -t ed25519 ADDRESS` prints it."""
 
 
+def _expand_home(path: Path) -> Path:
+    try:
+        return path.expanduser()
+    except RuntimeError:
+        raise ValueError(f"{str(path)!r}: the user has no home folder here; write a whole path") from None
+
+
 class Machine(_Model):
     """A machine you already have (`cloud_provider: machines`)."""
 
@@ -152,7 +167,7 @@ _SHARED_FOLDERS = [[name] for name in ["home", "media", "mnt", "opt", "root", "s
 class Settings(_Model):
     """Settings of a testbed and its benchmarks."""
 
-    testbed_id: str = Field(default="testbed", pattern=r"^[a-z][a-z0-9-]{0,30}$")
+    testbed_id: str = Field(default="testbed", pattern=_ID)
     """Name of the testbed: lower-case letters, digits and dashes. Testbeds with different ids exist side by side."""
     cloud_provider: Provider = "local"
     """Provider of all regions that do not name one: aws, vultr, machines or local."""
@@ -205,7 +220,7 @@ class Settings(_Model):
     """Download node and client logs after each run."""
     nvme: bool = True
     """Use local NVMe disks if the instance type has them."""
-    working_dir: str = Field(default="geobench", pattern=r"^[A-Za-z0-9._/-]+$")
+    working_dir: str = Field(default="geobench", pattern=_FOLDER)
     """Folder on the hosts for artifacts, configuration, data and logs, relative to the home of the login. A run
     replaces its subfolder `run`, unless something else made that."""
     results_dir: Path = Path("results")
@@ -229,6 +244,25 @@ class Settings(_Model):
     """Size of the root disk of AWS hosts in GB."""
     state: Literal["running", "stopped"] = "running"
     """`stopped` halts the hosts and keeps their disks."""
+
+    @field_validator("working_dir", mode="before")
+    @classmethod
+    def _from_home(cls, value: object) -> object:
+        """Accept `~/folder`, as the folder is relative to the home of the login anyway."""
+        return value.removeprefix("~/") if isinstance(value, str) else value
+
+    @field_validator("results_dir", "node_parameters", "client_parameters")
+    @classmethod
+    def _on_this_machine(cls, value: object) -> object:
+        return _expand_home(value) if isinstance(value, Path) else value
+
+    @field_validator("token_file", "ssh_private_key_file", "ssh_public_key_file")
+    @classmethod
+    def _has_home(cls, value: Path | None) -> Path | None:
+        """Keep `~`, so that results do not contain the operator's home."""
+        if value is not None:
+            _expand_home(value)
+        return value
 
     @field_validator("working_dir")
     @classmethod
@@ -308,8 +342,27 @@ def load_settings(path: Path, overrides: Mapping[str, object] | None = None) -> 
     `${NAME}` in the file is replaced from the environment. Paths in it are relative to the current folder.
     Raises SettingsError that names file, field, what was found and what is accepted.
     """
-    fields = {name: _expand(value, name, path) for name, value in read_mapping(path).items()}
-    return parse_settings(fields | dict(overrides or {}), str(path))
+    document = read_document(path, keep_tags=True)
+    adopted = adopt({name: _expand(value, name, path) for name, value in document.content.items()})
+    given = dict(overrides or {})
+
+    def place(field: FieldPath) -> FieldPath | None:
+        """Return where a field is in the file; None if it is overridden, or about the file as a whole."""
+        if not field or field[0] in given:
+            return None
+        return (*adopted.moved.get(str(field[0]), field[:1]), *field[1:])
+
+    problems = [f"{document.where(each.path)}: {each.message}" for each in adopted.problems]
+    try:
+        settings = Settings.model_validate(adopted.fields | given)
+    except ValidationError as error:
+        for each in _explain(error, written=lambda field: document.written(at) if (at := place(field)) else None):
+            at = place(each.path)
+            if at not in [other.path for other in adopted.problems]:
+                problems.append(f"{document.where(at) if at else path}: {each.message}")
+    if problems:
+        raise SettingsError("\n".join(problems))
+    return settings
 
 
 def parse_settings(fields: Mapping[str, object], source: str, also_known: Sequence[str] = ()) -> Settings:
@@ -320,9 +373,18 @@ def parse_settings(fields: Mapping[str, object], source: str, also_known: Sequen
     try:
         return Settings.model_validate(fields)
     except ValidationError as error:
-        reference = "docs/settings.md lists all fields"
-        found = explain_errors(error, Settings, also_known=also_known, renamed=_RENAMED, reference=reference)
-        raise SettingsError("\n".join(f"{source}: {each.message}" for each in found)) from None
+        raise SettingsError("\n".join(f"{source}: {each.message}" for each in _explain(error, also_known))) from None
+
+
+def _explain(
+    error: ValidationError,
+    also_known: Sequence[str] = (),
+    written: Callable[[FieldPath], str | None] = lambda path: None,
+) -> list[FieldError]:
+    reference = "docs/settings.md lists all fields"
+    return explain_errors(
+        error, Settings, also_known=also_known, renamed=_RENAMED, reference=reference, written=written
+    )
 
 
 def stack_settings(project: Path, stack: str) -> Settings:

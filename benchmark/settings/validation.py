@@ -3,18 +3,45 @@
 from __future__ import annotations
 
 import difflib
+import re
 import types
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import timedelta
 from typing import NamedTuple, get_args
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from benchmark.settings.durations import format_duration
 from benchmark.settings.redaction import redact, redact_document
 
 FieldPath = tuple[int | str, ...]
-_SHOULD_BE = "Input should be "
 _LONGEST = 200
+_EXPECTED: Mapping[str, str] = {
+    **dict.fromkeys(("int_type", "int_parsing", "int_from_float"), "a whole number"),
+    **dict.fromkeys(("float_type", "float_parsing"), "a number"),
+    "finite_number": "a finite number",
+    **dict.fromkeys(("bool_type", "bool_parsing"), "true or false"),
+    "string_type": "a text",
+    "path_type": "a path",
+    **dict.fromkeys(("tuple_type", "list_type"), "a list"),
+    **dict.fromkeys(("dict_type", "model_type", "mapping_type"), "fields as `name: value`"),
+    "greater_than": "more than {gt}",
+    "greater_than_equal": "at least {ge}",
+    "less_than": "less than {lt}",
+    "less_than_equal": "at most {le}",
+    "too_short": "at least {min_length} of them",
+    "literal_error": "{expected}",
+}
+"""What is expected where an error of a type occurs; the placeholders are the error's context."""
+PATTERNS: dict[str, str] = {}
+"""What a pattern accepts, in words, by the pattern."""
+
+
+def pattern(regex: str, words: str) -> str:
+    """Return `regex`, and describe it as `words` in errors."""
+    PATTERNS[regex] = words
+    return regex
 
 
 class FieldError(NamedTuple):
@@ -32,8 +59,11 @@ def explain_errors(
     also_known: Sequence[str] = (),
     renamed: Mapping[str, str] | None = None,
     reference: str = "",
+    written: Callable[[FieldPath], str | None] = lambda path: None,
 ) -> list[FieldError]:
     """Describe every error in validating `model`, each on one line and without secrets.
+
+    `written` returns how a value is written in its file, if that is known.
 
     A field that `model` does not have is called an unknown `noun`. The message suggests its new name from `renamed`,
     else the most similar name in the model or `also_known`, else `reference` or the list of names.
@@ -50,7 +80,7 @@ def explain_errors(
         # Each alternative of a type has its errors; those of the alternative that got furthest count.
         if path in alternatives and any(len(other) > len(path) and other[: len(path)] == path for other in found):
             continue
-        where = ".".join(map(str, path))
+        where = ".".join(str(step) if str(step).isprintable() else repr(step) for step in path)
         if details[0]["type"] == "extra_forbidden":
             if new := (renamed or {}).get(where):
                 hint = f"it is called {new!r} now"
@@ -63,16 +93,16 @@ def explain_errors(
         elif details[0]["type"] == "missing":
             lines.append(FieldError(path, f"{where} is missing"))
         else:
-            lines.append(FieldError(path, _invalid_value(where, path, details)))
+            lines.append(FieldError(path, _invalid_value(where, path, details, written(path))))
     return lines
 
 
-def _invalid_value(where: str, path: FieldPath, details: Sequence[ErrorDetails]) -> str:
-    messages = list(dict.fromkeys(detail["msg"].removeprefix("Value error, ") for detail in details))
-    if len(messages) > 1 and all(message.startswith(_SHOULD_BE) for message in messages):
-        message = _SHOULD_BE + " or ".join(message.removeprefix(_SHOULD_BE) for message in messages)
+def _invalid_value(where: str, path: FieldPath, details: Sequence[ErrorDetails], written: str | None) -> str:
+    expected = list(dict.fromkeys(filter(None, map(_expected, details))))
+    if expected and len(expected) == len({detail["msg"] for detail in details}):
+        message = f"expected {' or '.join(expected)}"
     else:
-        message = messages[0]
+        message = details[0]["msg"].removeprefix("Value error, ")
     if not where:
         return redact(message)
     name, value = str(path[-1]), details[0]["input"]
@@ -80,9 +110,35 @@ def _invalid_value(where: str, path: FieldPath, details: Sequence[ErrorDetails])
     assert isinstance(shown, dict)
     # Hidden for its name, as opposed to a text with a hidden part.
     message = message.replace(repr(value), repr(shown[name])) if shown[name] != value else message
-    text = repr(shown[name])
+    if details[0]["type"] == "string_type" and not isinstance(value, str | list | dict) and len(details) == 1:
+        text = str(written if written is not None and shown[name] == value else shown[name])
+        return redact(f"{where}: {message}, found {text}; quote it: '{text}'")
+    if details[0]["type"] in ("tuple_type", "list_type") and isinstance(value, str) and shown[name] == value:
+        message += f": `{name}: [{value[:_LONGEST]}]`"
+    text = format_duration(value) if isinstance(value, timedelta) else repr(shown[name])
     found = "" if text in message else f", found {text if len(text) <= _LONGEST else text[:_LONGEST] + '…'}"
     return redact(f"{where}: {message}{found}")
+
+
+def _expected(detail: ErrorDetails) -> str | None:
+    """Return what is expected, in the words of users; None where pydantic's or a validator's own message is used."""
+    if detail["type"] == "string_pattern_mismatch":
+        return PATTERNS.get(str(detail["ctx"]["pattern"]))
+    words = _EXPECTED.get(detail["type"])
+    return words.format(**{name: _plain(value) for name, value in detail.get("ctx", {}).items()}) if words else None
+
+
+def _plain(value: object) -> str:
+    """Return a limit as users write it; pydantic gives those of durations in words."""
+    if isinstance(value, str) and (found := re.fullmatch(r"(\d+) (microsecond|second|minute|hour|day)s?", value)):
+        return format_duration(timedelta(**{f"{found[2]}s": int(found[1])}))
+    return (
+        f"{value:g}"
+        if isinstance(value, float)
+        else format_duration(value)
+        if isinstance(value, timedelta)
+        else str(value)
+    )
 
 
 def _names_alternative(step: int | str, detail: ErrorDetails) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from pathlib import Path
@@ -13,6 +14,11 @@ from benchmark.errors import SettingsError
 from benchmark.settings.redaction import redact, remember_variable
 
 _MOST_NODES = 100_000
+_MOST_CHARACTERS = 4_000_000
+_LARGEST_NUMBER = 1 << 63
+_LONGEST = 80
+_QUOTE = "quote templates: "
+_UNQUOTED = re.compile(r"^(\s*(?:-\s+)*(?:[\w.-]+:\s+|-\s+))(\{\{.*?\}\}.*?)\s*$")
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
 
@@ -30,27 +36,48 @@ class _Rejected(yaml.MarkedYAMLError):
 class _Loader(yaml.SafeLoader):
     """Read safe YAML; every error has a line and column."""
 
+    keep_tags = False
+
     def construct_object(self, node: yaml.Node, deep: bool = False) -> object:
         try:
-            return super().construct_object(node, deep)
+            value = super().construct_object(node, deep)
+            if isinstance(value, str):
+                # Escapes such as "\uD83D\uDE00" are two halves of one character.
+                value = value.encode("utf-16", "surrogatepass").decode("utf-16")
+                if "\0" in value:
+                    raise ValueError("no text has this character")
+            elif isinstance(value, int) and abs(value) >= _LARGEST_NUMBER:
+                raise ValueError("too large")
+            return value
         except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError):  # such as 2026-02-30 or !!bool x
             kind = node.tag.rpartition(":")[2]
-            problem = f"cannot read {redact(str(node.value))!r} as {kind}; quote it if it is text"
+            shown = redact(str(node.value))
+            shown = shown if len(shown) <= _LONGEST else shown[:_LONGEST] + "…"
+            problem = f"cannot read {shown!r} as {kind}; quote it if it is text"
             raise _Rejected(problem=problem, problem_mark=node.start_mark) from None
 
-    def reject_tag(self, node: yaml.Node) -> object:
-        """Report an unknown tag."""
+    def read_tag(self, node: yaml.Node) -> object:
+        """Return a value with an unknown tag as a mapping, or report the tag."""
+        if self.keep_tags and node.tag.startswith("!"):
+            if isinstance(node, yaml.MappingNode):
+                return {node.tag: self.construct_mapping(node, deep=True)}
+            sequence = isinstance(node, yaml.SequenceNode)
+            return {node.tag: self.construct_sequence(node, deep=True) if sequence else node.value}  # type: ignore[arg-type]
         problem = f"unknown tag {node.tag.replace('tag:yaml.org,2002:', '!!')!r}; remove it, or quote the value"
         raise _Rejected(problem=problem, problem_mark=node.start_mark)
 
 
-_Loader.add_constructor(None, _Loader.reject_tag)
+_Loader.add_constructor(None, _Loader.read_tag)
 
 
-def parse_yaml(text: str, source: str) -> YamlText:
-    """Read a YAML document; SettingsError names `source`, line and column of what is wrong with it."""
+def parse_yaml(text: str, source: str, *, keep_tags: bool = False) -> YamlText:
+    """Read a YAML document; SettingsError names `source`, line and column of what is wrong with it.
+
+    With `keep_tags`, `!tag value` becomes a mapping of the tag to the value; without, it is an error.
+    """
     try:
-        loader = _Loader(text)
+        loader = _Loader(_without_tabs(text))
+        loader.keep_tags = keep_tags
         try:
             node = loader.get_single_node()
             if node is None:
@@ -61,6 +88,9 @@ def parse_yaml(text: str, source: str) -> YamlText:
             loader.dispose()
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
+        candidate = str(error.problem).startswith(_QUOTE) or not isinstance(error, _Rejected)
+        if candidate and (found := _unquoted_template(text, mark)):
+            raise SettingsError(f"{source}, {found}") from None
         where = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
         kind = "" if isinstance(error, _Rejected) else "not YAML: "
         raise SettingsError(f"{source}{where}: {kind}{error.problem}") from None
@@ -78,7 +108,11 @@ def parse_value(text: str, source: str) -> object:
 def read_text(path: Path) -> str:
     """Read a text file; SettingsError if it is missing, cannot be read or is not in UTF-8."""
     try:
-        return path.read_text(encoding="utf-8")
+        with path.open(encoding="utf-8") as file:
+            text = file.read(_MOST_CHARACTERS + 1)
+        if len(text) > _MOST_CHARACTERS:
+            raise SettingsError(f"cannot read {path}: it has more than {_MOST_CHARACTERS} characters")
+        return text
     except OSError as error:
         raise SettingsError(f"cannot read {path}: {error.strerror}") from None
     except UnicodeDecodeError:
@@ -117,6 +151,27 @@ def expand(text: str, source: str) -> str:
     return _VARIABLE.sub(replace, text)
 
 
+def _without_tabs(text: str) -> str:
+    """Return JSON that is indented with tabs, which YAML does not allow, with spaces instead."""
+    if "\t" not in text or not text.lstrip().startswith("{"):
+        return text
+    try:
+        json.loads(text)
+    except (ValueError, RecursionError):
+        return text
+    return text.replace("\t", " ")  # JSON has none within its texts
+
+
+def _unquoted_template(text: str, mark: yaml.Mark | None) -> str:
+    """Return where and how to quote a template at `mark`, which YAML takes for a mapping; empty if there is none."""
+    lines = text.splitlines()
+    for number in range(mark.line, mark.line - 2, -1) if mark else ():
+        if 0 <= number < len(lines) and (found := _UNQUOTED.match(lines[number])):
+            quoted = found[2].replace('"', "'")
+            return f'line {number + 1}, column {len(found[1]) + 1}: {_QUOTE}`{found[1].strip()} "{quoted}"`'
+    return ""
+
+
 def _check(node: yaml.Node, parents: tuple[yaml.Node, ...], sizes: dict[int, int]) -> int:
     """Reject repeated keys, of which YAML loaders keep the last, and aliases that refer to what surrounds them.
 
@@ -131,6 +186,9 @@ def _check(node: yaml.Node, parents: tuple[yaml.Node, ...], sizes: dict[int, int
     for item in node.value if isinstance(node, yaml.CollectionNode) else ():
         for part in item if isinstance(node, yaml.MappingNode) else (item,):
             size += _check(part, (*parents, node), sizes)
+        if isinstance(node, yaml.MappingNode) and isinstance(key := item[0], yaml.MappingNode) and key.flow_style:
+            written = str(node.start_mark.buffer)[node.start_mark.index : node.end_mark.index].replace('"', "'")
+            raise _Rejected(problem=f'{_QUOTE}"{written}"', problem_mark=node.start_mark)
         if isinstance(node, yaml.MappingNode) and isinstance(key := item[0], yaml.ScalarNode):
             first = seen.setdefault((key.tag, key.value), key)
             if first is not key:

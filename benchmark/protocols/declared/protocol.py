@@ -23,10 +23,9 @@ from benchmark.protocols.declared.schema import (
     read_declaration,
 )
 from benchmark.protocols.declared.templates import Templates
-from benchmark.protocols.declared.yaml_document import Document
 from benchmark.protocols.load_generator import HttpRequest, LoadGenerator, generators, nearest
 from benchmark.protocols.process import Build, Plan, Process
-from benchmark.settings import redact_document
+from benchmark.settings import Document, redact_document
 
 _BASH = ("bash", "-euo", "pipefail", "-c")
 _READY = re.compile(r"|tcp \d+|http \d+ /\S*|metric \d+ /\S* [A-Za-z_:][\w:]*|log \S.*|run [\w./-]+")

@@ -20,14 +20,21 @@ from pydantic import (
 from benchmark.errors import SettingsError
 from benchmark.metrics.names import MetricNames, Unit
 from benchmark.metrics.selectors import parse_selector
-from benchmark.protocols.declared.yaml_document import Document, read_document
-from benchmark.settings import explain_errors
+from benchmark.settings import Document, explain_errors, pattern, read_document
 
 Scalar = bool | int | float | str
 Port = Annotated[int, Field(ge=1, le=65535)]
-Identifier = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$")]
-MetricName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_:][A-Za-z0-9_:]*$")]
-LabelName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
+_ID = pattern(r"^[a-z][a-z0-9-]{0,30}$", "up to 31 lower-case letters, digits and dashes, starting with a letter")
+_IDENTIFIER = pattern(r"^[a-z][a-z0-9_]*$", "lower-case letters, digits and '_', starting with a letter")
+_METRIC = pattern(r"^[A-Za-z_:][A-Za-z0-9_:]*$", "the name of a metric: letters, digits, '_' and ':'")
+_LABEL = pattern(r"^[A-Za-z_][A-Za-z0-9_]*$", "the name of a label: letters, digits and '_'")
+_FILE = pattern(
+    r"^[A-Za-z0-9_-][A-Za-z0-9_.-]*(/[A-Za-z0-9_-][A-Za-z0-9_.-]*)*$",
+    "a relative path of letters, digits, '_', '-' and '.', no part of which begins with '.'",
+)
+Identifier = Annotated[str, StringConstraints(pattern=_IDENTIFIER)]
+MetricName = Annotated[str, StringConstraints(pattern=_METRIC)]
+LabelName = Annotated[str, StringConstraints(pattern=_LABEL)]
 
 
 def _check_selector(text: str) -> str:
@@ -37,7 +44,7 @@ def _check_selector(text: str) -> str:
 
 MetricSelector = Annotated[str, AfterValidator(_check_selector)]
 """A metric's name, or a name with label matchers."""
-FileName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-][A-Za-z0-9_.-]*(/[A-Za-z0-9_-][A-Za-z0-9_.-]*)*$")]
+FileName = Annotated[str, StringConstraints(pattern=_FILE)]
 
 
 class _Model(BaseModel):
@@ -146,7 +153,7 @@ class MetricsDeclaration(_Model):
 class Declaration(_Model):
     """The description of a protocol."""
 
-    name: Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{0,30}$")]
+    name: Annotated[str, StringConstraints(pattern=_ID)]
     summary: str = ""
     packages: tuple[str, ...] = ()
     """Debian packages that the nodes need; the results record their versions."""
@@ -190,7 +197,8 @@ def read_declaration(path: Path) -> tuple[Declaration, Document]:
     try:
         return Declaration.model_validate(document.content), document
     except ValidationError as error:
-        lines = [f"{document.where(path)}: {message}" for path, message in explain_errors(error, Declaration)]
+        found = explain_errors(error, Declaration, written=document.written)
+        lines = [f"{document.where(path)}: {message}" for path, message in found]
         raise SettingsError("\n".join(lines)) from None
 
 

@@ -10,7 +10,7 @@ from jinja2 import Template, TemplateError, TemplateSyntaxError, meta, nodes
 
 from benchmark.errors import SettingsError
 from benchmark.protocols.declared.sandbox import Environment, describe_unknown, with_budget
-from benchmark.protocols.declared.yaml_document import Document
+from benchmark.settings import Document
 
 _ENVIRONMENT = Environment()
 _NOT_TEXT = re.compile("[\0\ud800-\udfff]")

@@ -61,9 +61,9 @@ def test_credentials_of_a_repository_stay_out_of_the_request() -> None:
         ("comittee=3", "comittee=3: unknown field 'comittee'; did you mean 'committee'?"),
         ("instnces=3", "did you mean 'instances'?"),
         ("network.los=3", "unknown field 'network.los'; did you mean 'loss'?"),
-        ("committee=three", "found 'three', expected a whole number"),
-        ("committee=²", "found '²', expected a whole number"),
-        ("dedicated_clients=x", "found 'x', expected a whole number"),
+        ("committee=three", "expected a whole number, found 'three'"),
+        ("committee=²", "expected a whole number, found '²'"),
+        ("dedicated_clients=x", "expected a whole number, found 'x'"),
         ("instances=[1", "instances: found '[1', line 1, column 3: not YAML"),
         (
             "name=2026-02-30",

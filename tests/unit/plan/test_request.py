@@ -84,9 +84,9 @@ def test_every_option_has_a_help_text() -> None:
 @pytest.mark.parametrize(
     ("name", "text", "message"),
     [
-        ("committee", "many", "committee=many: found 'many', expected a whole number"),
-        ("committee", "0", "committee=0: found '0', Input should be greater than or equal to 1"),
-        ("duration", "soon", "duration=soon: found 'soon', 'soon' is not a duration"),
+        ("committee", "many", "committee=many: expected a whole number, found 'many'"),
+        ("committee", "0", "committee=0: expected at least 1, found '0'"),
+        ("duration", "soon", "duration=soon: 'soon' is not a duration"),
     ],
 )
 def test_invalid_option_value_is_rejected(name: str, text: str, message: str) -> None:

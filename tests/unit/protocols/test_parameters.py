@@ -33,7 +33,8 @@ def test_unknown_parameter_is_an_error_with_the_nearest_name(tmp_path: Path) -> 
     file = tmp_path / "n.yaml"
     file.write_text("zzz: 1\n")
     with pytest.raises(
-        SettingsError, match=r"node_parameters \(.*n\.yaml\): unknown parameter 'zzz'; known are: elect"
+        SettingsError,
+        match=r"node_parameters \(.*n\.yaml, line 1, column 6\): unknown parameter 'zzz'; known",
     ):
         read_parameters("node_parameters", file, EtcdNode)
 
@@ -43,9 +44,9 @@ def test_all_invalid_parameters_are_listed_at_once() -> None:
     with pytest.raises(SettingsError) as error:
         read_parameters("node_parameters", given, RemoraNode)
     assert str(error.value).splitlines() == [
-        "node_parameters: consensus_parameters.batch_size: Input should be greater than or equal to 1, found 0",
+        "node_parameters: consensus_parameters.batch_size: expected at least 1, found 0",
         "node_parameters: unknown parameter 'consensus_parameters.batch'; did you mean 'batch_size'?",
-        "node_parameters: parallel_proxy: Input should be a valid boolean, unable to interpret input, found 'maybe'",
+        "node_parameters: parallel_proxy: expected true or false, found 'maybe'",
     ]
 
 

@@ -48,8 +48,8 @@ def test_stack_configuration_overrides_the_file(file: Path) -> None:
             "2026-02-30",
             "geobench:instances: found '2026-02-30', line 1, column 1: cannot read '2026-02-30' as timestamp; quote it",
         ),
-        ("many", "instances: Input should be a valid integer, unable to parse string as an integer, found 'many'"),
-        ("0", "instances: Input should be greater than or equal to 1, found 0"),
+        ("many", "instances: expected a whole number, found 'many'"),
+        ("0", "instances: expected at least 1, found 0"),
     ],
 )
 def test_invalid_value_in_the_configuration_is_an_error(file: Path, value: str, message: str) -> None:
@@ -113,7 +113,7 @@ def test_all_errors_are_listed_with_similar_names_for_unknown_fields() -> None:
     with pytest.raises(SettingsError) as found:
         parse_settings(fields, "here", ("committee",))
     assert sorted(str(found.value).splitlines()) == [
-        "here: network.loss: Input should be less than 1, found 2",
+        "here: network.loss: expected less than 1, found 2",
         "here: unknown field 'comittee'; did you mean 'committee'?",
         "here: unknown field 'instnces'; did you mean 'instances'?",
     ]

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from benchmark.errors import SettingsError
-from benchmark.protocols.declared.yaml_document import read_document
 from benchmark.settings import parse_value, read_mapping
+from benchmark.settings.document import read_document
 
 LAUGHS = "a0: &a0 [x, x]\n" + "".join(f"a{n}: &a{n} [*a{n - 1}, *a{n - 1}]\n" for n in range(1, 30))
 
@@ -34,6 +34,16 @@ LAUGHS = "a0: &a0 [x, x]\n" + "".join(f"a{n}: &a{n} [*a{n - 1}, *a{n - 1}]\n" fo
         ("a: 1\n<<: 3\n", "line 2, column 5: not YAML: expected a mapping or list of mappings for merging"),
         ("a: [1\n", "line 2, column 1: not YAML: expected ',' or ']'"),
         ("a: 1\n--- \nb: 2\n", "line 2, column 1: not YAML: but found another document"),
+        ("b: 99999999999999999999\n", "line 1, column 4: cannot read '99999999999999999999' as int; quote it"),
+        ("b: 0x" + "f" * 5000, "as int; quote it if it is text"),
+        ('b: "a\\0"\n', r"line 1, column 4: cannot read 'a\x00' as str"),
+        ('b: "\\uD83D"\n', r"line 1, column 4: cannot read '\ud83d' as str"),
+        ("a: 1\nm: {{ ports.m }}\n", 'line 2, column 4: quote templates: `m: "{{ ports.m }}"`'),
+        ("a: 1\nm: {{ ports.m }}/x\n", 'line 2, column 4: quote templates: `m: "{{ ports.m }}/x"`'),
+        ("a:\n- {{ b }} {{ c }}\n", 'line 2, column 3: quote templates: `- "{{ b }} {{ c }}"`'),
+        ('a:\n  m: {{ x["y"] }}\n', """line 2, column 6: quote templates: `m: "{{ x['y'] }}"`"""),
+        ("a: [run, {{ b }}]\n", 'line 1, column 10: quote templates: "{{ b }}"'),
+        ("node: {metrics: {{ ports.m }}}\n", 'line 1, column 17: quote templates: "{{ ports.m }}"'),
         ("[" * 3000, "values are nested too deeply"),
         ("\x00", "not YAML: unacceptable character"),
         ("3: 4\n", "found 3 as a name, expected fields as `name: value`; quote the name"),
@@ -49,6 +59,24 @@ def test_invalid_file_is_an_error_with_line_and_column(
         read(path)
     assert str(error.value).startswith(f"{path}")
     assert message in str(error.value)
+
+
+def test_json_indented_with_tabs_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "s.json"
+    path.write_text('{\n\t"a": [1,\t2],\n\t"b": "x\\ty"\n}\n')
+    assert read_mapping(path) == {"a": [1, 2], "b": "x\ty"}
+    assert read_document(path).where(("b",)).endswith("line 3, column 7")
+
+
+def test_halves_of_a_character_are_joined(tmp_path: Path) -> None:
+    path = tmp_path / "s.yaml"
+    path.write_text('a: "\\uD83D\\uDE00"\n')
+    assert read_mapping(path) == {"a": "😀"}
+
+
+def test_endless_files_are_not_read() -> None:
+    with pytest.raises(SettingsError, match="cannot read /dev/zero: it has more than 4000000 characters"):
+        read_mapping(Path("/dev/zero"))
 
 
 def test_anchors_and_merge_keys_are_supported(tmp_path: Path) -> None:

@@ -206,10 +206,10 @@ load:
     [
         ("tolerated_faults: minority", "tolerated_fault: minority", "minority", "did you mean 'tolerated_faults'"),
         ("tolerated_faults: minority", "tolerated_faults: most", "most", "found 'most'"),
-        ("  grace: 0", "  grace: -1", "-1", "node.grace: Input should be greater than or equal to 0, found -1"),
+        ("  grace: 0", "  grace: -1", "-1", "node.grace: expected at least 0, found -1"),
         ("{peer: 7000, http: 7001}", "{peer: 70000, http: 7001}", "70000,", "found 70000"),
         ("  command: [store", "  cmd: [store", "ports:", "node.command is missing"),
-        ("    peers: |", "    ../peers: |", "|", "String should match pattern"),
+        ("    peers: |", "    ../peers: |", "|", "expected a relative path of letters"),
         (
             "each.ports.peer }}",
             "each.ports.pear }}",
@@ -292,7 +292,7 @@ def test_descriptions_without_load_or_metrics_are_rejected(tmp_path: Path, text:
 
 def test_parameters_have_the_types_of_their_defaults(tmp_path: Path) -> None:
     store = described(tmp_path, FULL)
-    with pytest.raises(SettingsError, match=r"node_parameters: level: Input should be a valid integer.*found 'high'"):
+    with pytest.raises(SettingsError, match=r"node_parameters: level: expected a whole number, found 'high'"):
         made(store, node_parameters={"level": "high"})
     with pytest.raises(SettingsError, match=r"unknown parameter 'sise'; did you mean 'size'"):
         made(store, client_parameters={"sise": 1})

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from benchmark.errors import SettingsError
 from benchmark.protocols.declared import sandbox
 from benchmark.protocols.declared.templates import Templates
-from benchmark.protocols.declared.yaml_document import parse_document
 from benchmark.protocols.registry import find_protocol
+from benchmark.settings.document import parse_document
 
 NODES = [{"name": f"node-{i}", "address": f"198.18.0.{i}", "region": "ab"[i % 2]} for i in range(3)]
 NAMES = {"nodes": NODES, "node": NODES[0], "parameters": {"file_bytes": 3}}

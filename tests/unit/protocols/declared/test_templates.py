@@ -9,7 +9,7 @@ import pytest
 
 from benchmark.errors import SettingsError
 from benchmark.protocols.declared.templates import Templates
-from benchmark.protocols.declared.yaml_document import read_document
+from benchmark.settings.document import read_document
 
 NODES = [{"name": "node-0", "address": "198.18.0.2"}, {"name": "node-1", "address": "198.18.0.3"}]
 

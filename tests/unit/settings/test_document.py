@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from benchmark.errors import SettingsError
-from benchmark.protocols.declared.yaml_document import Document, read_document
+from benchmark.settings.document import Document, read_document
 
 TEXT = """\
 name: one

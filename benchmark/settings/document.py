@@ -9,7 +9,7 @@ from pathlib import Path
 import yaml
 
 from benchmark.errors import SettingsError
-from benchmark.settings import parse_yaml, read_text, require_mapping
+from benchmark.settings.yaml_files import parse_yaml, read_text, require_mapping
 
 
 @dataclass(frozen=True)
@@ -25,6 +25,11 @@ class Document:
         """Return `FILE, line L, column C` of the value at `path`, or of the innermost value around it."""
         mark = self._find(path)[0].start_mark
         return f"{self.source}, line {mark.line + 1}, column {mark.column + 1}"
+
+    def written(self, path: Sequence[int | str]) -> str | None:
+        """Return the text of the value at `path` as it is written, without quotes; None if it is no single value."""
+        node, exact = self._find(path)
+        return node.value if exact and isinstance(node, yaml.ScalarNode) else None
 
     def at(self, path: Sequence[int | str], line: int, column: int) -> str:
         """Return where character `column` (from 0) of line `line` (from 1) of the text at `path` is in the file."""
@@ -54,14 +59,17 @@ class Document:
         return node, True
 
 
-def read_document(path: Path) -> Document:
-    """Read a YAML file whose top level maps names to values; SettingsError with line and column."""
-    return parse_document(read_text(path), str(path))
+def read_document(path: Path, *, keep_tags: bool = False) -> Document:
+    """Read a YAML file whose top level maps names to values; SettingsError with line and column.
+
+    With `keep_tags`, `!tag value` becomes a mapping of the tag to the value; without, it is an error.
+    """
+    return parse_document(read_text(path), str(path), keep_tags=keep_tags)
 
 
-def parse_document(text: str, source: str) -> Document:
+def parse_document(text: str, source: str, *, keep_tags: bool = False) -> Document:
     """Read the text of such a file; `source` names it in errors."""
-    value, node = parse_yaml(text, source)
+    value, node = parse_yaml(text, source, keep_tags=keep_tags)
     if node is None:
         raise SettingsError(f"{source}: the file is empty, expected fields as `name: value`")
     return Document(source, text, require_mapping(value, source), node)
