@@ -32,7 +32,7 @@ def test_unknown_field_gets_the_nearest_name(files: tuple[str, ...], capsys: pyt
     Path("settings.yaml").write_text("regions: [a]\ninstnces: 3\n")
     assert call("run", "--loads", "200", *files) == 2
     out, err = capsys.readouterr()
-    assert err == "error: settings.yaml: unknown field 'instnces'; did you mean 'instances'?\n"
+    assert err == "error: settings.yaml, line 2, column 11: unknown field 'instnces'; did you mean 'instances'?\n"
     assert out == ""
 
 
