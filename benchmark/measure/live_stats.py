@@ -67,19 +67,20 @@ def live_query(window: timedelta, names: MetricNames) -> str:
         "inflight": f'sum({IN_FLIGHT}{{job="{names.job}"}})',
     }
     total, count = f"sum({rate(latency, '_sum')}){to_seconds}", f"sum({rate(latency, '_count')})"
-    buckets = f"sum by (le) ({rate(latency, '_bucket')})"
-    quantile = f"histogram_quantile(%g, {buckets}){to_seconds}"
+    buckets, slowest = f"sum by (le) ({rate(latency, '_bucket')})", ""
     if names.errors:
         # As in results, a failed request counts as its timeout; where that is unknown, as slower than all others.
         queries["errors_tps"] = f"sum({rate(names.errors)})"
         failed, timeout = f"({queries['errors_tps']} or vector(0))", f'max({TIMEOUT}{{job="{names.job}"}})'
         total = f"({total} + ({failed} * {timeout} or vector(0)))"
         count = f"({count} + ({failed} * ({timeout} > bool 0) or vector(0)))"
-        every = f'{buckets} + on (le) label_replace({failed}, "le", "+Inf", "", "") or {buckets}'
+        buckets = f'{buckets} + on (le) label_replace({failed}, "le", "+Inf", "", "") or {buckets}'
         slowest = f"scalar({timeout} or vector(Inf))"
-        quantile = f"clamp_max(histogram_quantile(%g, {every}){to_seconds}, {slowest})"
     queries["mean_s"] = f"{total} / {count}"
-    queries |= {metric.name: quantile % q for metric, q in QUANTILES.items() if metric.over_time}
+    for metric, q in QUANTILES.items():
+        if metric.over_time:
+            quantile = f"histogram_quantile({q:g}, {buckets}){to_seconds}"
+            queries[metric.name] = f"clamp_max({quantile}, {slowest})" if slowest else quantile
     for job in ("node", "client"):
         queries |= {f"{job}s": f'count(up{{job="{job}"}})', f"{job}s_up": f'sum(up{{job="{job}"}})'}
     return " or ".join(f'label_replace({query}, "quantity", "{name}", "", "")' for name, query in queries.items())

@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+import json
+import subprocess
 from collections.abc import Mapping
 from datetime import timedelta
+from pathlib import Path
 
 from benchmark.measure.live_stats import LiveStats, live_query, read_live_stats
 from benchmark.measure.run_metrics import METRICS
@@ -44,6 +47,28 @@ def test_the_throughput_of_replicas_that_all_count_every_transaction_is_their_me
     replicas = MetricNames(job="node", aggregation="median", throughput="commits")
     assert 'quantile(0.5, rate(commits{job="node"}[20000ms]))' in live_query(WINDOW, replicas)
     assert 'sum(rate(latency_s_count{job="client"}[20000ms]))' in live_query(WINDOW, LOAD_GENERATOR)
+
+
+def test_prometheus_accepts_the_query_of_any_system(tmp_path: Path) -> None:
+    systems = [
+        LOAD_GENERATOR,
+        MetricNames(
+            'rpc{path=~"/a%2F.*",m!="x\\"y"}', unit="us", errors='lost{a="b"}', job="node", aggregation="median"
+        ),
+        MetricNames("lat", squared=None, throughput='tx_total{code=~"2.."}', unit="ns", errors=None),
+    ]
+    rules = [{"record": "r", "expr": live_query(WINDOW, names)} for names in systems]
+    file = tmp_path / "rules.json"  # JSON is YAML
+    file.write_text(json.dumps({"groups": [{"name": "g", "rules": rules}]}), encoding="utf-8")
+    checked = subprocess.run(
+        ["promtool", "check", "rules", "--lint=none", file], capture_output=True, text=True, timeout=30
+    )
+    assert checked.returncode == 0, checked.stderr
+
+
+def test_label_matchers_may_contain_any_character() -> None:
+    query = live_query(WINDOW, MetricNames('rpc{path="/a%2F%s{}"}'))
+    assert 'sum(rate(rpc_count{job="client",path="/a%2F%s{}"}[20000ms]))' in query
 
 
 def test_units_and_label_matchers_are_part_of_the_query() -> None:
