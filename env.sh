@@ -18,6 +18,9 @@ if [ -x "$_geobench/.venv/bin/python" ] && [ -x "$_geobench/.state/pulumi/pulumi
     *) export PATH="$_geobench/.venv/bin:$_geobench/.state/pulumi:$PATH" ;;
     esac
     export PULUMI_SKIP_UPDATE_CHECK=true
+    # Pulumi's default is four operations per processor, and Pulumi.yaml has no field for it. A cloud takes its time for
+    # each host, so hosts are created at once.
+    export PULUMI_PARALLEL="${PULUMI_PARALLEL:-128}"
     # Drop what the env.sh of another checkout has set in this shell: nobody chose it.
     [ "${PULUMI_BACKEND_URL:-}" != "file://${GEOBENCH_HOME:-}/.state" ] || unset PULUMI_BACKEND_URL
     [ "${PULUMI_CONFIG_PASSPHRASE_FILE:-}" != "${GEOBENCH_HOME:-}/.state/passphrase" ] || unset PULUMI_CONFIG_PASSPHRASE_FILE

@@ -16,7 +16,8 @@ from benchmark.cli import messages
 from benchmark.errors import SettingsError, UsageError
 from benchmark.inventory import Inventory, read_inventory
 from benchmark.settings import Settings, format_duration, load_settings, parse_duration, stack_settings
-from benchmark.testbed.stack import Stack, begin_reading, project_directory, selected_stack
+from benchmark.testbed.stack import NoHostsError, Stack, begin_reading, project_directory, selected_stack
+from benchmark.testbed.strays import Strays, begin_search
 
 if TYPE_CHECKING:
     from benchmark.testbed.testbed import Testbed
@@ -33,6 +34,7 @@ class Target:
         if stack and inventory:
             raise UsageError("--stack and --inventory exclude each other; pass one of them")
         self.project = project_directory()
+        self._stack_name = stack
         self._inventory_file = inventory
         self._settings_file = settings
         self._reading = None if inventory else begin_reading(self.project, stack)
@@ -71,6 +73,20 @@ class Target:
     def results_dir(self) -> Path:
         """The folder to which results are written."""
         return self.project / self.settings.results_dir
+
+    def begin_stray_search(self) -> Callable[[], Strays]:
+        """Start to look for cloud hosts that the stack does not know; return a function that waits for the result.
+
+        Raises NoHostsError, which names them, if the stack has no hosts.
+        """
+        try:
+            rented = any(host.capabilities.ephemeral for host in self.inventory.hosts)
+        except NoHostsError as error:
+            found = begin_search(self.project, self._stack_name)()
+            raise NoHostsError(f"{error}; {found.warning}" if found.hosts else str(error)) from None
+        if self._stack is None or not rented:
+            return Strays
+        return begin_search(self.project, self._stack_name)
 
     @contextmanager
     def open(self, retries: int | None = None) -> Iterator[Testbed]:

@@ -27,13 +27,17 @@ from benchmark.testbed.testbed import lost_hosts_advice
 def show_status(target: Target, as_json: bool) -> None:
     """Print the state, expiry and cost of all hosts; exit code 3 if a host is neither ready nor stopped."""
     now = datetime.now(UTC)
+    searched = target.begin_stray_search()
     with target.open(retries=0) as testbed:  # an unreachable host is a result here, not an error
         found = host_statuses(testbed, now)
-    spent = cost(target.inventory, found, now)
+    spent, strays = cost(target.inventory, found, now), searched()
     if as_json:
-        click.echo(json.dumps({"testbed_id": target.inventory.testbed_id, **to_dict(found, spent)}, indent=2))
+        known = {"testbed_id": target.inventory.testbed_id, **to_dict(found, spent), "strays": strays.to_json()}
+        click.echo(json.dumps(known, indent=2))
     else:
         show(status_tables(target.inventory, found, spent, now))
+    if strays.warning:
+        messages.warning(strays.warning)
     if any(each.state not in ("ready", "stopped") for each in found.values()):
         raise SystemExit(3)
 

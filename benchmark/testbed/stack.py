@@ -16,6 +16,10 @@ from benchmark.inventory import Inventory, parse_inventory
 _DEADLINE_S = 60.0
 
 
+class NoHostsError(UsageError):
+    """The stack exists and has no hosts."""
+
+
 @dataclass(frozen=True)
 class Stack:
     """The outputs of a stack; `private_key` is the text of the generated key, None if the settings name a key file."""
@@ -61,7 +65,8 @@ def selected_stack(project: Path) -> str | None:
 def begin_reading(project: Path, stack: str | None = None) -> Callable[[], Stack]:
     """Start Pulumi, which reads the outputs of `stack` or of the selected one; return a function that waits for them.
 
-    The function raises UsageError if the stack does not exist or is not up, InfrastructureError if Pulumi hangs.
+    The function raises UsageError if the stack does not exist, NoHostsError if it is not up, InfrastructureError if
+    Pulumi hangs.
     UsageError if Pulumi is not installed.
     """
     pulumi = shutil.which("pulumi")
@@ -84,7 +89,7 @@ def begin_reading(project: Path, stack: str | None = None) -> Callable[[], Stack
         outputs: dict[str, Any] = json.loads(stdout)
         if "inventory" not in outputs:
             name = stack or selected_stack(project)
-            raise UsageError(f"stack {name} has no hosts; create them with `pulumi up`")
+            raise NoHostsError(f"stack {name} has no hosts; create them with `pulumi up`")
         return Stack(
             name=str(outputs.get("stack", stack or "")),
             inventory=parse_inventory(json.dumps(outputs["inventory"]), "the stack output `inventory`"),

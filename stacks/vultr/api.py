@@ -24,6 +24,8 @@ DEFAULT_TOKEN_FILE = Path("~/.vultr")
 REQUESTS_PER_SECOND = 20.0
 """Vultr admits 30 from an address; the others are for its Pulumi provider, which runs at the same time."""
 Kind = Literal["instances", "bare-metals"]
+NO_ADDRESS = ("", "0.0.0.0")
+"""Addresses of a server that has none yet."""
 Method = Literal["GET", "POST", "PATCH", "DELETE"]
 
 _USER_AGENT = "geobench"  # bot protection in front of the API may reject Python's default

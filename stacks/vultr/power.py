@@ -15,7 +15,7 @@ from pulumi.dynamic import CreateResult, DiffResult, ReadResult, Resource, Resou
 
 from benchmark.errors import InfrastructureError
 from stacks.errors import hide_traceback
-from stacks.vultr.api import DEFAULT_TOKEN_FILE, Kind, Server, VultrApi
+from stacks.vultr.api import DEFAULT_TOKEN_FILE, NO_ADDRESS, Kind, Server, VultrApi
 from stacks.vultr.server import GONE
 
 _INSTALL_SECONDS = {"instances": 900.0, "bare-metals": 3600.0}
@@ -23,7 +23,6 @@ _POWER_SECONDS = 300.0
 _FIRST_BOOT_SECONDS = 60.0
 """A server may be reported as installed and stopped for a moment before its first boot."""
 _POLL_SECONDS = 2.0
-_NO_ADDRESS = ("", "0.0.0.0")
 
 
 class Power(TypedDict):
@@ -101,7 +100,7 @@ def _installed(props: Power) -> Server:
     """Wait until a server is installed, has its address and its plan, and return it."""
 
     def ready(server: Server) -> bool:
-        addressed = server.get("main_ip", "") not in _NO_ADDRESS
+        addressed = server.get("main_ip", "") not in NO_ADDRESS
         return server.get("status") == "active" and addressed and server.get("plan") == props["plan"]
 
     seconds = _INSTALL_SECONDS[props["kind"]]
@@ -147,7 +146,7 @@ def _outputs(props: Power, found: Server) -> dict[str, object]:
         memory = int(number) if number.isdecimal() else None
     return {
         **props,
-        "address": "" if address in _NO_ADDRESS else address,
+        "address": "" if address in NO_ADDRESS else address,
         "cpus": found.get("vcpu_count", found.get("cpu_count")),
         "memory_mb": memory,
     }

@@ -12,6 +12,7 @@ script, and adopts it instead of ordering another one.
 from __future__ import annotations
 
 import base64
+import hashlib
 import threading
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -30,6 +31,7 @@ UNCONFIRMED = "unconfirmed"
 GONE = "Vultr has no server {server} any more; `pulumi up --refresh` replaces it"
 
 _ORDERS = 3
+_DIGEST = "sha256:"
 _FIXED = ("kind", "region", "os_id", "hostname", "ssh_key_ids", "user_data")
 _CHANGEABLE = ("plan", "label", "tags", "firewall_group_id")
 
@@ -46,7 +48,7 @@ class ServerProps(TypedDict):
     label: str
     tags: list[str]
     user_data: str
-    """The first-boot script; a secret."""
+    """The first-boot script, a secret; among the outputs its digest, as Pulumi writes the whole state at every step."""
     ssh_key_ids: list[str]
     firewall_group_id: str
     """Empty for bare metal."""
@@ -67,16 +69,17 @@ class VultrServerProvider(ResourceProvider):
 
     @hide_traceback
     def create(self, props: ServerProps) -> CreateResult:
-        return CreateResult(_order(VultrApi(props["token_file"]), props), {**props})
+        return CreateResult(_order(VultrApi(props["token_file"]), props), _outputs(props))
 
     @hide_traceback
     def read(self, id_: str, props: ServerProps) -> ReadResult:
         found = VultrApi(props["token_file"]).server(props["kind"], id_)
-        return ReadResult(id_, {**props, **_observed(found, props)}) if found else ReadResult(None, {**props})
+        return ReadResult(id_ if found else None, _outputs(props) | (_observed(found, props) if found else {}))
 
     @hide_traceback
     def diff(self, id_: str, olds: ServerProps, news: ServerProps) -> DiffResult:
-        changed = [name for name in (*_FIXED, *_CHANGEABLE, "token_file") if olds.get(name) != news.get(name)]
+        before, after = _outputs(olds), _outputs(news)
+        changed = [name for name in (*_FIXED, *_CHANGEABLE, "token_file") if before.get(name) != after.get(name)]
         replaces = [name for name in changed if name in _FIXED or (name == "plan" and olds["kind"] == "bare-metals")]
         if "plan" in changed and not replaces:
             _require_upgrade(id_, olds, news)
@@ -87,7 +90,7 @@ class VultrServerProvider(ResourceProvider):
         changes = {name: news.get(name) for name in _CHANGEABLE if olds.get(name) != news.get(name)}
         if changes and VultrApi(news["token_file"]).request("PATCH", f"/{news['kind']}/{id_}", changes) is None:
             raise InfrastructureError(GONE.format(server=id_))
-        return UpdateResult({**news})
+        return UpdateResult(_outputs(news))
 
     @hide_traceback
     def delete(self, id_: str, props: ServerProps) -> None:
@@ -210,6 +213,13 @@ def _existing(api: VultrApi, props: ServerProps, *, fresh: bool) -> list[Server]
         if fresh or key not in _listings:
             _listings[key] = api.servers(props["kind"])
         return _listings[key]
+
+
+def _outputs(props: ServerProps) -> dict[str, object]:
+    """Return inputs or outputs as outputs."""
+    text = props["user_data"]
+    digest = text if text.startswith(_DIGEST) else _DIGEST + hashlib.sha256(text.encode()).hexdigest()
+    return {**props, "user_data": digest}
 
 
 def _observed(found: Server, props: ServerProps) -> dict[str, object]:

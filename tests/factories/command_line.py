@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -39,3 +41,17 @@ def write_unreachable(folder: Path) -> tuple[str, ...]:
         port = closed.getsockname()[1]
     hosts = [host.model_copy(update={"address": "127.0.0.1", "ssh_port": port}) for host in inventory(a=2, b=2).hosts]
     return write(folder, hosts)
+
+
+def fake_pulumi(folder: Path, monkeypatch: pytest.MonkeyPatch, answers: Mapping[str, str]) -> None:
+    """Put a `pulumi` on PATH that prints the answer whose key is in its command line, and fails if there is none."""
+    bin_folder = folder / "bin"
+    bin_folder.mkdir()
+    cases = []
+    for number, (key, text) in enumerate(answers.items()):
+        (bin_folder / f"answer{number}").write_text(text)
+        cases.append(f"*{key}*) cat {bin_folder}/answer{number} ;;")
+    script = "\n".join(["#!/bin/sh", 'case "$*" in', *cases, "*) echo 'error: no answer' >&2; exit 1 ;;", "esac"])
+    (bin_folder / "pulumi").write_text(script)
+    (bin_folder / "pulumi").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{bin_folder}{os.pathsep}{os.environ['PATH']}")

@@ -224,7 +224,7 @@ class Api:
         }
         if kind == "bare-metals":
             cpus, memory = METAL[plan]
-            del found["hostname"]
+            found.pop("hostname", None)
             return {**found, "cpu_count": cpus, "ram": f"{memory} MB"}
         cpus, memory = PLANS[plan]
         power = "running" if machine.running and installed else "stopped"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,12 @@ def create(props: dict[str, Any]) -> str:
     return str(VultrServerProvider().create(props).id)
 
 
+def outputs(props: dict[str, Any]) -> dict[str, Any]:
+    """Return the properties in the state, which has a digest of the first-boot script."""
+    digest = hashlib.sha256(props["user_data"].encode()).hexdigest()
+    return props | {"user_data": f"sha256:{digest}"}
+
+
 def census(props: dict[str, Any], *servers: str) -> list[str]:
     """Take the census of a stack that has these servers; return the strays."""
     asked = {"servers": [*servers], "kind": props["kind"], "testbed_id": "bed", "token_file": props["token_file"]}
@@ -61,12 +68,12 @@ def test_a_server_is_ordered_read_changed_and_deleted(vultr: IdleVultr, token: P
     assert (known["plan"], known["region"], known["osId"]) == (PLANS[kind], "ewr", 2284)
     assert (known["label"], known["hostname"], known["userData"]) == ("bed-ewr-0", "ewr-0", props["user_data"])
     found = provider.read(server, props)
-    assert (found.id, found.outs) == (server, props)
+    assert (found.id, found.outs) == (server, outputs(props))
     assert provider.diff(server, found.outs, props).changes is False
     changed = props | {"label": "other", "tags": ["testbed_id=bed"]}
     assert provider.diff(server, props, changed).replaces == []
-    assert provider.update(server, props, changed).outs == changed
-    assert provider.read(server, changed).outs == changed
+    assert provider.update(server, found.outs, changed).outs == outputs(changed)
+    assert provider.read(server, outputs(changed)).outs == outputs(changed)
     provider.delete(server, changed)
     assert provider.read(server, changed).id is None
     assert vultr.machines == {}
@@ -77,7 +84,7 @@ def test_a_server_is_imported_from_its_id_and_inputs(vultr: IdleVultr, token: Pa
     props = order(vultr, token)
     server = create(props)
     found = VultrServerProvider().read(server, props | {"label": "unknown", "plan": "vc2-1c-1gb"})
-    assert found.outs == props
+    assert found.outs == outputs(props)
 
 
 def test_a_refresh_detects_changes_made_elsewhere(vultr: IdleVultr, token: Path) -> None:
@@ -156,7 +163,7 @@ def test_a_server_of_an_interrupted_update_is_adopted(vultr: IdleVultr, token: P
     forget_listing()
     assert create(again) == left
     assert len(vultr.machines) == 1
-    assert VultrServerProvider().read(left, again).outs == again
+    assert VultrServerProvider().read(left, again).outs == outputs(again)
     assert UNCONFIRMED in vultr.things[left].properties["tags"]
 
 
