@@ -9,7 +9,7 @@ from fakes.emulators.firewall import EVERYWHERE, Rule
 from fakes.emulators.machine import Machine
 
 
-class Idle(Machine):
+class Idle(Machine):  # type: ignore[misc]  # emulators have no types
     """A machine that does not boot and records its firewall rules."""
 
     numbers = itertools.count(1)

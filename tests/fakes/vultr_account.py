@@ -18,7 +18,7 @@ from stacks.local.wan.network import WideAreaNetwork
 TOKEN = "V0ULTR-T0KEN-0F-THE-TESTS"
 
 
-class IdleVultr(Vultr):
+class IdleVultr(Vultr):  # type: ignore[misc]  # emulators have no types
     """An account whose servers are idle machines."""
 
     def boot(self, identity: str, inputs: Properties) -> Machine:

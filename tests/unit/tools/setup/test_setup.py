@@ -67,6 +67,10 @@ class TestEnvironment:
         assert found["PULUMI_BACKEND_URL"] == f"file://{checkout}/.state"
         assert found["PULUMI_CONFIG_PASSPHRASE_FILE"] == f"{checkout}/.state/passphrase"
 
+    def test_creates_many_hosts_at_once(self, shell: str, checkout: Path) -> None:
+        assert sourced(shell, checkout)["PULUMI_PARALLEL"] == "128"
+        assert sourced(shell, checkout, PULUMI_PARALLEL="4")["PULUMI_PARALLEL"] == "4"
+
     def test_respects_a_chosen_backend(self, shell: str, checkout: Path) -> None:
         found = sourced(shell, checkout, PULUMI_BACKEND_URL="s3://mine")
         assert found["PULUMI_BACKEND_URL"] == "s3://mine"
