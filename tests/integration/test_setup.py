@@ -161,6 +161,11 @@ def test_after_set_up_pulumi_asks_nothing_and_git_sees_no_change(checkout: Path)
     assert "encryptionsalt" in (checkout / "Pulumi.dev.yaml").read_text(encoding="utf-8")
     assert (checkout / ".state/passphrase").stat().st_mode & 0o777 == 0o600
     assert shell(checkout, "git status --porcelain").stdout == ""
+    assert shell(checkout, ". ./env.sh && pulumi up --yes -c instances=8").returncode == 0
+    assert "geobench:instances" in (checkout / "Pulumi.dev.yaml").read_text(encoding="utf-8")
+    assert (
+        shell(checkout, "git status --porcelain && git commit -qam more; git diff HEAD").stdout.count("instances") == 0
+    )
     assert shell(checkout, ". ./env.sh && pulumi destroy --yes").returncode == 0
 
 

@@ -45,14 +45,13 @@ install_command() {
     [ -x .venv/bin/geobench ] ||
         .venv/bin/python -m pip install --quiet --no-deps --no-build-isolation --editable . || die "pip failed"
 }
-# Pulumi writes a salt into Pulumi.dev.yaml that only this machine's passphrase fits. The filter keeps it out of
-# commits; adding the file, where all that changed is the salt, makes git see that there is nothing to commit.
-hide_salt() {
+# Pulumi writes into Pulumi.dev.yaml what belongs to this machine alone: the salt of its passphrase, and the values of
+# `pulumi up -c NAME=VALUE`. Git ignores both; `git update-index --no-skip-worktree Pulumi.dev.yaml` ends that, and then
+# the filter still keeps the salt out of commits.
+hide_local_configuration() {
     git rev-parse --git-dir >/dev/null 2>&1 || return 0
     git config filter.geobench-salt.clean "sed '/^encryptionsalt:/d'"
-    if [ "$(git hash-object --path Pulumi.dev.yaml Pulumi.dev.yaml)" = "$(git rev-parse -q --verify :Pulumi.dev.yaml)" ]; then
-        git add Pulumi.dev.yaml || true # another git may be at work; then `git status` names the file until next time
-    fi
+    git update-index --skip-worktree Pulumi.dev.yaml || true # another git may be at work; next time will do
 }
 
 make_passphrase() {
@@ -84,5 +83,5 @@ install_command
 pulumi=$(tools/setup/install_pulumi.sh)
 ln -sfn "$pulumi" .state/pulumi
 select_stack
-hide_salt
+hide_local_configuration
 echo "ready: '. ./env.sh', then 'pulumi up'"
