@@ -242,11 +242,13 @@ class Fleet:
                 f"sshd rejected a channel ({error.text}); MaxSessions in its configuration limits them", temporary=True
             ) from None
         except SSHException:
-            if time.monotonic() - began < 0.9 * self._timeout:
+            if time.monotonic() - began < patience:
                 raise
-            silent = ConnectError("its SSH server does not answer", temporary=True, timed_out=True)
-            self._silent[call.host] = time.monotonic() + _AVOID_S, silent
-            transport.close()
+            reason = f"no answer within {patience:.3g} s: its SSH server opens no channel"
+            silent = ConnectError(reason, temporary=True, timed_out=True)
+            if patience >= 0.9 * self._timeout:
+                self._silent[call.host] = time.monotonic() + _AVOID_S, silent
+                transport.close()
             raise silent from None
         channel.settimeout(call.deadline)
         session = Session(call.host, call.command, channel, call.sink, call.limit)

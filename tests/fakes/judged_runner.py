@@ -35,7 +35,7 @@ def use_judged_runs(monkeypatch: pytest.MonkeyPatch, judge: Judge = lambda found
             pass
 
         def prepare(self, request: object) -> SimpleNamespace:
-            return SimpleNamespace(commit="3.4")
+            return SimpleNamespace(commit="3.4", facts={})
 
         def run(self, request: Request, load: int, begin: Callable[[str], object] = str) -> Summary:
             name = f"20260101T0000{next(numbers):02}Z-{load}"

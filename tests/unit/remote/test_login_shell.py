@@ -46,11 +46,11 @@ def test_within_its_quotes_a_command_has_no_character_that_a_shell_would_read(co
 
 
 def test_the_commands_own_shells_read_no_start_up_file(tmp_path: Path) -> None:
-    (tmp_path / ".bashrc").write_text("echo Welcome\n", encoding="utf-8")
+    (tmp_path / ".bashrc").write_text('[ -z "$PS1" ] && echo Welcome\n', encoding="utf-8")
     environment = {"HOME": str(tmp_path), "PATH": "/usr/bin:/bin", "SSH_CLIENT": "192.0.2.1 1 22"}
-    command = in_bash("bash -c 'echo inner'; exec bash -c 'echo last'")
+    command = in_bash("bash -euo pipefail -c 'echo inner'; exec bash -euo pipefail -c 'echo last'")
     done = subprocess.run(["dash", "-c", command], env=environment, capture_output=True, check=True)
-    assert done.stdout == BEGIN + b"inner\nlast\n"
+    assert (done.stdout, done.stderr) == (BEGIN + b"inner\nlast\n", BEGIN)
 
 
 def answer(config: str, command: str) -> tuple[dict[str, str], dict[str, str], str]:
