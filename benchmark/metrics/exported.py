@@ -5,17 +5,20 @@ from __future__ import annotations
 from collections.abc import Collection
 from difflib import get_close_matches
 
-from benchmark.metrics.names import MetricNames
+from benchmark.metrics.names import LOAD_GENERATOR, MetricNames
 from benchmark.metrics.prometheus import Prometheus
 from benchmark.metrics.selectors import Selector, parse_selector
 
 _PARTS = ("_bucket", "_sum", "_count")
 
 
-def check_exported(prometheus: Prometheus, names: MetricNames, up_s: float) -> tuple[list[str], list[str]]:
+def check_exported(
+    prometheus: Prometheus, names: MetricNames, up_s: float, leader: str | None = None
+) -> tuple[list[str], list[str]]:
     """Return why a run with these metrics cannot be measured, and what would be unknown.
 
-    `up_s` is for how many seconds the oldest of the processes has run: no latency is longer.
+    `up_s` is for how many seconds the oldest of the processes has run: no latency is longer. `leader` is the gauge of
+    nodes that shows which one leads.
     """
     exported = prometheus.exported(names.job)
     problems: list[str] = []
@@ -24,23 +27,30 @@ def check_exported(prometheus: Prometheus, names: MetricNames, up_s: float) -> t
     if f"{latency.name}_bucket" not in exported:
         if f"{latency.name}_count" in exported or (latency.name in exported and not latency.name.endswith(_PARTS)):
             kind = "a summary" if f"{latency.name}_count" in exported else "a gauge or native histogram"
-            problems.append(f"latency: `{latency.name}` has no buckets ({kind}?); expected a histogram")
+            problems.append(f"metrics.latency: `{latency.name}` has no buckets ({kind}?); expected a histogram")
         else:
             histograms = {name.removesuffix("_bucket") for name in exported if name.endswith("_bucket")}
-            problems.append(f"latency: {_missing(latency.name, exported, names.job, histograms)}")
+            problems.append(f"metrics.latency: {_missing(latency.name, exported, names.job, histograms)}")
     else:
-        problems += _unmatched("latency", prometheus, latency, "_bucket", names.job) or _too_long(
+        problems += _unmatched("metrics.latency", prometheus, latency, "_bucket", names.job) or _too_long(
             prometheus, latency, names, up_s
         )
-    for field, name in (("throughput", names.throughput), ("squared", names.squared), ("errors", names.errors)):
-        if name is None:
-            continue
-        selector = parse_selector(name)
-        found = problems if field == "throughput" else unknown
-        if selector.name not in exported:
-            found.append(f"{field}: {_missing(selector.name, exported, names.job)}")
-        elif field == "throughput":
-            found += _unmatched(field, prometheus, selector, "", names.job)
+    if names.throughput:
+        throughput = parse_selector(names.throughput)
+        if throughput.name not in exported:
+            problems.append(f"metrics.throughput: {_missing(throughput.name, exported, names.job)}")
+        else:
+            problems += _unmatched("metrics.throughput", prometheus, throughput, "", names.job)
+    for field, name, usual in (
+        ("squared", names.squared, LOAD_GENERATOR.squared),
+        ("errors", names.errors, LOAD_GENERATOR.errors),
+    ):
+        if name and name != usual and (missing := parse_selector(name).name) not in exported:
+            unknown.append(f"metrics.{field}: {_missing(missing, exported, names.job)}")
+    if leader:
+        by_nodes = exported if names.job == "node" else prometheus.exported("node")
+        if leader not in by_nodes:
+            unknown.append(f"leader_metric: {_missing(leader, by_nodes, 'node')}")
     return problems, unknown
 
 
@@ -76,7 +86,7 @@ def _too_long(prometheus: Prometheus, latency: Selector, names: MetricNames, up_
         mean = answer.value[1] / names.per_second
         if mean > up_s:
             return [
-                f"unit: a mean latency of {mean:.3g} s after {up_s:.1f} s of running is impossible; "
+                f"metrics.unit: a mean latency of {mean:.3g} s after {up_s:.1f} s of running is impossible; "
                 f"`{latency.name}` is not in {names.unit}: set `metrics: {{unit: …}}` to its unit (ns, us, ms or s)"
             ]
     return []

@@ -135,6 +135,9 @@ def monitor(run: RunContext, state: RunState, supervisor: Supervisor) -> None:
             time.sleep(_POLL_S)
         if state.times:
             _require_metrics(run, supervisor, load=state.times.load)
+            for (job, host, _), reason in sorted(run.prepared.prometheus.scrape_errors().items()):
+                if job == "host" and reason:
+                    run.events.emit(WarningIssued(f"{host}: no resource usage, its node exporter failed: {reason}"))
 
 
 def _missing_samples(missing: Sequence[Identity], errors: Mapping[Identity, str]) -> TestbedError:
@@ -164,15 +167,17 @@ def _require_metrics(run: RunContext, supervisor: Supervisor, *, load: float) ->
     started = min(supervisor.states[each.name].started or load for each in processes)
     while True:
         supervisor.check()
-        problems, unknown = check_exported(run.prepared.prometheus, protocol.metrics, time.time() - started)
+        problems, unknown = check_exported(
+            run.prepared.prometheus, protocol.metrics, time.time() - started, protocol.leader_metric
+        )
         if not problems:
             break
         if time.time() > deadline:
-            lines = [f"  metrics.{problem}" for problem in problems]
+            lines = [f"  {problem}" for problem in problems]
             raise UsageError("\n".join([f"{protocol.name} cannot be measured; correct its `metrics`:", *lines]))
         time.sleep(10 * _POLL_S)
     for text in unknown:
-        run.events.emit(WarningIssued(f"metrics.{text}"))
+        run.events.emit(WarningIssued(text))
 
 
 def warm_up(run: RunContext, state: RunState, supervisor: Supervisor) -> None:

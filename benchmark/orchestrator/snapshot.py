@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import signal
 import socket
@@ -23,6 +24,7 @@ SNAPSHOT = "prometheus"
 """Folder of a run that holds the snapshot's blocks."""
 _FETCH_DEADLINE_S = 600.0
 _LIMIT = 8 << 30
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
 def save_snapshot(fleet: Fleet, host: str, url: str, folder: Path) -> Path:
@@ -31,8 +33,10 @@ def save_snapshot(fleet: Fleet, host: str, url: str, folder: Path) -> Path:
     The copy on the host is removed. Raises InfrastructureError. API:
     https://prometheus.io/docs/prometheus/latest/querying/api/#snapshot
     """
-    name = _ask(f"{url}/api/v1/admin/tsdb/snapshot", "POST")["name"]
-    storage = _ask(f"{url}/api/v1/status/flags", "GET")["storage.tsdb.path"]
+    name = _ask(f"{url}/api/v1/admin/tsdb/snapshot", "POST", "name")
+    if not _NAME.fullmatch(name):  # it becomes a part of paths here and on the host
+        raise InfrastructureError(f"Prometheus at {url} gave its snapshot the name {name[:80]!r}, which is not one")
+    storage = _ask(f"{url}/api/v1/status/flags", "GET", "storage.tsdb.path")
     remote = f"{storage.rstrip('/')}/snapshots/{name}"
     target = folder / SNAPSHOT
     with tempfile.TemporaryDirectory(dir=folder, prefix=".snapshot-") as scratch:
@@ -96,17 +100,21 @@ def _wait_ready(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
             time.sleep(0.05)
 
 
-def _ask(url: str, method: str) -> dict[str, str]:
-    """Call Prometheus' HTTP API and return the data of the answer. Raises InfrastructureError."""
+def _ask(url: str, method: str, field: str) -> str:
+    """Call Prometheus' HTTP API and return a field of the data in its answer. Raises InfrastructureError."""
     with requests.Session() as session:
         session.trust_env = False  # the tunnel must not go through a proxy
         try:
             answer = session.request(method, url, timeout=INSPECT_S)
             document = answer.json()
-        except (requests.RequestException, ValueError) as error:
+        except (requests.RequestException, ValueError, RecursionError) as error:
             raise InfrastructureError(f"Prometheus did not answer {url}: {error}") from None
-    if document.get("status") != "success":
-        why = document.get("error", answer.status_code)
+    known = document if isinstance(document, dict) else {}
+    if known.get("status") != "success":
+        why = known.get("error", answer.status_code)
         raise InfrastructureError(f"Prometheus rejected {url}: {why}; it must run with --web.enable-admin-api")
-    data: dict[str, str] = document["data"]
-    return data
+    data = known.get("data")
+    found = data.get(field) if isinstance(data, dict) else None
+    if not isinstance(found, str):
+        raise InfrastructureError(f"Prometheus gave a malformed answer to {url}: {field} is missing")
+    return found

@@ -27,7 +27,7 @@ class FakePrometheus(Prometheus):
         self._fleet, self._monitoring = fleet, monitoring
         self.unscraped: set[str] = set()
         """Jobs that have no samples yet."""
-        self.names = set(LOAD_GENERATOR.exported)
+        self.names = {*LOAD_GENERATOR.exported, "etcd_server_is_leader"}
         """Metrics that processes export."""
         self.errors: dict[Identity, str] = {}
         """Why scrapes failed, by target."""

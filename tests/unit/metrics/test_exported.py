@@ -37,22 +37,30 @@ def node(latency: str = "lat", throughput: str | None = None, **others: object) 
     [
         (HISTOGRAM, node(), None),
         (HISTOGRAM | {"tx_total"}, node(throughput="tx_total"), None),
-        (HISTOGRAM | {"tx_total"}, node(throughput="tx"), "throughput: no node exports `tx`; did you mean `tx_total`?"),
-        (HISTOGRAM | {"tx"}, node(throughput="tx_total"), "throughput: no node exports `tx_total`; did you mean `tx`?"),
-        (HISTOGRAM, node(throughput="tx"), "throughput: no node exports `tx`"),
-        (HISTOGRAM, node("latt"), "latency: no node exports `latt`; did you mean `lat`?"),
-        (HISTOGRAM, node("lat_bucket"), "latency: no node exports `lat_bucket`; did you mean `lat`?"),
-        (HISTOGRAM, node("commit_seconds"), "latency: no node exports `commit_seconds`"),
-        (set(), node(), "latency: no node exports `lat`"),
+        (
+            HISTOGRAM | {"tx_total"},
+            node(throughput="tx"),
+            "metrics.throughput: no node exports `tx`; did you mean `tx_total`?",
+        ),
+        (
+            HISTOGRAM | {"tx"},
+            node(throughput="tx_total"),
+            "metrics.throughput: no node exports `tx_total`; did you mean `tx`?",
+        ),
+        (HISTOGRAM, node(throughput="tx"), "metrics.throughput: no node exports `tx`"),
+        (HISTOGRAM, node("latt"), "metrics.latency: no node exports `latt`; did you mean `lat`?"),
+        (HISTOGRAM, node("lat_bucket"), "metrics.latency: no node exports `lat_bucket`; did you mean `lat`?"),
+        (HISTOGRAM, node("commit_seconds"), "metrics.latency: no node exports `commit_seconds`"),
+        (set(), node(), "metrics.latency: no node exports `lat`"),
         (
             {"lat", "lat_sum", "lat_count"},
             node(),
-            "latency: `lat` has no buckets (a summary?); expected a histogram",
+            "metrics.latency: `lat` has no buckets (a summary?); expected a histogram",
         ),
         (
             {"lat"},
             node(),
-            "latency: `lat` has no buckets (a gauge or native histogram?); expected a histogram",
+            "metrics.latency: `lat` has no buckets (a gauge or native histogram?); expected a histogram",
         ),
         (set(LOAD_GENERATOR.exported), LOAD_GENERATOR, None),
     ],
@@ -69,9 +77,19 @@ def test_missing_errors_and_squares_are_unknown_and_no_problem() -> None:
     problems, unknown = check_exported(Exporting(HISTOGRAM | {"failures_total"}), names, 10.0)
     assert problems == []
     assert unknown == [
-        "squared: no node exports `lat_squared`",
-        "errors: no node exports `failurs_total`; did you mean `failures_total`?",
+        "metrics.squared: no node exports `lat_squared`",
+        "metrics.errors: no node exports `failurs_total`; did you mean `failures_total`?",
     ]
+
+
+def test_metrics_that_a_load_generator_need_not_have_are_silently_unknown() -> None:
+    assert check_exported(Exporting({"latency_s_bucket"}), MetricNames(), 10.0) == ([], [])
+
+
+def test_a_leader_metric_that_no_node_exports_is_unknown() -> None:
+    problems, unknown = check_exported(Exporting(HISTOGRAM | {"is_leader"}), node(), 10.0, "is_leade")
+    assert (problems, unknown) == ([], ["leader_metric: no node exports `is_leade`; did you mean `is_leader`?"])
+    assert check_exported(Exporting(HISTOGRAM | {"is_leader"}), node(), 10.0, "is_leader") == ([], [])
 
 
 def test_label_matchers_without_a_series_are_a_problem_with_the_values_that_exist() -> None:
@@ -79,7 +97,8 @@ def test_label_matchers_without_a_series_are_a_problem_with_the_values_that_exis
     prometheus = Exporting(HISTOGRAM, {"count by (method) (lat_bucket{job": values})
     problems, _ = check_exported(prometheus, node('lat{method="Put",code="200"}'), 10.0)
     assert problems == [
-        """latency: no series matches lat{method="Put",code="200"}; `method` is 'get', 'put'; `code` is missing"""
+        "metrics.latency: no series matches lat{method=\"Put\",code=\"200\"}; `method` is 'get', 'put'; "
+        "`code` is missing"
     ]
     found = Exporting(HISTOGRAM, {"count(lat_bucket{": [Answer({}, (0.0, 3.0))]})
     assert check_exported(found, node('lat{method="Put",code="200"}'), 10.0) == ([], [])
@@ -91,4 +110,6 @@ def test_label_matchers_without_a_series_are_a_problem_with_the_values_that_exis
 def test_a_latency_longer_than_the_process_is_up_is_a_problem(unit: str, mean: float, possible: bool) -> None:
     prometheus = Exporting(HISTOGRAM, {"sum(lat_sum": [Answer({}, (0.0, mean))]})
     problems, _ = check_exported(prometheus, node(unit=unit), 12.0)
-    assert not problems if possible else "unit: a mean latency of 5e+07 s after 12.0 s of running" in problems[0]
+    assert (
+        not problems if possible else "metrics.unit: a mean latency of 5e+07 s after 12.0 s of running" in problems[0]
+    )

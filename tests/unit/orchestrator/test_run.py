@@ -349,6 +349,14 @@ def test_a_metric_that_nobody_exports_ends_the_run_before_the_window(
     assert recorder.phases()[-1] == "stop"
 
 
+def test_a_node_exporter_that_fails_is_a_warning(
+    execute: Execute, recorder: Recorder, prometheus: dict[str, object]
+) -> None:
+    prometheus["errors"] = {("host", "a-1", "198.18.0.3:9100"): "connection refused", ("client", "a-1", "x"): ""}
+    execute()
+    assert "a-1: no resource usage, its node exporter failed: connection refused" in recorder.texts()
+
+
 def test_an_error_of_the_progress_display_does_not_end_a_run(
     execute: Execute, recorder: Recorder, prometheus: dict[str, object], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -96,6 +96,29 @@ def test_a_prometheus_without_its_admin_api_is_an_error(
         save_snapshot(fleet, "a-0", url, tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("answer", "message"),
+    [
+        ({"status": "success", "data": {"name": "../../../../home"}}, "the name '../../../../home', which is not one"),
+        ({"status": "success", "data": {"name": ".."}}, "the name '..', which is not one"),
+        ({"status": "success", "data": {"name": 1}}, "malformed answer to .*: name is missing"),
+        ({"status": "success", "data": {}}, "malformed answer to .*: name is missing"),
+        ({"status": "success"}, "malformed answer"),
+        ([], "Prometheus rejected"),
+        (None, "Prometheus rejected"),
+    ],
+)
+def test_a_hostile_answer_touches_no_files(
+    fleet: SnapshotFleet, prometheus: Server, tmp_path: Path, answer: object, message: str
+) -> None:
+    url, _, answers = prometheus
+    answers["/api/v1/admin/tsdb/snapshot"] = answer
+    with pytest.raises(InfrastructureError, match=message):
+        save_snapshot(fleet, "a-0", url, tmp_path)
+    assert fleet.commands == []
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_failed_download_is_an_error_after_the_copy_on_the_host_was_removed(
     fleet: SnapshotFleet, prometheus: Server, tmp_path: Path
 ) -> None:
