@@ -35,8 +35,8 @@ def runs(summaries: Sequence[Summary], folder: Path) -> Iterator[Shown]:
     for summary in summaries:
         table.add_row(*_run_cells(summary))
         if summary.failed and summary.successful_latency_s:
-            latency = [_latency_cell(metric, summary.successful_latency_s) for metric in _LATENCIES]
-            table.add_row("completed\nonly", "", *latency, "", "")
+            only = [_latency_cell(metric, summary.successful_latency_s) for metric in _LATENCIES]
+            table.add_row("completed\nonly", "", *(cell.partition("\n")[0] for cell in only), "", "")
     yield table
     for summary in summaries:
         yield from (f"[red]invalid: {escape(text)}[/red]" for text in summary.reasons)

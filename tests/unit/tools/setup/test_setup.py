@@ -243,13 +243,13 @@ class TestDemo:
         status, calls, output = self.demo(checkout, "", "", DURATION="20s")
         assert calls == [
             "pulumi up --yes --stack dev",
-            "geobench run --stack dev --loads 200 --duration 20s",
+            "geobench run --stack dev --loads 200 --committee 3 --duration 20s",
         ]
         assert status == 0
         assert "pulumi destroy" in output
 
     def test_takes_the_settings_duration_by_default(self, checkout: Path) -> None:
-        assert self.demo(checkout, "", "")[1][-1] == "geobench run --stack dev --loads 200"
+        assert self.demo(checkout, "", "")[1][-1] == "geobench run --stack dev --loads 200 --committee 3"
 
     def test_demo_stops_at_the_first_failure(self, checkout: Path) -> None:
         status, calls, _ = self.demo(checkout, "exit 255", "")
