@@ -35,6 +35,13 @@ class Histogram:
         """Whether there is a bucket besides the infinite one, without which quantiles are unknown."""
         return bool(np.isfinite(self.bounds).any())
 
+    @property
+    def slowest(self) -> float:
+        """The lowest bound that no value exceeds; 0 if there are no values."""
+        if self.count <= 0:
+            return 0.0
+        return float(self.bounds[np.searchsorted(self.cumulative, self.count, side="left")])
+
     def quantile(self, q: float, mean: float | None = None) -> Quantile | None:
         """Return the value that a share `q` (0 < q <= 1) of all values does not exceed; None if that is unknown.
 
@@ -117,8 +124,7 @@ def add_failures(histogram: Histogram, count: float, at_least: float | None) -> 
         return histogram
     completed = histogram.count
     if at_least is None:
-        above = np.flatnonzero(histogram.cumulative >= completed)
-        at_least = float(histogram.bounds[above[0]]) if completed > 0 else 0.0
+        at_least = histogram.slowest
         if math.isinf(at_least):
             return Histogram(histogram.bounds, np.append(histogram.cumulative[:-1], completed + count))
     kept = histogram.bounds < at_least

@@ -179,6 +179,11 @@ def _judge_load(measurement: Measurement, verdict: Verdict, requested: float, th
             f"{total.failed} of {every:.0f} requests failed ({counts}); latencies count them as "
             f"{'their timeout' if timeout else 'slower than all others'}"
         )
+    if total.unanswered:
+        verdict.warnings.append(
+            f"{total.unanswered} requests hung when the window ended: quantiles count them as slower than all others; "
+            "use a longer warm-up, or a shorter timeout, to see them fail"
+        )
     if sent is not None and total.backlog_tps is not None:
         lost = sent - completed - failed - total.backlog_tps
         if completed > sent - total.backlog_tps + slack:

@@ -11,7 +11,7 @@ import numpy as np
 from benchmark.measure.histogram import Histogram, add_failures, merge
 from benchmark.measure.run_metrics import QUANTILES, Latency
 from benchmark.measure.scrapes import SampleRange, ScrapedTarget
-from benchmark.metrics.names import DUE, IN_FLIGHT, SUBMITTED, TIMEOUT, MetricNames
+from benchmark.metrics.names import DUE, IN_FLIGHT, OLDEST, SUBMITTED, TIMEOUT, MetricNames
 from benchmark.model import Finite, StrictModel
 
 
@@ -35,6 +35,9 @@ class WindowStats(StrictModel):
     """Of the transactions that completed; null if none did."""
     errors: dict[str, int] | None
     """Failed transactions by type; null where they are not counted."""
+    unanswered: int = 0
+    """Transactions that hung when the window ended: not failed yet, but far slower than all that completed. Quantiles
+    of `latency_s` count them as slower than all others, its mean does not count them."""
     unknown: dict[str, str] = {}
     """Why metrics are null although a client exports them, by their name, such as `mean_s`."""
 
@@ -42,6 +45,11 @@ class WindowStats(StrictModel):
     def failed(self) -> int | None:
         """The number of failed transactions; None if unknown."""
         return None if self.errors is None else sum(self.errors.values())
+
+
+_HANGS = 2.0
+"""How many times as old as the slowest completed transaction one without an outcome is if it hangs. In a system that is
+saturated, which answers in order, it is about as old."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +66,8 @@ class Increase:
     backlog: float | None
     errors: dict[str, float] | None
     timeout_s: float | None = None
+    oldest_s: float = 0.0
+    """Age of the oldest transaction without an outcome at the end."""
     unknown: dict[str, str] = field(default_factory=dict)
     """Why metrics of this target are unknown, by their name."""
 
@@ -65,6 +75,13 @@ class Increase:
     def failed(self) -> float:
         """The number of failed transactions, as far as they are counted."""
         return math.fsum((self.errors or {}).values())
+
+    @property
+    def unanswered(self) -> float:
+        """Transactions that hang: they fell due, have no outcome yet, and are far slower than all that completed."""
+        if self.scheduled is None or self.oldest_s <= _HANGS * self.histogram.slowest:
+            return 0.0
+        return max(0.0, self.scheduled - (self.completed or 0.0) - self.failed)
 
 
 def increase_of(target: ScrapedTarget, samples: SampleRange, names: MetricNames) -> Increase:
@@ -102,6 +119,7 @@ def increase_of(target: ScrapedTarget, samples: SampleRange, names: MetricNames)
         if names.errors and known(names.errors, "errors")
         else None,
         timeout_s=float(target.gauge(TIMEOUT)[samples.last]) if known(TIMEOUT) else None,
+        oldest_s=float(target.gauge(OLDEST)[samples.last]) if known(OLDEST) else 0.0,
         unknown=unknown,
     )
 
@@ -130,16 +148,21 @@ def window_stats(increases: Iterable[Increase], names: MetricNames) -> WindowSta
         completed=aggregate(completed) if complete else None,
         sampled_seconds=_median([each.seconds for each in members]),
         latency_s=_latency(members),
-        successful_latency_s=_latency([replace(each, errors=None) for each in members]),
+        successful_latency_s=_latency([replace(each, errors=None, oldest_s=0.0) for each in members]),
+        unanswered=round(math.fsum(each.unanswered for each in members)),
         errors={kind: round(sum(each.get(kind, 0.0) for each in errors)) for kind in kinds} if errors else None,
         unknown=unknown,
     )
 
 
 def latency_histogram(members: Sequence[Increase]) -> Histogram:
-    """Return the latencies of all transactions of `members`; failed ones count as their timeout."""
+    """Return the latencies of all transactions of `members`; failed ones count as their timeout.
+
+    Those that hang, with a timeout that is longer than they were observed, count as slower than all that completed.
+    """
     completed = merge([each.histogram for each in members if each.histogram.count > 0])
-    return add_failures(completed, math.fsum(each.failed for each in members), _timeout(members))
+    ended = add_failures(completed, math.fsum(each.unanswered for each in members), None)
+    return add_failures(ended, math.fsum(each.failed for each in members), _timeout(members))
 
 
 def _timeout(members: Iterable[Increase]) -> float | None:
@@ -150,18 +173,20 @@ def _latency(members: Sequence[Increase]) -> Latency | None:
     """Return the latency of all transactions of `members`; None if there are none."""
     histogram, timeout = latency_histogram(members), _timeout(members)
     failed = math.fsum(each.failed for each in members)
+    ended = histogram.count - math.fsum(each.unanswered for each in members)
     if histogram.count <= 0:
         return None
     mean = stdev = None
     sums = [each.latency_sum for each in members if each.latency_sum is not None]
-    if len(sums) == len(members) and (not failed or timeout is not None):
+    if ended > 0 and len(sums) == len(members) and (not failed or timeout is not None):
         lost = (timeout or 0.0) * failed
-        mean = (math.fsum(sums) + lost) / histogram.count
+        mean = (math.fsum(sums) + lost) / ended
         squared = [each.squared_sum for each in members if each.squared_sum is not None]
         if len(squared) == len(members):
             squares = math.fsum(squared) + lost * (timeout or 0.0)
-            stdev = math.sqrt(max(0.0, squares / histogram.count - mean**2))
-    quantiles = {metric.key: histogram.quantile(q, mean) for metric, q in QUANTILES.items()}
+            stdev = math.sqrt(max(0.0, squares / ended - mean**2))
+    bound = mean if ended == histogram.count else None
+    quantiles = {metric.key: histogram.quantile(q, bound) for metric, q in QUANTILES.items()}
     return Latency.model_validate({"mean": mean, "stdev": stdev} | quantiles)
 
 

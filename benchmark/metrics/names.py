@@ -17,6 +17,8 @@ SUBMITTED, DUE, SCHEDULING_DELAY, IN_FLIGHT = "submitted", "due", "lateness_s", 
 """Further metrics of the project's load generator; other systems may export them, too."""
 TIMEOUT = "timeout_s"
 """Gauge of the load generator: seconds after which a request fails, counted from when it was due."""
+OLDEST = "oldest_inflight_s"
+"""Gauge of the load generator: age of the oldest request that has neither completed nor failed, s."""
 WAN_DELAY = "wan_lateness_seconds"
 """Histogram of how far behind schedule an emulated network delivers packets."""
 WAN_UNCHANGED_SINCE = "wan_unchanged_since_seconds"

@@ -225,6 +225,7 @@ class Target:
         self._idle: list[Connection] = []
         self._waiting: deque[tuple[float, int]] = deque()
         self._deadlines: deque[tuple[float, int, Connection]] = deque()
+        metrics.oldest_due.append(self.oldest_due)
 
     def submit(self, due: float, sequence: int) -> None:
         """Send a request, or queue it while all connections are in use."""
@@ -263,6 +264,14 @@ class Target:
                 connection.fail("timeout")
             deadlines.popleft()
         return inf
+
+    def oldest_due(self) -> float:
+        """Return when the oldest request without an outcome was due; inf if there is none."""
+        deadlines = self._deadlines
+        while deadlines and deadlines[0][2].sequence != deadlines[0][1]:
+            deadlines.popleft()
+        sent = deadlines[0][0] - self._config.timeout_s if deadlines else inf
+        return min(sent, self._waiting[0][0] if self._waiting else inf)
 
     def _send_waiting(self) -> None:
         while self._waiting and (self._idle or self._open < self._config.max_connections):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from math import inf
 from time import monotonic, process_time
 
@@ -53,6 +53,8 @@ class Metrics:
         self.due = self.submitted = self.inflight = 0
         self.start_time = 0.0
         self.started = self.stopped = inf
+        self.oldest_due: list[Callable[[], float]] = []
+        """Return when the oldest request without an outcome was due, by target; inf if there is none."""
 
     def exposition(self) -> bytes:
         """Return all metrics in the Prometheus text format 0.0.4."""
@@ -67,6 +69,7 @@ class Metrics:
             ("due", "counter", "Requests scheduled so far", [f" {self.due}"]),
             ("submitted", "counter", "Requests sent, or failed while connecting", [f" {self.submitted}"]),
             ("inflight", "gauge", "Requests submitted and not complete", [f" {self.inflight}"]),
+            ("oldest_inflight_s", "gauge", "Age of the oldest request without an outcome", [f" {self._oldest()!r}"]),
             ("timeout_s", "gauge", "Seconds after which a request fails", [f" {self._timeout_s!r}"]),
             ("start_time_s", "gauge", "Unix time of the first due request", [f" {self.start_time!r}"]),
             ("process_cpu_seconds_total", "counter", "CPU time used by this process", [f" {process_time()!r}"]),
@@ -76,3 +79,7 @@ class Metrics:
             lines += [f"# HELP {name} {text}.", f"# TYPE {name} {kind}"]
             lines += samples if kind == "histogram" else [f"{name}{sample}" for sample in samples]
         return "\n".join([*lines, ""]).encode()
+
+    def _oldest(self) -> float:
+        due = min((oldest() for oldest in self.oldest_due), default=inf)
+        return max(0.0, monotonic() - due) if due < inf else 0.0

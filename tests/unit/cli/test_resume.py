@@ -162,6 +162,18 @@ def test_a_sweep_that_gives_up_prints_the_command_that_resumes_it(
     assert [len(planned.attempts) for planned in SweepFolder.read(folder.parent).journal.planned_runs] == [2, 0]
 
 
+def test_latest_is_the_latest_of_the_kind_that_the_command_resumes(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for words in (("run",), ("compare", "--a", "committee=1", "--b", "committee=2")):
+        assert call(*words, "--loads", "20", "40", "--retries", "0") == 3
+    kinds = {path.parent.name.split("-")[1]: path.parent.name for path in project.glob("results/*/*/sweep.json")}
+    capsys.readouterr()
+    for command, kind in (("run", "sweep"), ("compare", "compare")):
+        assert call(command, "--resume", "latest", "--retries", "0") == 3, "it gets as far as the hosts, which are down"
+        assert f"geobench {command} --resume {kinds[kind]}" in capsys.readouterr().err
+
+
 def test_a_seed_determines_the_random_order(project: Path) -> None:
     loads = tuple(range(10, 20))
     words = ("run", "--loads", *map(str, loads), "--repeat", "2", "--retries", "0")

@@ -97,6 +97,27 @@ def test_only_failed_requests_have_a_latency_of_at_least_their_timeout() -> None
     assert found.successful_latency_s is None
 
 
+def test_requests_that_hang_beyond_the_window_are_slower_than_all_others() -> None:
+    hanging = replace(increase([0.15] * 98), scheduled=100.0, oldest_s=9.0)
+    found = window_stats([hanging], LOAD_GENERATOR)
+    assert found.latency_s is not None
+    assert found.successful_latency_s is not None
+    assert (found.unanswered, found.failed) == (2, 0)
+    assert found.latency_s.p99 == Quantile(estimate=0.2, lower=0.2, upper=None)
+    assert found.latency_s.mean == pytest.approx(0.15)
+    assert found.successful_latency_s.p99.upper == 0.2
+    nothing = window_stats([replace(increase([], timeout=60), scheduled=100.0, oldest_s=9.0)], LOAD_GENERATOR)
+    assert nothing.latency_s is not None
+    assert (nothing.latency_s.mean, nothing.latency_s.p99.upper, nothing.successful_latency_s) == (None, None, None)
+
+
+@pytest.mark.parametrize(("oldest", "scheduled"), [(0.3, 100.0), (9.0, 98.0), (9.0, None)])
+def test_requests_in_flight_that_do_not_hang_change_nothing(oldest: float, scheduled: float | None) -> None:
+    found = window_stats([replace(increase([0.15] * 98), scheduled=scheduled, oldest_s=oldest)], LOAD_GENERATOR)
+    assert found.unanswered == 0
+    assert found.latency_s == found.successful_latency_s
+
+
 def test_errors_that_a_system_does_not_count_are_unknown() -> None:
     found = window_stats([replace(increase([0.1]), errors=None)], MetricNames(errors=None))
     assert (found.errors, found.failed) == (None, None)

@@ -102,9 +102,11 @@ def test_request_that_times_out_in_the_queue_is_not_sent(tmp_path: Path) -> None
         due = time.monotonic()
         for n in range(3):
             target.submit(due + n, n)
+        assert target.oldest_due() == pytest.approx(due)
         assert target.expire(due + 4.9) == due + 5
         assert metrics.errors["timeout"] == 0
         target.expire(due + 8)
+        assert target.oldest_due() == inf
     assert (metrics.errors["timeout"], metrics.submitted, metrics.inflight) == (3, 1, 0)
 
 

@@ -39,6 +39,7 @@ def test_all_metrics_are_exported_before_anything_is_sent() -> None:
         "due": "counter",
         "submitted": "counter",
         "inflight": "gauge",
+        "oldest_inflight_s": "gauge",
         "timeout_s": "gauge",
         "start_time_s": "gauge",
         "process_cpu_seconds": "counter",
