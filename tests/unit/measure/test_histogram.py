@@ -4,11 +4,11 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from benchmark.measure.histogram import Histogram, make_histogram, merge
+from benchmark.measure.histogram import Histogram, add_failures, make_histogram, merge
 from benchmark.measure.run_metrics import Quantile
 
 BOUNDS = [0.1, 0.2, 0.5, 1.0, 10.0, math.inf]
@@ -84,3 +84,62 @@ def test_merging_different_bounds_keeps_the_shared_ones(left: list[float], right
 def test_values_without_a_json_representation_are_rejected(value: float) -> None:
     with pytest.raises(ValidationError):
         Quantile(estimate=value, lower=0.0, upper=1.0)
+
+
+def test_without_finite_bounds_quantiles_are_unknown() -> None:
+    histogram = make_histogram([math.inf], [100])
+    assert (histogram.count, histogram.bounded, histogram.quantile(0.5)) == (100, False, None)
+
+
+def test_estimates_within_the_first_bucket_agree_with_the_mean() -> None:
+    # All values are at most 100 ms and 7 ms on average: half of them cannot be above 14 ms (Markov).
+    histogram = make_histogram([0.1, math.inf], [200, 200])
+    p50, p99 = (histogram.quantile(q, mean=0.007) for q in (0.5, 0.99))
+    assert p50 is not None
+    assert p99 is not None
+    assert p50.estimate == pytest.approx(0.007 * math.log(2), rel=0.01)
+    assert p99.estimate == pytest.approx(0.007 * math.log(100), rel=0.01)
+    assert (p99.lower, p99.upper) == (0.0, 0.1)
+
+
+def test_estimates_within_the_last_bucket_agree_with_the_mean() -> None:
+    p50 = make_histogram([0.1, 1.0], [0, 100]).quantile(0.5, mean=0.95)
+    assert p50 is not None
+    assert 0.95 < p50.estimate < 1.0
+
+
+@pytest.mark.parametrize("mean", [None, 0.055, -5.0, 1e6])
+def test_values_are_spread_evenly_where_the_mean_allows_it_or_is_impossible(mean: float | None) -> None:
+    assert make_histogram([0.1, 0.5], [90, 100]).quantile(0.45, mean) == Quantile(estimate=0.05, lower=0.0, upper=0.1)
+
+
+@settings(derandomize=True, max_examples=80, deadline=None)
+@given(latencies, st.floats(min_value=0.001, max_value=1))
+def test_estimates_that_agree_with_the_mean_stay_within_their_bounds(values: list[float], q: float) -> None:
+    mean = math.fsum(values) / len(values)
+    quantile = counted(values).quantile(q, mean)
+    assert quantile is not None
+    assert quantile.lower <= quantile.estimate <= (quantile.upper or math.inf)
+
+
+@settings(derandomize=True, max_examples=60, deadline=None)
+@given(st.floats(min_value=0.0005, max_value=0.0995), st.sampled_from([0.5, 0.9, 0.99]))
+def test_estimates_within_one_bucket_keep_to_the_bound_of_markov(mean: float, q: float) -> None:
+    quantile = make_histogram([0.1], [10000]).quantile(q, mean)
+    assert quantile is not None
+    assert quantile.estimate <= mean / (1 - q)
+
+
+def test_the_range_of_a_mean_is_that_of_its_buckets() -> None:
+    assert make_histogram([0.1, 0.5], [90, 100]).mean_range() == pytest.approx((0.01, 0.14))
+    assert make_histogram([0.1, math.inf], [50, 100]).mean_range() == (0.05, math.inf)
+    assert make_histogram([], []).mean_range() == (0.0, math.inf)
+
+
+def test_failures_without_a_timeout_are_above_completed_requests_of_unknown_latency() -> None:
+    for histogram in (make_histogram([math.inf], [10]), make_histogram([0.1, math.inf], [6, 10])):
+        failed = add_failures(histogram, 5, None)
+        assert failed.bounds.tolist() == histogram.bounds.tolist()
+        assert failed.count == 15
+    quantile = add_failures(make_histogram([0.1, math.inf], [6, 10]), 5, None).quantile(0.6)
+    assert quantile == Quantile(estimate=0.1, lower=0.1, upper=None)
