@@ -191,10 +191,11 @@ def _what_counts(variant: Variant) -> str:
 def compare_metrics(a: Variant, b: Variant, loads: Sequence[float]) -> list[MetricComparison]:
     """Compare each metric of `COMPARED`, except where a run of A or B has none, or it is 0."""
     pairs = {metric: {load: (a.values(metric, load), b.values(metric, load)) for load in loads} for metric in COMPARED}
+    missing = {metric for variant in (a, b) for metric in unknown_in(variant, loads)}
     pairs = {
         metric: strata
         for metric, strata in pairs.items()
-        if all(values and min(values) > 0 for pair in strata.values() for values in pair)
+        if metric not in missing and all(values and min(values) > 0 for pair in strata.values() for values in pair)
     }
     shifts = [compare_strata(list(strata.values()), CONFIDENCE) for strata in pairs.values()]
     adjusted = holm([shift.p_value for shift in shifts])
@@ -225,6 +226,13 @@ def compare_metrics(a: Variant, b: Variant, loads: Sequence[float]) -> list[Metr
     return result
 
 
+def unknown_in(variant: Variant, loads: Sequence[float]) -> dict[Metric, list[Summary]]:
+    """Return the metrics that are unknown in runs that count, with those runs: the others may not stand for them."""
+    runs = [run for run in variant.counted if run.requested_tps in loads]
+    found = {metric: [run for run in runs if metric.of(run) is None] for metric in COMPARED}
+    return {metric: missing for metric, missing in found.items() if missing}
+
+
 def find_warnings(a: Variant, b: Variant, found: Sequence[Difference], *, interleaved: bool) -> list[str]:
     """Return what limits the conclusions from a comparison of A and B, which differ in `found`."""
     warnings = []
@@ -239,6 +247,10 @@ def find_warnings(a: Variant, b: Variant, found: Sequence[Difference], *, interl
         if lost := [run for run in variant.summaries if run.status != "ok"]:
             why = "; ".join(f"{run.requested_tps:g} tx/s {why_not_counted(run)[:140]}" for run in lost[:3])
             warnings.append(f"{len(lost)} of {len(variant.summaries)} runs of {name} do not count: {why}")
+        for metric, missing in unknown_in(variant, sorted(a.loads & b.loads)).items():
+            why = missing[0].unknown.get(metric.name)
+            runs = f"{len(missing)} of {len(variant.counted)} runs of {name}"
+            warnings.append(f"{metric.label} is not compared: unknown in {runs}{f' ({why})' if why else ''}")
     if a.leaders != b.leaders:
         led = [
             ", ".join(f"{host} in {float(share):.0%} of runs" for host, share in variant.leaders.items()) or "unknown"

@@ -63,6 +63,18 @@ def test_long_list_of_differences_is_truncated(tmp_path: Path) -> None:
     assert "; 2 more); the effect" in warning
 
 
+def test_metric_that_is_unknown_in_a_run_is_not_compared_and_named(tmp_path: Path) -> None:
+    a, b = noisy("a", 1.0, 3), noisy("b", 1.2, 3)
+    known = b[4].latency_s
+    assert known is not None
+    reason = {"mean_s": "client x: `lat_sum` is NaN"}
+    b[4] = b[4].model_copy(update={"latency_s": known.model_copy(update={"mean": None}), "unknown": reason})
+    found = compared(tmp_path, a, b)
+    assert [each.metric for each in found.metrics] == ["completed_tps", "p50_s", "p99_s"]
+    text = "mean latency is not compared: unknown in 1 of 9 runs of B (client x: `lat_sum` is NaN)"
+    assert text in found.warnings
+
+
 def later(runs: Sequence[Summary]) -> list[Summary]:
     moved = [run.window.model_copy(update={"start": 9000.0, "end": 9050.0}) for run in runs if run.window]
     return [run.model_copy(update={"window": window}) for run, window in zip(runs, moved, strict=True)]
