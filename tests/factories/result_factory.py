@@ -7,7 +7,7 @@ a simulated system with clients in three regions.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -196,13 +196,24 @@ def store_sweep(
 
 
 def write_run(
-    folder: Path, *, load: int = 60, capacity: int = 10_000, slower: float = 1.0, nodes: int = 3, seed: int = 0
+    folder: Path,
+    *,
+    load: int = 60,
+    capacity: int = 10_000,
+    slower: float = 1.0,
+    nodes: int = 3,
+    seed: int = 0,
+    change: Callable[[Series], Series | None] = lambda one: one,
 ) -> Path:
-    """Write the folder of a run under `load` tx/s of a system that completes `capacity` tx/s at most."""
+    """Write the folder of a run under `load` tx/s of a system that completes `capacity` tx/s at most.
+
+    `change` returns what becomes of each series; None removes it.
+    """
     samples = [
-        entry
+        changed
         for index, region in enumerate(REGIONS)
         for entry in (*_client(index, load / 3, capacity / 3, slower, seed), *_host(f"{region}-0", region, seed))
+        if (changed := change(entry)) is not None
     ]
     measurement = measure(RunSamples(samples), START, END, scrape_interval=1.0)
     identity = Identity(

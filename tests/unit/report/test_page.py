@@ -6,7 +6,9 @@ import base64
 import csv
 import io
 import json
+import math
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ from factories.page import Page
 from factories.result_factory import START, write_run
 from paths import DATA
 
+from benchmark.metrics.samples import Series
 from benchmark.report import write_report
 from benchmark.results.run_folder import read_summary
 
@@ -158,6 +161,33 @@ def test_failed_requests_are_in_the_quantiles_beside_those_of_successful_ones(tm
     assert "99th percentile more than 2 s; 27 requests failed" in head
     assert "> 2 smore than 2 s; successful only: 2" in head
     assert "errors2727 timeout" in head
+
+
+def without_finite_buckets(one: Series) -> Series | None:
+    finite = one.metric == "latency_s_bucket" and one.labels["le"] not in ("inf", "+Inf")
+    return None if finite else one
+
+
+def test_quantiles_without_buckets_are_unknown_with_the_reason(tmp_path: Path) -> None:
+    page = Page(write_report(write_run(tmp_path / "run", change=without_finite_buckets)))
+    head = page.text.partition("Configuration")[0]
+    reason = '`latency_s_bucket` has no bucket but le="+Inf"'
+    assert "99th percentile unknown" in head
+    assert "p99 latency\N{EN DASH}client ap-northeast-1-0: " + reason in head
+    assert (
+        "p50 latency, p90 latency, p99 latency, p99.9 latency unknown: client ap-northeast-1-0: " + reason in page.text
+    )
+    assert 'id="distribution"' not in page.source
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -1e300])
+def test_mean_of_an_unusable_sum_is_unknown_with_the_reason(tmp_path: Path, value: float) -> None:
+    def change(one: Series) -> Series:
+        return replace(one, values=one.values * 0 + value) if one.metric == "latency_s_sum" else one
+
+    head = Page(write_report(write_run(tmp_path / "run", change=change))).text.partition("Configuration")[0]
+    assert "mean latency unknown, 99th percentile within" in head
+    assert "mean latency\N{EN DASH}client ap-northeast-1-0: `latency_s_sum` is" in head
 
 
 def test_errors_that_a_system_does_not_count_are_unknown(tmp_path: Path) -> None:
