@@ -34,7 +34,7 @@ def impossible_figures(
     parts = (f"{latency}_count", f"{latency}_sum", f"{latency}_bucket")
     for metric in dict.fromkeys((names.completed, *parts, names.squared or "", SUBMITTED, DUE)):
         yield from _not_a_counter(target, metric, samples)
-    count, total = (target.increase(part, samples) for part in parts[:2])
+    count, total = target.increase(parts[0], samples), target.total(latency, samples)
     histogram = target.histogram(latency, samples)
     if target.unknown(parts[0], samples):
         return

@@ -114,6 +114,23 @@ class ScrapedTarget:
         increases = self.increases(metric)
         return float((increases[:, samples.last] - increases[:, samples.first]).sum())
 
+    def total(self, metric: str, samples: SampleRange) -> float:
+        """Return the sum of the values that histogram `metric` counted over the range.
+
+        Between two samples without a restart, a sum that fell says nothing: the values counted meanwhile are taken to
+        have the mean of the others.
+        """
+        inside = slice(samples.first, samples.last + 1)
+        steps = np.diff(self._aligned(f"{metric}_sum")[:, inside], axis=1)
+        counts = np.diff(self.increases(f"{metric}_count")[:, inside].sum(axis=0))
+        restarted = np.isin(np.arange(samples.first + 1, samples.last + 1), self.restarts)
+        fell = (steps < 0).any(axis=0) & ~restarted
+        known = float(counts[~fell].sum())
+        if not fell.any() or known <= 0:
+            return self.increase(f"{metric}_sum", samples)
+        sums = np.diff(self.increases(f"{metric}_sum")[:, inside].sum(axis=0))
+        return float(np.where(restarted, sums, steps.sum(axis=0))[~fell].sum() / known * counts.sum())
+
     def increase_by(self, metric: str, label: str, samples: SampleRange) -> dict[str, float]:
         """Return the increase over the range for each value of `label` that has one."""
         result: dict[str, float] = {}

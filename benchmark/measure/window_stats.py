@@ -95,10 +95,10 @@ def increase_of(target: ScrapedTarget, samples: SampleRange, names: MetricNames)
             unknown.update(dict.fromkeys(results, f"{names.job} {target.name}: {reason}"))
         return reason is None
 
-    def counted(metric: str | None, *results: str, required: bool = False) -> float | None:
-        return target.increase(metric, samples) if metric and known(metric, *results, required=required) else None
+    def counted(metric: str | None, *results: str) -> float | None:
+        return target.increase(metric, samples) if metric and known(metric, *results) else None
 
-    total, bucket = f"{names.latency}_sum", f"{names.latency}_bucket"
+    bucket = f"{names.latency}_bucket"
     histogram, in_flight = target.histogram(names.latency, samples), target.gauge(IN_FLIGHT)
     completed = counted(names.completed, "completed_tps")
     if names.completed not in target.damage:
@@ -109,7 +109,9 @@ def increase_of(target: ScrapedTarget, samples: SampleRange, names: MetricNames)
     return Increase(
         seconds=target.seconds(samples),
         completed=completed,
-        latency_sum=counted(total, "mean_s", "stdev_s", required=histogram.count > 0) if histogram.count > 0 else 0.0,
+        latency_sum=target.total(names.latency, samples)
+        if histogram.count <= 0 or known(f"{names.latency}_sum", "mean_s", "stdev_s", required=True)
+        else None,
         squared_sum=counted(names.squared, "stdev_s"),
         histogram=histogram,
         sent=counted(SUBMITTED, "sent_tps"),

@@ -177,7 +177,7 @@ def test_figures_of_a_sum_that_jitters_are_right() -> None:
     total = 10000 + (TIMES - 1000) * 5 - np.where(TIMES >= 1030, 5.002, 0)
     summary = summary_of(exporting({"0.01": 0, "0.1": 100, "+Inf": 100}, total=total), NAMES)
     assert summary.latency_s is not None
-    assert summary.latency_s.mean == pytest.approx(0.05, rel=0.05)
+    assert summary.latency_s.mean == pytest.approx(0.05, rel=1e-6)
     assert (summary.status, summary.reasons) == ("ok", [])
 
 

@@ -99,6 +99,22 @@ def test_a_sum_that_jitters_is_no_restart_and_is_not_counted_twice() -> None:
     assert target.falls("h_sum", SampleRange(0, 4)) == []
 
 
+def test_the_values_of_an_interval_in_which_the_sum_fell_have_the_mean_of_the_others() -> None:
+    count = series("h_count", labels_of("a"), [0, 1, 2, 3, 4], [0, 100, 200, 300, 400])
+    total = series("h_sum", labels_of("a"), [0, 1, 2, 3, 4], [10000, 10005, 10004.998, 10009.998, 10014.998])
+    target = one(counter([1, 2, 3, 4, 5]), total, count)
+    assert target.total("h", SampleRange(0, 4)) == pytest.approx(20)
+    assert target.total("h", SampleRange(1, 2)) == 0, "nothing is known of a single such interval"
+
+
+def test_the_sum_of_a_process_that_restarted_is_counted_from_zero() -> None:
+    count = series("h_count", labels_of("a"), [0, 1, 2, 3], [100, 200, 50, 150])
+    total = series("h_sum", labels_of("a"), [0, 1, 2, 3], [10, 20, 5, 15])
+    target = one(counter([10, 20, 5, 15]), total, count)
+    assert target.restarts == (2,)
+    assert target.total("h", SampleRange(0, 3)) == 10 + 5 + 10
+
+
 @given(st.lists(st.floats(min_value=0, max_value=100), min_size=4, max_size=12), st.data())
 def test_jitter_never_adds_to_an_increase(steps: list[float], data: st.DataObject) -> None:
     values = 1000 + np.cumsum(steps)
