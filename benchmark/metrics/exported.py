@@ -80,9 +80,13 @@ def _unmatched(field: str, prometheus: Prometheus, selector: Selector, suffix: s
 
 
 def _too_long(prometheus: Prometheus, latency: Selector, names: MetricNames, up_s: float) -> list[str]:
-    """Say that the mean latency so far is longer than the processes have run."""
+    """Say that latencies so far are longer than the processes have run.
+
+    The median has to agree with the mean, because a sum need not start at zero.
+    """
     total, count = (f"sum({latency.promql(part, names.job)})" for part in ("_sum", "_count"))
-    for answer in prometheus.query(f"{total} / {count}"):
+    median = f"histogram_quantile(0.5, sum by (le) ({latency.promql('_bucket', names.job)}))"
+    for answer in prometheus.query(f"{total} / {count} and {median} > {up_s / 2 * names.per_second:g}"):
         mean = answer.value[1] / names.per_second
         if mean > up_s:
             return [
