@@ -248,9 +248,9 @@ def find_warnings(a: Variant, b: Variant, found: Sequence[Difference], *, interl
             why = "; ".join(f"{run.requested_tps:g} tx/s {why_not_counted(run)[:140]}" for run in lost[:3])
             warnings.append(f"{len(lost)} of {len(variant.summaries)} runs of {name} do not count: {why}")
         for metric, missing in unknown_in(variant, sorted(a.loads & b.loads)).items():
-            why = missing[0].unknown.get(metric.name)
+            reason = missing[0].unknown.get(metric.name)
             runs = f"{len(missing)} of {len(variant.counted)} runs of {name}"
-            warnings.append(f"{metric.label} is not compared: unknown in {runs}{f' ({why})' if why else ''}")
+            warnings.append(f"{metric.label} is not compared: unknown in {runs}{f' ({reason})' if reason else ''}")
     if a.leaders != b.leaders:
         led = [
             ", ".join(f"{host} in {float(share):.0%} of runs" for host, share in variant.leaders.items()) or "unknown"
