@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from benchmark.errors import InfrastructureError
+from stacks.local.root import as_root
 from stacks.local.wan.addresses import state_folder, write_atomically
 
 
@@ -43,6 +44,7 @@ def find_owner(testbed_id: str) -> Owner | None:
     return owner if Path(owner.project, "Pulumi.yaml").exists() else None
 
 
+@as_root
 def require_owner(testbed_id: str, owner: Owner) -> None:
     """Raise InfrastructureError if the testbed belongs to a stack other than `owner`, which is named."""
     found = find_owner(testbed_id)

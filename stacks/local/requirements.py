@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import platform
 import shutil
 import subprocess
@@ -11,6 +10,7 @@ from pathlib import Path
 
 from benchmark.errors import InfrastructureError
 from stacks.local.host.host import PATH
+from stacks.local.root import as_root
 from stacks.local.wan.interfaces import DEVICE
 
 _PACKAGES = {
@@ -30,11 +30,6 @@ def check_machine(state: Path) -> None:
             f"local hosts are Linux namespaces, and this machine runs {platform.system()}; run the local provider in a "
             "Linux virtual machine, or choose another cloud_provider"
         )
-    if os.geteuid() != 0:
-        raise InfrastructureError(
-            f"local hosts need root to create namespaces, and this is user {os.geteuid()}; run pulumi as root "
-            "(`sudo -E pulumi up`), or choose another cloud_provider"
-        )
     if not DEVICE.exists():
         raise InfrastructureError(
             f"local hosts are joined through {DEVICE}, which does not exist; run `modprobe tun`, or pass the device to "
@@ -48,6 +43,7 @@ def check_machine(state: Path) -> None:
     _try_overlay(next(path for path in (state, *state.parents) if path.is_dir()))
 
 
+@as_root
 def _try_overlay(folder: Path) -> None:
     """Mount an overlay over this machine's files below `folder`, in a temporary namespace."""
     options = "lowerdir=/,upperdir=upper,workdir=work,volatile"

@@ -2,6 +2,8 @@
 # Make this checkout ready: Debian packages, .venv, Pulumi CLI, passphrase, stack. Running it again takes seconds.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
+# shellcheck source=tools/setup/owner.sh
+. tools/setup/owner.sh
 python=${PYTHON:-python3}
 lock=tools/setup/requirements.lock
 umask 022

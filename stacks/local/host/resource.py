@@ -14,6 +14,7 @@ from stacks.errors import hide_traceback
 from stacks.local.host.filesystem import HostConfig
 from stacks.local.host.host import Host
 from stacks.local.owner import Owner, require_owner
+from stacks.local.root import as_root
 from stacks.local.wan.network import WideAreaNetwork
 
 DEAD = "dead"
@@ -46,16 +47,19 @@ class LocalHostProvider(ResourceProvider):
     serialize_as_secret_always = False
 
     @hide_traceback
+    @as_root
     def create(self, props: HostProps) -> CreateResult:
         _require_own(props)
         address = find_host(props).create(_config(props), running=props["state"] == "running")
         return CreateResult(f"{props['testbed_id']}/{props['name']}", _outputs(props, address))
 
     @hide_traceback
+    @as_root
     def read(self, id_: str, props: HostProps) -> ReadResult:
         return ReadResult(id_, {**props, "state": _found_state(props)})
 
     @hide_traceback
+    @as_root
     def diff(self, _id: str, olds: HostProps, news: HostProps) -> DiffResult:
         replaces = [name for name in _IDENTITY if olds.get(name) != news.get(name)]
         changes = [name for name in _COMPARED if olds.get(name) != news.get(name)]
@@ -65,6 +69,7 @@ class LocalHostProvider(ResourceProvider):
         return DiffResult(changes=bool(changes or replaces), replaces=replaces, delete_before_replace=True)
 
     @hide_traceback
+    @as_root
     def update(self, _id: str, olds: HostProps, news: HostProps) -> UpdateResult:
         _require_own(news)
         host = find_host(news)
@@ -74,6 +79,7 @@ class LocalHostProvider(ResourceProvider):
         return UpdateResult(_outputs(news, olds["address"]))
 
     @hide_traceback
+    @as_root
     def delete(self, _id: str, props: HostProps) -> None:
         _require_own(props)
         find_host(props).remove()

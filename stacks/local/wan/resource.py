@@ -15,6 +15,7 @@ from pulumi.dynamic import CreateResult, DiffResult, ReadResult, Resource, Resou
 
 from stacks.errors import hide_traceback
 from stacks.local.owner import Owner, find_owner, require_owner
+from stacks.local.root import as_root
 from stacks.local.wan.network import WideAreaNetwork
 from stacks.local.wan.round_trips import Links
 
@@ -37,6 +38,7 @@ class NetworkProvider(ResourceProvider):
     """Creates, changes and removes the network of a local testbed; its id is the testbed's."""
 
     @hide_traceback
+    @as_root
     def create(self, props: NetworkProps) -> CreateResult:
         """Start the emulator and claim a subnet. InfrastructureError if the testbed belongs to another stack."""
         network = WideAreaNetwork(props["testbed_id"])
@@ -44,12 +46,14 @@ class NetworkProvider(ResourceProvider):
         return CreateResult(props["testbed_id"], _outputs(props, network))
 
     @hide_traceback
+    @as_root
     def read(self, id_: str, props: NetworkProps) -> ReadResult:
         """Report the network as deleted (an empty id) if its emulator has died; the next update recreates it."""
         network = WideAreaNetwork(id_)
         return ReadResult(id_, _outputs(props, network)) if network.running() else ReadResult("", {})
 
     @hide_traceback
+    @as_root
     def diff(self, id_: str, olds: NetworkProps, news: NetworkProps) -> DiffResult:
         """Replace the network if the testbed's id changed or the emulator has died; change its links in place."""
         replaced = [] if olds["testbed_id"] == news["testbed_id"] else ["testbed_id"]
@@ -60,6 +64,7 @@ class NetworkProvider(ResourceProvider):
         return DiffResult(changed, replaced, [] if replaced else stable, delete_before_replace=True)
 
     @hide_traceback
+    @as_root
     def update(self, id_: str, olds: NetworkProps, news: NetworkProps) -> UpdateResult:
         """Apply new links to the running emulator; hosts stay attached."""
         network = WideAreaNetwork(id_)
@@ -68,6 +73,7 @@ class NetworkProvider(ResourceProvider):
         return UpdateResult(_outputs(news, network))
 
     @hide_traceback
+    @as_root
     def delete(self, id_: str, props: NetworkProps) -> None:
         """Stop the emulator and remove everything it created."""
         if "stack" in props:

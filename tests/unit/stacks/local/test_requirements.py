@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import platform
 import shutil
 import subprocess
@@ -35,19 +34,12 @@ def test_another_operating_system_is_an_error(problem: Any, monkeypatch: pytest.
     assert "this machine runs Darwin" in problem()
 
 
-def test_a_user_other_than_root_gets_the_sudo_command(problem: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "geteuid", lambda: 1000)
-    assert "sudo -E pulumi up" in problem()
-
-
 def test_a_missing_device_is_named(problem: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(os, "geteuid", lambda: 0)
     monkeypatch.setattr(requirements, "DEVICE", tmp_path / "tun")
     assert "tun, which does not exist; run `modprobe tun`" in problem()
 
 
 def test_missing_programs_are_reported_as_packages_to_install(problem: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "geteuid", lambda: 0)
     absent = {"sshd", "prometheus"}
     monkeypatch.setattr(shutil, "which", lambda name, path: None if name in absent else f"/bin/{name}")
     assert "`apt-get install openssh-server prometheus`" in problem()

@@ -230,6 +230,22 @@ def test_setup_rejects_an_outdated_or_missing_python(checkout: Path, script: str
     assert (message or "absent not found") in done.stderr
 
 
+def test_root_through_sudo_continues_as_the_owner_of_the_checkout(checkout: Path, tmp_path: Path) -> None:
+    for name, script in {
+        "id": "echo 0",
+        "stat": "echo ann",
+        "getent": "echo ann:x:1000:1000::/home/ann:/bin/bash",
+        "runuser": f'printf "%s\\n" "$HOME $USER ${{SUDO_USER:-none}}" "$@" >"{tmp_path}/calls"',
+    }.items():
+        executable(tmp_path / "bin" / name, script)
+    done = run([checkout / "tools/setup/setup.sh", "x y"], tmp_path, f"{tmp_path}/bin:{SYSTEM_PATH}", SUDO_USER="ann")
+    assert done.returncode == 0, done.stderr
+    identity, *words = (tmp_path / "calls").read_text(encoding="utf-8").splitlines()
+    assert identity == "/home/ann ann none"
+    assert words[:4] == ["-u", "ann", "--", "bash"]
+    assert words[-3:] == [str(checkout), "tools/setup/setup.sh", "x y"]
+
+
 class TestDemo:
     def demo(self, checkout: Path, pulumi: str, geobench: str, **variables: str) -> tuple[int, list[str], str]:
         calls = checkout / "calls"
@@ -247,6 +263,15 @@ class TestDemo:
         ]
         assert status == 0
         assert "pulumi destroy" in output
+
+    def test_asks_for_the_password_of_sudo_once_before_pulumi_starts(self, checkout: Path) -> None:
+        calls = checkout / "calls"
+        executable(checkout / ".state/pulumi/id", "echo 1000")
+        executable(checkout / ".state/pulumi/sudo", f'echo "sudo $*" >>"{calls}"; [ "$1" != -n ] || test -e known')
+        assert self.demo(checkout, "", "")[1][:3] == ["sudo -n true", "sudo -v", "pulumi up --yes --stack dev"]
+        (checkout / "known").touch()
+        calls.unlink()
+        assert self.demo(checkout, "", "")[1][:2] == ["sudo -n true", "pulumi up --yes --stack dev"]
 
     def test_takes_the_settings_duration_by_default(self, checkout: Path) -> None:
         assert self.demo(checkout, "", "")[1][-1] == "geobench run --stack dev --loads 200 --committee 3"
