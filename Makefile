@@ -40,7 +40,7 @@ docs: setup ## write docs/settings.md, the settings' JSON schema and the dashboa
 	$(BIN)/python -m tools.generate
 
 lock: setup ## write tools/setup/requirements.lock after a change of requirements*.txt; UPGRADE=--upgrade
-	index=$${PIP_INDEX_URL:-$$($(BIN)/pip config get global.index-url 2>/dev/null || echo https://pypi.org/simple)}; \
+	@index=$${PIP_INDEX_URL:-$$($(BIN)/pip config get global.index-url 2>/dev/null || echo https://pypi.org/simple)}; \
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
 	    --default-index "$$index" --output-file tools/setup/requirements.lock $(UPGRADE) requirements.txt requirements-dev.txt
 

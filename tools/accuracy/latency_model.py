@@ -1,7 +1,5 @@
 """Compare the measured latency of an etcd run with the prediction from network round trips.
 
-    python -m tools.accuracy.latency_model RUN        (an id, a unique prefix of it, a folder, or `latest`)
-
 At low load a put takes the round trip from the client's member to the leader, plus the leader's round trip to the
 member that completes its majority (Ongaro & Ousterhout 2014, section 5.3). Exits with 1 if the measured mean is more
 than 10 % off.
@@ -13,13 +11,11 @@ import math
 import sys
 from pathlib import Path
 
-from benchmark.cli.target import results_dir
-from benchmark.errors import UsageError
-from benchmark.results.find import find_run
 from benchmark.results.manifest import Manifest, read_manifest
 from benchmark.results.run_folder import read_summary
 from benchmark.settings import Network
 from stacks.local.wan.round_trips import links_for
+from tools.accuracy.stored_run import with_run
 
 TOLERANCE = 0.10
 
@@ -62,10 +58,4 @@ def main(folder: Path) -> int:
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 2:
-        sys.exit(str(__doc__))
-    try:
-        run = find_run(results_dir(), sys.argv[1])
-    except UsageError as error:
-        sys.exit(f"error: {error}")
-    sys.exit(main(run))
+    sys.exit(with_run(main, __doc__))

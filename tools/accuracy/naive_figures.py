@@ -1,4 +1,4 @@
-"""Compare a run's metrics with those of common but wrong methods: `python -m tools.accuracy.naive_figures RUN`.
+"""Compare a run's metrics with those of common but wrong methods.
 
 Prints a Markdown table. docs/numbers.md has an example and explains the differences.
 """
@@ -14,16 +14,15 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmark.cli.target import results_dir
 from benchmark.errors import UsageError
 from benchmark.measure.histogram import Histogram, merge
 from benchmark.measure.measurement import measure
 from benchmark.measure.scrapes import RunSamples, SampleRange, ScrapedTarget
 from benchmark.metrics.names import LOAD_GENERATOR, MetricNames
 from benchmark.metrics.samples import read_samples
-from benchmark.results.find import find_run
 from benchmark.results.manifest import read_manifest
 from benchmark.results.run_folder import SAMPLES
+from tools.accuracy.stored_run import with_run
 
 
 @dataclass(frozen=True)
@@ -140,16 +139,13 @@ def _p99(histogram: Histogram) -> float | None:
     return quantile.estimate if quantile else None
 
 
-def main(arguments: Sequence[str], show: Callable[[str], object] = print) -> int:
-    """Print the table of the run that `arguments` names; return the exit code."""
-    if len(arguments) != 1:
-        show("usage: python -m tools.accuracy.naive_figures RUN")
-        return 2
+def main(folder: Path, show: Callable[[str], object] = print) -> int:
+    """Print the table of a run; return the exit code."""
     show("| metric | method | value | error |\n| --- | --- | ---: | ---: |")
-    for row in rows(read_stored(find_run(results_dir(), arguments[0]))):
+    for row in rows(read_stored(folder)):
         show(str(row))
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(with_run(main, __doc__))
