@@ -192,14 +192,14 @@ class VultrApi:
         found: list[Server] = []
         for reply in self._pages(f"/{kind}"):
             found += (reply.get("instances") if kind == "instances" else reply.get("bare_metals")) or []
-        return found
+        return [server for server in found if "id" in server]
 
     def rules(self, group: str) -> list[Rule]:
         """Return all rules of a firewall group."""
         found: list[Rule] = []
         for reply in self._pages(f"/firewalls/{group}/rules"):
             found += reply.get("firewall_rules") or []
-        return found
+        return [rule for rule in found if "id" in rule]
 
     def _pages(self, path: str) -> list[Reply]:
         pages: list[Reply] = []
@@ -210,8 +210,8 @@ class VultrApi:
             if reply is None:
                 return pages
             pages.append(reply)
-            cursor = reply.get("meta", {}).get("links", {}).get("next", "")
-            if not cursor:
+            before, cursor = cursor, ((reply.get("meta") or {}).get("links") or {}).get("next") or ""
+            if cursor in ("", before):
                 return pages
 
     def _send(self, method: Method, path: str, body: object) -> Reply:

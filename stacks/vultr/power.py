@@ -21,7 +21,7 @@ from stacks.vultr.server import GONE
 _INSTALL_SECONDS = {"instances": 900.0, "bare-metals": 3600.0}
 _POWER_SECONDS = 300.0
 _FIRST_BOOT_SECONDS = 60.0
-"""A server may be reported as installed and stopped for a moment before its first boot."""
+"""A server may be reported as installed or resized, and as stopped, for a moment before it boots."""
 _POLL_SECONDS = 2.0
 
 
@@ -68,12 +68,7 @@ class VultrPowerProvider(ResourceProvider):
 
     @hide_traceback
     def create(self, props: Power) -> CreateResult:
-        found = _installed(props)
-        if props["kind"] == "instances":
-            started = time.monotonic()
-            while found.get("power_status") != "running" and time.monotonic() - started < _FIRST_BOOT_SECONDS:
-                time.sleep(_POLL_SECONDS)
-                found = _server(props)
+        found = _booted(props, _installed(props))
         return CreateResult(props["server"], _outputs(props, _switched(props, found, before="running")))
 
     @hide_traceback
@@ -82,7 +77,7 @@ class VultrPowerProvider(ResourceProvider):
         if found is None:
             return ReadResult(None, {**props})
         state = found.get("power_status", props["state"]) if found.get("status") != "pending" else "pending"
-        return ReadResult(id_, {**_outputs(props, found), "state": state, "plan": found.get("plan", "")})
+        return ReadResult(id_, {**_outputs(props, found), "state": state, "plan": found.get("plan", props.get("plan"))})
 
     @hide_traceback
     def diff(self, _id: str, olds: Mapping[str, object], news: Power) -> DiffResult:
@@ -92,8 +87,10 @@ class VultrPowerProvider(ResourceProvider):
 
     @hide_traceback
     def update(self, _id: str, olds: Mapping[str, object], news: Power) -> UpdateResult:
-        found = _switched(news, _installed(news), before=str(olds.get("state")))
-        return UpdateResult(_outputs(news, found))
+        found = _installed(news)
+        if olds.get("plan") != news["plan"] and olds.get("state") == "running":
+            found = _booted(news, found)
+        return UpdateResult(_outputs(news, _switched(news, found, before=str(olds.get("state")))))
 
 
 def _installed(props: Power) -> Server:
@@ -105,6 +102,15 @@ def _installed(props: Power) -> Server:
 
     seconds = _INSTALL_SECONDS[props["kind"]]
     return _wait(props, ready, seconds, f"server {props['server']} to be installed as {props['plan']}")
+
+
+def _booted(props: Power, found: Server) -> Server:
+    """Wait a moment until an installed or resized server runs."""
+    started = time.monotonic()
+    while found.get("power_status", "running") != "running" and time.monotonic() - started < _FIRST_BOOT_SECONDS:
+        time.sleep(_POLL_SECONDS)
+        found = _server(props)
+    return found
 
 
 def _switched(props: Power, found: Server, before: str) -> Server:

@@ -192,7 +192,7 @@ def _adopt(api: VultrApi, props: ServerProps, existing: Sequence[Server]) -> str
             continue
         identity = server["id"]
         reply = api.request("GET", f"/{kind}/{identity}/user-data") or {}
-        if reply.get("user_data", {}).get("data", "").split() != [_encoded(props["user_data"])]:
+        if (reply.get("user_data") or {}).get("data", "").split() != [_encoded(props["user_data"])]:
             continue
         # The firewall group and the tags may be of a later update than the order; the server may be gone by now.
         group = {"firewall_group_id": props["firewall_group_id"]} if kind == "instances" else {}
@@ -224,7 +224,7 @@ def _outputs(props: ServerProps) -> dict[str, object]:
 
 def _observed(found: Server, props: ServerProps) -> dict[str, object]:
     """Return the properties that the API reports, in the form in which `props` has them."""
-    tags = [tag for tag in found.get("tags", []) if tag != UNCONFIRMED]
+    tags = [tag for tag in found.get("tags") or [] if tag != UNCONFIRMED]
     same = sorted(tags) == sorted(props["tags"])
     names = ["plan", "region", "hostname", "label", "os_id"]
     names += ["firewall_group_id"] if props["kind"] == "instances" else []
@@ -241,7 +241,7 @@ def _require_upgrade(server: str, olds: ServerProps, news: ServerProps) -> None:
         reply = VultrApi(news["token_file"]).request("GET", f"/instances/{server}/upgrades?type=plans")
         if reply is None:
             raise InfrastructureError(GONE.format(server=server))
-        _upgrades[key] = reply.get("upgrades", {}).get("plans") or []
+        _upgrades[key] = (reply.get("upgrades") or {}).get("plans") or []
     if news["plan"] not in _upgrades[key]:
         larger = f"one of {', '.join(_upgrades[key])}" if _upgrades[key] else "none, as it is the largest"
         raise InfrastructureError(

@@ -9,11 +9,14 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from factories.command_line import call
+from factories.command_line import call, fake_pulumi
+from factories.hosts import inventory, of_provider
 from factories.result_factory import write_run
 
-from benchmark.cli.target import prepare_output, results_dir
+from benchmark.cli.target import Target, prepare_output, results_dir
 from benchmark.errors import UsageError
+from benchmark.inventory import Provider
+from benchmark.testbed.strays import Strays
 
 RUNS = ("20270101T000000Z-etcd", "20270102T000000Z-etcd")
 
@@ -95,3 +98,46 @@ def test_folder_of_an_output_file_is_created(tmp_path: Path) -> None:
 def test_a_stack_that_is_not_up_is_named(stack: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert call("status") == 2
     assert "error: stack t has no hosts; create them with `pulumi up`" in capsys.readouterr().err
+
+
+FOUND = 'print(\'[{"id": "4f0f", "text": "vultr 4f0f (bed-1, ewr)"}]\')'
+
+
+def outputs(provider: Provider | None) -> str:
+    """Return the outputs of a stack whose hosts are the provider's; None for a stack without hosts."""
+    if provider is None:
+        return "{}"
+    hosts = tuple(of_provider(host, provider) for host in inventory(a=1).hosts)
+    found = inventory(a=1).model_copy(update={"hosts": hosts})
+    return json.dumps({"inventory": found.model_dump(mode="json"), "stack": "t"})
+
+
+def target(project: Path, monkeypatch: pytest.MonkeyPatch, provider: Provider | None) -> Target:
+    """Return a stack whose testbed program finds a host that the stack does not know."""
+    (project / "stacks").mkdir()
+    (project / "stacks/__init__.py").touch()
+    (project / "stacks/strays.py").write_text(FOUND)
+    fake_pulumi(project, monkeypatch, {"output": outputs(provider), "--show-name": "t"})
+    return Target(None, None, None)
+
+
+def test_hosts_that_the_stack_does_not_know_are_looked_for_in_clouds(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    searched = target(project, monkeypatch, "vultr").begin_stray_search()
+    assert searched().hosts == ("vultr 4f0f (bed-1, ewr)",)
+
+
+def test_hosts_that_nobody_rents_are_not_looked_for(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert target(project, monkeypatch, "local").begin_stray_search()() == Strays()
+
+
+def test_a_stack_without_hosts_names_those_that_it_does_not_know(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = target(project, monkeypatch, None)
+    with pytest.raises(UsageError, match=r"stack t has no hosts; .*vultr 4f0f \(bed-1, ewr\), which is billed: .*"):
+        found.begin_stray_search()
+    (project / "stacks/strays.py").write_text("raise SystemExit('no token')")
+    with pytest.raises(UsageError, match=r"stack t has no hosts; create them with `pulumi up`$"):
+        Target(None, None, None).begin_stray_search()

@@ -92,6 +92,16 @@ def test_an_answer_that_is_not_json_is_an_error(vultr: IdleVultr, token: Path, m
         VultrApi(token).server("instances", "a")
 
 
+@pytest.mark.parametrize(
+    "reply", [{}, {"instances": None, "meta": None}, {"instances": [{}], "meta": {"links": {"next": "same"}}}]
+)
+def test_a_listing_without_its_parts_is_empty_and_ends(
+    vultr: IdleVultr, token: Path, monkeypatch: pytest.MonkeyPatch, reply: dict[str, object]
+) -> None:
+    monkeypatch.setattr(vultr.api, "answer", lambda *_: (200, reply))
+    assert VultrApi(token).servers("instances") == []
+
+
 class Clock:
     """A clock that only sleeping threads move on."""
 
