@@ -157,10 +157,9 @@ def timings(run: RunContext, state: RunState) -> dict[str, float]:
 def with_cause(run: RunContext, error: SystemFailure) -> TestbedError:
     """Return an error that names the hosts whose disks are full; else `error` with the process' last log lines."""
     directory = shlex.quote(run.directory)
-    command = f"df --output=avail,iavail -k {directory} | tail -n 1"
+    command = f"df --output=avail,itotal,iavail -k {directory} | tail -n 1"
     free = run.testbed.fleet.run(command, hosts=run.deployment.by_host(), deadline=ANSWER_S).ok
-    # The count of free inodes is `-` where the file system has none.
-    full = [host for host, answer in free.items() if _is_full(*answer.stdout.split()[:2])]
+    full = [host for host, answer in free.items() if _is_full(*answer.stdout.split()[:3])]
     if full:
         return InfrastructureError(
             f"the disk of {', '.join(full)} is full; free some space there, or choose hosts with larger disks. "
@@ -175,8 +174,9 @@ def with_cause(run: RunContext, error: SystemFailure) -> TestbedError:
     return SystemFailure(str(error), process=process.name, log_tail=tail)
 
 
-def _is_full(kilobytes: str = "", inodes: str = "") -> bool:
-    return (kilobytes.isdecimal() and int(kilobytes) < _FULL_KB) or inodes == "0"
+def _is_full(kilobytes: str = "", inodes: str = "", free_inodes: str = "") -> bool:
+    # File systems without a fixed number of inodes have `-` or 0 of them.
+    return (kilobytes.isdecimal() and int(kilobytes) < _FULL_KB) or (inodes not in ("-", "0") and free_inodes == "0")
 
 
 def _times(state: RunState) -> RunTimes:

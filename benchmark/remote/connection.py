@@ -181,7 +181,7 @@ def connect(host: Host, user: str, key: PKey, timeout: float, gateway: Connectio
         banner = transport.auth_handler.banner if transport and transport.auth_handler else None
         shown = " ".join((banner or b"").decode(errors="replace").strip(' "\r\n').split())
         raise ConnectError(f"{where}: {shown or error}", temporary=True) from None
-    except (OSError, EOFError, SSHException) as error:
+    except Exception as error:  # paramiko raises whatever a strange server made its thread fail with
         late = time.monotonic() - began >= timeout
         reason = f"no answer within {timeout:g} s" if late else _describe(error)
         temporary = not isinstance(error, socket.gaierror)

@@ -105,4 +105,5 @@ def brief(command: str) -> str:
 def exit_reason(completed: Completed, command: str) -> str:
     """Describe a non-zero exit code by the command and the last five lines of its output."""
     last = (completed.stderr.strip() or completed.stdout.strip()).splitlines()[-5:]
-    return "\n    ".join([f"exit code {completed.exit_code}: {brief(command)}", *last])
+    full = "its disk is full; " if "No space left on device" in completed.stderr else ""
+    return "\n    ".join([f"{full}exit code {completed.exit_code}: {brief(command)}", *last])

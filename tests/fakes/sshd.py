@@ -40,7 +40,8 @@ LogLevel ERROR
 
 def make_key(path: Path, kind: str = "ed25519") -> str:
     """Write a key pair to `path` and `path`.pub; return the public half as `type base64`."""
-    subprocess.run(["ssh-keygen", "-q", "-t", kind, "-N", "", "-C", "", "-f", str(path)], check=True)
+    size = ["-b", "2048"] if kind == "rsa" else []  # larger ones take seconds
+    subprocess.run(["ssh-keygen", "-q", "-t", kind, *size, "-N", "", "-C", "", "-f", str(path)], check=True)
     return path.with_name(path.name + ".pub").read_text(encoding="utf-8").strip()
 
 

@@ -13,6 +13,7 @@ from benchmark.errors import HostError, InfrastructureError, Interrupted, System
 from benchmark.measure.warm_up import WarmUp
 from benchmark.metrics.samples import read_samples
 from benchmark.orchestrator import collect as module
+from benchmark.orchestrator import run as run_module
 from benchmark.results.manifest import read_manifest
 from benchmark.results.run_folder import LOGS, SAMPLES, read_summary
 from benchmark.results.summary import Summary
@@ -168,8 +169,14 @@ def test_a_lost_host_is_announced_once_and_by_its_cause(
 
 
 def test_processes_that_were_not_started_have_no_logs_to_miss(
-    execute: Callable[..., Summary], recorder: Recorder, fleet: FakeFleet, folder: Callable[[], Path]
+    execute: Callable[..., Summary],
+    recorder: Recorder,
+    fleet: FakeFleet,
+    folder: Callable[[], Path],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(run_module, "CHANGE_S", 0.01)
+
     def end_while_others_start() -> None:
         fleet.mute.add("b-0")
         fleet.exits = {"a-1": ["exited node-0 1"]}
@@ -181,11 +188,11 @@ def test_processes_that_were_not_started_have_no_logs_to_miss(
     assert {path.name for path in (folder() / LOGS).glob("*/*")} == {f"node-{index}.log.gz" for index in range(3)}
 
 
-@pytest.mark.parametrize("printed", ["512 1000\n", "90000 0\n", "0 -\n"])
+@pytest.mark.parametrize("printed", ["512 2000 1000\n", "90000 2000 0\n", "0 - -\n"])
 def test_a_full_disk_is_named_as_the_cause(
     execute: Callable[..., Summary], recorder: Recorder, fleet: FakeFleet, folder: Callable[[], Path], printed: str
 ) -> None:
-    fleet.replies = {"a-2": {"df --output": printed}, "a-1": {"df --output": "90000 -\n"}}
+    fleet.replies = {"a-2": {"df --output": printed}, "a-1": {"df --output": "90000 0 0\n"}}
     recorder.act_in("measure", lambda: fleet.exits.update({"a-1": ["exited node-0 1"]}))
     with pytest.raises(InfrastructureError, match=r"the disk of a-2 is full; .* led to: node-0 on a-1 ended with"):
         execute()

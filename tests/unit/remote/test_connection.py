@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 from factories.hosts import of_provider
 from fakes.sshd import USER, Sshd, free_port, make_key
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from paramiko import AUTH_FAILED, PKey, ServerInterface, Transport
 from waiting import wait_for
 
@@ -316,3 +318,29 @@ def test_a_server_that_stops_answering_is_noticed(server: Sshd, monkeypatch: pyt
         assert kept.is_connected
         disconnect(lost)
         disconnect(kept)
+
+
+@pytest.mark.parametrize(
+    "greeting",
+    [
+        b"HTTP/1.1 400 Bad Request\r\n\r\n",
+        b"SSH-2.0-x\r\n" + bytes(64),
+        b"SSH-2.0-x\r\n\xff\xff\xff\xff" + bytes(64),
+        b"SSH-2.0-x\r\n\x00\x00\x00\x0c\x04\x14" + b"\xff" * 64,
+        b"SSH-2.0-x\r\n\x00\x00\x00\x2c\x04\x14" + bytes(16) + b"\x00\x00\x00\x04\xff\xfe\xfd\xfc" + bytes(64),
+        b"SSH-1.5-x\r\n",
+        b"\xff\xfe\n" * 3,
+    ],
+    ids=["http", "zeros", "huge packet", "strange packet", "names not in UTF-8", "old version", "bytes"],
+)
+def test_whatever_a_server_answers_is_a_reason_by_host(server: Sshd, greeting: bytes) -> None:
+    with silent_port(greeting) as port:
+        error = refusal(server.host().model_copy(update={"ssh_port": port}), server.user_key, timeout=3.0)
+    assert str(error).startswith(f"127.0.0.1:{port}: ")
+
+
+@settings(max_examples=12, derandomize=True, deadline=None)
+@given(data=st.binary(min_size=1, max_size=200))
+def test_no_answer_of_a_server_is_another_error(server: Sshd, data: bytes) -> None:
+    with silent_port(b"SSH-2.0-x\r\n" + data) as port:
+        refusal(server.host().model_copy(update={"ssh_port": port}), server.user_key, timeout=3.0)

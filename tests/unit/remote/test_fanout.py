@@ -78,3 +78,8 @@ def test_shortens_a_command_to_one_line() -> None:
 def test_exit_reason_ends_with_the_last_lines_of_output(stdout: str, stderr: str, last: list[str]) -> None:
     reason = exit_reason(Completed("a", stdout, stderr, 2, 0.1), "make")
     assert [line.strip() for line in reason.splitlines()] == ["exit code 2: make", *last]
+
+
+def test_a_full_disk_is_named_first() -> None:
+    completed = Completed("a", "", "tar: x: Cannot write: No space left on device\n", 2, 0.1)
+    assert exit_reason(completed, "tar").splitlines()[0] == "its disk is full; exit code 2: tar"
