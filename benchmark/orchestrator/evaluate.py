@@ -68,9 +68,9 @@ def fetch(
         found = prometheus.samples(selector, begin - 1, end)
         return [one for one in found if identity_of(one.labels) in ours]
 
-    scrapes = samples("up")
-    nodes = '{job="node"}'
-    count = sum(answer.value[1] for answer in prometheus.query(f"count({nodes})"))
+    nodes, scrapes = '{job="node"}', samples("up")
+    # At the end of the load, as series are stale soon after their process has stopped.
+    count = sum(answer.value[1] for answer in prometheus.query(f"count({nodes} @ {end:.3f})"))
     if count * max((len(one.times) for one in scrapes), default=0) > _NODE_SAMPLES:
         names = ["process_.*", protocol.leader_metric, *protocol.metrics.exported]
         nodes = f'{{job="node",__name__=~"{"|".join(name for name in names if name)}"}}'

@@ -48,13 +48,14 @@ def judged(*more: Series, without: str = "", **changes: object) -> Summary:
 
 
 class Storing(Prometheus):
-    """A Prometheus with `series` metrics of a node, and a target that it no longer scrapes."""
+    """A Prometheus with a number of series of nodes, and a target that it no longer scrapes."""
 
-    def __init__(self, series: float) -> None:
-        self.count = series
+    def __init__(self, count: float) -> None:
+        self.count = count
         self.asked: list[str] = []
 
     def query(self, query: str, timeout: timedelta | None = None) -> list[Answer]:
+        assert query == 'count({job="node"} @ 1060.000)'
         return [Answer({}, (0.0, self.count))]
 
     def samples(self, selector: str, start: float, end: float) -> list[Series]:
