@@ -72,8 +72,8 @@ class Summary(Identity):
     null, of those that completed."""
     successful_latency_s: Latency | None = None
     """Of the transactions that completed; null in results of earlier versions."""
-    errors: dict[str, int] | None = {}
-    """Failed transactions by type; null where the system does not count them."""
+    errors: dict[str, int] | None = None
+    """Failed transactions by type; null where the system does not count them, or nothing was measured."""
     unknown: dict[str, str] = {}
     """Why metrics of a measured run are null, by their name, such as `mean_s`."""
     saturated: bool = False

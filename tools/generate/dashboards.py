@@ -103,7 +103,8 @@ RUN: dict[str, list[Panel]] = {
             "Latency",
             "s",
             {"mean": _mean("latency_s", CLIENT), **_quantiles("latency_s", CLIENT)},
-            "From the time a request was due to its response, over the summed buckets of all clients.",
+            "From the time a request was due to its response, over the summed buckets of all clients. Failed requests "
+            "have no response: see Errors by type. The results of a run count them as their timeout.",
         ),
         Panel(
             "Latency distribution",

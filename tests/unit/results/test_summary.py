@@ -45,6 +45,15 @@ def test_summary_has_the_documented_fields() -> None:
     assert set(document["by_client"]) == {"a", "b"}
 
 
+def test_a_run_in_which_no_client_was_sampled_has_no_numbers() -> None:
+    measurement = measure(RunSamples(steady("a")), 2000, 2040, scrape_interval=1)
+    verdict = judge(measurement, requested_tps=200, expected_clients=["a"])
+    document = json.loads(summarise(measurement, verdict, IDENTITY).to_json())
+    assert document["status"] == "invalid"
+    numbers = ("sampled_seconds", "scheduled_tps", "sent_tps", "completed_tps", "latency_s", "errors")
+    assert [document[name] for name in numbers] == [None] * len(numbers)
+
+
 @pytest.mark.parametrize("latency", [0.12, 30.0, 500.0])
 def test_summary_survives_a_round_trip_without_nan(latency: float) -> None:
     summary = measured(latency)
