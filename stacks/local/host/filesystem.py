@@ -7,6 +7,7 @@ https://docs.kernel.org/filesystems/overlayfs.html
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import stat
@@ -51,7 +52,9 @@ def write_upper(upper: Path, config: HostConfig, rules: str, hidden: Iterable[Pa
 
     `rules` are the host's firewall, `hidden` folders of the machine that the host must not see.
     """
-    upper.mkdir(parents=True, exist_ok=True)
+    while not upper.exists():
+        with contextlib.suppress(FileNotFoundError):  # the last of other hosts was removed and their folder with it
+            upper.mkdir(parents=True, exist_ok=True)
     upper.chmod(0o755)
     for name in _VOLATILE:
         shutil.rmtree(upper / name, ignore_errors=True)

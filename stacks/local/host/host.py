@@ -8,6 +8,7 @@ https://man7.org/linux/man-pages/man7/namespaces.7.html
 
 from __future__ import annotations
 
+import contextlib
 import re
 import shutil
 import subprocess
@@ -130,9 +131,8 @@ class Host:
         self._network.release_address(self.name)
         if self.directory.exists():
             shutil.rmtree(self.directory)
-        hosts = self.directory.parent
-        if hosts.exists() and not any(hosts.iterdir()):
-            hosts.rmdir()
+        with contextlib.suppress(OSError):  # other hosts have their files there
+            self.directory.parent.rmdir()
 
     def _launch(self) -> None:
         # setsid's child enters the new pid namespace as process 1, and setsid itself ends at once. A shell's `&` would
