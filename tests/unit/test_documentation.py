@@ -78,3 +78,10 @@ def test_names_that_plugins_may_import_exist() -> None:
     for module, names in rows:
         for name in re.findall(r"`(\w+)`", names):
             assert hasattr(importlib.import_module(module), name), f"{module}.{name}"
+
+
+@pages
+def test_tests_that_pages_name_exist(page: Path) -> None:
+    named = set(re.findall(r"`(test_\w+)`", page.read_text(encoding="utf-8")))
+    files = (ROOT / "tests").rglob("test_*.py")
+    assert named <= {name for file in files for name in re.findall(r"def (test_\w+)", file.read_text(encoding="utf-8"))}
