@@ -71,6 +71,11 @@ def remove(settings: Settings, strays: Sequence[Stray], wanted: Sequence[str]) -
         print(f"removed {by_id[identity]}")  # noqa: T201
 
 
+def state_ids(stack: str) -> set[str]:
+    """Return the ids of all resources in the state of a stack. UsageError if Pulumi fails."""
+    return known_ids(_pulumi("export", "--stack", stack))
+
+
 def known_ids(export: str) -> set[str]:
     """Return the ids of all resources in an exported state."""
     try:
@@ -110,7 +115,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         name = options.stack or _pulumi("--show-name").strip()
         settings = stack_settings(Path.cwd(), name.rpartition("/")[2])
-        found = find(settings, known_ids(_pulumi("export", "--stack", name)))
+        found = find(settings, state_ids(name))
         if options.remove:
             remove(settings, found, options.remove)
         elif options.json:

@@ -31,8 +31,8 @@ class Strays:
             return ""
         return (
             f"this stack does not know {', '.join(self.hosts)}, which {'are' if len(self.hosts) > 1 else 'is'} billed: "
-            "`pulumi up` adopts what an interrupted update left (run `pulumi cancel` first if the stack is "
-            f"locked); `python -m stacks.strays --remove {' '.join(self.ids)}` removes the rest"
+            "`pulumi up` adopts Vultr servers that an interrupted update left (run `pulumi cancel` first if the stack "
+            f"is locked); `python -m stacks.strays --remove {' '.join(self.ids)}` removes the rest"
         )
 
     def to_json(self) -> list[str] | None:

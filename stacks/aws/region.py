@@ -9,7 +9,7 @@ from typing import TypedDict
 import pulumi
 import pulumi_aws as aws
 
-from benchmark.errors import InfrastructureError, SettingsError
+from benchmark.errors import InfrastructureError, SettingsError, TestbedError
 from benchmark.inventory import Host, HostCapabilities, HostState
 from benchmark.settings import Settings
 from stacks.aws.capacity import shortage_hook, zones_without_capacity
@@ -26,6 +26,7 @@ from stacks.cloud.region_args import (
     total_cost,
 )
 from stacks.region import Plan, Region
+from stacks.strays import state_ids
 
 HOME_REGION = "us-east-1"
 """Where the provider itself is configured and prices are queried; every resource names its own region."""
@@ -307,9 +308,25 @@ class AwsRegion(pulumi.ComponentResource):
                 for identity, address in zip(ids, addresses, strict=True)
             }
 
-        known = pulumi.Output.all(*[one.id for one in instances], *[one.id for one in settled])
+        ids = pulumi.Output.all(*[one.id for one in instances])
+        known = pulumi.Output.all(ids, *[one.id for one in settled])
         answer: pulumi.Output[_Instances] = known.apply(lambda _: self._query([state]))
+        pulumi.Output.all(ids, answer).apply(lambda pair: self._warn_of_strays({*pair[1]["ids"]} - {*pair[0]}))
         return answer.apply(by_id)
+
+    def _warn_of_strays(self, others: set[str]) -> None:
+        """Warn about instances with the testbed's tag that are not in the state; those being replaced are."""
+        try:
+            strays = others - state_ids(pulumi.get_stack()) if others else set()
+        except TestbedError as error:
+            pulumi.log.warn(f"could not look for AWS instances that the stack does not know: {error}")
+            return
+        if strays:
+            pulumi.log.warn(
+                f"AWS: {', '.join(sorted(strays))} in {self._args.region} have the tag of this testbed, are billed and "
+                "are not in the stack: an interrupted update has left them; `python -m stacks.strays` shows them and "
+                "removes them with --remove"
+            )
 
     def _query(self, states: Sequence[str], architectures: Sequence[str] = ()) -> pulumi.Output[_Instances]:
         """List the testbed's instances in the region by their state and architecture."""

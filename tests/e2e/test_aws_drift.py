@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from fakes.emulated_account import IdleAws, idle_stack
+from fakes.emulated_account import X86, IdleAws, idle_stack
 from fakes.pulumi_stack import Stack
 
 pytestmark = pytest.mark.e2e
@@ -172,7 +172,21 @@ def test_specs_of_stopped_hosts_change_and_hosts_stay_stopped(bed: Bed) -> None:
 def test_specs_of_another_architecture_replace_hosts_with_its_image(bed: Bed) -> None:
     bed.stack.up("-c", "state=running", "-c", "specs=m5d.large")
     before = set(bed.aws.machines)
-    bed.stack.up("-c", "specs=m6gd.large")
+    report = bed.stack.up("-c", "specs=m6gd.large")
+    assert "2 hosts in us-east-1 have others: they are recreated and lose their disks" in report
+    assert "interrupted update" not in report, "hosts that are being replaced are no strays"
     found = [bed.aws.describe(identity) for identity in bed.aws.machines]
     assert not before & set(bed.aws.machines)
     assert {(one["InstanceType"], one["Architecture"]) for one in found if one} == {("m6gd.large", "arm64")}
+
+
+def test_instance_that_the_state_does_not_have_is_named_by_an_update(bed: Bed) -> None:
+    tags = [{"Key": "testbed_id", "Value": bed.stack.testbed_id}]
+    about = {"ImageId": X86, "InstanceType": "m5d.large", "MinCount": 1, "MaxCount": 1}
+    made = bed.ec2("run_instances", **about, TagSpecifications=[{"ResourceType": "instance", "Tags": tags}])
+    stray = made["Instances"][0]["InstanceId"]
+    report = bed.stack.up()
+    assert f"AWS: {stray} in us-east-1 have the tag of this testbed" in report
+    assert "python -m stacks.strays" in report
+    bed.ec2("terminate_instances", InstanceIds=[stray])
+    assert "interrupted update" not in bed.stack.up()
