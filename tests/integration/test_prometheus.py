@@ -31,6 +31,8 @@ from benchmark.inventory import Host
 from benchmark.measure.live_stats import read_live_stats
 from benchmark.metrics import prometheus as monitoring
 from benchmark.metrics import targets as metrics_targets
+from benchmark.metrics.exported import check_exported
+from benchmark.metrics.names import MetricNames
 from benchmark.metrics.prometheus import Prometheus
 from benchmark.metrics.targets import Endpoint, Mark, identities, marks, targets
 from benchmark.orchestrator.evaluate import fetch
@@ -75,6 +77,12 @@ def node_metrics(seconds: float) -> str:
     return f"process_cpu_seconds_total {0.5 * seconds}\nprocess_resident_memory_bytes 5e+07\n"
 
 
+def stamped_metrics(seconds: float) -> str:
+    """Samples with time stamps of their own, an hour old."""
+    stamp = round((time.time() - 3600) * 1000)
+    return f'{node_metrics(seconds)}op_s{{quantile="0.5"}} 0.1 {stamp}\nop_s_count {int(seconds)} {stamp}\n'
+
+
 def host_metrics(seconds: float) -> str:
     counters = [f'node_cpu_seconds_total{{cpu="{cpu}",mode="idle"}} {0.75 * seconds}' for cpu in (0, 1)]
     counters += [
@@ -107,6 +115,7 @@ SERVED: dict[str, Callable[[float], str]] = {
     "/metrics": host_metrics,
     "/client": client_metrics,
     "/node/metrics": node_metrics,
+    "/node/stats?format=prometheus": stamped_metrics,
 }
 
 
@@ -263,7 +272,8 @@ def scraped(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scraped]:
 
 
 def endpoints(port: int) -> list[Endpoint]:
-    nodes = [Endpoint(one.name, port, "node", "/node/metrics") for one in HOSTS]
+    nodes = [Endpoint(one.name, port, "node", "/node/metrics") for one in HOSTS[:2]]
+    nodes.append(Endpoint(HOSTS[2].name, port, "node", "/node/stats?format=prometheus"))
     clients = [Endpoint(one.name, port, "client", "/client") for one in HOSTS[:2]]
     return [*nodes, *clients, Endpoint(HOSTS[2].name, free_port(), "client")]
 
@@ -381,7 +391,44 @@ def test_progress_agrees_with_what_the_clients_do(scraped: Scraped) -> None:
     assert progress.inflight == 12
     assert progress.latencies_s["mean_s"] == pytest.approx(0.06, rel=0.01)
     assert progress.latencies_s["p50_s"] == pytest.approx(0.05, rel=0.05)
-    assert 0.1 < progress.latencies_s["p99_s"] < 0.2
+    assert 0.1 < progress.latencies_s["p99_s"] <= 0.2  # one request in a hundred fails
+
+
+def test_targets_are_scraped_with_parameters_and_without_their_time_stamps(scraped: Scraped) -> None:
+    now = time.time()
+    (one,) = scraped.client.samples('op_s_count{job="node"}', now - 2, now)
+    assert one.labels["host"] == HOSTS[2].name
+    assert len(one.times) > 5
+
+
+def test_failed_scrapes_have_the_reason_of_prometheus(scraped: Scraped) -> None:
+    errors = scraped.client.scrape_errors()
+    dead = {identity: reason for identity, reason in errors.items() if reason}
+    ((job, name, _), reason), *others = dead.items()
+    assert (job, name, others) == ("client", HOSTS[2].name, [])
+    assert "connection refused" in reason
+    assert len(errors) == 9
+
+
+@pytest.mark.parametrize(
+    ("names", "problem"),
+    [
+        (MetricNames(), None),
+        (MetricNames('latency_s{workload="put"}', throughput="latency_s_count"), None),
+        (MetricNames('latency_s{workload=~"get|scan"}'), "`workload` is 'put'"),
+        (MetricNames("latency", throughput="submited"), "no client exports `latency`; did you mean `latency_s`"),
+        (MetricNames("op_s", job="node"), "`op_s` has no buckets (a summary?)"),
+    ],
+)
+def test_metrics_that_are_not_exported_are_found(scraped: Scraped, names: MetricNames, problem: str | None) -> None:
+    problems, _ = check_exported(scraped.client, names, up_s=60.0)
+    assert problem in problems[0] if problem else not problems
+    impossible, _ = check_exported(scraped.client, MetricNames(), up_s=0.01)
+    assert "a mean latency of 0.06 s after 0.0 s of running is impossible" in impossible[0]
+
+
+def test_a_running_prometheus_has_no_problem(scraped: Scraped) -> None:
+    assert scraped.client.problem() == ""
 
 
 def test_marks_survive_the_exporter_format(scraped: Scraped) -> None:
