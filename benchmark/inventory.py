@@ -6,11 +6,20 @@ programs exchange nothing else. It is versioned and contains no secrets.
 
 from __future__ import annotations
 
-from datetime import datetime
+import re
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+)
 
 from benchmark.errors import UsageError
 
@@ -19,6 +28,32 @@ SCHEMA_VERSION: Literal[1] = 1
 Provider = Literal["aws", "vultr", "machines", "local"]
 Role = Literal["instance", "monitoring"]
 HostState = Literal["running", "stopped", "booting", "unknown"]
+
+
+_FIRST, _LAST = datetime(2000, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
+_MOST_CHARACTERS = 50_000_000
+
+
+def _matching(pattern: str, words: str) -> AfterValidator:
+    def check(text: str) -> str:
+        if not re.fullmatch(pattern, text):
+            raise ValueError(f"found {text[:80]!r}, expected {words}")
+        return text
+
+    return AfterValidator(check)
+
+
+# An inventory file can come from somebody else: its texts become paths, arguments of ssh, and lines on the terminal.
+Text = Annotated[str, _matching(r"[^\x00-\x1f\x7f-\x9f]*", "a text without control characters")]
+Id = Annotated[str, _matching(r"[a-z][a-z0-9-]{0,30}", "up to 31 lower-case letters, digits and dashes")]
+Name = Annotated[
+    str,
+    _matching(r"[^\W_][\w .-]{0,200}", "letters, digits, spaces, '.', '_' and '-', beginning with a letter or digit"),
+]
+Address = Annotated[str, _matching(r"([A-Za-z0-9:][A-Za-z0-9:.%_-]{0,253})?", "an IP address or host name")]
+Login = Annotated[str, _matching(r"\w[\w.@\\-]{0,100}\$?", "the name of a user")]
+Port = Annotated[int, Field(ge=1, le=65535)]
+Time = Annotated[AwareDatetime, Field(ge=_FIRST, le=_LAST)]
 
 
 class _Model(BaseModel):
@@ -45,7 +80,7 @@ class HostCapabilities(_Model):
     """Whether the host provisions itself at its first boot and terminates automatically after its time to live."""
     user_owned: bool = False
     """Whether it existed before the testbed: the runner installs packages on it, Pulumi never recreates or stops it."""
-    boot_timeout_s: float = 0.0
+    boot_timeout_s: float = Field(default=0.0, ge=0.0, allow_inf_nan=False)
     """How long to wait for a new host to accept logins."""
     stop_keeps_cost: bool = False
     """Whether a stopped host is billed like a running one."""
@@ -77,41 +112,41 @@ def derive_capabilities(provider: Provider, specs: str) -> HostCapabilities:
 class Jump(_Model):
     """A gateway through which the operator reaches a host, with an SSH server that forwards ports."""
 
-    address: str
-    ssh_port: int = 22
-    ssh_user: str | None = None
+    address: Address
+    ssh_port: Port = 22
+    ssh_user: Login | None = None
     """User to log in as, if not that of the host."""
-    host_key: str
+    host_key: Text
     """Public SSH host key of the gateway, pinned by the runner."""
 
 
 class Host(_Model):
     """One machine of the testbed."""
 
-    name: str
+    name: Name
     """Unique within the testbed, such as `us-east-1-0`."""
     provider: Provider
-    region: str
+    region: Name
     """The provider's name of the region."""
-    specs: str
+    specs: Text
     """Instance type or plan; `namespace` for hosts of the local provider."""
-    address: str
+    address: Address
     """IP address that the other hosts use, and the operator unless `ssh_address` is set; empty while stopped."""
-    ssh_address: str | None = None
+    ssh_address: Address | None = None
     """Address that the operator uses, if it is another one (existing machines)."""
     jump: Jump | None = None
     """The gateway through which the operator reaches the host, if there is one (existing machines)."""
-    ssh_port: int = 22
+    ssh_port: Port = 22
     """Port of its SSH server at the address that the operator uses."""
-    ssh_user: str | None = None
+    ssh_user: Login | None = None
     """User to log in as, if not that of the testbed (existing machines)."""
-    host_key: str
+    host_key: Text
     """Public SSH host key (`ssh-ed25519 AAAA…`), pinned by the runner."""
     role: Role = "instance"
     state: HostState = "running"
-    cpus: int | None = None
+    cpus: Annotated[int, Field(ge=0)] | None = None
     """Number of processors; null if the provider does not report it."""
-    memory_mb: int | None = None
+    memory_mb: Annotated[int, Field(ge=0)] | None = None
     capabilities: HostCapabilities = Field(
         default_factory=lambda known: derive_capabilities(known["provider"], known["specs"])
     )
@@ -143,8 +178,8 @@ def _endpoint(address: str, port: int) -> str:
 class Ssh(_Model):
     """How the operator logs in to every host."""
 
-    user: str
-    private_key_file: str | None = None
+    user: Login
+    private_key_file: Text | None = None
     """Path on the operator's machine; null if the key is in the secret stack output `ssh_private_key`."""
 
 
@@ -152,14 +187,24 @@ class Inventory(_Model):
     """All hosts of one testbed."""
 
     version: Literal[1] = SCHEMA_VERSION
-    testbed_id: str
-    created_at: datetime
-    expires_at: datetime | None = None
+    testbed_id: Id
+    created_at: Time
+    expires_at: Time | None = None
     """When the hosts terminate automatically; null if they do not (local hosts, existing machines)."""
-    hourly_cost_usd: float | None = None
+    hourly_cost_usd: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
     """Total of all hosts; null if a price is unknown, 0 if nothing is billed."""
     ssh: Ssh
     hosts: tuple[Host, ...] = Field(min_length=1)
+
+    @field_validator("hosts")
+    @classmethod
+    def _one_of_each_name(cls, hosts: tuple[Host, ...]) -> tuple[Host, ...]:
+        names = [host.name for host in hosts]
+        if doubled := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(f"several hosts are called {doubled[0]}")
+        if sum(host.role == "monitoring" for host in hosts) > 1:
+            raise ValueError("found several hosts with the role monitoring, expected one")
+        return hosts
 
     @property
     def monitoring(self) -> Host | None:
@@ -191,9 +236,10 @@ def parse_inventory(text: str, source: str) -> Inventory:
         return Inventory.model_validate_json(text)
     except ValidationError as error:
         first = error.errors()[0]
-        field = ".".join(str(part) for part in first["loc"]) or "document"
+        parts = [str(part) if str(part).isprintable() else repr(part) for part in first["loc"]]
         raise UsageError(
-            f"{source} is not an inventory of version {SCHEMA_VERSION}: {field}: {first['msg']}. "
+            f"{source} is not an inventory of version {SCHEMA_VERSION}: {'.'.join(parts) or 'document'}: "
+            f"{first['msg'].removeprefix('Value error, ')}. "
             "Write one with `pulumi stack output inventory --json`."
         ) from None
 
@@ -201,9 +247,12 @@ def parse_inventory(text: str, source: str) -> Inventory:
 def read_inventory(path: Path) -> Inventory:
     """Read an inventory file; UsageError if it is missing or not an inventory."""
     try:
-        text = path.read_text(encoding="utf-8")
+        with path.open(encoding="utf-8") as file:
+            text = file.read(_MOST_CHARACTERS + 1)
     except OSError as error:
         raise UsageError(f"cannot read the inventory {path}: {error.strerror}") from None
     except UnicodeDecodeError:
         raise UsageError(f"cannot read the inventory {path}: it is not a text file in UTF-8") from None
+    if len(text) > _MOST_CHARACTERS:
+        raise UsageError(f"cannot read the inventory {path}: it has more than {_MOST_CHARACTERS} characters")
     return parse_inventory(text, str(path))

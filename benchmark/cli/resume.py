@@ -12,6 +12,7 @@ from pydantic import BaseModel, JsonValue
 from benchmark.cli.target import Target
 from benchmark.errors import UsageError
 from benchmark.plan.request import Request, request_to_dict
+from benchmark.settings import Settings
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -45,7 +46,7 @@ def require_same_request(what: str, then: Mapping[str, JsonValue], request: Requ
     for name in _ADDED:  # journals of earlier versions do not have them
         if name not in then:
             del now[name]
-    changed = sorted(set(_changed(then, now)))
+    changed = sorted(set(_changed(_with_default_settings(then), now)))
     if changed:
         raise UsageError(
             f"{what} was begun with other settings: {', '.join(changed)} changed; "
@@ -82,3 +83,13 @@ def _changed(then: Mapping[str, JsonValue], now: Mapping[str, JsonValue], prefix
         elif before != after:
             path = f"{prefix}{name}".removeprefix("parameters.")
             yield "version of geobench" if path == "geobench" else path
+
+
+def _with_default_settings(request: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
+    """Return a stored request with the fields of settings that were added since."""
+    parameters = request.get("parameters")
+    stored = parameters.get("settings") if isinstance(parameters, dict) else None
+    if not isinstance(stored, dict):
+        return dict(request)
+    defaults = Settings(regions=("any",)).model_dump(mode="json", exclude={"token_file", "repository"})
+    return {**request, "parameters": {"settings": defaults | stored}}

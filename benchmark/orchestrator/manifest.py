@@ -65,12 +65,7 @@ def make_manifest(
             node_parameters=redacted(protocol.node_parameters.model_dump(mode="json")),
             client_parameters=redacted(protocol.client_parameters.model_dump(mode="json")),
         ),
-        placement=Placement(
-            nodes=tuple(host.name for host in plan.nodes),
-            clients=tuple(host.name for host in plan.clients),
-            processes={process.name: _process(process) for process in deployment.processes},
-            file_contents=_file_contents(deployment.processes),
-        ),
+        placement=make_placement(deployment),
         rtt_ms={f"{a}/{b}": milliseconds for (a, b), milliseconds in plan.rtt_ms.items()},
         inventory=inventory,
         hosts={
@@ -90,6 +85,16 @@ def make_manifest(
         },
         versions=versions(),
         command=tuple(redact_words(sys.argv)),
+    )
+
+
+def make_placement(deployment: Deployment) -> Placement:
+    """Return where the processes of a deployment run, and all that they are started with."""
+    return Placement(
+        nodes=tuple(host.name for host in deployment.plan.nodes),
+        clients=tuple(host.name for host in deployment.plan.clients),
+        processes={process.name: _process(process) for process in deployment.processes},
+        file_contents=_file_contents(deployment.processes),
     )
 
 

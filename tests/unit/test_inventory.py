@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 from factories.hosts import inventory, of_provider
 
 from benchmark.errors import UsageError
-from benchmark.inventory import Host, HostCapabilities, Inventory, parse_inventory
+from benchmark.inventory import Host, HostCapabilities, Inventory, parse_inventory, read_inventory
 from benchmark.metrics.targets import Endpoint, identities, targets
 from benchmark.plan.placement import place
 from benchmark.protocols.etcd import Etcd, EtcdClient, EtcdNode
@@ -83,3 +84,42 @@ def test_an_unknown_provider_is_a_usage_error() -> None:
     del document["hosts"][0]["capabilities"]
     with pytest.raises(UsageError, match=r"hosts\.0\.provider"):
         parse_inventory(json.dumps(document), "test")
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "message"),
+    [
+        (("testbed_id",), "../../x", "testbed_id: found '../../x', expected up to 31 lower-case letters"),
+        (("hosts", 0, "name"), "../x", "hosts.0.name: found '../x', expected letters, digits"),
+        (("hosts", 0, "name"), "-x", "hosts.0.name: found '-x'"),
+        (("hosts", 0, "name"), "r0-1", "several hosts are called r0-1"),
+        (("hosts", 0, "region"), "\x1b[2J", r"hosts.0.region: found '\x1b[2J'"),
+        (("hosts", 0, "address"), "-oProxyCommand=x", "hosts.0.address: found '-oProxyCommand=x', expected an IP"),
+        (("hosts", 0, "address"), "a b", "hosts.0.address: found 'a b'"),
+        (("hosts", 0, "ssh_port"), 0, "hosts.0.ssh_port"),
+        (("hosts", 0, "ssh_user"), "-x", "hosts.0.ssh_user: found '-x', expected the name of a user"),
+        (("hosts", 0, "host_key"), "a\nb", r"hosts.0.host_key: found 'a\nb', expected a text without control"),
+        (("hosts", 1, "role"), "monitoring", "several hosts with the role monitoring"),
+        (("hosts", 0, "cpus"), -1, "hosts.0.cpus"),
+        (("hosts", 0, "capabilities", "boot_timeout_s"), "inf", "boot_timeout_s"),
+        (("created_at",), "2026-11-28T18:34:54", "created_at: Input should have timezone info"),
+        (("expires_at",), "9999-12-31T23:59:59Z", "expires_at: Input should be less than"),
+        (("hourly_cost_usd",), -1, "hourly_cost_usd"),
+        (("\x1b[2J",), 1, r"'\x1b[2J': Extra inputs are not permitted"),
+    ],
+)
+def test_values_that_could_do_harm_are_rejected(path: tuple[str | int, ...], value: object, message: str) -> None:
+    document = inventory(r0=2).model_dump(mode="json")
+    inner = document
+    for step in path[:-1]:
+        inner = inner[step]
+    inner[path[-1]] = value
+    with pytest.raises(UsageError) as error:
+        parse_inventory(json.dumps(document), "x.json")
+    assert message in str(error.value)
+    assert str(error.value).isprintable()
+
+
+def test_endless_inventory_is_not_read() -> None:
+    with pytest.raises(UsageError, match="cannot read the inventory /dev/zero: it has more than"):
+        read_inventory(Path("/dev/zero"))

@@ -77,6 +77,7 @@ def test_logs_in_through_a_gateway_with_both_keys_pinned(tmp_path: Path) -> None
 
 
 def test_rejects_a_gateway_whose_address_ssh_would_not_take_as_a_host(server: Sshd) -> None:
-    jump = Jump(address="-oProxyCommand=touch pwned", host_key=server.host_key)
+    jump = Jump(address="192.0.2.1", host_key=server.host_key)
+    jump = jump.model_copy(update={"address": "-oProxyCommand=touch pwned"})
     with pytest.raises(UsageError, match="host host-0: the address of its gateway is"):
         openssh_command(server.host().model_copy(update={"jump": jump}), "me", Path("k"), Path("known"))
