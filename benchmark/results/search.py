@@ -104,6 +104,8 @@ def judge(summary: Summary, limits: Limits) -> tuple[bool, str]:
     )
     if summary.failed:
         text += f", {summary.failed} requests failed"
+    elif summary.failed is None:
+        text += ", failed requests unknown"
     return not limits.violations(summary), text
 
 

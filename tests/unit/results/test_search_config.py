@@ -169,6 +169,11 @@ def test_failed_requests_are_part_of_the_p99_that_is_limited() -> None:
     assert text.endswith("p99 more than 2 s (limit 1 s), 180 requests failed")
 
 
+def test_a_verdict_without_a_counter_of_failures_says_so() -> None:
+    text = judge(summary().model_copy(update={"errors": None}), Limits())[1]
+    assert text.endswith("(limit 1 s), failed requests unknown")
+
+
 @pytest.mark.parametrize("throughput", [0.0, 195.9, 195.999, 196.0, 196.001, 200.0, 210.0])
 @pytest.mark.parametrize("upper", [0.5, 0.9999, 1.0, 1.0001, None])
 def test_verdict_is_that_no_limit_is_violated(throughput: float, upper: float | None) -> None:
