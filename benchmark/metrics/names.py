@@ -53,6 +53,9 @@ class MetricNames:
     error_label: str = "error_type"
     """Label of `errors` that holds the type."""
 
+    def __post_init__(self) -> None:
+        self._sources()  # ValueError for a text that selects nothing
+
     @property
     def completed(self) -> str:
         """Counter whose rate is the throughput."""

@@ -164,7 +164,7 @@ def _require_metrics(run: RunContext, supervisor: Supervisor, *, load: float) ->
     protocol, interval = run.request.protocol, run.testbed.settings.scrape_interval.total_seconds()
     deadline = load + max(_EXPORT_DEADLINE_S, _EXPORT_SCRAPES * interval)
     processes = [each for each in run.deployment.processes if each.job == protocol.metrics.job]
-    started = min(supervisor.states[each.name].started or load for each in processes)
+    started = min((supervisor.states[each.name].started or load for each in processes), default=load)
     while True:
         supervisor.check()
         problems, unknown = check_exported(

@@ -90,6 +90,12 @@ def test_errors_that_no_process_exports_are_unknown() -> None:
     assert found.latency_s == total(steady("a"), MetricNames(errors=None)).latency_s
 
 
+@pytest.mark.parametrize("field", ["latency", "squared", "throughput", "errors"])
+def test_a_text_that_is_no_selector_is_rejected_before_anything_is_measured(field: str) -> None:
+    with pytest.raises(ValueError, match="found 'rate\\(x\\)', expected NAME"):
+        MetricNames(**{field: "rate(x)"})
+
+
 def test_series_that_need_no_conversion_are_the_same_objects() -> None:
     made = client("a", np.arange(3.0), np.arange(3.0), np.full(3, 0.1))
     assert all(one is other for one, other in zip(LOAD_GENERATOR.select(made), made, strict=True))
