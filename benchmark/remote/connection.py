@@ -201,20 +201,24 @@ def disconnect(connection: Connection) -> None:
 def _detect_silence(transport: Transport) -> None:
     """End the connection when the SSH server does not answer for about twelve seconds."""
     transport.completion_event = answered = threading.Event()
-    silent_s = 0
+    silent_s, asked = 0, False
 
     def count() -> None:
-        nonlocal silent_s
-        silent_s = 0 if answered.is_set() else silent_s + 1
-        answered.clear()
-        if silent_s >= _LOST_AFTER:
+        nonlocal silent_s, asked
+        if answered.is_set():
+            answered.clear()
+            silent_s, asked = 0, False
+        silent_s += 1
+        if asked and silent_s > _LOST_AFTER:
             raise SSHException(f"its SSH server has not answered for {_LOST_AFTER} s")
-        if silent_s == _REQUEST_AFTER and transport.clear_to_send.is_set():
+        # The thread that reads must not wait until sending is possible, which it is not while keys are exchanged.
+        if not asked and silent_s >= _REQUEST_AFTER and transport.clear_to_send.is_set():
             request = Message()
             request.add_byte(cMSG_GLOBAL_REQUEST)
             request.add_string("keepalive@openssh.com")
             request.add_boolean(True)
-            transport._send_message(request)  # the thread that reads must not wait until sending is possible
+            transport._send_message(request)
+            silent_s, asked = _REQUEST_AFTER, True
 
     # Called by the thread that reads, after every second in which nothing arrived.
     transport.packetizer.set_keepalive(0.001, count)

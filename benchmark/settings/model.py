@@ -228,7 +228,8 @@ class Settings(_Model):
     ssh_timeout: Duration = Field(default=timedelta(seconds=10), gt=timedelta(0))
     """Timeout for connecting to a host."""
     ssh_retries: int = Field(default=2, ge=0, le=20)
-    """Retries of a failed connection; commands are never repeated."""
+    """Retries of a connection that fails at once, such as a refused one. A host that does not answer within ssh_timeout
+    is not tried again, and commands are never repeated."""
     health_check_timeout: Duration = Field(default=timedelta(seconds=60), gt=timedelta(0))
     """Timeout for all nodes to become ready after their start."""
     operator_cidrs: tuple[str, ...] = ()

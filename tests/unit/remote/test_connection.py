@@ -6,16 +6,17 @@ import socket
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from factories.hosts import of_provider
 from fakes.sshd import USER, Sshd, free_port, make_key
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from paramiko import AUTH_FAILED, PKey, ServerInterface, Transport
+from paramiko import AUTH_FAILED, PKey, ServerInterface, SSHException, Transport
 from waiting import wait_for
 
 from benchmark.errors import UsageError
@@ -305,6 +306,31 @@ def test_algorithms_that_do_not_match_are_named(setting: str, offered: str, kind
     assert f"no common {kind}: its sshd offers only {offered}" in str(error)
     assert f"to {setting} in /etc/ssh/sshd_config" in str(error)
     assert "do not continue" not in str(error)
+
+
+def test_a_server_is_asked_when_sending_is_possible_and_lost_only_if_it_does_not_answer() -> None:
+    ticks: list[Callable[[], None]] = []
+    sent: list[object] = []
+    transport = SimpleNamespace(
+        clear_to_send=threading.Event(),
+        packetizer=SimpleNamespace(set_keepalive=lambda interval, tick: ticks.append(tick)),
+        _send_message=sent.append,
+    )
+    connection_module._detect_silence(transport)  # type: ignore[arg-type]
+    (tick,) = ticks
+    for _ in range(30):  # keys are exchanged
+        tick()
+    assert sent == []
+    transport.clear_to_send.set()
+    for _ in range(10):
+        tick()
+    assert len(sent) == 1
+    transport.completion_event.set()  # type: ignore[attr-defined]
+    for _ in range(12):
+        tick()
+    assert len(sent) == 2
+    with pytest.raises(SSHException, match="its SSH server has not answered for 12 s"):
+        tick()
 
 
 def test_a_server_that_stops_answering_is_noticed(server: Sshd, monkeypatch: pytest.MonkeyPatch) -> None:
