@@ -69,7 +69,8 @@ class SystemFailure(TestbedError):
     def __init__(self, message: str, *, process: str = "", log_tail: str = "") -> None:
         self.process = process
         shown = "".join(f"\n  {line}" for line in log_tail.splitlines())
-        super().__init__(f"{message}; its last log lines:{shown}" if shown else message)
+        whose = f"\nlast log lines of {process}:" if "\n" in message else "; its last log lines:"
+        super().__init__(f"{message}{whose}{shown}" if shown else message)
 
 
 class Interrupted(TestbedError):

@@ -2,8 +2,9 @@
 # Supervises the processes of one host during one run. usage: supervise.sh RUN_DIRECTORY
 #
 # Reads commands from standard input and reports events on standard output, one per line:
-#   start NAME UNIX_TIME | send NAME TEXT | ping | stop
-#   started NAME UNIX_TIME | ready NAME UNIX_TIME | exited NAME CODE | pong UNIX_TIME | stopped
+#   start NAME UNIX_TIME | send NAME TEXT | why NAME | ping | stop NAME | stop
+#   started NAME UNIX_TIME | ready NAME UNIX_TIME | found NAME TEXT | exited NAME CODE | pong UNIX_TIME | stopped
+# `why` prints with `found` why a process is not ready; `stop NAME` stops one process, `stop` all, after which this ends.
 # When the input ends, because the runner is gone, all processes are stopped.
 # Each process has a folder RUN_DIRECTORY/NAME with the files command (a bash script that ends in exec), ready (the
 # readiness check: `tcp PORT`, `http PORT PATH`, `metric PORT PATH NAME`, `log PATTERN` or `run SCRIPT`) and grace
@@ -41,6 +42,42 @@ is_ready() { # KIND ARGUMENTS; in the process's folder
     log) grep -qE -- "${*:2}" "../logs/${PWD##*/}.log" ;;
     run) GEOBENCH_RUN=$run bash "./$2" >/dev/null ;;
     esac 2>/dev/null
+}
+
+reason() { # prints the reason in the last of bash's messages about a connection
+    local line text=$1
+    while read -r line; do [[ -n $line ]] && text=$line; done
+    text=${text##*: }
+    echo "${text,}"
+}
+
+find_reason() { # KIND ARGUMENTS; in the process's folder: prints why it is not ready
+    local log=../logs/${PWD##*/}.log answer code
+    case $1 in
+    tcp) (exec 3<>"/dev/tcp/127.0.0.1/$2") 2>&1 | reason 'port is open' ;;
+    http | metric)
+        answer=$(get "$2" "$3" 2>&1 | head -c 1000000 | tr -d '\0\r')
+        if [[ $answer != HTTP/* ]]; then
+            if [[ $answer == *'/dev/tcp/'* ]]; then reason '' <<<"$answer"; else echo 'no HTTP answer within 5 s'; fi
+        elif [[ $1 == http || ${answer%%$'\n'*} != *' 2'* ]]; then
+            echo "answered ${answer%%$'\n'*}"
+        else
+            echo "the answer has no sample of $4"
+        fi
+        ;;
+    log) echo "no line of $(wc -l <"$log") matches" ;;
+    run)
+        answer=$(GEOBENCH_RUN=$run timeout 5 bash "./$2" 2>&1)
+        code=$?
+        answer=${answer//$'\n'/ }
+        if ((code == 124)); then echo 'did not end within 5 s'; else echo "exit code $code${answer:+: ${answer:0:200}}"; fi
+        ;;
+    esac
+}
+
+explain() { # NAME
+    local condition
+    read -r -a condition <"$1/ready" && echo "found $1 $(cd "$1" && find_reason "${condition[@]}" 2>/dev/null)"
 }
 
 report_ready() { # NAME PID
@@ -86,6 +123,15 @@ signal() { # SIGNAL NAME: signal the whole process group, which can outlive its 
         kill -s "$1" -- "-$pid" 2>/dev/null
 }
 
+stop_one() { # NAME
+    local seconds=0 deadline
+    [[ -f $1/grace ]] && read -r seconds <"$1/grace"
+    deadline=$((${EPOCHREALTIME/./} + seconds * 1000000))
+    signal TERM "$1"
+    while alive "$1" && ((${EPOCHREALTIME/./} < deadline)); do nap 0.02; done
+    signal KILL "$1"
+}
+
 stop_all() {
     trap '' TERM HUP INT
     local grace=0 name seconds
@@ -122,8 +168,12 @@ while read -r verb name rest; do
         launched[$name]=$!
         ;;
     send) echo "$rest" >"$name/stdin" ;;
+    why) explain "$name" & ;;
     ping) echo "pong $EPOCHREALTIME" ;;
-    stop) break ;;
+    stop)
+        [[ -n $name ]] || break
+        stop_one "$name" &
+        ;;
     *) echo "unknown $verb" ;;
     esac
 done

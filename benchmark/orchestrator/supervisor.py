@@ -25,6 +25,9 @@ _PING_S, _SILENT_S = 1.0, 7.0
 # Answers like a supervisor whose clock is measured.
 _CLOCK_COMMAND = "exec bash -c 'export LC_ALL=C; while read -r _; do echo \"pong $EPOCHREALTIME\"; done'"
 _TAIL = 20
+_SHOWN = 8
+_WHY_S = 7.0
+"""Readiness checks end within 5 s."""
 
 
 class Session(Interface):
@@ -129,6 +132,8 @@ class Supervisor:
     _stopped: set[str] = field(default_factory=set)
     _silent: set[str] = field(default_factory=set)
     """Hosts that are lost although their session has not ended yet."""
+    _found: dict[str, str] = field(default_factory=dict)
+    """What the readiness checks of processes that are not ready found."""
     _pongs: dict[str, tuple[float, float]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -174,10 +179,26 @@ class Supervisor:
         if not self._wait(lambda: not missing(), deadline_s, watch=True):
             names = missing()
             raise SystemFailure(
-                f"{len(names)} of {len(processes)} processes not ready after {deadline_s:g} s: {', '.join(names[:8])}; "
-                "the limit is `health_check_timeout` in the settings",
+                f"{len(names)} of {len(processes)} processes not ready after {deadline_s:g} s, the "
+                f"`health_check_timeout`:\n{self._why([each for each in processes if each.name in names])}",
                 process=names[0],
             )
+
+    def _why(self, processes: Sequence[Process]) -> str:
+        """Return a line for each process with its readiness check and what the check found."""
+        shown = processes[:_SHOWN]
+        for process in shown:
+            if process.ready and self.states[process.name].started is not None:
+                self.sessions[process.host.name].send(f"why {process.name}\n")
+        asked = {process.name for process in shown if process.ready and self.states[process.name].started is not None}
+        self._wait(lambda: asked <= self._found.keys(), _WHY_S)
+        lines = []
+        for process in shown:
+            found = self._found.get(process.name, "no answer") if process.name in asked else "it has not started"
+            check = f"`{process.ready}`: " if process.ready else ""
+            lines.append(f"  {process.name} on {process.host.name}: {check}{found}")
+        more = [f"  and {len(processes) - _SHOWN} more"] if len(processes) > _SHOWN else []
+        return "\n".join([*lines, *more])
 
     def skew(self, processes: Sequence[Process]) -> float:
         """Return the time between the first and the last start of `processes` in seconds."""
@@ -208,24 +229,41 @@ class Supervisor:
     def stop(self, deadline_s: float) -> list[str]:
         """Stop all processes; return the hosts that did not confirm it before the deadline, or cannot any more.
 
-        An interrupt is raised only after that. All sessions are closed, which also ends the processes.
+        Clients stop first, so that they can complete their requests and write what they have. An interrupt
+        is raised only after that. All sessions are closed, which also ends the processes.
         """
 
         def answering() -> list[str]:
             waited_for = self.sessions.keys() - self._stopped - self._silent
             return [host for host in waited_for if not self.sessions[host].ended]
 
+        def order(host: str, text: str) -> None:
+            try:
+                self.sessions[host].send(text)
+            except HostError:
+                self._silent.add(host)
+
+        def running_clients() -> list[Process]:
+            hosts, states = answering(), self.states
+            clients = [each for each in self.processes if each.job == "client" and each.host.name in hosts]
+            return [each for each in clients if states[each.name].started and states[each.name].exit_code is None]
+
+        def stop_clients() -> None:
+            clients = running_clients()
+            for process in clients:
+                order(process.host.name, f"stop {process.name}\n")
+            if clients:
+                self._wait(lambda: not running_clients(), min(deadline_s, max(each.grace for each in clients) + 1.0))
+
         def confirm() -> list[str]:
             for host in answering():
-                try:
-                    self.sessions[host].send("stop\n")
-                except HostError:
-                    self._silent.add(host)
+                order(host, "stop\n")
             self._wait(lambda: not answering(), deadline_s)
             return [host for host in self.sessions if host not in self._stopped]
 
         try:
             try:
+                stop_clients()
                 return confirm()
             except KeyboardInterrupt:
                 confirm()
@@ -285,6 +323,8 @@ class Supervisor:
                 self.states[name].started = float(at) - self._offset(host)
             case ["ready", name, at]:
                 self.states[name].ready = float(at) - self._offset(host)
+            case ["found", name, *rest]:
+                self._found[name] = " ".join(rest)
             case ["exited", name, code]:
                 self.states[name].exit_code = int(code)
             case ["stopped"]:

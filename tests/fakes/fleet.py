@@ -41,6 +41,8 @@ class FakeSession(Session):
             case ["ping"]:
                 offset = self.fleet.clock_offsets_s.get(self.host, self.fleet.clock_offset_s)
                 self._lines.append(f"pong {time.time() + offset}")
+            case ["stop", name] if self.host not in self.fleet.stuck:
+                self._lines.append(f"exited {name} 0")
             case ["stop"] if self.host not in self.fleet.stuck:
                 self._lines.append("stopped")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -202,8 +203,56 @@ def test_process_that_never_becomes_ready_is_reported(tmp_path: Path) -> None:
     node = process("node-0", "exec sleep 60", ready="log never")
     with supervised(tmp_path, [node]) as found:
         found.start([node], time.time())
-        with pytest.raises(SystemFailure, match=r"1 of 1 processes not ready after 0.3 s: node-0"):
+        with pytest.raises(SystemFailure, match=r"1 of 1 processes not ready .*\n  node-0 on a-0: `log never`"):
             found.wait_ready([node], 0.3)
+
+
+@pytest.mark.parametrize(
+    ("ready", "files", "script", "found"),
+    [
+        ("tcp PORT", {}, "exec sleep 60", "connection refused"),
+        ("http PORT /x", {}, "exec sleep 60", "connection refused"),
+        ("http PORT /x", {}, "exec python3 -m http.server PORT", "answered HTTP/1.0 404 File not found"),
+        ("metric PORT / up", {}, "exec python3 -m http.server PORT", "the answer has no sample of up"),
+        ("metric PORT /x up", {}, "exec python3 -m http.server PORT", "answered HTTP/1.0 404 File not found"),
+        ("log ^never$", {}, "echo one; echo two; exec sleep 60", "no line of 2 matches"),
+        ("run check", {"check": "echo no quorum; exit 3"}, "exec sleep 60", "exit code 3: no quorum"),
+    ],
+)
+def test_what_a_readiness_check_found_is_reported(
+    tmp_path: Path, ready: str, files: dict[str, str | bytes], script: str, found: str
+) -> None:
+    port = str(free_port())
+    argv = ("bash", "-c", script.replace("PORT", port))
+    node = Process("node-0", "node", HOST, argv, files=files, ready=ready.replace("PORT", port), grace=0)
+    with supervised(tmp_path, [node]) as supervisor_:
+        supervisor_.start([node], time.time())
+        wait_for(lambda: started(supervisor_))
+        if "http.server" in script:
+            wait_for(lambda: is_open(int(port)))
+        with pytest.raises(SystemFailure) as error:
+            supervisor_.wait_ready([node], 0.1)
+    assert f"  node-0 on a-0: `{node.ready}`: {found}" in str(error.value)
+
+
+def is_open(port: int) -> bool:
+    with suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+        return True
+    return False
+
+
+def test_clients_stop_before_nodes_and_can_write_what_they_have(tmp_path: Path) -> None:
+    node = process("node-0", "trap 'echo ended >../ended' TERM; while :; do sleep 0.02; done", grace=0)
+    flush = (
+        "trap '[[ -e ../ended ]] || sleep 0.1; cp ../node-0/pid ../flushed; exit' TERM; while :; do sleep 0.02; done"
+    )
+    client = Process("client-0", "client", HOST, ("bash", "-c", flush), grace=5)
+    with supervised(tmp_path, [node, client]) as found:
+        found.start([node, client], time.time())
+        wait_for(lambda: found.check() is None and all(state.started for state in found.states.values()))
+        assert found.stop(DEADLINE_S) == []
+    assert found.states["client-0"].exit_code == 0
+    assert run_folder(tmp_path, "flushed").exists()
 
 
 def test_stop_kills_the_whole_group_even_if_sigterm_is_ignored(tmp_path: Path) -> None:
@@ -371,7 +420,7 @@ def test_hosts_that_do_not_receive_the_stop_are_closed(fake: tuple[Supervisor, F
 
     def break_pipe(operation: str) -> None:
         if operation == "send":
-            raise BrokenPipeError
+            raise HostError("could not send input to the command on:", {})
 
     fleet.hook = break_pipe
     assert found.stop(0.01) == [HOST.name, OTHER.name]
