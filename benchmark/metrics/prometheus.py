@@ -6,6 +6,7 @@ Rates and quantiles are computed from the samples later, not by Prometheus.
 from __future__ import annotations
 
 import math
+import re
 import time
 from dataclasses import dataclass
 from datetime import timedelta
@@ -232,11 +233,11 @@ class Prometheus:
             ) from None
 
 
-def _cause(error: BaseException) -> BaseException:
-    """Return the innermost cause of an error of requests, whose texts repeat the whole query."""
+def _cause(error: BaseException) -> str:
+    """Return the innermost cause of an error of requests, without the address and the query that its text repeats."""
     while True:
         reason = getattr(error, "reason", None)
         causes = [each for each in (reason, *reversed(error.args)) if isinstance(each, BaseException)]
         if not causes:
-            return error
+            return re.sub(r"^HTTPConnectionPool\([^)]*\): |^<[^>]*>: |^\[Errno \d+\] ", "", str(error))
         error = causes[0]

@@ -64,6 +64,7 @@ def prepare(testbed: Testbed, request: Request, events: Events, stack: ExitStack
         done = testbed.fleet.put({testbed.monitoring.name: content}, deadline=CHANGE_S)
         done.raise_for_failures("could not write the targets of Prometheus:")
         prometheus = stack.enter_context(testbed.prometheus())
+        prometheus.query("vector(1)")  # one that is dead is an error before anything is started
     with events.phase("check"):
         facts = testbed.probe(clean=True, packages=protocol.packages, carriers=carriers)
         testbed.check(ports(processes), facts)

@@ -12,7 +12,7 @@ from fakes.fleet import FakeFleet
 from fakes.prometheus import fake_testbed
 from fakes.recorder import Recorder
 
-from benchmark.errors import HostError
+from benchmark.errors import HostError, InfrastructureError
 from benchmark.host_layout import TARGETS_DIRECTORY
 from benchmark.orchestrator.prepare import Prepared, prepare
 from benchmark.plan.request import Request
@@ -69,6 +69,20 @@ def test_prometheus_targets_are_written_first(
     hosts = json.loads(fleet.files["a-0"][f"{TARGETS_DIRECTORY}/host.json"])
     assert len(hosts) == len(fleet.hosts)
     assert fleet.operations[-1] == "close Prometheus"
+
+
+def test_a_dead_prometheus_is_an_error_before_anything_is_installed(
+    prepared: Callable[..., Prepared], fleet: FakeFleet
+) -> None:
+    def fail(operation: str) -> None:
+        if operation == "query":
+            raise InfrastructureError("Prometheus did not answer")
+
+    fleet.hook = fail
+    with pytest.raises(InfrastructureError, match="Prometheus did not answer"):
+        prepared()
+    assert probes(fleet) == []
+    assert fleet.tunnels == 0
 
 
 def test_targets_are_those_of_the_highest_load(prepared: Callable[..., Prepared], fleet: FakeFleet) -> None:
