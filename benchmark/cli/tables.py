@@ -34,8 +34,8 @@ def runs(summaries: Sequence[Summary], folder: Path) -> Iterator[Shown]:
         table.add_column(name, justify="right")
     for summary in summaries:
         table.add_row(*_run_cells(summary))
-        if summary.failed and summary.successful_latency_s:
-            only = [_latency_cell(metric, summary.successful_latency_s) for metric in _LATENCIES]
+        if (completed := summary.successful_latency_s) and completed != summary.latency_s:
+            only = [_latency_cell(metric, completed) for metric in _LATENCIES]
             table.add_row("completed\nonly", "", *(cell.partition("\n")[0] for cell in only), "", "")
     yield table
     for summary in summaries:

@@ -147,7 +147,7 @@ def _tiles(record: Record, precise: Precision) -> list[tuple[str, str, str]]:
     summary, latency = record.summary, record.summary.latency_s
     unknown = "too few samples for an interval"
     throughput = f"± {formatting.rate(precise.completed_tps)} (95 %)" if precise.completed_tps is not None else unknown
-    successful = summary.successful_latency_s if summary.failed else None
+    successful = summary.successful_latency_s if summary.successful_latency_s != latency else None
     measured = summary.completed_tps if latency or summary.errors else None
     tiles = [
         ("throughput", f"{formatting.rate(measured)} tx/s", throughput if measured is not None else "not measured")

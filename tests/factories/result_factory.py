@@ -145,7 +145,12 @@ def summary(
     exact = {
         name: Quantile(estimate=latency, lower=0.9 * latency, upper=1.1 * latency) for name in ("p50", "p90", "p99")
     }
-    changed = {"completed_tps": load if tps is None else tps, "latency_s": made.latency_s.model_copy(update=exact)}
+    latency_s = made.latency_s.model_copy(update=exact)
+    changed = {
+        "completed_tps": load if tps is None else tps,
+        "latency_s": latency_s,
+        "successful_latency_s": latency_s,
+    }
     window = made.window.model_copy(update={"start": made.window.start + at, "end": made.window.end + at})
     return made.model_copy(update=changed | {"window": window})
 
