@@ -74,7 +74,9 @@ class WideAreaNetwork:
                 addresses.write_atomically(self.directory / "links.json", links.to_json())
                 if not self.running():
                     self._kill()
-                    command = [sys.executable, "-I", "-S", str(EMULATOR), "--directory", str(self.directory)]
+                    # A helper of root writes no bytecode into a user's checkout, and -I hides that from Python.
+                    flags = ["-I", "-S", *(["-B"] if sys.dont_write_bytecode else [])]
+                    command = [sys.executable, *flags, str(EMULATOR), "--directory", str(self.directory)]
                     done = subprocess.run(command, capture_output=True, text=True, timeout=ANSWER_S, check=False)
                     if done.returncode:
                         raise InfrastructureError(f"the network emulator did not start: {done.stderr.strip()}")
