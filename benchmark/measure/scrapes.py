@@ -56,6 +56,7 @@ class ScrapedTarget:
     damage: dict[str, list[tuple[str, Array]]] = field(default_factory=dict, repr=False)
     """What is wrong with series of each metric, and the times of the samples concerned."""
     _increases: dict[str, Array] = field(default_factory=dict, repr=False, compare=False)
+    _buckets: dict[str, tuple[Array, Array]] = field(default_factory=dict, repr=False, compare=False)
 
     def has(self, metric: str) -> bool:
         """Return whether any series of `metric` was ever scraped."""
@@ -148,6 +149,8 @@ class ScrapedTarget:
         Series that differ in other labels are added up, at the bounds that all of them have. The count of a histogram
         is its infinite bucket where it exports none.
         """
+        if metric in self._buckets:
+            return self._buckets[metric]
         name, counted = f"{metric}_bucket", f"{metric}_count"
         groups: dict[frozenset[tuple[str, str]], dict[float, Array]] = {}
         for one, row in zip(self.series.get(name, []), self.increases(name), strict=True):
@@ -159,7 +162,8 @@ class ScrapedTarget:
             group.setdefault(np.inf, group[max(group)])
         shared = sorted(set.intersection(*map(set, groups.values()))) if groups else []
         summed = [np.sum([group[bound] for group in groups.values()], axis=0) for bound in shared]
-        return np.array(shared, dtype=np.float64), np.reshape(summed, (len(shared), len(self.times)))
+        found = np.array(shared, dtype=np.float64), np.reshape(summed, (len(shared), len(self.times)))
+        return self._buckets.setdefault(metric, found)
 
     def histogram(self, metric: str, samples: SampleRange) -> Histogram:
         """Return the values that histogram `metric` counted over the range, over all its labels."""
@@ -256,23 +260,23 @@ def _make_target(name: str, members: Sequence[Series], counters: Collection[str]
 
 def _restarts(series: Mapping[str, Sequence[Series]], axis: Array, counters: Collection[str]) -> tuple[int, ...]:
     """Return the indexes of the first sample after each restart of a process; see the module."""
-    positive, fell, halved = (np.zeros(len(axis) - 1) for _ in range(3))
     moved, unmoved = (np.zeros(len(axis) - 1, dtype=bool) for _ in range(2))
-    for metric, members in series.items():
-        for one in members:
+    for one in [one for metric in START_TIMES for one in series.get(metric, ())]:
+        values, _ = _align(one, axis)
+        before, after = values[:-1], values[1:]
+        # A process that waits for its start exports 0, and a series counts as 0 before its first sample. A process that
+        # was scraped cannot be replaced by one that started earlier.
+        known = (before > 0) & (after > 0)
+        moved |= known & (after - before > _START_JITTER_S) & (after > axis[:-1] - _START_JITTER_S)
+        unmoved |= known & (np.abs(after - before) <= _START_JITTER_S)
+    positive, fell, halved = (np.zeros(len(axis) - 1) for _ in range(3))
+    for metric, members in series.items() if not unmoved.all() else ():
+        for one in members if metric in counters or metric.endswith(_COUNTERS) else ():
             values, _ = _align(one, axis)
             before, after = values[:-1], values[1:]
-            if metric in START_TIMES:
-                # A process that waits for its start exports 0, and a series counts as 0 before its first sample. A
-                # process that was scraped cannot be replaced by one that started earlier.
-                known = (before > 0) & (after > 0)
-                later = (after - before > _START_JITTER_S) & (after > axis[:-1] - _START_JITTER_S)
-                moved |= known & later
-                unmoved |= known & (np.abs(after - before) <= _START_JITTER_S)
-            elif metric in counters or metric.endswith(_COUNTERS):
-                positive += before > 0
-                fell += (before > 0) & (after < before)
-                halved += (before > 0) & (after <= before / 2)
+            positive += before > 0
+            fell += (before > 0) & (after < before)
+            halved += (before > 0) & (after <= before / 2)
     together = (fell > 0) & ((fell == positive) | (2 * halved >= positive))
     return tuple(int(index) + 1 for index in np.flatnonzero(moved | (together & ~unmoved)))
 
