@@ -140,7 +140,9 @@ def _judge_samples(
         elif outage.scrapes < _HANGS:
             verdict.warnings.append(f"{text}: the node was slow to answer")
         else:
-            verdict.add_issue(f"{text}, while its host answered: the node hung", expected=outage.host in faulty)
+            verdict.add_issue(
+                f"{text}, while its host answered: it hung, or its port was blocked", expected=outage.host in faulty
+            )
     for name, seconds in measurement.late_starts.items():
         verdict.warnings.append(f"{job} {name}: first completed transaction seen {seconds:.1f} s into the window")
 

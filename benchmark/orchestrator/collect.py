@@ -62,7 +62,7 @@ def collect(run: RunContext, state: RunState) -> Summary:
             start=times.start,
             end=times.end,
             scrape_interval=run.testbed.settings.scrape_interval.total_seconds(),
-            clocks=state.supervisor.clocks,
+            clocks=state.supervisor.clocks | state.changed_clocks,
             facts=run.prepared.facts,
             logs=logs,
             warm_up=state.warm_up,

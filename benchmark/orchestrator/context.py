@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from benchmark.measure.warm_up import WarmUp
 from benchmark.orchestrator.prepare import Prepared
-from benchmark.orchestrator.supervisor import RUN_DIRECTORY, Supervisor
+from benchmark.orchestrator.supervisor import RUN_DIRECTORY, Clock, Supervisor
 from benchmark.plan.deployment import Deployment
 from benchmark.plan.request import Request
 from benchmark.results.events import Events
@@ -60,5 +60,7 @@ class RunState:
     """None until the supervisors of all hosts are open."""
     times: RunTimes | None = None
     """None until the load has begun."""
+    changed_clocks: dict[str, Clock] = field(default_factory=dict)
+    """The clocks that were set during the run, with the larger one of their offsets."""
     warm_up: WarmUp | None = None
     """None until the samples are collected."""

@@ -21,7 +21,7 @@ from benchmark.metrics.targets import Identity, Mark, identities, marks
 from benchmark.orchestrator import supervisor as supervision
 from benchmark.orchestrator.collect import collect, collect_partial, with_cause, write_manifest
 from benchmark.orchestrator.context import RunContext, RunState
-from benchmark.orchestrator.supervisor import Supervisor
+from benchmark.orchestrator.supervisor import Clock, Supervisor
 from benchmark.plan.placement import endpoints
 from benchmark.protocols.process import Process
 from benchmark.remote.deadlines import ANSWER_S, CHANGE_S, SET_UP_S
@@ -32,6 +32,7 @@ from benchmark.results.summary import Summary
 
 _LEAD_S = 0.05
 """Time between the last host's order to start and the start itself, beyond the round trip to the host."""
+_CLOCK_DRIFT_S = 0.01
 _SCRAPE_DEADLINE_S = 30.0
 _EXPORT_DEADLINE_S = 10.0
 _EXPORT_SCRAPES = 3
@@ -202,6 +203,22 @@ def measure(run: RunContext, state: RunState, supervisor: Supervisor) -> None:
         for reason in done.failed.values():
             run.events.emit(WarningIssued(f"dashboards will not mark the phases of this run: {reason}"))
         _watch(run, supervisor, until=times.end, end=times.end)
+        state.changed_clocks = _changed_clocks(run, supervisor)
+
+
+def _changed_clocks(run: RunContext, supervisor: Supervisor) -> dict[str, Clock]:
+    """Return the clocks that were set during the run: their offsets differ by more than the errors of measurement."""
+    try:
+        now = supervision.read_clocks(run.testbed.fleet, list(supervisor.clocks), ANSWER_S)
+    except InfrastructureError as error:
+        run.events.emit(WarningIssued(f"whether clocks were set during the run is unknown: {error}"))
+        return {}
+    changed = {}
+    for host, clock in now.items():
+        before = supervisor.clocks[host]
+        if abs(clock.offset_s - before.offset_s) > clock.error_s + before.error_s + _CLOCK_DRIFT_S:
+            changed[host] = max(clock, before, key=lambda each: abs(each.offset_s))
+    return changed
 
 
 def stop(run: RunContext, state: RunState) -> None:

@@ -186,7 +186,8 @@ def up(host: str, job: str, down: tuple[float, float] | None = None) -> list[Ser
 def test_a_node_that_hangs_makes_a_run_invalid_unless_a_fault_explains_it(faulty: bool) -> None:
     run = of(steady("a"), up("n", "node", (1020, 1023)), up("n", "host"), up("m", "node"), up("m", "host"))
     verdict = judge(run, requested_tps=100, faulty_hosts=["n"] if faulty else [])
-    text = "node n: no answer to 4 scrapes, for 4.0 s from 10.0 s, while its host answered: the node hung"
+    text = "node n: no answer to 4 scrapes, for 4.0 s from 10.0 s, while its host answered: "
+    text += "it hung, or its port was blocked"
     assert verdict.status == ("ok" if faulty else "invalid")
     assert [*verdict.reasons, *verdict.warnings] == [f"{text} (a fault was injected there)" if faulty else text]
 

@@ -20,7 +20,7 @@ from benchmark.metrics.prometheus import Prometheus
 from benchmark.metrics.samples import read_samples
 from benchmark.orchestrator import run as run_module
 from benchmark.orchestrator import supervisor
-from benchmark.results.events import Progress, RunStarted, SummaryWritten, read_events
+from benchmark.results.events import Progress, RunStarted, SummaryWritten, WarningIssued, read_events
 from benchmark.results.manifest import read_manifest
 from benchmark.results.run_folder import EVENTS, LOGS, SAMPLES, is_running, read_summary
 from benchmark.results.summary import Summary
@@ -83,6 +83,30 @@ def test_a_run_is_invalid_if_the_clock_that_dates_the_samples_is_wrong(
     assert any(text.startswith("a-0: its clock is off by +2000") for text in summary.reasons)
     assert read_manifest(folder()).clock_offsets_s["a-0"].offset_s == pytest.approx(2.0, abs=0.1)
     assert all(session.closed for session in fleet.sessions)
+
+
+def test_a_run_is_invalid_if_a_clock_was_set_meanwhile(execute: Execute, fleet: FakeFleet, recorder: Recorder) -> None:
+    def hook(operation: str) -> None:
+        if recorder.phases()[-1:] == ["measure"]:
+            fleet.clock_offsets_s = {"a-0": 3.0, "b-0": 0.004}
+
+    fleet.hook = hook
+    summary = execute()
+    assert any(text.startswith("a-0: its clock is off by +3") for text in summary.reasons)
+    assert not any(text.startswith("b-0") for text in summary.reasons + summary.warnings)
+
+
+def test_a_clock_that_cannot_be_read_at_the_end_is_a_warning(
+    execute: Execute, fleet: FakeFleet, recorder: Recorder
+) -> None:
+    def hook(operation: str) -> None:
+        if recorder.phases()[-1:] == ["measure"] and operation == "open":
+            fleet.failed = {"a-0": "timed out"}
+
+    fleet.hook = hook
+    execute()
+    texts = [event.text for event in recorder.events if isinstance(event, WarningIssued)]
+    assert any("whether clocks were set during the run is unknown: " in text for text in texts)
 
 
 def test_start_times_are_converted_to_the_clock_of_each_host(execute: Execute, fleet: FakeFleet) -> None:
