@@ -65,6 +65,10 @@ class ConnectError(Exception):
         super().__init__(reason)
 
 
+class ServerSilentError(SSHException):  # type: ignore[misc]
+    """An SSH server stopped answering; the reason with which its connection ended."""
+
+
 def load_key(key: Path | str) -> PKey:
     """Load a private key from a file, or from its text; UsageError if it is unusable or has a passphrase.
 
@@ -210,7 +214,7 @@ def _detect_silence(transport: Transport) -> None:
             silent_s, asked = 0, False
         silent_s += 1
         if asked and silent_s > _LOST_AFTER:
-            raise SSHException(f"its SSH server has not answered for {_LOST_AFTER} s")
+            raise ServerSilentError(f"its SSH server has not answered for {_LOST_AFTER} s")
         # The thread that reads must not wait until sending is possible, which it is not while keys are exchanged.
         if not asked and silent_s >= _REQUEST_AFTER and transport.clear_to_send.is_set():
             request = Message()

@@ -25,7 +25,7 @@ from paramiko import ChannelException, SSHException
 from benchmark.errors import HostError, UsageError
 from benchmark.inventory import Host
 from benchmark.remote.archive import File, pack, pack_command, unpack, unpack_command
-from benchmark.remote.connection import ConnectError, connect, disconnect, load_key
+from benchmark.remote.connection import ConnectError, ServerSilentError, connect, disconnect, load_key
 from benchmark.remote.fanout import Completed, RemoteCall, Results, collect, exit_reason
 from benchmark.remote.session import Session, Sessions
 from benchmark.remote.tunnel import Tunnel
@@ -87,8 +87,6 @@ class Fleet:
         that long. A rejected key is final.
         """
         names = self._require_known(self.hosts if hosts is None else hosts)
-        for name in names:
-            self._silent.pop(name, None)
         arguments = self._timeout, self._retries, time.monotonic() + patience
         opened = {name: self._pool.submit(self._connection, name, *arguments) for name in names}
         results: Results[None] = Results()
@@ -231,8 +229,8 @@ class Fleet:
     def _start(self, call: RemoteCall, updates: SimpleQueue[RemoteCall]) -> None:
         """Start the command on its host and send its input; runs in the pool."""
         call.ends = time.monotonic() + call.deadline
-        transport = self._connection(call.host, min(self._timeout, call.deadline), 0).transport
         # Shorter than the deadline, so that a silent SSH server is known as such when the call has failed.
+        transport = self._connection(call.host, min(self._timeout, 0.9 * call.deadline), 0).transport
         patience = min(self._timeout, max(0.1, 0.9 * (call.ends - time.monotonic())))
         began = time.monotonic()
         try:
@@ -267,16 +265,21 @@ class Fleet:
     def _connection(self, name: str, timeout: float, retries: int, until: float = 0.0) -> Connection:
         """Return the connection to a host, opened if necessary; ConnectError if that fails.
 
-        Attempts that fail at once are repeated `retries` times, and all before `until` (monotonic time).
+        Attempts that fail at once are repeated `retries` times, and all before `until` (monotonic time). Without
+        `until`, which commands do not have, a host that was silent a moment ago fails at once.
         """
         with self._locks[name]:
             known = self._connections.get(name)
             if known is not None:
                 if known.is_connected:
                     return known
+                if isinstance(known.transport.saved_exception, ServerSilentError):
+                    lost = ConnectError(str(known.transport.saved_exception), temporary=True, timed_out=True)
+                    self._silent[name] = time.monotonic() + _AVOID_S, lost
+                del self._connections[name]
                 disconnect(known)
             avoided_until, reason = self._silent.get(name, (0.0, None))
-            if reason and time.monotonic() < avoided_until:
+            if reason and not until and time.monotonic() < avoided_until:
                 raise reason
             for attempt in itertools.count():
                 try:
@@ -284,6 +287,7 @@ class Fleet:
                     user = host.ssh_user or self._user
                     gateway = self._gateway(host, user, timeout) if host.jump else None
                     self._connections[name] = connect(host, user, self._key, timeout, gateway)
+                    self._silent.pop(name, None)
                     break
                 except ConnectError as error:
                     last = attempt >= retries or error.timed_out

@@ -90,11 +90,15 @@ class Sshd:
                 self._process.poll()
         raise RuntimeError(f"sshd did not start: {(self.folder / 'log').read_text(encoding='utf-8')}")
 
-    def freeze(self) -> None:
+    def freeze(self, number: signal.Signals = signal.SIGSTOP) -> None:
         """Suspend the server's processes, which resembles a vanished host."""
         for pid in self._pids():
             with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGSTOP)
+                os.kill(pid, number)
+
+    def thaw(self) -> None:
+        """Let suspended processes go on."""
+        self.freeze(signal.SIGCONT)
 
     def stop(self) -> None:
         """End the server and every connection it serves."""

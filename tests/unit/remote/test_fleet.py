@@ -15,6 +15,7 @@ from fakes.sshd import USER, Sshd, free_port, make_key
 
 from benchmark.errors import HostError, UsageError
 from benchmark.inventory import Jump
+from benchmark.remote import connection as connection_module
 from benchmark.remote.fleet import File, Fleet, Sessions
 
 SECOND = timedelta(seconds=1)
@@ -401,6 +402,23 @@ def test_a_host_that_does_not_answer_costs_one_timeout(server: Sshd) -> None:
         assert "no answer within 1 s" in fleet.connect().failed["host-0"]
         assert "no answer within 1 s" in fleet.run("true", deadline=20).failed["host-0"]
         assert time.monotonic() - began < 1.9
+
+
+def test_a_host_whose_server_hangs_is_not_waited_for_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection_module, "_REQUEST_AFTER", 1)
+    monkeypatch.setattr(connection_module, "_LOST_AFTER", 2)
+    with Sshd() as hung, Fleet([hung.host()], USER, hung.user_key, timeout=3 * SECOND, retries=0) as fleet:
+        (session,) = fleet.open("cat", deadline=10).raise_for_failures("open").values()
+        hung.freeze()
+        assert Sessions([session]).wait(10) == [session]
+        began = time.monotonic()
+        for _ in range(3):
+            assert fleet.run("true", deadline=20).failed == {"host-0": "its SSH server has not answered for 2 s"}
+        assert time.monotonic() - began < 1
+        assert "no answer within 3 s" in fleet.connect().failed["host-0"]
+        hung.thaw()
+        fleet.connect().raise_for_failures("connect")
+        fleet.run("true", deadline=20).raise_for_failures("run")
 
 
 def test_a_host_lost_at_any_moment_is_an_error_of_the_infrastructure(tmp_path: Path) -> None:
