@@ -27,6 +27,8 @@ _PART_MS = 120_000
 """Range of one request for samples: limits its memory use and keeps it well below the timeout."""
 _PAUSE_S = 0.5
 """Time between two tries of a request."""
+_STARTING_S = 5.0
+"""Time that Prometheus takes to start."""
 _SHOWN = 80
 """Characters of a query that an error quotes."""
 
@@ -164,14 +166,19 @@ class Prometheus:
         return {identity_of(target.labels): target.last_error for target in found.active}
 
     def problem(self) -> str:
-        """Return why it cannot answer queries; empty if it can."""
+        """Return why it cannot answer queries; empty if it can. One that just started gets some seconds."""
         from requests import RequestException
 
-        try:
-            answer = self._session.get(f"{self.url}/-/ready", timeout=self._timeout)
-        except RequestException as error:
-            return f"Prometheus does not answer: {_cause(error)}"
-        return "" if answer.ok else f"Prometheus is not ready: {answer.text.strip()[:_SHOWN]}"
+        deadline = time.monotonic() + _STARTING_S
+        while True:
+            try:
+                answer = self._session.get(f"{self.url}/-/ready", timeout=self._timeout)
+                found = "" if answer.ok else f"Prometheus is not ready: {answer.text.strip()[:_SHOWN]}"
+            except RequestException as error:
+                found = f"Prometheus does not answer: {_cause(error)}"
+            if not found or time.monotonic() > deadline:
+                return found
+            time.sleep(_PAUSE_S)
 
     def exported(self, job: str) -> set[str]:
         """Return the names of all metrics that the processes of `job` export now."""

@@ -181,12 +181,32 @@ def test_refused_connection_is_an_infrastructure_error() -> None:
     ("status", "body", "problem"),
     [(200, b"Prometheus Server is Ready.\n", ""), (503, b"Starting up\n", "Prometheus is not ready: Starting up")],
 )
-def test_a_prometheus_that_is_not_ready_is_a_problem(status: int, body: bytes, problem: str) -> None:
+def test_a_prometheus_that_is_not_ready_is_a_problem(
+    status: int, body: bytes, problem: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(prometheus_module, "_STARTING_S", 0.0)
     with answering(status, body, "/-/ready") as url, Prometheus(url) as client:
         assert client.problem() == problem
 
 
-def test_a_prometheus_that_closes_connections_is_a_problem() -> None:
+def test_a_prometheus_that_just_started_is_no_problem(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(prometheus_module, "_PAUSE_S", 0.01)
+    body = b"Prometheus Server is Ready.\n"
+    with answering(503, body, "/-/ready") as url, Prometheus(url) as client:
+        answers = iter([503, 503, 200])
+        get = client._session.get
+
+        def changing(*arguments: object, **options: object) -> object:
+            found = get(*arguments, **options)  # type: ignore[arg-type]
+            found.status_code = next(answers)
+            return found
+
+        monkeypatch.setattr(client._session, "get", changing)
+        assert client.problem() == ""
+
+
+def test_a_prometheus_that_closes_connections_is_a_problem(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(prometheus_module, "_STARTING_S", 0.0)
     with socket.create_server(("127.0.0.1", 0)) as server:
         url = f"http://127.0.0.1:{server.getsockname()[1]}"
         closing = threading.Thread(target=lambda: server.accept()[0].close(), daemon=True)
