@@ -27,12 +27,16 @@ mkdir -p bin
 go build -trimpath -o bin/ ./...
 """
 
+_MAKE = Toolchain(("build-essential",), lambda *_: "make\n")
+
 TOOLCHAINS: Mapping[str, Toolchain] = {
     "Cargo.toml": Toolchain(
         ("build-essential", "clang", "cmake", "curl", "libclang-dev", "libssl-dev", "pkg-config"), cargo_build
     ),
     "go.mod": Toolchain(("build-essential", "golang-go"), lambda *_: _GO_BUILD),
-    "Makefile": Toolchain(("build-essential",), lambda *_: "make\n"),
+    "GNUmakefile": _MAKE,
+    "makefile": _MAKE,
+    "Makefile": _MAKE,
 }
 """By the file at the top of the repository; the first that exists decides."""
 
@@ -47,7 +51,7 @@ def complete(build: Build, files: Collection[str], commit: str) -> Build:
     found = next((tool for name, tool in TOOLCHAINS.items() if name in files), None)
     if found is None:
         raise UsageError(
-            f"{commit} has no {', '.join(list(TOOLCHAINS)[:-1])} or {list(TOOLCHAINS)[-1]} at its top: "
+            f"{commit} has no Cargo.toml, go.mod or Makefile at its top: "
             "set `build: {command: …, outputs: […]}` in the settings"
         )
     packages = found.packages if build.packages is None else build.packages

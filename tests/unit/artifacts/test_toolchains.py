@@ -18,6 +18,8 @@ WHERE = "0123abcd of https://git.example.org/a"
         (["Cargo.toml"], "cargo build --release $locked", "libssl-dev"),
         (["go.mod"], "go build -trimpath -o bin/ ./...", "golang-go"),
         (["Makefile"], "make", "build-essential"),
+        (["GNUmakefile"], "make", "build-essential"),
+        (["makefile"], "make", "build-essential"),
         (["Makefile", "go.mod", "Cargo.toml"], "cargo build --release $locked", "cmake"),
         (["Makefile", "go.mod"], "go build -trimpath -o bin/ ./...", "golang-go"),
     ],
