@@ -55,10 +55,14 @@ class Target:
     def settings(self) -> Settings:
         """The settings of `--settings`, else those of the stack; defaults for an inventory file."""
         if self._settings_file:
-            return load_settings(self._settings_file)
-        if self._stack is None:
+            found = load_settings(self._settings_file)
+        elif self._stack is None:
             return Settings(testbed_id=self.inventory.testbed_id, regions=self.inventory.regions)
-        return stack_settings(self.project, self._stack.name)
+        else:
+            found = stack_settings(self.project, self._stack.name)
+        for text in mismatches(found, self.inventory):
+            messages.warning(text)
+        return found
 
     @property
     def private_key(self) -> Path | str:
@@ -95,6 +99,21 @@ class Target:
 
         with Testbed.open(self.inventory, self.settings, self.private_key, retries) as testbed:
             yield testbed
+
+
+def mismatches(settings: Settings, inventory: Inventory) -> list[str]:
+    """Return how the testbed differs from its settings, which may have been edited since it was created."""
+    found = []
+    if settings.testbed_id != inventory.testbed_id:
+        found.append(f"the settings are of testbed {settings.testbed_id}, the hosts of {inventory.testbed_id}")
+    wanted = [spec.name for spec in settings.region_specs] + [machine.region for machine in settings.machines]
+    for what, names, others in (
+        ("the testbed has no hosts in", wanted, inventory.regions),
+        ("the settings do not have the testbed's", inventory.regions, wanted),
+    ):
+        if missing := [name for name in dict.fromkeys(names) if name not in others]:
+            found.append(f"{what} {', '.join(missing)}; `pulumi up` with these settings changes it")
+    return found
 
 
 def results_dir(stack: str | None = None, inventory: Path | None = None, settings: Path | None = None) -> Path:

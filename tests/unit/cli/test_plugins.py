@@ -56,7 +56,7 @@ def test_running_its_protocol_is_an_error_that_names_package_entry_point_and_cau
     options = write(project, [server.host("a-0")], f"{SETTINGS}working_dir: {project}/work\n", str(server.user_key))
     done = run(project, "run", "--protocol", "mine", "--loads", "10", *options)
     assert done.returncode == 2
-    assert done.stderr == (
+    assert done.stderr.endswith(
         "error: package mine, entry point mine = mine_protocol:Mine: ModuleNotFoundError: No module named "
         "'a_module_that_is_missing'; repair or uninstall the package\n"
     )

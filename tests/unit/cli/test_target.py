@@ -13,9 +13,10 @@ from factories.command_line import call, fake_pulumi
 from factories.hosts import inventory, of_provider
 from factories.result_factory import write_run
 
-from benchmark.cli.target import Target, prepare_output, results_dir
+from benchmark.cli.target import Target, mismatches, prepare_output, results_dir
 from benchmark.errors import UsageError
 from benchmark.inventory import Provider
+from benchmark.settings import Settings
 from benchmark.testbed.strays import Strays
 
 RUNS = ("20270101T000000Z-etcd", "20270102T000000Z-etcd")
@@ -44,6 +45,27 @@ def stack(project: Path) -> Path:
     for command in (("stack", "init", "t"), ("config", "set", "settings", "s.yaml")):
         subprocess.run([pulumi, "--non-interactive", *command], check=True, capture_output=True, timeout=60)
     return project
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        ({"regions": ["a", "b"]}, []),
+        ({"regions": ["local:a", "b"], "instances": 9}, []),
+        (
+            {"regions": ["a", "b", "mars-1"]},
+            ["the testbed has no hosts in mars-1; `pulumi up` with these settings changes it"],
+        ),
+        (
+            {"regions": ["a"]},
+            ["the settings do not have the testbed's b; `pulumi up` with these settings changes it"],
+        ),
+        ({"testbed_id": "x", "regions": ["a", "b"]}, ["the settings are of testbed x, the hosts of t"]),
+    ],
+)
+def test_settings_that_differ_from_the_testbed_are_reported(settings: dict[str, object], expected: list[str]) -> None:
+    found = Settings.model_validate({"testbed_id": "t"} | settings)
+    assert mismatches(found, inventory(a=2, b=1)) == expected
 
 
 def test_without_a_stack_results_are_in_the_project(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
