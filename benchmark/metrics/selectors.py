@@ -8,6 +8,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from warnings import catch_warnings
 
 TARGET_LABELS = ("job", "host", "instance", "region", "role")
 """Labels that every scrape target gets; Prometheus renames those that a process exports to `exported_…`."""
@@ -32,7 +33,7 @@ class Matcher:
         return same != self.operator.startswith("!")
 
     def __str__(self) -> str:
-        return f"{self.label}{self.operator}{json.dumps(self.value)}"
+        return f"{self.label}{self.operator}{json.dumps(self.value, ensure_ascii=False)}"
 
 
 @dataclass(frozen=True)
@@ -67,11 +68,12 @@ def parse_selector(text: str) -> Selector:
             )
         label, operator, quoted = condition.groups()
         try:
-            value = ast.literal_eval(quoted)
+            with catch_warnings(action="error"):  # PromQL knows no escapes but those of characters, either
+                value = ast.literal_eval(quoted)
             re.compile(value)
-        except (SyntaxError, ValueError) as error:
+        except (SyntaxError, ValueError, Warning) as error:
             raise ValueError(f"found {quoted} in {text!r}, which is not a text: {error}") from None
-        except re.error as error:
+        except (re.error, OverflowError, RecursionError) as error:
             if "~" in operator:
                 raise ValueError(f"found {quoted} in {text!r}, which is not a regular expression: {error}") from None
         matchers.append(Matcher(f"exported_{label}" if label in TARGET_LABELS else label, operator, value))

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from benchmark.metrics.selectors import Matcher, Selector, parse_selector
 
@@ -33,6 +37,22 @@ def test_matchers_select_series_by_their_labels(
     assert not any(found.matches(labels) for labels in others)
 
 
+@settings(derandomize=True, max_examples=100, deadline=None)
+@given(st.text(alphabet="xab{}=~!\"'\\,()*+?[]0 \n\x00", max_size=30), st.text(max_size=5))
+def test_any_text_is_a_selector_or_an_error(text: str, value: str) -> None:
+    for candidate in (text, f"x{{a={text}}}", f'x{{a=~"{text}"}}'):
+        with suppress(ValueError):
+            found = parse_selector(candidate)
+            assert parse_selector(found.promql()) == found
+            found.matches({"a": value})
+
+
+@pytest.mark.parametrize("pattern", ["(" * 9999, "a{99999999999}", "[", "(?P<", "x" * 1000])
+def test_a_pattern_that_cannot_be_compiled_is_an_error(pattern: str) -> None:
+    with suppress(ValueError):
+        parse_selector(f'x{{a=~"{pattern}"}}')
+
+
 def test_labels_that_targets_have_mean_those_that_the_process_exports() -> None:
     assert parse_selector('x{job="import"}').matchers == (Matcher("exported_job", "=", "import"),)
 
@@ -54,6 +74,7 @@ def test_a_selector_is_written_in_promql_with_the_job_of_its_targets() -> None:
         ('x{method="Put" code="1"}', 'expected LABEL="VALUE"'),
         ('x{method=~"("}', "is not a regular expression"),
         ('x{method="\\x"}', "is not a text"),
+        ('x{code=~"2\\.."}', "is not a text: invalid escape sequence"),
         ('rate(x{method="Put"}[5m])', "expected NAME or NAME{"),
     ],
 )
