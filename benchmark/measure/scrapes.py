@@ -116,21 +116,26 @@ class ScrapedTarget:
         return float((increases[:, samples.last] - increases[:, samples.first]).sum())
 
     def total(self, metric: str, samples: SampleRange) -> float:
-        """Return the sum of the values that histogram `metric` counted over the range.
+        """Return the sum of the values that histogram `metric` counted over the range."""
+        totals = self.totals(metric, samples)
+        return float(totals[samples.last] - totals[samples.first])
+
+    def totals(self, metric: str, samples: SampleRange) -> Array:
+        """Return the sum of the values that histogram `metric` counted since the first sample: shape (times,).
 
         Between two samples without a restart, a sum that fell says nothing: the values counted meanwhile are taken to
-        have the mean of the others.
+        have the mean of the others in the range.
         """
-        inside = slice(samples.first, samples.last + 1)
-        steps = np.diff(self._aligned(f"{metric}_sum")[:, inside], axis=1)
-        counts = np.diff(self.increases(f"{metric}_count")[:, inside].sum(axis=0))
-        restarted = np.isin(np.arange(samples.first + 1, samples.last + 1), self.restarts)
+        steps = np.diff(self._aligned(f"{metric}_sum"), axis=1)
+        sums, counts = (np.diff(self.increases(f"{metric}_{part}").sum(axis=0)) for part in ("sum", "count"))
+        restarted = np.isin(np.arange(1, len(self.times)), self.restarts)
         fell = (steps < 0).any(axis=0) & ~restarted
-        known = float(counts[~fell].sum())
-        if not fell.any() or known <= 0:
-            return self.increase(f"{metric}_sum", samples)
-        sums = np.diff(self.increases(f"{metric}_sum")[:, inside].sum(axis=0))
-        return float(np.where(restarted, sums, steps.sum(axis=0))[~fell].sum() / known * counts.sum())
+        if fell.any():
+            sums = np.where(restarted | fell, sums, steps.sum(axis=0))
+            known = np.flatnonzero(~fell[samples.first : samples.last]) + samples.first
+            if counts[known].sum() > 0:
+                sums[fell] = counts[fell] * (sums[known].sum() / counts[known].sum())
+        return np.concatenate([np.zeros(1), np.cumsum(sums)])
 
     def increase_by(self, metric: str, label: str, samples: SampleRange) -> dict[str, float]:
         """Return the increase over the range for each value of `label` that has one."""

@@ -66,7 +66,8 @@ def make_timeline(
 
     completed = per_target(names.completed)
     count = per_target(f"{names.latency}_count").sum(axis=0)
-    total = per_target(f"{names.latency}_sum").sum(axis=0)
+    sums = [_spread(target, target.totals(names.latency, samples)[None], edges)[0] for target, samples in sampled]
+    total = np.sum(sums, axis=0)
     if any(_sum_unknown(target, samples, names.latency) for target, samples in sampled):
         total = np.full(len(width), np.nan)
     failed = per_target(names.errors or "").sum(axis=0)

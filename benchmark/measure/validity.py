@@ -33,8 +33,8 @@ class Thresholds:
 
 
 THRESHOLDS = Thresholds()
-_HANGS = 2
-"""Failed scrapes in a row that a busy node does not explain."""
+_HANG_SCRAPES, _HANG_S = 2, 2.5
+"""Failed scrapes in a row, and their duration, that a busy node does not explain."""
 
 
 @dataclass
@@ -134,10 +134,10 @@ def _judge_samples(
                 )
     for outage in measurement.outages:
         seconds, when = outage.end - outage.start, outage.start - measurement.start
-        text = f"{outage.who}: no answer to {outage.scrapes} scrapes, for {seconds:.1f} s from {when:.1f} s"
+        text = f"{outage.who}: no answer to {outage.scrapes} scrape(s), for {seconds:.1f} s from {when:.1f} s"
         if outage.cut_off:
             verdict.warnings.append(f"{text}: the host was cut off, or paused")
-        elif outage.scrapes < _HANGS:
+        elif outage.scrapes < _HANG_SCRAPES or seconds < _HANG_S:
             verdict.warnings.append(f"{text}: the node was slow to answer")
         else:
             verdict.add_issue(

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from factories.sample_factory import client, failures, labels_of, series, steady
@@ -119,6 +121,16 @@ def test_errors_have_a_rate() -> None:
     times = np.arange(1000.0, 1061.0)
     errors = series("errors", {**labels_of("a"), "error_type": "timeout"}, times, (times - 1000) * 3)
     assert of([*steady("a"), errors]).errors_tps == pytest.approx(np.full(40, 3.0))
+
+
+def test_an_interval_in_which_the_sum_fell_has_the_mean_of_the_others() -> None:
+    fallen = [
+        replace(one, values=one.values + 100 - np.where(one.times >= 1030, 12.002, 0))
+        if one.metric == "latency_s_sum"
+        else one
+        for one in steady("a")
+    ]
+    assert of(fallen).mean_s == pytest.approx(np.full(40, 0.12))
 
 
 def test_timeline_needs_two_samples() -> None:

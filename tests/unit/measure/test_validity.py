@@ -186,7 +186,7 @@ def up(host: str, job: str, down: tuple[float, float] | None = None) -> list[Ser
 def test_a_node_that_hangs_makes_a_run_invalid_unless_a_fault_explains_it(faulty: bool) -> None:
     run = of(steady("a"), up("n", "node", (1020, 1023)), up("n", "host"), up("m", "node"), up("m", "host"))
     verdict = judge(run, requested_tps=100, faulty_hosts=["n"] if faulty else [])
-    text = "node n: no answer to 4 scrapes, for 4.0 s from 10.0 s, while its host answered: "
+    text = "node n: no answer to 4 scrape(s), for 4.0 s from 10.0 s, while its host answered: "
     text += "it hung, or its port was blocked"
     assert verdict.status == ("ok" if faulty else "invalid")
     assert [*verdict.reasons, *verdict.warnings] == [f"{text} (a fault was injected there)" if faulty else text]
@@ -195,21 +195,20 @@ def test_a_node_that_hangs_makes_a_run_invalid_unless_a_fault_explains_it(faulty
 def test_a_node_that_never_answers_again_is_named_with_the_time_until_the_end() -> None:
     verdict = judge(of(steady("a"), up("n", "node", (1040, 1060)), up("n", "host")), requested_tps=100)
     (text,) = verdict.reasons
-    assert text.startswith("node n: no answer to 11 scrapes, for 10.0 s from 30.0 s")
+    assert text.startswith("node n: no answer to 11 scrape(s), for 10.0 s from 30.0 s")
 
 
-def test_a_node_that_misses_one_scrape_gets_a_warning() -> None:
-    verdict = judge(of(steady("a"), up("n", "node", (1020, 1020)), up("n", "host")), requested_tps=100)
-    assert (verdict.reasons, verdict.warnings) == (
-        [],
-        ["node n: no answer to 1 scrapes, for 1.0 s from 10.0 s: the node was slow to answer"],
-    )
+@pytest.mark.parametrize("scrapes", [1, 2])
+def test_a_node_that_is_slow_to_answer_gets_a_warning(scrapes: int) -> None:
+    verdict = judge(of(steady("a"), up("n", "node", (1020, 1019 + scrapes)), up("n", "host")), requested_tps=100)
+    text = f"node n: no answer to {scrapes} scrape(s), for {scrapes}.0 s from 10.0 s: the node was slow to answer"
+    assert (verdict.reasons, verdict.warnings) == ([], [text])
 
 
 def test_a_host_that_was_cut_off_is_named_once() -> None:
     cut = of(steady("a"), up("n", "node", (1021, 1025)), up("n", "host", (1020, 1024)))
     verdict = judge(cut, requested_tps=100)
-    text = "host n: no answer to 5 scrapes, for 5.0 s from 10.0 s: the host was cut off, or paused"
+    text = "host n: no answer to 5 scrape(s), for 5.0 s from 10.0 s: the host was cut off, or paused"
     assert (verdict.reasons, verdict.warnings) == ([], [text])
 
 

@@ -102,7 +102,7 @@ def test_a_node_that_hangs_makes_the_run_invalid() -> None:
     hung = series("up", labels_of(HOSTS[1], job="node"), times, np.where((times > 1020) & (times < 1025), 0, 1))
     summary = judged(hung, series("up", labels_of(HOSTS[1], job="host"), times, 1))
     assert summary.status == "invalid"
-    assert summary.reasons[0].startswith(f"node {HOSTS[1]}: no answer to 4 scrapes, for 4.0 s from 11.0 s")
+    assert summary.reasons[0].startswith(f"node {HOSTS[1]}: no answer to 4 scrape(s), for 4.0 s from 11.0 s")
 
 
 def test_latency_in_another_unit_makes_the_run_invalid() -> None:
