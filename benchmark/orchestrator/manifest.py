@@ -144,6 +144,7 @@ def _process(process: Process) -> ProcessRecord:
         environment=redacted(process.environment),
         prepare=tuple(redact_words(process.prepare)),
         ready=redact(process.ready),
+        user=process.user,
         files={path: _sha256(content) for path, content in process.files.items()},
     )
 

@@ -107,7 +107,7 @@ class Etcd(Protocol):
         keys, size = parameters.keys, parameters.value_bytes
         requests = []
         for index, host in enumerate(plan.clients):
-            member = nearest(host, plan.nodes, index)
+            member = nearest(host, plan.nodes, index, plan.rtt_ms)
             # By loopback on the same host: clouds route its public address through the internet.
             endpoint = f"127.0.0.1:{CLIENT_PORT}" if member == host else member.endpoint(CLIENT_PORT)
             request = HttpRequest(

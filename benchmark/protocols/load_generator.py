@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import timedelta
@@ -60,11 +61,20 @@ def split(load: int, parts: int, step: int = 1) -> tuple[int, ...]:
     return tuple(step * (whole + 1 if index < extra else whole) for index in range(parts))
 
 
-def nearest(client: Host, nodes: tuple[Host, ...], index: int) -> Host:
-    """Return the node on the client's host, else one in its region, else any; `index` selects one of several."""
+def nearest(
+    client: Host, nodes: tuple[Host, ...], index: int, rtt_ms: Mapping[tuple[str, str], float] | None = None
+) -> Host:
+    """Return the node on the client's host, else one in its region, else one in the nearest region.
+
+    `rtt_ms` are the round-trip times between regions, by (from, to); without them all other regions are equally near.
+    `index` selects one of several.
+    """
     same_host = [node for node in nodes if node.name == client.name]
     same_region = [node for node in nodes if node.region == client.region]
-    choices = same_host or same_region or list(nodes)
+    away = {node.region: (rtt_ms or {}).get((client.region, node.region), math.inf) for node in nodes}
+    # Noise must not decide between regions that are equally near, or runs would differ.
+    closest = [node for node in nodes if away[node.region] <= 1.1 * min(away.values()) + 1.0]
+    choices = same_host or same_region or closest
     return choices[index % len(choices)]
 
 

@@ -18,7 +18,8 @@ class Process:
     which completes before any process is started. `ready` is a condition that is checked on the host: `tcp PORT`,
     `http PORT PATH` (a 2xx response), `metric PORT PATH NAME` (the metric exists), `log PATTERN` (extended regular
     expression), `run SCRIPT` (that bash script among the files exits with 0), or empty. `grace` is the time in seconds
-    between SIGTERM and SIGKILL.
+    between SIGTERM and SIGKILL. `user` runs `prepare` and the command, and owns their folder, where the login
+    is root; any other login runs them itself.
     """
 
     name: str
@@ -33,6 +34,7 @@ class Process:
     ready: str = ""
     grace: int = 5
     prepare: tuple[str, ...] = ()
+    user: str = ""
 
     def script(self) -> str:
         """Return the bash script that becomes this process."""
@@ -44,7 +46,24 @@ class Process:
 
     def _script(self, argv: tuple[str, ...]) -> str:
         exports = [f"export {name}={shlex.quote(value)}" for name, value in self.environment.items()]
-        return "\n".join([*exports, f"exec {shlex.join(argv)}", ""])
+        command = shlex.join(argv)
+        if self.user:
+            exports = [_BECOME.replace("NAME", shlex.quote(self.user)), *exports]
+            command = f'"${{become[@]}}" {command}'
+        return "\n".join([*exports, f"exec {command}", ""])
+
+
+_BECOME = """\
+become=()
+if ((EUID == 0)); then
+    user=NAME
+    fail() { echo "cannot run as $user: $1" >&2; exit 1; }
+    id "$user" >/dev/null 2>&1 || fail "this host has no such user"
+    become=(setpriv "--reuid=$user" "--regid=$(id -g "$user")" --init-groups)
+    chown -R "$user:" . || fail "cannot give it $PWD"
+    "${become[@]}" test -r "$PWD" || fail "it cannot reach $PWD; set working_dir to /srv/geobench in the settings"
+    export HOME=$(getent passwd "$user" | cut -d : -f 6) USER=$user LOGNAME=$user
+fi"""
 
 
 @dataclass(frozen=True)

@@ -99,6 +99,8 @@ class ProcessRecord(StrictModel):
     environment: dict[str, str]
     prepare: tuple[str, ...] = ()
     ready: str = ""
+    user: str = ""
+    """User that ran it where the login is root; empty for the login."""
     files: dict[str, str] = {}
     """SHA-256 of each file in its folder, by path; `Placement.file_contents` has the texts."""
 

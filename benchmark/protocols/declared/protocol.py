@@ -91,7 +91,7 @@ class Declared(Protocol):
         common = self._common_names(plan) | {"parameters": self.client_parameters.model_dump(mode="json")}
         names: list[dict[str, object]] = []
         for index, (host, client) in enumerate(zip(plan.clients, clients, strict=True)):
-            near = nodes[plan.nodes.index(nearest(host, plan.nodes, index))]
+            near = nodes[plan.nodes.index(nearest(host, plan.nodes, index, plan.rtt_ms))]
             names.append(common | {"client": client, "load": plan.shares[index], "nearest": near})
         if load := self.declaration.load:
             assert isinstance(self.client_parameters, LoadGenerator)
@@ -161,6 +161,7 @@ class Declared(Protocol):
             metrics_path=metrics_path,
             ready=ready[0] if ready else "",
             grace=declared.grace,
+            user=declared.user or "",
             prepare=self._command((job, "prepare"), declared.prepare, names),
         )
 

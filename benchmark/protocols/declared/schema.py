@@ -28,6 +28,7 @@ _ID = pattern(r"^[a-z][a-z0-9-]{0,30}$", "up to 31 lower-case letters, digits an
 _IDENTIFIER = pattern(r"^[a-z][a-z0-9_]*$", "lower-case letters, digits and '_', starting with a letter")
 _METRIC = pattern(r"^[A-Za-z_:][A-Za-z0-9_:]*$", "the name of a metric: letters, digits, '_' and ':'")
 _LABEL = pattern(r"^[A-Za-z_][A-Za-z0-9_]*$", "the name of a label: letters, digits and '_'")
+_USER = pattern(r"^[a-z_][a-z0-9_-]{0,31}$", "the name of a user")
 _FILE = pattern(
     r"^[A-Za-z0-9_-][A-Za-z0-9_.-]*(/[A-Za-z0-9_-][A-Za-z0-9_.-]*)*$",
     "a relative path of letters, digits, '_', '-' and '.', no part of which begins with '.'",
@@ -81,6 +82,8 @@ class ProcessDeclaration(_Model):
     a process is ready once it runs."""
     metrics: str = ""
     """`PORT` or `PORT/PATH` of its Prometheus metrics (default path: /metrics)."""
+    user: Annotated[str, StringConstraints(pattern=_USER)] | None = None
+    """User that runs it and owns its folder where the login is root, for systems that refuse to run as root."""
     grace: int = Field(default=5, ge=0, le=300)
     """Seconds between SIGTERM and SIGKILL when a run ends."""
 

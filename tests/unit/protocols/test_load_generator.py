@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from benchmark.host_scripts import build_load_generator
 from benchmark.host_scripts.load_generator.schedule import Schedule
 from benchmark.plan.load_shape import rate_segments
-from benchmark.protocols.load_generator import HttpRequest, LoadGenerator, generators, split
+from benchmark.protocols.load_generator import HttpRequest, LoadGenerator, generators, nearest, split
 from benchmark.protocols.process import Plan, RateSegments
 
 GET = HttpRequest("GET", "http://198.18.0.2:80/")
@@ -34,6 +34,16 @@ def test_parts_are_multiples_of_the_step_with_the_nearest_possible_sum(load: int
     assert {share % step for share in shares} == {0}
     assert max(shares) - min(shares) <= step
     assert abs(sum(shares) - load) <= step / 2 or sum(shares) == step
+
+
+def test_nearest_is_on_the_host_or_in_the_region_or_in_the_nearest_region() -> None:
+    hosts = inventory(a=3, b=1, c=1, d=1).hosts
+    nodes = (hosts[1], hosts[3], hosts[4])
+    rtt_ms = {("d", "a"): 90.0, ("d", "b"): 20.0, ("d", "c"): 20.9}
+    assert nearest(hosts[3], nodes, 7, rtt_ms) == hosts[3]
+    assert nearest(hosts[2], nodes, 7, rtt_ms) == hosts[1]
+    assert [nearest(hosts[5], nodes, index, rtt_ms).region for index in range(3)] == ["b", "c", "b"]
+    assert [nearest(hosts[5], nodes, index).region for index in range(3)] == ["a", "b", "c"]
 
 
 def plan(*shares: int, segments: RateSegments = ()) -> Plan:

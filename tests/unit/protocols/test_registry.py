@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import re
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -88,6 +91,29 @@ def test_scripts_quote_words(tmp_path: Path) -> None:
     assert run(process.script()) == "a b|$HOME|it's|"
     assert run(process.prepare_script()) == "x y\n"
     assert Process("node-0", "node", host, words).prepare_script() == ""
+
+
+def as_user(folder: Path, user: str, monkeypatch: pytest.MonkeyPatch) -> subprocess.CompletedProcess[str]:
+    words = ("bash", "-c", 'echo "$(id -un) $HOME $(stat -c %U .) $A"; touch written')
+    process = Process("node-0", "node", inventory(a=1).hosts[0], words, environment={"A": "x y"}, user=user)
+    monkeypatch.chdir(folder)
+    return subprocess.run(["bash", "-c", process.script()], capture_output=True, text=True, check=False)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can change the user")
+def test_a_process_runs_as_its_user_where_the_login_is_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        assert as_user(Path(folder), "nobody", monkeypatch).stdout == "nobody /nonexistent nobody x y\n"
+        assert Path(folder, "written").owner() == "nobody"
+        done = as_user(Path(folder), "nosuchuser", monkeypatch)
+        assert (done.returncode, done.stderr) == (1, "cannot run as nosuchuser: this host has no such user\n")
+        outer = Path(folder, "closed")
+        (outer / "inner").mkdir(parents=True)
+        outer.chmod(0o700)
+        done = as_user(outer / "inner", "nobody", monkeypatch)
+    assert done.returncode == 1
+    assert re.search(r"cannot run as nobody: it cannot reach /\S+inner; set working_dir to /srv/geobench", done.stderr)
 
 
 def test_scheduled_load_is_the_sum_of_the_shares() -> None:

@@ -46,6 +46,7 @@ node:
   command: [store, --fsync, "{{ parameters.fsync | lower }}", --port, "{{ ports.http }}", 8]
   ready: metric {{ ports.http }} /metrics store_ready
   metrics: "{{ ports.http }}/stats"
+  user: store
   grace: 0
 client:
   ports: {metrics: 9000}
@@ -89,6 +90,7 @@ def test_nodes_are_rendered_from_templates(tmp_path: Path) -> None:
     addresses = [host.address for host in plan.nodes]
     assert second.files["peers"] == "".join(f"node-{i} {address}:7000\n" for i, address in enumerate(addresses))
     assert (second.ready, second.ports, second.grace) == ("metric 7001 /metrics store_ready", (7000, 7001), 0)
+    assert (second.user, store.clients(plan)[0].user) == ("store", "")
     assert (second.metrics_port, second.metrics_path) == (7001, "/stats")
 
 
