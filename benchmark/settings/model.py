@@ -38,6 +38,14 @@ PROJECT = "geobench"
 class _Model(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, validate_default=True)
 
+    @field_validator("*", mode="before")
+    @classmethod
+    def _not_empty(cls, value: object) -> object:
+        """Reject an empty text, such as that of a variable: it must not mean the default, or this folder."""
+        if value == "":
+            raise ValueError("it is empty; give it a value or remove the field")
+        return value
+
 
 _ID = pattern(r"^[a-z][a-z0-9-]{0,30}$", "up to 31 lower-case letters, digits and dashes, starting with a letter")
 

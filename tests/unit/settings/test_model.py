@@ -127,7 +127,9 @@ def test_all_errors_are_listed_with_similar_names_for_unknown_fields() -> None:
 def test_region_names_that_could_be_paths_are_rejected(name: str) -> None:
     machine = {"region": name, "address": "192.0.2.1"}
     for fields in ({"regions": [name]}, {"cloud_provider": "machines", "machines": [machine]}):
-        with pytest.raises(SettingsError, match="is not a valid region name; use letters, digits"):
+        with pytest.raises(
+            SettingsError, match=r"is not a valid region name; use letters, digits|it is empty; give it a value"
+        ):
             parse_settings(fields, "file")
 
 
@@ -194,3 +196,19 @@ def test_a_working_dir_of_the_system_is_rejected(folder: str) -> None:
 )
 def test_a_working_dir_of_its_own_is_accepted(folder: str) -> None:
     assert Settings(testbed_id="t", regions=["us-east-1"], working_dir=folder).working_dir == folder
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"results_dir": ""},
+        {"load_shape": ""},
+        {"protocol": ""},
+        {"warm_up": ""},
+        {"repository": {"url": ""}},
+        {"specs": ""},
+    ],
+)
+def test_an_empty_text_is_an_error_and_not_the_default(fields: dict[str, object]) -> None:
+    with pytest.raises(ValidationError, match="it is empty; give it a value or remove the field"):
+        Settings.model_validate({"regions": ["a"]} | fields)
