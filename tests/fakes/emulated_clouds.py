@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
+from typing import Any
 from unittest import mock
 
 from fakes.emulators.machine import Machine
@@ -101,7 +102,7 @@ class Clouds:
         self.stack.said += runner.printed
         return out or err
 
-    def measure(self, *options: str) -> dict[str, object]:
+    def measure(self, *options: str) -> dict[str, Any]:
         """Run a benchmark and return its summary; it may be invalid for the load on this machine only."""
         runner = Runner(self.stack)
         found = runner.measure(*options)
