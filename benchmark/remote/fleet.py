@@ -239,6 +239,9 @@ class Fleet:
             raise ConnectError(
                 f"sshd rejected a channel ({error.text}); MaxSessions in its configuration limits them", temporary=True
             ) from None
+        except ServerSilentError as error:  # which this takes from the transport
+            self._silent[call.host] = time.monotonic() + _AVOID_S, _silence(error)
+            raise
         except SSHException:
             if time.monotonic() - began < patience:
                 raise
@@ -274,8 +277,7 @@ class Fleet:
                 if known.is_connected:
                     return known
                 if isinstance(known.transport.saved_exception, ServerSilentError):
-                    lost = ConnectError(str(known.transport.saved_exception), temporary=True, timed_out=True)
-                    self._silent[name] = time.monotonic() + _AVOID_S, lost
+                    self._silent[name] = time.monotonic() + _AVOID_S, _silence(known.transport.saved_exception)
                 del self._connections[name]
                 disconnect(known)
             avoided_until, reason = self._silent.get(name, (0.0, None))
@@ -337,3 +339,7 @@ class Fleet:
             if name not in self.hosts:
                 raise UsageError(f"no host named {name!r}; the hosts are: {', '.join(self.hosts)}")
         return found
+
+
+def _silence(error: ServerSilentError) -> ConnectError:
+    return ConnectError(str(error), temporary=True, timed_out=True)

@@ -185,8 +185,11 @@ class Session:
             return f"the login shell ended before the command began ({said})"
         if self._closed_here:
             return "closed before the command ended"
-        lost = self._channel.transport.saved_exception  # set before the channels are notified
-        return "ended by a signal" if lost is None else f"the connection was lost ({lost or type(lost).__name__})"
+        transport = self._channel.transport
+        lost = transport.saved_exception  # set before the channels are notified, until somebody opens a channel
+        if lost is None:
+            return "ended by a signal" if transport.is_active() else "the connection was lost"
+        return f"the connection was lost ({lost or type(lost).__name__})"
 
     @property
     def overflowed(self) -> bool:
