@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from factories.sample_factory import labels_of, series
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmark.measure.scrapes import RunSamples, SampleRange, ScrapedTarget
@@ -124,6 +124,38 @@ def test_jitter_never_adds_to_an_increase(steps: list[float], data: st.DataObjec
     target = one(*(replace(each, labels={**each.labels, "le": "1"}) for each in others), jittering)
     assert target.restarts == ()
     assert target.increase("h_sum", SampleRange(0, len(steps) - 1)) <= sum(steps[1:]) + 1.0
+
+
+@settings(derandomize=True, max_examples=80, deadline=None)
+@given(
+    st.lists(st.tuples(*[st.integers(0, 1000)] * 3), min_size=3, max_size=15),
+    st.sets(st.integers(1, 14), max_size=4),
+    st.booleans(),
+)
+def test_no_restart_of_a_process_counts_anything_twice(
+    steps: list[tuple[int, ...]], restarts: set[int], exports_start: bool
+) -> None:
+    """Every counter of a process restarts at zero and grows by a step between two samples."""
+    counts, started = [0, 0, 0], 999.5
+    values: list[list[float]] = [[], [], []]
+    starts = []
+    for index, step in enumerate(steps):
+        if index in restarts:
+            counts, started = [0, 0, 0], 1000.0 + index - 0.5
+        counts = [count + each for count, each in zip(counts, step, strict=True)]
+        for name, count in enumerate(counts):
+            values[name].append(count)
+        starts.append(started)
+    times = [1000.0 + index for index in range(len(steps))]
+    made = [series(name, labels_of("a"), times, each) for name, each in zip(("total", "b", "c"), values, strict=True)]
+    start = series("process_start_time_seconds", labels_of("a"), times, starts)
+    target = one(*made, *([start] if exports_start else []))
+    span = SampleRange(0, len(steps) - 1)
+    for number, name in enumerate(("total", "b", "c")):
+        true = sum(step[number] for step in steps[1:])
+        assert target.increase(name, span) <= true
+        if exports_start and not any(index + 1 in restarts for index in restarts):
+            assert target.increase(name, span) == true
 
 
 def test_a_process_whose_start_time_is_stable_did_not_restart_whatever_fell() -> None:
