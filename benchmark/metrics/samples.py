@@ -69,7 +69,10 @@ def write_samples(path: Path, series: Iterable[Series]) -> None:
 
 
 def read_samples(path: Path) -> list[Series]:
-    """Read the series of a file in the order written; UsageError if it is missing or not a samples file."""
+    """Read the series of a file in the order written, each ordered by time, whatever the order of its rows.
+
+    UsageError if it is missing or not a samples file.
+    """
     import numpy as np
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -102,7 +105,16 @@ def read_samples(path: Path) -> list[Series]:
         return []
     metric_codes, label_codes = (column.indices.to_numpy() for column in (metric, labels))
     metric_names = metric.dictionary.to_pylist()
-    starts = np.flatnonzero((np.diff(metric_codes) != 0) | (np.diff(label_codes) != 0)) + 1
+    identity = metric_codes.astype(np.int64) * len(label_sets) + label_codes
+    starts = np.flatnonzero(np.diff(identity)) + 1
+    begins = identity[np.concatenate([[0], starts])]
+    if len(np.unique(begins)) < len(begins) or not np.isin(np.flatnonzero(np.diff(times) < 0) + 1, starts).all():
+        # Parts of a series would count as so many series.
+        _, first, group = np.unique(identity, return_index=True, return_inverse=True)
+        order = np.lexsort((times, first[group]))
+        times, values, identity = times[order], values[order], identity[order]
+        metric_codes, label_codes = metric_codes[order], label_codes[order]
+        starts = np.flatnonzero(np.diff(identity)) + 1
     edges = [0, *starts.tolist(), len(values)]
     return [
         Series(metric_names[metric_codes[first]], label_sets[label_codes[first]], times[first:last], values[first:last])

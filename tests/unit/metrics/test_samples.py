@@ -75,6 +75,18 @@ def test_series_across_row_groups_are_joined(tmp_path: Path) -> None:
     assert all(same(one, other) for one, other in zip(read_samples(tmp_path / "many"), written, strict=True))
 
 
+@pytest.mark.parametrize("key", ["time", "value"])
+def test_rows_in_another_order_are_the_same_series(tmp_path: Path, key: str) -> None:
+    written = [series(name, 30, host=host) for name in ("up", "latency_s_count") for host in ("a", "b")]
+    write_samples(tmp_path / "one", written)
+    table = pq.read_table(tmp_path / "one")
+    pq.write_table(table.sort_by([(key, "descending")]), tmp_path / "other")
+    read = sorted(read_samples(tmp_path / "other"), key=lambda one: (one.metric, one.labels["host"]))
+    expected = sorted(written, key=lambda one: (one.metric, one.labels["host"]))
+    assert len(read) == len(expected)
+    assert all(same(one, other) for one, other in zip(read, expected, strict=True))
+
+
 def test_failed_write_keeps_the_old_file_and_leaves_no_other(tmp_path: Path) -> None:
     path = tmp_path / "samples.parquet"
     write_samples(path, [series("old", 2)])
