@@ -18,7 +18,7 @@ try:
     settings = configured_settings(Path.cwd(), CONFIG.get(), f"stack {pulumi.get_stack()}")
     testbed = stacks.create(settings)
 except TestbedError as error:
-    raise pulumi.RunError(str(error)) from None
+    stacks.fail(error)
 
 pulumi.export("inventory", testbed.inventory)
 pulumi.export("stack", pulumi.get_stack())

@@ -6,10 +6,12 @@ A provider is a package with a module `region` that has a function `regions(plan
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from importlib import import_module
+from typing import NoReturn
 
 import pulumi
 
@@ -45,6 +47,12 @@ class Testbed:
     """A secret; None if Grafana is not public."""
 
     __test__ = False  # pytest would collect the name
+
+
+def fail(error: Exception) -> NoReturn:
+    """End the program with an error; Pulumi adds nothing to it after this exit code."""
+    pulumi.log.error(str(error))
+    sys.exit(32)
 
 
 def create(settings: Settings) -> Testbed:

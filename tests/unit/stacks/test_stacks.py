@@ -283,6 +283,14 @@ def test_a_local_testbed_imports_no_cloud_sdk() -> None:
     assert done.stdout.strip() == "[]"
 
 
+def test_an_error_of_the_program_is_shown_once_without_remarks_of_pulumi(monkeypatch: pytest.MonkeyPatch) -> None:
+    shown: list[str] = []
+    monkeypatch.setattr("pulumi.log.error", shown.append)
+    with pytest.raises(SystemExit) as ended:
+        stacks.fail(SettingsError("s.yaml, line 1, column 2: x"))
+    assert (ended.value.code, shown) == (32, ["s.yaml, line 1, column 2: x"])
+
+
 def test_the_program_itself_stays_small_and_stacks_imports_only_the_contracts() -> None:
     assert len((ROOT / "__main__.py").read_text(encoding="utf-8").splitlines()) <= 30
     for file in (ROOT / "stacks").rglob("*.py"):
