@@ -16,9 +16,9 @@ cat <<'END'
 
 Next, to type in this shell:
     . ./env.sh
-    geobench status            # the hosts
-    geobench run --loads 500   # another load
-    geobench results           # all results so far
-    pulumi destroy             # remove the testbed
+    geobench status                          # the hosts
+    geobench run --loads 100 --committee 5   # another load, more nodes
+    geobench results                         # all results so far
+    pulumi destroy                           # remove the testbed
 END
 exit "$outcome"
