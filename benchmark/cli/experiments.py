@@ -96,9 +96,15 @@ def run_comparison(
     _warn_if_short(requests.values())
     folder = folder or _begin_sweep(target, requests, sides, run_options)
     _run_sweep(target, requests, folder, retries)
-    compared = compare_variants(
-        *find_variants(folder.path.parent.parent, [str(folder.path)]), interleaved=True, fail_over=fail_over
-    )
+    found = find_variants(folder.path.parent.parent, [str(folder.path)])
+    try:
+        compared = compare_variants(*found, interleaved=True, fail_over=fail_over)
+    except UsageError as error:  # too few runs are valid
+        if not as_json:
+            show(tables.sweep(folder))
+        write_reports(_report_folders(folder)[:-1])
+        messages.error(str(error))
+        raise SystemExit(1) from None
     _show_comparison(compared, as_json)
     write_reports(_report_folders(folder))
     _exit_if_worse(compared)

@@ -93,6 +93,19 @@ def test_a_comparison_fails_if_b_is_worse_by_more_than_the_limit(
     assert call("compare", *sides, "--loads", "60", "--repeat", "8", *files) == code
 
 
+def test_a_comparison_without_valid_runs_shows_them_and_says_why(
+    files: tuple[str, ...], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    verdict = {"status": "invalid", "reasons": ["client a-1: fewer than 2 samples"]}
+    done = use_judged_runs(monkeypatch, lambda found, _: found.model_copy(update=verdict))
+    sides = ("--a", "committee=1", "--b", "committee=2")
+    assert call("compare", *sides, "--loads", "60", "--retries", "0", *files) == 1
+    out, err = capsys.readouterr()
+    assert "no load at which both have a valid run; A: no valid run, 60 tx/s invalid: client a-1: fewer than 2" in err
+    assert "0 of 1" in out
+    assert [Path("results/t", run.run_id, "report.html").exists() for run in done] == [True, True]
+
+
 def test_existing_and_new_runs_exclude_each_other(files: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
     assert call("compare", "x", "y", "--commits", "1", "2", *files) == 2
     assert "both existing and new runs given" in capsys.readouterr().err
