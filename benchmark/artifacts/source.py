@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from urllib.parse import unquote, urlsplit
 
 from benchmark.errors import InfrastructureError, UsageError
+from benchmark.remote.answers import reading
 from benchmark.settings import Repository, redact
 from benchmark.settings.redaction import REDACTED
 
@@ -77,14 +78,14 @@ class Revision:
 def parse_revision(origin: Origin, lines: Sequence[str]) -> Revision:
     """Parse the output of `resolve`; UsageError with the most similar names if there is no such commit."""
     found: dict[str, list[list[str]]] = {}
-    for line in lines:
-        kind, *words = line.split()
+    for kind, *words in filter(None, map(str.split, lines)):
         found.setdefault(kind, []).append(words)
     if "commit" in found:
-        (commit,) = found["commit"][0]
-        previous, when = found.get("previous", [["", "0"]])[0]
-        moment = datetime.fromtimestamp(int(when), UTC) if previous else None
-        return Revision(commit, previous or None, moment, tuple(name for (name,) in found.get("file", [])))
+        with reading("the commit of a repository", "\n".join(lines)):
+            (commit,) = found["commit"][0]
+            previous, when = found.get("previous", [["", "0"]])[0]
+            moment = datetime.fromtimestamp(int(when), UTC) if previous else None
+            return Revision(commit, previous or None, moment, tuple(name for (name,) in found.get("file", [])))
     if "ambiguous" in found:
         raise UsageError(
             f"{origin.ref!r} is both a branch and a tag of {origin.url}, with different commits; "

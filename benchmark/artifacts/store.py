@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from shlex import join
 
 from benchmark.host_scripts import read_script
+from benchmark.remote.answers import reading
 
 FOLDER = "artifacts"
 """Folder of the artifacts, relative to the working folder of a host."""
@@ -64,9 +65,10 @@ def index_entry(working_dir: str, key: str, name: str, changed: Sequence[str]) -
 
 
 def parse_files(text: str) -> dict[str, File]:
-    """Parse the output of `describe`: name to file."""
+    """Parse the output of `describe`: name to file. InfrastructureError if it is something else."""
     found = {}
-    for line in text.splitlines():
-        _, sha256, size, name = line.split(" ", 3)
-        found[name] = File(sha256, int(size))
+    with reading("the files of an artifact", text):
+        for line in text.splitlines():
+            _, sha256, size, name = line.split(" ", 3)
+            found[name] = File(sha256, int(size))
     return found

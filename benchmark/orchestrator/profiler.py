@@ -11,6 +11,7 @@ from typing import Literal
 from benchmark.errors import HostError, InfrastructureError, UsageError
 from benchmark.host_scripts import read_script
 from benchmark.orchestrator.supervisor import RUN_DIRECTORY
+from benchmark.remote.answers import reading
 from benchmark.remote.deadlines import QUERY_S
 from benchmark.testbed.testbed import Testbed
 
@@ -80,10 +81,11 @@ def parse_running(outputs: Mapping[str, str]) -> list[Running]:
     """Read what `running_command` printed on each host."""
     found = []
     for host, output in outputs.items():
-        for line in output.splitlines():
-            name, _, pid = line.partition(" ")
-            found.append(Running(name, host, int(pid)))
-    return sorted(found, key=lambda process: [int(w) if w.isdigit() else w for w in re.split(r"(\d+)", process.name)])
+        with reading(f"the running processes of {host}", output):
+            for line in output.splitlines():
+                name, _, pid = line.partition(" ")
+                found.append(Running(name, host, int(pid)))
+    return sorted(found, key=lambda process: [int(w) if w.isdecimal() else w for w in re.split(r"(\d+)", process.name)])
 
 
 def find_process(running: list[Running], name: str) -> Running:
@@ -100,10 +102,11 @@ def find_process(running: list[Running], name: str) -> Running:
 def parse_stacks(output: str, name: str) -> Stacks:
     """Read folded stacks; InfrastructureError if there are no samples."""
     stacks: Stacks = {}
-    for line in output.splitlines():
-        frames, _, count = line.rpartition(" ")
-        key = tuple(frames.split(";"))
-        stacks[key] = stacks.get(key, 0) + int(count)
+    with reading(f"the stacks of {name}", output):
+        for line in output.splitlines():
+            frames, _, count = line.rpartition(" ")
+            key = tuple(frames.split(";"))
+            stacks[key] = stacks.get(key, 0) + int(count)
     if not stacks:
         raise InfrastructureError(f"{name} was idle while it was sampled; offer load, or sample for longer")
     return stacks

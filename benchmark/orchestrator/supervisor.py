@@ -24,6 +24,8 @@ _PING_S, _SILENT_S = 1.0, 7.0
 """While processes start, hosts are asked for an answer this often, and lost if there is none for so long."""
 # Answers like a supervisor whose clock is measured.
 _CLOCK_COMMAND = "exec bash -c 'export LC_ALL=C; while read -r _; do echo \"pong $EPOCHREALTIME\"; done'"
+_LATEST = 32503680000.0
+"""The year 3000 in Unix seconds."""
 _TAIL = 20
 _SHOWN = 8
 _WHY_S = 7.0
@@ -318,14 +320,22 @@ class Supervisor:
         """Note one line; what is not a line of the script is ignored."""
         match words:
             case ["pong", at]:
-                self._pongs[host] = (float(at), time.time())
+                self._pongs[host] = (_moment(at), time.time())
             case ["started", name, at]:
-                self.states[name].started = float(at) - self._offset(host)
+                self.states[name].started = _moment(at) - self._offset(host)
             case ["ready", name, at]:
-                self.states[name].ready = float(at) - self._offset(host)
+                self.states[name].ready = _moment(at) - self._offset(host)
             case ["found", name, *rest]:
                 self._found[name] = " ".join(rest)
             case ["exited", name, code]:
                 self.states[name].exit_code = int(code)
             case ["stopped"]:
                 self._stopped.add(host)
+
+
+def _moment(text: str) -> float:
+    """Read a Unix time; ValueError if it is none of this millennium, with which nothing could be computed."""
+    found = float(text)
+    if not 0 <= found < _LATEST:
+        raise ValueError(text)
+    return found

@@ -135,6 +135,8 @@ def read_summary(folder: Path) -> Summary | None:
         return parse_summary((folder / SUMMARY).read_text(encoding="utf-8"))
     except FileNotFoundError:
         return None
+    except OSError as error:
+        raise UsageError(f"cannot read {folder / SUMMARY}: {error.strerror}") from None
     except ValueError as error:
         cause = error.errors()[0]["msg"] if isinstance(error, ValidationError) else error
         raise UsageError(f"{folder / SUMMARY} is not a summary: {cause}") from None

@@ -18,6 +18,7 @@ from benchmark.host_layout import (
     STATE_DIRECTORY,
 )
 from benchmark.inventory import Host
+from benchmark.remote.answers import reading
 from benchmark.remote.deadlines import QUERY_S
 from benchmark.remote.fleet import Completed, Fleet, Results
 
@@ -61,13 +62,14 @@ def parse_status(text: str) -> BootstrapStatus:
         kind, _, value = line.partition(" ")
         found.setdefault(kind, []).append(value)
     end, interval = found.get("end", [""])[0], found.get("interval", [""])[0]
-    return BootstrapStatus(
-        state=found.get("state", ["booting"])[0],
-        expires_at=datetime.fromtimestamp(int(end), UTC) if end.isdecimal() else None,
-        warnings=tuple(found.get("warning", [])),
-        local_disk=found["disk"][0] if "disk" in found else None,
-        scrape_interval_ms=int(interval) if interval.isdecimal() else None,
-    )
+    with reading("the status of a host", text):
+        return BootstrapStatus(
+            state=found.get("state", ["booting"])[0],
+            expires_at=datetime.fromtimestamp(int(end), UTC) if end.isdecimal() else None,
+            warnings=tuple(found.get("warning", [])),
+            local_disk=found["disk"][0] if "disk" in found else None,
+            scrape_interval_ms=int(interval) if interval.isdecimal() else None,
+        )
 
 
 def connect(

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from shlex import quote
 from typing import Literal
 
-from benchmark.errors import InfrastructureError
 from benchmark.host_scripts import read_script
 from benchmark.inventory import Host
+from benchmark.remote.answers import reading
 
 LEAST_DISK_MB = 1024
 Leftovers = Literal["count", "kill", "remove"]
@@ -71,7 +71,7 @@ def parse(text: str, login_output: str = "") -> Facts:
     listening: set[int] = set()
     packages: dict[str, str] = {}
     rtt: dict[str, float] = {}
-    try:
+    with reading("the host's facts", text):
         for line in text.splitlines():
             key, _, value = line.partition(" ")
             if key == "listening":
@@ -85,8 +85,6 @@ def parse(text: str, login_output: str = "") -> Facts:
             else:
                 found[key] = value
         numbers = {name: int(found[name]) for name in _NUMBERS}
-    except (KeyError, ValueError) as error:
-        raise InfrastructureError(f"could not read the host's facts ({error}); it printed:\n{text[-500:]}") from None
     return Facts(
         **numbers,
         kernel=found.get("kernel", ""),

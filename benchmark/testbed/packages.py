@@ -7,6 +7,7 @@ from shlex import join
 
 from benchmark.errors import InfrastructureError, UsageError
 from benchmark.host_scripts import read_script
+from benchmark.remote.answers import reading
 
 INSTALL_DEADLINE_S = 900.0
 
@@ -19,7 +20,8 @@ def install_command(packages: Sequence[str]) -> str:
 
 def parse_versions(text: str) -> dict[str, str]:
     """Read what `install_command` printed: package to version."""
-    return dict(line.split(" ", 1) for line in text.splitlines())
+    with reading("the versions of packages", text):
+        return dict(line.split(" ", 1) for line in text.splitlines())
 
 
 def missing_command(packages: Sequence[str]) -> str:
