@@ -19,7 +19,7 @@ import numpy as np
 
 from benchmark.measure.histogram import Array, Histogram, make_histogram
 from benchmark.metrics.names import LOAD_GENERATOR, MetricNames
-from benchmark.metrics.samples import Series
+from benchmark.metrics.samples import Series, join_parts
 from benchmark.metrics.targets import Job
 
 START_TIMES = ("start_time_s", "process_start_time_seconds")
@@ -215,7 +215,11 @@ class RunSamples:
         self.series = list(series)
         self._by_job: dict[str, dict[tuple[str, str], list[Series]]] = {}
         self._targets: dict[tuple[str, tuple[str, ...]], list[ScrapedTarget]] = {}
+        once: dict[tuple[str, frozenset[tuple[str, str]]], Series] = {}
         for one in names.select(self.series):
+            identity = (one.metric, frozenset(one.labels.items()))
+            once[identity] = join_parts([once[identity], one]) if identity in once else one
+        for one in once.values():
             address = (one.labels.get("host", ""), one.labels.get("instance", ""))
             self._by_job.setdefault(one.labels.get("job", ""), {}).setdefault(address, []).append(one)
 

@@ -232,6 +232,13 @@ def test_samples_that_were_read_twice_count_once() -> None:
     assert target.increase("total", SampleRange(0, 2)) == 2
 
 
+def test_series_that_was_fetched_twice_or_in_parts_counts_once() -> None:
+    whole = counter([1, 2, 4, 7])
+    parts = [counter([4, 7], [2, 3]), counter([1, 2], [0, 1])]
+    for members in ([whole, whole], parts, [*parts, whole]):
+        assert one(*members).increase("total", SampleRange(0, 3)) == 6
+
+
 def test_samples_are_grouped_once_per_run() -> None:
     samples = RunSamples([counter([1, 2]), counter([1, 2], host="b", instance="b:1")])
     assert samples.targets("client", COUNTERS) is samples.targets("client", tuple(COUNTERS))
