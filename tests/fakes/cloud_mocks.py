@@ -112,7 +112,8 @@ class Cloud(Mocks):
         if args["filters"]:  # by architecture
             return {"ids": self.foreign, "publicIps": []}
         (state,) = args["instanceStateNames"]
-        found = [name for name in self.addresses if self._instance({"instanceId": name})["instanceState"] == state]
+        here = [name for name in self.addresses if name.startswith((args["region"], "i-"))]
+        found = [name for name in here if self._instance({"instanceId": name})["instanceState"] == state]
         return {"ids": found, "publicIps": [self.addresses[name] for name in found] if state == "running" else []}
 
     def _product(self, args: dict[str, Any]) -> dict[str, Any]:
