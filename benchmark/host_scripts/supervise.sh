@@ -2,7 +2,7 @@
 # Supervises the processes of one host during one run. usage: supervise.sh RUN_DIRECTORY
 #
 # Reads commands from standard input and reports events on standard output, one per line:
-#   start NAME UNIX_TIME | send NAME TEXT | why NAME | ping | stop NAME | stop
+#   start NAME UNIX_TIME | send NAME TEXT | why NAME | probe NAME | ping | stop NAME | stop
 #   started NAME UNIX_TIME | ready NAME UNIX_TIME | found NAME TEXT | exited NAME CODE | pong UNIX_TIME | stopped
 # `why` prints with `found` why a process is not ready; `stop NAME` stops one process, `stop` all, after which this ends.
 # When the input ends, because the runner is gone, all processes are stopped.
@@ -78,6 +78,12 @@ find_reason() { # KIND ARGUMENTS; in the process's folder: prints why it is not 
 explain() { # NAME
     local condition
     read -r -a condition <"$1/ready" && echo "found $1 $(cd "$1" && find_reason "${condition[@]}" 2>/dev/null)"
+}
+
+probe() { # NAME: reports whether a process that was ready still is
+    local condition
+    read -r -a condition <"$1/ready"
+    if (cd "$1" && is_ready "${condition[@]}"); then echo "answers $1"; else explain "$1"; fi
 }
 
 report_ready() { # NAME PID
@@ -169,6 +175,7 @@ while read -r verb name rest; do
         ;;
     send) echo "$rest" >"$name/stdin" ;;
     why) explain "$name" & ;;
+    probe) probe "$name" & ;;
     ping) echo "pong $EPOCHREALTIME" ;;
     stop)
         [[ -n $name ]] || break

@@ -67,6 +67,7 @@ def collect(run: RunContext, state: RunState) -> Summary:
             logs=logs,
             warm_up=state.warm_up,
             warnings=installed.warnings if installed else (),
+            hung=state.hung,
             began=min((each.started for each in state.supervisor.states.values() if each.started), default=None),
         )
         summary = evaluate(run.request.protocol, run.deployment.plan, run.identity, data)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from benchmark.measure.warm_up import WarmUp
@@ -64,3 +65,5 @@ class RunState:
     """The clocks that were set during the run, with the larger one of their offsets."""
     warm_up: WarmUp | None = None
     """None until the samples are collected."""
+    hung: Sequence[str] = ()
+    """A sentence for each node that did not pass its readiness check at the end of the window."""

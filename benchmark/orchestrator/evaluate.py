@@ -45,6 +45,8 @@ class RunData:
     warm_up: WarmUp | None
     warnings: Sequence[str] = ()
     """Of the installation."""
+    hung: Sequence[str] = ()
+    """Sentences about nodes that no longer answer."""
     began: float | None = None
     """When the first process started."""
 
@@ -107,6 +109,7 @@ def evaluate(protocol: Protocol, plan: Plan, identity: Identity, data: RunData) 
         verdict.warnings.append(f"leadership changed within the window; {', '.join(leaders)} led")
     if data.warm_up and not data.warm_up.converged:
         verdict.warnings.append(f"warm-up {data.warm_up.seconds:.1f} s, {data.warm_up.method}")
+    verdict.reasons.extend(data.hung)
     verdict.warnings.extend(data.warnings)
     if plan.scheduled_tps != plan.load:
         verdict.warnings.append(

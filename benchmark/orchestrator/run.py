@@ -100,13 +100,12 @@ def configure(run: RunContext, state: RunState) -> Supervisor:
                     raise SystemFailure(
                         f"{name} on {host}: {what} ended with exit code {answer.exit_code}", log_tail=log
                     )
-        opened = fleet.open(supervision.command(working), hosts=by_host, deadline=ANSWER_S)
+        # The clock of the monitoring host dates the samples, and without the host there are none.
+        watched = {run.testbed.monitoring.name: supervision.WATCH_COMMAND}
+        opened = fleet.open(watched | dict.fromkeys(by_host, supervision.command(working)), deadline=ANSWER_S)
         state.supervisor = Supervisor(opened.ok, run.deployment.processes)
         opened.raise_for_failures("could not start the supervisors:")
         state.supervisor.measure_clocks(ANSWER_S)
-        monitoring = run.testbed.monitoring.name
-        if monitoring not in by_host:  # its clock dates the samples, and so decides which lie in the window
-            state.supervisor.clocks |= supervision.read_clocks(fleet, [monitoring], ANSWER_S)
         return state.supervisor
 
 
@@ -203,6 +202,9 @@ def measure(run: RunContext, state: RunState, supervisor: Supervisor) -> None:
         for reason in done.failed.values():
             run.events.emit(WarningIssued(f"dashboards will not mark the phases of this run: {reason}"))
         _watch(run, supervisor, until=times.end, end=times.end)
+        hung = supervisor.unresponsive(run.deployment.nodes)
+        hosts = {process.name: process.host.name for process in run.deployment.nodes}
+        state.hung = [f"{name} on {hosts[name]} did not answer at the end: {reason}" for name, reason in hung.items()]
         state.changed_clocks = _changed_clocks(run, supervisor)
 
 

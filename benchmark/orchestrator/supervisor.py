@@ -22,8 +22,9 @@ SCRIPT_NAME = "supervise.sh"
 _PINGS = 5
 _PING_S, _SILENT_S = 1.0, 7.0
 """While processes start, hosts are asked for an answer this often, and lost if there is none for so long."""
-# Answers like a supervisor whose clock is measured.
-_CLOCK_COMMAND = "exec bash -c 'export LC_ALL=C; while read -r _; do echo \"pong $EPOCHREALTIME\"; done'"
+_ANSWERING = 'while read -r verb; do [ $verb != stop ] || { echo stopped; exit; }; echo "pong $EPOCHREALTIME"; done'
+WATCH_COMMAND = f"exec bash -c 'export LC_ALL=C; {_ANSWERING}'"
+"""Answers like a supervisor without processes."""
 _LATEST = 32503680000.0
 """The year 3000 in Unix seconds."""
 _TAIL = 20
@@ -72,7 +73,7 @@ class ProcessState:
 
 def read_clocks(fleet: Fleet, hosts: Sequence[str], deadline_s: float) -> dict[str, Clock]:
     """Measure the clocks of hosts that need not have any process; HostError if one does not answer."""
-    opened = fleet.open(_CLOCK_COMMAND, hosts=hosts, deadline=deadline_s)
+    opened = fleet.open(WATCH_COMMAND, hosts=hosts, deadline=deadline_s)
     try:
         return Supervisor(opened.raise_for_failures("could not read clocks:"), ()).measure_clocks(deadline_s)
     finally:
@@ -136,6 +137,8 @@ class Supervisor:
     """Hosts that are lost although their session has not ended yet."""
     _found: dict[str, str] = field(default_factory=dict)
     """What the readiness checks of processes that are not ready found."""
+    _answering: set[str] = field(default_factory=set)
+    """Processes that still are ready, once they were asked."""
     _pongs: dict[str, tuple[float, float]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -201,6 +204,17 @@ class Supervisor:
             lines.append(f"  {process.name} on {process.host.name}: {check}{found}")
         more = [f"  and {len(processes) - _SHOWN} more"] if len(processes) > _SHOWN else []
         return "\n".join([*lines, *more])
+
+    def unresponsive(self, processes: Sequence[Process]) -> dict[str, str]:
+        """Return the reasons of those processes that no longer pass their readiness check, by name."""
+        asked = [process for process in processes if process.ready]
+        self._answering.clear()
+        self._found.clear()
+        for process in asked:
+            self.sessions[process.host.name].send(f"probe {process.name}\n")
+        names = {process.name for process in asked}
+        self._wait(lambda: names <= self._answering | self._found.keys(), 2 * _WHY_S)
+        return {name: self._found.get(name, "no answer") for name in sorted(names - self._answering)}
 
     def skew(self, processes: Sequence[Process]) -> float:
         """Return the time between the first and the last start of `processes` in seconds."""
@@ -325,6 +339,8 @@ class Supervisor:
                 self.states[name].started = _moment(at) - self._offset(host)
             case ["ready", name, at]:
                 self.states[name].ready = _moment(at) - self._offset(host)
+            case ["answers", name]:
+                self._answering.add(name)
             case ["found", name, *rest]:
                 self._found[name] = " ".join(rest)
             case ["exited", name, code]:

@@ -38,6 +38,8 @@ class FakeSession(Session):
         match self.sent[-1].split():
             case ["start", name, at]:
                 self._lines += [f"started {name} {at}", f"ready {name} {at}"]
+            case ["probe", name]:
+                self._lines.append(f"answers {name}" if name not in self.fleet.hung else f"found {name} no HTTP answer")
             case ["ping"]:
                 offset = self.fleet.clock_offsets_s.get(self.host, self.fleet.clock_offset_s)
                 self._lines.append(f"pong {time.time() + offset}")
@@ -93,6 +95,8 @@ class FakeFleet(Fleet):
         self.lost: set[str] = set()
         self.mute: set[str] = set()
         """Hosts whose commands do not answer."""
+        self.hung: set[str] = set()
+        """Processes that no longer answer."""
         self.stuck: set[str] = set()
         """Hosts that do not confirm the end of their processes."""
         self.preamble = ""

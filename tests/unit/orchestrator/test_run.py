@@ -469,3 +469,20 @@ def test_a_run_is_known_to_be_running_until_it_ends(
     execute()
     assert seen == [True]
     assert not is_running(folder())
+
+
+def test_a_run_in_which_a_node_hangs_is_invalid_and_names_it(execute: Execute, fleet: FakeFleet) -> None:
+    fleet.hung = {"node-1"}
+    summary = execute()
+    assert summary.status == "invalid"
+    assert "node-1 on b-0 did not answer at the end: no HTTP answer" in summary.reasons
+
+
+@pytest.mark.parametrize("phase", ["start_nodes", "start_clients", "measure"])
+def test_a_run_ends_when_its_monitoring_host_is_lost(
+    execute: Execute, recorder: Recorder, fleet: FakeFleet, phase: str
+) -> None:
+    recorder.act_in(phase, lambda: fleet.lost.add("a-0"))
+    with pytest.raises(HostError, match="lost the connection to hosts during the run:\n  a-0: "):
+        execute(duration_s=5.0)
+    require_stopped(fleet)

@@ -144,6 +144,29 @@ def test_http_readiness_needs_status_2xx(tmp_path: Path) -> None:
     assert '" 200 ' in log
 
 
+def test_a_process_that_hangs_no_longer_passes_its_readiness_check(tmp_path: Path) -> None:
+    ports = [free_port(), free_port()]
+    serve = "exec python3 -m http.server --bind 127.0.0.1 {} >/dev/null 2>&1"
+    every = [process(f"node-{i}", serve.format(port), ready=f"http {port} /") for i, port in enumerate(ports)]
+    with supervised(tmp_path, every) as made:
+        made.start(every, time.time())
+        made.wait_ready(every, DEADLINE_S)
+        assert made.unresponsive(every) == {}
+        pid = int((tmp_path / HOST.name / "w/run/node-1/pid").read_text().split()[0])
+        os.killpg(pid, signal.SIGSTOP)
+        try:
+            assert made.unresponsive(every) == {"node-1": "no HTTP answer within 5 s"}
+        finally:
+            os.killpg(pid, signal.SIGCONT)
+        assert made.unresponsive(every) == {}
+
+
+def test_a_host_without_processes_is_watched_and_stopped_like_the_others(tmp_path: Path) -> None:
+    watched = Supervisor({"a-0": Pipe(supervisor.WATCH_COMMAND, tmp_path)}, ())
+    assert abs(watched.measure_clocks(DEADLINE_S)["a-0"].offset_s) < 1
+    assert watched.stop(DEADLINE_S) == []
+
+
 def test_metric_readiness_needs_a_sample_of_the_metric(tmp_path: Path) -> None:
     script = (
         "import http.server as h, pathlib\n"
