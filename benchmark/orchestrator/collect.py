@@ -37,6 +37,12 @@ from benchmark.results.summary import Summary, not_measured
 
 _LOG_DEADLINE_S = 300.0
 _LOG_TAIL = 20
+_LOG_READ = 2000
+# Readiness checks fill the logs of servers: of lines that differ only in their numbers, the last one is shown.
+_LAST_OF_EACH_KIND = (
+    '{ line[NR] = $0; gsub(/[0-9]+/, ""); kind[NR] = $0; last[$0] = NR } '
+    "END { for (i = 1; i <= NR; i++) if (last[kind[i]] == i) print line[i] }"
+)
 _FULL_KB = 1024
 """A disk with less free space than this is full."""
 
@@ -169,10 +175,15 @@ def with_cause(run: RunContext, error: SystemFailure) -> TestbedError:
     process = next((process for process in run.deployment.processes if process.name == error.process), None)
     if process is None:
         return error
-    command = f"tail -n {_LOG_TAIL} {directory}/{LOGS}/{process.name}.log"
+    command = last_lines(f"{directory}/{LOGS}/{process.name}.log")
     answers = run.testbed.fleet.run(command, hosts=[process.host.name], deadline=ANSWER_S).ok
     tail = "".join(answer.stdout for answer in answers.values())
     return SystemFailure(str(error), process=process.name, log_tail=tail)
+
+
+def last_lines(path: str) -> str:
+    """Return the command that prints the last lines of a log; `path` is quoted where a shell needs that."""
+    return f"tail -n {_LOG_READ} {path} | awk {shlex.quote(_LAST_OF_EACH_KIND)} | tail -n {_LOG_TAIL}"
 
 
 def _is_full(kilobytes: str = "", inodes: str = "", free_inodes: str = "") -> bool:

@@ -113,7 +113,12 @@ def _invalid_value(where: str, path: FieldPath, details: Sequence[ErrorDetails],
     if details[0]["type"] == "string_type" and not isinstance(value, str | list | dict) and len(details) == 1:
         text = str(written if written is not None and shown[name] == value else shown[name])
         return redact(f"{where}: {message}, found {text}; quote it: '{text}'")
-    if details[0]["type"] in ("tuple_type", "list_type") and isinstance(value, str) and shown[name] == value:
+    if (
+        details[0]["type"] in ("tuple_type", "list_type")
+        and isinstance(value, str)
+        and shown[name] == value
+        and value.isprintable()
+    ):
         message += f": `{name}: [{value[:_LONGEST]}]`"
     text = format_duration(value) if isinstance(value, timedelta) else repr(shown[name])
     found = "" if text in message else f", found {text if len(text) <= _LONGEST else text[:_LONGEST] + '…'}"

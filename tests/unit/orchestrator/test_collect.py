@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from benchmark.measure.warm_up import WarmUp
 from benchmark.metrics.samples import read_samples
 from benchmark.orchestrator import collect as module
 from benchmark.orchestrator import run as run_module
+from benchmark.orchestrator.collect import last_lines
 from benchmark.results.manifest import read_manifest
 from benchmark.results.run_folder import LOGS, SAMPLES, read_summary
 from benchmark.results.summary import Summary
@@ -238,3 +240,16 @@ def test_overhead_excludes_system_start_up_and_load(
     overhead, start = timings.pop("overhead"), timings.pop("system_start")
     loaded = timings["warm_up"] + timings["measure"]
     assert overhead == pytest.approx(sum(timings.values()) - loaded - start)
+
+
+def test_requests_of_readiness_checks_do_not_hide_what_a_process_logged(tmp_path: Path) -> None:
+    log = tmp_path / "node-0.log"
+    requests = "".join(f'127.0.0.1 - "GET /health HTTP/1.0" 404 at {n}\n404 not found {n}\n' for n in range(500))
+    log.write_text(f"listening on 8000\nerror: no quorum\n{requests}")
+    done = subprocess.run(["bash", "-c", last_lines(str(log))], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines() == [
+        "listening on 8000",
+        "error: no quorum",
+        '127.0.0.1 - "GET /health HTTP/1.0" 404 at 499',
+        "404 not found 499",
+    ]
