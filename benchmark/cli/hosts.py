@@ -90,8 +90,11 @@ def grafana(target: Target, as_json: bool) -> None:
 @click.argument("command", nargs=-1, type=click.UNPROCESSED)
 def ssh(stack: str | None, inventory: Path | None, host: str, command: tuple[str, ...]) -> None:
     """Log in to HOST, or run COMMAND there, with OpenSSH."""
+    from benchmark.testbed.testbed import require_network
+
     target = Target(stack, inventory, None)
     entry = target.inventory.host(host)
+    require_network(target.inventory)
     with tempfile.TemporaryDirectory() as folder:
         known_hosts = Path(folder, "known_hosts")
         known_hosts.write_text(known_hosts_line(entry))
