@@ -43,15 +43,16 @@ class Instant:
     replaces: frozenset[str] = frozenset()
     numbers = itertools.count(1)
 
-    def __init__(self, token: str, instances: dict[str, str]) -> None:
+    def __init__(self, token: str, instances: dict[str, str], regions: dict[str, str]) -> None:
         self._is_instance = token.endswith(":Instance")
-        self._instances = instances
+        self._instances, self._regions = instances, regions
         self.named = "keyName" if token.endswith(":KeyPair") else "name" if token.endswith("List") else None
 
     def create(self, inputs: Properties) -> tuple[str, Properties]:
         number = next(self.numbers)
         identity = f"i-{number}"
         if self._is_instance:
+            self._regions[identity] = inputs["region"]
             self._instances[identity] = f"10.{number >> 16}.{number >> 8 & 255}.{number & 255}"
         return identity, {**inputs, "id": identity, "defaultRouteTableId": f"rtb-{number}"}
 
@@ -68,10 +69,11 @@ class Instant:
 def instant_cloud(queries: Counter[str]) -> Cloud:
     """Return a cloud that counts the queries of its functions."""
     instances: dict[str, str] = {}
+    regions: dict[str, str] = {}
 
     def listed(asked: Properties) -> Properties:
-        found = {} if asked.get("filters") and asked["filters"][0]["name"] == "architecture" else instances
-        return {"ids": list(found), "publicIps": list(found.values())}
+        found = [] if asked.get("filters") else [one for one in instances if regions[one] == asked["region"]]
+        return {"ids": found, "publicIps": [instances[one] for one in found]}
 
     answers: dict[str, Callable[[Properties], Properties]] = {
         "ec2/getInstanceTypeOfferings:getInstanceTypeOfferings": lambda asked: {
@@ -92,7 +94,7 @@ def instant_cloud(queries: Counter[str]) -> Cloud:
         queries[name.rpartition(":")[2]] += 1
         return answer(asked)
 
-    kinds: dict[str, Kind] = {f"aws:{token}": Instant(token, instances) for token in TOKENS}
+    kinds: dict[str, Kind] = {f"aws:{token}": Instant(token, instances, regions) for token in TOKENS}
     functions = {f"aws:{name}": partial(count, name, answer) for name, answer in answers.items()}
     return Cloud(kinds, functions, lambda _: None)
 
