@@ -173,7 +173,8 @@ while read -r verb name rest; do
         launch "$name" "$rest" &
         launched[$name]=$!
         ;;
-    send) echo "$rest" >"$name/stdin" ;;
+    # Opening a pipe without reader for writing alone would wait for one, and the process may have ended.
+    send) [[ -p $name/stdin ]] && echo "$rest" 1<>"$name/stdin" ;;
     why) explain "$name" & ;;
     probe) probe "$name" & ;;
     ping) echo "pong $EPOCHREALTIME" ;;

@@ -338,6 +338,27 @@ def test_stop_while_processes_start_ends_them(tmp_path: Path, orders: str, grace
         assert not alive(int(path.read_text().split()[0]))
 
 
+@pytest.mark.parametrize(
+    "command", ["exit 3", "exec 0<&-; sleep 60", ""], ids=["ended", "reads nothing", "not started"]
+)
+def test_a_line_for_a_process_that_does_not_read_it_delays_nothing(tmp_path: Path, command: str) -> None:
+    (tmp_path / "x").mkdir()
+    (tmp_path / "x" / "command").write_text(f"{command}\n")
+    script = ["bash", str(Path(supervisor.__file__).parents[1] / "host_scripts" / "supervise.sh"), str(tmp_path)]
+    begun = subprocess.Popen(script, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert begun.stdin is not None
+    assert begun.stdout is not None
+    with begun:
+        if command:
+            print("start x 0", file=begun.stdin, flush=True)
+            assert begun.stdout.readline().startswith("started x ")
+        if command == "exit 3":
+            assert begun.stdout.readline() == "exited x 3\n"
+        print("send x go\nping\nstop", file=begun.stdin, flush=True)
+        assert begun.stdout.readline().startswith("pong ")
+        assert begun.stdout.read().endswith("stopped\n")
+
+
 def test_a_process_whose_files_are_missing_has_ended(tmp_path: Path) -> None:
     script = ["bash", str(Path(supervisor.__file__).parents[1] / "host_scripts" / "supervise.sh"), str(tmp_path)]
     done = subprocess.run(script, input="start x 0\n", capture_output=True, text=True, timeout=DEADLINE_S, check=True)
