@@ -67,3 +67,18 @@ def test_runs_fit_80_columns_and_unknown_errors_are_a_dash(tmp_path: Path) -> No
     assert ["12345", "12345", "120", "ms", "120", "ms", "120", "ms", "120", "ms", "0", "ok"] in lines
     assert ["(108-132)", "(108-132)", "(108-132)"] in lines
     assert ["100", "-", "-", "-", "-", "-", "-", "failed"] in lines
+
+
+def test_unknown_metrics_are_dashes_with_the_reason_below(tmp_path: Path) -> None:
+    known = summary("unknown")
+    assert known.latency_s is not None
+    latency = known.latency_s.model_copy(update={"mean": None, "p50": None, "p90": None, "p99": None})
+    warning = 'p50 latency unknown: client a: `lat_bucket` has no bucket but le="+Inf"'
+    run = known.model_copy(update={"latency_s": latency, "completed_tps": None, "warnings": [warning]})
+    console = Console(file=io.StringIO(), width=200)
+    for shown in tables.runs([run], tmp_path):
+        console.print(shown)
+    text = console.file.getvalue()  # type: ignore[attr-defined]
+    row = next(line for line in text.splitlines() if line.strip().startswith("100"))
+    assert row.split() == ["100", "-", "-", "-", "-", "-", "0", "ok"]
+    assert f"warning: {warning}" in text
