@@ -18,6 +18,7 @@ from fabric import Config, Connection
 from paramiko import (
     AuthenticationException,
     Channel,
+    ChannelException,
     ECDSAKey,
     Ed25519Key,
     Message,
@@ -43,6 +44,9 @@ _KEEPALIVE = {"TCP_KEEPIDLE": 5, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 2, "TCP_USER
 # An SSH server can stop answering while its kernel still acknowledges: every silent second counts, a request is sent
 # after the first three, and the connection counts as lost when it is unanswered after twelve. A cut of 5 s is survived.
 _REQUEST_AFTER, _LOST_AFTER = 3, 12
+
+_PROHIBITED = 1
+"""SSH_OPEN_ADMINISTRATIVELY_PROHIBITED (RFC 4254, 5.1)."""
 
 _ALGORITHMS = {
     "ssh-ed25519": ("ssh-ed25519",),
@@ -158,7 +162,13 @@ def connect(host: Host, user: str, key: PKey, timeout: float, gateway: Connectio
     try:
         if gateway is not None:
             target = (host.login_address, host.ssh_port)
-            sock = gateway.transport.open_channel("direct-tcpip", target, ("", 0), timeout=timeout)
+            try:
+                sock = gateway.transport.open_channel("direct-tcpip", target, ("", 0), timeout=timeout)
+            except ChannelException as error:
+                prohibited = error.code == _PROHIBITED
+                remedy = "set `AllowTcpForwarding yes` in its sshd_config" if prohibited else "is the address right?"
+                reason = f"its gateway did not connect to it ({error.text}); {remedy}"
+                raise ConnectError(reason, temporary=not prohibited) from None
             connection.connect_kwargs["sock"] = sock
         try:
             connection.open()

@@ -384,6 +384,23 @@ def test_a_gateway_that_cannot_be_reached_is_named(server: Sshd) -> None:
         assert fleet.connect().failed == {"host-0": f"its gateway 127.0.0.1:{jump.ssh_port}: connection refused"}
 
 
+@pytest.mark.parametrize(
+    ("setting", "reason"),
+    [
+        ("AllowTcpForwarding no\n", "(Administratively prohibited); set `AllowTcpForwarding yes` in its sshd_config"),
+        ("", "(Connect failed); is the address right?"),
+    ],
+)
+def test_a_gateway_that_does_not_connect_says_why(server: Sshd, setting: str, reason: str) -> None:
+    with Sshd(config=f"AuthorizedKeysFile {server.user_key}.pub\n{setting}") as gateway:
+        jump = Jump(address="127.0.0.1", ssh_port=gateway.port, host_key=gateway.host_key)
+        host = server.host().model_copy(update={"jump": jump, "ssh_port": free_port()})
+        with Fleet([host], USER, server.user_key, timeout=5 * SECOND, retries=0) as fleet:
+            assert fleet.connect().failed == {
+                "host-0": f"127.0.0.1:{host.ssh_port} through 127.0.0.1: its gateway did not connect to it {reason}"
+            }
+
+
 @pytest.mark.parametrize("setting", ["AllowTcpForwarding no", "PermitOpen none", "DisableForwarding yes"])
 def test_an_sshd_that_forwards_no_ports_is_named_when_the_tunnel_is_opened(setting: str) -> None:
     with (
