@@ -9,7 +9,10 @@ from typing import TypeVar
 T = TypeVar("T")
 REDACTED = "REDACTED"
 """Replaces a secret; a word that shells leave alone."""
-_NAME = r"[\w.-]*(?:token|secret|passw|credential|api[_-]?key|private[_-]?key)(?![\w.-]*file\b)[\w.-]*"
+# The bounds keep the time linear for hostile texts.
+_NAME = (
+    r"[\w.-]{0,200}(?:token|secret|passw|credential|api[_-]?key|private[_-]?key)(?![\w.-]{0,200}file\b)[\w.-]{0,200}"
+)
 _SECRET_NAME = re.compile(_NAME, re.IGNORECASE)
 _SECRET_OPTION = re.compile(rf"--?{_NAME}", re.IGNORECASE)
 _ASSIGNMENT = re.compile(rf"(?<![\w.-])(--?{_NAME}[= ]|{_NAME}=)(?!\s)\S+", re.IGNORECASE)
@@ -42,7 +45,7 @@ def redact(text: str) -> str:
     """
 
     def login(found: re.Match[str]) -> str:
-        if _SCHEME.search(text, 0, found.start()):
+        if _SCHEME.search(text, max(0, found.start() - len("https://")), found.start()):
             return ""  # a token can be the user name
         user, colon, _ = found[0].partition(":")
         return f"{user}@" if colon else found[0]

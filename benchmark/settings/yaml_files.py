@@ -17,8 +17,9 @@ _MOST_NODES = 100_000
 _MOST_CHARACTERS = 4_000_000
 _LARGEST_NUMBER = 1 << 63
 _LONGEST = 80
+_LONGEST_LINE = 1000
 _QUOTE = "quote templates: "
-_UNQUOTED = re.compile(r"^(\s*(?:-\s+)*(?:[\w.-]+:\s+|-\s+))(\{\{.*?\}\}.*?)\s*$")
+_UNQUOTED = re.compile(r"^(\s*(?:-\s+)*(?:[\w.-]+:\s+|-\s+))(\{\{.*\}\}.*)$")
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
 
@@ -166,7 +167,7 @@ def _unquoted_template(text: str, mark: yaml.Mark | None) -> str:
     """Return where and how to quote a template at `mark`, which YAML takes for a mapping; empty if there is none."""
     lines = text.splitlines()
     for number in range(mark.line, mark.line - 2, -1) if mark else ():
-        if 0 <= number < len(lines) and (found := _UNQUOTED.match(lines[number])):
+        if 0 <= number < len(lines) and (found := _UNQUOTED.match(lines[number][:_LONGEST_LINE].rstrip())):
             quoted = found[2].replace('"', "'")
             return f'line {number + 1}, column {len(found[1]) + 1}: {_QUOTE}`{found[1].strip()} "{quoted}"`'
     return ""

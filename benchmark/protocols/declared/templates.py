@@ -13,6 +13,8 @@ from benchmark.protocols.declared.sandbox import Environment, describe_unknown, 
 from benchmark.settings import Document
 
 _ENVIRONMENT = Environment()
+_LONGEST_LINE = 1000
+"""Characters of a line in which the column of a name is found."""
 _NOT_TEXT = re.compile("[\0\ud800-\udfff]")
 _NAMED = re.compile(r"'([^']+)' (?:is undefined|is unknown|of \w+ values cannot)|no attribute '([^']+)'")
 
@@ -68,7 +70,7 @@ class Templates:
 def _column(text: str, line: int, name: str | None) -> int:
     """Return the column of `name` in that line, preferably within an expression; of the first character without one."""
     found = text.splitlines()[line - 1] if line <= len(text.splitlines()) else ""
-    if name:
+    if name and len(found) <= _LONGEST_LINE:
         word = rf"(?<![\w]){re.escape(name)}(?![\w])"
         for pattern in (rf"\{{[{{%](?:(?![%}}]\}}).)*?({word})", rf"({word})"):
             if match := re.search(pattern, found):

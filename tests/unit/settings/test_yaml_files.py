@@ -44,7 +44,7 @@ LAUGHS = "a0: &a0 [x, x]\n" + "".join(f"a{n}: &a{n} [*a{n - 1}, *a{n - 1}]\n" fo
         ('a:\n  m: {{ x["y"] }}\n', """line 2, column 6: quote templates: `m: "{{ x['y'] }}"`"""),
         ("a: [run, {{ b }}]\n", 'line 1, column 10: quote templates: "{{ b }}"'),
         ("node: {metrics: {{ ports.m }}}\n", 'line 1, column 17: quote templates: "{{ ports.m }}"'),
-        ("[" * 3000, "values are nested too deeply"),
+        ("[" * 600, "values are nested too deeply"),
         ("\x00", "not YAML: unacceptable character"),
         ("3: 4\n", "found 3 as a name, expected fields as `name: value`; quote the name"),
         ("- a\n", "found list, expected fields as `name: value`"),
@@ -72,6 +72,18 @@ def test_halves_of_a_character_are_joined(tmp_path: Path) -> None:
     path = tmp_path / "s.yaml"
     path.write_text('a: "\\uD83D\\uDE00"\n')
     assert read_mapping(path) == {"a": "😀"}
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["a: {{ }}" + " x" * 20_000, "a: {{ }}" + " " * 40_000 + "x", "- " * 2000 + "{{", "a: b: " + "{{ " * 20_000],
+    ids=range(4),
+)
+def test_long_lines_take_no_time(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "s.yaml"
+    path.write_text(text)
+    with pytest.raises(SettingsError):
+        read_mapping(path)
 
 
 def test_endless_files_are_not_read() -> None:
