@@ -111,7 +111,7 @@ def test_process_with_a_reused_pid_is_not_killed(tmp_path: Path) -> None:
 
 
 def test_unexpected_output_is_quoted_in_the_error() -> None:
-    with pytest.raises(InfrastructureError, match="it printed:\nbash: not found"):
+    with pytest.raises(InfrastructureError, match="the host printed:\nbash: not found"):
         host_facts.parse("bash: not found")
 
 
