@@ -55,9 +55,8 @@ class VultrFirewallRuleProvider(ResourceProvider):
             "protocol": props["protocol"],
             "subnet": str(network.network_address),
             "subnet_size": network.prefixlen,
-            "port": props["port"],
             "notes": props["notes"],
-        }
+        } | ({"port": props["port"]} if props["port"] else {})
         try:
             reply = api.request("POST", f"/firewalls/{group}/rules", body)
         except InfrastructureError as error:

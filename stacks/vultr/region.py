@@ -252,7 +252,7 @@ def _token_file(settings: Settings) -> Path | None:
 def _warn_about_strays(strays: Sequence[str]) -> None:
     if strays:
         pulumi.log.warn(
-            f"Vultr: an interrupted update has left {', '.join(strays)}, which this stack does not use and you pay "
+            f"an interrupted update has left {', '.join(strays)}, which this stack does not use and you pay "
             "for; `python -m stacks.strays` shows them and removes them with --remove"
         )
 

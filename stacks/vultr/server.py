@@ -24,7 +24,8 @@ from pulumi.dynamic import CreateResult, DiffResult, ReadResult, Resource, Resou
 
 from benchmark.errors import InfrastructureError
 from stacks.errors import hide_traceback
-from stacks.vultr.api import DEFAULT_TOKEN_FILE, Kind, Server, UnclearError, VultrApi, server_in
+from stacks.strays import Stray
+from stacks.vultr.api import DEFAULT_TOKEN_FILE, NO_ADDRESS, Kind, Server, UnclearError, VultrApi, server_in
 
 UNCONFIRMED = "unconfirmed"
 """Tag of a server from its order until the state has it."""
@@ -272,8 +273,14 @@ def _unconfirmed(props: CensusProps) -> list[Server]:
 
 def _strays(props: CensusProps) -> list[str]:
     """Describe the testbed's servers that have the tag and are not of the stack."""
-    strays = [one for one in _unconfirmed(props) if one["id"] not in props["servers"]]
-    return sorted(f"{one['id']} ({one.get('label')}, {one.get('main_ip')})" for one in strays)
+    return sorted(str(describe(one)) for one in _unconfirmed(props) if one["id"] not in props["servers"])
+
+
+def describe(server: Server) -> Stray:
+    """Describe a server for messages."""
+    address = server.get("main_ip", "")
+    address = "" if address in NO_ADDRESS else address
+    return Stray("vultr", server["id"], server.get("label", ""), server.get("region", ""), address)
 
 
 def _encoded(user_data: str) -> str:

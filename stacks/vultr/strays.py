@@ -7,19 +7,14 @@ from typing import get_args
 from benchmark.settings import Settings
 from stacks.cloud.region_args import credentials_file
 from stacks.strays import Stray
-from stacks.vultr.api import DEFAULT_TOKEN_FILE, NO_ADDRESS, Kind, VultrApi
+from stacks.vultr.api import DEFAULT_TOKEN_FILE, Kind, VultrApi
+from stacks.vultr.server import describe
 
 
 def find(settings: Settings) -> list[Stray]:
     """Return all servers of the testbed, of both kinds."""
     return [
-        Stray(
-            "vultr",
-            server["id"],
-            server.get("label", ""),
-            server.get("region", ""),
-            "" if server.get("main_ip") in NO_ADDRESS else server.get("main_ip", ""),
-        )
+        describe(server)
         for kind in get_args(Kind)
         for server in _api(settings).servers(kind)
         if f"testbed_id={settings.testbed_id}" in server.get("tags", [])

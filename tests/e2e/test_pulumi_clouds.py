@@ -87,7 +87,7 @@ def test_benchmark_runs_on_hosts_of_two_clouds(clouds: Clouds, commands: set[byt
     assert status["hosts"] == {host.name: "ready" for host in clouds.stack.inventory().hosts}
     assert set(status["expires_at"]) == set(status["hosts"])
     assert 0 < status["cost_so_far_usd"] < status["cost_until_expiry_usd"]
-    found = clouds.measure("--loads", "200", "--duration", "8s", "--warm-up", "3s")
+    found = clouds.measure("--protocol", "etcd", "--loads", "200", "--duration", "8s", "--warm-up", "3s")
     assert holding(commands, "--loads")
     assert (found["protocol"], found["nodes"], found["requested_tps"], found["errors"]) == ("etcd", 3, 200, {})
     assert found["completed_tps"] == pytest.approx(200, rel=0.1)
@@ -103,7 +103,7 @@ def test_changed_host_key_is_rejected(clouds: Clouds) -> None:
     made = machine.enter(["sh", "-c", swap.format("ssh-keygen -q -t ed25519 -N '' -f ssh_host_ed25519_key")])
     assert made.returncode == 0, made.stderr
     try:
-        shown = " ".join(clouds.benchmark("run", "--loads", "200", exit_code=3).split())
+        shown = " ".join(clouds.benchmark("run", "--protocol", "etcd", "--loads", "200", exit_code=3).split())
         assert "ewr-1: " in shown
         assert "found the host key ssh-ed25519 " in shown
         assert f"the inventory pins {clouds.stack.inventory().host('ewr-1').host_key}" in shown

@@ -107,7 +107,7 @@ def test_a_server_that_cannot_be_adopted_is_named_by_update_and_removed(killed: 
     }  # fmt: skip
     stray = vultr.add("Instance", inputs)
     vultr.boot(stray, inputs)
-    assert f"an interrupted update has left {stray} (killed-ewr-9, " in stack.up()
+    assert f"an interrupted update has left vultr {stray} (killed-ewr-9, ewr, " in stack.up()
     removed = strays(stack, "--remove", stray)
     assert removed.stdout.startswith(f"removed vultr {stray} (killed-ewr-9, ewr, ")
     assert stray not in vultr.machines

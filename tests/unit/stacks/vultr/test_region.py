@@ -125,8 +125,8 @@ def test_no_server_is_waited_for_until_all_are_ordered(monkeypatch: pytest.Monke
 def test_servers_of_an_interrupted_update_are_named_with_the_command_that_removes_them(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    region(settings(), cloud=Cloud(strays=["4f0f (bed-ewr-7, 203.0.113.9)"]))
-    assert "an interrupted update has left 4f0f (bed-ewr-7, 203.0.113.9)" in caplog.text
+    region(settings(), cloud=Cloud(strays=["vultr 4f0f (bed-ewr-7, ewr, 203.0.113.9)"]))
+    assert "an interrupted update has left vultr 4f0f (bed-ewr-7, ewr, 203.0.113.9)" in caplog.text
     assert "python -m stacks.strays" in caplog.text
     caplog.clear()
     region(settings())

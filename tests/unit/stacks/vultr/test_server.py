@@ -184,7 +184,7 @@ def test_a_server_that_differs_from_the_order_is_not_adopted(
     made = create(props | changed)
     assert made != left
     (stray,) = census(props, made)
-    assert stray.startswith(f"{left} (bed-ewr-0, 198.18.0.")
+    assert stray.startswith(f"vultr {left} (bed-ewr-0, ewr, 198.18.0.")
 
 
 def test_a_server_that_the_state_has_is_not_adopted(vultr: IdleVultr, token: Path) -> None:
