@@ -97,7 +97,10 @@ report_ready() { # NAME PID
 }
 
 launch() { # NAME UNIX_TIME
-    cd "$1" && mkfifo -m 600 stdin || { echo "exited $1 127"; return; }
+    if ! { cd "$1" && mkfifo -m 600 stdin; }; then
+        echo "exited $1 127"
+        return
+    fi
     # The launcher leads a new session and so a new process group, which receives all signals.
     # shellcheck disable=SC2016 # expanded by the launcher
     GEOBENCH_RUN=$run setsid bash -c '
@@ -167,6 +170,7 @@ stop_all() {
 
 identity $$ >supervisor.pid
 trap stop_all TERM HUP INT
+trap : PIPE # an answer to a runner that has gone must not end this script before it stops the processes
 while read -r verb name rest; do
     case $verb in
     start)

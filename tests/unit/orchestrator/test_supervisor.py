@@ -299,6 +299,23 @@ def test_all_processes_stop_when_the_connection_to_the_runner_is_lost(tmp_path: 
         wait_for(lambda: found.sessions[HOST.name].ended)
 
 
+def test_all_processes_stop_when_nobody_reads_the_answers_any_more(tmp_path: Path) -> None:
+    node = process("node-0", "exec sleep 1000")
+    with supervised(tmp_path, [node]) as made:
+        made.start([node], time.time())
+        made.wait_ready([node], DEADLINE_S)
+        pid = int((tmp_path / HOST.name / "w/run/node-0/pid").read_text().split()[0])
+        pipe = made.sessions[HOST.name]
+        assert isinstance(pipe, Pipe)
+        assert pipe.process.stdout
+        pipe.process.stdout.close()
+        pipe.process.stdout = Path("/dev/null").open("rb")  # noqa: SIM115
+        pipe.send("ping\n" * 5)  # as an SSH server does that was stopped for a while
+        pipe.close()
+        assert pipe.process.wait(DEADLINE_S) == 0
+        wait_for(lambda: not Path(f"/proc/{pid}").exists())
+
+
 def test_killed_script_is_reported_and_its_processes_are_cleaned_up(tmp_path: Path) -> None:
     node = process("node-0", "echo $$ >own; exec sleep 64", grace=0)
     with supervised(tmp_path, [node]) as found:
