@@ -115,7 +115,7 @@ SPOT = {"instanceMarketOptions": {"marketType": "spot"}}
         ({}, SPOT, ["instanceMarketOptions"], ["instanceMarketOptions"]),
         ({"tags": {"a": "b"}}, {}, ["tags"], []),
         ({"keyName": "a"}, {"keyName": "b"}, ["keyName"], ["keyName"]),
-        ({"instanceType": "m5d.large", "keyName": "a"}, {"instanceType": "m5d.xlarge"}, ["instanceType"], []),
+        ({"tags": {"a": "b"}, "keyName": "a"}, {"tags": {"a": "c"}}, ["tags"], []),
     ],
 )
 def test_removed_input_is_a_change_unless_the_cloud_computes_it(

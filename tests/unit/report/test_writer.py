@@ -58,7 +58,7 @@ def test_folder_without_a_run_is_rejected(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="expected the folder of a run"):
         write_report(tmp_path)
     (tmp_path / "manifest.json").write_text(manifest().to_json())
-    with pytest.raises(UsageError, match="was killed, so it has no report yet"):
+    with pytest.raises(UsageError, match="has no report: it was killed before it had one"):
         write_report(tmp_path)
 
 
