@@ -83,7 +83,11 @@ explain() { # NAME
 probe() { # NAME: reports whether a process that was ready still is
     local condition
     read -r -a condition <"$1/ready"
-    if (cd "$1" && is_ready "${condition[@]}"); then echo "answers $1"; else explain "$1"; fi
+    if (cd "$1" && is_ready "${condition[@]}"); then
+        echo "answers $1"
+    else
+        echo "found $1 its readiness check (${condition[*]}) fails"
+    fi
 }
 
 report_ready() { # NAME PID

@@ -126,12 +126,15 @@ def collect_partial(run: RunContext, state: RunState, error: Exception) -> None:
     if state.supervisor is None:
         return
     run.events.emit(Step("collecting partial results"))
+    lost = error.hosts if isinstance(error, HostError) else {}
     try:
+        if run.testbed.monitoring.name in lost:
+            raise InfrastructureError("the monitoring host is lost")
         if state.times and not (run.folder.path / SAMPLES).exists():
             _store_samples(run, _fetch(run, min(time.time(), state.times.end), state))
     except (InfrastructureError, StorageError) as failure:
         run.events.emit(WarningIssued(f"the samples are missing: {failure}"))
-    logs = _collect_logs(run, lost=error.hosts if isinstance(error, HostError) else ())
+    logs = _collect_logs(run, lost=lost)
     found = {"warnings": logs.warnings(), "log_findings": logs.findings}
     with contextlib.suppress(StorageError):  # reported above
         run.folder.write(SUMMARY, summary.model_copy(update=found).to_json())

@@ -299,28 +299,32 @@ class Target:
 class Scrape(Stream):
     """A connection on which Prometheus reads the metrics."""
 
-    __slots__ = ("_buffer", "_metrics")
+    __slots__ = ("_buffer", "_last", "_metrics")
 
     def __init__(self, loop: Loop, sock: socket.socket, metrics: Metrics) -> None:
         sock.setblocking(False)
         super().__init__(loop, sock, READ)
         self._metrics = metrics
         self._buffer = b""
+        self._last = False
 
     def on_event(self, events: int) -> None:
-        """Answer a request; the connection stays open until the client closes it or an error occurs."""
+        """Answer a request; the connection stays open until the client closes it, unless it speaks HTTP/1.0."""
         try:
             if self._unsent and events & WRITE:
                 self.write(self._unsent)
             data = self.read() if events & ~WRITE else None
-            if data is None:
-                return
-            self._buffer += data
-            if not data or len(self._buffer) > MAX_HEAD:
+            if data is not None:
+                self._buffer += data
+                if not data or len(self._buffer) > MAX_HEAD:
+                    self.close()
+                    return
+                if b"\r\n\r\n" in self._buffer:
+                    words, self._buffer = self._buffer.split(b"\r\n", 1)[0].split(b" "), b""
+                    self._last = words[2:] == [b"HTTP/1.0"]
+                    self.write(self._unsent + self._answer(words[:2]))
+            if self._last and not self._unsent:
                 self.close()
-            elif b"\r\n\r\n" in self._buffer:
-                line, self._buffer = self._buffer.split(b"\r\n", 1)[0], b""
-                self.write(self._unsent + self._answer(line.split(b" ")[:2]))
         except OSError:
             self.close()
 

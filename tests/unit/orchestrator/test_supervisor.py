@@ -155,7 +155,7 @@ def test_a_process_that_hangs_no_longer_passes_its_readiness_check(tmp_path: Pat
         pid = int((tmp_path / HOST.name / "w/run/node-1/pid").read_text().split()[0])
         os.killpg(pid, signal.SIGSTOP)
         try:
-            assert made.unresponsive(every) == {"node-1": "no HTTP answer within 5 s"}
+            assert made.unresponsive(every) == {"node-1": f"its readiness check (http {ports[1]} /) fails"}
         finally:
             os.killpg(pid, signal.SIGCONT)
         assert made.unresponsive(every) == {}

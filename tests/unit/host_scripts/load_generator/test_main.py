@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import socket
 import statistics
 import subprocess
 import sys
@@ -355,6 +356,16 @@ def test_input_other_than_go_is_an_error(start: Callable[[Json], Generator]) -> 
     _, complaint = generator.process.communicate(timeout=5)
     assert generator.process.returncode == 2
     assert complaint == "load_generator: standard input: found b'stop', expected go or go UNIX_TIME\n"
+
+
+def test_a_client_that_speaks_http_1_0_gets_the_end_of_the_connection(start: Callable[[Json], Generator]) -> None:
+    generator = start({"rate": 0, "requests": {"url": "http://127.0.0.1:9/"}})
+    with socket.create_connection(("127.0.0.1", generator.port), timeout=5) as client:
+        client.sendall(b"GET /metrics HTTP/1.0\r\n\r\n")
+        with client.makefile("rb") as answer:
+            text = answer.read()
+    assert text.startswith(b"HTTP/1.1 200 OK")
+    assert b"submitted" in text
 
 
 def test_only_the_metrics_path_is_served(start: Callable[[Json], Generator]) -> None:
