@@ -30,17 +30,18 @@ class LocalTestbed:
 
     def __init__(self, name: str, regions: Mapping[str, int], folder: Path, *, monitoring: bool = False) -> None:
         self.settings = Settings(testbed_id=name, regions=tuple(regions), scrape_interval=SCRAPE_INTERVAL)
-        self._network = WideAreaNetwork(name)
+        self.network = WideAreaNetwork(name)
         self._regions = {f"{region}-{index}": region for region, count in regions.items() for index in range(count)}
         self._monitoring = next(iter(self._regions)) if monitoring else None
         self._operator = generate_key()
+        self._configs: dict[str, HostConfig] = {}
         self.key_file = folder / f"{name}.key"
         self.key_file.touch(mode=0o600)
         self.key_file.write_text(self._operator.private_key, encoding="utf-8")
 
     def __enter__(self) -> LocalTestbed:
         try:
-            self._network.start(links_for(self.settings.regions, Network()))
+            self.network.start(links_for(self.settings.regions, Network()))
             with ThreadPoolExecutor(8) as pool:
                 entries = list(pool.map(self._create, self._regions))
             self.inventory = Inventory(
@@ -61,8 +62,16 @@ class LocalTestbed:
         if hasattr(self, "fleet"):
             self.fleet.close()
         for name in self._regions:
-            Host(self._network, name).remove()
-        self._network.stop()
+            self.host(name).remove()
+        self.network.stop()
+
+    def host(self, name: str) -> Host:
+        """Return a host as this machine sees it."""
+        return Host(self.network, name)
+
+    def restart(self, name: str) -> None:
+        """Restart a host on its files, with its address and key."""
+        self.host(name).start(self._configs[name])
 
     def output(self, host: str, command: str) -> str:
         """Run a command on a host and return what it printed; it must succeed."""
@@ -71,7 +80,8 @@ class LocalTestbed:
     def _create(self, name: str) -> Entry:
         key = generate_key()
         role: Role = "monitoring" if name == self._monitoring else "instance"
-        address = Host(self._network, name).create(self._config(name, role, key))
+        self._configs[name] = self._config(name, role, key)
+        address = self.host(name).create(self._configs[name])
         return Entry(
             name=name, provider="local", region=self._regions[name], specs="namespace", address=address,
             host_key=key.public_key, role=role,

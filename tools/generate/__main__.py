@@ -7,7 +7,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from tools.generate import dashboards, settings_reference
+from tools.generate import dashboards, reliability, settings_reference
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -26,7 +26,7 @@ def main(arguments: Sequence[str] | None = None, root: Path = ROOT) -> int:
     parser = argparse.ArgumentParser(prog="python -m tools.generate", description=__doc__)
     parser.add_argument("--check", action="store_true", help="write nothing; exit with 1 if a file is not current")
     options = parser.parse_args(arguments)
-    documents = dashboards.documents() | settings_reference.documents()
+    documents = dashboards.documents() | settings_reference.documents() | reliability.documents()
     found = stale(documents, root)
     for path in found:
         if options.check:

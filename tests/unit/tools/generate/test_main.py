@@ -6,13 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from tools.generate import dashboards, settings_reference
+from tools.generate import dashboards, reliability, settings_reference
 from tools.generate.__main__ import ROOT, main
 
 FILES = [
     "assets/dashboards/hosts.json",
     "assets/dashboards/run.json",
     "assets/settings.schema.json",
+    "docs/reliability.md",
     "docs/settings.md",
 ]
 
@@ -25,7 +26,7 @@ def test_all_files_are_written_once(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert main([], tmp_path) == 0
     written = {str(path.relative_to(tmp_path)): path for path in tmp_path.rglob("*") if path.is_file()}
     assert sorted(written) == FILES
-    documents = dashboards.documents() | settings_reference.documents()
+    documents = dashboards.documents() | settings_reference.documents() | reliability.documents()
     assert {path: path.read_text(encoding="utf-8") for path in written.values()} == {
         tmp_path / path: text for path, text in documents.items()
     }
