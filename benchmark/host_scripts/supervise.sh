@@ -83,7 +83,10 @@ explain() { # NAME
 probe() { # NAME: reports whether a process that was ready still is
     local condition
     read -r -a condition <"$1/ready"
-    if (cd "$1" && is_ready "${condition[@]}"); then
+    # Without the time limit, a connection to a process that hangs takes as long as the kernel tries.
+    # shellcheck disable=SC2016 # expanded by the inner shell
+    if run=$run timeout -s KILL 5 bash -c "$(declare -f get is_ready)"'; cd "$1" && shift && is_ready "$@"' \
+        probe "$1" "${condition[@]}"; then
         echo "answers $1"
     else
         echo "found $1 its readiness check (${condition[*]}) fails"
