@@ -1,8 +1,5 @@
 """Pulumi program: create the testbed that the settings describe, and export its inventory."""
 
-import gc
-import os
-import signal
 from pathlib import Path
 
 import pulumi
@@ -12,12 +9,7 @@ import stacks
 from benchmark.errors import TestbedError
 from benchmark.settings import configured_settings
 
-# When a resource fails, Pulumi interrupts this program; a traceback would hide the reason of the failure.
-signal.signal(signal.SIGINT, lambda *_: os._exit(1))
-
-# The program makes many small objects and lives for seconds: by default, a third of its time is garbage collection.
-gc.set_threshold(200_000, 20, 100)
-
+stacks.set_up_process()
 try:
     settings = configured_settings(Path.cwd(), CONFIG.get(), f"stack {pulumi.get_stack()}")
     testbed = stacks.create(settings)

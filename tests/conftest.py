@@ -19,6 +19,7 @@ def pytest_configure() -> None:
         raise KeyboardInterrupt
 
     signal.signal(signal.SIGTERM, interrupt)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # background jobs of scripts ignore it
 
 
 @pytest.fixture(autouse=True)
