@@ -6,6 +6,7 @@ import errno
 import os
 import signal
 import sys
+import threading
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -19,6 +20,7 @@ from benchmark.cli.commands import cli
 from benchmark.errors import StorageError, TestbedError, UsageError
 
 _MULTIPLE = ("--loads",)
+_AGAIN_S = 0.02
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
@@ -98,6 +100,11 @@ def _interrupt_once() -> None:
         signals.append(signal.SIGHUP)
 
     def interrupt(number: int, frame: FrameType | None) -> None:
+        while frame:
+            if frame.f_code.co_name == "__del__":  # Python ignores exceptions in finalizers: try again outside
+                threading.Timer(_AGAIN_S, os.kill, (os.getpid(), number)).start()
+                return
+            frame = frame.f_back
         for each in signals:
             signal.signal(each, lambda *_: messages.note("cleaning up, one moment"))
         raise KeyboardInterrupt

@@ -308,6 +308,24 @@ def test_output_that_cannot_be_written_is_one_line(tmp_path: Path, target: str, 
     assert (done.returncode, done.stderr) == expected
 
 
+def test_interrupt_that_falls_into_a_finalizer_is_not_lost() -> None:
+    script = (
+        "import os, signal, time\n"
+        "from benchmark.cli import _interrupt_once\n"
+        "class Late:\n"
+        "    def __del__(self): os.kill(os.getpid(), signal.SIGINT)\n"
+        "_interrupt_once()\n"
+        "try:\n"
+        "    Late()\n"
+        "    time.sleep(30)\n"
+        "except KeyboardInterrupt: print('interrupted')\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, timeout=60, check=True
+    )
+    assert (done.stdout, done.stderr) == ("interrupted\n", "")
+
+
 @pytest.mark.parametrize("ignored", [False, True])
 def test_sighup_interrupts_unless_nohup_ignores_it(ignored: bool) -> None:
     script = (
