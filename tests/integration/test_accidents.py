@@ -145,7 +145,8 @@ def test_user_is_told_soon_and_nothing_keeps_running(
     (tmp_path / "web.yaml").write_text(system, encoding="utf-8")
     ends_by_itself = accident.survives or accident.phase == "collect"
     command = [
-        "env", "--default-signal=INT,HUP", sys.executable, "-m", "benchmark", "run", "--inventory", "hosts.json", "--settings", "settings.yaml",
+        "env", "--default-signal=INT,HUP",  # which background jobs of scripts ignore
+        sys.executable, "-m", "benchmark", "run", "--inventory", "hosts.json", "--settings", "settings.yaml",
         "--protocol", "web.yaml", "--committee", "2", "--loads", "20", "--warm-up", "0s",
         "--duration", "12s" if ends_by_itself else "10m",
     ]  # fmt: skip
