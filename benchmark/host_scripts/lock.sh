@@ -4,10 +4,13 @@
 set -u
 mkdir -p "$1" && cd "$1" || exit 1
 exec 9>>lock
-if [[ $3 == 1 ]] && ! flock -n 9 && read -r pid _ <holder; then kill -KILL -- "-$pid"; fi 2>/dev/null
+if [[ $3 == 1 ]] && ! flock -n 9 && read -r group _ <holder; then kill -KILL -- "-$group"; fi 2>/dev/null
 # A runner that was just killed takes a moment to release the lock.
 if flock -w 3 9; then
-    echo "$$ $2" >holder
+    # The process group, with which also the shells around this script end.
+    stat=$(</proc/$$/stat)
+    read -r _ _ group _ <<<"${stat##*) }"
+    echo "$group $2" >holder
     echo locked
     cat >/dev/null
     rm -f holder
