@@ -127,13 +127,13 @@ def collect_partial(run: RunContext, state: RunState, error: Exception) -> None:
         return
     run.events.emit(Step("collecting partial results"))
     lost = error.hosts if isinstance(error, HostError) else {}
-    try:
-        if run.testbed.monitoring.name in lost:
-            raise InfrastructureError("the monitoring host is lost")
-        if state.times and not (run.folder.path / SAMPLES).exists():
+    if run.testbed.monitoring.name in lost:
+        run.events.emit(WarningIssued("the samples are missing: the monitoring host is lost"))
+    elif state.times and not (run.folder.path / SAMPLES).exists():
+        try:
             _store_samples(run, _fetch(run, min(time.time(), state.times.end), state))
-    except (InfrastructureError, StorageError) as failure:
-        run.events.emit(WarningIssued(f"the samples are missing: {failure}"))
+        except (InfrastructureError, StorageError) as failure:
+            run.events.emit(WarningIssued(f"the samples are missing: {failure}"))
     logs = _collect_logs(run, lost=lost)
     found = {"warnings": logs.warnings(), "log_findings": logs.findings}
     with contextlib.suppress(StorageError):  # reported above

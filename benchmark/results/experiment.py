@@ -16,10 +16,10 @@ from typing import ClassVar, Generic, Literal, Self, TypeVar
 from pydantic import Field, ValidationError
 from pydantic_core import from_json
 
-from benchmark.errors import LockedError, StorageError, UsageError
+from benchmark.errors import LockedError, UsageError
 from benchmark.files import write_atomically
 from benchmark.model import EditableModel
-from benchmark.results.run_folder import is_running, read_summary
+from benchmark.results.run_folder import is_running, read_summary, storing
 from benchmark.results.summary import Summary
 from benchmark.results.upgrade import JsonObject
 
@@ -102,10 +102,8 @@ class ExperimentFolder(Generic[AnyJournal]):
 
     def save(self) -> None:
         """Write the journal."""
-        try:
-            write_atomically(self.path / self.FILE, self.journal.to_json())
-        except OSError as error:
-            raise StorageError(f"cannot write {self.path / self.FILE}: {error.strerror}") from None
+        with storing(self.path / self.FILE) as path:
+            write_atomically(path, self.journal.to_json())
 
     def summary(self, run_id: str | None) -> Summary | None:
         """Return the summary of one of its runs; None if it has none."""

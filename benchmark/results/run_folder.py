@@ -64,11 +64,9 @@ class RunFolder:
     @contextmanager
     def storing(self, name: str) -> Iterator[Path]:
         """Yield the path of a file or folder that the caller writes; StorageError if that fails."""
-        try:
+        with storing(self.path / name) as path:
             self.path.mkdir(parents=True, exist_ok=True)  # somebody may have removed it
-            yield self.path / name
-        except OSError as error:
-            raise StorageError(f"cannot write {self.path / name}: {error.strerror or error}") from None
+            yield path
 
     def append_event(self, event: Event) -> None:
         """Append an event to events.jsonl with a single write, so that lines never mix.
@@ -84,6 +82,15 @@ class RunFolder:
     def close(self) -> None:
         """Write no more events: the run has ended."""
         self._events.close()
+
+
+@contextmanager
+def storing(path: Path) -> Iterator[Path]:
+    """Yield a path that the caller writes to; StorageError if that fails."""
+    try:
+        yield path
+    except OSError as error:
+        raise StorageError(f"cannot write {path}: {error.strerror or error}") from None
 
 
 class StoredRun(NamedTuple):

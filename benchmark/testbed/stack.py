@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -62,6 +62,29 @@ def selected_stack(project: Path) -> str | None:
     return done.stdout.strip() or None if done.returncode == 0 else None
 
 
+def begin_command(
+    command: Sequence[str], folder: Path, deadline_s: float
+) -> Callable[[], subprocess.CompletedProcess[str]]:
+    """Start a command in a folder; return a function that waits for its output.
+
+    The function raises subprocess.TimeoutExpired, with the command killed, `deadline_s` after it was called.
+    """
+    process = subprocess.Popen(
+        command, cwd=folder, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+
+    def wait() -> subprocess.CompletedProcess[str]:
+        try:
+            stdout, stderr = process.communicate(timeout=deadline_s)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()  # its children may keep the pipes open, so not until their end
+            raise
+        return subprocess.CompletedProcess(command, process.returncode, stdout, stderr)
+
+    return wait
+
+
 def begin_reading(project: Path, stack: str | None = None) -> Callable[[], Stack]:
     """Start Pulumi, which reads the outputs of `stack` or of the selected one; return a function that waits for them.
 
@@ -74,19 +97,16 @@ def begin_reading(project: Path, stack: str | None = None) -> Callable[[], Stack
         raise UsageError("no `pulumi` on PATH; run `. ./env.sh` in the project first, or pass --inventory FILE")
     command = [pulumi, "stack", "output", "--json", "--show-secrets", "--non-interactive"]
     command += ["--stack", stack] if stack else []
-    process = subprocess.Popen(
-        command, cwd=project, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
+    ended = begin_command(command, project, _DEADLINE_S)
 
     def wait() -> Stack:
         try:
-            stdout, stderr = process.communicate(timeout=_DEADLINE_S)
+            done = ended()
         except subprocess.TimeoutExpired:
-            process.kill()
             raise InfrastructureError(f"`pulumi stack output` did not answer within {_DEADLINE_S:.0f} s") from None
-        if process.returncode != 0:
-            raise UsageError(_explain(stderr, stack))
-        outputs: dict[str, Any] = json.loads(stdout)
+        if done.returncode != 0:
+            raise UsageError(_explain(done.stderr, stack))
+        outputs: dict[str, Any] = json.loads(done.stdout)
         if "inventory" not in outputs:
             name = stack or selected_stack(project)
             raise NoHostsError(f"stack {name} has no hosts; create them with `pulumi up`")

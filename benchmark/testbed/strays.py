@@ -9,6 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmark.testbed.stack import begin_command
+
 _DEADLINE_S = 120.0
 
 
@@ -48,22 +50,18 @@ def begin_search(project: Path, stack: str | None) -> Callable[[], Strays]:
     if not (project / "stacks" / "strays.py").exists():
         return Strays
     command = [sys.executable, "-m", "stacks.strays", "--json", *(["--stack", stack] if stack else [])]
-    process = subprocess.Popen(
-        command, cwd=project, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
+    ended = begin_command(command, project, _DEADLINE_S)
 
     def wait() -> Strays:
         try:
-            stdout, stderr = process.communicate(timeout=_DEADLINE_S)
+            done = ended()
         except subprocess.TimeoutExpired:
-            process.kill()
-            process.communicate()
             return Strays(problem=f"no answer within {_DEADLINE_S:.0f} s")
-        if process.returncode != 0:
-            last = (stderr.strip().splitlines() or ["no reason given"])[-1]
+        if done.returncode != 0:
+            last = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
             return Strays(problem=last.removeprefix("error: "))
         try:
-            found = json.loads(stdout)
+            found = json.loads(done.stdout)
             return Strays(tuple(str(one["text"]) for one in found), tuple(str(one["id"]) for one in found))
         except (ValueError, KeyError, TypeError):
             return Strays(problem="the answer is not a list of hosts")

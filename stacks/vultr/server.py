@@ -142,7 +142,7 @@ class VultrCensusProvider(ResourceProvider):
     @hide_traceback
     def diff(self, _id: str, olds: Mapping[str, object], news: CensusProps) -> DiffResult:
         changed = any(olds.get(name) != news.get(name) for name in ("servers", "kind", "testbed_id", "token_file"))
-        return DiffResult(changes=changed or olds.get("strays") != _strays(news))
+        return DiffResult(changes=changed or olds.get("strays") != _strays(news, _unconfirmed(news)))
 
     @hide_traceback
     def update(self, _id: str, _olds: CensusProps, news: CensusProps) -> UpdateResult:
@@ -225,7 +225,7 @@ def _outputs(props: ServerProps) -> dict[str, object]:
 
 def _observed(found: Server, props: ServerProps) -> dict[str, object]:
     """Return the properties that the API reports, in the form in which `props` has them."""
-    tags = [tag for tag in found.get("tags") or [] if tag != UNCONFIRMED]
+    tags = _confirmed_tags(found)
     same = sorted(tags) == sorted(props["tags"])
     names = ["plan", "region", "hostname", "label", "os_id"]
     names += ["firewall_group_id"] if props["kind"] == "instances" else []
@@ -253,16 +253,14 @@ def _require_upgrade(server: str, olds: ServerProps, news: ServerProps) -> None:
 
 def _take_census(props: CensusProps) -> dict[str, object]:
     """Remove the tag from the servers of the stack, and describe the other ones that have it."""
-    api, kind = VultrApi(props["token_file"]), props["kind"]
+    api, kind, unconfirmed = VultrApi(props["token_file"]), props["kind"], _unconfirmed(props)
 
     def confirm(server: Server) -> None:
-        tags = [tag for tag in server.get("tags", []) if tag != UNCONFIRMED]
-        api.request("PATCH", f"/{kind}/{server['id']}", {"tags": tags})
+        api.request("PATCH", f"/{kind}/{server['id']}", {"tags": _confirmed_tags(server)})
 
-    known = [one for one in _unconfirmed(props) if one["id"] in props["servers"]]
     with ThreadPoolExecutor(8) as threads:
-        list(threads.map(confirm, known))
-    return {**props, "strays": _strays(props)}
+        list(threads.map(confirm, [one for one in unconfirmed if one["id"] in props["servers"]]))
+    return {**props, "strays": _strays(props, unconfirmed)}
 
 
 def _unconfirmed(props: CensusProps) -> list[Server]:
@@ -271,9 +269,14 @@ def _unconfirmed(props: CensusProps) -> list[Server]:
     return [one for one in VultrApi(props["token_file"]).servers(props["kind"]) if tags <= {*one.get("tags", [])}]
 
 
-def _strays(props: CensusProps) -> list[str]:
-    """Describe the testbed's servers that have the tag and are not of the stack."""
-    return sorted(str(describe(one)) for one in _unconfirmed(props) if one["id"] not in props["servers"])
+def _confirmed_tags(server: Server) -> list[str]:
+    """Return the tags of a server but the one of its order."""
+    return [tag for tag in server.get("tags") or [] if tag != UNCONFIRMED]
+
+
+def _strays(props: CensusProps, unconfirmed: Sequence[Server]) -> list[str]:
+    """Describe the servers with the tag that are not of the stack."""
+    return sorted(str(describe(one)) for one in unconfirmed if one["id"] not in props["servers"])
 
 
 def describe(server: Server) -> Stray:
