@@ -38,27 +38,30 @@ class Lab:
                 if (folder / "ns/pid").readlink() == namespace:
                     yield folder
 
-    def named(self, host: str, name: str) -> list[int]:
-        """Return the pids of a host's processes of that name."""
+    def pids(self, host: str, matches: Callable[[Path], bool]) -> list[int]:
+        """Return the pids of a host's processes whose folders match."""
         found = []
         for folder in self.processes(host):
-            with suppress(OSError):
-                if (folder / "comm").read_text().strip() == name:
+            with suppress(OSError):  # it has ended
+                if matches(folder):
                     found.append(int(folder.name))
         return found
 
-    def programs(self, host: str, place: str) -> list[int]:
-        """Return the pids of Python programs that a host's supervisor has started for nodes or clients."""
-        return [pid for pid in self.named(host, "python3") if pid in self.working(host, place)]
+    def named(self, host: str, name: str) -> list[int]:
+        """Return the pids of a host's processes of that name."""
+        return self.pids(host, lambda folder: (folder / "comm").read_text().strip() == name)
 
     def working(self, host: str, place: str = "") -> list[int]:
         """Return the pids of a host's processes that work in the folder of a run, or in that of one process of it."""
-        found = []
-        for folder in self.processes(host):
-            with suppress(OSError):
-                if f"/geobench/run/{place}" in str((folder / "cwd").readlink()):
-                    found.append(int(folder.name))
-        return found
+        return self.pids(host, lambda folder: f"/geobench/run/{place}" in str((folder / "cwd").readlink()))
+
+    def programs(self, host: str, place: str) -> list[int]:
+        """Return the pids of Python programs that a host's supervisor has started for nodes or clients."""
+        return sorted({*self.named(host, "python3")} & {*self.working(host, place)})
+
+    def supervisors(self, host: str) -> list[int]:
+        """Return the pids of the script that starts and watches the processes of a run."""
+        return self.pids(host, lambda folder: b"supervise.sh" in (folder / "cmdline").read_bytes())
 
     def left_running(self) -> list[str]:
         """Return the command lines of a run's processes on all hosts."""
@@ -98,15 +101,6 @@ class Lab:
     def kill_emulator(self) -> None:
         """Kill the process that emulates the network."""
         os.kill(int((self.testbed.network.directory / "worker.pid").read_text().split()[0]), signal.SIGKILL)
-
-    def supervisors(self, host: str) -> list[int]:
-        """Return the pids of the script that starts and watches the processes of a run."""
-        found = []
-        for folder in self.processes(host):
-            with suppress(OSError):
-                if b"supervise.sh" in (folder / "cmdline").read_bytes():
-                    found.append(int(folder.name))
-        return found
 
     def heal(self) -> None:
         """Undo what has happened, the last first."""

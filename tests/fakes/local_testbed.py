@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+
+import pytest
 
 from benchmark.inventory import Host as Entry
 from benchmark.inventory import Inventory, Role, Ssh
@@ -20,6 +23,15 @@ from stacks.local.wan.round_trips import links_for
 from stacks.monitoring import monitoring_files
 
 SCRAPE_INTERVAL = timedelta(seconds=1)
+
+
+@contextmanager
+def local_testbed(folder: Path, name: str, regions: Mapping[str, int]) -> Iterator[LocalTestbed]:
+    """Yield a testbed with a monitoring host, whose files are in `folder`."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GEOBENCH_STATE_DIR", str(folder / "state"))
+        with LocalTestbed(name, regions, folder, monitoring=True) as made:
+            yield made
 
 
 class LocalTestbed:

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 from fakes.accidents import Lab
-from fakes.local_testbed import LocalTestbed
+from fakes.local_testbed import local_testbed
 from fakes.runner import phases
 from paths import DATA, ROOT
 from waiting import wait_for
@@ -115,12 +115,9 @@ ACCIDENTS = [
 
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
-    folder = tmp_path_factory.mktemp("testbed")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("GEOBENCH_STATE_DIR", str(folder / "state"))
-        with LocalTestbed("it-accidents", {"us-east-1": 2, "eu-west-1": 2}, folder, monitoring=True) as made:
-            made.fleet.close()
-            yield Lab(made)
+    with local_testbed(tmp_path_factory.mktemp("testbed"), "it-accidents", {"us-east-1": 2, "eu-west-1": 2}) as made:
+        made.fleet.close()
+        yield Lab(made)
 
 
 @pytest.fixture(scope="module")

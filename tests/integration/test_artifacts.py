@@ -14,7 +14,7 @@ from typing import ClassVar
 
 import pytest
 from factories.repository import BUILD, OUTPUTS, Source
-from fakes.local_testbed import LocalTestbed
+from fakes.local_testbed import LocalTestbed, local_testbed
 from paths import FAKES
 
 from benchmark.artifacts.install import Installation, Installed
@@ -46,12 +46,8 @@ class StandIn(Remora):
 
 @pytest.fixture(scope="module")
 def testbed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalTestbed]:
-    folder = tmp_path_factory.mktemp("testbed")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("GEOBENCH_STATE_DIR", str(folder / "state"))
-        regions = {"us-east-1": 5, "eu-west-1": 4}
-        with LocalTestbed("it-artifacts", regions, folder, monitoring=True) as made:
-            yield made
+    with local_testbed(tmp_path_factory.mktemp("testbed"), "it-artifacts", {"us-east-1": 5, "eu-west-1": 4}) as made:
+        yield made
 
 
 class Project:

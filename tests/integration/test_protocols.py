@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 import yaml
-from fakes.local_testbed import LocalTestbed
+from fakes.local_testbed import LocalTestbed, local_testbed
 from paths import FAKES, ROOT
 
 from benchmark.errors import SystemFailure, UsageError
@@ -36,11 +36,8 @@ STANDIN = FAKES / "standin"
 
 @pytest.fixture(scope="module")
 def testbed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalTestbed]:
-    folder = tmp_path_factory.mktemp("testbed")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("GEOBENCH_STATE_DIR", str(folder / "state"))
-        with LocalTestbed("it-protocols", {"us-east-1": 3, "eu-west-1": 2}, folder, monitoring=True) as made:
-            yield made
+    with local_testbed(tmp_path_factory.mktemp("testbed"), "it-protocols", {"us-east-1": 3, "eu-west-1": 2}) as made:
+        yield made
 
 
 class Runner:

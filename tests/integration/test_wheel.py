@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from fakes.local_testbed import LocalTestbed
+from fakes.local_testbed import LocalTestbed, local_testbed
 from paths import ROOT
 
 from benchmark import __version__
@@ -59,12 +59,9 @@ def geobench(plugin: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def testbed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalTestbed]:
-    folder = tmp_path_factory.mktemp("testbed")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("GEOBENCH_STATE_DIR", str(folder / "state"))
-        with LocalTestbed("it-wheel", {"us-east-1": 2}, folder, monitoring=True) as made:
-            made.fleet.close()
-            yield made
+    with local_testbed(tmp_path_factory.mktemp("testbed"), "it-wheel", {"us-east-1": 2}) as made:
+        made.fleet.close()
+        yield made
 
 
 def call(geobench: Path, folder: Path, *arguments: str) -> str:

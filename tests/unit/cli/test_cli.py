@@ -308,6 +308,11 @@ def test_output_that_cannot_be_written_is_one_line(tmp_path: Path, target: str, 
     assert (done.returncode, done.stderr) == expected
 
 
+def run_script(script: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", script]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=True)
+
+
 def test_interrupt_that_falls_into_a_finalizer_is_not_lost() -> None:
     script = (
         "import os, signal, time\n"
@@ -320,9 +325,7 @@ def test_interrupt_that_falls_into_a_finalizer_is_not_lost() -> None:
         "    time.sleep(30)\n"
         "except KeyboardInterrupt: print('interrupted')\n"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, timeout=60, check=True
-    )
+    done = run_script(script)
     assert (done.stdout, done.stderr) == ("interrupted\n", "")
 
 
@@ -338,7 +341,5 @@ def test_sighup_interrupts_unless_nohup_ignores_it(ignored: bool) -> None:
         "os.kill(os.getpid(), signal.SIGHUP)\n"
         "print('still here')"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, timeout=60, check=True
-    )
+    done = run_script(script)
     assert done.stdout.split("\n")[:-1] == [*([] if ignored else ["interrupted"]), "still here"]
