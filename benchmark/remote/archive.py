@@ -66,6 +66,8 @@ class _Inflated:
         self._file = gzip.GzipFile(fileobj=archive)
         self._at = self._wanted = 0
         self._last = b""
+        self.header = b""
+        """The last block that tarfile read as a header."""
 
     def tell(self) -> int:
         return self._wanted
@@ -88,6 +90,8 @@ class _Inflated:
         self._at += len(data)
         self._wanted = self._at
         self._last = data[-1:] or self._last
+        if size == tarfile.BLOCKSIZE:
+            self.header = data
         return data
 
 
@@ -100,8 +104,9 @@ def unpack(archive: BinaryIO, folder: Path, limit: int) -> str | None:
     archive.seek(0)
     folder.mkdir(parents=True, exist_ok=True)
     total = count = 0
+    stream = _Inflated(archive)
     try:
-        with tarfile.open(fileobj=_Inflated(archive), mode="r:") as tar:  # type: ignore[call-overload]
+        with tarfile.open(fileobj=stream, mode="r:") as tar:  # type: ignore[call-overload]
             while (entry := tar.next()) is not None:
                 if entry.size < 0:
                     raise tarfile.ReadError(f"{entry.name[:200]} has {entry.size} bytes")
@@ -119,6 +124,9 @@ def unpack(archive: BinaryIO, folder: Path, limit: int) -> str | None:
                     with target.open("wb") as file:
                         shutil.copyfileobj(content, file)
                     target.chmod(entry.mode & 0o777 | 0o600)
+            # To tarfile, a damaged header after the first is the end.
+            if stream.header != bytes(tarfile.BLOCKSIZE):
+                raise tarfile.ReadError(f"the header after {count} files is damaged or missing")
     except _DAMAGED as error:
         return f"cannot unpack the archive: {error}"
     return None

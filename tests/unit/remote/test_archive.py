@@ -133,9 +133,9 @@ def test_the_limit_counts_uncompressed_bytes(tmp_path: Path) -> None:
     assert not (tmp_path / "got/zeros").exists()
 
 
-def compressed(*blocks: bytes) -> io.BytesIO:
+def compressed(*blocks: bytes, end: bytes = bytes(2 * tarfile.BLOCKSIZE)) -> io.BytesIO:
     """Compress the blocks of an archive, with its end."""
-    return io.BytesIO(gzip.compress(b"".join(blocks) + bytes(2 * tarfile.BLOCKSIZE), 1))
+    return io.BytesIO(gzip.compress(b"".join(blocks) + end, 1))
 
 
 def header(name: str, size: int, kind: bytes = tarfile.REGTYPE) -> bytes:
@@ -189,6 +189,16 @@ def test_negative_sizes_do_not_loop(tmp_path: Path, size: bytes) -> None:
     problem = unpack(compressed(header("first", 512), bytes(512), bytes(negative)), tmp_path, LIMIT)
     assert problem is not None
     assert problem.startswith("cannot unpack the archive")
+
+
+@pytest.mark.parametrize(
+    "second", [b"?" + header("b", 0)[1:] + bytes(1024), b"?" * 512 + bytes(1024), header("b", 0)[:100], b""]
+)
+def test_a_damaged_or_missing_header_is_not_the_end(tmp_path: Path, second: bytes) -> None:
+    problem = unpack(compressed(header("a", 3), b"abc".ljust(512, b"\0"), second, end=b""), tmp_path, LIMIT)
+    assert problem is not None
+    assert problem.startswith("cannot unpack the archive")
+    assert (tmp_path / "a").read_bytes() == b"abc"
 
 
 @settings(max_examples=80, derandomize=True, deadline=None)
