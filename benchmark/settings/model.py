@@ -15,8 +15,6 @@ from typing import Annotated, Literal, NamedTuple
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
-    ConfigDict,
     Field,
     ValidationError,
     field_validator,
@@ -25,26 +23,16 @@ from pydantic import (
 
 from benchmark.errors import SettingsError
 from benchmark.inventory import Provider
+from benchmark.settings.base import SettingsModel
 from benchmark.settings.document import read_document
 from benchmark.settings.durations import Duration
+from benchmark.settings.network import Network
 from benchmark.settings.original import adopt
 from benchmark.settings.validation import FieldError, FieldPath, explain_errors, pattern
 from benchmark.settings.yaml_files import expand, parse_value, read_mapping, require_mapping
 
 PROJECT = "geobench"
 """Name of the Pulumi project, which is the namespace of the stack's configuration keys."""
-
-
-class _Model(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, validate_default=True)
-
-    @field_validator("*", mode="before")
-    @classmethod
-    def _not_empty(cls, value: object) -> object:
-        """Reject an empty text, such as that of a variable: it must not mean the default, or this folder."""
-        if value == "":
-            raise ValueError("it is empty; give it a value or remove the field")
-        return value
 
 
 _ID = pattern(r"^[a-z][a-z0-9-]{0,30}$", "up to 31 lower-case letters, digits and dashes, starting with a letter")
@@ -63,7 +51,7 @@ class RegionSpec(NamedTuple):
         return f"{self.provider}:{self.name}"
 
 
-class Repository(_Model):
+class Repository(SettingsModel):
     """Where the system under test is built from."""
 
     url: str = Field(repr=False)
@@ -73,7 +61,7 @@ class Repository(_Model):
     """Branch, tag or hash; resolved to a hash before anything is built."""
 
 
-class BuildSettings(_Model):
+class BuildSettings(SettingsModel):
     """How the system under test is built. Fields that are set replace those of the protocol. Without a command, the
     first of these files at the top of the repository selects one: `Cargo.toml` (`cargo build --release --locked`),
     `go.mod` (`go build ./...`), `Makefile` (`make`)."""
@@ -98,7 +86,7 @@ def _region_name(name: str) -> str:
     return name
 
 
-class Jump(_Model):
+class Jump(SettingsModel):
     """A gateway: an SSH server that forwards your connections to machines which you cannot reach directly."""
 
     address: str
@@ -118,7 +106,7 @@ def _expand_home(path: Path) -> Path:
         raise ValueError(f"{str(path)!r}: the user has no home folder here; write a whole path") from None
 
 
-class Machine(_Model):
+class Machine(SettingsModel):
     """A machine you already have (`cloud_provider: machines`)."""
 
     region: Annotated[str, AfterValidator(_region_name)]
@@ -138,32 +126,6 @@ class Machine(_Model):
     """Public SSH host key. `ssh-keyscan -t ed25519 ADDRESS` prints it; compare it with the key on the machine."""
 
 
-class Network(_Model):
-    """The emulated wide area network of the local provider."""
-
-    rtt_ms: dict[str, float] = {}
-    """Round-trip times in ms that override the table: `us-east-1/eu-west-1: 70`; `us-east-1/us-east-1` is the time
-    within a region. A whole matrix is possible."""
-    loss: float = Field(default=0.0, ge=0.0, lt=1.0)
-    """Share of packets lost between regions, 0 to 1."""
-    jitter_ms: float = Field(default=0.0, ge=0.0)
-    """Standard deviation of the one-way delay between regions; packets keep their order."""
-    bandwidth_mbps: float | None = Field(default=None, gt=0.0)
-    """Uplink of each host in Mb/s; unlimited if not set."""
-    internet: bool = True
-    """Whether hosts reach the internet through this machine, if it is connected."""
-
-    @field_validator("rtt_ms")
-    @classmethod
-    def _pairs(cls, value: dict[str, float]) -> dict[str, float]:
-        for pair, rtt in value.items():
-            if len(pair.split("/")) != 2 or not all(pair.split("/")):
-                raise ValueError(f"{pair!r} is not a pair of regions; write REGION/REGION: MILLISECONDS")
-            if rtt < 0:
-                raise ValueError(f"{pair}: found {rtt} ms, expected a round-trip time of at least 0")
-        return value
-
-
 _SYSTEM_FOLDERS = frozenset(
     ["bin", "boot", "dev", "etc", "lib", "lib32", "lib64", "libx32", "proc", "run", "sbin", "sys", "usr"]
 )
@@ -172,7 +134,7 @@ _SHARED_FOLDERS = [[name] for name in ["home", "media", "mnt", "opt", "root", "s
 """Folders whose own subfolder `run` is not a run's; folders in them are possible."""
 
 
-class Settings(_Model):
+class Settings(SettingsModel):
     """Settings of a testbed and its benchmarks."""
 
     testbed_id: str = Field(default="testbed", pattern=_ID)

@@ -157,10 +157,15 @@ def _names_at(model: type[BaseModel], path: FieldPath) -> set[str]:
     """Return the fields of the models that `path` can lead to; steps that are no field select alternatives or items."""
     found = [model]
     for step in path:
-        fields = [field for each in found for name, field in each.model_fields.items() if step in (name, field.alias)]
+        fields = [
+            field
+            for each in found
+            for name, field in each.model_fields.items()
+            if step in (name, field.validation_alias)
+        ]
         if fields:
             found = [inner for field in fields for inner in _models_in(field.annotation)]
-    return {field.alias or name for each in found for name, field in each.model_fields.items()}
+    return {str(field.validation_alias or name) for each in found for name, field in each.model_fields.items()}
 
 
 def _models_in(annotation: object) -> Iterator[type[BaseModel]]:
