@@ -151,7 +151,7 @@ def compare(a: str, b: str | None = None, results_dir: Path | str = RESULTS) -> 
 
 def _row(summary: Summary) -> dict[str, object]:
     kept = ("run_id", "protocol", "commit", "nodes", "clients", "requested_tps", "leader", "status", "completed_tps")
-    row = {name: getattr(summary, name) for name in (*kept, "sent_tps", "saturated")}
+    row = {name: getattr(summary, name) for name in (*kept, "sent_tps", "saturated", "closed_loop")}
     start = _times([summary.window.start])[0] if summary.window else None
     latencies = _latency_cells(summary.latency_s) | _latency_cells(summary.successful_latency_s, "successful_")
     return row | latencies | {"errors": summary.failed, "start": start}

@@ -33,6 +33,10 @@ class Thresholds:
 
 
 THRESHOLDS = Thresholds()
+CLOSED_LOOP = (
+    "closed-loop load generator: it sends more only after responses, so latencies leave out the time that requests "
+    "would have waited"
+)
 _HANG_SCRAPES, _HANG_S = 2, 2.5
 """Failed scrapes in a row, and their duration, that a busy node does not explain."""
 
@@ -68,14 +72,16 @@ def judge(
     clock_offsets_s: Mapping[str, float] | None = None,
     usage: Mapping[str, HostUsage] | None = None,
     faulty_hosts: Collection[str] = (),
+    closed_loop: bool = False,
     thresholds: Thresholds = THRESHOLDS,
 ) -> Verdict:
     """Judge whether the measurement of a run of `requested_tps` may be used.
 
+    A `closed_loop` load generator waits for responses, so it may offer another load than was requested.
     `expected_clients` are the hosts that must have been measured; `clock_offsets_s` are by host. Restarts and gaps of
     `faulty_hosts`, where faults were injected, only lead to warnings. Every message names the host and the numbers.
     """
-    verdict = Verdict(reasons=list(measurement.impossible))
+    verdict = Verdict(reasons=list(measurement.impossible), warnings=[CLOSED_LOOP] if closed_loop else [])
     _judge_samples(measurement, verdict, expected_clients, faulty_hosts)
     for name, times in measurement.restarts.items():
         when = ", ".join(f"{time - measurement.start:.1f} s" for time in times)
@@ -96,7 +102,7 @@ def judge(
                 found.append(f"{host}: its clock is off by {offset * 1000:+.1f} ms, more than {limit * 1000:g} ms")
                 break
     if measurement.clients:
-        _judge_load(measurement, verdict, requested_tps, thresholds)
+        _judge_load(measurement, verdict, requested_tps, thresholds, closed_loop)
         _judge_delays(measurement, verdict, thresholds)
         latency = measurement.total.successful_latency_s
         if latency is None:
@@ -147,7 +153,9 @@ def _judge_samples(
         verdict.warnings.append(f"{job} {name}: first completed transaction seen {seconds:.1f} s into the window")
 
 
-def _judge_load(measurement: Measurement, verdict: Verdict, requested: float, thresholds: Thresholds) -> None:
+def _judge_load(
+    measurement: Measurement, verdict: Verdict, requested: float, thresholds: Thresholds, closed_loop: bool
+) -> None:
     """Compare the four rates and the outcomes of transactions; one per client may be at the window's edges."""
     total = measurement.total
     for reason in dict.fromkeys(total.unknown.values()):
@@ -167,7 +175,9 @@ def _judge_load(measurement: Measurement, verdict: Verdict, requested: float, th
         behind = ", ".join(_behind(measurement, thresholds))
         cannot = f"; these cannot keep up: {behind}" if behind else ""
         verdict.warnings.append(f"clients sent {sent:.1f} of {scheduled:.1f} scheduled tx/s{cannot}")
-    if completed > scheduled + slack:
+    if completed > scheduled + slack and closed_loop:
+        verdict.warnings.append(f"completed {completed:.1f} tx/s, more than the requested {requested:g}")
+    elif completed > scheduled + slack:
         verdict.reasons.append(
             f"completed more than scheduled ({completed:.1f} of {scheduled:.1f} tx/s): backlog from warm-up, or "
             "double counting"

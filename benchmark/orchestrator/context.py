@@ -42,6 +42,7 @@ class RunContext:
             nodes=len(plan.nodes),
             clients=len(deployment.clients),
             requested_tps=float(plan.load),
+            closed_loop=request.protocol.closed_loop,
         )
         folder = RunFolder.create(request.results_dir, testbed.inventory.testbed_id, identity.run_id)
         events.observers.insert(0, folder.append_event)

@@ -99,6 +99,7 @@ def evaluate(protocol: Protocol, plan: Plan, identity: Identity, data: RunData) 
         expected_clients=[host.name for host in (plan.clients if protocol.metrics.job == "client" else plan.nodes)],
         clock_offsets_s={host: clock.offset_s for host, clock in data.clocks.items()},
         usage=by_machine(usage, machines),
+        closed_loop=identity.closed_loop,
     )
     leaders = [
         entry.labels.get("host", "")

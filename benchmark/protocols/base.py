@@ -39,6 +39,8 @@ class Protocol(ABC):
     """The load of each client, or of each node that generates load, is a multiple of this, in tx/s."""
     load_shapes: ClassVar[bool] = False
     """Whether the load can change over time according to `Plan.rate_segments`."""
+    closed_loop: ClassVar[bool] = False
+    """Whether the load generator sends more only after responses, so that its latencies hide waiting time."""
     leader_metric: ClassVar[str | None] = None
     """Gauge of a node that is 1 while it leads."""
     node_model: ClassVar[type[BaseModel]] = NoParameters

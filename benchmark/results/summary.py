@@ -41,6 +41,8 @@ class Identity(StrictModel):
     clients: int = Field(ge=0)
     requested_tps: Finite
     """Requested load."""
+    closed_loop: bool = False
+    """Whether the load generator waits for responses before it sends more; its latencies hide waiting time."""
     leader: str | None = None
     """Host of the leader during the window, if the protocol has one and reports it."""
 

@@ -16,13 +16,14 @@ from benchmark.metrics.names import LOAD_GENERATOR
 from benchmark.metrics.targets import path_labels
 from benchmark.protocols.base import NoParameters, Protocol
 from benchmark.protocols.declared.schema import (
+    ClientDeclaration,
     Declaration,
     LoadDeclaration,
     ProcessDeclaration,
     parameters_model,
     read_declaration,
 )
-from benchmark.protocols.declared.templates import Templates
+from benchmark.protocols.declared.templates import Templates, uses
 from benchmark.protocols.load_generator import HttpRequest, LoadGenerator, generators, nearest
 from benchmark.protocols.process import Build, Plan, Process
 from benchmark.settings import Document, redact_document
@@ -200,6 +201,7 @@ def read_protocol(path: Path) -> type[Declared]:
         "load_from": "client" if found.load or found.client else "node",
         "load_step": found.load_step,
         "load_shapes": found.load is not None,
+        "closed_loop": _is_closed_loop(found.client) if found.client else False,
         "leader_metric": found.leader_metric,
         "node_model": parameters_model("NodeParameters", found.node_parameters, NoParameters),
         "client_model": parameters_model(
@@ -209,6 +211,15 @@ def read_protocol(path: Path) -> type[Declared]:
         "document": document,
     }
     return type(found.name, (Declared,), fields)
+
+
+def _is_closed_loop(client: ClientDeclaration) -> bool:
+    """Return what the client declares; else whether no text of it names the load, which it then cannot follow."""
+    if client.closed_loop is not None:
+        return client.closed_loop
+    texts = [client.command, client.prepare, tuple(client.environment.values()), tuple(client.files.values())]
+    words = [word for text in texts for word in ([text] if isinstance(text, str) else text)]
+    return not any(uses(word, "load", "total_load") for word in words)
 
 
 def _placeholder(kind: str, size: int | None = None, base64: bool = False) -> str:

@@ -88,6 +88,14 @@ class ProcessDeclaration(_Model):
     """Seconds between SIGTERM and SIGKILL when a run ends."""
 
 
+class ClientDeclaration(ProcessDeclaration):
+    """The system's load generator."""
+
+    closed_loop: bool | None = None
+    """Whether it waits for responses before it sends more, so that its latencies hide waiting time; by default true
+    unless its texts use `load` or `total_load`."""
+
+
 class Expectation(_Model):
     """What the body of a response must contain to be a success, as regular expressions."""
 
@@ -173,7 +181,7 @@ class Declaration(_Model):
     client_parameters: dict[Identifier, Scalar] = {}
     node: ProcessDeclaration
     load: LoadDeclaration | None = None
-    client: ProcessDeclaration | None = None
+    client: ClientDeclaration | None = None
     """The system's load generator; without `load` and `client` the nodes generate the load."""
     load_step: int = Field(default=1, ge=1)
     """The load of each generator is a multiple of this, in tx/s."""

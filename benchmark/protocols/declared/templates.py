@@ -67,6 +67,14 @@ class Templates:
         return SettingsError(f"{self._document.at(path, line, _column(text, line, name))}: {message}")
 
 
+def uses(text: str, *names: str) -> bool:
+    """Return whether a template refers to one of `names`; also one that cannot be parsed, which `render` reports."""
+    try:
+        return not meta.find_undeclared_variables(_ENVIRONMENT.parse(text)).isdisjoint(names)
+    except (TemplateError, RecursionError, MemoryError):
+        return True
+
+
 def _column(text: str, line: int, name: str | None) -> int:
     """Return the column of `name` in that line, preferably within an expression; of the first character without one."""
     found = text.splitlines()[line - 1] if line <= len(text.splitlines()) else ""

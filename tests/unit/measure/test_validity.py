@@ -11,7 +11,7 @@ from benchmark.measure.host_usage import HostUsage
 from benchmark.measure.measurement import Measurement, measure
 from benchmark.measure.run_metrics import Quantile
 from benchmark.measure.scrapes import RunSamples
-from benchmark.measure.validity import Thresholds, judge
+from benchmark.measure.validity import CLOSED_LOOP, Thresholds, judge
 from benchmark.metrics.samples import Series
 
 SCRAPES = np.arange(1000.0, 1061.0)
@@ -80,6 +80,14 @@ def test_a_run_that_completed_more_than_scheduled_is_invalid() -> None:
     verdict = judge(of(client("a", SCRAPES, DUE, latency)), requested_tps=100)
     assert len(verdict.reasons) == 1
     assert " of 100.0 tx/s): backlog from warm-up, or double counting" in verdict.reasons[0]
+
+
+def test_a_closed_loop_may_exceed_the_requested_load_and_is_named() -> None:
+    own = of([one for one in steady("a") if one.metric not in ("submitted", "due")])
+    verdict = judge(own, requested_tps=50, closed_loop=True)
+    assert (verdict.status, verdict.saturated) == ("ok", False)
+    assert verdict.warnings == [CLOSED_LOOP, "completed 100.0 tx/s, more than the requested 50"]
+    assert judge(own, requested_tps=50).status == "invalid"
 
 
 def test_a_run_with_lost_transactions_is_invalid() -> None:

@@ -31,7 +31,7 @@ def leads(host: str, *values: float) -> Series:
     return series("etcd_server_is_leader", labels_of(host, job="node"), times, values)
 
 
-def judged(*more: Series, without: str = "", **changes: object) -> Summary:
+def judged(*more: Series, without: str = "", identity: Identity = IDENTITY, **changes: object) -> Summary:
     clients = [each for host in HOSTS if host != without for each in steady(host, rate=100.0)]
     data = RunData(
         samples=RunSamples([*clients, *more]),
@@ -44,7 +44,7 @@ def judged(*more: Series, without: str = "", **changes: object) -> Summary:
         warm_up=WarmUp(seconds=5.0, method="as requested"),
     )
     changed = dataclasses.replace(data, **changes)  # type: ignore[arg-type]
-    return evaluate(Etcd(EtcdNode(), EtcdClient()), PLAN, IDENTITY, changed)
+    return evaluate(Etcd(EtcdNode(), EtcdClient()), PLAN, identity, changed)
 
 
 class Storing(Prometheus):
@@ -126,3 +126,10 @@ def test_warnings_of_the_warm_up_and_the_installation_are_kept() -> None:
     found = WarmUp(seconds=5.0, method="never steady", converged=False)
     summary = judged(warm_up=found, warnings=["branch main moved"])
     assert summary.warnings == ["warm-up 5.0 s, never steady", "branch main moved"]
+
+
+def test_the_summary_says_that_the_load_generator_is_a_closed_loop() -> None:
+    assert not judged().closed_loop
+    summary = judged(identity=IDENTITY.model_copy(update={"closed_loop": True}))
+    assert (summary.closed_loop, summary.status) == (True, "ok")
+    assert any("latencies leave out the time that requests would have waited" in text for text in summary.warnings)

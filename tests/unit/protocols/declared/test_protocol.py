@@ -110,6 +110,27 @@ def test_described_clients_get_their_share_and_nearest_node(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize(
+    ("old", "new", "closed"),
+    [
+        ("", "", False),
+        ("  ready: log", "  closed_loop: true\n  ready: log", True),
+        ("--rate {{ load }}", "--threads 8", True),
+        ("--rate {{ load }}", "--rate {{ total_load }}", False),
+        (
+            "--rate {{ load }}",
+            "--file rate\n  files: {rate: '{{ load }}'}\n  environment: {TO: x}\n  prepare: ls",
+            False,
+        ),
+        ("bench --rate {{ load }}", "|-\n    workload {# {{ load }} #}", True),
+        ("  command: bench --rate {{ load }}", "  closed_loop: false\n  command: bench", False),
+    ],
+)
+def test_a_client_that_does_not_use_the_load_is_a_closed_loop(tmp_path: Path, old: str, new: str, closed: bool) -> None:
+    text = FULL.replace(old, new) if old else FULL
+    assert described(tmp_path, text).closed_loop is closed
+
+
+@pytest.mark.parametrize(
     ("declared", "aggregation"),
     [
         ("aggregation: median", "median"),
