@@ -18,6 +18,7 @@ from benchmark.protocols.process import Plan, Process
 from benchmark.settings import Duration
 
 METRICS_PORT = 18600
+LATENCY_LOG = "latencies.hlog"
 
 
 class LoadGenerator(BaseModel, extra="forbid", frozen=True, use_attribute_docstrings=True):
@@ -100,6 +101,7 @@ def generators(
             "timeout_s": parameters.timeout.total_seconds(),
             "max_connections": parameters.max_connections,
             "listen": f"0.0.0.0:{METRICS_PORT}",
+            "latency_log": LATENCY_LOG,
             "seed": int.from_bytes(name.encode()[-4:]),
         }
         process = Process(
@@ -112,6 +114,7 @@ def generators(
             metrics_port=METRICS_PORT,
             ready=f"http {METRICS_PORT} /metrics",
             grace=2,
+            latency_log=LATENCY_LOG,
         )
         found.append(process)
     return tuple(found)

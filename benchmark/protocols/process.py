@@ -19,7 +19,8 @@ class Process:
     `http PORT PATH` (a 2xx response), `metric PORT PATH NAME` (the metric exists), `log PATTERN` (extended regular
     expression), `run SCRIPT` (that bash script among the files exits with 0), or empty. `grace` is the time in seconds
     between SIGTERM and SIGKILL. `user` runs `prepare` and the command, and owns their folder, where the login
-    is root; any other login runs them itself.
+    is root; any other login runs them itself. `latency_log` is the file in the folder, if any, to which the process
+    writes the latencies of all requests as an HdrHistogram interval log.
     """
 
     name: str
@@ -35,6 +36,7 @@ class Process:
     grace: int = 5
     prepare: tuple[str, ...] = ()
     user: str = ""
+    latency_log: str = ""
 
     def script(self) -> str:
         """Return the bash script that becomes this process."""

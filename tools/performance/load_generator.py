@@ -81,7 +81,12 @@ def scrape(port: str) -> dict[str, float]:
 @contextmanager
 def generator(python: str, url: str, rate: float, start: str) -> Iterator[str]:
     """Run a generator; yield its metrics port."""
-    config = {"rate": rate, "requests": {"url": url, "body": BODY}, "listen": "127.0.0.1:0", "start": start}
+    config: dict[str, object] = {
+        "rate": rate,
+        "requests": {"url": url, "body": BODY},
+        "listen": "127.0.0.1:0",
+        "start": start,
+    }
     with tempfile.TemporaryDirectory() as folder:
         archive, file = Path(folder, "load_generator.pyz"), Path(folder, "config.json")
         archive.write_bytes(build_load_generator())

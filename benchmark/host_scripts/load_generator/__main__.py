@@ -15,6 +15,7 @@ from math import inf, isfinite
 from time import monotonic, time
 
 from .config import Config, ConfigError
+from .hdr import LogWriter
 from .http import Scrape, Target
 from .loop import READ, Loop
 from .metrics import Metrics
@@ -27,7 +28,8 @@ class Generator:
     """Wait for `go`, send requests when they are due, stop at SIGTERM."""
 
     def __init__(self, config: Config) -> None:
-        self._config, self._loop, self._metrics = config, Loop(), Metrics(config.workload, config.timeout_s)
+        log = LogWriter(config.latency_log).write if config.latency_log else None
+        self._config, self._loop, self._metrics = config, Loop(), Metrics(config.workload, config.timeout_s, log)
         self._targets = [Target(self._loop, self._metrics, config, *target) for target in config.targets]
         self._wakeup, write = os.pipe()
         os.set_blocking(write, False)
@@ -51,6 +53,7 @@ class Generator:
                     self._on_input(READ)
         gc.disable()  # nothing below creates reference cycles, and a collection would delay requests
         metrics, targets, schedule = self._metrics, self._targets, self._config.schedule
+        intervals = metrics.intervals
         while True:
             now = monotonic()
             while self._next_due <= now:
@@ -58,10 +61,17 @@ class Generator:
                 metrics.due += 1
                 targets[sequence % len(targets)].submit(self._next_due, sequence)
                 self._next_due = metrics.started + schedule.due(metrics.due)
+            if now >= intervals.end:
+                intervals.close()
             if now >= self._end or (self._end < inf and not metrics.inflight):
-                return
+                break
             wake = min(self._next_due, self._end, *[target.expire(now) for target in targets])
+            if not intervals.empty:
+                wake = min(wake, intervals.end)
             self._loop.run_once(wake - monotonic())
+        for target in targets:
+            target.give_up()
+        intervals.close()
 
     def _start_load(self, start: float) -> None:
         """Begin the schedule at a Unix time, or now if that has passed."""
@@ -143,6 +153,11 @@ def main(arguments: list[str]) -> int:
     except ConfigError as error:
         print(f"load_generator: {error}", file=sys.stderr)
         return 2
+    except OSError as error:
+        if not error.filename:
+            raise
+        print(f"load_generator: {error.filename}: {error.strerror}", file=sys.stderr)
+        return 1
     return 0
 
 

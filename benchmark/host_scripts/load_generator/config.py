@@ -12,6 +12,8 @@ from random import Random
 from .schedule import Schedule
 
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
+WORKLOAD = r"[A-Za-z0-9][A-Za-z0-9_-]*"
+"""Names of workloads, which are also tags of the latency log: `NAME.ERROR_TYPE` are its failures."""
 
 
 class ConfigError(Exception):
@@ -144,18 +146,20 @@ class Config:
     max_connections   per target; while all of them are in use, requests wait (1024)
     listen            ADDRESS:PORT of the metrics; with port 0 any free port, which is printed (0.0.0.0:18600)
     start             `go`: wait for standard input, `now`: start immediately (go)
+    latency_log       file for the latencies of all requests: HdrHistograms of 0.1 s; empty for none ("")
     seed              seed of the random keys and values (1)
     """
 
     def __init__(self, document: object) -> None:
         fields = Fields(document, "")
-        self.workload = fields.text("workload", r"[A-Za-z0-9_.-]+", "a word", "default")
+        self.workload = fields.text("workload", WORKLOAD, "a word of letters, digits, - and _", "default")
         self.schedule = Schedule(_segments(fields), fields.number("offset_s", 0.0))
         self.timeout_s = fields.number("timeout_s", 10.0, 0.001)
         self.max_connections = int(fields.number("max_connections", 1024, 1))
         listen = fields.text("listen", r"(\S+|\[\S+\]):\d{1,5}", "ADDRESS:PORT", "0.0.0.0:18600")
         self.listen = (listen.rpartition(":")[0].strip("[]"), int(listen.rpartition(":")[2]))
         self.start_now = fields.text("start", "now|go", "'now' or 'go'", "go") == "now"
+        self.latency_log = fields.text("latency_log", "[^\0]*", "the name of a file", "")
         seed = int(fields.number("seed", 1))
         requests = Fields(fields.take("requests", (dict,), "an object"), "requests")
         method = requests.text("method", "|".join(METHODS), f"one of {', '.join(METHODS)}", "POST")

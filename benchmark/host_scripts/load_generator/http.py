@@ -160,7 +160,7 @@ class Connection(Stream):
         """Close the connection and count its request, if any, as failed."""
         self.close()
         if self.sequence >= 0:
-            self._target.metrics.errors[error_type] += 1
+            self._target.metrics.failed(error_type, self._due, monotonic())
             self._target.metrics.inflight -= 1
         self.sequence = -1
         self._target.lost(self)
@@ -191,17 +191,16 @@ class Connection(Stream):
             self._finish()
 
     def _finish(self) -> None:
-        latency = monotonic() - self._due
+        now, due = monotonic(), self._due
         metrics, response = self._target.metrics, self._response
         metrics.inflight -= 1
         expect = self._target.expect
         if response.status >= 300:
-            metrics.errors[f"http_{response.status // 100}xx"] += 1
+            metrics.failed(f"http_{response.status // 100}xx", due, now)
         elif expect and not expect.met_by(response.body):
-            metrics.errors["unexpected"] += 1
+            metrics.failed("unexpected", due, now)
         else:
-            metrics.latency.observe(latency)
-            metrics.latency_squared += latency * latency
+            metrics.succeeded(due, now)
         self.sequence = -1
         if response.keep_alive and not self._unsent:
             response.reset()
@@ -248,13 +247,22 @@ class Target:
 
     def stop(self) -> None:
         """Drop the requests that wait for a connection."""
+        now = monotonic()
+        for due, _ in self._waiting:
+            self.metrics.unanswered(due, now)
         self._waiting.clear()
+
+    def give_up(self) -> None:
+        """Record the requests in flight as unanswered."""
+        now = monotonic()
+        for deadline, sequence, connection in self._deadlines:
+            if connection.sequence == sequence:
+                self.metrics.unanswered(deadline - self._config.timeout_s, now)
 
     def expire(self, now: float) -> float:
         """Fail each request that is not complete `timeout_s` after it was due; return when the next one times out."""
         while self._waiting and self._waiting[0][0] + self._config.timeout_s <= now:
-            self._waiting.popleft()
-            self.metrics.errors["timeout"] += 1
+            self.metrics.failed("timeout", self._waiting.popleft()[0], now)
         deadlines = self._deadlines
         while deadlines:
             deadline, sequence, connection = deadlines[0]
@@ -280,15 +288,14 @@ class Target:
     def _send(self, due: float, sequence: int) -> None:
         body = self._config.template.render(sequence)
         metrics = self.metrics
-        metrics.submitted += 1
-        metrics.lateness.observe(max(0.0, monotonic() - due))
+        metrics.sent(due, monotonic())
         if self._idle:
             connection = self._idle.pop()
         else:
             try:
                 connection = Connection(self._loop, self)
             except OSError:
-                metrics.errors["connection"] += 1
+                metrics.failed("connection", due, monotonic())
                 return
             self._open += 1
         metrics.inflight += 1

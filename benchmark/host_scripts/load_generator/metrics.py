@@ -1,4 +1,4 @@
-"""Count requests and write the counts in the Prometheus text format."""
+"""Record the outcome of requests and write their counts in the Prometheus text format."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from bisect import bisect_left
 from collections.abc import Callable, Iterator
 from math import inf
 from time import monotonic, process_time
+
+from .hdr import Recorder, Sink
 
 _R10 = ("1", "1.25", "1.6", "2", "2.5", "3.15", "4", "5", "6.3", "8")
 BOUNDS = (*(float(f"{digits}e{decade}") for decade in range(-4, 2) for digits in _R10), 100.0)
@@ -41,10 +43,15 @@ class Histogram:
 
 
 class Metrics:
-    """The metrics of one generator; dashboards and stored results depend on their names."""
+    """What one generator measured; dashboards and stored results depend on the names of the metrics.
 
-    def __init__(self, workload: str, timeout_s: float) -> None:
-        self._timeout_s = timeout_s
+    Besides the metrics there is a log of latencies in intervals of 0.1 s. Its tags are the workload for successful
+    requests, `WORKLOAD.ERROR_TYPE` for failed ones, `WORKLOAD.unanswered`, and `_scheduling_delay` for all sent ones.
+    """
+
+    def __init__(self, workload: str, timeout_s: float, log: Sink | None = None) -> None:
+        self._workload, self._timeout_s = workload, timeout_s
+        self.intervals = Recorder(log)
         self._label = f'workload="{workload}"'
         self.latency = Histogram("latency_s", self._label)
         self.lateness = Histogram("lateness_s")
@@ -55,6 +62,29 @@ class Metrics:
         self.started = self.stopped = inf
         self.oldest_due: list[Callable[[], float]] = []
         """Return when the oldest request without an outcome was due, by target; inf if there is none."""
+
+    def sent(self, due: float, now: float) -> None:
+        """Count a request that is sent; times are those of the monotonic clock."""
+        delay = max(0.0, now - due)
+        self.submitted += 1
+        self.lateness.observe(delay)
+        self.intervals.record("_scheduling_delay", delay, now)
+
+    def succeeded(self, due: float, now: float) -> None:
+        """Count a request whose response is complete."""
+        latency = now - due
+        self.latency.observe(latency)
+        self.latency_squared += latency * latency
+        self.intervals.record(self._workload, latency, now)
+
+    def failed(self, error_type: str, due: float, now: float) -> None:
+        """Count a request that has failed; it took at least as long as the timeout."""
+        self.errors[error_type] += 1
+        self.intervals.record(f"{self._workload}.{error_type}", max(now - due, self._timeout_s), now)
+
+    def unanswered(self, due: float, now: float) -> None:
+        """Record a request whose outcome will not be known."""
+        self.intervals.record(f"{self._workload}.unanswered", now - due, now)
 
     def exposition(self) -> bytes:
         """Return all metrics in the Prometheus text format 0.0.4."""

@@ -18,6 +18,7 @@ from pydantic import (
 )
 
 from benchmark.errors import SettingsError
+from benchmark.host_scripts.load_generator.config import WORKLOAD
 from benchmark.metrics.names import MetricNames, Unit
 from benchmark.metrics.selectors import parse_selector
 from benchmark.settings import Document, explain_errors, pattern, read_document
@@ -28,6 +29,7 @@ _ID = pattern(r"^[a-z][a-z0-9-]{0,30}$", "up to 31 lower-case letters, digits an
 _IDENTIFIER = pattern(r"^[a-z][a-z0-9_]*$", "lower-case letters, digits and '_', starting with a letter")
 _METRIC = pattern(r"^[A-Za-z_:][A-Za-z0-9_:]*$", "the name of a metric: letters, digits, '_' and ':'")
 _LABEL = pattern(r"^[A-Za-z_][A-Za-z0-9_]*$", "the name of a label: letters, digits and '_'")
+_WORKLOAD = pattern(f"^{WORKLOAD}$", "letters, digits, '-' and '_', starting with a letter or digit")
 _USER = pattern(r"^[a-z_][a-z0-9_-]{0,31}$", "the name of a user")
 _FILE = pattern(
     r"^[A-Za-z0-9_-][A-Za-z0-9_.-]*(/[A-Za-z0-9_-][A-Za-z0-9_.-]*)*$",
@@ -113,7 +115,7 @@ class Expectation(_Model):
 class LoadDeclaration(_Model):
     """The project's own load generator: each transaction is an HTTP request. All texts are templates."""
 
-    workload: str = "default"
+    workload: Annotated[str, StringConstraints(pattern=_WORKLOAD)] = "default"
     method: Literal["GET", "POST", "PUT", "PATCH", "DELETE"] = "GET"
     url: str
     headers: dict[str, str] = {}

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+import resource
 import signal
 import socket
 import statistics
@@ -18,6 +20,8 @@ from pathlib import Path
 
 import pytest
 from fakes.reference_server import REAL_TIME, Entry, running_server, wake_up_delay
+from hdrh.histogram import HdrHistogram
+from hdrh.log import HistogramLogReader
 from prometheus_client.parser import text_string_to_metric_families
 
 from benchmark.host_scripts import build_load_generator
@@ -82,12 +86,33 @@ class Generator:
             time.sleep(0.01)  # leave the processor to the generator
         return found
 
+    def stop(self) -> None:
+        """Stop it and wait until it has written its log."""
+        self.process.terminate()
+        assert self.process.wait(5) == 0
+
     def close(self) -> None:
         self.process.kill()
         self.process.wait()
         for pipe in (self.process.stdin, self.process.stdout, self.process.stderr):
             if pipe:
                 pipe.close()
+
+
+def read_log(path: Path) -> list[tuple[str, int, HdrHistogram]]:
+    """Return tag, number of the interval of 0.1 s since the epoch, and histogram of each line of a latency log."""
+    reader = HistogramLogReader(str(path), HdrHistogram(1, 3_600_000_000, 3))
+    with reader.input_file:
+        found = list(iter(reader.get_next_interval_histogram, None))
+    return [(each.get_tag(), round(each.get_start_time_stamp() / 100), each) for each in found]
+
+
+def merged(log: Sequence[tuple[str, int, HdrHistogram]]) -> dict[str, HdrHistogram]:
+    """Return the sum of the histograms of each tag."""
+    total: dict[str, HdrHistogram] = {}
+    for tag, _, each in log:
+        total.setdefault(tag, HdrHistogram(1, 3_600_000_000, 3)).add(each)
+    return total
 
 
 def errors(metrics: dict[str, float]) -> float:
@@ -129,17 +154,25 @@ def start(tmp_path: Path) -> Iterator[Callable[[Json], Generator]]:
 @pytest.mark.timing
 @pytest.mark.parametrize(
     ("model", "rate"),
-    [("constant:0.09", 100), ("exponential:0.1", 150), ("bimodal:0.05:0.3:0.1", 150), ("stall:0.01:0.5:2", 100)],
+    [
+        ("constant:0.09", 100),
+        ("exponential:0.1", 150),
+        ("bimodal:0.05:0.3:0.1", 150),
+        ("stall:0.01:0.5:2", 100),
+        ("stall:0.01:0.5:0.3", 100),
+    ],
 )
 def test_latencies_match_the_log_of_the_server(
     tmp_path: Path, start: Callable[[Json], Generator], model: str, rate: float
 ) -> None:
     seconds = 3
     with running_server(model, tmp_path) as server:
-        generator = start(to(server.url(), rate, seconds))
+        generator = start(to(server.url(), rate, seconds, latency_log=str(tmp_path / "latencies.hlog")))
         began = generator.start_load()
         found = generator.wait_completed(seconds * int(rate))
-        exact = latencies(server.stop(), began, [(0, rate, rate), (seconds, 0, 0)])
+        generator.stop()
+        entries = server.stop()
+    exact = latencies(entries, began, [(0, rate, rate), (seconds, 0, 0)])
     assert found["latency_s_count"] == found["submitted"] == found["due"] == len(exact) == seconds * rate
     assert errors(found) == found["inflight"] == 0
     assert found["latency_s_sum"] / len(exact) == pytest.approx(statistics.fmean(exact), rel=0.01)
@@ -147,6 +180,33 @@ def test_latencies_match_the_log_of_the_server(
     for q in (0.5, 0.9, 0.99):
         lower, upper = quantile_bounds(found, "latency_s", q)
         assert lower * 0.99 <= exact[int(q * len(exact) + 0.999999) - 1] <= upper * 1.01
+    log = read_log(tmp_path / "latencies.hlog")
+    total = merged(log)
+    assert {tag: each.total_count for tag, each in total.items()} == {
+        "default": len(exact),
+        "_scheduling_delay": len(exact),
+    }
+    for q in (0.5, 0.9, 0.99, 0.999, 1.0):
+        expected = exact[math.ceil(q * len(exact)) - 1] * 1e6
+        assert total["default"].get_value_at_percentile(100 * q) == pytest.approx(expected, rel=0.01, abs=500)
+    # Completions by interval of 0.1 s: the same as in the server's log, but for those at the edges of intervals.
+    done = Counter({start: each.total_count for tag, start, each in log if tag == "default"})
+    to_unix = time.time() - time.monotonic()
+    expected_done = Counter(math.floor((entry.completion + to_unix) * 10) for entry in entries)
+    assert (done - expected_done).total() <= 0.05 * len(exact)
+
+
+@pytest.mark.timing
+def test_a_stall_is_visible_in_the_intervals_of_the_log(tmp_path: Path, start: Callable[[Json], Generator]) -> None:
+    with running_server("stall:0.01:0.5:0.3", tmp_path) as server:
+        generator = start(to(server.url(), 100, 1.5, latency_log=str(tmp_path / "latencies.hlog")))
+        generator.start_load()
+        generator.wait_completed(150)
+        generator.stop()
+    log = read_log(tmp_path / "latencies.hlog")
+    sent, done = ({start for tag, start, _ in log if tag == name} for name in ("_scheduling_delay", "default"))
+    assert len(sent) in (15, 16)  # sent all the time
+    assert len(sent - done) in (2, 3)
 
 
 @pytest.mark.timing
@@ -199,13 +259,20 @@ def test_every_framing_is_read(tmp_path: Path, start: Callable[[Json], Generator
 )
 def test_failures_are_counted_by_type(tmp_path: Path, start: Callable[[Json], Generator], path: str, kind: str) -> None:
     with running_server("constant:0.001", tmp_path) as server:
-        generator = start(to(server.url(f"/{path}"), 50, 0.4, timeout_s=0.3))
+        generator = start(
+            to(server.url(f"/{path}"), 50, 0.4, timeout_s=0.3, latency_log=str(tmp_path / "latencies.hlog"))
+        )
         generator.start_load()
         found = generator.wait_completed(20)
     assert {name: value for name, value in found.items() if name.startswith("errors ") and value} == {
         f"errors {kind}": 20
     }
     assert found["latency_s_count"] == found["latency_s_sum"] == found["inflight"] == 0
+    generator.stop()
+    total = merged(read_log(tmp_path / "latencies.hlog"))
+    assert total[f"default.{kind}"].total_count == 20
+    assert total[f"default.{kind}"].get_min_value() >= 299_000  # at least the timeout
+    assert total.keys() == {f"default.{kind}", "_scheduling_delay"}
 
 
 def test_schedule_continues_after_the_server_is_killed(tmp_path: Path, start: Callable[[Json], Generator]) -> None:
@@ -314,11 +381,43 @@ def test_signal_stops_the_generator_within_a_second_even_if_requests_hang(
     tmp_path: Path, start: Callable[[Json], Generator], number: int
 ) -> None:
     with running_server("constant:0", tmp_path) as server:
-        generator = start({"rate": 100, "requests": {"url": server.url("/hang")}, "max_connections": 10})
+        log = str(tmp_path / "latencies.hlog")
+        requests: Json = {"requests": {"url": server.url("/hang")}, "max_connections": 10}
+        generator = start({"rate": 100, **requests, "latency_log": log})
         generator.send("go")
-        generator.wait(lambda m: m["inflight"] == 10)
+        due = generator.wait(lambda m: m["inflight"] == 10)["due"]
         generator.process.send_signal(number)
         assert generator.process.wait(1) == 0
+    total = merged(read_log(Path(log)))
+    assert total["_scheduling_delay"].total_count == 10
+    assert total["default.unanswered"].total_count >= due  # those that waited for a connection are among them
+
+
+def test_a_killed_generator_leaves_a_readable_log(tmp_path: Path, start: Callable[[Json], Generator]) -> None:
+    with running_server("constant:0", tmp_path) as server:
+        log = tmp_path / "latencies.hlog"
+        generator = start({"rate": 500, "requests": {"url": server.url()}, "latency_log": str(log)})
+        generator.send("go")
+        generator.wait(lambda m: m["latency_s_count"] > 100)
+        generator.process.kill()
+        generator.process.wait()
+    assert log.read_bytes().endswith(b"\n")
+    assert merged(read_log(log))["default"].total_count >= 50
+
+
+def test_a_full_disk_ends_the_generator_with_an_error(tmp_path: Path, start: Callable[[Json], Generator]) -> None:
+    log = tmp_path / "latencies.hlog"
+    with running_server("constant:0", tmp_path) as server:
+        generator = start({"rate": 500, "requests": {"url": server.url()}, "latency_log": str(log)})
+        limit = log.stat().st_size + 200
+        resource.prlimit(generator.process.pid, resource.RLIMIT_FSIZE, (limit, limit))
+        generator.send("go")
+        _, complaint = generator.process.communicate(timeout=10)
+    assert generator.process.returncode == 1
+    assert complaint.startswith(f"load_generator: {log}: ")
+    assert complaint.count("\n") == 1
+    assert log.read_bytes().endswith(b"\n")
+    assert log.stat().st_size <= limit
 
 
 def test_signal_before_go_stops_the_generator(start: Callable[[Json], Generator]) -> None:
