@@ -89,6 +89,25 @@ class Run:
         """Return the metrics of each client."""
         return _groups("client", self.summary.by_client)
 
+    def breakdown(self) -> pd.DataFrame:
+        """Return the parts of the latency that nodes measured: a row for each part, label value and region.
+
+        `region` is null in the rows of all nodes together; parts about which nothing is known have no row.
+        """
+        rows: list[dict[str, object]] = [
+            {
+                "part": part.name,
+                "value": value,
+                "region": region,
+                "count": stats.count,
+                **_latency_cells(stats.latency_s),
+            }
+            for part in self.summary.breakdown
+            for region, group in [(None, part.values), *part.by_region.items()]
+            for value, stats in group.items()
+        ]
+        return _pandas().DataFrame(rows)
+
     def hosts(self) -> pd.DataFrame:
         """Return the resource usage of each host."""
         return _pandas().DataFrame([{"host": name} | used.model_dump() for name, used in self.summary.hosts.items()])

@@ -62,6 +62,15 @@ class ScrapedTarget:
         """Return whether any series of `metric` was ever scraped."""
         return metric in self.series
 
+    def with_label(self, label: str, value: str) -> ScrapedTarget:
+        """Return the target with only the series whose `label` has this value; "" selects those without it."""
+        kept = {
+            name: [one for one in members if one.labels.get(label, "") == value]
+            for name, members in self.series.items()
+        }
+        series = {name: members for name, members in kept.items() if members}
+        return replace(self, series=series, _increases={}, _buckets={})
+
     def unknown(self, metric: str, samples: SampleRange) -> str | None:
         """Return why the increase of `metric` over the range is unknown; None if it is known."""
         start, end = self.times[samples.first], self.times[samples.last]

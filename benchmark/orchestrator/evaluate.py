@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from benchmark.inventory import Host
+from benchmark.measure.breakdown import measure_breakdown
 from benchmark.measure.host_usage import by_machine, host_usage
 from benchmark.measure.measurement import measure
 from benchmark.measure.scrapes import RunSamples
@@ -74,7 +75,8 @@ def fetch(
     # At the end of the load, as series are stale soon after their process has stopped.
     count = sum(answer.value[1] for answer in prometheus.query(f"count({nodes} @ {end:.3f})"))
     if count * max((len(one.times) for one in scrapes), default=0) > _NODE_SAMPLES:
-        names = ["process_.*", protocol.leader_metric, *protocol.metrics.exported]
+        parts = [name for part in protocol.breakdown for name in part.exported]
+        names = dict.fromkeys(["process_.*", protocol.leader_metric, *protocol.metrics.exported, *parts])
         nodes = f'{{job="node",__name__=~"{"|".join(name for name in names if name)}"}}'
     return [*samples('{job="client"}'), *samples(_HOST_METRICS), *samples(nodes), *scrapes]
 
@@ -119,4 +121,7 @@ def evaluate(protocol: Protocol, plan: Plan, identity: Identity, data: RunData) 
         )
     verdict.warnings.extend(data.logs.warnings())
     identity = identity.model_copy(update={"leader": leaders[0] if len(leaders) == 1 else None})
-    return summarise(measurement, verdict, identity, usage, data.warm_up, data.logs.findings)
+    breakdown = measure_breakdown(
+        protocol.breakdown, data.samples.series, data.start, data.end, protocol.label_values(plan)
+    )
+    return summarise(measurement, verdict, identity, usage, data.warm_up, data.logs.findings, breakdown)

@@ -5,11 +5,13 @@ from __future__ import annotations
 import hashlib
 import sys
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from pathlib import Path
 from typing import ClassVar, Literal
 
 from pydantic import BaseModel, JsonValue
 
+from benchmark.metrics.breakdown import LatencyPart
 from benchmark.metrics.names import LOAD_GENERATOR, MetricNames
 from benchmark.protocols.process import Build, Plan, Process
 
@@ -43,6 +45,8 @@ class Protocol(ABC):
     """Whether the load generator sends more only after responses, so that its latencies hide waiting time."""
     leader_metric: ClassVar[str | None] = None
     """Gauge of a node that is 1 while it leads."""
+    breakdown: ClassVar[tuple[LatencyPart, ...]] = ()
+    """Metrics of the nodes that split the latency."""
     node_model: ClassVar[type[BaseModel]] = NoParameters
     client_model: ClassVar[type[BaseModel]] = NoParameters
 
@@ -74,3 +78,7 @@ class Protocol(ABC):
     @abstractmethod
     def clients(self, plan: Plan) -> tuple[Process, ...]:
         """Return the process of each client, in the plan's order; none if nodes generate the load."""
+
+    def label_values(self, plan: Plan) -> Mapping[str, Mapping[str, str]]:
+        """Return readable names for values of labels in the breakdown, by label and value."""
+        return {}

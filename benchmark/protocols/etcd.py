@@ -6,6 +6,7 @@ election timeout about ten times that), /faq/ (at most seven members; tolerates 
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Mapping
 from typing import ClassVar
@@ -14,6 +15,7 @@ from pydantic import BaseModel, Field
 
 from benchmark.errors import UsageError
 from benchmark.inventory import Host
+from benchmark.metrics.breakdown import LatencyPart
 from benchmark.protocols.base import Protocol
 from benchmark.protocols.load_generator import HttpRequest, LoadGenerator, generators, nearest
 from benchmark.protocols.process import Plan, Process
@@ -68,6 +70,24 @@ class Etcd(Protocol):
     most_nodes = 7
     leader_metric = "etcd_server_is_leader"
     load_shapes = True
+    breakdown = (
+        LatencyPart(
+            name="WAL fsync",
+            meaning="Sync of the write-ahead log to disk, once per batch of entries, on leader and followers",
+            metric="etcd_disk_wal_fsync_duration_seconds",
+        ),
+        LatencyPart(
+            name="backend commit",
+            meaning="Commit of the key-value store to disk, in the background: puts do not wait for it",
+            metric="etcd_disk_backend_commit_duration_seconds",
+        ),
+        LatencyPart(
+            name="peer round trip",
+            meaning="Round trip to each other member as etcd smooths it, recorded every 30 s",
+            metric="etcd_network_peer_round_trip_time_seconds",
+            label="To",
+        ),
+    )
     node_model: ClassVar[type[BaseModel]] = EtcdNode
     client_model: ClassVar[type[BaseModel]] = EtcdClient
 
@@ -119,6 +139,10 @@ class Etcd(Protocol):
             requests.append(request)
         return generators(plan, "put", requests, parameters)
 
+    def label_values(self, plan: Plan) -> Mapping[str, Mapping[str, str]]:
+        """Return the host of each member by its id, which label `To` has."""
+        return {"To": {_member_id(_peer(host)): host.name for host in plan.nodes}}
+
     def _node(self, index: int, host: Host, flags: Mapping[str, str], plan: Plan) -> Process:
         """Return one member; `flags` are those that all members share."""
         assert isinstance(self.node_parameters, EtcdNode)
@@ -144,3 +168,9 @@ class Etcd(Protocol):
 
 def _peer(host: Host) -> str:
     return f"http://{host.endpoint(PEER_PORT)}"
+
+
+def _member_id(peer_url: str) -> str:
+    """Return the id that etcd gives a member at bootstrap: a hash of its peer URLs and the default cluster token."""
+    digest = hashlib.sha1(f"{peer_url}etcd-cluster".encode(), usedforsecurity=False).digest()
+    return f"{int.from_bytes(digest[:8]):x}"

@@ -7,10 +7,12 @@ transaction that any replica committed.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from benchmark.metrics.breakdown import LatencyPart
 from benchmark.metrics.names import MetricNames
 from benchmark.protocols.base import Protocol
 from benchmark.protocols.cargo import RustDuration, to_yaml
@@ -143,6 +145,34 @@ class Mysticeti(Protocol):
     metrics = MetricNames(job="node", aggregation="median", errors=None)
     load_from = "node"
     load_step = 10
+    breakdown = (
+        LatencyPart(
+            name="block to commit",
+            meaning="From when a replica put a transaction into its block until it committed that transaction",
+            metric="inter_block_latency_s",
+        ),
+        LatencyPart(
+            name="block",
+            meaning="From the creation of a block until a replica committed it, by whether it led its commit; this "
+            "compares the clocks of two replicas",
+            metric="block_latency_s",
+            label="kind",
+        ),
+        LatencyPart(
+            name="commit type",
+            meaning="How the leaders of rounds were decided; every replica counts all of them",
+            metric="committed_leaders_total",
+            label="commit_type",
+            kind="counter",
+        ),
+        LatencyPart(
+            name="leader",
+            meaning="Whose leader blocks were decided; every replica counts all of them",
+            metric="committed_leaders_total",
+            label="authority",
+            kind="counter",
+        ),
+    )
     node_model: ClassVar[type[BaseModel]] = MysticetiNode
     client_model: ClassVar[type[BaseModel]] = MysticetiClient
 
@@ -188,8 +218,12 @@ class Mysticeti(Protocol):
         """Return none: replicas generate the load."""
         return ()
 
+    def label_values(self, plan: Plan) -> Mapping[str, Mapping[str, str]]:
+        """Return the host of each replica by its name in metrics."""
+        return {"authority": {authority(index): host.name for index, host in enumerate(plan.nodes)}}
+
 
 def authority(index: int) -> str:
-    """Return the name of a replica in file names: A to Z, then AA to ZZ, 702 in total."""
+    """Return the name of a replica in file names and metrics: A to Z, then AA to ZZ, 702 in total."""
     first, last = divmod(index, 26)
     return (chr(ord("A") + first - 1) if first else "") + chr(ord("A") + last)

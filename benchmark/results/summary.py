@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 from pydantic import Field
 from pydantic_core import from_json
 
 from benchmark.errors import FailureKind
+from benchmark.measure.breakdown import MeasuredPart
 from benchmark.measure.host_usage import HostUsage
 from benchmark.measure.measurement import Measurement
 from benchmark.measure.run_metrics import Latency
@@ -83,6 +84,8 @@ class Summary(Identity):
     warnings: list[str] = []
     by_region: dict[str, WindowStats] = {}
     by_client: dict[str, WindowStats] = {}
+    breakdown: list[MeasuredPart] = []
+    """Parts of the latency that the nodes measured; empty if the protocol names none, or nothing was measured."""
     hosts: dict[str, HostUsage] = {}
     """Resource usage by host name."""
     log_findings: Findings = {}
@@ -105,6 +108,7 @@ def summarise(
     usage: Mapping[str, HostUsage] | None = None,
     warm_up: WarmUp | None = None,
     log_findings: Findings | None = None,
+    breakdown: Sequence[MeasuredPart] = (),
 ) -> Summary:
     """Combine a measurement and its verdict into the summary of a run."""
     total = measurement.total
@@ -129,6 +133,7 @@ def summarise(
         warnings=verdict.warnings,
         by_region=measurement.regions,
         by_client=measurement.clients,
+        breakdown=list(breakdown),
         hosts=dict(usage or {}),
         log_findings=log_findings or {},
     )

@@ -7,20 +7,23 @@ a simulated system with clients in three regions.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from factories.sample_factory import BOUNDS, client, labels_of, series, steady
+from factories.sample_factory import BOUNDS, client, histogram, labels_of, series, steady
 
 from benchmark.errors import FailureKind
 from benchmark.inventory import Host, Inventory, Ssh
+from benchmark.measure.breakdown import MeasuredPart, measure_breakdown
 from benchmark.measure.measurement import measure
 from benchmark.measure.run_metrics import Quantile
 from benchmark.measure.scrapes import RunSamples
 from benchmark.measure.validity import Verdict, judge
+from benchmark.metrics.breakdown import LatencyPart
 from benchmark.metrics.names import LOAD_GENERATOR, MetricNames
 from benchmark.metrics.samples import Series, read_samples, write_samples
 from benchmark.results.manifest import (
@@ -44,6 +47,7 @@ REGIONS = ("us-east-1", "eu-west-1", "ap-northeast-1")
 BEGIN, START, END = 1_800_000_000.0, 1_800_000_010.0, 1_800_000_040.0
 # From the fastest to the slowest region; the doubling of latencies puts quantiles into different buckets.
 LATENCY_S = (0.08, 0.14, 0.23)
+STAGES_S = {"queue": 0.004, "order": 0.05, "execute": 0.011}
 FINE = tuple(sorted({*BOUNDS, 0.063, 0.08, 0.125, 0.16, 0.25, 0.315, 0.4}))
 
 
@@ -153,6 +157,45 @@ def summary(
     }
     window = made.window.model_copy(update={"start": made.window.start + at, "end": made.window.end + at})
     return made.model_copy(update=changed | {"window": window})
+
+
+PARTS = (
+    LatencyPart(name="stages", meaning="From arrival to reply", metric="stage_s", label="stage", stage=True),
+    LatencyPart(name="fsync", meaning="Sync of the log, once per batch", metric="fsync_s"),
+    LatencyPart(name="round trip", meaning="To each other node", metric="trip_s", label="to"),
+    LatencyPart(
+        name="commit type", meaning="How leaders were decided", metric="commits_total", label="type", kind="counter"
+    ),
+    LatencyPart(name="locks", meaning="Time that locks were held", metric="locks_s"),
+)
+"""Parts of the latency of `breakdown`; no node exports the last one."""
+
+
+def breakdown(stages_s: Mapping[str, float] | None = None) -> list[MeasuredPart]:
+    """The breakdown of nodes in REGIONS that observed 600 transactions each, with stages of about `stages_s`."""
+    random = np.random.default_rng(3)
+    scrapes = np.arange(BEGIN, END + 0.5, 1.0)
+    when = np.sort(random.uniform(START, END, 600))
+    bounds = (*(2.0**-exponent for exponent in range(14, -2, -1)), math.inf)
+    found: list[Series] = []
+    for index, region in enumerate(REGIONS):
+        node = labels_of(f"{region}-0", region, "node")
+        observed = [
+            *(("stage_s", {"stage": name}, mean * (1 + index)) for name, mean in (stages_s or STAGES_S).items()),
+            ("fsync_s", {}, 0.0008),
+            *(
+                ("trip_s", {"to": f"{other}-0"}, 0.035 * (1 + index + at))
+                for at, other in enumerate(REGIONS)
+                if at != index
+            ),
+        ]
+        for metric, more, mean in observed:
+            latency = mean * random.lognormal(-0.02, 0.2, len(when))
+            found += histogram(metric, node | more, scrapes, when, latency, bounds)
+        for kind, rate in (("direct-commit", 9.0), ("indirect-commit", 1.5), ("direct-skip", 0.5)):
+            found.append(series("commits_total", node | {"type": kind}, scrapes, (scrapes - BEGIN) * rate))
+        found.append(series("up", node, scrapes, 1.0))
+    return measure_breakdown(PARTS, found, START, END)
 
 
 def failed(run_id: str, load: float = 100.0, kind: Any = "system") -> Summary:

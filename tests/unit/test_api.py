@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from factories.result_factory import failed, store_run, store_sweep, summary, use_metrics
+from factories.result_factory import breakdown, failed, store_run, store_sweep, summary, use_metrics
 
 from benchmark import api
 from benchmark.errors import UsageError
@@ -58,6 +58,18 @@ def test_frames_of_a_run_equal_its_summary(stored: Path) -> None:
     assert clients.loc[0, "p99_lower_s"] <= clients.loc[0, "p99_s"] <= clients.loc[0, "p99_upper_s"]
     assert run.rtt().loc["a", "b"] == 70.0
     assert run.hosts().empty
+
+
+def test_breakdown_has_a_row_for_each_part_value_and_region(tmp_path: Path) -> None:
+    parts = breakdown()
+    store_run(tmp_path, summary("20260101T000000Z-one").model_copy(update={"breakdown": parts}))
+    found = api.run("latest", tmp_path).breakdown().set_index(["part", "value", "region"])
+    row = found.loc["stages", "order", "eu-west-1"]
+    stats = parts[0].by_region["eu-west-1"]["order"]
+    assert stats.latency_s is not None
+    assert (row["count"], row["mean_s"]) == (stats.count, stats.latency_s.mean)
+    assert np.isnan(found.loc["commit type", "direct-skip", "us-east-1"]["mean_s"])
+    assert "locks" not in found.index.get_level_values("part")
 
 
 def test_lists_all_runs_as_rows(stored: Path) -> None:

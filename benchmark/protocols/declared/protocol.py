@@ -203,6 +203,7 @@ def read_protocol(path: Path) -> type[Declared]:
         "load_shapes": found.load is not None,
         "closed_loop": _is_closed_loop(found.client) if found.client else False,
         "leader_metric": found.leader_metric,
+        "breakdown": found.breakdown,
         "node_model": parameters_model("NodeParameters", found.node_parameters, NoParameters),
         "client_model": parameters_model(
             "ClientParameters", found.client_parameters, LoadGenerator if found.load else NoParameters

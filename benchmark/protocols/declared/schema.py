@@ -19,6 +19,7 @@ from pydantic import (
 
 from benchmark.errors import SettingsError
 from benchmark.host_scripts.load_generator.config import WORKLOAD
+from benchmark.metrics.breakdown import LatencyPart
 from benchmark.metrics.names import MetricNames, Unit
 from benchmark.metrics.selectors import parse_selector
 from benchmark.settings import Document, explain_errors, pattern, read_document
@@ -188,6 +189,17 @@ class Declaration(_Model):
     load_step: int = Field(default=1, ge=1)
     """The load of each generator is a multiple of this, in tx/s."""
     metrics: MetricsDeclaration | None = None
+    breakdown: tuple[LatencyPart, ...] = ()
+    """Metrics of the nodes that split the latency."""
+
+    @model_validator(mode="after")
+    def _breakdown_of_nodes(self) -> Declaration:
+        names = [part.name for part in self.breakdown]
+        if twice := [name for name in names if names.count(name) > 1]:
+            raise ValueError(f"breakdown: {twice[0]!r} is named twice")
+        if self.breakdown and not self.node.metrics:
+            raise ValueError("breakdown: nodes export it; set `node.metrics` to PORT or PORT/PATH")
+        return self
 
     @model_validator(mode="after")
     def _one_source_of_load(self) -> Declaration:

@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import numpy as np
 from factories.hosts import inventory
-from factories.sample_factory import labels_of, series, steady
+from factories.sample_factory import histogram, labels_of, series, steady
 
 from benchmark.measure.scrapes import RunSamples
 from benchmark.measure.warm_up import WarmUp
@@ -75,6 +75,17 @@ def test_all_metrics_of_nodes_are_kept_unless_they_are_too_many() -> None:
     assert '{job="node"}' in few.asked
     (selected,) = (selector for selector in many.asked if 'job="node"' in selector)
     assert "process_.*|etcd_server_is_leader|latency_s_bucket|" in selected
+    assert "|etcd_disk_wal_fsync_duration_seconds_bucket|etcd_disk_wal_fsync_duration_seconds_sum|" in selected
+
+
+def test_parts_of_the_latency_are_those_of_the_nodes() -> None:
+    scrapes, peers = np.arange(1000.0, 1061.0), Etcd(EtcdNode(), EtcdClient()).label_values(PLAN)["To"]
+    labels = labels_of(HOSTS[0], job="node") | {"To": next(peer for peer, host in peers.items() if host == HOSTS[1])}
+    metric, when = "etcd_network_peer_round_trip_time_seconds", np.arange(1010.5, 1050.0)
+    trips = histogram(metric, labels, scrapes, when, np.full(len(when), 0.07))
+    fsync, _, trip = judged(*trips).breakdown
+    assert fsync.unknown == "no node exports `etcd_disk_wal_fsync_duration_seconds` as a histogram"
+    assert {value: stats.count for value, stats in trip.values.items()} == {HOSTS[1]: 40.0}
 
 
 def test_a_valid_run_has_no_warnings() -> None:

@@ -80,6 +80,14 @@ def test_dedicated_clients_write_to_a_member_of_their_region() -> None:
     assert [region[url.split("/")[2].split(":")[0]] for url in urls] == [client.host.region for client in clients]
 
 
+def test_members_are_known_by_the_ids_that_etcd_gives_them() -> None:
+    """The id is what etcd 3.4.23 gave a member at this address."""
+    node = PLAN.nodes[0].model_copy(update={"address": "127.0.0.1"})
+    plan = Plan(nodes=(node,), clients=(), load=1, shares=())
+    assert "--initial-cluster=node-0=http://127.0.0.1:2380" in Etcd(EtcdNode(), EtcdClient()).nodes(plan)[0].argv
+    assert Etcd(EtcdNode(), EtcdClient()).label_values(plan) == {"To": {"b71f75320dc06a6c": node.name}}
+
+
 @pytest.mark.parametrize(("nodes", "faults"), [(1, 0), (3, 1), (4, 1), (5, 2), (7, 3)])
 def test_majority_remains_after_the_tolerated_faults(nodes: int, faults: int) -> None:
     assert Etcd(EtcdNode(), EtcdClient()).tolerated_faults(nodes) == faults

@@ -162,3 +162,9 @@ def test_transactions_have_a_minimum_size() -> None:
 def test_tolerated_crashes_depend_on_the_consensus(consensus: dict[str, Any], faults: list[int]) -> None:
     made = mysticeti(consensus)
     assert [made.tolerated_faults(nodes) for nodes in (4, 10, 50)] == faults
+
+
+def test_leaders_are_shown_by_host() -> None:
+    assert mysticeti().label_values(plan())["authority"] == dict(
+        zip("ABCD", (host.name for host in plan().nodes), strict=True)
+    )

@@ -12,6 +12,7 @@ from factories.hosts import inventory
 from paths import ROOT
 
 from benchmark.errors import SettingsError, UsageError
+from benchmark.metrics.breakdown import LatencyPart
 from benchmark.metrics.names import MetricNames
 from benchmark.plan.placement import endpoints, place
 from benchmark.protocols.base import Protocol
@@ -61,6 +62,35 @@ def described(folder: Path, text: str) -> type[Protocol]:
     path = folder / "system.yaml"
     path.write_text(text)
     return find_protocol(str(path))
+
+
+def test_breakdown_names_metrics_of_the_nodes(tmp_path: Path) -> None:
+    parts = """
+breakdown:
+  - {name: fsync, metric: fsync_ms, unit: ms, stage: true}
+  - {name: commits, meaning: how leaders were decided, metric: "commits_total{ok='1'}", label: type, kind: counter}
+"""
+    assert described(tmp_path, FULL + parts).breakdown == (
+        LatencyPart(name="fsync", metric="fsync_ms", unit="ms", stage=True),
+        LatencyPart(
+            name="commits",
+            meaning="how leaders were decided",
+            metric="commits_total{ok='1'}",
+            label="type",
+            kind="counter",
+        ),
+    )
+    for wrong, message in (
+        (parts.replace("unit: ms", "unit: min"), r"breakdown.0.unit: .*'min'"),
+        (parts.replace("label: type", "label: t-ype"), r"breakdown.1.label"),
+        (parts.replace("{ok='1'}", "{ok}"), r"breakdown.1.metric: .*LABEL"),
+        (parts.replace("stage: true", "stages: true"), r"did you mean 'stage'"),
+        (parts.replace("name: commits", "name: fsync"), r"'fsync' is named twice"),
+    ):
+        with pytest.raises(SettingsError, match=message):
+            described(tmp_path, FULL + wrong)
+    with pytest.raises(SettingsError, match=r"set `node.metrics` to PORT"):
+        described(tmp_path, FULL.replace('  metrics: "{{ ports.http }}/stats"\n', "", 1) + parts)
 
 
 def made(protocol: type[Protocol], **parameters: Any) -> Protocol:
