@@ -13,12 +13,11 @@ import math
 import multiprocessing
 import os
 import re
-import struct
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field, replace
-from itertools import starmap
+from itertools import pairwise, starmap
 from pathlib import Path
 from typing import NamedTuple, NoReturn
 
@@ -49,15 +48,15 @@ _HEADER = np.dtype(
         ("ratio", ">f8"),
     ]
 )
-_OUTER = struct.Struct(">II")
-_READ = 1 << 22
-_CHUNK_LINES, _CHUNK_BYTES = 20_000, 1 << 23
-"""What is decoded at once: it bounds the memory."""
-_LONGEST_LINE = 1 << 24
-_SMALL = 8192
-"""Deflate expands by at most 1032: so many bytes become at most 8 MB."""
-_MOST_BYTES = 1 << 23
-"""Decoded size of one histogram; one of five digits has 4,000,000 counts, nearly all in runs of zeros."""
+_OUTER = np.dtype([("cookie", ">u4"), ("length", ">u4")])
+_COLUMNS = 5
+_READ = 1 << 18
+"""Bytes that are decoded at once: few enough for the processor's caches."""
+_LONGEST_LINE = 1 << 23
+_SMALL, _LARGEST = 2032, 1 << 21
+"""Bytes of a compressed and of a decoded histogram: deflate expands by at most 1032."""
+_MOST_BYTES = 1 << 24
+"""Decoded histograms of more bytes are handled one by one, which bounds the memory."""
 _MOST_ENTRIES = 50_000_000
 _MOST_COUNTED = 1 << 53
 _LONGEST_WORD = 8
@@ -267,19 +266,25 @@ def read_latency_logs(
         return dict(zip(paths, pool.map(read_latency_log, *zip(*jobs, strict=True)), strict=True))
 
 
+def _inflate(packed: bytes) -> bytes:
+    """Decompress a histogram with its outer header; ValueError if it is suspiciously large."""
+    if len(packed) <= _SMALL:
+        return zlib.decompress(packed[_OUTER.itemsize :])
+    histogram = zlib.decompressobj().decompress(packed[_OUTER.itemsize :], _LARGEST)
+    if len(histogram) == _LARGEST:
+        raise ValueError(f"a histogram of more than {_LARGEST} bytes")
+    return histogram
+
+
+def _parsed(texts: Sequence[bytes]) -> Floats:
+    """Parse numbers, many of which are equal."""
+    values = {text: float(text) for text in set(texts)}
+    return np.array([values[text] for text in texts])
+
+
 def _smallest(values: Integers) -> npt.NDArray[np.unsignedinteger]:
     """Return values in the smallest type that holds them: most counts are small."""
     return values.astype(np.min_scalar_type(int(values.max(initial=0))))
-
-
-@dataclass
-class _Chunk:
-    """Lines that are decoded together."""
-
-    numbers: list[int] = field(default_factory=list)
-    heads: list[bytes] = field(default_factory=list)
-    histograms: list[bytes] = field(default_factory=list)
-    size: int = 0
 
 
 class _Part(NamedTuple):
@@ -309,7 +314,6 @@ class _Reader:
     entries: int = 0
     counted: float = 0.0
     parts: list[_Part] = field(default_factory=list)
-    chunk: _Chunk = field(default_factory=_Chunk)
 
     def read(self) -> LatencyLog:
         """Read the whole file."""
@@ -321,136 +325,118 @@ class _Reader:
                     *lines, rest = (rest + block).split(b"\n")
                     if len(rest) > _LONGEST_LINE:
                         self._fail(number + len(lines) + 1, f"it is longer than {_LONGEST_LINE} bytes")
-                    for line in lines:
-                        number += 1
-                        self._add(number, line)
-                        if len(self.chunk.numbers) >= _CHUNK_LINES or self.chunk.size >= _CHUNK_BYTES:
-                            self._decode()
-                self._decode()
+                    self._add(range(number + 1, number + len(lines) + 1), lines)
+                    number += len(lines)
         except OSError as error:
             raise UsageError(f"cannot read the latency log {self.path}: {error.strerror}") from None
         if rest:
             try:
-                self._add(number + 1, rest)
-                self._decode()
+                self._add([number + 1], [rest])
             except UsageError:
                 notes = (f"{self.path}, line {number + 1}: it was cut off, and is left out",)
-        if self.layout is None and not number:
-            raise UsageError(f"{self.path}: it is empty, expected an HdrHistogram interval log")
+        if not number:
+            raise UsageError(f"{self.path}: expected an HdrHistogram interval log, found no complete line")
         return self._log(notes)
 
-    def _add(self, number: int, line: bytes) -> None:
-        """Take a line apart, and decompress its histogram."""
-        if line[:1] in b'#"\r':  # also an empty line
-            if found := _TIME.match(line):
-                self._decode()
+    def _add(self, numbers: Sequence[int], lines: Sequence[bytes]) -> None:
+        """Read lines, given their numbers: headers, the legend, and between them those that are decoded together."""
+        other = [index for index, line in enumerate(lines) if line[:1] in b'#"\r']  # also empty ones
+        for before, index in pairwise([-1, *other, len(lines)]):
+            inside = slice(before + 1, index)
+            self._decode(numbers[inside], lines[inside])
+            if index < len(lines) and (found := _TIME.match(lines[index])):
                 milliseconds = min(round(float(found[2]) * 1000), _LATEST_MS)
                 if found[1] == b"Base":
                     self.base_ms = milliseconds
                 else:
                     self.started_ms = milliseconds
-            return
-        head, _, text = line.rpartition(b",")
-        try:
-            packed = binascii.a2b_base64(text)
-            cookie, length = _OUTER.unpack_from(packed)
-            if cookie & _COOKIE_MASK != _COMPRESSED_COOKIE or length != len(packed) - _OUTER.size:
-                self._fail(number, "expected a histogram in the V2 compressed encoding of HdrHistogram")
-            if length <= _SMALL:
-                histogram = zlib.decompress(packed[_OUTER.size :])
-            else:
-                histogram = zlib.decompressobj().decompress(packed[_OUTER.size :], _MOST_BYTES)
-                if len(histogram) == _MOST_BYTES:
-                    self._fail(number, f"its histogram has more than {_MOST_BYTES} bytes")
-        except (binascii.Error, struct.error, zlib.error) as error:
-            self._fail(number, f"found {line[:60]!r}, expected [Tag=T,]start,length,max,histogram ({error})")
-        self.chunk.numbers.append(number)
-        self.chunk.heads.append(head)
-        self.chunk.histograms.append(histogram)
-        self.chunk.size += len(histogram)
 
-    def _decode(self) -> None:
-        """Decode the lines of the chunk, and begin another one."""
-        chunk, self.chunk = self.chunk, _Chunk()
-        if not chunk.numbers:
+    def _decode(self, numbers: Sequence[int], lines: Sequence[bytes]) -> None:
+        """Decode lines together; if that fails one by one, which finds the one that is wrong."""
+        if not lines:
             return
-        starts, lengths, tags = self._heads(chunk)
-        sizes = np.array([len(histogram) for histogram in chunk.histograms], dtype=np.int64)
-        self._check(chunk, sizes < _HEADER.itemsize, "its histogram is cut off")
-        data = np.frombuffer(b"".join(chunk.histograms), dtype=np.uint8)
+        try:
+            columns = list(zip(*[line.split(b",") for line in lines], strict=True))
+            if len(columns) == _COLUMNS - 1:
+                columns.insert(0, (b"Tag=",) * len(lines))
+            tags, starts, lengths, _, texts = columns
+            if not all(tag.startswith(b"Tag=") for tag in set(tags)):
+                raise ValueError("without a tag there are four columns")
+            packed = [binascii.a2b_base64(text) for text in texts]
+            outer = np.frombuffer(b"".join([data[: _OUTER.itemsize] for data in packed]), dtype=_OUTER)
+            sizes = np.array([len(data) - _OUTER.itemsize for data in packed])
+            encoded = (outer["cookie"] & _COOKIE_MASK == _COMPRESSED_COOKIE) & (outer["length"] == sizes)
+            self._check(numbers, ~encoded, "expected a histogram in the V2 compressed encoding of HdrHistogram")
+            histograms = [_inflate(data) for data in packed]
+            times = self._times(numbers, [_parsed(starts), _parsed(lengths)])
+        except (ValueError, zlib.error) as error:  # binascii.Error is a ValueError
+            if len(lines) == 1:
+                expected = f"expected [Tag=T,]start,length,max,histogram ({error})"
+                self._fail(numbers[0], f"found {lines[0][:60]!r}, {expected}")
+            histograms = []
+        if sum(map(len, histograms)) not in range(1, _MOST_BYTES) and len(lines) > 1:
+            for number, line in zip(numbers, lines, strict=True):
+                self._decode([number], [line])
+            return
+        sizes = np.array([len(histogram) for histogram in histograms], dtype=np.int64)
+        self._check(numbers, sizes < _HEADER.itemsize, "its histogram is cut off")
+        data = np.frombuffer(b"".join(histograms), dtype=np.uint8)
         header = (np.cumsum(sizes) - sizes)[:, None] + np.arange(_HEADER.itemsize)
-        self._headers(chunk, data[header].view(_HEADER)[:, 0], sizes)
+        self._headers(numbers, data[header].view(_HEADER)[:, 0], sizes)
         kept = np.ones(len(data), dtype=bool)
         kept[header] = False
-        row, bucket, count = self._words(chunk, data[kept], sizes - _HEADER.itemsize)
+        row, bucket, count = self._words(numbers, data[kept], sizes - _HEADER.itemsize)
         self.entries += len(row)
         counted = self.counted + np.cumsum(count, dtype=np.float64)
-        self._check(chunk, row[counted > _MOST_COUNTED], "it counts more than any client can send")
+        self._check(numbers, row[counted > _MOST_COUNTED], "it counts more than any client can send")
         self.counted = float(counted[-1]) if len(counted) else self.counted
-        if self.entries > _MOST_ENTRIES:
-            self._fail(chunk.numbers[-1], f"up to here it has more than {_MOST_ENTRIES} counts")
+        if self.entries > _MOST_ENTRIES or len(self.codes) > _MOST_TAGS:
+            self._fail(numbers[-1], f"up to here it has more than {_MOST_ENTRIES} counts or {_MOST_TAGS} tags")
+        for tag in dict.fromkeys(tags):
+            self.codes.setdefault(tag, len(self.codes))
+        codes = np.array([self.codes[tag] for tag in tags], dtype=np.int16)
         per_row = np.bincount(row, minlength=len(sizes))
-        self.parts.append(_Part(starts, lengths, tags, per_row, _smallest(bucket), _smallest(count)))
+        self.parts.append(_Part(*times, codes, per_row, _smallest(bucket), _smallest(count)))
 
-    def _heads(self, chunk: _Chunk) -> tuple[Integers, Integers, npt.NDArray[np.int16]]:
-        """Return the start and the length of each line's interval in ms, and the code of its tag."""
-        starts, lengths, tags = [], [], []
-        codes = self.codes
-        for number, head in zip(chunk.numbers, chunk.heads, strict=True):
-            words = head.split(b",")
-            tag = words.pop(0)[4:] if words[0].startswith(b"Tag=") else b""
-            if len(words) != 3:
-                self._fail(number, f"found {head[:60]!r}, expected [Tag=T,]start,length,max,histogram")
-            starts.append(words[0])
-            lengths.append(words[1])
-            tags.append(codes.setdefault(tag, len(codes)))
-        if len(codes) > _MOST_TAGS:
-            self._fail(chunk.numbers[-1], f"up to here it has more than {_MOST_TAGS} tags")
-        try:
-            times = np.array([starts, lengths]).astype(np.float64)
-        except ValueError:
-            for number, both in zip(chunk.numbers, zip(starts, lengths, strict=True), strict=True):
-                for word in both:
-                    if not re.fullmatch(rb" *\d+(\.\d*)? *", word):
-                        self._fail(number, f"found {word[:60]!r}, expected seconds")
-            raise
-        possible = ((times >= 0) & (times < _LATEST_MS / 1000)).all(axis=0)
-        self._check(chunk, np.flatnonzero(~possible), "its time is impossible")
-        starts_ms, lengths_ms = np.rint(times * 1000).astype(np.int64)
+    def _times(self, numbers: Sequence[int], seconds: Sequence[Floats]) -> tuple[Integers, Integers]:
+        """Return when intervals begin and how long they last in ms, given how the log states them."""
+        wrong = [~((each >= 0) & (each < _LATEST_MS / 1000)) for each in seconds]
+        self._check(numbers, np.logical_or(*wrong), "its time is impossible")
+        starts_ms, lengths_ms = (np.rint(each * 1000).astype(np.int64) for each in seconds)
         if self.base_ms is None and self.started_ms is not None:
             # As the readers of HdrHistogram do: times far before the start count from it.
             self.base_ms = self.started_ms if starts_ms[0] < self.started_ms - _YEAR_MS else 0
-        return starts_ms + (self.base_ms or 0), lengths_ms, np.array(tags, dtype=np.int16)
+        return starts_ms + (self.base_ms or 0), lengths_ms
 
-    def _headers(self, chunk: _Chunk, headers: npt.NDArray[np.void], sizes: Integers) -> None:
+    def _headers(self, numbers: Sequence[int], headers: npt.NDArray[np.void], sizes: Integers) -> None:
         """Check the headers of histograms, and that all have the same layout."""
-        self._check(chunk, headers["cookie"] & _COOKIE_MASK != _COOKIE, "its histogram is not in the V2 encoding")
-        self._check(chunk, headers["length"] != sizes - _HEADER.itemsize, "its histogram is cut off")
-        self._check(chunk, headers["offset"] != 0, "its histogram is shifted, as those of floating-point numbers are")
-        self._check(chunk, headers["digits"] > 5, "its histogram has more than 5 significant digits")
+        self._check(numbers, headers["cookie"] & _COOKIE_MASK != _COOKIE, "its histogram is not in the V2 encoding")
+        self._check(numbers, headers["length"] != sizes - _HEADER.itemsize, "its histogram is cut off")
+        self._check(numbers, headers["offset"] != 0, "its histogram is shifted, as those of floating-point numbers are")
+        self._check(numbers, headers["digits"] > 5, "its histogram has more than 5 significant digits")
         lowest, ratio = headers["lowest"], headers["ratio"]
-        self._check(chunk, (lowest < 1) | (lowest >= 1 << 40), "its lowest value is impossible")
-        self._check(chunk, ~((ratio > 0) & np.isfinite(ratio)), "its conversion ratio is impossible")
+        self._check(numbers, (lowest < 1) | (lowest >= 1 << 40), "its lowest value is impossible")
+        self._check(numbers, ~((ratio > 0) & np.isfinite(ratio)), "its conversion ratio is impossible")
         if self.layout is None:
             digits, least, factor = int(headers["digits"][0]), int(lowest[0]), float(ratio[0])
             self.layout, self.same = Layout.create(digits, least, self.second * factor), (digits, least, factor)
         differs = (headers["digits"] != self.same[0]) | (lowest != self.same[1]) | (ratio != self.same[2])
-        self._check(chunk, differs, "its histogram has other digits or units than those before")
+        self._check(numbers, differs, "its histogram has other digits or units than those before")
 
     def _words(
-        self, chunk: _Chunk, data: npt.NDArray[np.uint8], sizes: Integers
+        self, numbers: Sequence[int], data: npt.NDArray[np.uint8], sizes: Integers
     ) -> tuple[Integers, Integers, Integers]:
         """Return the row, bucket and count of each entry of histograms without headers, one after the other."""
         after = np.cumsum(sizes)
         last = data >= 128
         if len(data):
-            self._check(chunk, (sizes > 0) & last[np.maximum(after - 1, 0)], "its histogram is cut off")
+            self._check(numbers, (sizes > 0) & last[np.maximum(after - 1, 0)], "its histogram is cut off")
         ends = np.flatnonzero(~last)
         begins = np.concatenate([[0], ends[:-1] + 1])[: len(ends)]
         lengths = ends - begins + 1
         words = np.diff(np.searchsorted(ends, after, side="left"), prepend=0)
         rows = np.repeat(np.arange(len(sizes)), words)
-        self._check(chunk, rows[lengths > _LONGEST_WORD], "it counts more than any client can send")
+        self._check(numbers, rows[lengths > _LONGEST_WORD], "it counts more than any client can send")
         if not len(rows):
             return rows, rows, rows
         shifts = 7 * (np.arange(len(data)) - np.repeat(begins, lengths))
@@ -459,12 +445,12 @@ class _Reader:
         steps = np.maximum(-values, 1)
         assert self.layout is not None
         most = (65 - self.layout.unit_magnitude - self.layout.half_magnitude) << self.layout.half_magnitude
-        self._check(chunk, rows[steps > most], "its histogram has too many buckets")
+        self._check(numbers, rows[steps > most], "its histogram has too many buckets")
         behind = np.cumsum(steps) - steps
         first = np.cumsum(words) - words
         buckets = behind - np.repeat(behind[np.minimum(first, len(behind) - 1)], words)
         counted = values > 0
-        self._check(chunk, rows[(buckets >= most) & counted], "its histogram has too many buckets")
+        self._check(numbers, rows[(buckets >= most) & counted], "its histogram has too many buckets")
         return rows[counted], buckets[counted], values[counted]
 
     def _log(self, notes: tuple[str, ...]) -> LatencyLog:
@@ -483,7 +469,7 @@ class _Reader:
             entries = np.argsort(np.repeat(rank, sizes), kind="stable")
             starts, lengths, tags, sizes = starts[order], lengths[order], tags[order], sizes[order]
             buckets, counts = buckets[entries], counts[entries]
-        parsed = [self.parse_tag(tag.decode("utf-8", "replace")) for tag in self.codes]
+        parsed = [self.parse_tag(tag[4:].decode("utf-8", "replace")) for tag in self.codes]
         names = tuple(dict.fromkeys(tag for tag in parsed if tag is not None))
         code = np.array([-1 if tag is None else names.index(tag) for tag in parsed], dtype=np.int16)
         log = LatencyLog(
@@ -499,11 +485,11 @@ class _Reader:
         )
         return log.only(log.tag >= 0) if None in parsed else log
 
-    def _check(self, chunk: _Chunk, wrong: npt.NDArray[np.bool_] | Integers, text: str) -> None:
+    def _check(self, numbers: Sequence[int], wrong: npt.NDArray[np.bool_] | Integers, text: str) -> None:
         """Raise UsageError for the first row that is wrong, given a mask of rows or their indexes."""
         found = np.flatnonzero(wrong) if wrong.dtype == np.bool_ else wrong
         if found.size:
-            self._fail(chunk.numbers[int(found[0])], text)
+            self._fail(numbers[int(found[0])], text)
 
     def _fail(self, number: int, text: str) -> NoReturn:
         raise UsageError(f"{self.path}, line {number}: {text}")
