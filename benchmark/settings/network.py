@@ -11,10 +11,10 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
 import yaml
-from pydantic import ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from benchmark.errors import SettingsError
 from benchmark.settings.base import SettingsModel
@@ -34,7 +34,10 @@ class Jitter(SettingsModel):
     stdev_ms: float = Field(ge=0.0, le=LONGEST_MS)
     """Standard deviation of the one-way delay in ms."""
     distribution: Literal["normal", "pareto"] = "normal"
-    """`normal` is symmetric around the delay; `pareto` has a long tail of late packets."""
+    """`normal` is symmetric around the delay; `pareto` (shape 5) has a long tail of late packets. The mean stays the
+    delay, which never falls below 0."""
+    reorder: bool = False
+    """Whether a packet may overtake its predecessor; otherwise packets between two hosts keep their order."""
 
 
 class Loss(SettingsModel):
@@ -43,7 +46,40 @@ class Loss(SettingsModel):
     share: float = Field(ge=0.0, lt=1.0)
     """Share of packets lost, 0 to 1."""
     mean_burst: float = Field(default=1.0, ge=1.0, le=1e6)
-    """Mean number of packets lost in a row; 1 loses each packet independently of its predecessor."""
+    """Mean number of packets lost in a row (Gilbert's model); 1 loses each packet independently of its predecessor."""
+
+    @model_validator(mode="after")
+    def _possible(self) -> Loss:
+        """Reject bursts that are too short for the share: after each, at least one packet passes."""
+        least = self.share / (1 - self.share)
+        if self.mean_burst != 1 and self.mean_burst < least:
+            raise ValueError(
+                f"found a mean_burst of {self.mean_burst:g} for a share of {self.share:g}, expected 1 or at least "
+                f"{least:.3g}"
+            )
+        return self
+
+
+def _normal_jitter(value: object) -> object:
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return value
+    if not 0 <= value <= LONGEST_MS:
+        raise ValueError(f"expected a number from 0 to {LONGEST_MS:g}")
+    return {"stdev_ms": value}
+
+
+def _independent_loss(value: object) -> object:
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return value
+    if not 0 <= value < 1:
+        raise ValueError("expected less than 1" if value >= 1 else "expected at least 0")
+    return {"share": value}
+
+
+_JitterOrStdev = Annotated[
+    Jitter, BeforeValidator(_normal_jitter, Annotated[float, Field(ge=0.0, le=LONGEST_MS)] | Jitter)
+]
+_LossOrShare = Annotated[Loss, BeforeValidator(_independent_loss, Annotated[float, Field(ge=0.0, lt=1.0)] | Loss)]
 
 
 class Link(SettingsModel):
@@ -59,22 +95,12 @@ class Link(SettingsModel):
     """One-way delay in this direction in ms."""
     rtt_ms: float | None = Field(default=None, ge=0.0, le=LONGEST_MS)
     """Round trip in ms as measured from `from`; half of it is the delay in this direction."""
-    jitter: Jitter | None = None
+    jitter: _JitterOrStdev | None = None
     """Variation of the delay; a number is the standard deviation of a normal distribution in ms."""
-    loss: Loss | None = None
+    loss: _LossOrShare | None = None
     """Lost packets; a number is the share of packets that are lost independently."""
     rate_mbps: float | None = Field(default=None, gt=0.0)
-    """Rate of the link in Mb/s, shared by all hosts of the two regions."""
-
-    @field_validator("jitter", mode="before")
-    @classmethod
-    def _normal_jitter(cls, value: object) -> object:
-        return {"stdev_ms": value} if type(value) in (int, float) else value
-
-    @field_validator("loss", mode="before")
-    @classmethod
-    def _independent_loss(cls, value: object) -> object:
-        return {"share": value} if type(value) in (int, float) else value
+    """Rate in Mb/s at which each host sends over the link; packets wait for at most 0.1 s, others are dropped."""
 
     @model_validator(mode="after")
     def _one_delay(self) -> Link:
@@ -221,14 +247,26 @@ class Network(SettingsModel):
     rtt_ms: dict[str, float] = {}
     """Round-trip times in ms that override the table: `us-east-1/eu-west-1: 70`; `us-east-1/us-east-1` is the time
     within a region. A whole matrix is possible."""
-    loss: float = Field(default=0.0, ge=0.0, lt=1.0)
-    """Share of packets lost between regions, 0 to 1."""
-    jitter_ms: float = Field(default=0.0, ge=0.0)
-    """Standard deviation of the one-way delay between regions; packets keep their order."""
+    loss: _LossOrShare | None = None
+    """Packets lost between regions: a share of 0 to 1, or `{share: 0.01, mean_burst: 5}`."""
+    jitter_ms: _JitterOrStdev | None = None
+    """Jitter of the one-way delay between regions: a standard deviation in ms, or `{stdev_ms: 2, distribution:
+    pareto}`."""
     bandwidth_mbps: float | None = Field(default=None, gt=0.0)
     """Uplink of each host in Mb/s; unlimited if not set."""
+    links: tuple[Link, ...] | Path = ()
+    """Links that differ, each for one direction: `[{from: us-east-1, to: eu-west-1, delay_ms: 36, loss: 0.01}]`; or a
+    YAML file with such `links`, as `network measure` writes it."""
+    trace: Path | None = None
+    """CSV file with the columns time_s, from, to and rtt_ms, as `network measure --duration` writes it. Its
+    round trips replace those of the links over time, again and again."""
     internet: bool = True
     """Whether hosts reach the internet through this machine, if it is connected."""
+
+    @field_validator("links")
+    @classmethod
+    def _once(cls, value: tuple[Link, ...] | Path) -> tuple[Link, ...] | Path:
+        return value if isinstance(value, Path) else distinct(value)
 
     @field_validator("rtt_ms")
     @classmethod

@@ -15,8 +15,8 @@ from stacks.local.host.resource import HostArgs, LocalHost
 from stacks.local.owner import Owner, require_owner
 from stacks.local.requirements import check_machine
 from stacks.local.wan.addresses import state_folder
+from stacks.local.wan.links import links_for
 from stacks.local.wan.resource import LocalNetwork
-from stacks.local.wan.round_trips import links_for
 from stacks.monitoring import monitoring_files
 from stacks.region import Plan
 

@@ -18,8 +18,8 @@ from benchmark.testbed.testbed import Testbed
 from stacks.keys import KeyPair, generate_key
 from stacks.local.host.filesystem import HostConfig
 from stacks.local.host.host import Host
+from stacks.local.wan.links import links_for
 from stacks.local.wan.network import WideAreaNetwork
-from stacks.local.wan.round_trips import links_for
 from stacks.monitoring import monitoring_files
 
 SCRAPE_INTERVAL = timedelta(seconds=1)

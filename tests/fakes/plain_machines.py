@@ -14,8 +14,8 @@ from waiting import wait_for
 
 from benchmark.settings import Network
 from stacks.keys import generate_key
+from stacks.local.wan.links import links_for
 from stacks.local.wan.network import WideAreaNetwork
-from stacks.local.wan.round_trips import links_for
 
 LOGIN = "ada"
 PACKAGES = ("prometheus", "prometheus-node-exporter", "etcd-server", "etcd-client")

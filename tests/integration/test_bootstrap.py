@@ -15,8 +15,8 @@ from fakes.emulators.machine import Image, Machine
 from benchmark.settings import Network
 from stacks.cloud.cloud_init import Bootstrap, user_data
 from stacks.keys import KeyPair, generate_key
+from stacks.local.wan.links import links_for
 from stacks.local.wan.network import WideAreaNetwork
-from stacks.local.wan.round_trips import links_for
 
 pytestmark = pytest.mark.integration
 

@@ -17,8 +17,8 @@ from benchmark.host_layout import PROMETHEUS_CONFIG, TARGETS_DIRECTORY
 from benchmark.settings import Network
 from stacks.cloud.cloud_init import LOGIN, Bootstrap, user_data
 from stacks.keys import generate_key
+from stacks.local.wan.links import links_for
 from stacks.local.wan.network import WideAreaNetwork
-from stacks.local.wan.round_trips import links_for
 from stacks.monitoring import monitoring_files
 
 pytestmark = pytest.mark.integration

@@ -24,8 +24,8 @@ from benchmark.settings import Network
 from stacks.cloud import cloud_init as bootstrap
 from stacks.cloud.cloud_init import Bootstrap, grafana_password, user_data
 from stacks.keys import KeyPair, generate_key
+from stacks.local.wan.links import links_for
 from stacks.local.wan.network import WideAreaNetwork
-from stacks.local.wan.round_trips import links_for
 from stacks.monitoring import DASHBOARDS, DATASOURCE_UID
 
 pytestmark = pytest.mark.integration

@@ -19,8 +19,8 @@ from benchmark.settings import Network
 from stacks.keys import KeyPair, generate_key
 from stacks.local.host.filesystem import HostConfig
 from stacks.local.host.host import CHECKOUT, Host
+from stacks.local.wan.links import links_for
 from stacks.local.wan.network import WideAreaNetwork
-from stacks.local.wan.round_trips import links_for
 from stacks.monitoring import monitoring_files
 
 pytestmark = pytest.mark.integration

@@ -22,9 +22,9 @@ from benchmark.settings import Network
 from stacks.local.owner import Owner
 from stacks.local.process import find_process
 from stacks.local.wan import gateway
+from stacks.local.wan.links import Links, links_for
 from stacks.local.wan.network import WideAreaNetwork
 from stacks.local.wan.resource import NetworkProvider
-from stacks.local.wan.round_trips import Links, links_for
 
 pytestmark = [pytest.mark.integration, pytest.mark.quiet]
 

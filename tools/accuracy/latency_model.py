@@ -14,7 +14,7 @@ from pathlib import Path
 from benchmark.results.manifest import Manifest, read_manifest
 from benchmark.results.run_folder import read_summary
 from benchmark.settings import Network
-from stacks.local.wan.round_trips import links_for
+from stacks.local.wan.links import links_for
 from tools.accuracy.stored_run import with_run
 
 TOLERANCE = 0.10

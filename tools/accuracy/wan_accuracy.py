@@ -25,8 +25,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from benchmark.settings import Network
+from stacks.local.wan.links import Links, links_for
 from stacks.local.wan.network import WideAreaNetwork
-from stacks.local.wan.round_trips import Links, links_for
 
 REGIONS = (
     *("us-east-1", "us-west-2", "ca-central-1", "sa-east-1", "eu-west-1", "eu-central-1", "eu-north-1"),

@@ -23,7 +23,9 @@ from benchmark.errors import InfrastructureError
 from stacks.local.owner import Owner, claim
 from stacks.local.process import find_process, kill_process
 from stacks.local.wan import addresses, gateway, interfaces
-from stacks.local.wan.round_trips import Links
+from stacks.local.wan.emulator.links import FORMAT
+from stacks.local.wan.links import Links
+from stacks.local.wan.trace import write_trace
 
 if TYPE_CHECKING:
     from stacks.local.wan.emulator.control import Reply
@@ -70,9 +72,13 @@ class WideAreaNetwork:
             try:
                 if owner is not None:
                     claim(self.testbed_id, owner)
+                if running := self.running():
+                    self._check_format()
                 (self.directory / "metrics").mkdir(parents=True, exist_ok=True)
+                if links.trace:
+                    write_trace(links.trace, links.regions, self.directory / "trace")
                 addresses.write_atomically(self.directory / "links.json", links.to_json())
-                if not self.running():
+                if not running:
                     self._kill()
                     # A helper of root writes no bytecode into a user's checkout, and -I hides that from Python.
                     flags = ["-I", "-S", *(["-B"] if sys.dont_write_bytecode else [])]
@@ -148,6 +154,14 @@ class WideAreaNetwork:
     def hosts(self) -> dict[str, str]:
         """Return the attached hosts and their addresses, without hosts whose namespace has ended."""
         return self._request("status")["hosts"]
+
+    def _check_format(self) -> None:
+        """Raise InfrastructureError if the running emulator cannot apply today's links."""
+        if self._request("status").get("format") != FORMAT:
+            raise InfrastructureError(
+                f"the network emulator of testbed {self.testbed_id} is that of another release; run `pulumi destroy` "
+                "and `pulumi up`"
+            )
 
     def _kill(self) -> None:
         """Kill the keeper and its emulator, with which all interfaces end."""

@@ -7,7 +7,7 @@ rebooted). Then the hosts, whose interfaces are gone with it, are replaced.
 from __future__ import annotations
 
 from dataclasses import replace
-from itertools import combinations_with_replacement
+from itertools import product
 from typing import TypedDict
 
 import pulumi
@@ -16,8 +16,8 @@ from pulumi.dynamic import CreateResult, DiffResult, ReadResult, Resource, Resou
 from stacks.errors import hide_traceback
 from stacks.local.owner import Owner, find_owner, require_owner
 from stacks.local.root import as_root
+from stacks.local.wan.links import Direction, Links
 from stacks.local.wan.network import WideAreaNetwork
-from stacks.local.wan.round_trips import Links
 
 
 class NetworkProps(TypedDict):
@@ -83,11 +83,10 @@ class NetworkProvider(ResourceProvider):
 
 def with_former_regions(links: Links, former: Links) -> Links:
     """Add the regions of `former` to `links`, as Pulumi deletes the hosts of a removed region only afterwards."""
-    rtt_ms = {**former.rtt_ms, **links.rtt_ms}
-    names = sorted({name for pair in rtt_ms for name in pair.split("/")})
-    for first, second in combinations_with_replacement(names, 2):
-        rtt_ms.setdefault(f"{first}/{second}", 0.0)  # between hosts about to be deleted and new ones
-    return replace(links, rtt_ms=rtt_ms)
+    directions = {**former.directions, **links.directions}
+    for source, target in product({*links.regions, *former.regions}, repeat=2):
+        directions.setdefault(f"{source}->{target}", Direction(0.0))  # between hosts about to be deleted and new ones
+    return replace(links, directions=directions)
 
 
 class LocalNetwork(Resource, module="geobench", name="LocalNetwork"):

@@ -12,8 +12,8 @@ from fakes.emulators.provider import Served
 from fakes.emulators.vultr import Vultr
 
 from benchmark.settings import Network
+from stacks.local.wan.links import links_for
 from stacks.local.wan.network import WideAreaNetwork
-from stacks.local.wan.round_trips import links_for
 
 TOKEN = "V0ULTR-T0KEN-0F-THE-TESTS"
 AWS_SECRET = "AWS-SECRET-0F-THE-TESTS"

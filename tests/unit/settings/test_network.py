@@ -8,7 +8,18 @@ from pathlib import Path
 import pytest
 
 from benchmark.errors import SettingsError
-from benchmark.settings import Jitter, Link, Loss, Matrix, RoundTrip, format_trace, read_matrix, read_trace
+from benchmark.settings import (
+    Jitter,
+    Link,
+    Loss,
+    Matrix,
+    Network,
+    RoundTrip,
+    format_trace,
+    parse_settings,
+    read_matrix,
+    read_trace,
+)
 
 HEADER = "time_s,from,to,rtt_ms\n"
 
@@ -75,3 +86,38 @@ def test_mistakes_in_a_trace_are_located(tmp_path: Path, text: str, message: str
         read_trace(tmp_path / "t.csv")
     with pytest.raises(SettingsError, match="cannot read"):
         read_trace(tmp_path / "missing.csv")
+
+
+def test_the_network_of_settings_has_links_inline_or_in_a_file() -> None:
+    def network(**fields: object) -> Network:
+        return parse_settings({"regions": ["a", "b"], "network": fields}, "s.yaml").network
+
+    link = {"from": "a", "to": "b", "delay_ms": 3, "loss": 0.1}
+    assert network(links=[link]).links == (Link(source="a", destination="b", delay_ms=3, loss=Loss(share=0.1)),)
+    assert (network(links="m.yaml").links, network(trace="t.csv").trace) == (Path("m.yaml"), Path("t.csv"))
+    found = network(loss=0.1, jitter_ms={"stdev_ms": 2, "distribution": "pareto"})
+    assert (found.loss, found.jitter_ms) == (Loss(share=0.1), Jitter(stdev_ms=2, distribution="pareto"))
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"links": [{"from": "a", "to": "b"}] * 2}, r"network.links: the link from a to b is given twice; keep one"),
+        ({"links": [{"from": "a", "to": "b", "delay": 3}]}, "unknown field 'network.links.0.delay'; .* 'delay_ms'"),
+        (
+            {"links": [{"from": "a", "to": "b", "loss": 1.5}]},
+            r"network.links.0.loss.*: expected less than 1, found 1.5",
+        ),
+        ({"links": 3}, r"network.links: expected a list or a path, found 3"),
+        ({"loss": {"share": 0.8, "mean_burst": 2}}, "network.loss: found a mean_burst of 2 for a share of 0.8, .* 4"),
+        ({"loss": "lots"}, "network.loss: expected "),
+        ({"jitter_ms": -1}, "network.jitter_ms: expected a number from 0 to 60000, found -1"),
+        (
+            {"jitter_ms": {"stdev_ms": 1, "distribution": "uniform"}},
+            "distribution: expected 'normal' or 'pareto', found",
+        ),
+    ],
+)
+def test_mistakes_in_the_network_are_located(fields: dict[str, object], message: str) -> None:
+    with pytest.raises(SettingsError, match=f"^s.yaml: .*{message}"):
+        parse_settings({"regions": ["a", "b"], "network": fields}, "s.yaml")

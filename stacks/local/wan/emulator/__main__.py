@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import gc
-import json
 import os
 import socket
 import sys
@@ -23,7 +22,7 @@ if not __package__:  # run by path: relative imports need a package, and importi
     __spec__ = None
     __package__ = Path(__file__).resolve().parent.name
 
-from .control import Control
+from .control import Control, read_links
 from .keeper import Journal, Keeper
 from .links import Port
 from .loop import Emulator
@@ -107,7 +106,7 @@ def main() -> NoReturn:
         emulator = Emulator(set_offload, writer(directory / "metrics" / "wan.prom"))
         Control(emulator, directory, listener)
         if ports:
-            emulator.configure(json.loads(Path("links.json").read_text(encoding="utf-8")))
+            emulator.configure(*read_links(directory))
         for port in ports:
             emulator.attach(port)
         emulator.journal = journal

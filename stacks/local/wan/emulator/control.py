@@ -11,7 +11,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TypedDict
 
-from .links import Port
+from .impairments import Trace, read_traces
+from .links import FORMAT, Links, Port
 from .loop import Emulator
 
 
@@ -33,8 +34,16 @@ class Reply(TypedDict, total=False):
     """Whether the machine itself is attached."""
     dropped: Mapping[str, int]
     """Dropped packets by reason."""
+    format: int
+    """Version of links.json."""
     error: str
     """Why the request was rejected."""
+
+
+def read_links(directory: Path) -> tuple[Links, dict[str, Trace]]:
+    """Read the links and the traces from the folder of the testbed's network files."""
+    links: Links = json.loads((directory / "links.json").read_text(encoding="utf-8"))
+    return links, read_traces(directory / "trace") if links["trace"] else {}
 
 
 class Control:
@@ -76,7 +85,7 @@ class Control:
         emulator = self.emulator
         name = request.get("command")
         if name == "configure":
-            emulator.configure(json.loads((self.directory / "links.json").read_text(encoding="utf-8")))
+            emulator.configure(*read_links(self.directory))
         elif name == "attach" and len(fds) == 1:
             emulator.attach(Port(request["host"], request["region"], request["address"], fds[0]))
             fds.clear()  # the port owns it now
@@ -86,4 +95,9 @@ class Control:
         elif name != "status":
             raise ValueError(f"unknown request {name!r} with {len(fds)} file descriptors")
         hosts = {port.name: port.text for port in emulator.ports.values() if port.region}
-        return {"hosts": hosts, "operator": emulator.operator is not None, "dropped": emulator.dropped}
+        return {
+            "hosts": hosts,
+            "operator": emulator.operator is not None,
+            "dropped": emulator.dropped,
+            "format": FORMAT,
+        }

@@ -2,44 +2,72 @@
 
 from __future__ import annotations
 
-import random
 import socket
 from collections import deque
 from typing import TypedDict
 
-JITTER_HOLD = 4.0
-"""A link draws new jitter after this many standard deviations. Drawn for every packet, jitter that keeps packets in
-order would turn into the running maximum of the draws."""
+from .impairments import Jitter, Loss, Pacer, Trace
+
+FORMAT = 2
+"""Version of links.json."""
+
+
+class _Impairments(TypedDict, total=False):
+    jitter_ms: float
+    distribution: str
+    reorder: bool
+    loss: float
+    mean_burst: float
+    rate_mbps: float
+
+
+class Direction(_Impairments):
+    """Packets from one region to another; `stacks.local.wan.links.Direction` documents the fields."""
+
+    delay_ms: float
 
 
 class Links(TypedDict):
-    """Content of links.json; `stacks.local.wan.round_trips.Links` writes it and documents the fields."""
+    """Content of links.json; `stacks.local.wan.links.Links` writes it and documents the fields."""
 
-    rtt_ms: dict[str, float]
-    loss: float
-    jitter_ms: float
+    directions: dict[str, Direction]
     bandwidth_mbps: float | None
     internet: bool
+    trace: dict[str, str] | None
 
 
 class Line:
-    """A queue of packets with equal delay, first in, first out: (due, file descriptor to write to, packet)."""
+    """A queue of packets in the order of their delivery: (due, file descriptor to write to, packet)."""
 
-    __slots__ = ("delay", "jitter", "jitter_until", "last", "loss", "queue", "serial", "shift")
+    __slots__ = ("changes", "delay", "jitter", "last", "loss", "pacer", "queue", "serial", "trace")
 
-    def __init__(self, serial: int, delay: float, jitter: float = 0.0, loss: float = 0.0) -> None:
-        self.serial = serial
-        self.delay, self.jitter, self.loss = delay, jitter, loss
+    def __init__(
+        self,
+        serial: int,
+        delay: float,
+        jitter: Jitter | None = None,
+        loss: Loss | None = None,
+        pacer: Pacer | None = None,
+        trace: Trace | None = None,
+    ) -> None:
+        self.serial, self.delay = serial, delay
+        self.jitter, self.loss, self.pacer, self.trace = jitter, loss, pacer, trace
         self.queue: deque[tuple[float, int, bytes]] = deque()
-        self.shift = self.jitter_until = self.last = 0.0
+        self.last = self.changes = 0.0
 
     def due(self, sent: float) -> float:
-        """Return when a packet sent at `sent` arrives: after delay and jitter, never before its predecessor."""
-        if self.jitter and sent >= self.jitter_until:
-            self.shift = max(random.gauss(0.0, self.jitter), -self.delay)
-            self.jitter_until = sent + JITTER_HOLD * self.jitter
-        self.last = max(self.last, sent + self.delay + self.shift)
-        return self.last
+        """Return when a packet sent at `sent` arrives: not before its predecessor, unless jitter may reorder them."""
+        if self.trace and sent >= self.changes:
+            self.delay, self.changes = self.trace.at(sent)
+        jitter = self.jitter
+        if jitter is None:
+            due = sent + self.delay
+        elif jitter.reorder:
+            return sent + max(self.delay + jitter.draw(), 0.0)
+        else:
+            due = sent + max(self.delay + jitter.held(sent), 0.0)
+        self.last = due = max(self.last, due)
+        return due
 
 
 class Port:
@@ -50,7 +78,8 @@ class Port:
         self.address = socket.inet_aton(address)
         self.routes: dict[bytes, tuple[Line, int]] = {}
         """Destination address to delay line and the file descriptor of the receiver."""
-        self.free_at = 0.0
-        """When the uplink will have sent everything handed to it."""
+        self.uplink: Pacer | None = None
+        self.impaired = False
+        """Whether packets of this host need more than a fixed delay."""
         self.behind = 0.0
         """Since when each read has left packets waiting; 0 if the last read took them all."""

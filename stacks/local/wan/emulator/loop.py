@@ -9,15 +9,15 @@ from __future__ import annotations
 import ctypes
 import heapq
 import os
-import random
 import select
 import struct
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from time import monotonic, time
 from typing import NoReturn
 
+from .impairments import Jitter, Loss, Pacer, Trace
 from .keeper import Journal
 from .links import Line, Links, Port
 from .packets import DESTINATION, HEADER, LARGEST, SOURCE, is_benchmark, is_internet
@@ -28,8 +28,6 @@ SPIN_S = 20e-6
 """A wait shorter than this costs less as an empty poll than as a timer and a wake-up."""
 QUEUE_BYTES = 512 << 20
 """Limit of bytes in flight over all links; 2.5 Gb/s times 400 ms is a quarter of it."""
-UPLINK_S = 0.1
-"""Buffer of an uplink with a limited rate, in seconds of its rate."""
 BOUNDS_S = (1e-4, 2e-4, 3e-4, 5e-4, 7e-4, 1e-3, 1.5e-3, 2e-3, 3e-3, 5e-3, 1e-2, 2e-2, 5e-2, 1e-1)
 """Upper bounds of the buckets of wan_lateness_seconds."""
 
@@ -54,8 +52,8 @@ class Emulator:
         self.heads: list[tuple[float, int, Line]] = []
         self.lines: dict[tuple[str, str] | float, Line] = {}
         self.serial = 0
-        self.links = Links(rtt_ms={}, loss=0.0, jitter_ms=0.0, bandwidth_mbps=None, internet=False)
-        self.impaired, self.segments, self.rate = False, True, 0.0
+        self.links = Links(directions={}, bandwidth_mbps=None, internet=False, trace=None)
+        self.traces: Mapping[str, Trace] = {}
         self.packets_in = self.bytes_in = self.packets_out = self.bytes_out = 0
         self.bytes_discarded = 0
         self.dropped: Counter[str] = Counter()
@@ -69,7 +67,7 @@ class Emulator:
 
     def receive(self, port: Port) -> None:
         """Read and queue what a host has sent, at most BATCH packets."""
-        fd, address, routes, heads, impaired = port.fd, port.address, port.routes, self.heads, self.impaired
+        fd, address, routes, heads, impaired = port.fd, port.address, port.routes, self.heads, port.impaired
         read, now, size, count = os.read, monotonic(), 0, 0
         full = self.bytes_in - self.bytes_out - self.bytes_discarded > QUEUE_BYTES
         for _ in range(BATCH):
@@ -86,9 +84,13 @@ class Emulator:
                 self._pass_or_drop(port, packet, full)
                 continue
             line, out = route
-            due = self._impair(port, line, len(packet), now) if impaired else now + line.delay
-            if due is None:
-                continue
+            if impaired:
+                found = self._impair(port, line, len(packet), now)
+                if found is None:
+                    continue
+                due, line = found
+            else:
+                due = now + line.delay
             if not line.queue:
                 heapq.heappush(heads, (due, line.serial, line))
             line.queue.append((due, out, packet))
@@ -104,18 +106,23 @@ class Emulator:
         self.bytes_in += size
         self.packets_in += count
 
-    def _impair(self, port: Port, line: Line, size: int, now: float) -> float | None:
-        """Return when a packet is due over a link with a rate, loss or jitter; None if it is dropped."""
-        if self.rate:
-            port.free_at = max(port.free_at, now)
-            if port.free_at - now > max(UPLINK_S, 65536 / self.rate):
-                self.dropped["uplink"] += 1
-                return None
-            now = port.free_at = port.free_at + (size - HEADER) / self.rate
-        if line.loss and random.random() < line.loss:
+    def _impair(self, port: Port, line: Line, size: int, now: float) -> tuple[float, Line] | None:
+        """Return when a packet is due, and the line to queue it in; None if it is dropped."""
+        for pacer, reason in ((port.uplink, "uplink"), (line.pacer, "rate")):
+            if pacer is not None:
+                sent = pacer.departure(now, size - HEADER)
+                if sent is None:
+                    self.dropped[reason] += 1
+                    return None
+                now = sent
+        if line.loss is not None and line.loss.loses():
             self.dropped["loss"] += 1
             return None
-        return line.due(now)
+        due = line.due(now)
+        if line.jitter is not None and line.jitter.reorder:
+            self.serial += 1
+            line = Line(self.serial, 0.0)  # a queue keeps its order, so this packet has one to itself
+        return due, line
 
     def deliver(self, now: float) -> None:
         """Write every packet that is due at `now`."""
@@ -217,8 +224,8 @@ class Emulator:
 
     def attach(self, port: Port) -> None:
         """Add a host or the operator, replacing one of the same name. ValueError if the region has no links."""
-        if port.region and f"{port.region}/{port.region}" not in self.links["rtt_ms"]:
-            known = sorted({name for pair in self.links["rtt_ms"] for name in pair.split("/")})
+        if port.region and f"{port.region}->{port.region}" not in self.links["directions"]:
+            known = sorted({name.partition("->")[0] for name in self.links["directions"]})
             raise ValueError(f"region {port.region!r} has no links; regions with links: {', '.join(known) or 'none'}")
         for other in list(self.ports.values()):
             if other.name == port.name:
@@ -226,7 +233,7 @@ class Emulator:
         if port.region is None:
             self.operator = port
         else:
-            self.offload(port.fd, self.segments)
+            self._configure_port(port)
         os.set_blocking(port.fd, False)
         for other in self.ports.values():
             self._connect(port, other)
@@ -256,41 +263,52 @@ class Emulator:
         if self.journal:
             self.journal.detached(port)
 
-    def configure(self, links: Links) -> None:
+    def configure(self, links: Links, traces: Mapping[str, Trace]) -> None:
         """Apply new links; packets in flight keep their delivery time. ValueError if attached hosts lose theirs."""
         attached = {port.region for port in self.ports.values() if port.region}
-        missing = sorted(region for region in attached if f"{region}/{region}" not in links["rtt_ms"])
+        missing = sorted(region for region in attached if f"{region}->{region}" not in links["directions"])
         if missing:
             raise ValueError(f"hosts are attached in {', '.join(missing)}, which the new links leave out")
-        if (
-            attached
-            and {**links, "rtt_ms": {pair: links["rtt_ms"].get(pair) for pair in self.links["rtt_ms"]}} != self.links
-        ):
+        known = {name: links["directions"].get(name) for name in self.links["directions"]}
+        if attached and {**links, "directions": known} != self.links:
             self.unchanged_since = time()
-        self.links, self.lines = links, {}
-        self.rate = (links["bandwidth_mbps"] or 0.0) * 125e3  # bytes/s
-        self.segments = not (links["loss"] or self.rate)  # a lost segment would be 45 lost packets
-        self.impaired = bool(not self.segments or links["jitter_ms"])
+        self.links, self.traces, self.lines = links, traces, {}
         for port in self.ports.values():
             if port.region:
-                self.offload(port.fd, self.segments)
+                self._configure_port(port)
             for other in self.ports.values():
                 if port is not other:
                     self._connect(port, other)
 
+    def _configure_port(self, port: Port) -> None:
+        """Set what all packets of a host have in common."""
+        rate, outgoing = self.links["bandwidth_mbps"], f"{port.region}->"
+        mine = {name: each for name, each in self.links["directions"].items() if name.startswith(outgoing)}
+        port.uplink = Pacer(rate * 125e3) if rate else None
+        port.impaired = bool(rate or any(len(each) > 1 or name in self.traces for name, each in mine.items()))
+        # A lost segment would be 45 lost packets.
+        self.offload(port.fd, not (rate or any("loss" in each or "rate_mbps" in each for each in mine.values())))
+
     def _connect(self, port: Port, other: Port) -> None:
-        """Route packets from `port` to `other`; equal delays share a line unless links are impaired."""
+        """Route packets from `port` to `other`; equal delays share a line unless the sender's links are impaired."""
         if other.region is None:
             return
-        region = port.region or other.region
-        delay = self.links["rtt_ms"]["/".join(sorted((region, other.region)))] / 2e3
-        key = (port.name, other.region) if self.impaired else delay
+        name = f"{port.region or other.region}->{other.region}"
+        link = self.links["directions"][name]
+        key = (port.name, other.region) if port.impaired else link["delay_ms"]
         line = self.lines.get(key)
         if line is None:
             self.serial += 1
-            between = region != other.region
-            jitter, loss = (self.links["jitter_ms"] / 1e3, self.links["loss"]) if between else (0.0, 0.0)
-            line = self.lines[key] = Line(self.serial, delay, jitter, loss)
+            line = self.lines[key] = Line(self.serial, link["delay_ms"] / 1e3)
+            if port.impaired:
+                line.trace = self.traces.get(name)
+                if "jitter_ms" in link:
+                    reorder = link.get("reorder", False)
+                    line.jitter = Jitter(link["jitter_ms"] / 1e3, link.get("distribution", "normal"), reorder)
+                if "loss" in link:
+                    line.loss = Loss(link["loss"], link.get("mean_burst", 1.0))
+                if "rate_mbps" in link:
+                    line.pacer = Pacer(link["rate_mbps"] * 125e3)
         port.routes[other.address] = (line, other.fd)
 
     def metrics(self) -> str:

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from benchmark.errors import InfrastructureError
+from stacks.local.wan.links import Direction, Links
 from stacks.local.wan.network import WideAreaNetwork
 from stacks.local.wan.resource import NetworkProvider
-from stacks.local.wan.round_trips import Links
 
 
 @pytest.fixture
@@ -110,7 +110,7 @@ def test_a_failed_start_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setattr(WideAreaNetwork, "_attach_operator", refuse)
     network = WideAreaNetwork("t")
     with pytest.raises(InfrastructureError, match="no interface"):
-        network.start(Links({"a/a": 1.0}))
+        network.start(Links({"a->a": Direction(0.5)}))
     assert identities[0]
     assert not network.running()
     assert list(tmp_path.iterdir()) == []

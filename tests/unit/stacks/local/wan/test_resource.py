@@ -10,8 +10,8 @@ import pytest
 from pulumi.runtime import MockCallArgs, MockResourceArgs, Mocks
 
 from benchmark.settings import Network
+from stacks.local.wan.links import links_for
 from stacks.local.wan.resource import LocalNetwork, NetworkProvider, with_former_regions
-from stacks.local.wan.round_trips import links_for
 
 
 class Recorded(Mocks):

@@ -1,4 +1,4 @@
-"""Round-trip times: measured, derived, or from the settings, and which settings are rejected."""
+"""Round-trip times: measured, or derived from measured ones."""
 
 from __future__ import annotations
 
@@ -8,9 +8,8 @@ from importlib.resources import files
 
 import pytest
 
-from benchmark.errors import SettingsError
-from benchmark.settings import Network, known_regions
-from stacks.local.wan.round_trips import Links, distance_km, links_for, round_trip_ms
+from benchmark.settings import known_regions
+from stacks.local.wan.round_trips import distance_km, round_trip_ms
 
 
 def table() -> dict[tuple[str, str], dict[str, str]]:
@@ -69,57 +68,3 @@ def test_regions_in_one_city_and_hosts_in_one_region_are_close() -> None:
 def test_no_pair_is_faster_than_light_in_fibre() -> None:
     for pair in itertools.permutations(known_regions(), 2):
         assert 0.01 * distance(pair) < round_trip_ms(*pair) < 400, pair
-
-
-def test_links_contain_every_pair_once_and_each_region_with_itself() -> None:
-    links = links_for(["us-east-1", "eu-west-1"], Network())
-    assert set(links.rtt_ms) == {"us-east-1/us-east-1", "eu-west-1/us-east-1", "eu-west-1/eu-west-1"}
-    assert links.rtt("us-east-1", "us-east-1") == 0.6
-    assert links.rtt("us-east-1", "eu-west-1") == links.rtt("eu-west-1", "us-east-1") == 65.8
-
-
-def test_settings_override_the_table_in_either_order() -> None:
-    network = Network(rtt_ms={"us-east-1/eu-west-1": 12.5, "eu-west-1/eu-west-1": 0})
-    links = links_for(["eu-west-1", "us-east-1"], network)
-    assert links.rtt("eu-west-1", "us-east-1") == 12.5
-    assert links.rtt("eu-west-1", "eu-west-1") == 0
-    assert links.rtt("us-east-1", "us-east-1") == 0.6
-
-
-def test_custom_names_work_with_a_complete_matrix() -> None:
-    links = links_for(["lab", "ship"], Network(rtt_ms={"ship/lab": 600}))
-    assert links.rtt("lab", "ship") == 600
-    assert links.rtt("ship", "ship") == 0.6
-
-
-def test_impairments_are_taken_from_the_settings() -> None:
-    links = links_for(["ewr"], Network(loss=0.01, jitter_ms=2, bandwidth_mbps=100, internet=False))
-    assert (links.loss, links.jitter_ms, links.bandwidth_mbps, links.internet) == (0.01, 2, 100, False)
-
-
-def test_links_round_trip_through_json_and_equal_links_have_equal_json() -> None:
-    links = links_for(["us-east-1", "ewr"], Network(loss=0.01))
-    again = links_for(["ewr", "us-east-1"], Network(loss=0.01))
-    assert Links.from_json(links.to_json()) == links
-    assert links.to_json() == again.to_json()
-
-
-def test_an_unknown_region_gets_near_matches_and_the_setting_for_custom_names() -> None:
-    expected = r"unknown region 'eu-wset-1'; did you mean .*eu-west-1.*network: \{rtt_ms: \{eu-wset-1/us-east-1"
-    with pytest.raises(SettingsError, match=expected):
-        links_for(["us-east-1", "eu-wset-1"], Network())
-
-
-def test_a_mistyped_override_is_rejected() -> None:
-    with pytest.raises(SettingsError, match=r"'us-esat-1' is not among `regions`; did you mean us-east-1"):
-        links_for(["us-east-1", "eu-west-1"], Network(rtt_ms={"us-esat-1/eu-west-1": 70}))
-
-
-def test_an_override_may_name_a_known_region_outside_the_testbed() -> None:
-    links = links_for(["us-east-1"], Network(rtt_ms={"us-east-1/eu-west-1": 70}))
-    assert set(links.rtt_ms) == {"us-east-1/us-east-1"}
-
-
-def test_two_times_for_one_pair_are_rejected() -> None:
-    with pytest.raises(SettingsError, match="found 70 ms and 80 ms for eu-west-1/us-east-1"):
-        links_for(["us-east-1", "eu-west-1"], Network(rtt_ms={"us-east-1/eu-west-1": 70, "eu-west-1/us-east-1": 80}))

@@ -7,23 +7,28 @@ import os
 import random
 import socket
 import time
+from array import array
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
+from stacks.local.wan.emulator.impairments import Trace
 from stacks.local.wan.emulator.links import Links, Port
 from stacks.local.wan.emulator.loop import BATCH, Emulator
 from stacks.local.wan.emulator.packets import HEADER
 
 A, B, C = "198.18.0.2", "198.18.0.3", "198.18.0.4"
 OPERATOR = "198.18.0.1"
-LINKS = Links(
-    rtt_ms={"east/east": 0.6, "east/west": 80.0, "west/west": 0.6},
-    loss=0.0,
-    jitter_ms=0.0,
-    bandwidth_mbps=None,
-    internet=True,
-)
+DELAYS = {"east->east": 0.3, "east->west": 40.0, "west->east": 40.0, "west->west": 0.3}
+
+
+def links(bandwidth_mbps: float | None = None, internet: bool = True, **between: object) -> Links:
+    """Return links with the fields `between` for both directions between the regions."""
+    directions: dict[str, Any] = {
+        name: {"delay_ms": delay, **(between if delay > 1 else {})} for name, delay in DELAYS.items()
+    }
+    return Links(directions=directions, bandwidth_mbps=bandwidth_mbps, internet=internet, trace=None)
 
 
 def packet(source: str, destination: str, payload: bytes = b"x") -> bytes:
@@ -38,7 +43,7 @@ class Bench:
     def __init__(self) -> None:
         self.offloads: dict[int, bool] = {}
         self.emulator = Emulator(self.offloads.__setitem__, lambda _text: None)
-        self.emulator.configure(LINKS)
+        self.emulator.configure(links(), {})
         self.ends: dict[str, socket.socket] = {}
         self.ports: dict[str, Port] = {}
         for address, region in ((OPERATOR, None), (A, "east"), (B, "west"), (C, "east")):
@@ -139,7 +144,7 @@ def test_packets_to_and_from_the_operator_are_not_delayed(bench: Bench) -> None:
 
 @pytest.mark.parametrize("internet", [True, False])
 def test_internet_traffic_passes_through_the_operator_if_enabled(bench: Bench, internet: bool) -> None:
-    bench.emulator.configure({**LINKS, "internet": internet})
+    bench.emulator.configure(links(internet=internet), {})
     bench.send(packet(A, "192.0.2.1"))
     bench.send(packet("192.0.2.1", A), at=OPERATOR)
     assert len(bench.received(OPERATOR)) == internet
@@ -181,32 +186,36 @@ def test_a_region_without_links_is_rejected(bench: Bench) -> None:
     with pytest.raises(ValueError, match="region 'north' has no links; regions with links: east, west"):
         bench.emulator.attach(Port("n", "north", "198.18.0.9", -1))
     with pytest.raises(ValueError, match="hosts are attached in west"):
-        bench.emulator.configure({**LINKS, "rtt_ms": {"east/east": 1.0}})
+        bench.emulator.configure({**links(), "directions": {"east->east": {"delay_ms": 1.0}}}, {})
 
 
 def test_new_links_apply_to_new_packets(bench: Bench) -> None:
     bench.send(packet(A, B))
-    bench.emulator.configure({**LINKS, "rtt_ms": {**LINKS["rtt_ms"], "east/west": 400.0}})
+    bench.emulator.configure(links(delay_ms=200.0), {})
     bench.send(packet(A, B))
     old, new = bench.dues()
     assert new - old == pytest.approx(0.160, abs=0.010)
 
 
 def test_segmentation_offload_is_off_where_packets_are_lost_or_paced(bench: Bench) -> None:
-    hosts = [bench.ports[address].fd for address in (A, B, C)]
-    cases: list[tuple[Links, bool]] = [
-        ({**LINKS, "loss": 0.1}, False),
-        ({**LINKS, "bandwidth_mbps": 10.0}, False),
-        ({**LINKS, "jitter_ms": 1.0}, True),
+    east, west = bench.ports[A].fd, bench.ports[B].fd
+    one_way = links()
+    one_way["directions"]["east->west"]["loss"] = 0.1
+    cases = [
+        (links(loss=0.1), {east: False, west: False}),
+        (links(rate_mbps=10.0), {east: False, west: False}),
+        (links(bandwidth_mbps=10.0), {east: False, west: False}),
+        (links(jitter_ms=1.0), {east: True, west: True}),
+        (one_way, {east: False, west: True}),
     ]
-    for links, segments in cases:
-        bench.emulator.configure(links)
-        assert bench.offloads == dict.fromkeys(hosts, segments)
+    for changed, offloads in cases:
+        bench.emulator.configure(changed, {})
+        assert {fd: bench.offloads[fd] for fd in (east, west)} == offloads
 
 
 def test_the_configured_share_is_lost_between_regions_only(bench: Bench) -> None:
     random.seed(1)
-    bench.emulator.configure({**LINKS, "loss": 0.2})
+    bench.emulator.configure(links(loss=0.2), {})
     for _ in range(2000):
         bench.send(packet(A, B))
         bench.send(packet(A, C))
@@ -223,7 +232,7 @@ def at_100_s(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("at_100_s")
 def test_an_uplink_serializes_packets_at_its_rate(bench: Bench) -> None:
-    bench.emulator.configure({**LINKS, "bandwidth_mbps": 8.0})  # 1000 bytes take 1 ms
+    bench.emulator.configure(links(bandwidth_mbps=8.0), {})  # 1000 bytes take 1 ms
     for _ in range(10):
         bench.send(packet(A, B, bytes(980)))
     dues = bench.dues()
@@ -234,7 +243,7 @@ def test_an_uplink_serializes_packets_at_its_rate(bench: Bench) -> None:
 
 @pytest.mark.usefixtures("at_100_s")
 def test_a_full_uplink_drops_and_counts(bench: Bench) -> None:
-    bench.emulator.configure({**LINKS, "bandwidth_mbps": 8.0})  # buffers 0.1 s: 100 packets of 1000 bytes
+    bench.emulator.configure(links(bandwidth_mbps=8.0), {})  # buffers 0.1 s: 100 packets of 1000 bytes
     for _ in range(300):
         bench.send(packet(A, B, bytes(980)))
     assert bench.emulator.dropped["uplink"] == pytest.approx(200, abs=1)
@@ -283,18 +292,71 @@ def test_reading_slower_than_a_host_sends_counts_as_delay_behind_schedule(
 @pytest.mark.parametrize(
     ("change", "changed"),
     [
-        ({}, False),
-        ({"rtt_ms": {**LINKS["rtt_ms"], "north/north": 0.6, "east/north": 1.0, "north/west": 1.0}}, False),
-        ({"rtt_ms": {**LINKS["rtt_ms"], "east/west": 60.0}}, True),
-        ({"loss": 0.1}, True),
-        ({"bandwidth_mbps": 10.0}, True),
+        (links(), False),
+        ({**links(), "directions": {**links()["directions"], "north->north": {"delay_ms": 0.3}}}, False),
+        (links(delay_ms=30.0), True),
+        (links(loss=0.1), True),
+        (links(bandwidth_mbps=10.0), True),
+        ({**links(), "trace": {"sha256": "0"}}, True),
     ],
-    ids=["same links", "another region", "round trip", "loss", "bandwidth"],
+    ids=["same links", "another region", "delay", "loss", "bandwidth", "trace"],
 )
-def test_a_change_of_the_links_between_hosts_is_reported(
-    bench: Bench, change: dict[str, object], changed: bool
-) -> None:
+def test_a_change_of_the_links_between_hosts_is_reported(bench: Bench, change: Links, changed: bool) -> None:
     bench.emulator.unchanged_since = 5.0
-    bench.emulator.configure({**LINKS, **change})  # type: ignore[typeddict-item]
+    bench.emulator.configure(change, {})
     assert (bench.emulator.unchanged_since > 5.0) is changed
     assert ("wan_unchanged_since_seconds 5.000\n" in bench.emulator.metrics()) is not changed
+
+
+def test_directions_have_delays_of_their_own(bench: Bench) -> None:
+    changed = links()
+    changed["directions"]["east->west"]["delay_ms"] = 300.0
+    bench.emulator.configure(changed, {})
+    bench.send(packet(A, B))
+    bench.send(packet(B, A), at=B)
+    back, there = bench.dues()
+    assert there - back == pytest.approx(0.260, abs=0.010)
+
+
+@pytest.mark.usefixtures("at_100_s")
+def test_a_link_with_a_rate_delays_and_drops_packets_of_each_sender(bench: Bench) -> None:
+    bench.emulator.configure(links(rate_mbps=8.0), {})  # buffers 0.1 s: 100 packets of 1000 bytes
+    for _ in range(300):
+        bench.send(packet(A, B, bytes(980)))
+    bench.send(packet(C, B, bytes(980)), at=C)
+    bench.send(packet(A, C, bytes(980)))
+    near, *far = bench.dues()
+    assert near == pytest.approx(100.0003)  # another link
+    assert far[:3] == pytest.approx([100.041, 100.041, 100.042])
+    assert bench.emulator.dropped["rate"] == pytest.approx(200, abs=1)
+
+
+@pytest.mark.usefixtures("at_100_s")
+def test_jitter_changes_the_order_only_on_request(bench: Bench) -> None:
+    random.seed(5)
+    for reorder in (False, True):
+        bench.emulator.configure(links(jitter_ms=5.0, reorder=reorder), {})
+        for number in range(50):
+            bench.send(packet(A, B, b"%02d" % number))
+        bench.emulator.deliver(1000.0)
+        found = [data[-2:] for data in bench.received(B)]
+        assert len(found) == 50
+        assert (found == sorted(found)) is not reorder
+    assert bench.emulator.heads == []
+
+
+@pytest.mark.usefixtures("at_100_s")
+def test_a_trace_changes_the_delay_over_time(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    trace = Trace(99.0, 2.0, array("d", [0.0, 1.5]), array("d", [0.010, 0.070]))
+    bench.emulator.configure(links(), {"east->west": trace})
+    for now in (100.0, 100.6, 101.0):
+        monkeypatch.setattr("stacks.local.wan.emulator.loop.monotonic", functools.partial(float, now))
+        bench.send(packet(A, B))
+        bench.send(packet(B, A), at=B)
+    # Packets keep their order when the delay falls.
+    assert bench.dues() == pytest.approx([100.010, 100.040, 100.640, 100.670, 101.010, 101.040])
+    monkeypatch.setattr("stacks.local.wan.emulator.loop.monotonic", functools.partial(float, 102.99))
+    bench.send(packet(A, B))
+    monkeypatch.setattr("stacks.local.wan.emulator.loop.monotonic", functools.partial(float, 103.01))
+    bench.send(packet(A, B))
+    assert bench.dues()[-2:] == pytest.approx([103.06, 103.06])

@@ -16,10 +16,10 @@ from typing import Any
 
 import pytest
 
-from stacks.local.wan.emulator.links import Links
+from stacks.local.wan.emulator.links import FORMAT, Links
 from stacks.local.wan.network import EMULATOR
 
-LINKS = Links(rtt_ms={"east/east": 0.6}, loss=0.0, jitter_ms=0.0, bandwidth_mbps=None, internet=True)
+LINKS = Links(directions={"east->east": {"delay_ms": 0.3}}, bandwidth_mbps=None, internet=True, trace=None)
 
 
 def test_the_writer_replaces_the_file_and_ends_with_its_owner(tmp_path: Path) -> None:
@@ -59,7 +59,12 @@ def test_the_process_becomes_a_daemon_and_writes_its_identity(served: Path) -> N
     assert fields[19] == started
     assert os.getsid(int(pid)) == int(pid) != os.getsid(0)
     assert "serving" in (served / "emulator.log").read_text()
-    assert ask(served, {"command": "status"}) == {"hosts": {}, "operator": False, "dropped": {}}
+    assert ask(served, {"command": "status"}) == {
+        "hosts": {},
+        "operator": False,
+        "dropped": {},
+        "format": FORMAT,
+    }
 
 
 def test_invalid_request_gets_an_error_and_changes_nothing(served: Path) -> None:
