@@ -12,6 +12,7 @@ from markupsafe import Markup
 from benchmark.measure.run_metrics import QUANTILES, Quantile
 from benchmark.report import formatting, reproduce
 from benchmark.report.batch_means import Precision, precision
+from benchmark.report.breakdown import breakdown_charts, breakdown_table
 from benchmark.report.chart import Chart
 from benchmark.report.distribution import distribution_chart
 from benchmark.report.host_charts import host_chart
@@ -31,7 +32,13 @@ from benchmark.report.time_charts import time_charts
 
 def charts_of(record: Record) -> list[Chart]:
     """Return the charts that the data of a run allows, in page order."""
-    made = [world_chart(record), *time_charts(record), distribution_chart(record), host_chart(record)]
+    made = [
+        world_chart(record),
+        *time_charts(record),
+        distribution_chart(record),
+        *breakdown_charts(record),
+        host_chart(record),
+    ]
     return [chart for chart in made if chart is not None]
 
 
@@ -44,6 +51,7 @@ def tables_of(record: Record) -> list[Table]:
         if summary.by_region
         else None,
         figures_table("clients", "By client", "client", summary.by_client) if summary.by_client else None,
+        breakdown_table(record),
         hosts_table(record),
         clock_table(record),
         phase_table(record),

@@ -198,6 +198,11 @@ def breakdown(stages_s: Mapping[str, float] | None = None) -> list[MeasuredPart]
     return measure_breakdown(PARTS, found, START, END)
 
 
+def store_breakdown(folder: Path, parts: Sequence[MeasuredPart]) -> None:
+    """Put a breakdown into the summary of a stored run."""
+    _change_summary(folder, breakdown=[json.loads(part.model_dump_json()) for part in parts])
+
+
 def failed(run_id: str, load: float = 100.0, kind: Any = "system") -> Summary:
     """The summary of a run that failed."""
     identity = Identity(run_id=run_id, protocol="etcd", commit="3.4", nodes=3, clients=1, requested_tps=load)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from factories.result_factory import write_run, write_search, write_sweep
+from factories.result_factory import breakdown, store_breakdown, write_run, write_search, write_sweep
 from matplotlib.image import imread
 from numpy.typing import NDArray
 
@@ -52,6 +52,7 @@ def reports(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         "comparison": write_sweep(results, {"a": {}, "b": {"slower": 1.3}}, loads=(60,), repeat=4),
         "search": write_search(results),
     }
+    store_breakdown(folders["run"], breakdown())
     return {name: write_report(folder) for name, folder in folders.items()}
 
 
@@ -96,7 +97,7 @@ def test_page_is_complete_and_makes_no_request(
     canary = tmp_path / "canary.html"
     canary.write_text('<img src="http://canary.invalid/x.png">')
     assert asked_of(browser, canary, tmp_path / "log")[1] == {"canary.invalid"}, "a request would be seen"
-    for name, charts in (("run", 5), ("sweep", 2), ("comparison", 3), ("search", 1)):
+    for name, charts in (("run", 8), ("sweep", 2), ("comparison", 3), ("search", 1)):
         dom, hosts = asked_of(browser, reports[name], tmp_path / "log")
         assert hosts == set()
         assert dom.count('role="img"') == charts
