@@ -25,7 +25,7 @@ WAN_UNCHANGED_SINCE = "wan_unchanged_since_seconds"
 """When an emulated network got its present links or its emulator was restarted, unix s."""
 
 Unit = Literal["ns", "us", "ms", "s"]
-_PER_SECOND: dict[Unit, float] = {"ns": 1e9, "us": 1e6, "ms": 1e3, "s": 1.0}
+PER_SECOND: dict[Unit, float] = {"ns": 1e9, "us": 1e6, "ms": 1e3, "s": 1.0}
 
 
 @with_config(ConfigDict(extra="forbid"))
@@ -70,7 +70,7 @@ class MetricNames:
     @property
     def per_second(self) -> float:
         """How many of their unit are a second."""
-        return _PER_SECOND[self.unit]
+        return PER_SECOND[self.unit]
 
     @property
     def exported(self) -> tuple[str, ...]:
