@@ -52,8 +52,8 @@ class RequestColumns:
     """Which end of a request its time is."""
     error: Column | None = None
     """Type of the failure, or of the outcome."""
-    success: str = ""
-    """Pattern of file names (`2??`) that `error` matches if a request succeeded; by default empty or 0."""
+    success: str | None = None
+    """Pattern as those of file names (`2??`) that `error` matches if a request succeeded; None for empty or 0."""
     only: Mapping[Column, str] = field(default_factory=dict)
     """Requests are the lines whose columns have these values; all if empty."""
     workload: str = "default"
@@ -65,13 +65,13 @@ class RequestColumns:
         return (*self.time, self.latency, *self.only, *error)
 
 
-def read_requests(path: Path, columns: RequestColumns, name: str = "") -> LatencyLog:
-    """Read a file of requests; `name` is what errors call it, by default its path.
+def read_requests(path: Path, columns: RequestColumns) -> LatencyLog:
+    """Read a file of requests, which may have none.
 
     Failed requests count with the latency they have, or 0 if that is no number. UsageError with line and column if the
-    file is missing, empty or damaged. A last line that was cut off is left out and noted.
+    file is missing or damaged. A last line that was cut off is left out and noted.
     """
-    return _Reader(name or str(path), columns).read(path)
+    return _Reader(str(path), columns).read(path)
 
 
 class _Reader:
@@ -80,7 +80,7 @@ class _Reader:
     def __init__(self, name: str, columns: RequestColumns) -> None:
         self._name, self._columns = name, columns
         # Matching takes time in proportion to the text, as the patterns of fnmatch do not backtrack.
-        self._success = re.compile(fnmatch.translate(columns.success) if columns.success else "0?$").match
+        self._success = re.compile(fnmatch.translate(columns.success) if columns.success is not None else "0?$").match
         self._tags = [Tag(columns.workload)]
         self._scale = 0.0
         self._whole_seconds = len(columns.time) == 1
@@ -92,17 +92,15 @@ class _Reader:
             with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
                 rows = self._rows(file)
                 places = self._places(rows)
-                parts = []
+                parts = [(np.zeros(0), np.zeros(0), np.zeros(0, dtype=np.int64))]
                 while chunk := list(islice(rows, _CHUNK)):
                     parts.append(self._parse(chunk, places))
         except OSError as error:
             raise UsageError(f"{self._name}: cannot be read: {error.strerror}") from None
-        if not any(len(ended) for ended, _, _ in parts):
-            raise UsageError(f"{self._name}: it has no requests")
         ended, latencies = (np.concatenate([part[index] for part in parts]) for index in (0, 1))
         log = from_requests(ended, latencies, np.concatenate([codes for _, _, codes in parts]), self._tags)
         notes = ["its last line was cut off, and is left out"] if self._cut else []
-        if self._whole_seconds:
+        if self._whole_seconds and len(ended):
             notes.append("its times are whole seconds")
             log = replace(log, lengths_ms=np.full_like(log.lengths_ms, 1000))
         return replace(log, notes=tuple(f"{self._name}: {note}" for note in notes))
@@ -143,11 +141,13 @@ class _Reader:
         if not any(isinstance(column, str) for column in columns):
             return tuple(int(column) - 1 for column in columns)
         number, header = next(rows, (1, ()))
+        if not header:
+            return ()
         for column in columns:
             if column not in header:
                 near = get_close_matches(str(column), header, n=1)
                 hint = f"did you mean {near[0]!r}? " if near else ""
-                self._fail(number, None, f"no column is called {column!r}; {hint}found: {', '.join(header) or 'none'}")
+                self._fail(number, None, f"no column is called {column!r}; {hint}found: {', '.join(header)}")
         return tuple(header.index(str(column)) for column in columns)
 
     def _parse(self, rows: Rows, places: Sequence[int]) -> tuple[Floats, Floats, Integers]:

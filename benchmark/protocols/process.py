@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from benchmark.inventory import Host
+from benchmark.metrics.foreign_logs import LatencySource
 
 
 @dataclass(frozen=True)
@@ -20,7 +21,8 @@ class Process:
     expression), `run SCRIPT` (that bash script among the files exits with 0), or empty. `grace` is the time in seconds
     between SIGTERM and SIGKILL. `user` runs `prepare` and the command, and owns their folder, where the login
     is root; any other login runs them itself. `latency_log` is the file in the folder, if any, to which the process
-    writes the latencies of all requests as an HdrHistogram interval log.
+    writes the latencies of all requests: an HdrHistogram interval log as the project's load generator writes it, or
+    what `latency_source` describes, in all files that match the name as a pattern.
     """
 
     name: str
@@ -37,6 +39,7 @@ class Process:
     prepare: tuple[str, ...] = ()
     user: str = ""
     latency_log: str = ""
+    latency_source: LatencySource | None = None
 
     def script(self) -> str:
         """Return the bash script that becomes this process."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import ClassVar, Literal
@@ -103,10 +104,13 @@ class Declared(Protocol):
         declared = self.declaration.client
         if declared is None:
             return ()
-        return tuple(
+        made = tuple(
             self._process("client", index, host, declared, each | {"ports": declared.ports})
             for index, (host, each) in enumerate(zip(plan.clients, names, strict=True))
         )
+        if written := declared.written:
+            made = tuple(replace(each, latency_log=written.file, latency_source=written.source) for each in made)
+        return made
 
     def _request(self, load: LoadDeclaration, names: Names) -> HttpRequest:
         return HttpRequest(

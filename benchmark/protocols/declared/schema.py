@@ -9,7 +9,6 @@ from typing import Annotated, Any, Literal
 from pydantic import (
     AfterValidator,
     BaseModel,
-    ConfigDict,
     Field,
     StringConstraints,
     ValidationError,
@@ -18,10 +17,10 @@ from pydantic import (
 )
 
 from benchmark.errors import SettingsError
-from benchmark.host_scripts.load_generator.config import WORKLOAD
 from benchmark.metrics.breakdown import LatencyPart
 from benchmark.metrics.names import MetricNames, Unit
 from benchmark.metrics.selectors import parse_selector
+from benchmark.protocols.declared.client_logs import DeclaredModel, HistogramsDeclaration, RequestsDeclaration, Workload
 from benchmark.settings import Document, explain_errors, pattern, read_document
 
 Scalar = bool | int | float | str
@@ -30,7 +29,6 @@ _ID = pattern(r"^[a-z][a-z0-9-]{0,30}$", "up to 31 lower-case letters, digits an
 _IDENTIFIER = pattern(r"^[a-z][a-z0-9_]*$", "lower-case letters, digits and '_', starting with a letter")
 _METRIC = pattern(r"^[A-Za-z_:][A-Za-z0-9_:]*$", "the name of a metric: letters, digits, '_' and ':'")
 _LABEL = pattern(r"^[A-Za-z_][A-Za-z0-9_]*$", "the name of a label: letters, digits and '_'")
-_WORKLOAD = pattern(f"^{WORKLOAD}$", "letters, digits, '-' and '_', starting with a letter or digit")
 _USER = pattern(r"^[a-z_][a-z0-9_-]{0,31}$", "the name of a user")
 _FILE = pattern(
     r"^[A-Za-z0-9_-][A-Za-z0-9_.-]*(/[A-Za-z0-9_-][A-Za-z0-9_.-]*)*$",
@@ -51,13 +49,7 @@ MetricSelector = Annotated[str, AfterValidator(_check_selector)]
 FileName = Annotated[str, StringConstraints(pattern=_FILE)]
 
 
-class _Model(BaseModel):
-    model_config = ConfigDict(
-        extra="forbid", frozen=True, use_attribute_docstrings=True, populate_by_name=True, coerce_numbers_to_str=True
-    )
-
-
-class BuildDeclaration(_Model):
+class BuildDeclaration(DeclaredModel):
     """How the binaries are built from a checkout; `{}` for the default build of what the repository has."""
 
     repository: str | None = None
@@ -68,7 +60,7 @@ class BuildDeclaration(_Model):
     """Files that the command creates, by name or path in the checkout; each is on PATH under its base name."""
 
 
-class ProcessDeclaration(_Model):
+class ProcessDeclaration(DeclaredModel):
     """A process on each host of its kind. All texts except names are templates."""
 
     ports: dict[Identifier, Port] = {}
@@ -92,14 +84,29 @@ class ProcessDeclaration(_Model):
 
 
 class ClientDeclaration(ProcessDeclaration):
-    """The system's load generator."""
+    """The system's load generator. It is measured by the file that it writes, else by the metrics that it exports."""
 
+    latency_log: HistogramsDeclaration | None = None
+    """HdrHistogram interval logs, as YCSB and cassandra-stress write them: `FILE`, or fields."""
+    requests: RequestsDeclaration | None = None
+    """Files with a line for each request, such as CSV."""
     closed_loop: bool | None = None
     """Whether it waits for responses before it sends more, so that its latencies hide waiting time; by default true
     unless its texts use `load` or `total_load`."""
 
+    @property
+    def written(self) -> HistogramsDeclaration | RequestsDeclaration | None:
+        """The file from which it is measured."""
+        return self.latency_log or self.requests
 
-class Expectation(_Model):
+    @model_validator(mode="after")
+    def _one_file(self) -> ClientDeclaration:
+        if self.latency_log and self.requests:
+            raise ValueError("found both `latency_log` and `requests`; expected one of them")
+        return self
+
+
+class Expectation(DeclaredModel):
     """What the body of a response must contain to be a success, as regular expressions."""
 
     match: str = ""
@@ -113,10 +120,10 @@ class Expectation(_Model):
         return {"match": declared} if isinstance(declared, str) else declared
 
 
-class LoadDeclaration(_Model):
+class LoadDeclaration(DeclaredModel):
     """The project's own load generator: each transaction is an HTTP request. All texts are templates."""
 
-    workload: Annotated[str, StringConstraints(pattern=_WORKLOAD)] = "default"
+    workload: Workload = "default"
     method: Literal["GET", "POST", "PUT", "PATCH", "DELETE"] = "GET"
     url: str
     headers: dict[str, str] = {}
@@ -126,7 +133,7 @@ class LoadDeclaration(_Model):
     """What a response must contain; any other fails as `unexpected`. Patterns are no templates."""
 
 
-class MetricsDeclaration(_Model):
+class MetricsDeclaration(DeclaredModel):
     """The metrics for latency and throughput; by default those of the project's load generator.
 
     Each is a name, or a name with label matchers: `rpc_latency{method="Put"}`.
@@ -164,7 +171,7 @@ class MetricsDeclaration(_Model):
         return MetricNames(job=self.exported_by, **fields)
 
 
-class Declaration(_Model):
+class Declaration(DeclaredModel):
     """The description of a protocol."""
 
     name: Annotated[str, StringConstraints(pattern=_ID)]
@@ -211,7 +218,10 @@ class Declaration(_Model):
         if not self.load and exporter == "client" and not self.client:
             raise ValueError("no load generator: expected `load`, `client`, or `metrics: {from: node}`")
         source = self.client if exporter == "client" else self.node
-        if not self.load and source and not source.metrics:
+        written = self.client and self.client.written
+        if written and exporter == "node":
+            raise ValueError("found `metrics: {from: node}` and a file of latencies of `client`; remove one of them")
+        if not self.load and source and not source.metrics and (self.metrics or not written):
             raise ValueError(f"latency is measured at each {exporter}; set `{exporter}.metrics` to PORT or PORT/PATH")
         return self
 

@@ -19,7 +19,7 @@ from benchmark.inventory import Role
 from stacks.local.host.services import SSHD_CONFIG, TEXTFILES, WAN_METRICS, resolver, services
 
 _OWN = {
-    "root": 0o700, "home": 0o755, "tmp": 0o1777, "var/tmp": 0o1777, "var/log": 0o755, "var/lib/prometheus": 0o755,
+    "root": 0o711, "home": 0o755, "tmp": 0o1777, "var/tmp": 0o1777, "var/log": 0o755, "var/lib/prometheus": 0o755,
     "var/lib/grafana": 0o755, "etc/ssh": 0o755, "proc": 0o555, "sys": 0o555,
 }  # fmt: skip
 """Folders that a host has separate from the machine's, with their modes."""

@@ -13,7 +13,9 @@ from paths import ROOT
 
 from benchmark.errors import SettingsError, UsageError
 from benchmark.metrics.breakdown import LatencyPart
+from benchmark.metrics.foreign_logs import HistogramTags, LatencySource
 from benchmark.metrics.names import MetricNames
+from benchmark.metrics.request_log import RequestColumns
 from benchmark.plan.placement import endpoints, place
 from benchmark.protocols.base import Protocol
 from benchmark.protocols.parameters import make_protocol
@@ -319,6 +321,70 @@ def test_requests_that_the_load_generator_rejects_are_found_when_the_file_is_rea
     assert "secret" not in str(error.value)
 
 
+WRITTEN = FULL.replace('  metrics: "{{ ports.metrics }}"\n', "  WRITES\n").replace(
+    "metrics: {latency: op_seconds, throughput: ops_total}\n", ""
+)
+
+
+@pytest.mark.parametrize(
+    ("writes", "file", "source"),
+    [
+        ("latency_log: out.hlog", "out.hlog", HistogramTags()),
+        (
+            "latency_log: {file: '*.hdr', unit: ns, completed: ['*-rt'], failed: [x]}",
+            "*.hdr",
+            HistogramTags("ns", ("*-rt",), ("x",)),
+        ),
+        (
+            "requests: {file: 'tx.*', time: [5, 6], latency: 3, unit: us, error: 3, success: '[0-9]*', workload: sql}",
+            "tx.*",
+            RequestColumns((5, 6), 3, "us", error=3, success="[0-9]*", workload="sql"),
+        ),
+        (
+            "requests: {file: a.csv, time: at, time_of: start, latency: took, unit: ms, only: {kind: '1'}}",
+            "a.csv",
+            RequestColumns(("at",), "took", "ms", time_of="start", only={"kind": "1"}),
+        ),
+    ],
+)
+def test_clients_name_the_files_of_latencies_that_they_write(
+    tmp_path: Path, writes: str, file: str, source: LatencySource
+) -> None:
+    store = made(described(tmp_path, WRITTEN.replace("WRITES", writes)))
+    (client, *_) = store.clients(place(inventory(a=4), type(store), 100, committee=3))
+    assert (client.latency_log, client.latency_source, client.metrics_port) == (file, source, None)
+    assert {process.latency_log for process in store.nodes(place(inventory(a=4), type(store), 100))} == {""}
+
+
+@pytest.mark.parametrize(
+    ("writes", "at", "message"),
+    [
+        ("latency_log: ../x", "../x", "latency_log.file: expected a relative path"),
+        ("latency_log: {file: x, unit: min}", "min", "latency_log.unit: expected 'ns', 'us', 'ms' or 's', found 'min'"),
+        ("requests: x", "x", "requests: expected fields as `name: value`"),
+        ("requests: {file: x, time: 1, latency: 2}", "{file", "requests.unit is missing"),
+        ("requests: {file: x, time: 0, latency: 2, unit: s}", "0,", "expected the number of a column, from 1, or its"),
+        ("requests: {file: x, time: [1, 2, 3], latency: 2, unit: s}", "[1", "two: [SECONDS, MICROSECONDS]"),
+        ("requests: {file: x, time: at, latency: 2, unit: s}", "{file", "found names and numbers of columns; expected"),
+        ("requests: {file: x, time: 1, latency: 2, unit: s, success: ok}", "{file", "found `success` without `error`"),
+        ("requests: {file: x, time: 1, latency: 2, unit: s, time_of: now}", "now", "expected 'start' or 'end', found"),
+        (
+            "latency_log: x\n  requests: {file: x, time: 1, latency: 2, unit: s}",
+            "ports",
+            "both `latency_log` and `requ",
+        ),
+    ],
+)
+def test_errors_in_what_clients_write_have_line_and_column(tmp_path: Path, writes: str, at: str, message: str) -> None:
+    text = WRITTEN.replace("WRITES", writes)
+    with pytest.raises(SettingsError) as error:
+        described(tmp_path, text)
+    found = re.search(r"system\.yaml, line (\d+), column (\d+): client", str(error.value))
+    assert found, str(error.value)
+    assert text.splitlines()[int(found[1]) - 1][int(found[2]) - 1 :].startswith(at), str(error.value)
+    assert message in str(error.value)
+
+
 def test_all_invalid_fields_are_listed_at_once(tmp_path: Path) -> None:
     text = FULL.replace("minimum_nodes: 3", "minimum_nodes: 0").replace("  grace: 0", "  grease: 0")
     with pytest.raises(SettingsError) as error:
@@ -336,6 +402,14 @@ def test_all_invalid_fields_are_listed_at_once(tmp_path: Path) -> None:
         ("name: a\nnode: {command: run}\nclient: {command: run}\n", "set `client.metrics` to PORT"),
         ("name: a\nnode: {command: run}\nload: {url: x}\nmetrics: {latency: y}\n", "both `load` and `metrics`"),
         ("name: a\nnode: {command: run}\nload: {url: x}\nclient: {command: y}\n", "both `load` and `client`"),
+        (
+            "name: a\nnode: {command: x, metrics: '1'}\nmetrics: {from: node}\nclient: {command: y, latency_log: x}\n",
+            "found `metrics: {from: node}` and a file of latencies of `client`",
+        ),
+        (
+            "name: a\nnode: {command: run}\nmetrics: {latency: x}\nclient: {command: y, latency_log: x}\n",
+            "set `client.metrics` to PORT",
+        ),
     ],
 )
 def test_descriptions_without_load_or_metrics_are_rejected(tmp_path: Path, text: str, message: str) -> None:
@@ -357,7 +431,7 @@ def test_examples_are_complete(path: Path) -> None:
     plan = place(inventory(a=3, b=3), protocol, 100, committee=3)
     processes = [*made(protocol).nodes(plan), *made(protocol).clients(plan)]
     assert [process.name for process in processes] == [f"{job}-{i}" for job in ("node", "client") for i in range(3)]
-    assert len(path.read_text().splitlines()) < 40
+    assert len(path.read_text().splitlines()) < 60
 
 
 def test_example_in_the_docs_is_complete(tmp_path: Path) -> None:
