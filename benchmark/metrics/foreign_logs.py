@@ -45,6 +45,8 @@ LatencySource = RequestColumns | HistogramTags
 def convert(files: Sequence[Path], source: LatencySource, target: Path) -> tuple[str, ...]:
     """Write the requests in the files of one client to the latency log `target`; return notes about the files.
 
+    Failed requests count with a latency of 0, which stands for an unknown one.
+
     UsageError, with file and line, if one of them is missing or damaged, or if there are no requests at all.
     """
     read = source.read if isinstance(source, HistogramTags) else partial(read_requests, columns=source)
@@ -73,8 +75,10 @@ def _lines(logs: Iterable[LatencyLog]) -> Iterator[bytes]:
 def _rows(log: LatencyLog) -> Iterator[tuple[int, int, Tag, dict[int, int]]]:
     """Yield start and length in ms, tag, and counts by bucket of each row of a log."""
     _, buckets, counts = log.entries()
+    failed = np.repeat([bool(log.tags[tag].error) for tag in log.tag], np.diff(log.offsets))
     if log.layout != MICROSECONDS:
         buckets = _convert_buckets(log, buckets)
+    buckets = np.where(failed, 0, buckets)
     for row, (start, length, tag) in enumerate(zip(log.starts_ms, log.lengths_ms, log.tag, strict=True)):
         entries = slice(int(log.offsets[row]), int(log.offsets[row + 1]))
         found: dict[int, int] = {}
