@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -37,6 +38,8 @@ CLOSED_LOOP = (
     "closed-loop load generator: it sends more only after responses, so latencies leave out the time that requests "
     "would have waited"
 )
+_POISSON_SIGMAS = 3
+"""Standard deviations of a count within which it is taken to have varied by chance."""
 _HANG_SCRAPES, _HANG_S = 2, 2.5
 """Failed scrapes in a row, and their duration, that a busy node does not explain."""
 
@@ -73,11 +76,13 @@ def judge(
     usage: Mapping[str, HostUsage] | None = None,
     faulty_hosts: Collection[str] = (),
     closed_loop: bool = False,
+    random_arrivals: bool = False,
     thresholds: Thresholds = THRESHOLDS,
 ) -> Verdict:
     """Judge whether the measurement of a run of `requested_tps` may be used.
 
-    A `closed_loop` load generator waits for responses, so it may offer another load than was requested.
+    A `closed_loop` load generator waits for responses, so it may offer another load than was requested; one with
+    `random_arrivals` sends at random times, so that counts vary as those of a Poisson process.
     `expected_clients` are the hosts that must have been measured; `clock_offsets_s` are by host. Restarts and gaps of
     `faulty_hosts`, where faults were injected, only lead to warnings. Every message names the host and the numbers.
     """
@@ -102,7 +107,10 @@ def judge(
                 found.append(f"{host}: its clock is off by {offset * 1000:+.1f} ms, more than {limit * 1000:g} ms")
                 break
     if measurement.clients:
-        _judge_load(measurement, verdict, requested_tps, thresholds, closed_loop)
+        chance = (
+            _POISSON_SIGMAS * math.sqrt(requested_tps / measurement.total.sampled_seconds) if random_arrivals else 0.0
+        )
+        _judge_load(measurement, verdict, requested_tps, thresholds, closed_loop=closed_loop, chance_tps=chance)
         _judge_delays(measurement, verdict, thresholds)
         latency = measurement.total.successful_latency_s
         if latency is None:
@@ -154,9 +162,18 @@ def _judge_samples(
 
 
 def _judge_load(
-    measurement: Measurement, verdict: Verdict, requested: float, thresholds: Thresholds, closed_loop: bool
+    measurement: Measurement,
+    verdict: Verdict,
+    requested: float,
+    thresholds: Thresholds,
+    *,
+    closed_loop: bool,
+    chance_tps: float,
 ) -> None:
-    """Compare the four rates and the outcomes of transactions; one per client may be at the window's edges."""
+    """Compare the four rates and the outcomes of transactions; one per client may be at the window's edges.
+
+    Load generators that send at random may differ by `chance_tps` from what was requested.
+    """
     total = measurement.total
     for reason in dict.fromkeys(total.unknown.values()):
         names = [name for name, why in total.unknown.items() if why == reason]
@@ -165,7 +182,7 @@ def _judge_load(
         found.append(f"{', '.join(labels)} unknown: {reason}")
     if total.completed_tps is None or total.completed is None:
         return
-    slack = max(thresholds.tolerance * requested, len(measurement.clients) / total.sampled_seconds)
+    slack = max(thresholds.tolerance * requested, len(measurement.clients) / total.sampled_seconds, chance_tps)
     completed, sent = total.completed_tps, total.sent_tps
     scheduled = next((rate for rate in (total.scheduled_tps, sent) if rate is not None), requested)
     verdict.saturated = completed < scheduled - slack

@@ -102,6 +102,7 @@ def evaluate(protocol: Protocol, plan: Plan, identity: Identity, data: RunData) 
         clock_offsets_s={host: clock.offset_s for host, clock in data.clocks.items()},
         usage=by_machine(usage, machines),
         closed_loop=identity.closed_loop,
+        random_arrivals=protocol.random_arrivals,
     )
     leaders = [
         entry.labels.get("host", "")

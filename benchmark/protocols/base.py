@@ -43,6 +43,8 @@ class Protocol(ABC):
     """Whether the load can change over time according to `Plan.rate_segments`."""
     closed_loop: ClassVar[bool] = False
     """Whether the load generator sends more only after responses, so that its latencies hide waiting time."""
+    random_arrivals: ClassVar[bool] = False
+    """Whether the load generator may send at random times, so that counts vary as those of a Poisson process."""
     leader_metric: ClassVar[str | None] = None
     """Gauge of a node that is 1 while it leads."""
     breakdown: ClassVar[tuple[LatencyPart, ...]] = ()

@@ -206,6 +206,7 @@ def read_protocol(path: Path) -> type[Declared]:
         "load_step": found.load_step,
         "load_shapes": found.load is not None,
         "closed_loop": _is_closed_loop(found.client) if found.client else False,
+        "random_arrivals": bool(found.client and found.client.written),  # files have no schedule to compare with
         "leader_metric": found.leader_metric,
         "breakdown": found.breakdown,
         "node_model": parameters_model("NodeParameters", found.node_parameters, NoParameters),

@@ -51,6 +51,15 @@ def test_the_tolerance_is_two_percent_of_the_load(load: float, saturated: bool) 
     assert judge(of(own), requested_tps=load).saturated is saturated
 
 
+def test_counts_of_random_arrivals_may_vary_by_chance() -> None:
+    own = of([one for one in steady("a") if one.metric not in ("submitted", "due")])
+    chance = 3 * (100 / 40) ** 0.5  # three standard deviations of a Poisson process over 40 s
+    for load, saturated in ((100 + 0.9 * chance, False), (100 + 1.2 * chance, True)):
+        assert judge(own, requested_tps=load, random_arrivals=True).saturated is saturated
+    assert judge(own, requested_tps=100 - 0.9 * chance, random_arrivals=True).status == "ok"
+    assert judge(own, requested_tps=100 - 1.2 * chance, random_arrivals=True).status == "invalid"
+
+
 def test_a_missing_transaction_at_the_edge_of_a_small_run_is_not_saturation() -> None:
     due = np.arange(1000.0, 1060.0, 1.0)
     run = of(client("a", SCRAPES, due, np.full(60, 0.5)))
