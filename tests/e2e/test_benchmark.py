@@ -87,6 +87,12 @@ def test_run_ends_with_a_verifiable_result(runner: Runner) -> None:
     assert p50["lower"] <= p50["estimate"] <= p50["upper"] <= 1.5 * p50["lower"]
     assert summary["leader"] == "us-east-1-1"  # node-0, whichever was elected first
     assert "measuring" in err
+    parts = {part["name"]: part for part in summary["breakdown"]}
+    assert parts["WAL fsync"]["by_region"].keys() == summary["by_region"].keys()
+    assert parts["WAL fsync"]["values"][""]["count"] > 100 * 8  # of each put, on one member at least
+    assert parts["backend commit"]["values"][""]["latency_s"]["mean"] > 0
+    hosts = {"us-east-1-1", "us-east-1-0", "eu-west-1-0", "eu-west-1-1", "ap-northeast-1-0", "ap-northeast-1-1"}
+    assert parts["peer round trip"]["values"].keys() <= hosts, "members are known by their hosts"
 
     folder = runner.results / "latest"
     manifest = json.loads((folder / "manifest.json").read_text())
