@@ -30,6 +30,8 @@ Role = Literal["instance", "monitoring"]
 HostState = Literal["running", "stopped", "booting", "unknown"]
 
 
+TOLERANCE_MS, TOLERANCE = 1.0, 0.02
+"""How far an emulated round trip may be from the requested one: so many ms, and this share of it."""
 _FIRST, _LAST = datetime(2000, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
 _MOST_CHARACTERS = 50_000_000
 
@@ -52,6 +54,7 @@ Name = Annotated[
 ]
 Address = Annotated[str, _matching(r"([A-Za-z0-9:][A-Za-z0-9:.%_-]{0,253})?", "an IP address or host name")]
 Login = Annotated[str, _matching(r"\w[\w.@\\-]{0,100}\$?", "the name of a user")]
+Milliseconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Port = Annotated[int, Field(ge=1, le=65535)]
 Time = Annotated[AwareDatetime, Field(ge=_FIRST, le=_LAST)]
 
@@ -175,6 +178,28 @@ def _endpoint(address: str, port: int) -> str:
     return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
 
 
+class EmulatedRoundTrip(_Model):
+    """Round trip that an emulated network was asked for between hosts of two regions."""
+
+    rtt_ms: Milliseconds
+    """In ms; the shortest one if it changes over time."""
+    longest_ms: Milliseconds | None = None
+    """Longest one of a trace; null if the round trip does not change."""
+    jitter_ms: Milliseconds = 0.0
+    """Standard deviation."""
+
+    def allows(self, rtt_ms: float) -> bool:
+        """Whether a measured round trip is this one, within 1 ms + 2 % and, with jitter, four standard deviations."""
+        longest = self.rtt_ms if self.longest_ms is None else self.longest_ms
+        margin = TOLERANCE_MS + 4 * self.jitter_ms
+        low, high = self.rtt_ms * (1 - TOLERANCE), longest * (1 + TOLERANCE)
+        return low - margin <= rtt_ms <= high + margin
+
+    def __str__(self) -> str:
+        range_ms = f"{self.rtt_ms:.2f}" if self.longest_ms is None else f"{self.rtt_ms:.2f} to {self.longest_ms:.2f}"
+        return f"{range_ms} ms" + (f" with {self.jitter_ms:g} ms jitter" if self.jitter_ms else "")
+
+
 class Ssh(_Model):
     """How the operator logs in to every host."""
 
@@ -194,6 +219,8 @@ class Inventory(_Model):
     hourly_cost_usd: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
     """Total of all hosts; null if a price is unknown, 0 if nothing is billed."""
     ssh: Ssh
+    round_trips: dict[Annotated[str, Field(max_length=410)], EmulatedRoundTrip] = {}
+    """Requested round trips of an emulated network by `FROM/TO`, names of regions; empty on real networks."""
     hosts: tuple[Host, ...] = Field(min_length=1)
 
     @field_validator("hosts")

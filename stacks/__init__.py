@@ -108,6 +108,7 @@ def create(settings: Settings) -> Testbed:
             else None,
             hourly_cost_usd=cost,
             ssh=Ssh(user="root", private_key_file=plan.operator.private_key_file),
+            round_trips={pair: wanted for region in regions for pair, wanted in region.round_trips.items()},
             hosts=tuple(hosts),
         ).model_dump(mode="json")
 

@@ -10,7 +10,7 @@ from typing import Protocol
 import pulumi
 from pulumi.dynamic import CreateResult, DiffResult, Resource, ResourceProvider
 
-from benchmark.inventory import Host, HostCapabilities, Role
+from benchmark.inventory import EmulatedRoundTrip, Host, HostCapabilities, Role
 from benchmark.settings import Settings
 from stacks.keys import OperatorKey
 
@@ -50,6 +50,10 @@ class Region(Protocol):
     @property
     def capabilities(self) -> HostCapabilities:
         """How the region's hosts behave; each of them has the same in the inventory."""
+
+    @property
+    def round_trips(self) -> Mapping[str, EmulatedRoundTrip]:
+        """Requested round trips from the region in an emulated network, by `FROM/TO`; empty in a real one."""
 
     def authorize_ingress(self, addresses: Mapping[str, pulumi.Input[str]]) -> None:
         """Allow inbound traffic from the testbed's hosts, given by name and address (empty for a stopped host)."""

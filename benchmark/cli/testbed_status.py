@@ -148,6 +148,9 @@ def check_tables(found: Check, now: datetime) -> Iterator[Shown]:
             f"[red]{escape(problem)}[/red]" if problem else "[green]yes[/green]",
         )
     yield table
+    if found.rtt_error_ms is not None:
+        count = sum(len(each) for each in found.rtt_ms.values())
+        yield f"{count} emulated round trips, at most {found.rtt_error_ms:.2f} ms from the requested ones"
     for name, fact in found.facts.items():
         if fact.login_output:
             first = fact.login_output.splitlines()[0][:80]

@@ -1,13 +1,12 @@
 #!/usr/bin/env bash
 # Kills leftover processes of earlier runs on this host and prints facts about it, one per line: NAME VALUE.
-# usage: probe.sh WORKING_DIRECTORY LEFTOVERS PACKAGES PEERS
+# usage: probe.sh WORKING_DIRECTORY LEFTOVERS PACKAGES
 #   LEFTOVERS: `count` counts leftover processes, `kill` also kills them, `remove` also removes the run folder, unless
 #     something else made it: supervise.sh, which runs write first, marks it
 #   PACKAGES: Debian packages, separated by commas
-#   PEERS: NAME=ADDRESS:PORT, separated by commas; the time of a TCP connect to each is printed
 set -u
 export LC_ALL=C
-working=$1 leftovers=$2 packages=${3//,/ } peers=${4//,/ }
+working=$1 leftovers=$2 packages=${3//,/ }
 mkdir -p "$working" && cd "$working" || exit 1
 
 field() { # PID NUMBER: prints a field of /proc/PID/stat; its second one, the name, may contain spaces
@@ -19,17 +18,6 @@ field() { # PID NUMBER: prints a field of /proc/PID/stat; its second one, the na
 remains() {
     [[ ! -e /proc/$pid || $(field "$pid" 22) == "$start" ]] && kill -0 -- "-$pid" 2>/dev/null &&
         pgrep -g "$pid" -r D,I,R,S,T >/dev/null # zombies do not count
-}
-
-connect_ms() { # ADDRESS PORT: prints the shortest of three concurrent TCP connects, which take one round trip each
-    local best
-    # The timeout is for firewalls that drop packets silently.
-    # shellcheck disable=SC2016 # variables of the inner shell
-    best=$(for _ in 1 2 3; do
-        timeout 5 bash -c 'begin=${EPOCHREALTIME/./}
-        exec 3<>"/dev/tcp/$0/$1" && echo $((${EPOCHREALTIME/./} - begin))' "$1" "$2" 2>/dev/null &
-    done | sort -n | head -n 1)
-    [[ -n $best ]] && printf '%d.%03d' $((best / 1000)) $((best % 1000))
 }
 
 declare -A groups=() # of leftover processes, with the start time of their leaders
@@ -54,11 +42,6 @@ elif [[ $leftovers == remove ]]; then
     rm -rf run
 fi
 
-for peer in $peers; do
-    target=${peer#*=}
-    address=$(tr -d '[]' <<<"${target%:*}") # an IPv6 address is in brackets
-    { ms=$(connect_ms "$address" "${target##*:}") && echo "rtt_ms ${peer%%=*} $ms"; } &
-done
 echo "cpus $(nproc)"
 echo "cpu_model $(lscpu 2>/dev/null | sed -n 's/^Model name: *//p' | head -n 1)"
 # shellcheck disable=SC1091 # a file of the host
@@ -66,12 +49,8 @@ echo "cpu_model $(lscpu 2>/dev/null | sed -n 's/^Model name: *//p' | head -n 1)"
 while read -r key value _; do
     case $key in MemTotal:) echo "memory_mb $((value / 1024))" ;; MemAvailable:) echo "memory_free_mb $((value / 1024))" ;; esac
 done </proc/meminfo
-read -r _ size _ free _ < <(df -Pk . | tail -n 1)
-echo "disk_mb $((size / 1024))"
+read -r _ _ _ free _ < <(df -Pk . | tail -n 1)
 echo "disk_free_mb $((free / 1024))"
-read -r _ _ _ free _ < <(df -Pk / | tail -n 1)
-echo "root_free_mb $((free / 1024))"
-[[ -r /etc/geobench/disk ]] && read -r disk </etc/geobench/disk && echo "disk $disk"
 echo "kernel $(</proc/sys/kernel/osrelease)"
 read -r booted </proc/sys/kernel/random/boot_id && echo "boot_id $booted"
 while read -r _ _ _ address _; do echo "listening ${address##*:}"; done < <(ss -ltnH)
@@ -82,4 +61,3 @@ if [[ -n $packages ]]; then
         <(dpkg-query -W -f '${Package} ${Version}\n' $packages 2>/dev/null)
     for package in $packages; do echo "package $package ${versions[$package]:-}"; done
 fi
-wait

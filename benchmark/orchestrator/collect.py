@@ -23,6 +23,7 @@ from benchmark.errors import (
 from benchmark.measure.scrapes import RunSamples
 from benchmark.measure.warm_up import WarmUp, find_window
 from benchmark.metrics.samples import Series, write_samples
+from benchmark.orchestrator import network
 from benchmark.orchestrator.context import RunContext, RunState
 from benchmark.orchestrator.evaluate import RunData, evaluate, fetch
 from benchmark.orchestrator.logs import collect_command, collected, names_by_host, parse_report, script
@@ -45,14 +46,13 @@ _LAST_OF_EACH_KIND = (
 )
 _FULL_KB = 1024
 """A disk with less free space than this is full."""
-_NO_SPACE = "no space left on device"
-"""The system's message for ENOSPC, which programs in Go write in lower case."""
 
 
 def collect(run: RunContext, state: RunState) -> Summary:
     """Download the samples and logs of a complete run, measure it, and write its summary and manifest."""
     assert state.supervisor is not None
     with run.events.phase("collect"):
+        after = network.begin(run.testbed, run.deployment.plan)
         samples = RunSamples(_fetch(run, _times(state).end, state), run.request.protocol.metrics)
         state.warm_up = _cut_warm_up(run, state, samples)
         with contextlib.suppress(StorageError):  # it is reported once there is a summary
@@ -64,6 +64,9 @@ def collect(run: RunContext, state: RunState) -> Summary:
                 save_snapshot(run.testbed.fleet, run.testbed.monitoring.name, prometheus.url, run.folder.path)
             except (InfrastructureError, OSError) as error:  # the run is complete without it
                 run.events.emit(WarningIssued(str(error)))
+        state.network = network.RunNetwork(
+            run.testbed.inventory.round_trips, network.result(state.round_trips), network.result(after)
+        )
         times, installed = _times(state), run.prepared.installed
         data = RunData(
             samples=samples,
@@ -76,6 +79,7 @@ def collect(run: RunContext, state: RunState) -> Summary:
             warm_up=state.warm_up,
             warnings=installed.warnings if installed else (),
             hung=state.hung,
+            network=state.network,
             began=min((each.started for each in state.supervisor.states.values() if each.started), default=None),
         )
         summary = evaluate(run.request.protocol, run.deployment.plan, run.identity, data)
@@ -149,6 +153,7 @@ def write_manifest(run: RunContext, state: RunState) -> None:
         state.times,
         state.warm_up,
         state.supervisor,
+        state.network,
         run.deployment.nodes,
         timings(run, state) if state.supervisor else {},
     )
@@ -169,26 +174,21 @@ def timings(run: RunContext, state: RunState) -> dict[str, float]:
 def with_cause(run: RunContext, error: SystemFailure) -> TestbedError:
     """Return an error that names the hosts whose disks are full; else `error` with the process' last log lines."""
     directory = shlex.quote(run.directory)
-    # Of a local host, / is on this machine's disk, which can be full before that of the host is.
-    command = f"df --output=avail,itotal,iavail -k {directory} / | tail -n +2"
+    command = f"df --output=avail,itotal,iavail -k {directory} | tail -n 1"
     free = run.testbed.fleet.run(command, hosts=run.deployment.by_host(), deadline=ANSWER_S).ok
-    full = [
-        host for host, answer in free.items() if any(_is_full(*each.split()[:3]) for each in answer.stdout.splitlines())
-    ]
-    process = next((process for process in run.deployment.processes if process.name == error.process), None)
-    tail = ""
-    if process:
-        command = last_lines(f"{directory}/{LOGS}/{process.name}.log")
-        answers = run.testbed.fleet.run(command, hosts=[process.host.name], deadline=ANSWER_S).ok
-        tail = "".join(answer.stdout for answer in answers.values())
-        if _NO_SPACE in tail.lower() and process.host.name not in full:
-            full.append(process.host.name)  # what it wanted to write was more than there is
+    full = [host for host, answer in free.items() if _is_full(*answer.stdout.split()[:3])]
     if full:
         return InfrastructureError(
             f"the disk of {', '.join(full)} is full; free some space there, or choose hosts with larger disks. "
             f"It led to: {error}"
         )
-    return SystemFailure(str(error), process=process.name, log_tail=tail) if process else error
+    process = next((process for process in run.deployment.processes if process.name == error.process), None)
+    if process is None:
+        return error
+    command = last_lines(f"{directory}/{LOGS}/{process.name}.log")
+    answers = run.testbed.fleet.run(command, hosts=[process.host.name], deadline=ANSWER_S).ok
+    tail = "".join(answer.stdout for answer in answers.values())
+    return SystemFailure(str(error), process=process.name, log_tail=tail)
 
 
 def last_lines(path: str) -> str:

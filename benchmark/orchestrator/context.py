@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 
 from benchmark.measure.warm_up import WarmUp
+from benchmark.orchestrator.network import RunNetwork
 from benchmark.orchestrator.prepare import Prepared
 from benchmark.orchestrator.supervisor import RUN_DIRECTORY, Clock, Supervisor
 from benchmark.plan.deployment import Deployment
@@ -14,6 +16,7 @@ from benchmark.results.events import Events
 from benchmark.results.manifest import RunTimes
 from benchmark.results.run_folder import RunFolder, new_run_id
 from benchmark.results.summary import Identity
+from benchmark.testbed.round_trips import RoundTrips
 from benchmark.testbed.testbed import Testbed
 
 
@@ -66,5 +69,9 @@ class RunState:
     """The clocks that were set during the run, with the larger one of their offsets."""
     warm_up: WarmUp | None = None
     """None until the samples are collected."""
+    round_trips: Future[RoundTrips] | None = None
+    """Measured before the load, while the processes start."""
+    network: RunNetwork | None = None
+    """None until the run has ended."""
     hung: Sequence[str] = ()
     """A sentence for each node that did not pass its readiness check at the end of the window."""

@@ -15,6 +15,7 @@ from benchmark.measure.warm_up import WarmUp
 from benchmark.metrics.prometheus import Prometheus
 from benchmark.metrics.samples import Series
 from benchmark.metrics.targets import identities, identity_of
+from benchmark.orchestrator.network import RunNetwork
 from benchmark.orchestrator.supervisor import Clock
 from benchmark.plan.placement import endpoints
 from benchmark.protocols.base import Protocol
@@ -48,6 +49,8 @@ class RunData:
     """Of the installation."""
     hung: Sequence[str] = ()
     """Sentences about nodes that no longer answer."""
+    network: RunNetwork | None = None
+    """Round trips before and after the run; None if they were not measured."""
     began: float | None = None
     """When the first process started."""
 
@@ -115,6 +118,9 @@ def evaluate(protocol: Protocol, plan: Plan, identity: Identity, data: RunData) 
         verdict.warnings.append(f"warm-up {data.warm_up.seconds:.1f} s, {data.warm_up.method}")
     verdict.reasons.extend(data.hung)
     verdict.warnings.extend(data.warnings)
+    if data.network:
+        verdict.reasons.extend(data.network.reasons())
+        verdict.warnings.extend(data.network.warnings())
     if plan.scheduled_tps != plan.load:
         verdict.warnings.append(
             f"{plan.scheduled_tps} tx/s were scheduled of {plan.load} requested: {protocol.name} takes multiples of "

@@ -14,6 +14,7 @@ from pydantic import JsonValue
 
 from benchmark.inventory import Inventory
 from benchmark.measure.warm_up import WarmUp
+from benchmark.orchestrator.network import RunNetwork
 from benchmark.orchestrator.prepare import Prepared
 from benchmark.orchestrator.supervisor import Supervisor
 from benchmark.plan.deployment import Deployment
@@ -103,11 +104,14 @@ def with_outcome(
     times: RunTimes | None,
     warm_up: WarmUp | None,
     supervised: Supervisor | None,
+    network: RunNetwork | None,
     nodes: Sequence[Process],
     timings_s: Mapping[str, float],
 ) -> Manifest:
     """Return the manifest with the facts gathered during the run; `supervised` is None if nothing started."""
     outcome: dict[str, object] = {"times": times, "warm_up": warm_up, "timings_s": dict(timings_s)}
+    if network:
+        outcome["network"] = network.records()
     if supervised:
         outcome |= {
             "start_skew_s": supervised.skew(nodes),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 
@@ -66,9 +67,14 @@ def prepare(testbed: Testbed, request: Request, events: Events, stack: ExitStack
         prometheus = stack.enter_context(testbed.prometheus())
         prometheus.query("vector(1)")  # one that is dead is an error before anything is started
     with events.phase("check"):
-        facts = testbed.probe(clean=True, packages=protocol.packages, carriers=carriers)
+        with ThreadPoolExecutor(1) as pool:
+            measuring = pool.submit(testbed.round_trips, carriers)
+            facts = testbed.probe(clean=True, packages=protocol.packages, carriers=carriers)
+            round_trips = measuring.result()
         testbed.check(ports(processes), facts)
-    rtt_ms = testbed.rtt_ms(facts)
+        for host, reason in round_trips.failed.items():
+            events.emit(WarningIssued(f"{host}: round trips unknown: {reason}"))
+    rtt_ms = round_trips.between_regions()
     with events.phase("install"):
         missing = packages.missing_packages({host.name: facts[host.name].packages for host in plan.nodes})
         for name, versions in testbed.install(missing).items() if missing else ():

@@ -18,6 +18,7 @@ from benchmark.host_layout import MARKS_FILE
 from benchmark.measure.live_stats import LiveStats, read_live_stats
 from benchmark.metrics.exported import check_exported
 from benchmark.metrics.targets import Identity, Mark, identities, marks
+from benchmark.orchestrator import network
 from benchmark.orchestrator import supervisor as supervision
 from benchmark.orchestrator.collect import collect, collect_partial, with_cause, write_manifest
 from benchmark.orchestrator.context import RunContext, RunState
@@ -82,6 +83,7 @@ def execute(run: RunContext) -> Summary:
 def configure(run: RunContext, state: RunState) -> Supervisor:
     """Upload the files of all processes, prepare them, and open a supervisor on each host."""
     with run.events.phase("configure"):
+        state.round_trips = network.begin(run.testbed, run.deployment.plan)
         working, fleet, by_host = run.testbed.settings.working_dir, run.testbed.fleet, run.deployment.by_host()
         files = {
             host: supervision.files(processes, working, run.prepared.binaries(host))

@@ -24,6 +24,7 @@ from benchmark.report.tables import (
     clock_table,
     figures_table,
     hosts_table,
+    network_table,
     phase_table,
     round_trip_table,
 )
@@ -47,6 +48,7 @@ def tables_of(record: Record) -> list[Table]:
     summary = record.summary
     made = [
         round_trip_table(record),
+        network_table(record),
         figures_table("regions", "By region of the clients", "region", summary.by_region)
         if summary.by_region
         else None,

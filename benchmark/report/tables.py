@@ -13,6 +13,9 @@ from benchmark.measure.window_stats import WindowStats
 from benchmark.report import formatting
 from benchmark.report.run_data import Record
 
+MOST_ROUND_TRIPS = 12
+"""Rows of the table of round trips before and after a run; its CSV file has all."""
+
 
 @dataclass(frozen=True)
 class Cell:
@@ -126,6 +129,46 @@ def round_trip_table(record: Record) -> Table | None:
     data = [(a, b, ms) for (a, b), ms in trips.items()]
     caption = "Round-trip times between regions, measured before the run, ms (row: from, column: to)"
     return Table("round_trips", caption, ("from", *regions), rows, (("from", "to", "rtt_ms"), data))
+
+
+def network_table(record: Record) -> Table | None:
+    """Return the round trips before and after the run that differ most from each other or from the requested ones.
+
+    None if none was measured.
+    """
+    measured, requested = record.manifest.network, record.manifest.inventory.round_trips
+    if not measured:
+        return None
+
+    def difference(pair: str) -> float:
+        found, wanted = measured[pair], requested.get(pair)
+        times = [each for each in (found.before_ms, found.after_ms) if each is not None]
+        return max((abs(each - (wanted.rtt_ms if wanted else times[0])) for each in times), default=0.0)
+
+    def cell(pair: str, rtt_ms: float | None) -> Cell:
+        wanted = requested.get(pair)
+        off = rtt_ms is not None and wanted is not None and not wanted.allows(rtt_ms)
+        return Cell(formatting.NONE if rtt_ms is None else f"{rtt_ms:.2f}", mark="bad" if off else "")
+
+    pairs = sorted(measured, key=difference, reverse=True)
+    rows = []
+    for pair in pairs[:MOST_ROUND_TRIPS]:
+        source, _, target = pair.partition("/")
+        wanted = requested.get(pair)
+        times = [cell(pair, measured[pair].before_ms), cell(pair, measured[pair].after_ms)]
+        rows.append(
+            [Cell(source), Cell(target), *([Cell(str(wanted or formatting.NONE))] if requested else []), *times]
+        )
+    data = [
+        (*pair.partition("/")[::2], wanted and wanted.rtt_ms, measured[pair].before_ms, measured[pair].after_ms)
+        for pair in pairs
+        for wanted in [requested.get(pair)]
+    ]
+    of_all = f"; {MOST_ROUND_TRIPS} of {len(pairs)} pairs" if len(pairs) > MOST_ROUND_TRIPS else ""
+    caption = f"Round trips before and after the run, shortest of several, ms, by difference{of_all}"
+    columns = ("from", "to", *(["requested"] if requested else []), "before", "after")
+    header = ("from", "to", "requested_ms", "before_ms", "after_ms")
+    return Table("network", caption, columns, rows, (header, data))
 
 
 def clock_table(record: Record) -> Table | None:

@@ -159,6 +159,15 @@ class RunTimes(StrictModel):
     end: Finite
 
 
+class RoundTripRecord(StrictModel):
+    """Shortest of several round trips from one region to another, in ms; null if it is unknown."""
+
+    before_ms: Finite | None
+    """While the processes started."""
+    after_ms: Finite | None
+    """Once they had ended."""
+
+
 class ClockOffset(StrictModel):
     """How far a host's clock was ahead of the operator's, and the error of this estimate, in seconds."""
 
@@ -192,7 +201,7 @@ class Manifest(StrictModel):
     parameters: Parameters
     placement: Placement
     rtt_ms: dict[str, Finite]
-    """Measured round-trip times between regions in ms, by `FROM/TO`."""
+    """Round-trip times between regions in ms, by `FROM/TO`, that were known when the run was planned."""
     inventory: Inventory
     hosts: dict[str, HostFacts]
     versions: dict[str, str]
@@ -204,6 +213,9 @@ class Manifest(StrictModel):
     warm_up: WarmUp | None = None
     start_skew_s: Finite | None = None
     """Time from the start of the first node to the start of the last."""
+    network: dict[str, RoundTripRecord] = {}
+    """Round trips before and after the run by `FROM/TO`, also within regions; `inventory.round_trips` has those that
+    were requested of an emulated network."""
     clock_offsets_s: dict[str, ClockOffset] = {}
     processes: dict[str, ProcessState] = {}
     timings_s: dict[str, Finite] = {}

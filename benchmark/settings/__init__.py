@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from benchmark.settings.disk import Disk
 from benchmark.settings.document import Document, parse_document, read_document
 from benchmark.settings.durations import Duration, format_duration, parse_duration
 from benchmark.settings.model import (
@@ -37,7 +36,6 @@ from benchmark.settings.yaml_files import expand, parse_value, parse_yaml, read_
 __all__ = [
     "PROJECT",
     "BuildSettings",
-    "Disk",
     "Document",
     "Duration",
     "Jitter",

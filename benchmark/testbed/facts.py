@@ -1,4 +1,4 @@
-"""Facts about a host: its resources, software, ports and round trips, and whether a run is possible there."""
+"""Facts about a host: its resources, software and ports, and whether a run is possible there."""
 
 from __future__ import annotations
 
@@ -7,21 +7,18 @@ from dataclasses import dataclass, field
 from shlex import quote
 from typing import Literal
 
-from benchmark.host_layout import VOLATILE_DISK
 from benchmark.host_scripts import read_script
-from benchmark.inventory import Host
 from benchmark.remote.answers import reading
 
 LEAST_DISK_MB = 1024
-LEAST_ROOT_MB = 128
 Leftovers = Literal["count", "kill", "remove"]
 """What to do with processes of earlier runs: count, also kill, also remove their files."""
-_NUMBERS = ("stale_processes", "cpus", "memory_mb", "memory_free_mb", "disk_free_mb", "disk_mb", "root_free_mb")
+_NUMBERS = ("stale_processes", "cpus", "memory_mb", "memory_free_mb", "disk_free_mb")
 
 
 @dataclass(frozen=True)
 class Facts:
-    """One host's facts; sizes in MiB, round trips in ms, package versions empty where not installed."""
+    """One host's facts; sizes in MiB, package versions empty where not installed."""
 
     stale_processes: int = 0
     """Process groups that an earlier run left."""
@@ -29,12 +26,6 @@ class Facts:
     memory_mb: int = 0
     memory_free_mb: int = 0
     disk_free_mb: int = 0
-    """Of the file system of `working_dir`, as is `disk_mb`."""
-    disk_mb: int = LEAST_DISK_MB
-    root_free_mb: int = LEAST_DISK_MB
-    """Of the root file system; on a local host that of this machine's disk, where disks of hosts take space."""
-    disk: str = VOLATILE_DISK
-    """On a local host what `working_dir` is on, as `Disk.describe` writes it."""
     kernel: str = ""
     cpu_model: str = ""
     """As `lscpu` names it; empty if unknown, as is `os`."""
@@ -43,7 +34,6 @@ class Facts:
     boot_id: str = ""
     listening: frozenset[int] = frozenset()
     packages: Mapping[str, str] = field(default_factory=dict)
-    rtt_ms: Mapping[str, float] = field(default_factory=dict)
     foreign_folder: str = ""
     """The run folder, if something other than a run made it: it is left alone."""
     login_output: str = ""
@@ -65,11 +55,9 @@ def command(
     leftovers: Leftovers = "count",
     *,
     packages: Sequence[str] = (),
-    peers: Mapping[str, Host] | None = None,
 ) -> str:
-    """Return the command that runs the script; the round trips to `peers` are measured."""
-    timed = ",".join(f"{name}={host.peer_ssh_endpoint}" for name, host in (peers or {}).items())
-    arguments = (working_dir, leftovers, ",".join(packages), timed)
+    """Return the command that runs the script."""
+    arguments = (working_dir, leftovers, ",".join(packages))
     return "exec bash -s -- " + " ".join(map(quote, arguments))
 
 
@@ -78,7 +66,6 @@ def parse(text: str, login_output: str = "") -> Facts:
     found: dict[str, str] = {}
     listening: set[int] = set()
     packages: dict[str, str] = {}
-    rtt: dict[str, float] = {}
     with reading("the host's facts", text):
         for line in text.splitlines():
             key, _, value = line.partition(" ")
@@ -87,22 +74,17 @@ def parse(text: str, login_output: str = "") -> Facts:
             elif key == "package":
                 name, _, version = value.partition(" ")
                 packages[name] = version
-            elif key == "rtt_ms":
-                name, _, milliseconds = value.partition(" ")
-                rtt[name] = float(milliseconds)
             else:
                 found[key] = value
         numbers = {name: int(found[name]) for name in _NUMBERS}
     return Facts(
         **numbers,
-        disk=found.get("disk", VOLATILE_DISK),
         kernel=found.get("kernel", ""),
         cpu_model=found.get("cpu_model", ""),
         os=found.get("os", ""),
         boot_id=found.get("boot_id", ""),
         listening=frozenset(listening),
         packages=packages,
-        rtt_ms=rtt,
         foreign_folder=found.get("foreign", ""),
         login_output=login_output.strip(),
     )
@@ -114,11 +96,8 @@ def problems(facts: Facts, ports: Sequence[int]) -> list[str]:
         f"port {port} is in use; `ss -ltnp` there shows by what, `geobench stop` kills leftovers of a run"
         for port in sorted(set(ports) & facts.listening)
     ]
-    least = min(LEAST_DISK_MB, facts.disk_mb // 2)  # a disk may be small on purpose
-    if facts.disk_free_mb < least:
-        found.append(f"{facts.disk_free_mb} MiB of disk space are free, at least {least} are needed")
-    if facts.root_free_mb < LEAST_ROOT_MB:
-        found.append(f"{facts.root_free_mb} MiB are free on its root disk, at least {LEAST_ROOT_MB} are needed")
+    if facts.disk_free_mb < LEAST_DISK_MB:
+        found.append(f"{facts.disk_free_mb} MiB of disk space are free, at least {LEAST_DISK_MB} are needed")
     if facts.foreign_folder:
         found.append(
             f"{facts.foreign_folder} exists and was not made by a run, which would replace it; set another working_dir"

@@ -23,12 +23,14 @@ from benchmark.metrics.prometheus import Prometheus
 from benchmark.remote.deadlines import ANSWER_S, CHANGE_S, QUERY_S
 from benchmark.remote.fleet import Completed, Fleet, Results
 from benchmark.settings import Settings
-from benchmark.testbed import bootstrap, facts, packages
+from benchmark.testbed import bootstrap, facts, packages, round_trips
 from benchmark.testbed.facts import Facts
 from benchmark.testbed.reconcile import reconcile
+from benchmark.testbed.round_trips import RoundTrips
 
 _PATIENT = partial(Prometheus, patience=timedelta(seconds=30))
 """A client that waits for a Prometheus that restarts: the results of a run depend on it."""
+_PROBES, _PROBE_INTERVAL_S = 5, 0.02
 _PEERS = f"sudo -n {PEERS_COMMAND}"
 
 
@@ -167,21 +169,14 @@ class Testbed:
     def probe(self, *, clean: bool, packages: Sequence[str] = (), carriers: Sequence[Host] = ()) -> dict[str, Facts]:
         """Gather the facts of every running host; with `clean`, kill there what earlier runs left.
 
-        The first of the `carriers` in each region, by default of all hosts, measures the round trips to those of the
-        other regions; carriers report the versions of `packages`. Raises HostError.
+        The `carriers` report the versions of `packages`. Raises HostError.
         """
-        first: dict[str, Host] = {}
-        for host in carriers or self.running:
-            first.setdefault(host.region, host)
         carrying = {host.name for host in carriers}
         commands = {
             host.name: facts.command(
                 self.settings.working_dir,
                 "remove" if clean else "count",
                 packages=packages if host.name in carrying else (),
-                peers={region: peer for region, peer in first.items() if peer != host}
-                if host in first.values()
-                else {},
             )
             for host in self.running
         }
@@ -238,13 +233,26 @@ class Testbed:
         with self.fleet.tunnel(host.name, remote) as local:
             yield what, local
 
-    def rtt_ms(self, facts: Mapping[str, Facts]) -> dict[tuple[str, str], float]:
-        """Return the measured round trips between regions, by ordered pair, in ms."""
-        return {
-            (host.region, region): milliseconds
-            for host in self.running
-            for region, milliseconds in facts[host.name].rtt_ms.items()
-        }
+    def round_trips(
+        self, among: Sequence[Host] = (), *, probes: int = _PROBES, interval_s: float = _PROBE_INTERVAL_S
+    ) -> RoundTrips:
+        """Measure the round trips between the regions of `among`, by default of all running hosts, both ways.
+
+        The first host of each region sends `probes` requests to those of the others and to a neighbour.
+        """
+        hosts = among or self.running
+        regions = {host.name: host.region for host in hosts}
+        commands = round_trips.commands(hosts, probes, interval_s)
+        deadline = 2 * probes * interval_s + QUERY_S
+        answers = self.fleet.run(commands, stdin=round_trips.script(), deadline=deadline)
+        found: dict[round_trips.Pair, list[round_trips.Sample]] = {}
+        failed = dict(answers.failed)
+        for name, answer in answers.ok.items():
+            try:
+                found |= round_trips.parse(regions[name], answer.stdout, set(regions.values()))
+            except InfrastructureError as error:
+                failed[name] = str(error)
+        return RoundTrips(found, failed)
 
     def install(self, missing: Mapping[str, Sequence[str]]) -> dict[str, dict[str, str]]:
         """Install Debian packages by host and return their versions; HostError with the last lines where it fails."""
@@ -252,19 +260,10 @@ class Testbed:
         done = self.fleet.run(commands, deadline=packages.INSTALL_DEADLINE_S).raise_for_failures("installation failed:")
         return {host: packages.parse_versions(answer.stdout) for host, answer in done.items()}
 
-    def problems(self, ports: Mapping[str, Sequence[int]], found: Mapping[str, Facts]) -> dict[str, list[str]]:
-        """Return for each host why a run that needs `ports` is not possible there; an empty list where it is."""
-        wanted = self.settings.disk.describe(self.settings.working_dir)
-        result = {name: facts.problems(each, ports.get(name, ())) for name, each in found.items()}
-        for name, each in found.items():
-            if self.inventory.host(name).provider == "local" and each.disk != wanted:
-                # A benchmark on another disk than the one in the settings would measure something else.
-                result[name].append(f"its disk is `{each.disk}` and that of the settings `{wanted}`; run `pulumi up`")
-        return result
-
     def check(self, ports: Mapping[str, Sequence[int]], found: Mapping[str, Facts]) -> None:
         """Raise HostError if a run is not possible on any host: its ports are in use, its disk is full."""
-        if unfit := {name: "; ".join(texts) for name, texts in self.problems(ports, found).items() if texts}:
+        problems = {name: facts.problems(each, ports.get(name, ())) for name, each in found.items()}
+        if unfit := {name: "; ".join(texts) for name, texts in problems.items() if texts}:
             raise HostError("a run is not possible on these hosts:", unfit)
 
 

@@ -10,7 +10,7 @@ import pulumi
 import pulumi_aws as aws
 
 from benchmark.errors import InfrastructureError, SettingsError, TestbedError
-from benchmark.inventory import Host, HostCapabilities, HostState
+from benchmark.inventory import EmulatedRoundTrip, Host, HostCapabilities, HostState
 from benchmark.settings import Settings
 from stacks.aws.capacity import shortage_hook, zones_without_capacity
 from stacks.aws.network import AwsNetwork
@@ -99,6 +99,8 @@ def importable(public_key: str) -> str:
 
 class AwsRegion(pulumi.ComponentResource):
     """The network, firewall and instances of one region. Raises SettingsError for what the region does not offer."""
+
+    round_trips: Mapping[str, EmulatedRoundTrip] = {}
 
     def __init__(self, name: str, args: CloudRegionArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("geobench:aws:Region", name, None, opts)

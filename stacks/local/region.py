@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from pathlib import PurePosixPath
 
 import pulumi
 
 from benchmark.errors import SettingsError
-from benchmark.host_layout import DISK_FILE
-from benchmark.inventory import Host, HostCapabilities, HostHelp
+from benchmark.inventory import EmulatedRoundTrip, Host, HostCapabilities, HostHelp
 from stacks.keys import SshKey
 from stacks.local.host.host import NAME
-from stacks.local.host.resource import DiskProps, HostArgs, LocalHost
+from stacks.local.host.resource import HostArgs, LocalHost
 from stacks.local.owner import Owner, require_owner
 from stacks.local.requirements import check_machine
 from stacks.local.wan.addresses import state_folder
@@ -34,8 +32,11 @@ class LocalRegion(pulumi.ComponentResource):
     hourly_cost_usd: float | None = 0.0
     grafana_password: pulumi.Output[str] | None = None
 
-    def __init__(self, name: str, plan: Plan, network: LocalNetwork) -> None:
+    def __init__(
+        self, name: str, plan: Plan, network: LocalNetwork, round_trips: Mapping[str, EmulatedRoundTrip]
+    ) -> None:
         super().__init__("geobench:local:Region", name)
+        self.round_trips = {pair: wanted for pair, wanted in round_trips.items() if pair.startswith(f"{name}/")}
         self.hosts = [self._host(f"{name}-{index}", name, plan, network) for index in range(plan.settings.instances)]
         self.register_outputs({})
 
@@ -44,12 +45,6 @@ class LocalRegion(pulumi.ComponentResource):
 
     def _host(self, name: str, region: str, plan: Plan, network: LocalNetwork) -> pulumi.Output[Host]:
         settings, role = plan.settings, plan.role(name)
-        files = monitoring_files(settings.scrape_interval) if role == "monitoring" else {}
-        disk: DiskProps | None = None
-        if settings.disk.durable:
-            folder = str(PurePosixPath("/root", settings.working_dir))
-            disk = DiskProps(size=settings.disk.size, folder=folder, bandwidth=settings.disk.bandwidth or 0)
-            files = {**files, DISK_FILE: f"{settings.disk.describe(settings.working_dir)}\n"}
         key = SshKey(name, pulumi.ResourceOptions(parent=self))
         args = HostArgs(
             testbed_id=settings.testbed_id,
@@ -61,8 +56,7 @@ class LocalRegion(pulumi.ComponentResource):
             operator_key=plan.operator.public_key,
             host_key=key.public_key,
             host_private_key=pulumi.Output.secret(key.private_key),
-            files=files,
-            disk=disk,
+            files=monitoring_files(settings.scrape_interval) if role == "monitoring" else {},
             state=settings.state,
         )
         host = LocalHost(name, args, pulumi.ResourceOptions(parent=self))
@@ -98,7 +92,9 @@ def regions(plan: Plan, names: Sequence[str]) -> list[LocalRegion]:
                 f"regions: {name!r} cannot be the name of a local region, as it is part of hostnames; use at most 60 "
                 "ASCII letters, digits, '.', '_' and '-', starting with a letter or digit"
             )
-    check_machine(state_folder(), plan.settings.disk)
+    check_machine(state_folder())
     require_owner(plan.settings.testbed_id, Owner.here(pulumi.get_stack()))
-    network = LocalNetwork("network", plan.settings.testbed_id, links_for(names, plan.settings.network))
-    return [LocalRegion(name, plan, network) for name in names]
+    links = links_for(names, plan.settings.network)
+    network = LocalNetwork("network", plan.settings.testbed_id, links)
+    round_trips = links.round_trips()
+    return [LocalRegion(name, plan, network, round_trips) for name in names]

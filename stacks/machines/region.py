@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 import pulumi
 
 from benchmark.errors import SettingsError
-from benchmark.inventory import Host, HostCapabilities, HostHelp, Jump
+from benchmark.inventory import EmulatedRoundTrip, Host, HostCapabilities, HostHelp, Jump
 from benchmark.settings import Machine
 from stacks.region import Plan
 
@@ -24,6 +24,7 @@ _KINDS = ("ssh-ed25519", "ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384", "ecdsa-sh
 class MachineRegion:
     """The machines of one region; see `stacks.region.Region`."""
 
+    round_trips: Mapping[str, EmulatedRoundTrip] = {}
     capabilities = HostCapabilities(
         user_owned=True,
         help=HostHelp(

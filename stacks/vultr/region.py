@@ -25,7 +25,7 @@ import ediri_vultr as vultr
 import pulumi
 
 from benchmark.errors import SettingsError
-from benchmark.inventory import Host, HostCapabilities
+from benchmark.inventory import EmulatedRoundTrip, Host, HostCapabilities
 from benchmark.settings import Settings
 from stacks.cloud.region_args import (
     CloudHost,
@@ -95,6 +95,8 @@ class VultrRegion(pulumi.ComponentResource):
 
     Raises SettingsError for more operator_cidrs than a group has rules.
     """
+
+    round_trips: Mapping[str, EmulatedRoundTrip] = {}
 
     def __init__(self, name: str, args: CloudRegionArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("geobench:vultr:Region", name, None, opts)

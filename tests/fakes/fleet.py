@@ -6,7 +6,9 @@ A testbed on it goes through all phases of a run in milliseconds.
 from __future__ import annotations
 
 import gzip
+import json
 import shlex
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -18,10 +20,7 @@ from benchmark.inventory import Host
 from benchmark.remote.fleet import Completed, File, Fleet, Results, Session
 
 T = TypeVar("T")
-FACTS = (
-    "stale_processes 0\ncpus 4\nmemory_mb 8000\nmemory_free_mb 7000\ndisk_free_mb 90000\ndisk_mb 99000\n"
-    "root_free_mb 80000\ndisk 20GB at geobench\nkernel 6.1\nboot_id b\n"
-)
+FACTS = "stale_processes 0\ncpus 4\nmemory_mb 8000\nmemory_free_mb 7000\ndisk_free_mb 90000\nkernel 6.1\nboot_id b\n"
 
 
 class FakeSession(Session):
@@ -108,13 +107,16 @@ class FakeFleet(Fleet):
         self.clock_offset_s = 0.0
         self.clock_offsets_s: dict[str, float] = {}
         """Of single hosts."""
+        self.rtt_ms = 80.0
+        """Between all hosts."""
         self.tunnels = 0
         self.prometheus_problem = ""
         """Why the Prometheus behind them cannot answer."""
 
     def touch(self, operation: str) -> None:
-        self.operations.append(operation)
-        self.hook(operation)
+        if threading.current_thread() is threading.main_thread():  # those in the background come at any time
+            self.operations.append(operation)
+            self.hook(operation)
 
     def connect(self, hosts: Iterable[str] | None = None, patience: float = 0.0) -> Results[None]:
         self.touch("connect")
@@ -196,9 +198,10 @@ class FakeFleet(Fleet):
                 return answer
         words = shlex.split(command)
         if stdin == read_script("probe.sh"):
-            packages, peers = (list(filter(None, word.split(","))) for word in words[-2:])
-            lines = [f"package {name} {self.versions.get(name, '')}\n" for name in packages]
-            return self.facts + "".join([*lines, *(f"rtt_ms {peer.split('=')[0]} 80.0\n" for peer in peers)])
+            packages = list(filter(None, words[-1].split(",")))
+            return self.facts + "".join(f"package {name} {self.versions.get(name, '')}\n" for name in packages)
+        if stdin == read_script("round_trips.py"):
+            return "".join(f"{json.dumps([word.partition('=')[0], 0.0, self.rtt_ms])}\n" for word in words[7:])
         if stdin == read_script("collect_logs.sh"):  # processes that were started have logs
             started = {
                 line.split()[1] for each in self.supervisors() for line in each.sent if line.startswith("start ")

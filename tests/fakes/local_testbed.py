@@ -53,13 +53,15 @@ class LocalTestbed:
 
     def __enter__(self) -> LocalTestbed:
         try:
-            self.network.start(links_for(self.settings.regions, Network()))
+            links = links_for(self.settings.regions, Network())
+            self.network.start(links)
             with ThreadPoolExecutor(8) as pool:
                 entries = list(pool.map(self._create, self._regions))
             self.inventory = Inventory(
                 testbed_id=self.settings.testbed_id,
                 created_at=datetime.now(UTC),
                 ssh=Ssh(user="root", private_key_file=str(self.key_file)),
+                round_trips=links.round_trips(),
                 hosts=tuple(entries),
             )
             self.fleet = Fleet(entries, "root", self.key_file, timeout=timedelta(seconds=20), retries=2)

@@ -48,7 +48,7 @@ def compare(testbed: LocalTestbed, megabytes: int, folder: Path) -> None:
     working, (root, *others) = testbed.settings.working_dir, testbed.inventory.hosts
     command = hosts.command(working, "store", name)
 
-    rtt_ms = testbed.testbed.rtt_ms(testbed.testbed.probe(clean=True))
+    rtt_ms = testbed.testbed.round_trips().between_regions()
 
     def take(receivers: list[str]) -> None:
         testbed.fleet.run(command, hosts=receivers, stdin=packed, deadline=DEADLINE_S).raise_for_failures("store")

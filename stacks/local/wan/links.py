@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import product
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 from benchmark.errors import SettingsError
+from benchmark.inventory import EmulatedRoundTrip
 from benchmark.settings import Link, Network, known_regions, read_matrix
 from stacks.local.wan.round_trips import near_names, round_trip_ms
 from stacks.local.wan.trace import TraceFile, find_trace
@@ -54,6 +56,26 @@ class Links:
     def rtt(self, region: str, other: str) -> float:
         """Return the round trip between two of the testbed's regions in ms, without jitter and trace."""
         return self.directions[f"{region}->{other}"].delay_ms + self.directions[f"{other}->{region}"].delay_ms
+
+    def round_trips(self) -> dict[str, EmulatedRoundTrip]:
+        """Return the round trip of every pair of regions by `FROM/TO`, with jitter and the range of the trace."""
+        values = find_trace(Path(self.trace.path), self.regions)[1] if self.trace else {}
+        ranges = {
+            f"{source}->{target}": (min(rtt_ms for _, rtt_ms in series) / 2, max(rtt_ms for _, rtt_ms in series) / 2)
+            for (source, target), series in values.items()
+        }
+        found = {}
+        for source, target in product(self.regions, repeat=2):
+            both = (f"{source}->{target}", f"{target}->{source}")
+            low, high = (
+                sum(ranges.get(name, 2 * [self.directions[name].delay_ms])[end] for name in both) for end in (0, 1)
+            )
+            found[f"{source}/{target}"] = EmulatedRoundTrip(
+                rtt_ms=low,
+                longest_ms=high if any(name in ranges for name in both) else None,
+                jitter_ms=math.hypot(*(self.directions[name].jitter_ms for name in both)),
+            )
+        return found
 
     def to_json(self) -> str:
         """Write the links as JSON with sorted keys, without impairments that a direction does not have."""

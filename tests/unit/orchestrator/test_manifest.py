@@ -17,6 +17,7 @@ from benchmark.artifacts.source import Origin, Revision
 from benchmark.artifacts.store import File
 from benchmark.measure.warm_up import WarmUp
 from benchmark.orchestrator.manifest import make_manifest, versions, with_outcome
+from benchmark.orchestrator.network import RunNetwork
 from benchmark.orchestrator.prepare import Prepared
 from benchmark.orchestrator.supervisor import Clock, ProcessState, Supervisor
 from benchmark.plan.deployment import deploy
@@ -30,6 +31,7 @@ from benchmark.results.manifest import Manifest, RunTimes, parse_manifest
 from benchmark.results.summary import Identity
 from benchmark.settings import Repository, Settings, load_settings
 from benchmark.testbed.facts import Facts
+from benchmark.testbed.round_trips import RoundTrips, Sample
 from benchmark.version import full_version
 
 TOKEN = "s3cret"
@@ -94,7 +96,10 @@ def write_manifest(kind: type[Protocol] = Etcd, settings: Settings = SETTINGS) -
     supervised.states = {process.name: ProcessState(1.0, 2.0, 0) for process in nodes}
     warm_up = WarmUp(seconds=5.0, method="as requested")
     begun = make_manifest(request, hosts, deployment, prepared, identity)
-    return with_outcome(begun, RunTimes(load=1.0, start=2.0, end=3.0), warm_up, supervised, nodes, {"overhead": 1.0})
+    trips = RoundTrips({("a", "b"): [Sample(0.0, 70.0)]})
+    network = RunNetwork({}, trips, trips)
+    times = RunTimes(load=1.0, start=2.0, end=3.0)
+    return with_outcome(begun, times, warm_up, supervised, network, nodes, {"overhead": 1.0})
 
 
 def empty_fields(model: BaseModel, prefix: str = "") -> list[str]:

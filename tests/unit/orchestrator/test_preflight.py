@@ -11,7 +11,7 @@ from fakes.prometheus import fake_testbed
 
 from benchmark.cli.testbed_status import check_tables
 from benchmark.errors import HostError, UsageError
-from benchmark.inventory import HostCapabilities
+from benchmark.inventory import EmulatedRoundTrip, HostCapabilities
 from benchmark.orchestrator.preflight import check_testbed
 from benchmark.protocols.etcd import Etcd, EtcdClient, EtcdNode
 from benchmark.testbed.testbed import Testbed
@@ -38,6 +38,14 @@ def test_each_problem_of_a_host_is_named(testbed: Testbed, fleet: FakeFleet) -> 
     assert "port 2379 is in use" in found.problems["a-1"]
     assert "100 MiB of disk space are free" in found.problems["a-1"]
     assert "2379" not in found.problems["a-0"]  # the monitoring host carries no node
+
+
+def test_emulated_round_trips_that_are_not_the_requested_ones_are_a_problem(testbed: Testbed) -> None:
+    requested = {"a/b": EmulatedRoundTrip(rtt_ms=80), "b/a": EmulatedRoundTrip(rtt_ms=70)}
+    object.__setattr__(testbed, "inventory", testbed.inventory.model_copy(update={"round_trips": requested}))
+    found = check_testbed(testbed, ETCD, print)
+    assert found.problems == {"b-0": "the round trip from b to a is 80.00 ms, requested 70.00 ms"}
+    assert (found.rtt_error_ms, found.rtt_ms["a-0"]["b"]) == (10.0, 80.0)
 
 
 def test_expired_hosts_have_a_problem() -> None:

@@ -16,12 +16,13 @@ from fakes.recorder import Recorder
 
 from benchmark.errors import HostError, InfrastructureError, Interrupted, SystemFailure, UsageError
 from benchmark.host_layout import MARKS_FILE
+from benchmark.inventory import EmulatedRoundTrip
 from benchmark.metrics.prometheus import Prometheus
 from benchmark.metrics.samples import read_samples
 from benchmark.orchestrator import run as run_module
 from benchmark.orchestrator import supervisor
 from benchmark.results.events import Progress, RunStarted, SummaryWritten, WarningIssued, read_events
-from benchmark.results.manifest import read_manifest
+from benchmark.results.manifest import RoundTripRecord, read_manifest
 from benchmark.results.run_folder import EVENTS, LOGS, SAMPLES, is_running, read_summary
 from benchmark.results.summary import Summary
 from benchmark.testbed.testbed import Testbed
@@ -140,6 +141,30 @@ def test_progress_is_emitted_while_load_is_offered(
     assert progress
     assert progress[0].completed_tps == 60.0
     assert progress[-1].left_s + 0.1 > 0
+
+
+def test_round_trips_before_and_after_are_recorded(execute: Execute, folder: Callable[[], Path]) -> None:
+    summary = execute()
+    assert read_manifest(folder()).network["a/b"] == RoundTripRecord(before_ms=80.0, after_ms=80.0)
+    assert not any("round trip" in text for text in (*summary.warnings, *summary.reasons))
+
+
+def test_round_trips_that_change_are_a_warning(execute: Execute, recorder: Recorder, fleet: FakeFleet) -> None:
+    recorder.act_in("measure", lambda: setattr(fleet, "rtt_ms", 90.0))
+    summary = execute()
+    assert "the round trip from a to b was 80.00 ms before the run and 90.00 ms after" in summary.warnings
+    assert not any("round trip" in reason for reason in summary.reasons)
+
+
+def test_an_emulated_network_that_is_not_the_requested_one_invalidates_the_run(
+    execute: Execute, testbed: Testbed, recorder: Recorder, fleet: FakeFleet
+) -> None:
+    requested = {"a/b": EmulatedRoundTrip(rtt_ms=80), "b/a": EmulatedRoundTrip(rtt_ms=80)}
+    object.__setattr__(testbed, "inventory", testbed.inventory.model_copy(update={"round_trips": requested}))
+    recorder.act_in("measure", lambda: setattr(fleet, "rtt_ms", 90.0))
+    summary = execute()
+    assert summary.status == "invalid"
+    assert "after the run, the round trip from a to b is 90.00 ms, requested 80.00 ms" in summary.reasons
 
 
 def fail_host() -> None:

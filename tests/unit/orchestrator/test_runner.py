@@ -86,7 +86,7 @@ def test_leftovers_are_killed_before_every_run_but_hosts_are_probed_once(
     probes = [command for command in fleet.commands if command.startswith("exec bash -s -- geobench remove ")]
     assert len(probes) == 3 * len(fleet.hosts)
     assert sum("etcd-server" in command for command in probes) == 3  # the hosts of nodes, once
-    assert probes[-2 * len(fleet.hosts) :] == ["exec bash -s -- geobench remove '' ''"] * 2 * len(fleet.hosts)
+    assert probes[-2 * len(fleet.hosts) :] == ["exec bash -s -- geobench remove ''"] * 2 * len(fleet.hosts)
 
 
 def test_second_request_is_prepared_under_the_same_lock(

@@ -15,7 +15,7 @@ from benchmark.errors import InfrastructureError, TestbedError
 from benchmark.orchestrator.logs import parse_report
 from benchmark.orchestrator.profiler import parse_running, parse_stacks
 from benchmark.remote.answers import reading
-from benchmark.testbed import facts, machines
+from benchmark.testbed import facts, machines, round_trips
 from benchmark.testbed.bootstrap import parse_status
 from benchmark.testbed.packages import parse_versions
 
@@ -29,6 +29,7 @@ READERS: dict[str, Callable[[str], object]] = {
     "log report": lambda text: parse_report({"a-0": text}, {"a-0": ["node-0"]}),
     "status": parse_status,
     "facts": facts.parse,
+    "round trips": lambda text: round_trips.parse("a", text, ["a", "b"]),
     "machine": machines.parse,
     "versions": parse_versions,
 }
@@ -47,12 +48,13 @@ WORDS = [
         "end",
         "disk",
     ),
-    *("warning", "interval", "listening", "package", "rtt_ms", "cpus", "missing", "set-up", "problem", "node-0", "a;b"),
+    *("warning", "interval", "listening", "package", "cpus", "missing", "set-up", "problem", "node-0", "a;b"),
     *(
         "found\tnode-0\terror\t",
         "line\tnode-0\tpanic\tx",
         "cut\tnode-0\t",
         "kept\tnode-0",
+        '["b", 0.1, 70.5]',
         "0" * 40,
         "nan",
         "inf",
@@ -66,6 +68,7 @@ TEXTS = st.lists(st.lists(st.sampled_from(WORDS) | st.text(max_size=5), max_size
 @pytest.mark.parametrize("read", READERS.values(), ids=READERS)
 @settings(max_examples=100, deadline=None, derandomize=True)
 @example(["previous abc 1234789012345678901", "commit " + "0" * 40])
+@example(['["b", "x", 1]', "[[], 0, 1]", "null", "1"])
 @example(["state ready", "end " + "9" * 60])
 @given(lines=TEXTS)
 def test_any_answer_is_read_or_an_error(read: Callable[[str], object], lines: list[str]) -> None:

@@ -22,7 +22,7 @@ import stacks.machines.region
 import stacks.region
 from benchmark.errors import InfrastructureError, SettingsError
 from benchmark.inventory import Inventory, Provider, derive_capabilities
-from benchmark.settings import Disk, Settings
+from benchmark.settings import Settings
 from stacks.cloud.cloud_init import grafana_password
 from stacks.keys import generate_key
 
@@ -33,7 +33,7 @@ CONTRACTS = {"benchmark.errors", "benchmark.inventory", "benchmark.host_layout",
 @pytest.fixture(autouse=True)
 def _able_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     """Skip the check of this machine, so that the tests run anywhere."""
-    monkeypatch.setattr(stacks.local.region, "check_machine", lambda _state, _disk: None)
+    monkeypatch.setattr(stacks.local.region, "check_machine", lambda _state: None)
 
 
 def settings(**fields: object) -> Settings:
@@ -70,28 +70,25 @@ def test_the_first_host_of_the_first_region_is_the_monitoring_host() -> None:
     assert [name for name, role in roles.items() if role == "monitoring"] == ["us-east-1-0"]
 
 
+def test_the_inventory_has_the_requested_round_trips_of_emulated_networks_only() -> None:
+    found = inventory(network={"rtt_ms": {"us-east-1/eu-west-1": 70}}).round_trips
+    assert {pair: wanted.rtt_ms for pair, wanted in found.items()} == {
+        "us-east-1/us-east-1": 0.6,
+        "us-east-1/eu-west-1": 70,
+        "eu-west-1/us-east-1": 70,
+        "eu-west-1/eu-west-1": 0.6,
+    }
+
+
 def test_without_monitoring_every_host_is_an_instance() -> None:
     assert {host.role for host in inventory(monitoring=False).hosts} == {"instance"}
 
 
 def test_only_the_monitoring_host_has_the_files_of_prometheus() -> None:
     declared = created()
-    with_files = [
-        host.name for host in declared.of_type("LocalHost") if "/etc/prometheus/prometheus.yml" in host.inputs["files"]
-    ]
+    with_files = [host.name for host in declared.of_type("LocalHost") if host.inputs["files"]]
     assert with_files == ["us-east-1-0"]
-
-
-def test_a_host_has_a_disk_for_the_working_dir_and_knows_which() -> None:
-    found = inputs(created(disk={"size": "1GB", "bandwidth": "5MB/s"}), "us-east-1-1")
-    assert found["disk"] == {"size": 10**9, "folder": "/root/geobench", "bandwidth": 5_000_000}
-    assert found["files"] == {"/etc/geobench/disk": "1GB at geobench, 5MB/s\n"}
-    assert inputs(created(working_dir="/srv/x"), "us-east-1-1")["disk"]["folder"] == "/srv/x"
-
-
-def test_a_volatile_host_has_no_disk() -> None:
-    found = inputs(created(disk={"durable": False}), "us-east-1-1")
-    assert (found.get("disk"), found["files"]) == (None, {})
+    assert "/etc/prometheus/prometheus.yml" in inputs(declared, "us-east-1-0")["files"]
 
 
 @pytest.mark.parametrize(
@@ -282,7 +279,7 @@ def test_machines_the_user_already_has_never_expire(tmp_path: Path) -> None:
 
 
 def test_an_unsuitable_machine_is_an_error_before_anything_is_declared(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(_state: Path, _disk: Disk) -> None:
+    def refuse(_state: Path) -> None:
         raise InfrastructureError("not here")
 
     monkeypatch.setattr(stacks.local.region, "check_machine", refuse)

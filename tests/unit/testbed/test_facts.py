@@ -11,10 +11,8 @@ import time
 from pathlib import Path
 
 import pytest
-from factories.hosts import inventory
 
 from benchmark.errors import InfrastructureError
-from benchmark.inventory import Host
 from benchmark.testbed import facts as host_facts
 from benchmark.testbed.facts import Facts, Leftovers, problems
 
@@ -24,9 +22,8 @@ def ask(
     leftovers: Leftovers = "count",
     *,
     packages: tuple[str, ...] = (),
-    peers: dict[str, Host] | None = None,
 ) -> Facts:
-    command = host_facts.command(str(folder), leftovers, packages=packages, peers=peers)
+    command = host_facts.command(str(folder), leftovers, packages=packages)
     done = subprocess.run(
         ["bash", "-c", command], input=host_facts.script(), capture_output=True, text=True, timeout=30, check=True
     )
@@ -37,9 +34,7 @@ def test_facts_of_this_machine_are_gathered(tmp_path: Path) -> None:
     facts = ask(tmp_path)
     assert facts.cpus == os.cpu_count()
     assert 0 < facts.memory_free_mb <= facts.memory_mb
-    assert 0 < facts.disk_free_mb <= facts.disk_mb
-    assert facts.root_free_mb > 0
-    assert facts.disk == "durable: false"  # this machine is no local host
+    assert facts.disk_free_mb > 0
     assert facts.kernel == os.uname().release
     assert facts.os == platform.freedesktop_os_release()["PRETTY_NAME"]
     assert facts.cpu_model
@@ -58,15 +53,6 @@ def test_packages_have_their_version_or_none(tmp_path: Path) -> None:
     facts = ask(tmp_path, packages=("bash", "no-such-package"))
     assert facts.packages["bash"].startswith("5")
     assert facts.packages["no-such-package"] == ""
-
-
-def test_round_trips_are_measured_without_peers_that_do_not_answer(tmp_path: Path) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        near = inventory(a=1).hosts[0].model_copy(update={"address": "127.0.0.1", "ssh_port": server.getsockname()[1]})
-        closed = near.model_copy(update={"ssh_port": 1})
-        facts = ask(tmp_path, peers={"near": near, "closed": closed})
-    assert set(facts.rtt_ms) == {"near"}
-    assert 0 <= facts.rtt_ms["near"] < 1000
 
 
 def stale_process(folder: Path, script: str) -> subprocess.Popen[bytes]:
@@ -118,29 +104,11 @@ def test_unexpected_output_is_quoted_in_the_error() -> None:
 
 
 def test_a_full_disk_is_a_problem() -> None:
-    assert problems(Facts(disk_free_mb=10, disk_mb=9000), []) == [
-        "10 MiB of disk space are free, at least 1024 are needed"
-    ]
-    assert problems(Facts(disk_free_mb=9000, root_free_mb=10), []) == [
-        "10 MiB are free on its root disk, at least 128 are needed"
-    ]
-
-
-def test_a_disk_that_is_small_on_purpose_must_be_half_empty() -> None:
-    assert problems(Facts(disk_free_mb=33, disk_mb=64), []) == []
-    assert problems(Facts(disk_free_mb=30, disk_mb=64), []) == ["30 MiB of disk space are free, at least 32 are needed"]
+    assert problems(Facts(disk_free_mb=10), []) == ["10 MiB of disk space are free, at least 1024 are needed"]
 
 
 def test_host_names_are_quoted_for_the_shell() -> None:
     assert shlex.split(host_facts.command("a b", "kill"))[4:6] == ["a b", "kill"]
-
-
-def test_the_round_trip_to_an_ipv6_host_is_measured(tmp_path: Path) -> None:
-    with socket.create_server(("::1", 0), family=socket.AF_INET6) as server:
-        port = server.getsockname()[1]
-        peer = inventory(a=1).hosts[0].model_copy(update={"address": "::1", "ssh_port": port})
-        assert f"peer=[::1]:{port}" in host_facts.command(str(tmp_path), peers={"peer": peer})
-        assert set(ask(tmp_path, peers={"peer": peer}).rtt_ms) == {"peer"}
 
 
 def test_only_a_folder_that_a_run_made_is_removed(tmp_path: Path) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import pytest
 
 from benchmark.errors import InfrastructureError, SettingsError
+from benchmark.inventory import EmulatedRoundTrip
 from benchmark.settings import Network
 from stacks.local.wan.emulator.impairments import read_traces
 from stacks.local.wan.links import Direction, Links, links_for
@@ -152,6 +154,18 @@ def test_a_trace_is_replayed_in_both_directions_and_repeats(trace: Path, tmp_pat
     delays = [series.at(start + seconds)[0] for seconds in (0, 0.99, 1, 1.49, 1.5, 2.5, 3)]
     assert delays == [0.020, 0.020, 0.030, 0.030, 0.020, 0.030, 0.020]
     assert found["c->b"].at(start) == (0.010, pytest.approx(start + 0.5))  # also before its time
+
+
+def test_requested_round_trips_have_jitter_and_the_range_of_the_trace(trace: Path) -> None:
+    links = links_for(["a", "b", "c"], network(rtt_ms={"a/c": 7, "a/b": 500, "b/c": 8}, jitter_ms=3))
+    found = links.round_trips()
+    assert len(found) == 9
+    assert found["a/c"] == found["c/a"] == EmulatedRoundTrip(rtt_ms=7, jitter_ms=math.hypot(3, 3))
+    assert found["b/b"] == EmulatedRoundTrip(rtt_ms=0.6)
+    found = links_for(["a", "b", "c"], network(rtt_ms={"a/c": 7, "a/b": 500}, trace=trace)).round_trips()
+    assert found["a/b"] == EmulatedRoundTrip(rtt_ms=(40 + 70) / 2, longest_ms=(60 + 70) / 2)
+    assert found["b/c"] == EmulatedRoundTrip(rtt_ms=20, longest_ms=20)
+    assert found["a/c"] == EmulatedRoundTrip(rtt_ms=7)
 
 
 def test_a_trace_goes_on_when_links_change(trace: Path, tmp_path: Path) -> None:
