@@ -1,17 +1,27 @@
-"""Measure a run from the raw samples of its measured window and nothing else.
+"""Measure a run from the latency logs of its clients, or from the raw samples of its measured window.
 
-Each client counts from its first real sample at or after the window's start to its last one at or before its end.
-Throughput is the sum over clients of the increase divided by the time between these two samples; quantiles come from
-the summed buckets of all clients.
+Logs count exactly the window. Of samples, each client counts from its first real one at or after the window's start to
+its last one at or before its end. Throughput is the sum over clients of the increase divided by that time; quantiles
+come from the summed buckets of all clients. Where there are logs, the samples are the second measurement.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from benchmark.measure.client_logs import (
+    ClientLog,
+    contradiction,
+    delay_of,
+    first_completed,
+    increase_of_log,
+    log_timeline,
+    lost_requests,
+    workloads_of,
+)
 from benchmark.measure.host_usage import COUNTERS
 from benchmark.measure.outages import Outage, find_outages
 from benchmark.measure.plausibility import impossible_figures, impossible_usage
@@ -19,7 +29,14 @@ from benchmark.measure.run_metrics import Quantile
 from benchmark.measure.scrapes import RunSamples, ScrapedTarget
 from benchmark.measure.timeline import Timeline, make_timeline
 from benchmark.measure.window_stats import Increase, WindowStats, increase_of, window_stats
-from benchmark.metrics.names import LOAD_GENERATOR, SCHEDULING_DELAY, WAN_DELAY, WAN_UNCHANGED_SINCE, MetricNames
+from benchmark.metrics.names import (
+    LOAD_GENERATOR,
+    SCHEDULING_DELAY,
+    TIMEOUT,
+    WAN_DELAY,
+    WAN_UNCHANGED_SINCE,
+    MetricNames,
+)
 from benchmark.metrics.targets import Job
 
 
@@ -57,6 +74,14 @@ class Measurement:
     """Figures that cannot be true, each with its client or host."""
     left_out: list[str] = field(default_factory=list)
     """Buckets that could not be used, each with its client; quantiles are coarser without them."""
+    logged: bool = False
+    """Whether the statistics come from latency logs; they come from samples otherwise."""
+    workloads: dict[str, WindowStats] = field(default_factory=dict)
+    """By the name of the workload; empty without logs."""
+    unverified: list[str] = field(default_factory=list)
+    """Clients with a log but without two samples in the window, so that nothing confirms the log."""
+    contradictions: list[str] = field(default_factory=list)
+    """How logs contradict samples, or themselves, each with its client."""
 
 
 def measure(
@@ -67,11 +92,12 @@ def measure(
     names: MetricNames = LOAD_GENERATOR,
     scrape_interval: float = 5.0,
     began: float | None = None,
+    logs: Sequence[ClientLog] = (),
 ) -> Measurement:
     """Measure a run in the window from `start` to `end` (unix s).
 
     `scrape_interval` (s) defines what a gap is (2.5 intervals) and how fine the timeline is; `began` (unix s) is when
-    the first process was started.
+    the first process was started. `logs` are those of all clients, or none.
     """
     clients = samples.targets(names.job, names.counters)
     emulators = samples.targets("host", [f"{WAN_DELAY}_count"])
@@ -94,7 +120,7 @@ def measure(
         completed = client.gauge(names.completed)
         if completed[inside.first] == 0 and completed[inside.last] > 0:
             late_starts[client.name] = float(client.times[np.flatnonzero(completed > 0)[0]] - start)
-    return Measurement(
+    sampled = Measurement(
         start=start,
         end=end,
         scrape_interval=scrape_interval,
@@ -103,7 +129,7 @@ def measure(
         regions={region: window_stats(members, names) for region, members in sorted(by_region.items())},
         clients={name: window_stats([increase], names) for name, increase in increases.items()},
         hosts={client.name: client.host for client in clients},
-        timeline=make_timeline(clients, start, end, step=scrape_interval, names=names),
+        timeline=None if logs else make_timeline(clients, start, end, step=scrape_interval, names=names),
         client_delay_s=_p99s(clients, SCHEDULING_DELAY, start, end),
         wan_delay_s=_p99s(emulators, WAN_DELAY, start, end),
         wan_changes=_wan_changes(emulators, end),
@@ -113,6 +139,45 @@ def measure(
         outages=find_outages(samples, start, end),
         impossible=impossible,
         left_out=left_out,
+    )
+    return _from_logs(sampled, logs, {client.name: client for client in clients}) if logs else sampled
+
+
+def _from_logs(sampled: Measurement, logs: Sequence[ClientLog], targets: Mapping[str, ScrapedTarget]) -> Measurement:
+    """Replace the statistics of clients by those of their logs, which the samples have to confirm."""
+    start, end, names = sampled.start, sampled.end, sampled.names
+    increases: dict[str, Increase] = {}
+    by_region: dict[str, list[Increase]] = {}
+    by_workload: dict[str, list[Increase]] = {workload: [] for workload in workloads_of(logs)}
+    contradictions, unverified = [], []
+    for client in logs:
+        target = targets.get(client.name)
+        timeout = float(target.gauge(TIMEOUT)[-1]) if target and target.has(TIMEOUT) else None
+        increases[client.name] = increase_of_log(client, start, end, timeout)
+        by_region.setdefault(client.region, []).append(increases[client.name])
+        for workload, members in by_workload.items():
+            members.append(increase_of_log(client, start, end, timeout, workload))
+        inside = target.sample_range(start, end) if target else None
+        if target is None or inside is None:
+            unverified.append(client.name)
+        elif found := contradiction(client, target, inside, names):
+            contradictions.append(f"{names.job} {client.name}: {found}")
+        if lost := lost_requests(client):
+            contradictions.append(f"{names.job} {client.name}: its latency log has no outcome of {lost} sent requests")
+    return replace(
+        sampled,
+        total=window_stats(increases.values(), names),
+        regions={region: window_stats(members, names) for region, members in sorted(by_region.items())},
+        clients={name: window_stats([increase], names) for name, increase in increases.items()},
+        hosts={client.name: client.host for client in logs},
+        timeline=log_timeline(logs, start, end, sampled.scrape_interval),
+        client_delay_s={each.name: delay for each in logs if (delay := delay_of(each, start, end))},
+        late_starts={each.name: late for each in logs if (late := first_completed(each, start, end)) is not None},
+        left_out=[],
+        logged=True,
+        workloads={name: window_stats(members, names) for name, members in by_workload.items()},
+        unverified=unverified,
+        contradictions=contradictions,
     )
 
 

@@ -109,6 +109,7 @@ METRICS = (
     _quantile(0.9, brief=True),
     _quantile(0.99, compared=True, over_time=True, brief=True),
     _quantile(0.999),
+    Metric("max_s", "max", "maximum latency", "s", "lower", 1.0),
 )
 
 LATENCIES = tuple(metric for metric in METRICS if metric.unit == "s")

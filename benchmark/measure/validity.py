@@ -86,7 +86,9 @@ def judge(
     `expected_clients` are the hosts that must have been measured; `clock_offsets_s` are by host. Restarts and gaps of
     `faulty_hosts`, where faults were injected, only lead to warnings. Every message names the host and the numbers.
     """
-    verdict = Verdict(reasons=list(measurement.impossible), warnings=[CLOSED_LOOP] if closed_loop else [])
+    verdict = Verdict(
+        reasons=[*measurement.impossible, *measurement.contradictions], warnings=[CLOSED_LOOP] if closed_loop else []
+    )
     _judge_samples(measurement, verdict, expected_clients, faulty_hosts)
     for name, times in measurement.restarts.items():
         when = ", ".join(f"{time - measurement.start:.1f} s" for time in times)
@@ -127,7 +129,8 @@ def _judge_samples(
 ) -> None:
     job = measurement.names.job
     for host in sorted(set(expected) - set(measurement.hosts.values())):
-        verdict.add_issue(f"{job} {host}: never sampled; is its metrics port reachable?", expected=host in faulty)
+        text = "it has no latency log" if measurement.logged else "never sampled; is its metrics port reachable?"
+        verdict.add_issue(f"{job} {host}: {text}", expected=host in faulty)
     for name, host in measurement.hosts.items():
         if name not in measurement.clients:
             text = f"{job} {name}: fewer than 2 samples in the window of {measurement.end - measurement.start:.1f} s"
@@ -140,12 +143,20 @@ def _judge_samples(
             text = f"{job} {name}: no sample for {longest:.1f} s (gaps: {len(gaps)}); expected one every "
             text += f"{measurement.scrape_interval:g} s"
             # Counters go on without being sampled: only at its edges a gap hides a part of the window.
-            if all(start > measurement.start and end < measurement.end for start, end in gaps):
+            inner = all(start > measurement.start and end < measurement.end for start, end in gaps)
+            if measurement.logged or inner:
                 verdict.warnings.append(f"{text}; totals are complete")
             else:
                 verdict.add_issue(
                     f"{text}; a part of the window is missing", expected=measurement.hosts[name] in faulty
                 )
+    if measurement.unverified:
+        names = ", ".join(measurement.unverified[:8]) + ", …" * (len(measurement.unverified) > 8)
+        whose = f"any {job}" if len(measurement.unverified) == len(measurement.clients) else names
+        verdict.warnings.append(
+            f"fewer than 2 samples of {whose} in the window: only the latency log counts, no second measurement "
+            "confirms it"
+        )
     for outage in measurement.outages:
         seconds, when = outage.end - outage.start, outage.start - measurement.start
         text = f"{outage.who}: no answer to {outage.scrapes} scrape(s), for {seconds:.1f} s from {when:.1f} s"

@@ -7,10 +7,12 @@ K. Hoad, S. Robinson and R. Davies, "Automating warm-up length estimation", J. O
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from benchmark.measure.client_logs import ClientLog, log_timeline
 from benchmark.measure.histogram import Array
 from benchmark.measure.scrapes import RunSamples
 from benchmark.measure.timeline import Timeline, make_timeline
@@ -103,14 +105,19 @@ def find_window(
     *,
     scrape_interval: float,
     names: MetricNames = LOAD_GENERATOR,
+    logs: Sequence[ClientLog] = (),
 ) -> tuple[float, float, WarmUp]:
     """Return the window to measure of a run under load since `begin`, and how it was chosen (unix s).
 
     The planned window from `start` to `end` begins later where the run was not steady by then, and ends earlier where
     the load did. Fewer than 10 intervals between samples are too few to detect anything: the window stays as planned.
+    Latency logs, where there are any, are used instead of samples, with intervals of the same length; the window then
+    begins and ends with an interval of the logs.
     """
     clients = samples.targets(names.job, names.counters)
     timeline = make_timeline(clients, begin, end, step=scrape_interval, names=names)
+    if logs:
+        timeline = log_timeline(logs, begin, end, scrape_interval)
     intervals = 0 if timeline is None else len(timeline.completed_tps)
     if timeline is None or intervals < 2 * LEAST_LEFT:
         method = f"fixed: {intervals} intervals between samples are too few to detect it, {2 * LEAST_LEFT} are needed"

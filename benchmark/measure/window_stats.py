@@ -68,6 +68,8 @@ class Increase:
     timeout_s: float | None = None
     oldest_s: float = 0.0
     """Age of the oldest transaction without an outcome at the end."""
+    hung: float | None = None
+    """Transactions that hang, where they are counted; otherwise they are derived from the age of the oldest one."""
     unknown: dict[str, str] = field(default_factory=dict)
     """Why metrics of this target are unknown, by their name."""
 
@@ -79,6 +81,8 @@ class Increase:
     @property
     def unanswered(self) -> float:
         """Transactions that hang: they fell due, have no outcome yet, and are far slower than all that completed."""
+        if self.hung is not None:
+            return self.hung
         if self.scheduled is None or self.oldest_s <= _HANGS * self.histogram.slowest:
             return 0.0
         return max(0.0, self.scheduled - (self.completed or 0.0) - self.failed)
@@ -150,7 +154,7 @@ def window_stats(increases: Iterable[Increase], names: MetricNames) -> WindowSta
         completed=aggregate(completed) if complete else None,
         sampled_seconds=_median([each.seconds for each in members]),
         latency_s=_latency(members),
-        successful_latency_s=_latency([replace(each, errors=None, oldest_s=0.0) for each in members]),
+        successful_latency_s=_latency([replace(each, errors=None, hung=0.0) for each in members]),
         unanswered=round(math.fsum(each.unanswered for each in members)),
         errors={kind: round(sum(each.get(kind, 0.0) for each in errors)) for kind in kinds} if errors else None,
         unknown=unknown,

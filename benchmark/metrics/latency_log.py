@@ -167,7 +167,7 @@ class LatencyLog:
         """Return the rows that are `wanted`: shape (rows,)."""
         sizes = np.diff(self.offsets)
         kept = np.repeat(wanted, sizes)
-        entries = slice(int(self.offsets[0]), int(self.offsets[-1])) if len(self.offsets) else slice(0)
+        entries = slice(int(self.offsets[0]), int(self.offsets[-1]))
         return replace(
             self,
             starts_ms=self.starts_ms[wanted],
@@ -178,15 +178,25 @@ class LatencyLog:
             counts=self.counts[entries][kept],
         )
 
+    def rows_of(self, wanted: Callable[[Tag], bool]) -> npt.NDArray[np.bool_]:
+        """Return which rows have tags that are `wanted`: shape (rows,)."""
+        return np.array([wanted(tag) for tag in self.tags], dtype=bool)[self.tag]
+
     def tagged(self, wanted: Callable[[Tag], bool]) -> LatencyLog:
         """Return the rows whose tags are `wanted`."""
-        return self.only(np.array([wanted(tag) for tag in self.tags], dtype=bool)[self.tag])
+        return self.only(self.rows_of(wanted))
 
     def entries(self) -> tuple[Integers, Integers, Integers]:
         """Return the row, the bucket and the count of each entry."""
-        inside = slice(int(self.offsets[0]), int(self.offsets[-1])) if len(self.offsets) else slice(0)
+        inside = slice(int(self.offsets[0]), int(self.offsets[-1]))
         rows = np.repeat(np.arange(len(self.starts_ms)), np.diff(self.offsets))
         return rows, self.buckets[inside].astype(np.int64), self.counts[inside].astype(np.int64)
+
+    def totals(self) -> Integers:
+        """Return how many values each row counts: shape (rows,)."""
+        inside = slice(int(self.offsets[0]), int(self.offsets[-1]))
+        below = np.concatenate([[0], np.cumsum(self.counts[inside], dtype=np.int64)])
+        return np.asarray(np.diff(below[self.offsets - self.offsets[0]]), dtype=np.int64)
 
     def by_tag(self) -> dict[Tag, Integers]:
         """Return the counts of each tag that has any by bucket: shape (buckets,), up to the last one with a count."""

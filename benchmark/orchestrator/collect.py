@@ -20,10 +20,11 @@ from benchmark.errors import (
     TestbedError,
     failure_kind,
 )
+from benchmark.measure.client_logs import ClientLog, on_grid
 from benchmark.measure.scrapes import RunSamples
 from benchmark.measure.warm_up import WarmUp, find_window
 from benchmark.metrics.samples import Series, write_samples
-from benchmark.orchestrator import network
+from benchmark.orchestrator import latency_logs, network
 from benchmark.orchestrator.context import RunContext, RunState
 from benchmark.orchestrator.evaluate import RunData, evaluate, fetch
 from benchmark.orchestrator.logs import collect_command, collected, names_by_host, parse_report, script
@@ -53,8 +54,9 @@ def collect(run: RunContext, state: RunState) -> Summary:
     assert state.supervisor is not None
     with run.events.phase("collect"):
         after = network.begin(run.testbed, run.deployment.plan)
-        samples = RunSamples(_fetch(run, _times(state).end, state), run.request.protocol.metrics)
-        state.warm_up = _cut_warm_up(run, state, samples)
+        latencies = latency_logs.read(run, state, latency_logs.download(run))
+        samples = RunSamples(_samples(run, state, required=not latencies), run.request.protocol.metrics)
+        state.warm_up = _cut_warm_up(run, state, samples, latencies)
         with contextlib.suppress(StorageError):  # it is reported once there is a summary
             _store_samples(run, samples.series)
         logs = _collect_logs(run)
@@ -81,6 +83,7 @@ def collect(run: RunContext, state: RunState) -> Summary:
             hung=state.hung,
             network=state.network,
             began=min((each.started for each in state.supervisor.states.values() if each.started), default=None),
+            latencies=latencies,
         )
         summary = evaluate(run.request.protocol, run.deployment.plan, run.identity, data)
     try:
@@ -140,6 +143,8 @@ def collect_partial(run: RunContext, state: RunState, error: Exception) -> None:
             _store_samples(run, _fetch(run, min(time.time(), state.times.end), state))
         except (InfrastructureError, StorageError) as failure:
             run.events.emit(WarningIssued(f"the samples are missing: {failure}"))
+    if state.times:
+        latency_logs.download(run, lost)
     logs = _collect_logs(run, lost=lost)
     found = {"warnings": logs.warnings(), "log_findings": logs.findings}
     with contextlib.suppress(StorageError):  # reported above
@@ -211,9 +216,23 @@ def _fetch(run: RunContext, end: float, state: RunState) -> list[Series]:
     return fetch(run.prepared.prometheus, run.request.protocol, hosts, processes, _times(state).load, end)
 
 
-def _cut_warm_up(run: RunContext, state: RunState, samples: RunSamples) -> WarmUp:
-    """Decide on the measured window: where no warm-up was requested, it depends on the samples."""
+def _samples(run: RunContext, state: RunState, *, required: bool) -> list[Series]:
+    """Return what Prometheus sampled; nothing, with a warning, if it does not answer and is not `required`."""
+    try:
+        return _fetch(run, _times(state).end, state)
+    except InfrastructureError as error:
+        if required:
+            raise
+        run.events.emit(WarningIssued(f"{error}"))
+        return []
+
+
+def _cut_warm_up(run: RunContext, state: RunState, samples: RunSamples, latencies: Sequence[ClientLog]) -> WarmUp:
+    """Decide on the measured window: where no warm-up was requested, it depends on what was measured."""
     times = _times(state)
+    if latencies:
+        start_ms, end_ms = on_grid(times.start, times.end)
+        times = state.times = RunTimes(load=times.load, start=start_ms / 1000, end=end_ms / 1000)
     if not run.request.find_warm_up:
         return WarmUp(seconds=times.start - times.load, method="as requested")
     start, end, found = find_window(
@@ -223,6 +242,7 @@ def _cut_warm_up(run: RunContext, state: RunState, samples: RunSamples) -> WarmU
         times.end,
         scrape_interval=run.testbed.settings.scrape_interval.total_seconds(),
         names=run.request.protocol.metrics,
+        logs=latencies,
     )
     state.times = RunTimes(load=times.load, start=start, end=end)
     return found

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from benchmark.inventory import Host
 from benchmark.measure.breakdown import measure_breakdown
+from benchmark.measure.client_logs import ClientLog
 from benchmark.measure.host_usage import by_machine, host_usage
 from benchmark.measure.measurement import measure
 from benchmark.measure.scrapes import RunSamples
@@ -53,6 +54,8 @@ class RunData:
     """Round trips before and after the run; None if they were not measured."""
     began: float | None = None
     """When the first process started."""
+    latencies: Sequence[ClientLog] = ()
+    """The latency logs of all clients, or none."""
 
 
 def fetch(
@@ -93,6 +96,7 @@ def evaluate(protocol: Protocol, plan: Plan, identity: Identity, data: RunData) 
         names=protocol.metrics,
         scrape_interval=data.scrape_interval,
         began=data.began,
+        logs=data.latencies,
     )
     scheduled = measurement.total.scheduled_tps
     usage = host_usage(data.samples, data.start, data.end)

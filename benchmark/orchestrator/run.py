@@ -6,6 +6,7 @@ In every case, the processes are stopped and the available results are written. 
 from __future__ import annotations
 
 import dataclasses
+import math
 import re
 import shlex
 import shutil
@@ -17,6 +18,7 @@ from benchmark.errors import InfrastructureError, Interrupted, SystemFailure, Te
 from benchmark.host_layout import MARKS_FILE
 from benchmark.measure.live_stats import LiveStats, read_live_stats
 from benchmark.metrics.exported import check_exported
+from benchmark.metrics.latency_log import INTERVAL_MS
 from benchmark.metrics.targets import Identity, Mark, identities, marks
 from benchmark.orchestrator import network
 from benchmark.orchestrator import supervisor as supervision
@@ -185,7 +187,7 @@ def _require_metrics(run: RunContext, supervisor: Supervisor, *, load: float) ->
 def warm_up(run: RunContext, state: RunState, supervisor: Supervisor) -> None:
     """Start the load and wait until the warm-up is over."""
     with run.events.phase("warm_up"):
-        load = time.time() + _LEAD_S
+        load = _next_interval(time.time() + _LEAD_S)
         supervisor.start_load(run.deployment.clients, load)
         start = load + run.request.warm_up_s
         state.times = RunTimes(load=load, start=start, end=start + run.request.duration_s)
@@ -196,7 +198,7 @@ def measure(run: RunContext, state: RunState, supervisor: Supervisor) -> None:
     """Mark the phases for the dashboards, and wait until the measured window is over."""
     assert state.times is not None
     with run.events.phase("measure"):
-        load, start = state.times.load, max(state.times.start, time.time())
+        load, start = state.times.load, _next_interval(max(state.times.start, time.time()))
         times = state.times = RunTimes(load=load, start=start, end=start + run.request.duration_s)
         names = {"load": times.load, "measure": times.start, "stop": times.end}
         text = marks(run.identity.run_id, [Mark(at, "phase", name) for name, at in names.items()])
@@ -208,6 +210,11 @@ def measure(run: RunContext, state: RunState, supervisor: Supervisor) -> None:
         hosts = {process.name: process.host.name for process in run.deployment.nodes}
         state.hung = [f"{name} on {hosts[name]} did not answer at the end: {reason}" for name, reason in hung.items()]
         state.changed_clocks = _changed_clocks(run, supervisor)
+
+
+def _next_interval(moment: float) -> float:
+    """Return when the next interval of latency logs begins, unix s: a window that begins there is counted exactly."""
+    return math.ceil(round(moment * 1000 / INTERVAL_MS, 3)) * INTERVAL_MS / 1000
 
 
 def _changed_clocks(run: RunContext, supervisor: Supervisor) -> dict[str, Clock]:

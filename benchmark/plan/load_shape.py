@@ -7,6 +7,7 @@ load that the shape begins with.
 from __future__ import annotations
 
 import csv
+import math
 import re
 from itertools import pairwise
 from pathlib import Path
@@ -42,6 +43,22 @@ def rate_segments(shape: str, warm_up_s: float, duration_s: float) -> RateSegmen
     first = segments[0][1]
     warm_up = [(0.0, first, first)] if warm_up_s > 0 else []
     return (*warm_up, *((start + warm_up_s, low, high) for start, low, high in segments))
+
+
+def scheduled_share(segments: RateSegments, start: float, end: float) -> float:
+    """Return the seconds at full load that are scheduled between two times, in s since the load began.
+
+    That times the rate at full load is the number of requests that fall due; without segments, the load is constant.
+    """
+    if not segments:
+        return end - start
+    total = 0.0
+    for (begin, low, high), after in zip(segments, [*(each[0] for each in segments[1:]), math.inf], strict=True):
+        first, last = max(begin, start), min(after, end)
+        if last > first:
+            slope = (high - low) / (after - begin)
+            total += (last - first) * (low + slope * ((first + last) / 2 - begin))
+    return total
 
 
 def _read_rates(path: Path) -> list[tuple[float, float, float]]:

@@ -21,6 +21,8 @@ from benchmark.results.summary import Summary, parse_summary
 
 LATEST = "latest"
 SUMMARY, MANIFEST, SAMPLES, EVENTS, LOGS = "summary.json", "manifest.json", "samples.parquet", "events.jsonl", "logs"
+LATENCIES = "latencies"
+"""Folder of the clients' latency logs, each called CLIENT.hlog."""
 COLLECTIONS = SWEEP, SEARCH = "sweep.json", "search.json"
 """Journals: a folder that contains one belongs to an experiment of several runs."""
 BUILD_LOG = "build.log"

@@ -24,6 +24,10 @@ from benchmark.results.upgrade import upgrade_summary
 Status = Literal["ok", "invalid", "failed", "interrupted"]
 
 
+Source = Literal["latency_log", "buckets", "schedule"]
+"""The latency logs of the clients, samples of their counters and histograms, or the schedule of the load."""
+
+
 class Window(StrictModel):
     """The measured window in Unix seconds, without warm-up and cool-down."""
 
@@ -77,6 +81,8 @@ class Summary(Identity):
     """Of the transactions that completed; null in results of earlier versions."""
     errors: dict[str, int] | None = None
     """Failed transactions by type; null where the system does not count them, or nothing was measured."""
+    sources: dict[str, Source] = {}
+    """Where each figure comes from; figures that are not named come from the samples of Prometheus (`buckets`)."""
     unknown: dict[str, str] = {}
     """Why metrics of a measured run are null, by their name, such as `mean_s`."""
     saturated: bool = False
@@ -84,6 +90,8 @@ class Summary(Identity):
     warnings: list[str] = []
     by_region: dict[str, WindowStats] = {}
     by_client: dict[str, WindowStats] = {}
+    by_workload: dict[str, WindowStats] = {}
+    """By the name of the workload; empty without latency logs. What was sent and scheduled is not known by workload."""
     breakdown: list[MeasuredPart] = []
     """Parts of the latency that the nodes measured; empty if the protocol names none, or nothing was measured."""
     hosts: dict[str, HostUsage] = {}
@@ -128,15 +136,28 @@ def summarise(
         latency_s=total.latency_s,
         successful_latency_s=total.successful_latency_s,
         errors=total.errors if measured else None,
+        sources=_sources(measurement),
         unknown=total.unknown,
         saturated=verdict.saturated,
         warnings=verdict.warnings,
         by_region=measurement.regions,
         by_client=measurement.clients,
+        by_workload=measurement.workloads,
         breakdown=list(breakdown),
         hosts=dict(usage or {}),
         log_findings=log_findings or {},
     )
+
+
+def _sources(measurement: Measurement) -> dict[str, Source]:
+    """Return where each known figure comes from."""
+    total = measurement.total
+    figures = ("sent_tps", "completed_tps", "latency_s", "successful_latency_s", "errors")
+    source: Source = "latency_log" if measurement.logged else "buckets"
+    found = {name: source for name in figures if measurement.clients and getattr(total, name) is not None}
+    if total.scheduled_tps is not None:
+        found["scheduled_tps"] = "schedule" if measurement.logged else "buckets"
+    return found
 
 
 def not_measured(

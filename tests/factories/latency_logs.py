@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+import numpy as np
+from factories.sample_factory import Array
 from hdrh.histogram import HdrHistogram
+
+from benchmark.measure.client_logs import ClientLog
+from benchmark.metrics.latency_log import SCHEDULING_DELAY, LatencyLog, Tag, from_requests
 
 HEADER = "#[Histogram log format version 1.3]\n#[StartTime: {start:.3f} (seconds since epoch), then]\n{more}"
 LEGEND = '"StartTimestamp","Interval_Length","Interval_Max","Interval_Compressed_Histogram"\n'
@@ -29,3 +35,36 @@ def write(path: Path, lines: Sequence[str], start: float = 1_700_000_000.0, more
     """A log of these lines."""
     path.write_text(HEADER.format(start=start, more=more) + LEGEND + "".join(lines))
     return path
+
+
+def recorded(
+    name: str, ended: Array, latencies: Array, *, region: str = "us-east-1", workload: str = "put", error: str = ""
+) -> ClientLog:
+    """The log of a client whose requests were sent without delay."""
+    tags = [Tag(workload, error), Tag(SCHEDULING_DELAY)]
+    codes = np.repeat([0, 1], len(ended))
+    times = np.concatenate([ended, ended - latencies])
+    values = np.concatenate([latencies, np.full(len(ended), 0.0001)])
+    return ClientLog(name, name, region, from_requests(times, values, codes, tags))
+
+
+def joined(*clients: ClientLog) -> ClientLog:
+    """The log of a client that recorded what all of these did."""
+    logs = [client.log for client in clients]
+    tags = tuple(dict.fromkeys(tag for log in logs for tag in log.tags))
+    starts = np.concatenate([log.starts_ms for log in logs])
+    order = np.argsort(starts, kind="stable")
+    sizes = np.concatenate([np.diff(log.offsets) for log in logs])
+    rank = np.argsort(order)
+    entries = np.argsort(np.repeat(rank, sizes), kind="stable")
+    made = LatencyLog(
+        layout=logs[0].layout,
+        tags=tags,
+        starts_ms=starts[order],
+        lengths_ms=np.concatenate([log.lengths_ms for log in logs])[order],
+        tag=np.concatenate([np.array([tags.index(log.tags[code]) for code in log.tag]) for log in logs])[order],
+        offsets=np.concatenate([[0], np.cumsum(sizes[order])]),
+        buckets=np.concatenate([log.buckets for log in logs])[entries],
+        counts=np.concatenate([log.counts for log in logs])[entries],
+    )
+    return dataclasses.replace(clients[0], log=made)

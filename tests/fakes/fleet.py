@@ -103,6 +103,8 @@ class FakeFleet(Fleet):
         """Hosts that do not confirm the end of their processes."""
         self.preamble = ""
         """What login shells print before every command."""
+        self.stored: dict[str, Callable[[], bytes]] = {}
+        """Content of files on hosts, by base name; others are logs."""
         self.lock_answer = "locked"
         self.clock_offset_s = 0.0
         self.clock_offsets_s: dict[str, float] = {}
@@ -155,7 +157,8 @@ class FakeFleet(Fleet):
         for name in wanted.keys() - self.failed:
             for path in wanted[name]:
                 (into / name).mkdir(parents=True, exist_ok=True)
-                (into / name / Path(path).name).write_bytes(gzip.compress(f"{path} on {name}\n".encode()))
+                log = gzip.compress(f"{path} on {name}\n".encode())
+                (into / name / Path(path).name).write_bytes(self.stored.get(Path(path).name, lambda log=log: log)())
         return self._results(wanted, lambda name: into / name)
 
     def open(

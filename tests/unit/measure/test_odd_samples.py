@@ -126,7 +126,9 @@ def test_quantiles_without_finite_buckets_are_unknown(buckets: dict[str, float],
     assert summary.latency_s.quantiles == {}
     assert summary.unknown == {metric.name: reason for metric in QUANTILES}
     assert '"p99": null' in summary.to_json()
-    assert f"p50 latency, p90 latency, p99 latency, p99.9 latency unknown: {reason}" in summary.warnings
+    assert (
+        f"p50 latency, p90 latency, p99 latency, p99.9 latency, maximum latency unknown: {reason}" in summary.warnings
+    )
 
 
 def test_a_missing_infinite_bucket_is_the_count() -> None:

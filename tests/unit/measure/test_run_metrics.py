@@ -41,6 +41,7 @@ def test_quantiles_are_named_by_their_percentage() -> None:
         ("p90_s", "p90", "p90 latency", 0.9),
         ("p99_s", "p99", "p99 latency", 0.99),
         ("p999_s", "p99.9", "p99.9 latency", 0.999),
+        ("max_s", "max", "maximum latency", 1.0),
     ]
 
 

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import math
 import subprocess
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from factories.latency_logs import line
 from fakes.fleet import FakeFleet
 from fakes.recorder import Recorder
 
 from benchmark.errors import HostError, InfrastructureError, Interrupted, SystemFailure
 from benchmark.measure.warm_up import WarmUp
+from benchmark.metrics.latency_log import read_latency_log
 from benchmark.metrics.samples import read_samples
 from benchmark.orchestrator import collect as module
 from benchmark.orchestrator import run as run_module
 from benchmark.orchestrator.collect import last_lines
 from benchmark.results.manifest import read_manifest
-from benchmark.results.run_folder import LOGS, SAMPLES, read_summary
+from benchmark.results.run_folder import LATENCIES, LOGS, SAMPLES, read_summary
 from benchmark.results.summary import Summary
 from benchmark.testbed.testbed import Testbed
 
@@ -48,8 +52,65 @@ def test_logs_are_not_downloaded_if_disabled_in_the_settings(
 ) -> None:
     object.__setattr__(testbed, "settings", testbed.settings.model_copy(update={"log_processing": False}))
     execute()
-    assert "get" not in fleet.operations
+    assert not any("geobench/run 16777216" in command for command in fleet.commands)
     assert not (folder() / LOGS).exists()
+
+
+def latency_log() -> bytes:
+    """The log of a client that completed 20 tx/s in the last three seconds."""
+    first = math.floor(time.time() * 10) - 30
+    lines = [
+        line(at / 10, values, tag)
+        for at in range(first, first + 31)
+        for tag, values in (("put", [1000, 3000]), ("_scheduling_delay", [10, 20]))
+    ]
+    return "".join(lines).encode()
+
+
+def test_results_come_from_latency_logs_if_prometheus_does_not_answer(
+    execute: Callable[..., Summary], recorder: Recorder, folder: Callable[[], Path], fleet: FakeFleet
+) -> None:
+    fleet.stored = {"latencies.hlog": latency_log}
+    recorder.act_in("collect", lambda: setattr(fleet, "hook", break_prometheus))
+    summary = execute(duration_s=0.4, warm_up_s=0.1)
+    assert summary.status == "ok", summary.reasons
+    assert summary.completed_tps == pytest.approx(60)
+    assert summary.sent_tps == pytest.approx(60)
+    assert summary.scheduled_tps == pytest.approx(60)
+    assert summary.latency_s is not None
+    assert summary.latency_s.quantiles["p99"].upper == pytest.approx(0.003, rel=1e-3)
+    assert summary.sources == {
+        **dict.fromkeys(["sent_tps", "completed_tps", "latency_s", "successful_latency_s", "errors"], "latency_log"),
+        "scheduled_tps": "schedule",
+    }
+    assert set(summary.by_workload) == {"put"}
+    assert summary.window is not None
+    assert round(summary.window.start * 10, 3) % 1 == 0
+    assert summary.window.seconds == 0.4
+    assert "Prometheus did not answer" in recorder.texts()
+    assert any("fewer than 2 samples of any client" in text for text in summary.warnings)
+    logs = sorted((folder() / LATENCIES).iterdir())
+    assert [path.name for path in logs] == ["client-0.hlog", "client-1.hlog", "client-2.hlog"]
+    assert read_latency_log(logs[0]).aligned
+
+
+def test_latency_logs_that_contradict_the_samples_make_the_run_invalid(
+    execute: Callable[..., Summary], fleet: FakeFleet
+) -> None:
+    fleet.stored = {"latencies.hlog": latency_log}
+    summary = execute(duration_s=0.4, warm_up_s=0.1)
+    assert summary.status == "invalid"
+    assert any("completed by its counters, but" in text and "a-" in text for text in summary.reasons)
+
+
+def test_a_damaged_latency_log_is_a_warning_and_samples_replace_it(
+    execute: Callable[..., Summary], recorder: Recorder, fleet: FakeFleet
+) -> None:
+    fleet.stored = {"latencies.hlog": lambda: latency_log() + b"broken\n"}
+    summary = execute(duration_s=0.4, warm_up_s=0.1)
+    assert "latency_log" not in summary.sources.values()
+    (text,) = (text for text in recorder.texts() if "latencies/client-0.hlog, line 63: " in text)
+    assert text.endswith("the results come from the histograms that Prometheus sampled, which are coarser")
 
 
 def test_hosts_whose_logs_are_incomplete_are_a_warning(
@@ -68,7 +129,7 @@ def test_requested_warm_up_is_not_changed(execute: Callable[..., Summary], folde
     summary = execute(warm_up_s=0.01)
     assert summary.warm_up is not None
     assert summary.warm_up.method == "as requested"
-    assert summary.warm_up.seconds == pytest.approx(0.01, abs=0.05)
+    assert 0.01 <= summary.warm_up.seconds <= 0.2  # the window begins with an interval of latency logs
     assert read_manifest(folder()).warm_up == summary.warm_up
 
 

@@ -175,7 +175,9 @@ def test_quantiles_without_buckets_are_unknown_with_the_reason(tmp_path: Path) -
     assert "99th percentile unknown" in head
     assert "p99 latency\N{EN DASH}client ap-northeast-1-0: " + reason in head
     assert (
-        "p50 latency, p90 latency, p99 latency, p99.9 latency unknown: client ap-northeast-1-0: " + reason in page.text
+        "p50 latency, p90 latency, p99 latency, p99.9 latency, maximum latency unknown: client ap-northeast-1-0: "
+        + reason
+        in page.text
     )
     assert 'id="distribution"' not in page.source
 

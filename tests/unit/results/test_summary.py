@@ -36,7 +36,7 @@ def test_summary_has_the_documented_fields() -> None:
         "latency_s errors saturated warnings"
     )
     assert set(documented.split()) <= set(document)
-    assert set(document["latency_s"]) == {"mean", "stdev", "p50", "p90", "p99", "p999"}
+    assert set(document["latency_s"]) == {"mean", "stdev", "p50", "p90", "p99", "p999", "max"}
     assert set(document["latency_s"]["p99"]) == {"estimate", "lower", "upper"}
     assert document["window"] == {"start": 1010.0, "end": 1050.0, "seconds": 40.0}
     assert document["schema"] == 2

@@ -1,0 +1,264 @@
+"""Results from latency logs equal those of a list of the requests, and contradictions to samples are found."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+import numpy as np
+import pytest
+from factories.latency_logs import joined, recorded
+from factories.sample_factory import Array, client, failures, labels_of, series
+
+from benchmark.measure.client_logs import ClientLog, log_timeline, on_grid
+from benchmark.measure.measurement import Measurement, measure
+from benchmark.measure.run_metrics import QUANTILES
+from benchmark.measure.scrapes import RunSamples
+from benchmark.measure.validity import judge
+from benchmark.metrics.latency_log import SCHEDULING_DELAY, UNANSWERED
+from benchmark.metrics.samples import Series
+
+WINDOW = (1010.0, 1050.0)
+DUE = np.arange(1000.0, 1060.0, 0.004)
+
+
+def measured(*logs: ClientLog, samples: list[Series] | None = None) -> Measurement:
+    return measure(RunSamples(samples or []), *WINDOW, scrape_interval=1, logs=logs)
+
+
+def exact(latencies: Array, q: float) -> float:
+    return float(np.sort(latencies)[math.ceil(round(q * len(latencies), 6)) - 1])
+
+
+def truth(kind: str) -> Array:
+    random = np.random.default_rng(11)
+    return {
+        "constant": np.full(len(DUE), 0.12),
+        "exponential": random.exponential(0.2, len(DUE)),
+        "bimodal": np.where(random.random(len(DUE)) < 0.8, 0.04, 0.6),
+        "stalled": np.where((DUE >= 1020) & (DUE < 1022), 1022 - DUE, 0) + 0.03,
+        "short stall": np.where((DUE >= 1020) & (DUE < 1020.3), 1020.3 - DUE, 0) + 0.002,
+    }[kind]
+
+
+@pytest.mark.parametrize("kind", ["constant", "exponential", "bimodal", "stalled", "short stall"])
+def test_statistics_match_the_requests_that_ended_in_the_window(kind: str) -> None:
+    latency = truth(kind)
+    ended = DUE + latency
+    inside = latency[(ended >= WINDOW[0]) & (ended < WINDOW[1])]
+    total = measured(recorded("a", ended[::2], latency[::2]), recorded("b", ended[1::2], latency[1::2])).total
+    assert total.completed == len(inside)
+    assert total.completed_tps == pytest.approx(len(inside) / 40)
+    assert total.sampled_seconds == 40
+    assert total.errors == {}
+    found = total.latency_s
+    assert found is not None
+    assert found == total.successful_latency_s
+    assert found.mean == pytest.approx(inside.mean(), rel=1e-3)
+    assert found.stdev == pytest.approx(inside.std(), rel=2e-3, abs=1e-4)
+    for metric, q in QUANTILES.items():
+        quantile, value = found.quantiles[metric.key], exact(inside, q)
+        assert quantile.upper is not None
+        assert quantile.lower - 1e-6 <= value <= quantile.upper + 1e-6
+        assert quantile.upper - quantile.lower <= max(1e-6, value / 1000) * 1.001
+
+
+def test_merging_is_independent_of_how_requests_are_grouped() -> None:
+    latency = truth("exponential")
+    ended = DUE + latency
+    together = measured(recorded("a", ended, latency)).total
+    apart = [recorded(f"{part}", ended[part::3], latency[part::3]) for part in range(3)]
+    assert measured(*apart).total == together
+    assert measured(*reversed(apart)).total == together
+
+
+def test_regions_clients_and_workloads_are_measured_apart() -> None:
+    slow = np.full(len(DUE), 0.5)
+    both = joined(recorded("a", DUE + 0.1, slow / 5), recorded("a", DUE[::2] + 0.5, slow[::2], workload="get"))
+    found = measured(both, recorded("b", DUE + 0.5, slow, region="eu-west-1"))
+    assert {name: stats.completed_tps for name, stats in found.clients.items()} == {"a": 375.0, "b": 250.0}
+    assert {name: stats.completed_tps for name, stats in found.regions.items()} == {
+        "eu-west-1": 250.0,
+        "us-east-1": 375.0,
+    }
+    assert {name: stats.completed_tps for name, stats in found.workloads.items()} == {"get": 125.0, "put": 500.0}
+    get = found.workloads["get"]
+    assert get.latency_s is not None
+    assert get.latency_s.mean == pytest.approx(0.5, rel=1e-3)
+    assert get.sent_tps is None
+    assert get.scheduled_tps is None
+
+
+def test_failed_requests_count_as_at_least_their_timeout() -> None:
+    completed = recorded("a", DUE + 0.1, np.full(len(DUE), 0.1))
+    lost = recorded("a", DUE[::10] + 2.0, np.full(len(DUE[::10]), 2.0), error="timeout")
+    total = measured(joined(completed, lost)).total
+    assert total.errors == {"timeout": 1000}
+    assert total.latency_s is not None
+    assert total.successful_latency_s is not None
+    assert total.latency_s.quantiles["p90"].upper == pytest.approx(0.1, rel=1e-3)
+    assert total.latency_s.quantiles["p99"].upper is None
+    assert total.latency_s.quantiles["p99"].lower == pytest.approx(2.0, rel=1e-3)
+    assert total.latency_s.mean == pytest.approx((0.1 * 10 + 2.0) / 11, rel=1e-3)
+    assert total.successful_latency_s.quantiles["p99"].upper == pytest.approx(0.1, rel=1e-3)
+    gauge = failures("a", np.arange(1000.0, 1061.0), DUE[::10] + 2.0, timeout=2.0)
+    sampled = client("a", np.arange(1000.0, 1061.0), DUE, np.full(len(DUE), 0.1))
+    exactly = measured(joined(completed, lost), samples=[*sampled, *gauge]).total.latency_s
+    assert exactly is not None
+    assert exactly.quantiles["p99"].lower == 2.0
+
+
+def test_requests_that_hang_count_as_slower_than_all_others() -> None:
+    completed = recorded("a", DUE + 0.1, np.full(len(DUE), 0.1))
+    age = np.full(400, 15.0)
+    total = measured(joined(completed, recorded("a", np.full(400, 1060.5), age, error=UNANSWERED))).total
+    assert total.unanswered == 400
+    assert total.errors == {}
+    assert total.latency_s is not None
+    assert total.latency_s.quantiles["p99"].upper is None
+    assert total.latency_s.quantiles["p90"].upper == pytest.approx(0.1, rel=1e-3)
+    merely_slow = measured(joined(completed, recorded("a", np.full(400, 1060.5), age / 100, error=UNANSWERED))).total
+    assert merely_slow.unanswered == 0
+
+
+def test_what_was_scheduled_comes_from_the_schedule() -> None:
+    log = dataclasses.replace(recorded("a", DUE + 0.1, np.full(len(DUE), 0.1)), scheduled=lambda a, b: 300 * (b - a))
+    found = measured(log)
+    assert found.total.scheduled_tps == 300
+    assert found.total.sent_tps == 250
+    assert found.client_delay_s["a"].upper == pytest.approx(0.0001, abs=1e-6)
+    verdict = judge(found, requested_tps=300, expected_clients=["a"])
+    assert verdict.saturated
+    assert any(text.startswith("clients sent 250.0 of 300.0 scheduled tx/s") for text in verdict.warnings)
+
+
+def test_a_stall_of_300_ms_is_visible_in_intervals_of_100_ms() -> None:
+    latency = truth("short stall")
+    timeline = log_timeline([recorded("a", DUE + latency, latency)], 1019.0, 1021.0, 0.1)
+    assert timeline is not None
+    assert np.allclose(timeline.edges, np.linspace(1019, 1021, 21))
+    rates = np.round(timeline.completed_tps).tolist()
+    assert rates[:10] == [250.0] * 10
+    assert rates[10] <= 10
+    assert rates[11] == rates[12] == 0
+    assert rates[13] >= 900
+    assert np.isnan(timeline.mean_s[11])
+    assert timeline.quantiles_s["p99_s"][13] == pytest.approx(0.3, abs=0.01)
+    assert timeline.quantiles_s["p50_s"][0] == pytest.approx(0.002, rel=1e-3)
+
+
+def test_quantiles_over_time_are_those_of_each_interval() -> None:
+    latency = truth("exponential")
+    ended = DUE + latency
+    logs = [recorded(f"{part}", ended[part::2], latency[part::2]) for part in range(2)]
+    timeline = log_timeline(logs, *WINDOW, 0.9)
+    assert timeline is not None
+    assert len(timeline.edges) == 45
+    assert np.all(np.round(timeline.edges * 10) == timeline.edges * 10)
+    assert float(timeline.completed_tps @ np.diff(timeline.edges)) == pytest.approx(
+        measured(*logs).total.completed or 0
+    )
+    for index in range(44):
+        inside = latency[(ended >= timeline.edges[index]) & (ended < timeline.edges[index + 1])]
+        for name, q in (("p50_s", 0.5), ("p99_s", 0.99)):
+            assert timeline.quantiles_s[name][index] == pytest.approx(exact(inside, q), rel=1e-3)
+        assert timeline.mean_s[index] == pytest.approx(inside.mean(), rel=1e-3)
+
+
+def sampled(name: str, latency: Array) -> list[Series]:
+    return client(name, np.arange(1000.3, 1061.0), DUE, latency)
+
+
+def test_logs_and_samples_of_the_same_requests_agree() -> None:
+    latency = truth("exponential")
+    found = measured(recorded("a", DUE + latency, latency), samples=sampled("a", latency))
+    assert found.contradictions == []
+    assert found.unverified == []
+    assert judge(found, requested_tps=250, expected_clients=["a"]).status == "ok"
+
+
+@pytest.mark.parametrize("missing_in", ["log", "samples"])
+def test_requests_that_only_one_of_both_counted_make_the_run_invalid(missing_in: str) -> None:
+    latency, every = truth("constant"), np.full(len(DUE), True)
+    most = np.random.default_rng(1).random(len(DUE)) < 0.97
+    logged, counted = (most, every) if missing_in == "log" else (every, most)
+    samples = client("a", np.arange(1000.3, 1061.0), DUE[counted], latency[counted])
+    found = measured(recorded("a", (DUE + latency)[logged], latency[logged]), samples=samples)
+    (text,) = found.contradictions
+    assert text.startswith("client a: ")
+    assert " completed by its counters, but " in text
+    assert " sent by its counters, but " in text
+    assert text in judge(found, requested_tps=250, expected_clients=["a"]).reasons
+
+
+def test_a_slow_scrape_may_count_what_completed_until_it_was_over() -> None:
+    due, latency = np.append(DUE, np.full(500, 1049.4)), np.full(len(DUE) + 500, 0.12)
+    late = client("a", np.arange(1000.3, 1061.0) + 0.8, due, latency)
+    late = [dataclasses.replace(one, times=one.times - 0.8) for one in late]
+    log = recorded("a", due + latency, latency)
+    assert measured(log, samples=late).contradictions
+    took = series("scrape_duration_seconds", labels_of("a"), late[0].times, 0.8)
+    assert measured(log, samples=[*late, took]).contradictions == []
+
+
+def test_a_clock_that_is_ahead_is_taken_into_account() -> None:
+    due, latency = np.append(DUE, np.full(500, 1049.0)), np.full(len(DUE) + 500, 0.12)
+    log = recorded("a", due + latency + 1.5, latency)
+    samples = client("a", np.arange(1000.3, 1061.0), due, latency)
+    assert measured(log, samples=samples).contradictions
+    ahead = dataclasses.replace(log, clock_offset_s=1.5)
+    assert measured(ahead, samples=samples).contradictions == []
+
+
+def test_a_log_without_samples_is_named() -> None:
+    latency = truth("constant")
+    logs = [recorded(name, DUE + latency, latency) for name in ("a", "b")]
+    some = measured(*logs, samples=sampled("a", latency))
+    assert some.unverified == ["b"]
+    verdict = judge(some, requested_tps=500, expected_clients=["a", "b"])
+    assert verdict.status == "ok"
+    assert any("fewer than 2 samples of b in the window" in text for text in verdict.warnings)
+    none = judge(measured(*logs), requested_tps=500, expected_clients=["a", "b"])
+    assert none.status == "ok"
+    assert any("fewer than 2 samples of any client in the window" in text for text in none.warnings)
+
+
+def test_a_gap_at_the_edge_of_the_window_hides_nothing_from_a_log() -> None:
+    latency = truth("constant")
+    gone = client("a", np.arange(1000.3, 1030.0), DUE, latency)
+    assert judge(measure(RunSamples(gone), *WINDOW, scrape_interval=1), requested_tps=250).status == "invalid"
+    verdict = judge(measured(recorded("a", DUE + latency, latency), samples=gone), requested_tps=250)
+    assert verdict.status == "ok"
+    assert any("totals are complete" in text for text in verdict.warnings)
+
+
+def test_a_sent_request_without_an_outcome_makes_the_run_invalid() -> None:
+    latency = truth("constant")
+    log = recorded("a", DUE + latency, latency)
+    rows = log.log.rows_of(lambda tag: tag.workload == SCHEDULING_DELAY) | (log.log.starts_ms < 1_030_000)
+    cut = dataclasses.replace(log, log=log.log.only(rows))
+    (text,) = measured(cut).contradictions
+    assert text.startswith("client a: its latency log has no outcome of 7")
+
+
+def test_a_missing_log_makes_the_run_invalid() -> None:
+    latency = truth("constant")
+    verdict = judge(measured(recorded("a", DUE + latency, latency)), requested_tps=250, expected_clients=["a", "b"])
+    assert "client b: it has no latency log" in verdict.reasons
+
+
+def test_the_window_is_that_of_whole_intervals() -> None:
+    assert on_grid(1.7e9 + 0.1, 1.7e9 + 0.3) == (1_700_000_000_100, 1_700_000_000_300)
+    assert on_grid(1.7e9 + 0.11, 1.7e9 + 0.39) == (1_700_000_000_200, 1_700_000_000_300)
+    assert on_grid(1.7e9 + 0.11, 1.7e9 + 0.12) == (1_700_000_000_200, 1_700_000_000_200)
+
+
+def test_logs_of_other_generators_are_measured_over_their_whole_intervals() -> None:
+    log = recorded("a", DUE + 0.1, np.full(len(DUE), 0.1)).log.tagged(lambda tag: tag.workload == "put")
+    begins = log.starts_ms // 1000 * 1000 + 37
+    coarse = dataclasses.replace(log, starts_ms=begins, lengths_ms=np.full(len(begins), 1000))
+    total = measured(ClientLog("a", "a", "r", coarse)).total
+    assert total.sampled_seconds == 39
+    assert total.completed_tps == pytest.approx(250, rel=0.01)
+    assert total.sent_tps is None
+    assert total.scheduled_tps is None
