@@ -66,7 +66,8 @@ def increase_of_log(
 ) -> Increase:
     """Return what a client counted in the window, of one workload or of all.
 
-    `timeout_s` is when requests fail; where it is unknown, the failure that took least shows it.
+    `timeout_s` is when requests fail; where it is unknown, the failure that took least shows it, unless that is 0: then
+    nothing is known about how long failed requests took.
     """
     start_ms, end_ms = on_grid(start, end)
     inside = client.log.rows(start_ms, end_ms)
@@ -99,7 +100,7 @@ def increase_of_log(
         scheduled=scheduled,
         backlog=None if sent is None else sent - ended,
         errors=errors,
-        timeout_s=timeout_s if timeout_s is not None or math.isinf(least) else least,
+        timeout_s=timeout_s if timeout_s is not None or least == 0 or math.isinf(least) else least,
         hung=_hung(client.log, end_ms, start_ms, histogram.slowest, workload),
     )
 
@@ -173,7 +174,8 @@ def contradiction(client: ClientLog, target: ScrapedTarget, samples: SampleRange
 def log_timeline(clients: Sequence[ClientLog], start: float, end: float, step: float) -> Timeline | None:
     """Return the statistics of clients per interval of about `step` s, at least 0.1 s, between two times (unix s).
 
-    None where no client has a row there. Failed requests count with their timeout.
+    None where no client has a row there. Failed requests count with their timeout; where that is unknown, as slower
+    than all others.
     """
     start_ms, end_ms = on_grid(start, end)
     inside = [client.log.rows(start_ms, end_ms) for client in clients]
@@ -187,7 +189,7 @@ def log_timeline(clients: Sequence[ClientLog], start: float, end: float, step: f
         at = np.clip(np.searchsorted(edges, log.starts_ms, side="right") - 1, 0, number - 1)
         totals = log.totals().astype(np.float64)
         rows, buckets, counts = log.entries()
-        seconds = np.bincount(rows, weights=counts * _middles(log)[buckets], minlength=len(totals))
+        seconds = np.bincount(rows, weights=counts * _seconds(log, rows, buckets), minlength=len(totals))
         for name, wanted, values in (
             ("completed", _completed, totals),
             ("failed", _failed, totals),
@@ -200,6 +202,7 @@ def log_timeline(clients: Sequence[ClientLog], start: float, end: float, step: f
     ended = sums["completed"] + sums["failed"]
     with np.errstate(divide="ignore", invalid="ignore"):
         mean, successful = (sums["seconds"] + sums["lost"]) / ended, sums["seconds"] / sums["completed"]
+        mean[np.isinf(mean)] = np.nan
     return Timeline(
         edges=edges / 1000,
         completed_tps=sums["completed"] / width,
@@ -224,7 +227,7 @@ def _quantiles_over_time(logs: Sequence[LatencyLog], edges: Integers, ended: Arr
             chosen = log.rows(int(inside[0]), int(inside[1])).tagged(lambda tag: _completed(tag) or _failed(tag))
             rows, buckets, counts = chosen.entries()
             at = np.searchsorted(edges, chosen.starts_ms, side="right") - 1
-            parts.append((at[rows], _middles(log)[buckets], counts))
+            parts.append((at[rows], _seconds(chosen, rows, buckets), counts))
         at, values, counts = (np.concatenate([part[column] for part in parts]) for column in range(3))
         order = np.lexsort((values, at))
         at, values, below = at[order], values[order], np.cumsum(counts[order])
@@ -235,8 +238,14 @@ def _quantiles_over_time(logs: Sequence[LatencyLog], edges: Integers, ended: Arr
             rank = before + np.maximum(1, np.ceil(np.round(q * total, 6)))
             index = np.searchsorted(below, rank, side="left")
             known = total > 0
-            found[metric.name][block[known]] = values[index[known]]
+            found[metric.name][block[known]] = np.where(np.isinf(values[index[known]]), np.nan, values[index[known]])
     return found
+
+
+def _seconds(log: LatencyLog, rows: Integers, buckets: Integers) -> Array:
+    """Return the latency of each entry in s; infinite for failed requests of which nothing is known."""
+    unknown = log.rows_of(_failed)[rows] & (buckets == 0)
+    return np.asarray(np.where(unknown, np.inf, _middles(log)[buckets]), dtype=np.float64)
 
 
 def _histogram(edges: Array, counts: Integers) -> Histogram:

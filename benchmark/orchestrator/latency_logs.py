@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Mapping
+import shlex
+from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from benchmark.errors import StorageError, UsageError
 from benchmark.measure.client_logs import ClientLog, on_grid
+from benchmark.metrics.foreign_logs import convert
 from benchmark.metrics.latency_log import SCHEDULING_DELAY, LatencyLog, Tag, read_latency_logs
 from benchmark.orchestrator.context import RunContext, RunState
 from benchmark.orchestrator.supervisor import Clock
 from benchmark.plan.load_shape import scheduled_share
 from benchmark.protocols.process import Plan, Process
+from benchmark.remote.deadlines import ANSWER_S
 from benchmark.results.events import WarningIssued
 from benchmark.results.run_folder import LATENCIES
 
@@ -31,36 +34,64 @@ def has_latency_logs(clients: Collection[Process]) -> bool:
 def download(run: RunContext, lost: Collection[str] = ()) -> dict[str, Path]:
     """Download the latency logs into the run's folder; return their files by the name of the client.
 
-    What goes wrong is a warning, except on hosts that are known to be `lost`.
+    What other load generators wrote is converted. What goes wrong is a warning, except on hosts known to be `lost`.
     """
-    wanted: list[dict[str, Process]] = []
-    """Clients by host: files of one host have one name, so each of its clients is a download of its own."""
+    batches: list[dict[str, Process]] = []
+    """Clients by host: files of one host may have one name, so each of its clients is a download of its own."""
     for client in run.deployment.clients:
         if client.latency_log and client.host.name not in lost:
-            batch = next((each for each in wanted if client.host.name not in each), None)
+            batch = next((each for each in batches if client.host.name not in each), None)
             if batch is None:
-                wanted.append(batch := {})
+                batches.append(batch := {})
             batch[client.host.name] = client
     found: dict[str, Path] = {}
     try:
-        for batch in wanted:
+        for batch in batches:
             with run.folder.storing(LATENCIES) as folder:
                 folder.mkdir(exist_ok=True)
                 with TemporaryDirectory(dir=folder, prefix=".") as temporary:
-                    paths = {
-                        host: [f"{run.directory}/{client.name}/{client.latency_log}"] for host, client in batch.items()
-                    }
-                    copied = run.testbed.fleet.get(paths, Path(temporary), deadline=_DEADLINE_S, limit=_LARGEST)
-                    for host, reason in copied.failed.items():
-                        text = f"the latency log of {batch[host].name} on {host} is missing: {reason}"
-                        run.events.emit(WarningIssued(text))
-                    for host, path in copied.ok.items():
-                        found[batch[host].name] = folder / f"{batch[host].name}.hlog"
-                        (path / Path(batch[host].latency_log).name).replace(found[batch[host].name])
+                    copied, problems = _copy(run, batch, Path(temporary))
+                    for host, files in copied.items():
+                        target = folder / f"{batch[host].name}.hlog"
+                        try:
+                            for note in _store(batch[host], files, target):
+                                run.events.emit(WarningIssued(note))
+                            found[batch[host].name] = target
+                        except UsageError as error:
+                            problems[host] = str(error)
+            for host, reason in problems.items():
+                run.events.emit(WarningIssued(f"no latency log of {batch[host].name} on {host}: {reason}"))
     except StorageError as error:
         run.events.emit(WarningIssued(f"the latency logs are missing: {error}"))
         return {}
     return found
+
+
+def _copy(run: RunContext, clients: Mapping[str, Process], into: Path) -> tuple[dict[str, list[Path]], dict[str, str]]:
+    """Copy what each client wrote, by host; return the files and the problems."""
+    fleet = run.testbed.fleet
+    folders = {host: f"{run.directory}/{client.name}" for host, client in clients.items()}
+    # Names are patterns of letters, digits, `-`, `_`, `.` and `*`, with which a shell does nothing else.
+    commands = {
+        host: f"cd {shlex.quote(folders[host])} && for file in {client.latency_log}; do "
+        """[ ! -f "$file" ] || printf '%s\\n' "$file"; done"""
+        for host, client in clients.items()
+    }
+    listed = fleet.run(commands, deadline=ANSWER_S)
+    names = {host: answer.stdout.splitlines() for host, answer in listed.ok.items()}
+    paths = {host: [f"{folders[host]}/{name}" for name in found] for host, found in names.items() if found}
+    copied = fleet.get(paths, into, deadline=_DEADLINE_S, limit=_LARGEST)
+    problems = listed.failed | copied.failed
+    problems |= {host: f"found no {clients[host].latency_log}" for host, found in names.items() if not found}
+    return {host: [path / Path(name).name for name in names[host]] for host, path in copied.ok.items()}, problems
+
+
+def _store(client: Process, files: Sequence[Path], target: Path) -> Sequence[str]:
+    """Make the files of a client its latency log; return notes about them. UsageError if they are damaged."""
+    if client.latency_source is not None:
+        return convert(files, client.latency_source, target)
+    files[0].replace(target)
+    return ()
 
 
 def read(run: RunContext, state: RunState, files: Mapping[str, Path]) -> list[ClientLog]:

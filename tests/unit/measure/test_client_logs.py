@@ -108,6 +108,25 @@ def test_failed_requests_count_as_at_least_their_timeout() -> None:
     assert exactly.quantiles["p99"].lower == 2.0
 
 
+def test_failed_requests_of_which_nothing_is_known_count_as_slower_than_all_others() -> None:
+    """Logs of other generators have a latency of 0 for them."""
+    completed = recorded("a", DUE + 0.1, np.full(len(DUE), 0.1))
+    failed = joined(completed, recorded("a", DUE[::10] + 0.1, np.zeros(len(DUE[::10])), error="failed"))
+    total = measured(failed).total
+    assert total.errors == {"failed": 1000}
+    assert total.latency_s is not None
+    assert total.latency_s.mean is None
+    assert total.latency_s.quantiles["p50"].upper == pytest.approx(0.1, rel=1e-3)
+    assert total.latency_s.quantiles["p99"].upper is None
+    assert total.latency_s.quantiles["p99"].lower == pytest.approx(0.1, rel=1e-3)
+    timeline = log_timeline([failed], *WINDOW, 1)
+    assert timeline is not None
+    assert np.isnan(timeline.mean_s).all()
+    assert np.isnan(timeline.quantiles_s["p99_s"]).all()
+    assert timeline.quantiles_s["p50_s"][5] == pytest.approx(0.1, rel=1e-3)
+    assert timeline.successful_mean_s[5] == pytest.approx(0.1, rel=1e-3)
+
+
 def test_requests_that_hang_count_as_slower_than_all_others() -> None:
     completed = recorded("a", DUE + 0.1, np.full(len(DUE), 0.1))
     age = np.full(400, 15.0)
