@@ -28,12 +28,13 @@ unit: setup ## unit tests, on two cores
 	@tools/setup/install_packages.sh tools/setup/debian-packages-unit-tests.txt
 	@. ./env.sh && pytest -m "$(UNIT)" --timeout 120 -n 2
 
-check: lint unit ## linters and unit tests
+check: ## linters and unit tests, at once
+	@$(MAKE) --no-print-directory -j2 lint unit
 
-test: lint unit ## linters and all tests; as root, for the local testbeds
+test: check ## linters and all tests; as root, for the local testbeds
 	@tools/setup/install_packages.sh tools/setup/debian-packages-tests.txt
 	@tools/setup/cloud_image.sh >/dev/null
-	@. ./env.sh && pytest -m "not ($(UNIT)) and not quiet" --timeout 600 -n 2 --dist loadfile
+	@. ./env.sh && pytest -m "not ($(UNIT)) and not quiet" --timeout 600 -n 3 --dist loadfile --no-loadscope-reorder
 	@. ./env.sh && pytest -m "quiet" --timeout 600
 
 docs: setup ## write docs/settings.md, the settings' JSON schema and the dashboards

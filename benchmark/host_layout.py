@@ -32,3 +32,8 @@ PEERS_COMMAND = "geobench-peers"
 LOCAL_DISKS = "/dev/disk/by-id/nvme-Amazon_EC2_NVMe_Instance_Storage_*"
 BOOTING_MESSAGE = "System is booting up"
 """Message that pam_nologin(8) prints at logins while the host boots."""
+
+# Local hosts
+DISK_FILE = "/etc/geobench/disk"
+"""File with one line that describes the disk of `working_dir`; a host without it has VOLATILE_DISK."""
+VOLATILE_DISK = "durable: false"

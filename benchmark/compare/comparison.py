@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 from benchmark.compare.manifest_diff import Difference, differences
+from benchmark.compare.parts import ComparedPart, compare_parts
 from benchmark.compare.repeats import why_not_counted
 from benchmark.compare.statistics import Comparison, Interval, compare, repeats_needed
 from benchmark.compare.van_elteren import compare_strata, holm
@@ -111,6 +112,8 @@ class Compared(StrictModel):
     """Differences between A and B."""
     warnings: list[str]
     metrics: list[MetricComparison]
+    parts: list[ComparedPart] = []
+    """Parts of the latency that both measured."""
     verdict: str
     gate: Gate | None = None
 
@@ -175,6 +178,7 @@ def compare_variants(a: Variant, b: Variant, *, interleaved: bool = False, fail_
         differences=found,
         warnings=find_warnings(a, b, found, interleaved=interleaved),
         metrics=metrics,
+        parts=compare_parts(a.counted, b.counted, loads),
         verdict=verdict_on(metrics, min(len(a.counted), len(b.counted))),
         gate=None if fail_over is None else judge_gate(metrics, a, b, fail_over),
     )

@@ -49,8 +49,12 @@ echo "cpu_model $(lscpu 2>/dev/null | sed -n 's/^Model name: *//p' | head -n 1)"
 while read -r key value _; do
     case $key in MemTotal:) echo "memory_mb $((value / 1024))" ;; MemAvailable:) echo "memory_free_mb $((value / 1024))" ;; esac
 done </proc/meminfo
-read -r _ _ _ free _ < <(df -Pk . | tail -n 1)
+read -r _ size _ free _ < <(df -Pk . | tail -n 1)
+echo "disk_mb $((size / 1024))"
 echo "disk_free_mb $((free / 1024))"
+read -r _ _ _ free _ < <(df -Pk / | tail -n 1)
+echo "root_free_mb $((free / 1024))"
+[[ -r /etc/geobench/disk ]] && read -r disk </etc/geobench/disk && echo "disk $disk"
 echo "kernel $(</proc/sys/kernel/osrelease)"
 read -r booted </proc/sys/kernel/random/boot_id && echo "boot_id $booted"
 while read -r _ _ _ address _; do echo "listening ${address##*:}"; done < <(ss -ltnH)

@@ -26,6 +26,8 @@ class PartStats(StrictModel):
 
     count: Finite | None
     """Observations, over all nodes; null if unknown."""
+    sampled_seconds: Finite = 0.0
+    """Time between the first and the last sample, the median over the nodes."""
     latency_s: Latency | None = None
     """Null for counters, if nothing was observed, or if it is unknown."""
     unknown: dict[str, str] = {}
@@ -117,9 +119,12 @@ def _scrapes(nodes: Sequence[Series]) -> list[Series]:
 
 def _stats(part: LatencyPart, members: Sequence[Increase], names: MetricNames) -> PartStats:
     found = window_stats(members, names)
-    if part.kind == "counter":
-        return PartStats(count=found.completed, unknown=found.unknown)
-    return PartStats(count=found.completed, latency_s=found.latency_s, unknown=found.unknown)
+    return PartStats(
+        count=found.completed,
+        sampled_seconds=found.sampled_seconds,
+        latency_s=found.latency_s if part.kind == "histogram" else None,
+        unknown=found.unknown,
+    )
 
 
 def _unknown(part: LatencyPart, reason: str) -> MeasuredPart:

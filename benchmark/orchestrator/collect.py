@@ -47,6 +47,8 @@ _LAST_OF_EACH_KIND = (
 )
 _FULL_KB = 1024
 """A disk with less free space than this is full."""
+_NO_SPACE = "no space left on device"
+"""The system's message for ENOSPC, which programs in Go write in lower case."""
 
 
 def collect(run: RunContext, state: RunState) -> Summary:
@@ -179,21 +181,26 @@ def timings(run: RunContext, state: RunState) -> dict[str, float]:
 def with_cause(run: RunContext, error: SystemFailure) -> TestbedError:
     """Return an error that names the hosts whose disks are full; else `error` with the process' last log lines."""
     directory = shlex.quote(run.directory)
-    command = f"df --output=avail,itotal,iavail -k {directory} | tail -n 1"
+    # Of a local host, / is on this machine's disk, which can be full before that of the host is.
+    command = f"df --output=avail,itotal,iavail -k {directory} / | tail -n +2"
     free = run.testbed.fleet.run(command, hosts=run.deployment.by_host(), deadline=ANSWER_S).ok
-    full = [host for host, answer in free.items() if _is_full(*answer.stdout.split()[:3])]
+    full = [
+        host for host, answer in free.items() if any(_is_full(*each.split()[:3]) for each in answer.stdout.splitlines())
+    ]
+    process = next((process for process in run.deployment.processes if process.name == error.process), None)
+    tail = ""
+    if process:
+        command = last_lines(f"{directory}/{LOGS}/{process.name}.log")
+        answers = run.testbed.fleet.run(command, hosts=[process.host.name], deadline=ANSWER_S).ok
+        tail = "".join(answer.stdout for answer in answers.values())
+        if _NO_SPACE in tail.lower() and process.host.name not in full:
+            full.append(process.host.name)  # what it wanted to write was more than there is
     if full:
         return InfrastructureError(
             f"the disk of {', '.join(full)} is full; free some space there, or choose hosts with larger disks. "
             f"It led to: {error}"
         )
-    process = next((process for process in run.deployment.processes if process.name == error.process), None)
-    if process is None:
-        return error
-    command = last_lines(f"{directory}/{LOGS}/{process.name}.log")
-    answers = run.testbed.fleet.run(command, hosts=[process.host.name], deadline=ANSWER_S).ok
-    tail = "".join(answer.stdout for answer in answers.values())
-    return SystemFailure(str(error), process=process.name, log_tail=tail)
+    return SystemFailure(str(error), process=process.name, log_tail=tail) if process else error
 
 
 def last_lines(path: str) -> str:

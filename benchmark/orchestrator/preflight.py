@@ -13,7 +13,7 @@ from benchmark.plan.placement import place, ports
 from benchmark.protocols.base import Protocol
 from benchmark.remote.deadlines import ANSWER_S
 from benchmark.testbed import machines
-from benchmark.testbed.facts import Facts, problems
+from benchmark.testbed.facts import Facts
 from benchmark.testbed.round_trips import deviations, steady
 from benchmark.testbed.testbed import Testbed
 
@@ -64,7 +64,7 @@ def check_testbed(
         round_trips = measuring.result()
     clocks = read_clocks(testbed.fleet, [host.name for host in testbed.running], ANSWER_S)
     wanted = ports([*protocol.nodes(plan), *protocol.clients(plan)])
-    found = {name: problems(fact, wanted.get(name, ())) for name, fact in facts.items()}
+    found = testbed.problems(wanted, facts)
     for name, problem in machines.problems(testbed).items():
         found[name].append(problem)
     if problem := testbed.monitoring_problem():

@@ -12,7 +12,8 @@ from pydantic import BaseModel, Field
 
 from benchmark.errors import SettingsError
 from benchmark.host_scripts import build_load_generator
-from benchmark.host_scripts.load_generator.config import Config, ConfigError
+from benchmark.host_scripts.load_generator.config import Config
+from benchmark.host_scripts.load_generator.fields import ConfigError
 from benchmark.inventory import Host
 from benchmark.protocols.process import Plan, Process
 from benchmark.settings import Duration
@@ -28,6 +29,8 @@ class LoadGenerator(BaseModel, extra="forbid", frozen=True, use_attribute_docstr
     """Time after which a request fails, counted from when it was scheduled."""
     max_connections: int = Field(default=1024, ge=1, le=20_000)
     """Connections per client. While all are in use, requests wait, and the wait is part of their latency."""
+    processes: int | None = Field(default=None, ge=1, le=256)
+    """Processes of each client that send requests; by default as many as its share of the load requires."""
 
 
 @dataclass(frozen=True)
@@ -101,6 +104,7 @@ def generators(
             "timeout_s": parameters.timeout.total_seconds(),
             "max_connections": parameters.max_connections,
             "listen": f"0.0.0.0:{METRICS_PORT}",
+            "processes": parameters.processes or 0,
             "latency_log": LATENCY_LOG,
             "seed": int.from_bytes(name.encode()[-4:]),
         }

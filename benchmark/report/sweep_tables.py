@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from benchmark.compare.comparison import AtLoad, Compared, MetricComparison
+from benchmark.compare.parts import ComparedPart
 from benchmark.compare.statistics import Interval
 from benchmark.measure.run_metrics import COMPARED
 from benchmark.report import formatting
@@ -64,6 +65,24 @@ def compared_table(compared: Compared) -> Table:
             rows.append([Cell(metric.label), load, *medians, change, *_tested(found.p_value, at)])
     caption = "B compared with A, over all loads and at each load; p is adjusted for multiple tests (Holm)"
     return Table("compared", caption, columns, rows)
+
+
+def parts_table(compared: Compared) -> Table | None:
+    """Return the parts of the latency of A and B; None if they have none in common."""
+    rows = [
+        [
+            Cell(f"{each.part} {each.value}".strip()),
+            Cell(f"{each.requested_tps:g}"),
+            *(Cell(formatting.duration(mean)) for mean in (each.a_mean_s, each.b_mean_s)),
+            Cell(f"{each.b_mean_s / each.a_mean_s - 1:+.1%}" if each.a_mean_s and each.b_mean_s else formatting.NONE),
+            *(Cell(formatting.rate(rate)) for rate in (each.a_per_s, each.b_per_s)),
+        ]
+        for each in compared.parts
+    ]
+    columns = ("part", "load tx/s", "mean of A", "mean of B", "difference of B", "A per s", "B per s")
+    data = [tuple(each.model_dump().values()) for each in compared.parts]
+    caption = "Parts of the latency over all nodes, medians of the runs; differences are not tested for significance"
+    return Table("parts", caption, columns, rows, (tuple(ComparedPart.model_fields), data)) if rows else None
 
 
 def _tested(p_value: float, found: MetricComparison | AtLoad) -> list[Cell]:

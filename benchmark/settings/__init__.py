@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from benchmark.settings.disk import Disk
 from benchmark.settings.document import Document, parse_document, read_document
 from benchmark.settings.durations import Duration, format_duration, parse_duration
 from benchmark.settings.model import (
@@ -36,6 +37,7 @@ from benchmark.settings.yaml_files import expand, parse_value, parse_yaml, read_
 __all__ = [
     "PROJECT",
     "BuildSettings",
+    "Disk",
     "Document",
     "Duration",
     "Jitter",

@@ -24,6 +24,7 @@ from pydantic import (
 from benchmark.errors import SettingsError
 from benchmark.inventory import Provider
 from benchmark.settings.base import SettingsModel
+from benchmark.settings.disk import Disk
 from benchmark.settings.document import read_document
 from benchmark.settings.durations import Duration
 from benchmark.settings.network import Network
@@ -159,6 +160,8 @@ class Settings(SettingsModel):
     """Machines you already have; you need not repeat their regions in `regions`."""
     network: Network = Network()
     """The emulated network of the local provider."""
+    disk: Disk = Disk()
+    """The disk of each host of the local provider."""
     repository: Repository | None = None
     """Where the system under test is built from. A repository that the protocol does not use is an error."""
     build: BuildSettings | None = None

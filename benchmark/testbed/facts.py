@@ -7,13 +7,15 @@ from dataclasses import dataclass, field
 from shlex import quote
 from typing import Literal
 
+from benchmark.host_layout import VOLATILE_DISK
 from benchmark.host_scripts import read_script
 from benchmark.remote.answers import reading
 
 LEAST_DISK_MB = 1024
+LEAST_ROOT_MB = 128
 Leftovers = Literal["count", "kill", "remove"]
 """What to do with processes of earlier runs: count, also kill, also remove their files."""
-_NUMBERS = ("stale_processes", "cpus", "memory_mb", "memory_free_mb", "disk_free_mb")
+_NUMBERS = ("stale_processes", "cpus", "memory_mb", "memory_free_mb", "disk_free_mb", "disk_mb", "root_free_mb")
 
 
 @dataclass(frozen=True)
@@ -26,6 +28,12 @@ class Facts:
     memory_mb: int = 0
     memory_free_mb: int = 0
     disk_free_mb: int = 0
+    """Of the file system of `working_dir`, as is `disk_mb`."""
+    disk_mb: int = LEAST_DISK_MB
+    root_free_mb: int = LEAST_DISK_MB
+    """Of the root file system; on a local host that of this machine's disk, where disks of hosts take space."""
+    disk: str = VOLATILE_DISK
+    """On a local host what `working_dir` is on, as `Disk.describe` writes it."""
     kernel: str = ""
     cpu_model: str = ""
     """As `lscpu` names it; empty if unknown, as is `os`."""
@@ -79,6 +87,7 @@ def parse(text: str, login_output: str = "") -> Facts:
         numbers = {name: int(found[name]) for name in _NUMBERS}
     return Facts(
         **numbers,
+        disk=found.get("disk", VOLATILE_DISK),
         kernel=found.get("kernel", ""),
         cpu_model=found.get("cpu_model", ""),
         os=found.get("os", ""),
@@ -96,8 +105,11 @@ def problems(facts: Facts, ports: Sequence[int]) -> list[str]:
         f"port {port} is in use; `ss -ltnp` there shows by what, `geobench stop` kills leftovers of a run"
         for port in sorted(set(ports) & facts.listening)
     ]
-    if facts.disk_free_mb < LEAST_DISK_MB:
-        found.append(f"{facts.disk_free_mb} MiB of disk space are free, at least {LEAST_DISK_MB} are needed")
+    least = min(LEAST_DISK_MB, facts.disk_mb // 2)  # a disk may be small on purpose
+    if facts.disk_free_mb < least:
+        found.append(f"{facts.disk_free_mb} MiB of disk space are free, at least {least} are needed")
+    if facts.root_free_mb < LEAST_ROOT_MB:
+        found.append(f"{facts.root_free_mb} MiB are free on its root disk, at least {LEAST_ROOT_MB} are needed")
     if facts.foreign_folder:
         found.append(
             f"{facts.foreign_folder} exists and was not made by a run, which would replace it; set another working_dir"

@@ -260,10 +260,19 @@ class Testbed:
         done = self.fleet.run(commands, deadline=packages.INSTALL_DEADLINE_S).raise_for_failures("installation failed:")
         return {host: packages.parse_versions(answer.stdout) for host, answer in done.items()}
 
+    def problems(self, ports: Mapping[str, Sequence[int]], found: Mapping[str, Facts]) -> dict[str, list[str]]:
+        """Return for each host why a run that needs `ports` is not possible there; an empty list where it is."""
+        wanted = self.settings.disk.describe(self.settings.working_dir)
+        result = {name: facts.problems(each, ports.get(name, ())) for name, each in found.items()}
+        for name, each in found.items():
+            if self.inventory.host(name).provider == "local" and each.disk != wanted:
+                # A benchmark on another disk than the one in the settings would measure something else.
+                result[name].append(f"its disk is `{each.disk}` and that of the settings `{wanted}`; run `pulumi up`")
+        return result
+
     def check(self, ports: Mapping[str, Sequence[int]], found: Mapping[str, Facts]) -> None:
         """Raise HostError if a run is not possible on any host: its ports are in use, its disk is full."""
-        problems = {name: facts.problems(each, ports.get(name, ())) for name, each in found.items()}
-        if unfit := {name: "; ".join(texts) for name, texts in problems.items() if texts}:
+        if unfit := {name: "; ".join(texts) for name, texts in self.problems(ports, found).items() if texts}:
             raise HostError("a run is not possible on these hosts:", unfit)
 
 

@@ -9,6 +9,9 @@ import signal
 from pathlib import Path
 from typing import NamedTuple
 
+PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+"""Search path of programs, whatever the caller's is."""
+
 
 class Process(NamedTuple):
     """A process of this machine; the pair is unique until the machine reboots."""

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from pathlib import PurePosixPath
 
 import pulumi
 
 from benchmark.errors import SettingsError
+from benchmark.host_layout import DISK_FILE
 from benchmark.inventory import EmulatedRoundTrip, Host, HostCapabilities, HostHelp
 from stacks.keys import SshKey
 from stacks.local.host.host import NAME
-from stacks.local.host.resource import HostArgs, LocalHost
+from stacks.local.host.resource import DiskProps, HostArgs, LocalHost
 from stacks.local.owner import Owner, require_owner
 from stacks.local.requirements import check_machine
 from stacks.local.wan.addresses import state_folder
@@ -45,6 +47,12 @@ class LocalRegion(pulumi.ComponentResource):
 
     def _host(self, name: str, region: str, plan: Plan, network: LocalNetwork) -> pulumi.Output[Host]:
         settings, role = plan.settings, plan.role(name)
+        files = monitoring_files(settings.scrape_interval) if role == "monitoring" else {}
+        disk: DiskProps | None = None
+        if settings.disk.durable:
+            folder = str(PurePosixPath("/root", settings.working_dir))
+            disk = DiskProps(size=settings.disk.size, folder=folder, bandwidth=settings.disk.bandwidth or 0)
+            files = {**files, DISK_FILE: f"{settings.disk.describe(settings.working_dir)}\n"}
         key = SshKey(name, pulumi.ResourceOptions(parent=self))
         args = HostArgs(
             testbed_id=settings.testbed_id,
@@ -56,7 +64,8 @@ class LocalRegion(pulumi.ComponentResource):
             operator_key=plan.operator.public_key,
             host_key=key.public_key,
             host_private_key=pulumi.Output.secret(key.private_key),
-            files=monitoring_files(settings.scrape_interval) if role == "monitoring" else {},
+            files=files,
+            disk=disk,
             state=settings.state,
         )
         host = LocalHost(name, args, pulumi.ResourceOptions(parent=self))
@@ -92,7 +101,7 @@ def regions(plan: Plan, names: Sequence[str]) -> list[LocalRegion]:
                 f"regions: {name!r} cannot be the name of a local region, as it is part of hostnames; use at most 60 "
                 "ASCII letters, digits, '.', '_' and '-', starting with a letter or digit"
             )
-    check_machine(state_folder())
+    check_machine(state_folder(), plan.settings.disk)
     require_owner(plan.settings.testbed_id, Owner.here(pulumi.get_stack()))
     links = links_for(names, plan.settings.network)
     network = LocalNetwork("network", plan.settings.testbed_id, links)

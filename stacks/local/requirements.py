@@ -9,7 +9,10 @@ import tempfile
 from pathlib import Path
 
 from benchmark.errors import InfrastructureError
-from stacks.local.host.host import PATH
+from benchmark.settings import Disk
+from stacks.local.host.disk import CONTROL, MOUNT_OPTIONS, attached, create_image
+from stacks.local.host.throttle import check_throttle
+from stacks.local.process import PATH
 from stacks.local.root import as_root
 from stacks.local.wan.interfaces import DEVICE
 
@@ -20,10 +23,12 @@ _PACKAGES = {
     "nft": "nftables",
     "ip": "iproute2",
     "setpriv": "util-linux",
+    "mkfs.ext4": "e2fsprogs",
 }
+_TRIED_BYTES = 16 * 10**6
 
 
-def check_machine(state: Path) -> None:
+def check_machine(state: Path, disk: Disk) -> None:
     """Raise InfrastructureError if this machine cannot run local hosts with their files below the folder `state`."""
     if platform.system() != "Linux":
         raise InfrastructureError(
@@ -40,7 +45,12 @@ def check_machine(state: Path) -> None:
         raise InfrastructureError(
             f"programs for local hosts are missing; install them with `apt-get install {' '.join(missing)}`"
         )
-    _try_overlay(next(path for path in (state, *state.parents) if path.is_dir()))
+    existing = next(path for path in (state, *state.parents) if path.is_dir())
+    _try_overlay(existing)
+    if disk.durable:
+        _try_disk(existing)
+    if disk.bandwidth is not None:
+        check_throttle()
 
 
 @as_root
@@ -60,4 +70,34 @@ def _try_overlay(folder: Path) -> None:
         raise InfrastructureError(
             f"cannot mount an overlay over this machine's files below {folder} ({problem}); set GEOBENCH_STATE_DIR to "
             "a folder on a disk formatted as ext4 or xfs, outside a container's own layer"
+        )
+
+
+@as_root
+def _try_disk(folder: Path) -> None:
+    """Mount an image below `folder` through a loop device, in a temporary namespace."""
+    kind = subprocess.run(
+        ["stat", "--file-system", "--format=%T", folder], capture_output=True, text=True, check=False, timeout=30
+    ).stdout.strip()
+    if kind in ("tmpfs", "ramfs"):
+        raise InfrastructureError(
+            f"disk.durable: {folder} is in memory ({kind}), where fsync means nothing; set GEOBENCH_STATE_DIR to a "
+            "folder on a disk, or `disk: {durable: false}` in the settings"
+        )
+    try:
+        with tempfile.TemporaryDirectory(dir=folder, prefix=".disk-") as scratch:
+            image, place = Path(scratch, "disk.img"), Path(scratch, "place")
+            place.mkdir()
+            create_image(image, _TRIED_BYTES)
+            with attached(image) as device:
+                command = ["unshare", "--mount", "mount", "-t", "ext4", "-o", MOUNT_OPTIONS, str(device), str(place)]
+                tried = subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)
+            problem = " ".join(tried.stderr.split()) if tried.returncode else ""
+    except OSError as error:
+        problem = f"{error.filename or CONTROL}: {error.strerror}"
+    if problem:
+        raise InfrastructureError(
+            f"disk.durable: this machine cannot mount disks of hosts through loop devices ({problem}); run `modprobe "
+            "loop`, pass the devices to the container, or set `disk: {durable: false}` in the settings: fsync then "
+            "returns at once"
         )

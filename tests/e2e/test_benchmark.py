@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fakes.runner import Runner, phases, running
+from fakes.runner import Runner, beside_load, phases, running
 from waiting import wait_for
 
 from benchmark.results.run_folder import SAMPLES
 
-pytestmark = [pytest.mark.e2e, pytest.mark.quiet]
+pytestmark = pytest.mark.e2e
 
 SHORT = ("run", "--loads", "60", "--committee", "3", "--duration", "3s", "--warm-up", "1s")
 SETTINGS = """\
@@ -67,15 +67,15 @@ def long_run(runner: Runner) -> Iterator[tuple[subprocess.Popen[str], Path]]:
 
 
 def measured(runner: Runner, *arguments: str) -> Any:
-    """Run a benchmark and return its JSON; that a busy machine sent requests late is no matter here."""
+    """Run a benchmark and return its JSON; the machine may be loaded."""
     document = json.loads(runner(*arguments, "--json", codes=(0, 1))[0])
     summaries = document if isinstance(document, list) else document["runs"]
     assert {summary["status"] for summary in summaries} <= {"ok", "invalid"}
-    reasons = [reason for summary in summaries for reason in summary["reasons"]]
-    assert [reason for reason in reasons if "scheduling delay" not in reason] == []
+    assert [reason for summary in summaries for reason in beside_load(summary["reasons"])] == []
     return document
 
 
+@pytest.mark.quiet
 def test_run_ends_with_a_verifiable_result(runner: Runner) -> None:
     out, err = runner("run", "--loads", "100", "--duration", "8s", "--warm-up", "3s", "--json")
     (summary,) = json.loads(out)
@@ -87,6 +87,12 @@ def test_run_ends_with_a_verifiable_result(runner: Runner) -> None:
     assert p50["lower"] <= p50["estimate"] <= p50["upper"] <= 1.5 * p50["lower"]
     assert summary["leader"] == "us-east-1-1"  # node-0, whichever was elected first
     assert "measuring" in err
+    parts = {part["name"]: part for part in summary["breakdown"]}
+    assert parts["WAL fsync"]["by_region"].keys() == summary["by_region"].keys()
+    assert parts["WAL fsync"]["values"][""]["count"] > 100 * 8  # of each put, on one member at least
+    assert parts["backend commit"]["values"][""]["latency_s"]["mean"] > 0
+    hosts = {"us-east-1-1", "us-east-1-0", "eu-west-1-0", "eu-west-1-1", "ap-northeast-1-0", "ap-northeast-1-1"}
+    assert parts["peer round trip"]["values"].keys() <= hosts, "members are known by their hosts"
 
     folder = runner.results / "latest"
     manifest = json.loads((folder / "manifest.json").read_text())
@@ -100,6 +106,7 @@ def test_run_ends_with_a_verifiable_result(runner: Runner) -> None:
     assert "PRIVATE KEY" not in text
 
 
+@pytest.mark.quiet
 def test_latency_matches_the_prediction_from_round_trips(runner: Runner) -> None:
     root = Path(__file__).resolve().parents[2]
     printed = ""
@@ -143,17 +150,16 @@ def test_a_duration_without_samples_is_rejected_before_anything_starts(runner: R
     assert known(runner) == before
 
 
-@pytest.mark.parametrize(
-    "phase", ["configure", "start_nodes", "start_clients", "warm_up", "measure", "stop", "collect"]
-)
-def test_killed_runner_leaves_nothing_and_the_next_takes_over(runner: Runner, phase: str) -> None:
-    before = known(runner)
-    process = runner.start(*SHORT)
-    try:
-        wait_for_phase(runner, phase, before)
-    finally:
-        process.kill()
-        process.communicate()
+def test_killed_runner_leaves_nothing_and_the_next_takes_over(runner: Runner) -> None:
+    # Each run is killed one phase later than the one before, so it has taken over what that one left.
+    for phase in ("configure", "start_nodes", "start_clients", "warm_up", "measure", "stop", "collect"):
+        before = known(runner)
+        process = runner.start(*SHORT)
+        try:
+            wait_for_phase(runner, phase, before)
+        finally:
+            process.kill()
+            process.communicate()
     measured(runner, *SHORT)
     assert json.loads(runner("stop", "--json")[0]) == {"ended": {}, "failed": {}}
 

@@ -20,7 +20,10 @@ from benchmark.inventory import Host
 from benchmark.remote.fleet import Completed, File, Fleet, Results, Session
 
 T = TypeVar("T")
-FACTS = "stale_processes 0\ncpus 4\nmemory_mb 8000\nmemory_free_mb 7000\ndisk_free_mb 90000\nkernel 6.1\nboot_id b\n"
+FACTS = (
+    "stale_processes 0\ncpus 4\nmemory_mb 8000\nmemory_free_mb 7000\ndisk_free_mb 90000\ndisk_mb 99000\n"
+    "root_free_mb 80000\ndisk 20GB at geobench\nkernel 6.1\nboot_id b\n"
+)
 
 
 class FakeSession(Session):

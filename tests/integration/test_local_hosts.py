@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import os
+import re
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -17,6 +19,7 @@ from benchmark.errors import InfrastructureError
 from benchmark.host_layout import MARKS_FILE, NODE_EXPORTER_PORT, TARGETS_DIRECTORY
 from benchmark.settings import Network
 from stacks.keys import KeyPair, generate_key
+from stacks.local.host.disk import Disk
 from stacks.local.host.filesystem import HostConfig
 from stacks.local.host.host import CHECKOUT, Host
 from stacks.local.wan.links import links_for
@@ -25,6 +28,7 @@ from stacks.monitoring import monitoring_files
 
 pytestmark = pytest.mark.integration
 
+WORKING_DIR = "/root/geobench"
 REGIONS = ("us-east-1", "us-east-2")
 
 
@@ -55,11 +59,12 @@ class Testbed:
     def host(self, name: str) -> Host:
         return Host(self.network, name)
 
-    def config(self, name: str) -> HostConfig:
+    def config(self, name: str, bandwidth: int | None = None) -> HostConfig:
         key = self._keys.setdefault(name, generate_key())
         files = monitoring_files(timedelta(seconds=1)) if name == "us-east-1-0" else {}
         role = "monitoring" if files else "instance"
-        return HostConfig(name, name[:9], role, self._operator.public_key, key.private_key, files)  # type: ignore[arg-type]
+        config = HostConfig(name, name[:9], role, self._operator.public_key, key.private_key, files)  # type: ignore[arg-type]
+        return dataclasses.replace(config, disk=Disk(64_000_000, WORKING_DIR, bandwidth))
 
     def create(self, name: str) -> Host:
         host = self.host(name)
@@ -118,6 +123,21 @@ def traces(testbed: Testbed) -> dict[str, set[str]]:
     }
 
 
+def devices(image: Path) -> list[Path]:
+    """Return the loop devices that have `image`."""
+    found = []
+    for file in Path("/sys/block").glob("loop*/loop/backing_file"):
+        with contextlib.suppress(OSError):
+            if file.read_text(encoding="utf-8").rstrip("\n") == str(image):
+                found.append(Path("/dev", file.parts[3]))
+    return found
+
+
+def device(image: Path) -> Path:
+    (found,) = devices(image)
+    return found
+
+
 def members(namespace: Path) -> list[Path]:
     """Return the running processes of a pid namespace, without zombies that the machine's init has yet to reap."""
     found = []
@@ -149,7 +169,8 @@ def test_a_host_sees_neither_checkout_nor_state_nor_the_machines_private_files(t
     state = testbed.network.directory.parents[1]
     missing = testbed.output("us-east-1-1", f"ls -d {CHECKOUT} {state} 2>&1 || true")
     assert missing.count("No such file or directory") == 2
-    assert testbed.output("us-east-1-1", "ls -A /root /home /tmp | grep -v : || true").strip() == ""
+    found = testbed.output("us-east-1-1", f"ls -A /root /home /tmp {WORKING_DIR} | grep -v : || true")
+    assert found.split() == ["geobench"]
     assert "ssh_host_rsa_key" not in testbed.output("us-east-1-1", "ls /etc/ssh")
 
 
@@ -248,8 +269,69 @@ def test_a_host_has_no_ipv6_address(testbed: Testbed) -> None:
     assert testbed.output("us-east-1-1", "cat /proc/net/if_inet6").strip() == ""
 
 
-def test_the_layer_is_volatile_so_that_fsync_returns_at_once(testbed: Testbed) -> None:
+def test_the_layer_is_volatile_and_the_working_folder_a_file_system_of_the_requested_size(testbed: Testbed) -> None:
     assert "volatile" in testbed.output("us-east-1-1", "grep ' / overlay' /proc/mounts")
+    assert f" {WORKING_DIR} ext4 rw,nosuid,nodev" in testbed.output("us-east-1-1", "cat /proc/mounts")
+    assert 50_000 < int(testbed.output("us-east-1-1", f"df -k --output=size {WORKING_DIR} | tail -n 1")) < 64_000
+
+
+def test_fsync_in_the_working_folder_flushes_the_disk_of_the_machine(testbed: Testbed) -> None:
+    image = testbed.host("us-east-1-1").directory / "disk.img"
+    number = f"{os.major(image.stat().st_dev)}:{os.minor(image.stat().st_dev)}"
+
+    def flushes(writes: int, place: str) -> tuple[int, int]:
+        """Return by how much the flushes of the host's device and of the machine's disk grew."""
+        files = [Path("/sys/block", device(image).name, "stat"), Path("/sys/dev/block", number, "stat")]
+        before = [int(file.read_text(encoding="ascii").split()[15]) for file in files]
+        program = (
+            f"import os; file = os.open('{place}', os.O_CREAT | os.O_WRONLY)\n"
+            f"for i in range({writes}): os.write(file, b'x'); os.fsync(file)"
+        )
+        testbed.output("us-east-1-1", f'python3 -c "{program}"')
+        after = [int(file.read_text(encoding="ascii").split()[15]) for file in files]
+        return after[0] - before[0], after[1] - before[1]
+
+    loop, disk = flushes(50, f"{WORKING_DIR}/flushed")
+    assert loop >= 50
+    assert disk >= 50
+    assert flushes(50, "/root/not-flushed")[0] < 10
+
+
+def test_writes_and_reads_are_limited_to_the_bandwidth_and_only_on_that_host(testbed: Testbed, scratch: str) -> None:
+    host = testbed.host(scratch)
+    testbed.addresses[scratch] = host.create(testbed.config(scratch, bandwidth=10_000_000))
+    write = f"dd if=/dev/zero of={WORKING_DIR}/x bs=1M count=20 conv=fsync"
+    read = f"dd if={WORKING_DIR}/x of=/dev/null bs=1M iflag=direct"
+    for command in (write, read):
+        shown = testbed.ssh(scratch, command)
+        assert shown.returncode == 0, shown.stderr
+        assert 1.5 < float(re.findall(r"([\d.]+) s,", shown.stderr)[0]) < 5  # 2.1 s
+    unlimited = testbed.ssh("us-east-1-1", f"{write}; rm {WORKING_DIR}/x")
+    assert float(re.findall(r"([\d.]+) s,", unlimited.stderr)[0]) < 1.5
+    number = (Path("/sys/block") / device(host.directory / "disk.img").name / "dev").read_text(encoding="ascii").strip()
+    host.stop()
+    for name in ("read", "write"):
+        for rules in Path("/sys/fs/cgroup/blkio").glob(f"blkio.throttle.{name}_bps_device"):
+            assert f"{number} " not in rules.read_text(encoding="ascii")
+
+
+def test_a_full_disk_leaves_the_hosts_other_files_and_other_hosts_alone(testbed: Testbed, scratch: str) -> None:
+    testbed.create(scratch)
+    full = testbed.ssh(scratch, f"dd if=/dev/zero of={WORKING_DIR}/x bs=1M count=100")
+    assert "No space left on device" in full.stderr
+    testbed.output(scratch, "echo x >/root/file")
+    testbed.output("us-east-1-1", f"echo x >{WORKING_DIR}/file")
+
+
+def test_a_host_that_replaces_its_working_folder_by_a_link_gets_no_files_of_the_machine(
+    testbed: Testbed, scratch: str
+) -> None:
+    host = testbed.create(scratch)
+    other = dataclasses.replace(testbed.config(scratch), disk=Disk(64_000_000, "/root/other"))
+    testbed.output(scratch, "ln -s /usr/local /root/other")
+    host.start(other)
+    assert " /usr/local ext4 " in testbed.output(scratch, "cat /proc/mounts")
+    assert not any(" /usr/local " in line for line in Path("/proc/mounts").read_text(encoding="utf-8").splitlines())
 
 
 def test_hosts_reach_each_others_ports_and_the_operator_only_ssh(testbed: Testbed) -> None:
@@ -308,6 +390,7 @@ def test_a_killed_host_is_detected_and_restarts_with_its_address_and_key(testbed
     assert host.is_running()
     subprocess.run(["kill", "-9", str(pid)], check=True)
     wait_for(lambda: not host.is_running(), "the host counts as dead")
+    wait_for(lambda: not devices(host.directory / "disk.img"), "its loop device is released")
     assert host.start(testbed.config(scratch)) == address
     assert testbed.output(scratch, "hostname").strip() == scratch
 
@@ -322,14 +405,15 @@ def test_a_host_without_its_network_does_not_count_as_running(testbed: Testbed, 
 def test_a_stopped_host_keeps_its_files_and_address(testbed: Testbed, scratch: str) -> None:
     host = testbed.create(scratch)
     address = testbed.addresses[scratch]
-    testbed.output(scratch, "echo kept > /root/file; (setsid sleep 1000 >/dev/null 2>&1 &)")
+    testbed.output(scratch, f"echo kept > /root/file; echo too > {WORKING_DIR}/file")
+    testbed.output(scratch, "(setsid sleep 1000 >/dev/null 2>&1 &)")
     namespace = Path(f"/proc/{host.process_id()}/ns/pid").readlink()
     host.stop()
     assert host.process_id() is None
     assert members(namespace) == []
     assert scratch not in testbed.network.hosts()
     assert host.start(testbed.config(scratch)) == address
-    assert testbed.output(scratch, "cat /root/file; pidof sleep || true").split() == ["kept"]
+    assert testbed.output(scratch, f"cat /root/file {WORKING_DIR}/file; pidof sleep || true").split() == ["kept", "too"]
 
 
 def test_creating_a_host_again_kills_it_and_starts_with_empty_files(testbed: Testbed, scratch: str) -> None:
@@ -348,6 +432,7 @@ def test_a_host_that_cannot_start_reports_the_reason_and_leaves_no_process(testb
     with pytest.raises(InfrastructureError, match=r"us-east-2-9 did not start: .*(?s:.*)no hostkeys available"):
         host.create(broken)
     assert host.process_id() is None
+    assert devices(host.directory / "disk.img") == []
     assert scratch not in testbed.network.hosts()
 
 

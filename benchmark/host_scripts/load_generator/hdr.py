@@ -7,9 +7,11 @@ histograms (class EncodableHistogram): 3 significant digits, values of 1 µs to 
 from __future__ import annotations
 
 import os
+import sys
 from binascii import b2a_base64
 from collections.abc import Callable, Iterable
 from errno import ENOSPC
+from math import inf
 from struct import pack
 from time import gmtime, monotonic, strftime, time
 from zlib import compress
@@ -64,18 +66,18 @@ def _varint(number: int) -> bytes:
 class Recorder:
     """Count values by tag in the interval of the system clock in which they are recorded."""
 
-    def __init__(self, sink: Sink | None) -> None:
-        """Pass each interval that has values to `sink` when it has ended."""
-        self._sink = sink
+    def __init__(self, sink: Sink | None, *, every: bool = False) -> None:
+        """Pass each interval that has values, or every interval, to `sink` when it has ended."""
+        self._sink, self._every = sink, every
         self._open: Interval = {}
         self._number = 0
         self.end = 0.0
         """End of the open interval on the monotonic clock."""
 
     @property
-    def empty(self) -> bool:
-        """Whether the open interval has no values."""
-        return not self._open
+    def wake(self) -> float:
+        """When the open interval must be closed; inf if there is no need to."""
+        return self.end if self._open or self._every else inf
 
     def record(self, tag: str, seconds: float, now: float) -> None:
         """Count a value that became known at `now` on the monotonic clock."""
@@ -89,13 +91,42 @@ class Recorder:
 
     def close(self) -> None:
         """End the open interval and begin the one of the present."""
-        if self._open and self._sink:
+        if self._sink and (self._open or self._every):
             self._sink(self._number, self._open)
         self._open = {}
         now, unix = monotonic(), time()
         # No number is used twice. If the clock is set back, intervals last longer until it has caught up.
         self._number = max(self._number + 1, int(unix * INTERVALS_PER_S))
         self.end = now + min(2 / INTERVALS_PER_S, (self._number + 1) / INTERVALS_PER_S - unix)
+
+
+class Merge:
+    """Add up the intervals of several recorders, and pass on each when all recorders have ended it."""
+
+    def __init__(self, recorders: int, sink: Sink) -> None:
+        self._ended = [0] * recorders
+        self._sink = sink
+        self._intervals: dict[int, Interval] = {}
+
+    def add(self, recorder: int, number: int, interval: Interval) -> None:
+        """Add an interval of a recorder, which has also ended all intervals before."""
+        merged = self._intervals.setdefault(number, {})
+        for tag, counts in interval.items():
+            total = merged.setdefault(tag, {})
+            for index, count in counts.items():
+                total[index] = total.get(index, 0) + count
+        self._ended[recorder] = number
+        self._pass_on(min(self._ended))
+
+    def finish(self, recorder: int) -> None:
+        """Expect no more intervals of a recorder."""
+        self.add(recorder, sys.maxsize, {})
+
+    def _pass_on(self, last: int) -> None:
+        for number in sorted(number for number in self._intervals if number <= last):
+            interval = self._intervals.pop(number)
+            if interval:
+                self._sink(number, interval)
 
 
 class LogWriter:

@@ -1,4 +1,4 @@
-"""Send requests over HTTP/1.1 connections, and serve the metrics to Prometheus."""
+"""Send requests over HTTP/1.1 connections."""
 
 from __future__ import annotations
 
@@ -8,13 +8,18 @@ from collections import deque
 from math import inf
 from time import monotonic
 
-from .config import Config, ConfigError
+from .config import Workload
+from .fields import ConfigError
 from .loop import READ, WRITE, Loop, Stream
 from .metrics import Metrics
 
 MAX_HEAD = 65536
 MAX_BODY = 1 << 20
 """Bytes of a response that `expect` searches."""
+
+
+_HEADS: dict[bytes, tuple[int, bool, float, bool]] = {}
+"""Heads that were read, because most responses within a second have the same: status, keep-alive, length, chunked."""
 
 
 class ProtocolError(Exception):
@@ -27,11 +32,11 @@ class Response:
     __slots__ = ("_buffer", "_chunked", "_keeps_body", "_left", "_trailer", "body", "keep_alive", "status")
 
     def __init__(self, *, keeps_body: bool = False) -> None:
-        self._keeps_body = keeps_body
-        self.reset()
+        self.reset(keeps_body=keeps_body)
 
-    def reset(self) -> None:
+    def reset(self, *, keeps_body: bool = False) -> None:
         """Prepare for the next response."""
+        self._keeps_body = keeps_body
         self.status = 0
         self.keep_alive = True
         self.body = b""
@@ -73,6 +78,10 @@ class Response:
 
     def _read_head(self, head: bytes) -> None:
         """Read a status line and header fields; skip an interim response, such as 103 (RFC 9110, section 15.2)."""
+        known = _HEADS.get(head)
+        if known:
+            self.status, self.keep_alive, self._left, self._chunked = known
+            return
         status = head[9:12]
         if not head.startswith((b"HTTP/1.1 ", b"HTTP/1.0 ")) or not status.isdigit() or not b"100" <= status < b"600":
             raise ProtocolError(f"found {head[:40]!r}, expected an HTTP/1.1 response")
@@ -95,6 +104,10 @@ class Response:
             raise ProtocolError(f"found Content-Length {length!r}, expected digits")
         else:
             self._left, self.keep_alive = inf, False
+        if len(head) <= 2048:
+            if len(_HEADS) >= 1024:
+                _HEADS.clear()
+            _HEADS[head] = self.status, self.keep_alive, self._left, self._chunked
 
     def _read_chunks(self, data: bytes) -> bool:
         at = 0
@@ -131,26 +144,28 @@ def _field(fields: bytes, name: bytes) -> bytes:
 class Connection(Stream):
     """A connection to a target, either idle (`sequence` is -1) or with one request in flight."""
 
-    __slots__ = ("_due", "_response", "_target", "sequence")
+    __slots__ = ("_due", "_response", "_target", "_workload", "sequence")
 
     def __init__(self, loop: Loop, target: Target) -> None:
-        sock = socket.socket(target.family, socket.SOCK_STREAM)
+        sock = socket.socket(target.address[0], socket.SOCK_STREAM)
         try:
             sock.setblocking(False)
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            sock.connect_ex(target.address)  # an error is reported again when the request is written
+            sock.connect_ex(target.address[1])  # an error is reported again when the request is written
         except OSError:
             sock.close()
             raise
         super().__init__(loop, sock, READ)
         self._target = target
-        self._response = Response(keeps_body=target.expect is not None)
+        self._response = Response()
+        self._workload: Workload | None = None
         self._due = 0.0
         self.sequence = -1
 
-    def request(self, due: float, sequence: int, data: bytes) -> None:
+    def request(self, due: float, sequence: int, workload: Workload, data: bytes) -> None:
         """Send a request, once the connection is established."""
-        self._due, self.sequence = due, sequence
+        self._due, self.sequence, self._workload = due, sequence, workload
+        self._response.reset(keeps_body=workload.expect is not None)
         try:
             self.write(data)
         except OSError:
@@ -159,11 +174,16 @@ class Connection(Stream):
     def fail(self, error_type: str) -> None:
         """Close the connection and count its request, if any, as failed."""
         self.close()
-        if self.sequence >= 0:
-            self._target.metrics.failed(error_type, self._due, monotonic())
+        if self._workload:
+            self._target.metrics.failed(self._workload.name, error_type, self._due, monotonic())
             self._target.metrics.inflight -= 1
-        self.sequence = -1
+        self.sequence, self._workload = -1, None
         self._target.lost(self)
+
+    def give_up(self) -> None:
+        """Record the request in flight as unanswered."""
+        if self._workload:
+            self._target.metrics.unanswered(self._workload.name, self._due, monotonic())
 
     def on_event(self, events: int) -> None:
         """Send the rest of the request and read the available part of its response."""
@@ -185,58 +205,67 @@ class Connection(Stream):
             return
         if not complete and not data:
             self.fail("protocol" if self._response.status else "connection")
-        elif self.sequence < 0:
+        elif not self._workload:
             self.fail("protocol")
         elif complete:
-            self._finish()
+            self._finish(self._workload)
 
-    def _finish(self) -> None:
+    def _finish(self, workload: Workload) -> None:
         now, due = monotonic(), self._due
         metrics, response = self._target.metrics, self._response
         metrics.inflight -= 1
-        expect = self._target.expect
         if response.status >= 300:
-            metrics.failed(f"http_{response.status // 100}xx", due, now)
-        elif expect and not expect.met_by(response.body):
-            metrics.failed("unexpected", due, now)
+            metrics.failed(workload.name, f"http_{response.status // 100}xx", due, now)
+        elif workload.expect and not workload.expect.met_by(response.body):
+            metrics.failed(workload.name, "unexpected", due, now)
         else:
-            metrics.succeeded(due, now)
-        self.sequence = -1
+            metrics.succeeded(workload.name, due, now)
+        self.sequence, self._workload = -1, None
         if response.keep_alive and not self._unsent:
-            response.reset()
             self._target.idle(self)
         else:
             self.fail("connection")
 
 
+Address = tuple[int, tuple[object, ...]]
+"""Address family and socket address."""
+
+
+def resolve(host: str, port: int) -> Address:
+    """Return the address of a server; ConfigError if it has none."""
+    try:
+        found = socket.getaddrinfo(host.strip("[]"), port, type=socket.SOCK_STREAM)[0]
+    except OSError as error:
+        raise ConfigError(f"requests.url: host {host!r} has no address: {error.strerror}") from None
+    return found[0], found[4]
+
+
 class Target:
     """A server with its idle connections and, in due order, the requests that wait for one."""
 
-    def __init__(self, loop: Loop, metrics: Metrics, config: Config, host: str, port: int, head: bytes) -> None:
-        try:
-            found = socket.getaddrinfo(host.strip("[]"), port, type=socket.SOCK_STREAM)[0]
-        except OSError as error:
-            raise ConfigError(f"requests.url: host {host!r} has no address: {error.strerror}") from None
-        self.family, self.address = found[0], found[4]
-        self.metrics, self.expect = metrics, config.expect
-        self._loop, self._config, self._head = loop, config, head
+    def __init__(
+        self, loop: Loop, metrics: Metrics, address: Address, *, timeout_s: float, max_connections: int
+    ) -> None:
+        self.metrics, self.address = metrics, address
+        self._loop, self._timeout_s, self._max_connections = loop, timeout_s, max_connections
         self._open = 0
         self._idle: list[Connection] = []
-        self._waiting: deque[tuple[float, int]] = deque()
+        self._waiting: deque[tuple[float, int, Workload, bytes]] = deque()
         self._deadlines: deque[tuple[float, int, Connection]] = deque()
         metrics.oldest_due.append(self.oldest_due)
 
-    def submit(self, due: float, sequence: int) -> None:
-        """Send a request, or queue it while all connections are in use."""
-        if self._idle or self._open < self._config.max_connections:
-            self._send(due, sequence)
+    def submit(self, due: float, sequence: int, workload: Workload, head: bytes) -> None:
+        """Send a request that begins with `head`, or queue it while all connections are in use."""
+        if self._idle or self._open < self._max_connections:
+            self._send(due, sequence, workload, head)
         else:
-            self._waiting.append((due, sequence))
+            self._waiting.append((due, sequence, workload, head))
 
     def idle(self, connection: Connection) -> None:
         """Take back a connection whose response is complete."""
         self._idle.append(connection)
-        self._send_waiting()
+        if self._waiting:
+            self._send_waiting()
 
     def lost(self, connection: Connection) -> None:
         """Remove a closed connection."""
@@ -248,21 +277,21 @@ class Target:
     def stop(self) -> None:
         """Drop the requests that wait for a connection."""
         now = monotonic()
-        for due, _ in self._waiting:
-            self.metrics.unanswered(due, now)
+        for due, _, workload, _ in self._waiting:
+            self.metrics.unanswered(workload.name, due, now)
         self._waiting.clear()
 
     def give_up(self) -> None:
         """Record the requests in flight as unanswered."""
-        now = monotonic()
-        for deadline, sequence, connection in self._deadlines:
+        for _, sequence, connection in self._deadlines:
             if connection.sequence == sequence:
-                self.metrics.unanswered(deadline - self._config.timeout_s, now)
+                connection.give_up()
 
     def expire(self, now: float) -> float:
         """Fail each request that is not complete `timeout_s` after it was due; return when the next one times out."""
-        while self._waiting and self._waiting[0][0] + self._config.timeout_s <= now:
-            self.metrics.failed("timeout", self._waiting.popleft()[0], now)
+        while self._waiting and self._waiting[0][0] + self._timeout_s <= now:
+            due, _, workload, _ = self._waiting.popleft()
+            self.metrics.failed(workload.name, "timeout", due, now)
         deadlines = self._deadlines
         while deadlines:
             deadline, sequence, connection = deadlines[0]
@@ -278,15 +307,15 @@ class Target:
         deadlines = self._deadlines
         while deadlines and deadlines[0][2].sequence != deadlines[0][1]:
             deadlines.popleft()
-        sent = deadlines[0][0] - self._config.timeout_s if deadlines else inf
+        sent = deadlines[0][0] - self._timeout_s if deadlines else inf
         return min(sent, self._waiting[0][0] if self._waiting else inf)
 
     def _send_waiting(self) -> None:
-        while self._waiting and (self._idle or self._open < self._config.max_connections):
+        while self._waiting and (self._idle or self._open < self._max_connections):
             self._send(*self._waiting.popleft())
 
-    def _send(self, due: float, sequence: int) -> None:
-        body = self._config.template.render(sequence)
+    def _send(self, due: float, sequence: int, workload: Workload, head: bytes) -> None:
+        body = workload.body.render(sequence)
         metrics = self.metrics
         metrics.sent(due, monotonic())
         if self._idle:
@@ -295,53 +324,9 @@ class Target:
             try:
                 connection = Connection(self._loop, self)
             except OSError:
-                metrics.failed("connection", due, monotonic())
+                metrics.failed(workload.name, "connection", due, monotonic())
                 return
             self._open += 1
         metrics.inflight += 1
-        self._deadlines.append((due + self._config.timeout_s, sequence, connection))
-        connection.request(due, sequence, b"%b%d\r\n\r\n%b" % (self._head, len(body), body))
-
-
-class Scrape(Stream):
-    """A connection on which Prometheus reads the metrics."""
-
-    __slots__ = ("_buffer", "_last", "_metrics")
-
-    def __init__(self, loop: Loop, sock: socket.socket, metrics: Metrics) -> None:
-        sock.setblocking(False)
-        super().__init__(loop, sock, READ)
-        self._metrics = metrics
-        self._buffer = b""
-        self._last = False
-
-    def on_event(self, events: int) -> None:
-        """Answer a request; the connection stays open until the client closes it, unless it speaks HTTP/1.0."""
-        try:
-            if self._unsent and events & WRITE:
-                self.write(self._unsent)
-            data = self.read() if events & ~WRITE else None
-            if data is not None:
-                self._buffer += data
-                if not data or len(self._buffer) > MAX_HEAD:
-                    self.close()
-                    return
-                if b"\r\n\r\n" in self._buffer:
-                    words, self._buffer = self._buffer.split(b"\r\n", 1)[0].split(b" "), b""
-                    self._last = words[2:] == [b"HTTP/1.0"]
-                    self.write(self._unsent + self._answer(words[:2]))
-            if self._last and not self._unsent:
-                self.close()
-        except OSError:
-            self.close()
-
-    def _answer(self, request: list[bytes]) -> bytes:
-        found = request == [b"GET", b"/metrics"]
-        body = self._metrics.exposition() if found else b"metrics are at GET /metrics\n"
-        status, version = (b"200 OK" if found else b"404 Not Found"), (b"; version=0.0.4" if found else b"")
-        return b"HTTP/1.1 %b\r\nContent-Type: text/plain%b; charset=utf-8\r\nContent-Length: %d\r\n\r\n%b" % (
-            status,
-            version,
-            len(body),
-            body,
-        )
+        self._deadlines.append((due + self._timeout_s, sequence, connection))
+        connection.request(due, sequence, workload, b"%b%d\r\n\r\n%b" % (head, len(body), body))

@@ -1,115 +1,137 @@
-"""Record the outcome of requests and write their counts in the Prometheus text format."""
+"""Record the outcome of requests, and write the Prometheus text format."""
 
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable
 from math import inf
 from time import monotonic, process_time
 
-from .hdr import Recorder, Sink
+from .hdr import Recorder
 
 _R10 = ("1", "1.25", "1.6", "2", "2.5", "3.15", "4", "5", "6.3", "8")
 BOUNDS = (*(float(f"{digits}e{decade}") for decade in range(-4, 2) for digits in _R10), 100.0)
 """Upper bounds of histogram buckets in s: ten per decade, the R10 series of ISO 3."""
 ERROR_TYPES = ("connection", "timeout", "protocol", "http_3xx", "http_4xx", "http_5xx", "unexpected")
 """`unexpected` is a response that `expect` rejects."""
+FAMILIES = {
+    "latency_s": ("histogram", "Time from due to complete response, successful requests"),
+    "lateness_s": ("histogram", "Scheduling delay: time from due to sent"),
+    "latency_squared_s": ("counter", "Sum of squared latencies in s^2"),
+    "errors": ("counter", "Failed requests"),
+    "benchmark_duration": ("counter", "Seconds since the start of sending"),
+    "due": ("counter", "Requests scheduled so far"),
+    "submitted": ("counter", "Requests sent, or failed while connecting"),
+    "inflight": ("gauge", "Requests submitted and not complete"),
+    "oldest_inflight_s": ("gauge", "Age of the oldest request without an outcome"),
+    "timeout_s": ("gauge", "Seconds after which a request fails"),
+    "start_time_s": ("gauge", "Unix time of the first due request"),
+    "processes": ("gauge", "Processes that send requests"),
+    "process_cpu_seconds_total": ("counter", "CPU time used by all processes"),
+}
+"""Type and meaning of each metric; dashboards and stored results depend on their names."""
+
+Samples = dict[str, dict[str, float]]
+"""Values by name of the metric and, within it, by what follows the name in the exposition: a suffix and labels."""
 
 
 class Histogram:
     """A Prometheus histogram of values in s with the buckets of BOUNDS."""
 
-    def __init__(self, name: str, label: str = "") -> None:
+    __slots__ = ("counts", "squared", "sum")
+
+    def __init__(self) -> None:
         self.counts = [0] * (len(BOUNDS) + 1)
-        self.sum = 0.0
-        comma, braces = (f"{label}," if label else ""), (f"{{{label}}}" if label else "")
-        edges = [*map(repr, BOUNDS), "+Inf"]
-        self._buckets = [f'{name}_bucket{{{comma}le="{edge}"}} ' for edge in edges]
-        self._sum, self._count = f"{name}_sum{braces} ", f"{name}_count{braces} "
+        self.sum = self.squared = 0.0
 
     def observe(self, value: float) -> None:
         """Count a value."""
         self.counts[bisect_left(BOUNDS, value)] += 1
         self.sum += value
+        self.squared += value * value
 
-    def lines(self) -> Iterator[str]:
-        """Yield the samples in the Prometheus text format."""
+    def samples(self, label: str = "") -> dict[str, float]:
+        """Return the samples; `label` is a label of all of them."""
+        found: dict[str, float] = {}
+        comma, braces = (f"{label}," if label else ""), (f"{{{label}}}" if label else "")
         total = 0
-        for name, count in zip(self._buckets, self.counts, strict=True):
+        for edge, count in zip([*map(repr, BOUNDS), "+Inf"], self.counts, strict=True):
             total += count
-            yield f"{name}{total}"
-        yield f"{self._sum}{self.sum!r}"
-        yield f"{self._count}{total}"
+            found[f'_bucket{{{comma}le="{edge}"}}'] = total
+        return found | {f"_sum{braces}": self.sum, f"_count{braces}": total}
 
 
 class Metrics:
-    """What one generator measured; dashboards and stored results depend on the names of the metrics.
+    """What one process measured.
 
-    Besides the metrics there is a log of latencies in intervals of 0.1 s. Its tags are the workload for successful
-    requests, `WORKLOAD.ERROR_TYPE` for failed ones, `WORKLOAD.unanswered`, and `_scheduling_delay` for all sent ones.
+    Besides the metrics there are histograms of latencies in intervals of 0.1 s. Their tags are the workload for
+    successful requests, `WORKLOAD.ERROR_TYPE` for failed ones, `WORKLOAD.unanswered`, and `_scheduling_delay` for all
+    sent ones. All times are those of the monotonic clock, in s.
     """
 
-    def __init__(self, workload: str, timeout_s: float, log: Sink | None = None) -> None:
-        self._workload, self._timeout_s = workload, timeout_s
-        self.intervals = Recorder(log)
-        self._label = f'workload="{workload}"'
-        self.latency = Histogram("latency_s", self._label)
-        self.lateness = Histogram("lateness_s")
-        self.latency_squared = 0.0
+    def __init__(self, workloads: Iterable[str], timeout_s: float, intervals: Recorder) -> None:
+        self.intervals, self._timeout_s = intervals, timeout_s
+        self.latency = {workload: Histogram() for workload in workloads}
+        self.lateness = Histogram()
         self.errors = dict.fromkeys(ERROR_TYPES, 0)
         self.due = self.submitted = self.inflight = 0
-        self.start_time = 0.0
-        self.started = self.stopped = inf
         self.oldest_due: list[Callable[[], float]] = []
         """Return when the oldest request without an outcome was due, by target; inf if there is none."""
 
     def sent(self, due: float, now: float) -> None:
-        """Count a request that is sent; times are those of the monotonic clock."""
+        """Count a request that is sent."""
         delay = max(0.0, now - due)
         self.submitted += 1
         self.lateness.observe(delay)
         self.intervals.record("_scheduling_delay", delay, now)
 
-    def succeeded(self, due: float, now: float) -> None:
+    def succeeded(self, workload: str, due: float, now: float) -> None:
         """Count a request whose response is complete."""
-        latency = now - due
-        self.latency.observe(latency)
-        self.latency_squared += latency * latency
-        self.intervals.record(self._workload, latency, now)
+        self.latency[workload].observe(now - due)
+        self.intervals.record(workload, now - due, now)
 
-    def failed(self, error_type: str, due: float, now: float) -> None:
+    def failed(self, workload: str, error_type: str, due: float, now: float) -> None:
         """Count a request that has failed; it took at least as long as the timeout."""
         self.errors[error_type] += 1
-        self.intervals.record(f"{self._workload}.{error_type}", max(now - due, self._timeout_s), now)
+        self.intervals.record(f"{workload}.{error_type}", max(now - due, self._timeout_s), now)
 
-    def unanswered(self, due: float, now: float) -> None:
+    def unanswered(self, workload: str, due: float, now: float) -> None:
         """Record a request whose outcome will not be known."""
-        self.intervals.record(f"{self._workload}.unanswered", now - due, now)
+        self.intervals.record(f"{workload}.unanswered", now - due, now)
 
-    def exposition(self) -> bytes:
-        """Return all metrics in the Prometheus text format 0.0.4."""
-        duration = max(0.0, min(monotonic(), self.stopped) - self.started)
-        squared = f"{{{self._label}}} {self.latency_squared!r}"
-        families = [
-            ("latency_s", "histogram", "Time from due to complete response, successful requests", self.latency.lines()),
-            ("lateness_s", "histogram", "Scheduling delay: time from due to sent", self.lateness.lines()),
-            ("latency_squared_s", "counter", "Sum of squared latencies in s^2", [squared]),
-            ("errors", "counter", "Failed requests", [f'{{error_type="{k}"}} {n}' for k, n in self.errors.items()]),
-            ("benchmark_duration", "counter", "Seconds since the start of sending", [f" {duration!r}"]),
-            ("due", "counter", "Requests scheduled so far", [f" {self.due}"]),
-            ("submitted", "counter", "Requests sent, or failed while connecting", [f" {self.submitted}"]),
-            ("inflight", "gauge", "Requests submitted and not complete", [f" {self.inflight}"]),
-            ("oldest_inflight_s", "gauge", "Age of the oldest request without an outcome", [f" {self._oldest()!r}"]),
-            ("timeout_s", "gauge", "Seconds after which a request fails", [f" {self._timeout_s!r}"]),
-            ("start_time_s", "gauge", "Unix time of the first due request", [f" {self.start_time!r}"]),
-            ("process_cpu_seconds_total", "counter", "CPU time used by this process", [f" {process_time()!r}"]),
-        ]
-        lines = []
-        for name, kind, text, samples in families:
-            lines += [f"# HELP {name} {text}.", f"# TYPE {name} {kind}"]
-            lines += samples if kind == "histogram" else [f"{name}{sample}" for sample in samples]
-        return "\n".join([*lines, ""]).encode()
+    def samples(self) -> Samples:
+        """Return the current values."""
+        labels = {workload: f'workload="{workload}"' for workload in self.latency}
+        oldest = min((oldest() for oldest in self.oldest_due), default=inf)
+        return {
+            "latency_s": {k: v for w, label in labels.items() for k, v in self.latency[w].samples(label).items()},
+            "lateness_s": self.lateness.samples(),
+            "latency_squared_s": {f"{{{label}}}": self.latency[w].squared for w, label in labels.items()},
+            "errors": {f'{{error_type="{kind}"}}': count for kind, count in self.errors.items()},
+            "due": {"": self.due},
+            "submitted": {"": self.submitted},
+            "inflight": {"": self.inflight},
+            "oldest_inflight_s": {"": max(0.0, monotonic() - oldest) if oldest < inf else 0.0},
+            "process_cpu_seconds_total": {"": process_time()},
+        }
 
-    def _oldest(self) -> float:
-        due = min((oldest() for oldest in self.oldest_due), default=inf)
-        return max(0.0, monotonic() - due) if due < inf else 0.0
+
+def merge(parts: Iterable[Samples]) -> Samples:
+    """Return the samples of all processes together."""
+    total: Samples = {}
+    for part in parts:
+        for family, samples in part.items():
+            into = total.setdefault(family, {})
+            for key, value in samples.items():
+                before = into.get(key, 0)
+                into[key] = max(before, value) if family == "oldest_inflight_s" else before + value
+    return total
+
+
+def exposition(samples: Samples) -> bytes:
+    """Return samples in the Prometheus text format 0.0.4."""
+    lines = []
+    for name, (kind, text) in FAMILIES.items():
+        lines += [f"# HELP {name} {text}.", f"# TYPE {name} {kind}"]
+        lines += [f"{name}{key} {value!r}" for key, value in samples.get(name, {}).items()]
+    return "\n".join([*lines, ""]).encode()

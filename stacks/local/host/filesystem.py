@@ -1,4 +1,4 @@
-"""The disk of a local host: its own layer over the machine's files, written as plain files and folders.
+"""The files of a local host: its own layer over the machine's files, written as plain files and folders.
 
 The upper folder of an overlay is written before it is mounted. In it a character device 0/0 deletes a name of the layer
 below, and the attribute `trusted.overlay.opaque` hides the content of a folder of the layer below.
@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from benchmark.inventory import Role
+from stacks.local.host.disk import MOUNT_OPTIONS, Disk
 from stacks.local.host.services import SSHD_CONFIG, TEXTFILES, WAN_METRICS, resolver, services
 
 _OWN = {
@@ -44,7 +45,9 @@ class HostConfig:
     host_private_key: str = field(repr=False)
     """Private half of the host's own SSH key, as an OpenSSH PEM."""
     files: Mapping[str, str] = field(default_factory=dict)
-    """Additional files of the monitoring host: absolute path to content."""
+    """Additional files, such as those of the monitoring host: absolute path to content."""
+    disk: Disk | None = None
+    """None for a host whose files are all in its layer."""
 
 
 def write_upper(upper: Path, config: HostConfig, rules: str, hidden: Iterable[Path]) -> None:
@@ -97,12 +100,13 @@ def write_file(upper: Path, name: str, text: str, mode: int = 0o644) -> None:
         file.write(text)
 
 
-def mounts(directory: Path, metrics: Path | None) -> str:
+def mounts(directory: Path, metrics: Path | None, device: Path | None = None) -> str:
     """Return the host's mounts in fstab format, relative to the folder `directory`, which holds upper, work and root.
 
-    The overlay is volatile: fsync returns at once, because the flushes of fifty hosts to one disk would dominate the
-    results. After a crash of the machine such a layer cannot be trusted, so the host is replaced.
-    `metrics` is a folder whose files the host's node exporter publishes.
+    The overlay is volatile: fsync returns at once, because the system under test has its data on a disk, and flushes of
+    anything else would only disturb it. After a crash of the machine such a layer cannot be trusted, so the host is
+    replaced. `metrics` is a folder whose files the host's node exporter publishes. `device` has the host's disk, which
+    is mounted outside its root: a host could make a link of the final place, which leads elsewhere on the machine.
     """
     root = str(directory / "root")
     lines = [
@@ -118,10 +122,14 @@ def mounts(directory: Path, metrics: Path | None) -> str:
     if metrics is not None:
         lines.append((str(metrics), WAN_METRICS, "none", "bind,ro"))
 
+    places = [(source, root + place, kind, options) for source, place, kind, options in lines]
+    if device is not None:
+        places.append((str(device), str(directory / "disk"), "ext4", MOUNT_OPTIONS))
+
     def escaped(path: str) -> str:
         return path.replace("\\", "\\134").replace(" ", "\\040").replace("\t", "\\011")
 
-    return "".join(f"{escaped(src)} {escaped(root + dst)} {kind} {options} 0 0\n" for src, dst, kind, options in lines)
+    return "".join(f"{escaped(src)} {escaped(dst)} {kind} {options} 0 0\n" for src, dst, kind, options in places)
 
 
 def _hide(upper: Path, hidden: Path) -> None:

@@ -1,8 +1,8 @@
 """One host of a local testbed: its own namespaces over an overlay of this machine's files, with sshd as process 1.
 
-A host's folder is `hosts/NAME` beside its network's folder: `upper` is its disk, `process` names process 1, `log` is
-the output of process 1. The host itself writes `process` before anything else, so even a creation that crashed leaves
-nothing that cannot be found again.
+A host's folder is `hosts/NAME` beside its network's folder: `upper` has its files, `disk.img` those of its working
+folder, `process` names process 1, `log` is the output of process 1. The host itself writes `process` before anything
+else, so even a creation that crashed leaves nothing that cannot be found again.
 https://man7.org/linux/man-pages/man7/namespaces.7.html
 """
 
@@ -14,20 +14,21 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TypeVar
 
 from benchmark.errors import InfrastructureError
+from stacks.local.host.disk import Disk, attached, create_image, wait_until_released
 from stacks.local.host.filesystem import HostConfig, mounts, write_upper
 from stacks.local.host.services import firewall
-from stacks.local.process import find_process, kill_process
+from stacks.local.host.throttle import limit_bandwidth, remove_limit
+from stacks.local.process import PATH, find_process, kill_process
 from stacks.local.wan.network import WideAreaNetwork
 
 CHECKOUT = Path(__file__).resolve().parents[3]
 SCRIPT = Path(__file__).with_name("host.sh")
 
-PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 """Names of hosts: they become the names of folders, and hostnames of at most 63 characters."""
 Found = TypeVar("Found")
@@ -52,6 +53,8 @@ class Host:
         self.name = name
         self.directory = network.directory.absolute().parent / "hosts" / name
         self._network = network
+        self._image = self.directory / "disk.img"
+        self._group = f"geobench-{network.testbed_id}-{name}"
 
     def process_id(self) -> int | None:
         """Return the machine's pid of the host's process 1, or None if it does not run."""
@@ -90,26 +93,29 @@ class Host:
         shutil.rmtree(self.directory / "work", ignore_errors=True)
         # A setuid file that a host writes would give its rights to any user of this machine who can reach it.
         self.directory.parents[1].chmod(0o700)
-        for name in ("work", "root"):
+        for name in ("work", "root", "disk"):
             (self.directory / name).mkdir(exist_ok=True)
         metrics = network.directory.absolute() / "metrics" if config.role == "monitoring" else None
-        (self.directory / "mounts").write_text(mounts(self.directory, metrics), encoding="utf-8")
         try:
-            self._launch()
-            pid = self._wait_for("its first process", self.process_id)
-            try:
-                network.attach(self.name, config.region, address, pid)
-            except InfrastructureError:
-                if self.process_id() == pid:
-                    raise
-                raise self._failure("its first process ended") from None  # its own log says why
+            with self._attached(config.disk) as device:
+                (self.directory / "mounts").write_text(mounts(self.directory, metrics, device), encoding="utf-8")
+                self._launch(config.disk.folder if config.disk else "")
+                pid = self._wait_for("its first process", self.process_id)
+                if device and config.disk:
+                    limit_bandwidth(self._group, device, pid, config.disk.bandwidth)
+                try:
+                    network.attach(self.name, config.region, address, pid)
+                except InfrastructureError:
+                    if self.process_id() == pid:
+                        raise
+                    raise self._failure("its first process ended") from None  # its own log says why
 
-            def ready() -> bool:
-                if self.process_id() != pid:
-                    raise self._failure("its first process ended")
-                return (self.directory / "upper/run/sshd.pid").exists()
+                def ready() -> bool:
+                    if self.process_id() != pid:
+                        raise self._failure("its first process ended")
+                    return (self.directory / "upper/run/sshd.pid").exists()
 
-            self._wait_for("its SSH server", ready)
+                self._wait_for("its SSH server", ready)
         except BaseException:
             self.stop()
             raise
@@ -124,6 +130,9 @@ class Host:
             )
         (self.directory / "process").unlink(missing_ok=True)
         self._network.detach(self.name)
+        if self._image.exists():
+            wait_until_released(self._image)
+            remove_limit(self._group)
 
     def remove(self) -> None:
         """Stop the host and delete everything it had: processes, device, files and address."""
@@ -134,10 +143,20 @@ class Host:
         with contextlib.suppress(OSError):  # other hosts have their files there
             self.directory.parent.rmdir()
 
-    def _launch(self) -> None:
+    @contextlib.contextmanager
+    def _attached(self, disk: Disk | None) -> Iterator[Path | None]:
+        """Attach the host's disk, created if it has none yet, and yield its device; None without a disk."""
+        if disk is None:
+            yield None
+            return
+        create_image(self._image, disk.size)
+        with attached(self._image) as device:
+            yield device
+
+    def _launch(self, disk_folder: str) -> None:
         # setsid's child enters the new pid namespace as process 1, and setsid itself ends at once. A shell's `&` would
         # do the same, but leave SIGINT ignored in the host and in everything ever started on it.
-        process_1 = ["setsid", "--fork", str(SCRIPT), str(self.directory), self.name, sys.executable]
+        process_1 = ["setsid", "--fork", str(SCRIPT), str(self.directory), self.name, sys.executable, disk_folder]
         with (self.directory / "log").open("wb") as log:
             subprocess.run(
                 ["unshare", *_NAMESPACES, *process_1],

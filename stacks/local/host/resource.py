@@ -11,6 +11,7 @@ from pulumi.dynamic import CreateResult, DiffResult, ReadResult, Resource, Resou
 
 from benchmark.inventory import Role
 from stacks.errors import hide_traceback
+from stacks.local.host.disk import Disk
 from stacks.local.host.filesystem import HostConfig
 from stacks.local.host.host import Host
 from stacks.local.owner import Owner, require_owner
@@ -20,8 +21,16 @@ from stacks.local.wan.network import WideAreaNetwork
 DEAD = "dead"
 """The `state` that a refresh finds if a host should run and does not."""
 
-_COMPARED = ("region", "role", "network", "operator_key", "host_key", "files", "state")
+_COMPARED = ("region", "role", "network", "operator_key", "host_key", "files", "disk", "state")
 _IDENTITY = ("testbed_id", "name")
+
+
+class DiskProps(TypedDict):
+    """Properties of a host's disk, whose numbers Pulumi passes as floats; a bandwidth of 0 is none."""
+
+    size: float
+    folder: str
+    bandwidth: float
 
 
 class HostProps(TypedDict):
@@ -37,6 +46,7 @@ class HostProps(TypedDict):
     host_key: str
     host_private_key: str
     files: Mapping[str, str]
+    disk: DiskProps | None
     state: str
     address: str
 
@@ -63,8 +73,10 @@ class LocalHostProvider(ResourceProvider):
     def diff(self, _id: str, olds: HostProps, news: HostProps) -> DiffResult:
         replaces = [name for name in _IDENTITY if olds.get(name) != news.get(name)]
         changes = [name for name in _COMPARED if olds.get(name) != news.get(name)]
+        if _size(olds) != _size(news):
+            replaces.append("disk")
         if _found_state(olds) == DEAD:
-            # Its disk was mounted volatile, so after a crash it cannot be trusted: replace the host.
+            # Its layer was mounted volatile, so after a crash it cannot be trusted: replace the host.
             replaces.append("state")
         return DiffResult(changes=bool(changes or replaces), replaces=replaces, delete_before_replace=True)
 
@@ -102,6 +114,8 @@ class HostArgs:
     host_private_key: pulumi.Input[str]
     """A secret; not among the outputs."""
     files: Mapping[str, str]
+    disk: DiskProps | None
+    """Another size recreates the host; None if all its files are in its layer."""
     state: Literal["running", "stopped"]
 
 
@@ -131,7 +145,13 @@ def _found_state(props: HostProps) -> str:
     return DEAD if dead else props["state"]
 
 
+def _size(props: HostProps) -> float | None:
+    disk = props.get("disk")  # missing in states of earlier releases
+    return disk["size"] if disk else None
+
+
 def _config(props: HostProps) -> HostConfig:
+    disk = props.get("disk")
     return HostConfig(
         props["name"],
         props["region"],
@@ -139,6 +159,7 @@ def _config(props: HostProps) -> HostConfig:
         props["operator_key"],
         props["host_private_key"],
         props["files"],
+        Disk(int(disk["size"]), disk["folder"], int(disk["bandwidth"]) or None) if disk else None,
     )
 
 

@@ -57,6 +57,7 @@ def test_count_mean_and_quantiles_are_those_of_the_window() -> None:
     inside = (when > START) & (when <= END)
     stats = part.values[""]
     assert stats.count == inside.sum() < half * 2
+    assert stats.sampled_seconds == END - START
     assert stats.latency_s is not None
     assert stats.latency_s.mean == pytest.approx(latency[inside].mean())
     for name, q in (("p50", 0.5), ("p99", 0.99)):

@@ -62,9 +62,10 @@ def test_clients_of_a_run_interleave() -> None:
 
 def test_generator_is_configured_as_requested() -> None:
     request = HttpRequest("POST", "http://198.18.0.2:80/x", {"A": "b"}, "{{sequence}}")
-    parameters = LoadGenerator(timeout=timedelta(seconds=3), max_connections=7)
+    parameters = LoadGenerator(timeout=timedelta(seconds=3), max_connections=7, processes=2)
     (config,) = configs(plan(17), request, parameters)
     assert (config["rate"], config["timeout_s"], config["max_connections"]) == (17, 3.0, 7)
+    assert (config["processes"], configs(plan(17))[0]["processes"]) == (2, 0)
     assert config["requests"] == {
         "method": "POST", "url": "http://198.18.0.2:80/x", "headers": {"A": "b"}, "body": "{{sequence}}"
     }  # fmt: skip
@@ -73,6 +74,7 @@ def test_generator_is_configured_as_requested() -> None:
     assert process.ready.startswith(f"http {process.metrics_port} ")
     assert process.files["load_generator.pyz"] == build_load_generator()
     assert "load_generator.pyz" in process.argv
+    assert process.latency_log == config["latency_log"]
 
 
 def test_each_generator_has_its_own_seed() -> None:

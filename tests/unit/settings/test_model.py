@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from benchmark.errors import SettingsError
 from benchmark.settings import (
     BuildSettings,
+    Disk,
     Settings,
     configured_settings,
     load_settings,
@@ -135,6 +136,17 @@ def test_region_names_that_could_be_paths_are_rejected(name: str) -> None:
 
 def test_region_names_may_contain_spaces_and_letters_of_any_language() -> None:
     assert parse_settings({"regions": ["São Paulo 2", "us-east-1"]}, "file").regions == ("São Paulo 2", "us-east-1")
+
+
+def test_a_disk_is_written_as_it_was_read() -> None:
+    given = {"durable": True, "size": "64MB", "bandwidth": "200MB/s"}
+    found = Settings.model_validate({"testbed_id": "t", "regions": ["us-east-1"], "disk": given})
+    assert found.model_dump(mode="json")["disk"] == given
+    assert Settings.model_validate(found.model_dump(mode="json")) == found
+    assert found.disk.describe("geobench") == "64MB at geobench, 200MB/s"
+    volatile = Disk(durable=False)
+    assert Disk.model_validate(volatile.model_dump(mode="json")) == volatile
+    assert volatile.describe("geobench") == "durable: false"
 
 
 def test_operator_networks_are_normalized_and_deduplicated() -> None:

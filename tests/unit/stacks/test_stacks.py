@@ -22,7 +22,7 @@ import stacks.machines.region
 import stacks.region
 from benchmark.errors import InfrastructureError, SettingsError
 from benchmark.inventory import Inventory, Provider, derive_capabilities
-from benchmark.settings import Settings
+from benchmark.settings import Disk, Settings
 from stacks.cloud.cloud_init import grafana_password
 from stacks.keys import generate_key
 
@@ -33,7 +33,7 @@ CONTRACTS = {"benchmark.errors", "benchmark.inventory", "benchmark.host_layout",
 @pytest.fixture(autouse=True)
 def _able_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     """Skip the check of this machine, so that the tests run anywhere."""
-    monkeypatch.setattr(stacks.local.region, "check_machine", lambda _state: None)
+    monkeypatch.setattr(stacks.local.region, "check_machine", lambda _state, _disk: None)
 
 
 def settings(**fields: object) -> Settings:
@@ -86,9 +86,22 @@ def test_without_monitoring_every_host_is_an_instance() -> None:
 
 def test_only_the_monitoring_host_has_the_files_of_prometheus() -> None:
     declared = created()
-    with_files = [host.name for host in declared.of_type("LocalHost") if host.inputs["files"]]
+    with_files = [
+        host.name for host in declared.of_type("LocalHost") if "/etc/prometheus/prometheus.yml" in host.inputs["files"]
+    ]
     assert with_files == ["us-east-1-0"]
-    assert "/etc/prometheus/prometheus.yml" in inputs(declared, "us-east-1-0")["files"]
+
+
+def test_a_host_has_a_disk_for_the_working_dir_and_knows_which() -> None:
+    found = inputs(created(disk={"size": "1GB", "bandwidth": "5MB/s"}), "us-east-1-1")
+    assert found["disk"] == {"size": 10**9, "folder": "/root/geobench", "bandwidth": 5_000_000}
+    assert found["files"] == {"/etc/geobench/disk": "1GB at geobench, 5MB/s\n"}
+    assert inputs(created(working_dir="/srv/x"), "us-east-1-1")["disk"]["folder"] == "/srv/x"
+
+
+def test_a_volatile_host_has_no_disk() -> None:
+    found = inputs(created(disk={"durable": False}), "us-east-1-1")
+    assert (found.get("disk"), found["files"]) == (None, {})
 
 
 @pytest.mark.parametrize(
@@ -279,7 +292,7 @@ def test_machines_the_user_already_has_never_expire(tmp_path: Path) -> None:
 
 
 def test_an_unsuitable_machine_is_an_error_before_anything_is_declared(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(_state: Path) -> None:
+    def refuse(_state: Path, _disk: Disk) -> None:
         raise InfrastructureError("not here")
 
     monkeypatch.setattr(stacks.local.region, "check_machine", refuse)

@@ -34,7 +34,9 @@ def test_facts_of_this_machine_are_gathered(tmp_path: Path) -> None:
     facts = ask(tmp_path)
     assert facts.cpus == os.cpu_count()
     assert 0 < facts.memory_free_mb <= facts.memory_mb
-    assert facts.disk_free_mb > 0
+    assert 0 < facts.disk_free_mb <= facts.disk_mb
+    assert facts.root_free_mb > 0
+    assert facts.disk == "durable: false"  # this machine is no local host
     assert facts.kernel == os.uname().release
     assert facts.os == platform.freedesktop_os_release()["PRETTY_NAME"]
     assert facts.cpu_model
@@ -104,7 +106,17 @@ def test_unexpected_output_is_quoted_in_the_error() -> None:
 
 
 def test_a_full_disk_is_a_problem() -> None:
-    assert problems(Facts(disk_free_mb=10), []) == ["10 MiB of disk space are free, at least 1024 are needed"]
+    assert problems(Facts(disk_free_mb=10, disk_mb=9000), []) == [
+        "10 MiB of disk space are free, at least 1024 are needed"
+    ]
+    assert problems(Facts(disk_free_mb=9000, root_free_mb=10), []) == [
+        "10 MiB are free on its root disk, at least 128 are needed"
+    ]
+
+
+def test_a_disk_that_is_small_on_purpose_must_be_half_empty() -> None:
+    assert problems(Facts(disk_free_mb=33, disk_mb=64), []) == []
+    assert problems(Facts(disk_free_mb=30, disk_mb=64), []) == ["30 MiB of disk space are free, at least 32 are needed"]
 
 
 def test_host_names_are_quoted_for_the_shell() -> None:

@@ -8,7 +8,9 @@ import re
 
 import pytest
 
-from benchmark.host_scripts.load_generator.config import Config, ConfigError, Template
+from benchmark.host_scripts.load_generator.config import Config
+from benchmark.host_scripts.load_generator.fields import ConfigError
+from benchmark.host_scripts.load_generator.template import Template
 
 Json = dict[str, object]
 
@@ -63,7 +65,7 @@ def with_request(**fields: object) -> Json:
         ({**GOOD, "timeout_s": 0}, "timeout_s: found 0.0, expected a number >= 0.001"),
         ({**GOOD, "listen": "18600"}, "listen: found '18600', expected ADDRESS:PORT"),
         ({**GOOD, "start": "later"}, "start: found 'later', expected 'now' or 'go'"),
-        ({**GOOD, "targets": ["http://a"]}, "expected base URLs and a path"),
+        ({**GOOD, "targets": ["http://a"]}, "requests.url: found 'http://10.0.0.1:2379/v3/kv/put', expected a path"),
         (with_request(url="https://h/"), "requests.url: found 'https://h/', expected http://HOST:PORT/PATH"),
         (with_request(url="HTTPS://h/"), "TLS is not supported, so let the system also listen without it"),
         (
@@ -102,7 +104,8 @@ def test_error_names_the_invalid_field(config: object, message: str) -> None:
     ],
 )
 def test_url_is_split_into_host_port_and_path(url: str, target: tuple[str, int, str]) -> None:
-    ((host, port, head),) = Config({"rate": 1, "requests": {"url": url}}).targets
+    (workload,) = Config({"rate": 1, "requests": {"url": url}}).workloads
+    ((host, port, head),) = workload.targets
     assert (host, port, head.split()[1].decode()) == target
 
 
@@ -122,6 +125,6 @@ def test_url_is_split_into_host_port_and_path(url: str, target: tuple[str, int, 
 def test_expectation_is_met_by_what_matches_and_not_by_what_must_not(
     expect: dict[str, str], body: bytes, met: bool
 ) -> None:
-    expected = Config(with_request(expect=expect)).expect
+    expected = Config(with_request(expect=expect)).workloads[0].expect
     assert expected is not None
     assert expected.met_by(body) is met

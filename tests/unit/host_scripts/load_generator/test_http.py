@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 from fakes.reference_server import running_server
 
-from benchmark.host_scripts.load_generator.config import Config
-from benchmark.host_scripts.load_generator.http import ProtocolError, Response, Target
+from benchmark.host_scripts.load_generator.config import Config, Workload
+from benchmark.host_scripts.load_generator.hdr import Recorder
+from benchmark.host_scripts.load_generator.http import ProtocolError, Response, Target, resolve
 from benchmark.host_scripts.load_generator.loop import Loop
 from benchmark.host_scripts.load_generator.metrics import Metrics
 
@@ -94,14 +95,21 @@ def test_invalid_response_is_a_protocol_error(data: bytes) -> None:
         Response().feed(data)
 
 
+def make_target(request: dict[str, object], loop: Loop, max_connections: int = 10) -> tuple[Target, Workload, bytes]:
+    """Return a target with a timeout of 5 s, and a request to it."""
+    (workload,) = Config({"rate": 1, "requests": request}).workloads
+    ((host, port, head),) = workload.targets
+    metrics = Metrics(["default"], 5.0, Recorder(None))
+    return Target(loop, metrics, resolve(host, port), timeout_s=5.0, max_connections=max_connections), workload, head
+
+
 def test_request_that_times_out_in_the_queue_is_not_sent(tmp_path: Path) -> None:
     with running_server("constant:0", tmp_path) as server:
-        config = Config({"rate": 1, "requests": {"url": server.url("/hang")}, "max_connections": 1, "timeout_s": 5})
-        metrics = Metrics("put", 5.0)
-        target = Target(Loop(), metrics, config, *config.targets[0])
+        target, workload, head = make_target({"url": server.url("/hang")}, Loop(), max_connections=1)
+        metrics = target.metrics
         due = time.monotonic()
         for n in range(3):
-            target.submit(due + n, n)
+            target.submit(due + n, n, workload, head)
         assert target.oldest_due() == pytest.approx(due)
         assert target.expire(due + 4.9) == due + 5
         assert metrics.errors["timeout"] == 0
@@ -126,28 +134,28 @@ def test_response_is_judged_by_its_status_and_its_body(
     tmp_path: Path, path: str, expect: dict[str, str], outcome: str
 ) -> None:
     with running_server("constant:0", tmp_path) as server:
-        config = Config({"rate": 1, "requests": {"url": server.url(f"/{path}"), "expect": expect}})
-        loop, metrics = Loop(), Metrics("put", 5.0)
-        target = Target(loop, metrics, config, *config.targets[0])
+        loop = Loop()
+        target, workload, head = make_target({"url": server.url(f"/{path}"), "expect": expect}, loop)
+        metrics = target.metrics
         for n in range(2):  # a connection is reused
-            target.submit(time.monotonic(), n)
+            target.submit(time.monotonic(), n, workload, head)
             while metrics.inflight:
                 loop.run_once(1.0)
-    outcomes = {"completed": sum(metrics.latency.counts), **metrics.errors}
+    outcomes = {"completed": sum(metrics.latency["default"].counts), **metrics.errors}
     assert {name: count for name, count in outcomes.items() if count} == {outcome: 2}
 
 
 @pytest.mark.parametrize("path", ["", "close", "drop", "garbage"])
 def test_connections_leave_no_reference_cycles(tmp_path: Path, path: str) -> None:
     with running_server("constant:0", tmp_path) as server:
-        config = Config({"rate": 1, "requests": {"url": server.url(f"/{path}")}})
-        loop, metrics = Loop(), Metrics("put", 5.0)
-        target = Target(loop, metrics, config, *config.targets[0])
+        loop = Loop()
+        target, workload, head = make_target({"url": server.url(f"/{path}")}, loop)
+        metrics = target.metrics
         gc.collect()
         gc.disable()
         try:
             for n in range(20):
-                target.submit(time.monotonic(), n)
+                target.submit(time.monotonic(), n, workload, head)
                 while metrics.inflight:
                     loop.run_once(1.0)
             target.expire(inf)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import resource
 import signal
 import socket
@@ -115,6 +116,21 @@ def merged(log: Sequence[tuple[str, int, HdrHistogram]]) -> dict[str, HdrHistogr
     return total
 
 
+def running(pid: int) -> bool:
+    """Return whether a process exists and is no zombie."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 5
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
 def errors(metrics: dict[str, float]) -> float:
     return sum(value for name, value in metrics.items() if name.startswith("errors "))
 
@@ -168,18 +184,23 @@ def test_latencies_match_the_log_of_the_server(
     seconds = 3
     with running_server(model, tmp_path) as server:
         generator = start(to(server.url(), rate, seconds, latency_log=str(tmp_path / "latencies.hlog")))
-        began = generator.start_load()
-        found = generator.wait_completed(seconds * int(rate))
+        with wake_up_delay(seconds=seconds) as machine_delay:
+            began = generator.start_load()
+            found = generator.wait_completed(seconds * int(rate))
+            allowed = 0.0005 + machine_delay()
         generator.stop()
         entries = server.stop()
     exact = latencies(entries, began, [(0, rate, rate), (seconds, 0, 0)])
     assert found["latency_s_count"] == found["submitted"] == found["due"] == len(exact) == seconds * rate
     assert errors(found) == found["inflight"] == 0
-    assert found["latency_s_sum"] / len(exact) == pytest.approx(statistics.fmean(exact), rel=0.01)
-    assert found["latency_squared_s"] == pytest.approx(sum(value * value for value in exact), rel=0.02)
+    # 1 %, and what a loaded machine adds between the server's clock and the generator's.
+    mean = statistics.fmean(exact)
+    assert found["latency_s_sum"] / len(exact) == pytest.approx(mean, rel=0.01, abs=allowed)
+    squares = sum(value * value for value in exact)
+    assert found["latency_squared_s"] == pytest.approx(squares, rel=0.02, abs=2 * len(exact) * mean * allowed)
     for q in (0.5, 0.9, 0.99):
         lower, upper = quantile_bounds(found, "latency_s", q)
-        assert lower * 0.99 <= exact[int(q * len(exact) + 0.999999) - 1] <= upper * 1.01
+        assert lower * 0.99 - allowed <= exact[math.ceil(q * len(exact)) - 1] <= upper * 1.01
     log = read_log(tmp_path / "latencies.hlog")
     total = merged(log)
     assert {tag: each.total_count for tag, each in total.items()} == {
@@ -188,7 +209,9 @@ def test_latencies_match_the_log_of_the_server(
     }
     for q in (0.5, 0.9, 0.99, 0.999, 1.0):
         expected = exact[math.ceil(q * len(exact)) - 1] * 1e6
-        assert total["default"].get_value_at_percentile(100 * q) == pytest.approx(expected, rel=0.01, abs=500)
+        assert total["default"].get_value_at_percentile(100 * q) == pytest.approx(
+            expected, rel=0.01, abs=allowed * 1e6 if q < 0.99 else 10 * allowed * 1e6
+        )
     # Completions by interval of 0.1 s: the same as in the server's log, but for those at the edges of intervals.
     done = Counter({start: each.total_count for tag, start, each in log if tag == "default"})
     to_unix = time.time() - time.monotonic()
@@ -233,6 +256,64 @@ def test_requests_are_sent_when_they_are_due(tmp_path: Path, start: Callable[[Js
     assert found["lateness_s_count"] == 400
     # A loaded machine delays any process: 1 ms, and three times the delay of one that only sleeps.
     assert quantile_bounds(found, "lateness_s", 0.99)[1] <= allowed
+
+
+def workers(generator: Generator) -> list[int]:
+    """Return the processes that send requests."""
+    pid = generator.process.pid
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def test_several_processes_send_what_one_would_send(tmp_path: Path, start: Callable[[Json], Generator]) -> None:
+    log = tmp_path / "latencies.hlog"
+    with running_server("constant:0.01", tmp_path) as one, running_server("constant:0.01", tmp_path) as two:
+        targets = [one.url(""), two.url("")]
+        generator = start(to("/x", 200, 1, targets=targets, processes=3, max_connections=50, latency_log=str(log)))
+        assert len(workers(generator)) == 3
+        began = generator.start_load()
+        found = generator.wait_completed(200)
+        generator.stop()
+        logs = one.stop(), two.stop()
+    assert found["processes"] == 3
+    assert found["latency_s_count"] == found["due"] == found["submitted"] == found["lateness_s_count"] == 200
+    assert [sorted(entry.sequence for entry in each) for each in logs] == [[*range(0, 200, 2)], [*range(1, 200, 2)]]
+    schedule = Schedule([(0, 200, 200), (1, 0, 0)], 0.0)
+    assert all(entry.arrival >= began + schedule.due(entry.sequence) - 0.002 for each in logs for entry in each)
+    lines = read_log(log)
+    assert {tag: each.total_count for tag, each in merged(lines).items()} == {"default": 200, "_scheduling_delay": 200}
+    keys = [(start, tag) for tag, start, _ in lines]
+    assert len(keys) == len(set(keys))
+    assert [start for start, _ in keys] == sorted(start for start, _ in keys)
+
+
+def test_generator_ends_with_an_error_if_a_process_is_killed(start: Callable[[Json], Generator]) -> None:
+    generator = start({"rate": 10, "requests": {"url": "http://127.0.0.1:9/"}, "processes": 2})
+    first, second = workers(generator)
+    os.kill(first, signal.SIGKILL)
+    _, complaint = generator.process.communicate(timeout=5)
+    assert generator.process.returncode == 1
+    assert complaint == "load_generator: process 1 of 2 ended unexpectedly\n"
+    wait_until(lambda: not running(second))
+
+
+def test_processes_end_when_the_generator_is_killed(start: Callable[[Json], Generator]) -> None:
+    generator = start({"rate": 10, "requests": {"url": "http://127.0.0.1:9/"}, "processes": 2, "start": "now"})
+    started = workers(generator)
+    generator.process.kill()
+    wait_until(lambda: not any(running(pid) for pid in started))
+
+
+def test_signal_to_the_whole_group_stops_all_processes(tmp_path: Path, start: Callable[[Json], Generator]) -> None:
+    log = tmp_path / "latencies.hlog"
+    with running_server("constant:0.2", tmp_path) as server:
+        generator = start({"rate": 100, "requests": {"url": server.url()}, "processes": 2, "latency_log": str(log)})
+        generator.send("go")
+        generator.wait(lambda m: m["inflight"] >= 10)
+        for pid in (*workers(generator), generator.process.pid):
+            os.kill(pid, signal.SIGTERM)
+        assert generator.process.wait(2) == 0
+    total = merged(read_log(log))
+    assert total["default"].total_count == total["_scheduling_delay"].total_count >= 10  # those in flight completed
 
 
 @pytest.mark.parametrize("path", ["chunked", "dribble", "close", "http10", "idle-close"])

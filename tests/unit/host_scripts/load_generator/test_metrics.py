@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from itertools import pairwise
 
+import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from benchmark.host_scripts.load_generator.metrics import BOUNDS, Metrics
+from benchmark.host_scripts.load_generator.hdr import Recorder
+from benchmark.host_scripts.load_generator.metrics import BOUNDS, Metrics, exposition, merge
 
 
 def test_buckets_are_ten_per_decade_and_evenly_spaced() -> None:
@@ -16,10 +19,10 @@ def test_buckets_are_ten_per_decade_and_evenly_spaced() -> None:
 
 
 def test_value_is_counted_in_its_bucket_and_all_larger_ones() -> None:
-    metrics = Metrics("put", 2.0)
+    metrics = Metrics(["put"], 2.0, Recorder(None))
     for value in (0.0, 0.0001, 0.00011, 0.09, 0.1, 99.0, 101.0):
-        metrics.latency.observe(value)
-    text = metrics.exposition().decode()
+        metrics.latency["put"].observe(value)
+    text = exposition(metrics.samples()).decode()
     (family,) = [family for family in text_string_to_metric_families(text) if family.name == "latency_s"]
     counts = {s.labels["le"]: s.value for s in family.samples if s.name == "latency_s_bucket"}
     found = [counts[edge] for edge in ("0.0001", "0.000125", "0.08", "0.1", "80.0", "100.0", "+Inf")]
@@ -29,7 +32,8 @@ def test_value_is_counted_in_its_bucket_and_all_larger_ones() -> None:
 
 
 def test_all_metrics_are_exported_before_anything_is_sent() -> None:
-    families = {f.name: f for f in text_string_to_metric_families(Metrics("put", 2.0).exposition().decode())}
+    text = exposition(Metrics(["put"], 2.0, Recorder(None)).samples()).decode()
+    families = {f.name: f for f in text_string_to_metric_families(text)}
     assert {name: family.type for name, family in families.items()} == {
         "latency_s": "histogram",
         "lateness_s": "histogram",
@@ -42,9 +46,28 @@ def test_all_metrics_are_exported_before_anything_is_sent() -> None:
         "oldest_inflight_s": "gauge",
         "timeout_s": "gauge",
         "start_time_s": "gauge",
+        "processes": "gauge",
         "process_cpu_seconds": "counter",
     }
     assert {sample.labels["error_type"] for sample in families["errors"].samples} >= {"timeout", "connection"}
-    assert [sample.value for sample in families["timeout_s"].samples] == [2.0]
-    others = families.keys() - {"process_cpu_seconds", "timeout_s"}
+    others = families.keys() - {"process_cpu_seconds"}
     assert {sample.value for name in others for sample in families[name].samples} == {0.0}
+
+
+def test_metrics_of_processes_add_up_but_the_oldest_request_is_that_of_one() -> None:
+    first, second = (Metrics(["get", "put"], 2.0, Recorder(None)) for _ in range(2))
+    now = time.monotonic()
+    for metrics, age in ((first, 3.0), (second, 5.0)):
+        metrics.due = 4
+        metrics.oldest_due.append(lambda age=age: now - age)  # type: ignore[misc]
+        metrics.sent(now - 0.001, now)
+        metrics.succeeded("put", now - age, now)
+        metrics.failed("get", "timeout", now - 2.5, now)
+    total = merge([first.samples(), second.samples()])
+    assert total["due"] == {"": 8}
+    assert total["latency_s"]['_sum{workload="put"}'] == pytest.approx(8.0)
+    assert total["latency_s"]['_bucket{workload="put",le="4.0"}'] == 1
+    assert total["latency_s"]['_count{workload="get"}'] == 0
+    assert total["latency_squared_s"]['{workload="put"}'] == pytest.approx(34.0)
+    assert total["errors"]['{error_type="timeout"}'] == total["lateness_s"]["_count"] == 2
+    assert 5.0 <= total["oldest_inflight_s"][""] < 6.0

@@ -11,7 +11,10 @@ from typing import Any
 import pytest
 
 from benchmark.errors import InfrastructureError
+from benchmark.settings import Disk
 from stacks.local import requirements
+from stacks.local.host import disk as host_disk
+from stacks.local.host import throttle
 from stacks.local.requirements import check_machine
 
 
@@ -19,9 +22,9 @@ from stacks.local.requirements import check_machine
 def problem(tmp_path: Path) -> Any:
     """Return a function that runs the check and returns the error's text."""
 
-    def check() -> str:
+    def check(**fields: object) -> str:
         with pytest.raises(InfrastructureError) as caught:
-            check_machine(tmp_path / "state")
+            check_machine(tmp_path / "state", Disk.model_validate(fields))
         text = str(caught.value)
         assert "\n" not in text
         return text
@@ -47,14 +50,14 @@ def test_missing_programs_are_reported_as_packages_to_install(problem: Any, monk
 
 @pytest.mark.integration
 def test_a_suitable_machine_passes_and_no_files_are_left(tmp_path: Path) -> None:
-    check_machine(tmp_path / "not/there/yet")
+    check_machine(tmp_path / "not/there/yet", Disk(bandwidth="1MB/s"))  # type: ignore[arg-type]
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.integration
 def test_an_unwritable_folder_is_named_with_the_variable_to_set() -> None:
     with pytest.raises(InfrastructureError, match=r"/sys/kernel.*GEOBENCH_STATE_DIR"):
-        check_machine(Path("/sys/kernel/state"))
+        check_machine(Path("/sys/kernel/state"), Disk())
 
 
 @pytest.mark.integration
@@ -69,3 +72,39 @@ def test_a_folder_on_an_overlay_is_rejected_with_the_variable_to_set(tmp_path: P
         subprocess.run(["umount", tmp_path / "state"], check=True)
     assert "cannot mount an overlay" in text
     assert "GEOBENCH_STATE_DIR" in text
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("control", ["missing", "refused"])
+def test_missing_loop_devices_are_an_error_with_the_field_to_set(
+    problem: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, control: str
+) -> None:
+    if control == "refused":  # as in a container: the device is there, and it answers with an error
+        (tmp_path / control).touch()
+    monkeypatch.setattr(host_disk, "CONTROL", tmp_path / control)
+    text = problem()
+    assert text.startswith("disk.durable: this machine cannot mount disks of hosts through loop devices (")
+    assert "or set `disk: {durable: false}` in the settings" in text
+    check_machine(tmp_path / "state", Disk(durable=False))
+
+
+@pytest.mark.integration
+def test_a_folder_in_memory_is_rejected_as_fsync_means_nothing_there(tmp_path: Path, problem: Any) -> None:
+    (tmp_path / "state").mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "tmpfs", tmp_path / "state"], check=True)
+    try:
+        assert "is in memory (tmpfs), where fsync means nothing" in problem()
+    finally:
+        subprocess.run(["umount", tmp_path / "state"], check=True)
+
+
+@pytest.mark.integration
+def test_a_bandwidth_needs_a_kernel_that_limits_disks(
+    problem: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "mountinfo").write_text("29 28 0:26 / /sys/fs/cgroup/cpu rw - cgroup cgroup rw,cpu\n", encoding="ascii")
+    monkeypatch.setattr(throttle, "_MOUNTS", tmp_path / "mountinfo")
+    assert problem(bandwidth="5MB/s").startswith(
+        "disk.bandwidth: the kernel of this machine cannot limit disks (it has"
+    )
+    check_machine(tmp_path / "state", Disk())

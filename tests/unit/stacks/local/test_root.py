@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from benchmark.errors import InfrastructureError
+from benchmark.settings import Disk
 from stacks.local import root
 from stacks.local.requirements import check_machine
 from stacks.local.root import as_root
@@ -63,9 +64,9 @@ def test_root_needs_no_helper(sudo: Path, monkeypatch: pytest.MonkeyPatch) -> No
 
 @pytest.mark.integration
 def test_the_machine_is_checked_through_sudo(sudo: Path, tmp_path: Path) -> None:
-    check_machine(tmp_path / "not/there/yet")
+    check_machine(tmp_path / "not/there/yet", Disk())
     with pytest.raises(InfrastructureError, match=r"/sys/kernel.*GEOBENCH_STATE_DIR"):
-        check_machine(Path("/sys/kernel/state"))
+        check_machine(Path("/sys/kernel/state"), Disk())
 
 
 def test_a_helper_that_ends_is_an_error_for_calls_in_progress_and_later_ones(sudo: Path) -> None:

@@ -122,5 +122,11 @@ def test_metrics_of_the_network_are_mounted_read_only() -> None:
     assert found[f"/s/root{WAN_METRICS}"][3] == "bind,ro"
 
 
+def test_the_disk_is_mounted_outside_the_root_in_which_a_host_could_make_links() -> None:
+    found = rows(mounts(Path("/my state"), None, Path("/dev/loop7")))
+    assert found[r"/my\040state/disk"][0] == "/dev/loop7"
+    assert {"nosuid", "nodev", "discard"} <= set(found[r"/my\040state/disk"][3].split(","))
+
+
 def test_blanks_in_paths_are_escaped_for_fstab() -> None:
     assert r"/my\040state/root" in mounts(Path("/my state"), None)

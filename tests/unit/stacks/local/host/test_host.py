@@ -123,7 +123,7 @@ def test_a_host_without_a_network_is_an_error_before_anything_starts(host: Host)
 def test_the_script_records_its_pid_as_the_machine_sees_it(tmp_path: Path) -> None:
     lines = SCRIPT.read_text(encoding="utf-8").split('echo "$name"')[0]
     shown = subprocess.Popen(
-        ["sh", "-c", f"{lines}\nread -r _", "host.sh", str(tmp_path), "a-0", "python3"], stdin=subprocess.PIPE
+        ["sh", "-c", f"{lines}\nread -r _", "host.sh", str(tmp_path), "a-0", "python3", ""], stdin=subprocess.PIPE
     )
     with shown:
         while not (found := (tmp_path / "process").read_text().split() if (tmp_path / "process").exists() else []):

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from stacks.local.host import resource
+from stacks.local.host.disk import Disk
 from stacks.local.host.filesystem import HostConfig
 from stacks.local.host.resource import DEAD, LocalHostProvider
 
@@ -20,6 +21,7 @@ INPUTS = {
     "host_key": "ssh-ed25519 H",
     "host_private_key": "PRIVATE",
     "files": {},
+    "disk": {"size": 2e10, "folder": "/root/geobench", "bandwidth": 0.0},
     "state": "running",
 }
 
@@ -100,6 +102,46 @@ def test_changed_identity_replaces_the_host(machine: Machine, field: str) -> Non
     found = LocalHostProvider().diff("t/a-0", outputs(), {**INPUTS, field: "b"})
     assert found.replaces == [field]
     assert found.delete_before_replace is True
+
+
+def test_a_host_gets_its_disk_in_whole_bytes(machine: Machine) -> None:
+    outputs()
+    assert machine.config is not None
+    assert machine.config.disk == Disk(20_000_000_000, "/root/geobench", None)
+    assert isinstance(machine.config.disk.size, int)
+
+
+def disk(size: float = 2e10, folder: str = "/root/x", bandwidth: float = 0.0) -> dict[str, object]:
+    return {"size": size, "folder": folder, "bandwidth": bandwidth}
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "replaces"),
+    [
+        (disk(), disk(size=1e9), ["disk"]),
+        (disk(), None, ["disk"]),
+        (None, disk(), ["disk"]),
+        (disk(), disk(folder="/root/y"), []),
+        (disk(), disk(bandwidth=9.0), []),
+    ],
+    ids=["size", "volatile", "durable", "folder", "bandwidth"],
+)
+def test_another_size_replaces_a_host_and_another_limit_or_folder_restarts_it(
+    machine: Machine, before: dict[str, object] | None, after: dict[str, object] | None, replaces: list[str]
+) -> None:
+    assert machine.running
+    found = LocalHostProvider().diff("t/a-0", outputs(disk=before), {**INPUTS, "disk": after})
+    assert (found.changes, found.replaces) == (True, replaces)
+
+
+def test_a_host_of_an_earlier_release_is_replaced_if_it_is_to_have_a_disk(machine: Machine) -> None:
+    assert machine.running
+    before = outputs()
+    del before["disk"]
+    assert LocalHostProvider().diff("t/a-0", before, INPUTS).replaces == ["disk"]
+    assert LocalHostProvider().diff("t/a-0", before, {**INPUTS, "disk": None}).changes is False
+    LocalHostProvider().delete("t/a-0", before)
+    assert machine.calls == ["create", "remove"]
 
 
 def test_a_dead_host_is_replaced_with_or_without_a_refresh(machine: Machine) -> None:

@@ -1,0 +1,73 @@
+"""Compare the parts of the latency of two variants: what explains a difference, without a test of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from statistics import median
+
+from benchmark.measure.breakdown import PartStats
+from benchmark.model import Finite, StrictModel
+from benchmark.results.summary import Summary
+
+
+class ComparedPart(StrictModel):
+    """One label value of one part at one load: medians over the runs that count; null where unknown in any of them."""
+
+    part: str
+    value: str
+    """Of its label; empty where it has none."""
+    requested_tps: Finite
+    a_mean_s: Finite | None
+    """Null for counters, too."""
+    b_mean_s: Finite | None
+    a_per_s: Finite | None
+    """Observations per second, over all nodes."""
+    b_per_s: Finite | None
+
+
+def compare_parts(a: Sequence[Summary], b: Sequence[Summary], loads: Sequence[float]) -> list[ComparedPart]:
+    """Return the parts that both A and B measured at each load, over all nodes."""
+    found = []
+    for load in loads:
+        sides = [_by_value([run for run in runs if run.requested_tps == load]) for runs in (a, b)]
+        for part, value in [key for key in sides[0] if key in sides[1]]:
+            (a_mean, a_rate), (b_mean, b_rate) = (side[part, value] for side in sides)
+            found.append(
+                ComparedPart(
+                    part=part,
+                    value=value,
+                    requested_tps=load,
+                    a_mean_s=a_mean,
+                    b_mean_s=b_mean,
+                    a_per_s=a_rate,
+                    b_per_s=b_rate,
+                )
+            )
+    return found
+
+
+def _by_value(runs: Sequence[Summary]) -> dict[tuple[str, str], tuple[float | None, float | None]]:
+    """Return median mean and median rate of each part and label value that all runs have."""
+    stats: dict[tuple[str, str], list[tuple[float | None, float | None]]] = {}
+    for run in runs:
+        for part in run.breakdown:
+            for value, each in part.values.items():
+                stats.setdefault((part.name, value), []).append((_mean(each), _rate(each)))
+    return {
+        key: (_median([mean for mean, _ in each]), _median([rate for _, rate in each]))
+        for key, each in stats.items()
+        if len(each) == len(runs)
+    }
+
+
+def _mean(stats: PartStats) -> float | None:
+    return stats.latency_s.mean if stats.latency_s else None
+
+
+def _rate(stats: PartStats) -> float | None:
+    return None if stats.count is None or not stats.sampled_seconds else stats.count / stats.sampled_seconds
+
+
+def _median(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return median(known) if len(known) == len(values) else None

@@ -1,0 +1,94 @@
+"""Limit the bandwidth of a host's disk with the kernel's control groups.
+
+Version 2 limits a group of processes, so every host with a limit gets a group. Version 1 counts what the kernel writes
+later, on behalf of a process, to the root group: there the limit of a host's device is one of the root group.
+https://docs.kernel.org/admin-guide/cgroup-v2.html#io,
+https://docs.kernel.org/admin-guide/cgroup-v1/blkio-controller.html
+"""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+
+from benchmark.errors import InfrastructureError
+
+_MOUNTS = Path("/proc/self/mountinfo")
+_BLOCK = Path("/sys/block")
+_V1_FILES = ("blkio.throttle.read_bps_device", "blkio.throttle.write_bps_device")
+
+
+def check_throttle() -> None:
+    """Raise InfrastructureError if this machine cannot limit the bandwidth of disks."""
+    root, version = _root()
+    if version == 1 and not all((root / name).exists() for name in _V1_FILES):
+        raise _missing("it was built without CONFIG_BLK_DEV_THROTTLING")
+
+
+def limit_bandwidth(group: str, device: Path, pid: int, bandwidth: int | None) -> None:
+    """Limit what the processes of process 1 `pid` read from a loop device, and what they write, to bytes per second.
+
+    `group` names the host on this machine. None removes limits of an earlier user of the device. InfrastructureError
+    if the kernel does not accept the limit.
+    """
+    try:
+        root, version = _root()
+    except InfrastructureError:
+        if bandwidth is None:
+            return
+        raise
+    number = (_BLOCK / device.name / "dev").read_text(encoding="ascii").strip()
+    try:
+        if version == 1:
+            for name in _V1_FILES:
+                (root / name).write_text(f"{number} {bandwidth or 0}", encoding="ascii")
+        if bandwidth is None:
+            return
+        members = root
+        if version == 2:
+            # With memory, what the kernel writes later is counted to the process that caused it.
+            (root / "cgroup.subtree_control").write_text("+io +memory", encoding="ascii")
+            members = root / group
+            members.mkdir(exist_ok=True)
+            (members / "io.max").write_text(f"{number} rbps={bandwidth} wbps={bandwidth}", encoding="ascii")
+        (members / "cgroup.procs").write_text(f"{pid}", encoding="ascii")
+    except OSError as error:
+        raise _missing(f"{error.filename or root}: {error.strerror}") from None
+
+
+def remove_limit(group: str) -> None:
+    """Remove the limit of a host that has ended; its device may belong to somebody else next."""
+    try:
+        root, version = _root()
+    except InfrastructureError:
+        return
+    with contextlib.suppress(OSError):
+        if version == 2:
+            (root / group).rmdir()
+            return
+        for name in _V1_FILES:
+            for line in (root / name).read_text(encoding="ascii").splitlines():
+                number = line.split()[0]
+                block = Path("/sys/dev/block", number)
+                if number.startswith("7:") and not (block / "loop").exists():  # a loop device that is free
+                    (root / name).write_text(f"{number} 0", encoding="ascii")
+
+
+def _root() -> tuple[Path, int]:
+    """Return the root of the groups that limit block devices, and their version."""
+    for line in _MOUNTS.read_text(encoding="utf-8").splitlines():
+        before, _, after = line.partition(" - ")
+        place, (kind, _, options) = Path(before.split()[4]), after.split()[:3]
+        if kind == "cgroup" and "blkio" in options.split(","):
+            return place, 1
+        if kind == "cgroup2":
+            with contextlib.suppress(OSError):
+                if "io" in (place / "cgroup.controllers").read_text(encoding="ascii").split():
+                    return place, 2
+    raise _missing("it has no control groups with the controller `io` or `blkio`")
+
+
+def _missing(reason: str) -> InfrastructureError:
+    return InfrastructureError(
+        f"disk.bandwidth: the kernel of this machine cannot limit disks ({reason}); remove the field"
+    )
