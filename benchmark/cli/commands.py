@@ -14,6 +14,7 @@ COMMANDS = {
     "extend": ("hosts", "Postpone automatic shutdown by DURATION, such as 4h."),
     "grafana": ("hosts", "Forward a local port to the testbed's Grafana, until Ctrl-C."),
     "logs": ("results", "Print the logs of RUN."),
+    "network": ("network", "Measure the network between the hosts."),
     "profile": ("profile", "Sample NODE of the current run and draw a flame graph."),
     "prometheus": ("results", "Serve the Prometheus snapshot of RUN, until Ctrl-C."),
     "report": ("report", "Write the report of a run, sweep or search, or of a comparison."),

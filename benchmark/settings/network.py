@@ -133,7 +133,7 @@ class Matrix(SettingsModel):
 
     def to_yaml(self) -> str:
         """Write the matrix as `read_matrix` reads it, one line per link."""
-        content = self.model_dump(mode="json", by_alias=True, exclude_none=True)
+        content = self.model_dump(mode="json", by_alias=True, exclude_defaults=True)
         links = content.pop("links")
         lines = [
             f"  - {yaml.safe_dump(link, default_flow_style=True, sort_keys=False, width=math.inf)}" for link in links

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
+import statistics
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -27,7 +30,8 @@ from benchmark.protocols.parameters import make_protocol
 from benchmark.protocols.registry import find_protocol
 from benchmark.results.events import Event, PhaseStarted, Progress
 from benchmark.results.summary import Summary
-from benchmark.settings import Settings
+from benchmark.settings import Network, Settings, read_matrix, read_trace
+from stacks.local.wan.links import links_for
 
 pytestmark = pytest.mark.integration
 
@@ -100,6 +104,36 @@ def assert_measured(summary: Summary, tps: float) -> None:
     assert summary.status in ("ok", "invalid")
     assert beside_load(summary.reasons) == []
     assert summary.completed_tps == pytest.approx(tps, rel=0.1)
+
+
+def test_the_measured_network_is_the_requested_one_and_another_one_fails_the_check(
+    testbed: LocalTestbed, tmp_path: Path
+) -> None:
+    (tmp_path / "inventory.json").write_text(testbed.inventory.model_dump_json())
+
+    def geobench(*words: str) -> tuple[int, str]:
+        command = [sys.executable, "-m", "benchmark", *words, "--inventory", str(tmp_path / "inventory.json")]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+        return done.returncode, " ".join((done.stdout + done.stderr).split())
+
+    code, said = geobench("network", "measure", "--output", str(tmp_path / "n.yaml"), "--duration", "1s")
+    assert code == 0, said
+    requested = testbed.inventory.round_trips
+    links = {f"{link.source}/{link.destination}": link for link in read_matrix(tmp_path / "n.yaml").links}
+    assert links.keys() == requested.keys()
+    assert all(link.rtt_ms and requested[pair].allows(link.rtt_ms) for pair, link in links.items()), links
+    for (source, target), values in read_trace(tmp_path / "n.csv").items():
+        assert len(values) == 100
+        assert requested[f"{source}/{target}"].allows(statistics.median(rtt_ms for _, rtt_ms in values))
+    assert geobench("check")[0] == 0
+    regions = testbed.inventory.regions
+    try:
+        testbed.network.start(links_for(regions, Network(rtt_ms={"/".join(regions): 80})))
+        code, said = geobench("check", "--json")
+    finally:
+        testbed.network.start(links_for(regions, Network()))
+    assert code == 3
+    assert re.search(r"the round trip from us-east-1 to eu-west-1 is 80\.\d\d ms, requested 65\.65 ms", said)
 
 
 def test_redis_example_replicates_what_clients_write(runner: Runner) -> None:
