@@ -197,8 +197,8 @@ def with_cause(run: RunContext, error: SystemFailure) -> TestbedError:
             full.append(process.host.name)  # what it wanted to write was more than there is
     if full:
         return InfrastructureError(
-            f"the disk of {', '.join(full)} is full; free some space there, or choose hosts with larger disks. "
-            f"It led to: {error}"
+            f"the disk of {', '.join(full)} is full; free some space there, or choose hosts with larger disks "
+            f"(`disk: {{size: …}}` for local hosts). It led to: {error}"
         )
     return SystemFailure(str(error), process=process.name, log_tail=tail) if process else error
 

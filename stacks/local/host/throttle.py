@@ -83,9 +83,9 @@ def _root() -> tuple[Path, int]:
             return place, 1
         if kind == "cgroup2":
             with contextlib.suppress(OSError):
-                if "io" in (place / "cgroup.controllers").read_text(encoding="ascii").split():
+                if {"io", "memory"} <= {*(place / "cgroup.controllers").read_text(encoding="ascii").split()}:
                     return place, 2
-    raise _missing("it has no control groups with the controller `io` or `blkio`")
+    raise _missing("it has no control groups with the controllers `io` and `memory`, or `blkio` of version 1")
 
 
 def _missing(reason: str) -> InfrastructureError:

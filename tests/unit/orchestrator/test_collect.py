@@ -251,7 +251,9 @@ def test_processes_that_were_not_started_have_no_logs_to_miss(
     assert {path.name for path in (folder() / LOGS).glob("*/*")} == {f"node-{index}.log.gz" for index in range(3)}
 
 
-@pytest.mark.parametrize("printed", ["512 2000 1000\n", "90000 2000 0\n", "0 - -\n"])
+@pytest.mark.parametrize(
+    "printed", ["512 2000 1000\n9 - -\n", "90000 2000 0\n9000 - -\n", "0 - -\n9000 - -\n", "9000 - -\n0 - -\n"]
+)
 def test_a_full_disk_is_named_as_the_cause(
     execute: Callable[..., Summary], recorder: Recorder, fleet: FakeFleet, folder: Callable[[], Path], printed: str
 ) -> None:
@@ -262,6 +264,17 @@ def test_a_full_disk_is_named_as_the_cause(
     summary = read_summary(folder())
     assert summary is not None
     assert summary.failure == "infrastructure"
+
+
+def test_a_write_that_was_larger_than_the_free_space_names_the_disk(
+    execute: Callable[..., Summary], recorder: Recorder, fleet: FakeFleet
+) -> None:
+    fleet.replies = {
+        "a-1": {"df --output": "90000 2000 1000\n80000 - -\n", "tail -n": "panic: wal: No space left on device\n"}
+    }
+    recorder.act_in("measure", lambda: fleet.exits.update({"a-1": ["exited node-0 1"]}))
+    with pytest.raises(InfrastructureError, match=r"the disk of a-1 is full; .* led to: node-0 on a-1 ended with"):
+        execute()
 
 
 def test_the_summary_is_written_before_anything_is_collected(
