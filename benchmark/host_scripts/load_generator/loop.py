@@ -14,6 +14,7 @@ class Loop:
 
     def __init__(self) -> None:
         self._epoll = select.epoll()
+        self._fds = [self._epoll.fileno()]
         self._handlers: dict[int, Callable[[int], None]] = {}
 
     def watch(self, fd: int, handler: Callable[[int], None], events: int = READ) -> None:
@@ -32,9 +33,9 @@ class Loop:
 
     def run_once(self, wait: float) -> None:
         """Wait at most `wait` seconds for events and call their handlers."""
-        if wait > 0:
-            # epoll's timeout has a resolution of milliseconds, select's of microseconds.
-            select.select([self._epoll], [], [], min(wait, 3600.0))
+        # epoll's timeout has a resolution of milliseconds, select's of microseconds.
+        if wait > 0 and not select.select(self._fds, (), (), min(wait, 3600.0))[0]:
+            return
         for fd, events in self._epoll.poll(0, 256):
             if fd in self._handlers:  # a handler before it may have stopped watching it
                 self._handlers[fd](events)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Callable, Iterable
+from functools import cache
+from itertools import accumulate
 from math import inf
 from time import monotonic, process_time
 
@@ -52,13 +54,16 @@ class Histogram:
 
     def samples(self, label: str = "") -> dict[str, float]:
         """Return the samples; `label` is a label of all of them."""
-        found: dict[str, float] = {}
-        comma, braces = (f"{label}," if label else ""), (f"{{{label}}}" if label else "")
-        total = 0
-        for edge, count in zip([*map(repr, BOUNDS), "+Inf"], self.counts, strict=True):
-            total += count
-            found[f'_bucket{{{comma}le="{edge}"}}'] = total
-        return found | {f"_sum{braces}": self.sum, f"_count{braces}": total}
+        braces = f"{{{label}}}" if label else ""
+        counts = list(accumulate(self.counts))
+        buckets = dict(zip(_bucket_names(label), counts, strict=True))
+        return buckets | {f"_sum{braces}": self.sum, f"_count{braces}": counts[-1]}
+
+
+@cache
+def _bucket_names(label: str) -> list[str]:
+    comma = f"{label}," if label else ""
+    return [f'_bucket{{{comma}le="{edge}"}}' for edge in (*map(repr, BOUNDS), "+Inf")]
 
 
 class Metrics:

@@ -28,7 +28,7 @@ PUT = {"url": "http://127.0.0.1:9/", "body": '{"key":"{{key:1000:base64}}","valu
 def test_one_process_for_each_cpu_that_the_peak_of_the_load_requires(
     monkeypatch: pytest.MonkeyPatch, fields: dict[str, object], processes: int
 ) -> None:
-    monkeypatch.setattr(capacity, "_cpu_per_request", lambda _: 1e-4)
+    monkeypatch.setattr(capacity, "_cpu_per_request", lambda _: 1e-4 / 2)
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: range(8))
     assert capacity.required_processes(Config({"requests": PUT, **fields})) == processes
 
