@@ -1,4 +1,7 @@
-"""Faults of clouds and impossible requests: the next `pulumi up` repairs them, or one line explains them."""
+"""Faults of clouds and impossible requests: the next `pulumi up` repairs them, or one line explains them.
+
+Only the machines boot whose status is tested.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,7 @@ import pytest
 from fakes.emulated_clouds import ONE_AWS_HOST, Clouds, emulated_clouds
 from fakes.emulators import aws_prices, vultr
 from fakes.emulators.site import TOKEN
+from fakes.idle_clouds import idle_clouds
 
 pytestmark = pytest.mark.e2e
 
@@ -30,7 +34,7 @@ ENDLESS = 10**6
 @pytest.fixture
 def troubled(tmp_path: Path) -> Iterator[Clouds]:
     """Clouds of a test's own, in which nothing was created yet."""
-    with emulated_clouds(tmp_path, "troubled") as made:
+    with idle_clouds(tmp_path, "troubled") as made:
         yield made
 
 
@@ -97,7 +101,7 @@ def test_next_update_completes_what_throttling_prevented(troubled: Clouds) -> No
 
 
 def test_busy_vultr_is_retried(tmp_path: Path) -> None:
-    with emulated_clouds(tmp_path, "busy", ONE_VULTR_HOST) as clouds:
+    with idle_clouds(tmp_path, "busy", ONE_VULTR_HOST) as clouds:
         clouds.stack.up()
         clouds.site.vultr.api.busy = 3
         clouds.stack.up("-c", "state=stopped")
@@ -136,7 +140,7 @@ def test_rejected_credentials_are_reported_without_a_traceback(troubled: Clouds)
 
 
 def test_errors_of_vultr_are_reported_without_a_traceback(tmp_path: Path) -> None:
-    with emulated_clouds(tmp_path, "lone", ONE_VULTR_HOST) as clouds:
+    with idle_clouds(tmp_path, "lone", ONE_VULTR_HOST) as clouds:
         token = Path(clouds.stack.environment["HOME"]) / ".vultr"
         token.write_text("N0T-THE-T0KEN\n")
         said = refused(clouds)

@@ -208,13 +208,13 @@ def holding(texts: Iterable[bytes], *words: str) -> list[bytes]:
 
 
 def words_on(machine: Machine, *words: str) -> dict[str, set[str]]:
-    """Return where on a machine each of the words occurs: in writable folders and in its journal.
+    """Return where on a machine each of the words occurs: in files that it has written, and in its journal.
 
     The words appear in no command line.
     """
     found: dict[str, set[str]] = {word: set() for word in words}
     for folder in ("/etc", "/home", "/root", "/var/log", "/var/lib"):
-        search = ["grep", "-rhoaF", "--devices=skip", "--file=-", str(machine.path(folder))]
+        search = ["grep", "-rhoaF", "--devices=skip", "--file=-", str(machine.disk / folder[1:])]
         done = subprocess.run(search, input="\n".join(words), capture_output=True, text=True, check=False)
         for word in set(done.stdout.splitlines()):
             found[word].add(folder)

@@ -152,6 +152,11 @@ class Machine:
         """Return the path of one of its files on this machine, while it runs."""
         return self._directory / "root" / name.lstrip("/")
 
+    @property
+    def disk(self) -> Path:
+        """The folder with all that differs from its image."""
+        return self._directory / "upper"
+
     def enter(self, command: list[str], seconds: float = 60.0) -> subprocess.CompletedProcess[str]:
         """Run a command in it, as root, without SSH."""
         prefix = ["nsenter", f"--target={self._leader()}", "--mount", "--net", "--pid", "--root", "--wd=/"]

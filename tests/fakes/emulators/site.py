@@ -31,6 +31,10 @@ class Site:
         home = folder / "login"
         self.aws = Aws(folder / "aws", self.image, self.network, home, AWS_SECRET)
         self.vultr = Vultr(folder / "vultr", self.image, self.network, TOKEN)
+        self.serve(home)
+
+    def serve(self, home: Path) -> None:
+        """Serve both clouds to a user with that home folder."""
         self.aws_cloud, self.vultr_cloud = self.aws.cloud(), self.vultr.cloud()
         self._served = [Served(self.aws_cloud), Served(self.vultr_cloud)]
         (home / ".aws").mkdir(parents=True)
@@ -56,9 +60,13 @@ class Site:
 
     def close(self) -> None:
         """Stop the clouds and the network."""
+        self.close_clouds()
+        self.image.remove()
+        self.network.stop()
+
+    def close_clouds(self) -> None:
+        """Remove all machines and stop serving."""
         for served in self._served:
             served.close()
         self.aws.close()
         self.vultr.close()
-        self.image.remove()
-        self.network.stop()
