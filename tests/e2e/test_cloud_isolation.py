@@ -39,14 +39,22 @@ class Neighbours:
     stranger: Machine
 
     def ways(self, kind: str) -> dict[str, tuple[Machine | None, str]]:
-        """Every way to hosts of the first testbed from hosts of a kind: `inside` it, of the other, of nobody."""
+        """The ways to hosts of the first testbed from hosts of a kind: `inside` it, of the other, of nobody.
+
+        From another cloud, a host of the other testbed is as strange as the host of nobody, so that way is left out.
+        """
         origins: dict[str, dict[str, Machine | None]] = {
             "inside": dict(self.first.machines),
             "outside": {"stranger": self.stranger, **{f"other {n}": m for n, m in self.second.machines.items()}},
             "operator": {"operator": None},
         }
         to = self.first.machines
-        return {f"{a} -> {b}": (x, y.address) for a, x in origins[kind].items() for b, y in to.items() if x is not y}
+        return {
+            f"{a} -> {b}": (x, y.address)
+            for a, x in origins[kind].items()
+            for b, y in to.items()
+            if x is not y and a in ("operator", "stranger", f"other {b}", *to)
+        }
 
 
 def scans(ways: Mapping[str, tuple[Machine | None, str]]) -> dict[str, Ports]:

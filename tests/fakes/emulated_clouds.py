@@ -115,12 +115,13 @@ class Clouds:
 
     def wait_until_ready(self) -> None:
         """Wait until every host has finished bootstrapping and accepts logins."""
-        for host in self.stack.inventory().hosts:
+        hosts = self.stack.inventory().hosts
+        for host in hosts:
             wait_for(partial(reaches, host.address, 22), f"{host.name} answers")
         for machine in self.machines.values():
             wait_for(partial(_is_over, machine), f"{machine.name} is set up")
             assert _state(machine) == "ready", f"{machine.name} is {_state(machine)}: {_said(machine)}"
-        for host in self.stack.inventory().hosts:  # a restarted host reports ready before it accepts logins
+        for host in hosts:  # a restarted host reports ready before it accepts logins
             wait_for(partial(self._lets_in, host), f"{host.name} lets users in")
 
 
