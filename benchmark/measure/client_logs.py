@@ -203,10 +203,11 @@ def log_timeline(clients: Sequence[ClientLog], start: float, end: float, step: f
     with np.errstate(divide="ignore", invalid="ignore"):
         mean, successful = (sums["seconds"] + sums["lost"]) / ended, sums["seconds"] / sums["completed"]
         mean[np.isinf(mean)] = np.nan
+    knows_sent = all(Tag(SCHEDULING_DELAY) in client.log.tags for client in clients)
     return Timeline(
         edges=edges / 1000,
         completed_tps=sums["completed"] / width,
-        sent_tps=sums["sent"] / width,
+        sent_tps=sums["sent"] / width if knows_sent else np.full(number, np.nan),
         errors_tps=sums["failed"] / width,
         mean_s=mean,
         successful_mean_s=successful,

@@ -104,7 +104,7 @@ def _cells(part: MeasuredPart, stats: PartStats) -> list[Cell]:
     return [
         count,
         Cell(formatting.duration(latency.mean), "" if latency.mean is not None else stats.unknown.get("mean_s", "")),
-        *(Cell(formatting.quantile(q), formatting.bounds(q)) if q else Cell(formatting.NONE) for q in quantiles),
+        *(Cell(formatting.quantile(q), formatting.remark(q)) if q else Cell(formatting.NONE) for q in quantiles),
     ]
 
 

@@ -35,7 +35,7 @@ def error(half: float | None, value: float) -> str:
 
 
 def bounds(quantile: Quantile | None) -> str:
-    """Return the interval that holds a quantile, in one unit if possible: `125–160 ms`, `more than 10 s`."""  # noqa: RUF002
+    """Return the interval that holds a quantile, in one unit if possible: `125–160 ms`, `135 ms`, `more than 10 s`."""  # noqa: RUF002
     if quantile is None:
         return "unknown"
     if quantile.upper is None:
@@ -43,6 +43,8 @@ def bounds(quantile: Quantile | None) -> str:
     low, low_unit = duration(quantile.lower).split("\N{NO-BREAK SPACE}")
     high, high_unit = duration(quantile.upper).split("\N{NO-BREAK SPACE}")
     shared = low_unit == high_unit
+    if shared and low == high:
+        return f"{high}\N{NO-BREAK SPACE}{high_unit}"
     return f"{low if shared else duration(quantile.lower)}\N{EN DASH}{high}\N{NO-BREAK SPACE}{high_unit}"
 
 
@@ -51,6 +53,12 @@ def quantile(found: Quantile | None) -> str:
     if found is None:
         return NONE
     return duration(found.estimate) if found.upper is not None else f">\N{NO-BREAK SPACE}{duration(found.lower)}"
+
+
+def remark(found: Quantile | None) -> str:
+    """Return the bounds of a quantile as a remark beside it; empty where they are the same as written."""
+    written = bounds(found)
+    return "" if written == quantile(found) else written
 
 
 def interval(lower: float, upper: float | None, value: float) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import math
 from collections.abc import Callable, Mapping
 from functools import cache
 
@@ -140,7 +141,8 @@ def claim(record: Record, precise: Precision) -> str:
 
 
 def _within(quantile: Quantile | None) -> str:
-    return ("within " if quantile and quantile.upper is not None else "") + formatting.bounds(quantile)
+    exact = quantile is None or quantile.upper is None or not formatting.remark(quantile)
+    return ("" if exact else "within ") + formatting.bounds(quantile)
 
 
 def count(number: int, noun: str) -> str:
@@ -175,6 +177,8 @@ def _tiles(record: Record, precise: Precision) -> list[tuple[str, str, str]]:
             if metric.brief:
                 quantile = latency.quantiles.get(metric.key)
                 remark = _within(quantile) if quantile else summary.unknown.get(metric.name, "unknown")
+                if quantile and quantile.upper and not formatting.remark(quantile):
+                    remark = f"to {math.ceil((1 - quantile.lower / quantile.upper) * 1000) / 10:g} %"
                 if successful and (only := successful.quantiles.get(metric.key)):
                     remark += f"; successful only: {formatting.quantile(only)}"
                 tiles.append((metric.label, formatting.quantile(quantile), remark))

@@ -3,22 +3,31 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+import os
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
 from benchmark.errors import UsageError
+from benchmark.measure.client_logs import ClientLog, increase_of_log, log_timeline
 from benchmark.measure.histogram import Histogram
 from benchmark.measure.host_usage import COUNTERS, HostUsage, host_usage
+from benchmark.measure.log_extremes import slowest
 from benchmark.measure.scrapes import RunSamples, ScrapedTarget
 from benchmark.measure.timeline import Timeline, make_timeline
 from benchmark.measure.window_stats import Increase, increase_of, latency_histogram
-from benchmark.metrics.names import MetricNames
+from benchmark.metrics.names import TIMEOUT, MetricNames
 from benchmark.metrics.samples import read_samples
+from benchmark.results.latency_logs import stored_logs
 from benchmark.results.manifest import Manifest, parse_manifest, read_manifest
 from benchmark.results.run_folder import SAMPLES, read_summary, without_result
 from benchmark.results.summary import Summary
 from benchmark.settings import redact_document
+
+_MOST_INTERVALS = 300
+"""A page cannot show more."""
+_SHOWN_S = 1.0
+"""Shortest interval that a page shows of latency logs."""
 
 
 @dataclass(frozen=True)
@@ -66,18 +75,30 @@ class Record:
         return self.samples.targets("host", COUNTERS)
 
     @cached_property
+    def logs(self) -> list[ClientLog]:
+        """The latency logs of all clients; empty if the results come from samples."""
+        return stored_logs(self.folder, self.summary, self.manifest, processes=os.cpu_count() or 1)
+
+    @cached_property
     def timeline(self) -> Timeline | None:
-        """Metrics over time from the first to the last sample, including warm-up."""
+        """Metrics over time, including warm-up, in intervals that a page can show; from logs with the maximum."""
+        if self.logs and self.summary.window:
+            start = self.start if self.load_start is None else self.load_start
+            step = max(_SHOWN_S, (self.end - start) / _MOST_INTERVALS)
+            made = log_timeline(self.logs, start, self.end, step)
+            return made and replace(made, quantiles_s=made.quantiles_s | {"max_s": slowest(self.logs, made.edges)})
         if not self.clients or not self.summary.window:
             return None
         first = min(float(client.times[0]) for client in self.clients)
         start = first if self.load_start is None else max(first, self.load_start)
-        step = max(self.scrape_interval, (self.end - start) / 300)  # a page cannot show more intervals
+        step = max(self.scrape_interval, (self.end - start) / _MOST_INTERVALS)
         return make_timeline(self.clients, start, self.end, step=step, names=self.metrics)
 
     @cached_property
     def window(self) -> Timeline | None:
         """Metrics over time in the measured window only."""
+        if self.logs and self.summary.window:
+            return log_timeline(self.logs, self.start, self.end, self.scrape_interval)
         if not self.clients or not self.summary.window:
             return None
         step = self.scrape_interval
@@ -87,7 +108,11 @@ class Record:
     def histograms(self) -> dict[str, Histogram]:
         """Latencies counted in the measured window, by region; failed requests count as their timeout."""
         grouped: dict[str, list[Increase]] = {}
-        for client in self.clients:
+        for log in self.logs:
+            target = next((client for client in self.clients if client.name == log.name), None)
+            timeout = float(target.gauge(TIMEOUT)[-1]) if target and target.has(TIMEOUT) else None
+            grouped.setdefault(log.region, []).append(increase_of_log(log, self.start, self.end, timeout))
+        for client in self.clients if not self.logs else ():
             inside = client.sample_range(self.start, self.end)
             if inside is not None:
                 grouped.setdefault(client.region, []).append(increase_of(client, inside, self.metrics))

@@ -129,7 +129,7 @@ def steps_table(record: SearchRecord) -> Table:
                 quantile, share = counted.latency_s.p99, counted.completed_tps / counted.requested_tps
                 few, slow = ("bad" if name in violated else "" for name in ("throughput", "p99"))
                 completed = Cell(formatting.rate(counted.completed_tps), formatting.tenths(share), mark=few)
-                p99 = Cell(formatting.quantile(quantile), formatting.bounds(quantile), mark=slow)
+                p99 = Cell(formatting.quantile(quantile), formatting.remark(quantile), mark=slow)
             attempt = f"attempt {index}" if len(step.run_ids) > 1 else ""
             link = Cell(run_id, link=f"../{run_id}/report.html" if run else "")
             rows.append([Cell(str(number), attempt), Cell(str(step.requested_tps)), verdict, completed, p99, link])

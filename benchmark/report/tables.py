@@ -70,7 +70,7 @@ def figures_table(name: str, caption: str, first: str, groups: Mapping[str, Wind
                 Cell(formatting.duration(latency.mean if latency else None)),
                 Cell(formatting.duration(latency.stdev if latency else None)),
                 *(
-                    Cell(formatting.quantile(q), formatting.bounds(q)) if q else Cell(formatting.NONE)
+                    Cell(formatting.quantile(q), formatting.remark(q)) if q else Cell(formatting.NONE)
                     for q in quantiles
                 ),
                 Cell(formatting.NONE if failed is None else str(failed), kinds, mark="bad" if failed else ""),

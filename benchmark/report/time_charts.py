@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from benchmark.measure.histogram import Array
+from benchmark.measure.log_extremes import longest_stall
 from benchmark.measure.run_metrics import LATENCIES
 from benchmark.measure.timeline import Timeline
 from benchmark.report import formatting
@@ -33,12 +34,13 @@ def _load_chart(record: Record, timeline: Timeline) -> Chart:
         axes = figure.add_subplot()
         edges = timeline.edges - record.start
         axes.set_xlim(*limits(record))
-        axes.stairs(sent, edges, label="sent", baseline=None, **series_style(1), linewidth=1.4)
+        if np.isfinite(sent).any():
+            axes.stairs(sent, edges, label="sent", baseline=None, **series_style(1), linewidth=1.4)
         axes.stairs(completed, edges, label="completed", baseline=None, **series_style(0), linewidth=1.6)
         if np.nansum(failed):
             axes.stairs(failed, edges, label="failed", baseline=None, color=light("bad"), linestyle=":")
         axes.axhline(requested, color=light("muted"), linewidth=0.8, linestyle=(0, (2, 2)), label="requested")
-        axes.set_ylim(0, 1.15 * max(requested, float(sent.max()), float(completed.max())))
+        axes.set_ylim(0, 1.15 * max(requested, float(np.nan_to_num(sent).max()), float(completed.max())))
         axes.set(xlabel=SINCE, ylabel="transactions per second")
         mark_time(axes, record)
         figure.legend(loc="outside lower right", ncols=4)
@@ -47,7 +49,7 @@ def _load_chart(record: Record, timeline: Timeline) -> Chart:
         name="load",
         title="Load sent and completed",
         caption="Transactions sent and completed by all clients, in intervals of "
-        f"{float(np.diff(timeline.edges)[0]):.3g} s between samples.",
+        f"{float(np.diff(timeline.edges)[0]):.3g} s{'' if record.logs else ' between samples'}.",
         alt=f"Load over time: {formatting.rate(summary.sent_tps)} tx/s sent and "
         f"{formatting.rate(summary.completed_tps)} tx/s completed in the measured window; completed per interval "
         f"ranges from {formatting.rate(float(completed.min()))} to {formatting.rate(float(completed.max()))}.",
@@ -60,7 +62,7 @@ def _load_chart(record: Record, timeline: Timeline) -> Chart:
 def _latency_chart(record: Record, timeline: Timeline) -> Chart:
     latency = record.summary.latency_s
     by_name = timeline.columns()
-    shown = [(metric.short, by_name[metric.name]) for metric in LATENCIES if metric.over_time]
+    shown = [(metric.short, by_name[metric.name]) for metric in LATENCIES if metric.name in by_name]
     known = np.concatenate([values[np.isfinite(values)] for _, values in shown])
     logarithmic = needs_log_scale(known.tolist())
 
@@ -77,7 +79,7 @@ def _latency_chart(record: Record, timeline: Timeline) -> Chart:
             axes.set_ylim(0, 1.08 * axes.get_ylim()[1])
         axes.set(xlabel=SINCE, ylabel="latency (ms)")
         mark_time(axes, record)
-        figure.legend(loc="outside lower right", ncols=3)
+        figure.legend(loc="outside lower right", ncols=len(shown))
 
     overall = "nothing completed"
     if latency:
@@ -85,14 +87,32 @@ def _latency_chart(record: Record, timeline: Timeline) -> Chart:
     return Chart(
         name="latency",
         title="Latency over time",
-        caption="Mean, median and 99th percentile of the transactions that ended in each interval; failed "
-        "ones count as their timeout. Quantiles are interpolated within their histogram bucket; gaps are intervals in "
-        "which nothing completed." + (LOG_REMARK if logarithmic else ""),
+        caption=_latency_caption(record, timeline) + (LOG_REMARK if logarithmic else ""),
         alt=f"Latency over time; over the whole measured window: {overall}.",
         columns=("time_s", "mean_s", *timeline.quantiles_s),
         rows=_rows(record, timeline, timeline.mean_s, *timeline.quantiles_s.values()),
         draw=draw,
     )
+
+
+def _latency_caption(record: Record, timeline: Timeline) -> str:
+    if not record.logs:
+        return (
+            "Mean, median and 99th percentile of the transactions that ended in each interval; failed ones count as "
+            "their timeout. Quantiles are interpolated within their histogram bucket; gaps are intervals in which "
+            "nothing completed."
+        )
+    text = (
+        "Mean, median, 99th percentile and slowest of the transactions that ended in each interval of "
+        f"{float(np.diff(timeline.edges)[0]):.3g} s, from latency logs; failed ones count as their timeout. The "
+        "slowest one shows stalls that are shorter than the interval."
+    )
+    if stall := longest_stall(record.logs, record.start, record.end):
+        text += (
+            f" The longest time without a completed transaction was {stall.seconds:.1f} s, from "
+            f"{stall.start - record.start:.1f} s on, to 0.1 s."
+        )
+    return text
 
 
 def mark_time(axes: Axes, record: Record, *, named: bool = True) -> None:

@@ -14,7 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from factories.sample_factory import BOUNDS, client, histogram, labels_of, series, steady
+from factories.latency_logs import line as latency_log_line
+from factories.latency_logs import recorded
+from factories.latency_logs import write as write_latency_log
+from factories.sample_factory import BOUNDS, Array, client, histogram, labels_of, series, steady
 
 from benchmark.errors import FailureKind
 from benchmark.inventory import Host, Inventory, Ssh
@@ -37,7 +40,7 @@ from benchmark.results.manifest import (
     parse_manifest,
     read_manifest,
 )
-from benchmark.results.run_folder import MANIFEST, SAMPLES, RunFolder, read_summary
+from benchmark.results.run_folder import LATENCIES, MANIFEST, SAMPLES, RunFolder, read_summary
 from benchmark.results.search import Limits, SearchConfig, SearchFolder, SearchStep, new_search
 from benchmark.results.summary import Identity, Summary, not_measured, summarise
 from benchmark.results.sweep import Attempt, Outcome, PlannedRun, SweepFolder, new_sweep, plan_runs
@@ -402,7 +405,47 @@ def _recorded_manifest(run_id: str, load: int, nodes: int) -> Manifest:
 
 
 def _client(index: int, rate: float, capacity: float, slower: float, seed: int) -> list[Series]:
-    """A client whose requests queue up where more are due than its share of the capacity."""
+    due, latency = _requests(index, rate, capacity, slower, seed)
+    scrapes = np.arange(BEGIN, END + 0.5, 1.0) + 0.1 * index
+    return client(f"{REGIONS[index]}-0", scrapes, due, latency, region=REGIONS[index], bounds=FINE)
+
+
+def use_latency_logs(folder: Path, *, load: int = 60, stall: tuple[float, float] | None = None) -> None:
+    """Make the results of a run that `write_run` wrote come from latency logs of the same requests.
+
+    `stall` is when the system stopped answering, in s since the window began, and for how long.
+    """
+    logs = []
+    for index, region in enumerate(REGIONS):
+        due, latency = _requests(index, load / 3, 1e4, 1.0, 0)
+        if stall:
+            begin, seconds = START + stall[0], stall[1]
+            waits = (due + latency >= begin) & (due + latency < begin + seconds)
+            latency = np.where(waits, begin + seconds - due, latency)
+        logs.append(recorded(f"{region}-0", due + latency, latency, region=region))
+        (folder / LATENCIES).mkdir(exist_ok=True)
+        intervals: dict[tuple[float, str], list[int]] = {}
+        for tag, times, values in (
+            ("put", due + latency, latency),
+            ("_scheduling_delay", due, np.full(len(due), 1e-4)),
+        ):
+            for time, value in zip(times.tolist(), values.tolist(), strict=True):
+                intervals.setdefault((math.floor(time * 10) / 10, tag), []).append(int(value * 1e6))
+        lines = [latency_log_line(start, found, tag) for (start, tag), found in sorted(intervals.items())]
+        write_latency_log(folder / LATENCIES / f"client-{index}.hlog", lines, BEGIN)
+    stored = read_manifest(folder)
+    clients = {f"client-{at}": ProcessRecord(host=log.host, argv=(), environment={}) for at, log in enumerate(logs)}
+    placement = stored.placement.model_copy(update={"processes": stored.placement.processes | clients})
+    (folder / MANIFEST).write_text(stored.model_copy(update={"placement": placement}).to_json())
+    measurement = measure(RunSamples(read_samples(folder / SAMPLES)), START, END, scrape_interval=1.0, logs=logs)
+    before = read_summary(folder)
+    assert before is not None
+    identity = Identity(**{name: getattr(before, name) for name in Identity.model_fields})
+    (folder / "summary.json").write_text(summarise(measurement, Verdict(), identity).to_json())
+
+
+def _requests(index: int, rate: float, capacity: float, slower: float, seed: int) -> tuple[Array, Array]:
+    """When the requests of a client were due and how long they took; they queue up beyond its share of the capacity."""
     random = np.random.default_rng([seed, index])
     due = np.arange(BEGIN + index / 100, END, 1 / rate)
     served = np.empty_like(due)
@@ -410,9 +453,7 @@ def _client(index: int, rate: float, capacity: float, slower: float, seed: int) 
     for position, time in enumerate(due):
         free = max(free, time) + 1 / capacity
         served[position] = free
-    latency = served - due + LATENCY_S[index] * slower * random.lognormal(0, 0.08, len(due))
-    scrapes = np.arange(BEGIN, END + 0.5, 1.0) + 0.1 * index
-    return client(f"{REGIONS[index]}-0", scrapes, due, latency, region=REGIONS[index], bounds=FINE)
+    return due, served - due + LATENCY_S[index] * slower * random.lognormal(0, 0.08, len(due))
 
 
 def _host(name: str, region: str, seed: int) -> list[Series]:

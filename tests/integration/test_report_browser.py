@@ -10,7 +10,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from factories.result_factory import breakdown, store_breakdown, write_run, write_search, write_sweep
+from factories.result_factory import (
+    breakdown,
+    store_breakdown,
+    use_latency_logs,
+    write_run,
+    write_search,
+    write_sweep,
+)
 from matplotlib.image import imread
 from numpy.typing import NDArray
 
@@ -52,6 +59,7 @@ def reports(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         "comparison": write_sweep(results, {"a": {}, "b": {"slower": 1.3}}, loads=(60,), repeat=4),
         "search": write_search(results),
     }
+    use_latency_logs(folders["run"])
     store_breakdown(folders["run"], breakdown())
     return {name: write_report(folder) for name, folder in folders.items()}
 

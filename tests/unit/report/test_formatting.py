@@ -34,6 +34,9 @@ def test_bounds_share_a_unit_if_possible() -> None:
     assert plain(formatting.bounds(Quantile(estimate=0.9, lower=0.75, upper=1.0))) == "750 ms-1 s"
     assert plain(formatting.bounds(Quantile(estimate=2.0, lower=1.98, upper=2.03))) == "1.98-2.03 s"
     assert plain(formatting.bounds(Quantile(estimate=5.0, lower=5.0, upper=None))) == "more than 5 s"
+    exact = Quantile(estimate=0.2311, lower=0.231, upper=0.2312)
+    assert (plain(formatting.bounds(exact)), formatting.remark(exact)) == ("231 ms", "")
+    assert plain(formatting.remark(Quantile(estimate=0.13, lower=0.125, upper=0.16))) == "125-160 ms"
 
 
 def test_quantile_above_the_last_bucket_shows_the_bound_it_exceeds() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from factories.result_factory import write_run
+from factories.result_factory import use_latency_logs, write_run
 from matplotlib.figure import Figure
 from matplotlib.transforms import Bbox
 
@@ -56,3 +56,28 @@ def test_no_charts_without_samples(tmp_path: Path) -> None:
     run = write_run(tmp_path / "run")
     (run / "samples.parquet").unlink()
     assert time_charts(read_record(run)) == []
+
+
+def test_a_stall_that_is_shorter_than_an_interval_stays_visible(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run")
+    use_latency_logs(run, load=300, stall=(20.2, 0.3))
+    record = read_record(run)
+    latency = {chart.name: chart for chart in time_charts(record)}["latency"]
+    assert latency.columns == ("time_s", "mean_s", "p50_s", "p99_s", "max_s")
+    rows = {round(row[0]): row for row in latency.rows if isinstance(row[0], float)}
+    assert isinstance(rows[20][4], float)
+    assert rows[20][4] == pytest.approx(0.3 + 0.2, abs=0.1), "the slowest request waited for all of it"
+    assert all(isinstance(row[4], float) and row[4] < 0.35 for at, row in rows.items() if at not in (20, 21))
+    assert "0.3 s, from 20.2 s on" in latency.caption
+
+
+def test_intervals_of_logs_are_exact_in_load_and_cover_the_warm_up(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run")
+    use_latency_logs(run, load=300)
+    record = read_record(run)
+    assert record.timeline
+    assert record.timeline.edges[0] == record.load_start
+    assert record.timeline.completed_tps[15:].tolist() == pytest.approx([300.0] * 25, abs=12)
+    assert list(record.histograms) == sorted(record.summary.by_region)
+    for region, histogram in record.histograms.items():
+        assert histogram.count == record.summary.by_region[region].completed

@@ -1,0 +1,69 @@
+"""Find what averages over a second hide in latency logs: the slowest requests, and stretches without any."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from benchmark.measure.client_logs import ClientLog, on_grid
+from benchmark.measure.histogram import Array
+from benchmark.metrics.latency_log import INTERVAL_MS, SCHEDULING_DELAY, UNANSWERED, Tag
+
+_FEWEST = 5.0
+"""Requests per interval of a log, on average, from which on an interval without any is no chance: it has one in 150."""
+
+
+class Stall(NamedTuple):
+    """The longest stretch in which no request completed."""
+
+    start: float
+    """Unix s."""
+    seconds: float
+
+
+def slowest(clients: Sequence[ClientLog], edges: Array) -> Array:
+    """Return the latency of the slowest request that ended in each interval between `edges` (unix s), in s.
+
+    Failed requests count with the latency they have in the log. NaN where none ended.
+    """
+    limits = np.rint(edges * 1000).astype(np.int64)
+    found = np.full(len(edges) - 1, -np.inf)
+    for client in clients:
+        log = client.log.rows(int(limits[0]), int(limits[-1])).tagged(_ended)
+        rows = np.flatnonzero(np.diff(log.offsets))
+        if len(rows):
+            last = log.buckets[log.offsets[rows + 1] - 1].astype(np.int64)  # entries are ordered by bucket
+            upper = log.layout.edges(int(last.max()) + 1)[1:]
+            at = np.clip(np.searchsorted(limits, log.starts_ms[rows], side="right") - 1, 0, len(found) - 1)
+            np.maximum.at(found, at, upper[last])
+    return np.where(np.isinf(found), np.nan, found)
+
+
+def longest_stall(clients: Sequence[ClientLog], start: float, end: float) -> Stall | None:
+    """Return the longest stretch of the window (unix s) without a completed request, to 0.1 s.
+
+    None if there is none, if so few complete that stretches without any are likely, or if a log is coarser than 0.1 s.
+    """
+    start_ms, end_ms = on_grid(start, end)
+    counts = np.zeros((end_ms - start_ms) // INTERVAL_MS + 1)
+    for client in clients:
+        if not client.log.aligned:
+            return None
+        log = client.log.rows(start_ms, end_ms).tagged(lambda tag: _ended(tag) and not tag.error)
+        np.add.at(counts, (log.starts_ms - start_ms) // INTERVAL_MS, log.totals())
+    counts = counts[:-1]
+    if not counts.size or counts.mean() < _FEWEST:
+        return None
+    empty = np.concatenate([[False], counts == 0, [False]]).astype(np.int8)
+    begins, ends = np.flatnonzero(np.diff(empty) == 1), np.flatnonzero(np.diff(empty) == -1)
+    if not begins.size:
+        return None
+    longest = int(np.argmax(ends - begins))
+    seconds = float(ends[longest] - begins[longest]) * INTERVAL_MS / 1000
+    return Stall(start_ms / 1000 + float(begins[longest]) * INTERVAL_MS / 1000, seconds)
+
+
+def _ended(tag: Tag) -> bool:
+    return tag.workload != SCHEDULING_DELAY and tag.error != UNANSWERED
