@@ -353,3 +353,12 @@ def test_the_accuracy_tool_measures_ten_regions_and_removes_them(state: Path) ->
     assert "46 pairs, 11 hosts" in done.stdout
     assert "0 out of bounds" in done.stdout
     assert list(state.iterdir()) == []
+
+
+def test_the_links_tool_finds_impairments_and_a_trace_as_requested_and_removes_its_hosts(state: Path) -> None:
+    command = [sys.executable, "-m", "tools.accuracy.wan_links", "--regions", "4", "--seconds", "2"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "steps in 12 directions" in done.stdout
+    assert "trace: 0 steps" not in done.stdout
+    assert list(state.iterdir()) == []

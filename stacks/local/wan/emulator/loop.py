@@ -28,6 +28,8 @@ TICK_S = 100e-6
 """Time between two rounds that follow each other closely: the fewer rounds, the less each packet costs. Their packets
 count as sent in the middle, and are delivered up to half a tick before they are due, so delays stay right on average
 and within half a tick."""
+REPORT_S = 1.0
+"""Time between two reports of metrics."""
 QUEUE_BYTES = 512 << 20
 """Limit of bytes in flight over all links; 2.5 Gb/s times 400 ms is a quarter of it."""
 BOUNDS_S = (1e-4, 2e-4, 3e-4, 5e-4, 7e-4, 1e-3, 1.5e-3, 2e-3, 3e-3, 5e-3, 1e-2, 2e-2, 5e-2, 1e-1)
@@ -160,14 +162,15 @@ class Emulator:
         crowded = False
         while True:
             now = clock()
-            if now >= next_report and (not heads or heads[0][0] > now + 1e-3 or now > next_report + 0.5):
+            busy = bool(heads) and heads[0][0] - now < 1e-3
+            if now >= next_report and (not busy or now > next_report + 0.5):
                 self.report(self.metrics().encode())
-                next_report = now + 1.0
+                next_report = now + REPORT_S
             if crowded:
                 sleep(max(polled + TICK_S - clock(), 0.0))
             else:
-                due = min(next_report, heads[0][0]) if heads else next_report
-                if due != armed:
+                due = heads[0][0] if busy else min(next_report, heads[0][0]) if heads else next_report
+                if due != armed or armed <= now:  # a timer that has fired does not fire again
                     whole, part = divmod(due, 1.0)
                     spec = struct.pack("@4q", 0, 0, int(whole), int(part * 1e9) or 1)
                     _libc.timerfd_settime(timer, _TIMER_ABSOLUTE, spec, None)

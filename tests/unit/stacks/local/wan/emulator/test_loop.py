@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import random
+import select
 import socket
+import threading
 import time
 from array import array
 from collections.abc import Iterator
@@ -358,3 +361,68 @@ def test_a_trace_changes_the_delay_over_time(bench: Bench, monkeypatch: pytest.M
     monkeypatch.setattr("stacks.local.wan.emulator.loop.monotonic", functools.partial(float, 103.01))
     bench.send(packet(A, B))
     assert bench.dues()[-2:] == pytest.approx([103.06, 103.06])
+
+
+class StopLoopError(Exception):
+    """Ends the loop of a test."""
+
+
+@contextlib.contextmanager
+def running(bench: Bench) -> Iterator[None]:
+    """Run the event loop in a thread until the block ends."""
+    mine, its = socket.socketpair()
+
+    def stop(_: int) -> None:
+        raise StopLoopError
+
+    def run() -> None:
+        with contextlib.suppress(StopLoopError):
+            bench.emulator.run()
+
+    bench.emulator.on_control = stop
+    bench.emulator.epoll.register(its.fileno(), select.EPOLLIN)
+    thread = threading.Thread(target=run)
+    thread.start()
+    try:
+        yield
+    finally:
+        mine.send(b"x")
+        thread.join()
+        mine.close()
+        its.close()
+
+
+def test_packets_that_are_due_right_after_a_report_are_delivered_without_other_traffic(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loop, "REPORT_S", 0.08)
+    reported = threading.Event()
+    bench.emulator.report = lambda _: reported.set()
+    with running(bench):
+        for _ in range(3):
+            reported.clear()
+            assert reported.wait(5)
+            time.sleep(0.035)  # with 40 ms of delay, packets are due around the next report
+            for _ in range(40):
+                bench.ends[A].send(packet(A, B))
+                time.sleep(0.0002)
+            bench.ends[B].setblocking(True)
+            bench.ends[B].settimeout(2)
+            assert {bench.ends[B].recv(100) for _ in range(40)} == {packet(A, B)}
+
+
+def test_a_crowded_loop_delivers_everything_and_nothing_early(bench: Bench) -> None:
+    bench.ends[B].settimeout(2)
+    errors = []
+    with running(bench):
+        for _ in range(150):
+            sent = time.monotonic()
+            bench.ends[A].send(packet(A, C))
+            bench.ends[A].send(packet(A, B, b"%.6f" % sent))
+            time.sleep(0.0001)
+        for _ in range(150):
+            text = bench.ends[B].recv(100)[HEADER + 20 :]
+            errors.append(time.monotonic() - float(text) - 0.040)
+    assert min(errors) > -0.005  # read after the round's time, and delivered half a tick early
+    assert len(bench.received(C)) == 150
+    assert bench.emulator.packets_out == 300 <= sum(bench.emulator.late)
