@@ -10,12 +10,14 @@ from pathlib import Path
 
 import pytest
 
+from benchmark.host_layout import DISK_FILE
 from benchmark.inventory import Host as Entry
 from benchmark.inventory import Inventory, Role, Ssh
 from benchmark.remote.fleet import Fleet
 from benchmark.settings import Network, Settings
 from benchmark.testbed.testbed import Testbed
 from stacks.keys import KeyPair, generate_key
+from stacks.local.host.disk import Disk
 from stacks.local.host.filesystem import HostConfig
 from stacks.local.host.host import Host
 from stacks.local.wan.links import links_for
@@ -102,5 +104,8 @@ class LocalTestbed:
         )  # fmt: skip
 
     def _config(self, name: str, role: Role, key: KeyPair) -> HostConfig:
+        settings = self.settings
         files = monitoring_files(SCRAPE_INTERVAL) if role == "monitoring" else {}
-        return HostConfig(name, self._regions[name], role, self._operator.public_key, key.private_key, files)
+        files = {**files, DISK_FILE: settings.disk.describe(settings.working_dir)}
+        disk = Disk(settings.disk.size, f"/root/{settings.working_dir}")
+        return HostConfig(name, self._regions[name], role, self._operator.public_key, key.private_key, files, disk)
