@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from typing import Any, TypeVar
 
 import click
 from click.core import ParameterSource
-from pydantic import BaseModel, JsonValue
+from pydantic import BaseModel, JsonValue, ValidationError
 
 from benchmark.cli.target import Target
 from benchmark.errors import UsageError
@@ -86,10 +87,14 @@ def _changed(then: Mapping[str, JsonValue], now: Mapping[str, JsonValue], prefix
 
 
 def _with_default_settings(request: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
-    """Return a stored request with the fields of settings that were added since."""
+    """Return a stored request with its settings as the present version writes them, if it can read them."""
     parameters = request.get("parameters")
     stored = parameters.get("settings") if isinstance(parameters, dict) else None
     if not isinstance(stored, dict):
         return dict(request)
-    defaults = Settings(regions=("any",)).model_dump(mode="json", exclude={"token_file", "repository"})
-    return {**request, "parameters": {"settings": defaults | stored}}
+    settings = Settings(regions=("any",))
+    with suppress(ValidationError):  # of another version, or with a redacted value
+        settings = Settings.model_validate({"regions": ["any"], **stored})
+        stored = {}
+    written = settings.model_dump(mode="json", exclude={"token_file", "repository"})
+    return {**request, "parameters": {"settings": written | stored}}

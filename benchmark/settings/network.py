@@ -268,6 +268,13 @@ class Network(SettingsModel):
     def _once(cls, value: tuple[Link, ...] | Path) -> tuple[Link, ...] | Path:
         return value if isinstance(value, Path) else distinct(value)
 
+    @field_validator("loss", "jitter_ms")
+    @classmethod
+    def _none(cls, value: Loss | Jitter | None) -> Loss | Jitter | None:
+        """Take 0, the default of earlier versions, for not set."""
+        amount = value.share if isinstance(value, Loss) else value.stdev_ms if value else 0.0
+        return value if amount else None
+
     @field_validator("rtt_ms")
     @classmethod
     def _pairs(cls, value: dict[str, float]) -> dict[str, float]:

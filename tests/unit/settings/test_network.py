@@ -121,3 +121,9 @@ def test_the_network_of_settings_has_links_inline_or_in_a_file() -> None:
 def test_mistakes_in_the_network_are_located(fields: dict[str, object], message: str) -> None:
     with pytest.raises(SettingsError, match=f"^s.yaml: .*{message}"):
         parse_settings({"regions": ["a", "b"], "network": fields}, "s.yaml")
+
+
+def test_no_loss_and_no_jitter_are_the_default() -> None:
+    """As earlier versions recorded them in manifests and journals."""
+    assert Network.model_validate({"loss": 0.0, "jitter_ms": 0.0}) == Network()
+    assert Network.model_validate({"loss": 0.1, "jitter_ms": 2}) != Network()
