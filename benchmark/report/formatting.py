@@ -9,6 +9,8 @@ from datetime import UTC, datetime
 from benchmark.measure.run_metrics import Quantile
 
 NONE = "\N{EN DASH}"
+_EXACT = 0.002
+"""Width of a bucket, as a share of its bound, up to which a quantile is written without its bounds."""
 
 
 def rate(value: float | None) -> str:
@@ -56,9 +58,9 @@ def quantile(found: Quantile | None) -> str:
 
 
 def remark(found: Quantile | None) -> str:
-    """Return the bounds of a quantile as a remark beside it; empty where they are the same as written."""
-    written = bounds(found)
-    return "" if written == quantile(found) else written
+    """Return the bounds of a quantile as a remark beside it; empty where they differ by less than the digits show."""
+    exact = found is not None and found.upper is not None and found.upper - found.lower <= _EXACT * found.upper
+    return "" if exact else bounds(found)
 
 
 def interval(lower: float, upper: float | None, value: float) -> str:

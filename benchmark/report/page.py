@@ -141,8 +141,9 @@ def claim(record: Record, precise: Precision) -> str:
 
 
 def _within(quantile: Quantile | None) -> str:
-    exact = quantile is None or quantile.upper is None or not formatting.remark(quantile)
-    return ("" if exact else "within ") + formatting.bounds(quantile)
+    if quantile and not formatting.remark(quantile):
+        return formatting.quantile(quantile)
+    return ("within " if quantile and quantile.upper is not None else "") + formatting.bounds(quantile)
 
 
 def count(number: int, noun: str) -> str:

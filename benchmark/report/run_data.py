@@ -26,6 +26,8 @@ from benchmark.settings import redact_document
 
 _MOST_INTERVALS = 300
 """A page cannot show more."""
+_FINE_INTERVALS = 100
+"""Of the measured window from latency logs, at least: batches of them show how precise a short run is."""
 _SHOWN_S = 1.0
 """Shortest interval that a page shows of latency logs."""
 
@@ -98,7 +100,8 @@ class Record:
     def window(self) -> Timeline | None:
         """Metrics over time in the measured window only."""
         if self.logs and self.summary.window:
-            return log_timeline(self.logs, self.start, self.end, self.scrape_interval)
+            step = min(self.scrape_interval, (self.end - self.start) / _FINE_INTERVALS)
+            return log_timeline(self.logs, self.start, self.end, step)
         if not self.clients or not self.summary.window:
             return None
         step = self.scrape_interval

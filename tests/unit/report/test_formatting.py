@@ -36,6 +36,8 @@ def test_bounds_share_a_unit_if_possible() -> None:
     assert plain(formatting.bounds(Quantile(estimate=5.0, lower=5.0, upper=None))) == "more than 5 s"
     exact = Quantile(estimate=0.2311, lower=0.231, upper=0.2312)
     assert (plain(formatting.bounds(exact)), formatting.remark(exact)) == ("231 ms", "")
+    rounded = Quantile(estimate=0.08248, lower=0.08244, upper=0.08251)
+    assert formatting.remark(rounded) == "", "82.4 to 82.5 ms says no more than 82.5 ms"
     assert plain(formatting.remark(Quantile(estimate=0.13, lower=0.125, upper=0.16))) == "125-160 ms"
 
 

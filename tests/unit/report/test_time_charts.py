@@ -78,6 +78,8 @@ def test_intervals_of_logs_are_exact_in_load_and_cover_the_warm_up(tmp_path: Pat
     assert record.timeline
     assert record.timeline.edges[0] == record.load_start
     assert record.timeline.completed_tps[15:].tolist() == pytest.approx([300.0] * 25, abs=12)
+    assert record.window
+    assert len(record.window.edges) == 101
     assert list(record.histograms) == sorted(record.summary.by_region)
     for region, histogram in record.histograms.items():
         assert histogram.count == record.summary.by_region[region].completed
