@@ -54,7 +54,7 @@ echo "disk_mb $((size / 1024))"
 echo "disk_free_mb $((free / 1024))"
 read -r _ _ _ free _ < <(df -Pk / | tail -n 1)
 echo "root_free_mb $((free / 1024))"
-[[ -r /etc/geobench/disk ]] && read -r disk </etc/geobench/disk && echo "disk $disk"
+[[ -r /etc/geobench/disk ]] && echo "disk $(</etc/geobench/disk)"
 echo "kernel $(</proc/sys/kernel/osrelease)"
 read -r booted </proc/sys/kernel/random/boot_id && echo "boot_id $booted"
 while read -r _ _ _ address _; do echo "listening ${address##*:}"; done < <(ss -ltnH)

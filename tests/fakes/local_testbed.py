@@ -106,6 +106,6 @@ class LocalTestbed:
     def _config(self, name: str, role: Role, key: KeyPair) -> HostConfig:
         settings = self.settings
         files = monitoring_files(SCRAPE_INTERVAL) if role == "monitoring" else {}
-        files = {**files, DISK_FILE: settings.disk.describe(settings.working_dir)}
+        files = {**files, DISK_FILE: f"{settings.disk.describe(settings.working_dir)}\n"}
         disk = Disk(settings.disk.size, f"/root/{settings.working_dir}")
         return HostConfig(name, self._regions[name], role, self._operator.public_key, key.private_key, files, disk)
