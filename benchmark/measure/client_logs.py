@@ -51,6 +51,8 @@ class ClientLog:
     log: LatencyLog
     scheduled: Callable[[float, float], float] | None = None
     """Return how many requests its schedule makes due between two times (unix s); None where it has none."""
+    sampled: bool = True
+    """Whether it also exports metrics, which confirm the log."""
     clock_offset_s: float = 0.0
     """By how much its clock is ahead of the one that dates the samples."""
 

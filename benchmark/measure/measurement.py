@@ -140,10 +140,12 @@ def measure(
         impossible=impossible,
         left_out=left_out,
     )
-    return _from_logs(sampled, logs, {client.name: client for client in clients}) if logs else sampled
+    return _from_logs(sampled, logs, {client.name: client for client in clients}, began) if logs else sampled
 
 
-def _from_logs(sampled: Measurement, logs: Sequence[ClientLog], targets: Mapping[str, ScrapedTarget]) -> Measurement:
+def _from_logs(
+    sampled: Measurement, logs: Sequence[ClientLog], targets: Mapping[str, ScrapedTarget], began: float | None
+) -> Measurement:
     """Replace the statistics of clients by those of their logs, which the samples have to confirm."""
     start, end, names = sampled.start, sampled.end, sampled.names
     increases: dict[str, Increase] = {}
@@ -158,8 +160,12 @@ def _from_logs(sampled: Measurement, logs: Sequence[ClientLog], targets: Mapping
         for workload, members in by_workload.items():
             members.append(increase_of_log(client, start, end, timeout, workload))
         inside = target.sample_range(start, end) if target else None
+        slowest = increases[client.name].histogram.slowest
+        if began is not None and slowest > end - began:
+            text = f"its latency log has a latency of {slowest:.4g} s, longer than it ran; is the unit right?"
+            contradictions.append(f"{names.job} {client.name}: {text}")
         if target is None or inside is None:
-            unverified.append(client.name)
+            unverified += [client.name] if client.sampled else []
         elif found := contradiction(client, target, inside, names):
             contradictions.append(f"{names.job} {client.name}: {found}")
         if lost := lost_requests(client):

@@ -28,6 +28,8 @@ Column = int | str
 Rows = list[tuple[int, Sequence[str]]]
 """Fields of requests, each with the number of its line."""
 
+LARGEST = 1 << 29
+"""Bytes of a file, about 10 million requests."""
 _EARLIEST_S, _LATEST_S = 1e9, 4e9
 """Unix times of the years 2001 to 2096 do not overlap in s, ms, us and ns, so that the unit of a time is known."""
 _LONGEST_S = 1e9
@@ -89,6 +91,8 @@ class _Reader:
     def read(self, path: Path) -> LatencyLog:
         """Read the whole file."""
         try:
+            if path.stat().st_size > LARGEST:
+                raise UsageError(f"{self._name}: it is larger than {LARGEST >> 20} MiB; shorten the run, or log less")
             with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
                 rows = self._rows(file)
                 places = self._places(rows)
@@ -217,6 +221,7 @@ class _Reader:
     def _code(self, text: str) -> int:
         """Return the code of the tag of a failure."""
         error = re.sub(r"[^A-Za-z0-9_-]+", "_", text[:_LONGEST_ERROR]).strip("_") or "failed"
+        error = f"code_{error}" if re.fullmatch(r"-?\d+", error) else error
         tag = Tag(self._columns.workload, error)
         if tag not in self._tags:
             if len(self._tags) > _MOST_ERRORS:

@@ -34,7 +34,7 @@ from benchmark.remote.deadlines import ANSWER_S
 from benchmark.results.events import Step, SummaryWritten, WarningIssued
 from benchmark.results.log_findings import LIMIT, LogReport
 from benchmark.results.manifest import RunTimes
-from benchmark.results.run_folder import LOGS, MANIFEST, SAMPLES, SUMMARY, RunFolder
+from benchmark.results.run_folder import LATENCIES, LOGS, MANIFEST, SAMPLES, SUMMARY, RunFolder
 from benchmark.results.summary import Summary, not_measured
 
 _LOG_DEADLINE_S = 300.0
@@ -145,8 +145,9 @@ def collect_partial(run: RunContext, state: RunState, error: Exception) -> None:
             _store_samples(run, _fetch(run, min(time.time(), state.times.end), state))
         except (InfrastructureError, StorageError) as failure:
             run.events.emit(WarningIssued(f"the samples are missing: {failure}"))
-    if state.times:
-        latency_logs.download(run, lost)
+    if state.times and not (run.folder.path / LATENCIES).exists():
+        for reason in latency_logs.download(run, lost)[1].values():
+            run.events.emit(WarningIssued(f"no latency log: {reason}"))
     logs = _collect_logs(run, lost=lost)
     found = {"warnings": logs.warnings(), "log_findings": logs.findings}
     with contextlib.suppress(StorageError):  # reported above

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import shlex
+import shutil
 from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from benchmark.errors import StorageError, UsageError
+from benchmark.errors import StorageError, SystemFailure, UsageError
 from benchmark.measure.client_logs import ClientLog, on_grid
 from benchmark.metrics.foreign_logs import convert
 from benchmark.metrics.latency_log import SCHEDULING_DELAY, LatencyLog, Tag, read_latency_logs
@@ -31,10 +32,11 @@ def has_latency_logs(clients: Collection[Process]) -> bool:
     return bool(clients) and all(client.latency_log for client in clients)
 
 
-def download(run: RunContext, lost: Collection[str] = ()) -> dict[str, Path]:
-    """Download the latency logs into the run's folder; return their files by the name of the client.
+def download(run: RunContext, lost: Collection[str] = ()) -> tuple[dict[str, Path], dict[str, str]]:
+    """Download the latency logs into the run's folder; return their files, and what went wrong, by the client's name.
 
-    What other load generators wrote is converted. What goes wrong is a warning, except on hosts known to be `lost`.
+    What other load generators wrote is converted, and kept in a folder named after the client if it is damaged. Hosts
+    known to be `lost` are left out.
     """
     batches: list[dict[str, Process]] = []
     """Clients by host: files of one host may have one name, so each of its clients is a download of its own."""
@@ -45,12 +47,14 @@ def download(run: RunContext, lost: Collection[str] = ()) -> dict[str, Path]:
                 batches.append(batch := {})
             batch[client.host.name] = client
     found: dict[str, Path] = {}
-    try:
-        for batch in batches:
+    problems: dict[str, str] = {}
+    for batch in batches:
+        try:
             with run.folder.storing(LATENCIES) as folder:
                 folder.mkdir(exist_ok=True)
                 with TemporaryDirectory(dir=folder, prefix=".") as temporary:
-                    copied, problems = _copy(run, batch, Path(temporary))
+                    copied, failed = _copy(run, batch, Path(temporary))
+                    problems |= {batch[host].name: f"{batch[host].name} on {host}: {failed[host]}" for host in failed}
                     for host, files in copied.items():
                         target = folder / f"{batch[host].name}.hlog"
                         try:
@@ -58,13 +62,10 @@ def download(run: RunContext, lost: Collection[str] = ()) -> dict[str, Path]:
                                 run.events.emit(WarningIssued(note))
                             found[batch[host].name] = target
                         except UsageError as error:
-                            problems[host] = str(error)
-            for host, reason in problems.items():
-                run.events.emit(WarningIssued(f"no latency log of {batch[host].name} on {host}: {reason}"))
-    except StorageError as error:
-        run.events.emit(WarningIssued(f"the latency logs are missing: {error}"))
-        return {}
-    return found
+                            problems[batch[host].name] = f"{batch[host].name} on {host}: {error}"
+        except StorageError as error:
+            problems |= {client.name: str(error) for client in batch.values()}
+    return found, problems
 
 
 def _copy(run: RunContext, clients: Mapping[str, Process], into: Path) -> tuple[dict[str, list[Path]], dict[str, str]]:
@@ -82,32 +83,45 @@ def _copy(run: RunContext, clients: Mapping[str, Process], into: Path) -> tuple[
     paths = {host: [f"{folders[host]}/{name}" for name in found] for host, found in names.items() if found}
     copied = fleet.get(paths, into, deadline=_DEADLINE_S, limit=_LARGEST)
     problems = listed.failed | copied.failed
-    problems |= {host: f"found no {clients[host].latency_log}" for host, found in names.items() if not found}
+    for host, found in names.items():
+        if not found:
+            problems[host] = f"it wrote no file {clients[host].latency_log}"
+        elif len({Path(name).name for name in found}) < len(found):
+            problems[host] = f"files in several folders have one name: {', '.join(found[:8])}"
+            copied.ok.pop(host, None)
     return {host: [path / Path(name).name for name in names[host]] for host, path in copied.ok.items()}, problems
 
 
 def _store(client: Process, files: Sequence[Path], target: Path) -> Sequence[str]:
     """Make the files of a client its latency log; return notes about them. UsageError if they are damaged."""
-    if client.latency_source is not None:
-        return convert(files, client.latency_source, target)
-    files[0].replace(target)
-    return ()
+    if client.latency_source is None:
+        files[0].replace(target)
+        return ()
+    kept = files[0].parent.rename(target.with_suffix(""))
+    notes = convert([kept / file.name for file in files], client.latency_source, target)
+    shutil.rmtree(kept)
+    return notes
 
 
-def read(run: RunContext, state: RunState, files: Mapping[str, Path]) -> list[ClientLog]:
-    """Read the latency logs of all clients; empty, with a warning, unless all are there and undamaged."""
-    clients = run.deployment.clients
+def read(run: RunContext, state: RunState, downloaded: tuple[Mapping[str, Path], Mapping[str, str]]) -> list[ClientLog]:
+    """Read the downloaded latency logs of all clients; empty, with a warning, unless all are there and undamaged.
+
+    SystemFailure if they are not, and not every client exports metrics, which take their place.
+    """
+    clients, (files, problems) = run.deployment.clients, downloaded
     if not has_latency_logs(clients) or state.times is None:
         return []
     begin, end = on_grid(state.times.start, state.times.end)
     if begin == end:  # not one whole interval
         return []
     try:
-        if missing := [client.name for client in clients if client.name not in files]:
-            raise UsageError(f"the latency logs of {len(missing)} of {len(clients)} clients are missing")
+        if problems:
+            raise UsageError("; ".join(list(problems.values())[:8]) + "; …" * (len(problems) > 8))
         # The command is `python -m benchmark`, which other processes can import.
         logs = read_latency_logs(files, processes=os.cpu_count() or 1)
     except UsageError as error:
+        if any(client.metrics_port is None for client in clients):
+            raise SystemFailure(f"no latencies: {error}", process=next(iter(problems), "")) from None
         text = f"{error}; the results come from the histograms that Prometheus sampled, which are coarser"
         run.events.emit(WarningIssued(text))
         return []
@@ -144,6 +158,7 @@ def client_logs(
             log=logs[client.name],
             # A log of another generator does not show when requests fell due.
             scheduled=partial(scheduled, share) if Tag(SCHEDULING_DELAY) in logs[client.name].tags else None,
+            sampled=client.metrics_port is not None,
             clock_offset_s=(clocks[client.host.name].offset_s if client.host.name in clocks else 0.0) - reference_s,
         )
         for client, share in zip(clients, plan.shares, strict=True)

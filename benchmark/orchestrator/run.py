@@ -24,6 +24,7 @@ from benchmark.orchestrator import network
 from benchmark.orchestrator import supervisor as supervision
 from benchmark.orchestrator.collect import collect, collect_partial, with_cause, write_manifest
 from benchmark.orchestrator.context import RunContext, RunState
+from benchmark.orchestrator.latency_logs import has_latency_logs
 from benchmark.orchestrator.supervisor import Clock, Supervisor
 from benchmark.plan.placement import endpoints
 from benchmark.protocols.process import Process
@@ -165,6 +166,9 @@ def _require_metrics(run: RunContext, supervisor: Supervisor, *, load: float) ->
 
     Systems may export a metric only once there is something to count, so there is some time from the start of the load.
     """
+    clients = run.deployment.clients
+    if has_latency_logs(clients) and not any(client.metrics_port for client in clients):
+        return
     protocol, interval = run.request.protocol, run.testbed.settings.scrape_interval.total_seconds()
     deadline = load + max(_EXPORT_DEADLINE_S, _EXPORT_SCRAPES * interval)
     processes = [each for each in run.deployment.processes if each.job == protocol.metrics.job]

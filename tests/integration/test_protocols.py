@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 import shutil
 import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+import numpy as np
+import numpy.typing as npt
 import pytest
 import yaml
 from fakes.local_testbed import LocalTestbed, local_testbed
@@ -21,6 +24,8 @@ from fakes.runner import beside_load
 from paths import FAKES, ROOT
 
 from benchmark.errors import SystemFailure, UsageError
+from benchmark.measure.window_stats import WindowStats
+from benchmark.metrics.latency_log import read_latency_log
 from benchmark.orchestrator.logs import read_log
 from benchmark.orchestrator.profiler import profile
 from benchmark.orchestrator.sweep import run_benchmark
@@ -29,7 +34,7 @@ from benchmark.plan.source import Binaries
 from benchmark.protocols.parameters import make_protocol
 from benchmark.protocols.registry import find_protocol
 from benchmark.results.events import Event, PhaseStarted, Progress
-from benchmark.results.summary import Summary
+from benchmark.results.summary import Summary, Window
 from benchmark.settings import Network, Settings, read_matrix, read_trace
 from stacks.local.wan.links import links_for
 
@@ -43,6 +48,21 @@ STANDIN = FAKES / "standin"
 def testbed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalTestbed]:
     with local_testbed(tmp_path_factory.mktemp("testbed"), "it-protocols", {"us-east-1": 3, "eu-west-1": 2}) as made:
         yield made
+
+
+class Latencies(NamedTuple):
+    """Counts of latencies in s."""
+
+    counts: npt.NDArray[np.int64]
+    seconds: npt.NDArray[np.float64]
+
+    @property
+    def mean(self) -> float:
+        return float(np.average(self.seconds, weights=self.counts))
+
+    @property
+    def slowest(self) -> float:
+        return float(self.seconds[np.flatnonzero(self.counts)[-1]])
 
 
 class Runner:
@@ -71,6 +91,14 @@ class Runner:
         path = self.results / self.testbed.inventory.testbed_id / summary.run_id / "manifest.json"
         found: dict[str, Any] = json.loads(path.read_text())
         return found
+
+    def latencies(self, summary: Summary, client: int) -> Latencies:
+        """Return what the latency log of a client has of the whole run, warm-up included."""
+        folder = self.results / self.testbed.inventory.testbed_id / summary.run_id
+        log = read_latency_log(folder / "latencies" / f"client-{client}.hlog")
+        (counts,) = log.by_tag().values()
+        edges = log.layout.edges(len(counts))
+        return Latencies(counts, (edges[:-1] + edges[1:]) / 2)
 
     def read(self, host: str, path: str) -> str:
         """Read a file of the last run; the next run removes it."""
@@ -184,6 +212,55 @@ def test_load_in_steps_is_sent_as_scheduled(runner: Runner) -> None:
     assert config["profile"] == [[0, 100, 100], [2, 100, 100], [6, 200, 200]]
 
 
+def test_pgbench_is_measured_as_its_own_summary_says(runner: Runner) -> None:
+    summary = runner(
+        str(EXAMPLES / "postgres.yaml"),
+        100,
+        committee=2,
+        duration_s=3.0,
+        node_parameters={"scale": 1},
+        client_parameters={"connections": 12, "script": "select-only"},
+    )
+    assert (beside_load(summary.reasons), summary.closed_loop, summary.errors) == ([], False, {})
+    assert summary.window is not None
+    placement = runner.manifest(summary)["placement"]
+    for index, host in enumerate(placement["clients"]):
+        printed = runner.read(host, f"logs/client-{index}.log")
+        rows = [line.split() for line in runner.read(host, f"client-{index}/transactions.*").splitlines()]
+        ended = [int(row[4]) + int(row[5]) / 1e6 for row in rows]
+        log = runner.latencies(summary, index)
+        assert len(rows) == _number(printed, r"actually processed: (\d+)") == log.counts.sum()
+        assert log.mean == pytest.approx(_number(printed, r"latency average = ([\d.]+) ms") / 1000, rel=0.01)
+        _check_window(summary.by_client[host], summary.window, ended, [int(row[2]) / 1e6 for row in rows])
+    assert "started streaming WAL from primary" in runner.read(placement["nodes"][1], "logs/node-1.log")
+
+
+def test_h2load_is_measured_as_its_own_summary_says(runner: Runner) -> None:
+    summary = runner(
+        str(EXAMPLES / "nginx-h2load.yaml"),
+        200,
+        committee=1,
+        duration_s=3.0,
+        client_parameters={"connections": 10},
+    )
+    assert (beside_load(summary.reasons), summary.closed_loop, summary.errors) == ([], True, {})
+    assert any("closed-loop load generator" in text for text in summary.warnings)
+    assert summary.window is not None
+    (host,) = runner.manifest(summary)["placement"]["clients"]
+    printed = runner.read(host, "logs/client-0.log")
+    rows = [[float(word) for word in line.split()] for line in runner.read(host, "client-0/requests.tsv").splitlines()]
+    log = runner.latencies(summary, 0)
+    assert len(rows) == _number(printed, r"(\d+) succeeded") == log.counts.sum()
+    times = re.search(r"time for request: +[\d.]+(?:us|ms) +([\d.]+)(us|ms) +([\d.]+)(us|ms)", printed)
+    assert times, printed
+    unit = {"us": 1e-6, "ms": 1e-3}
+    assert log.slowest == pytest.approx(float(times[1]) * unit[times[2]], rel=0.01)
+    assert log.mean == pytest.approx(float(times[3]) * unit[times[4]], rel=0.01)
+    assert summary.completed_tps == pytest.approx(_number(printed, r"([\d.]+) req/s"), rel=0.01)
+    ended = [(row[0] + row[2]) / 1e6 for row in rows]
+    _check_window(summary.by_client[host], summary.window, ended, [row[2] / 1e6 for row in rows])
+
+
 def test_remora_gets_its_configuration_and_its_load(runner: Runner, remora_binaries: Path) -> None:
     summary = runner("remora", 200, committee=2, dedicated_clients=2, binaries=remora_binaries)
     assert (summary.nodes, summary.clients) == (2, 2)
@@ -255,6 +332,25 @@ def test_last_output_of_a_crashed_system_is_in_the_results(runner: Runner, tmp_p
         assert summary["log_findings"][node]["panic"]["count"] == 1
         assert summary["log_findings"][node]["error"]["first"] == ["ERROR: disk"]
     assert len([path for path in folder.glob("logs/*/node-*.log.gz") if "panicked" in read_log(path)]) == 2
+
+
+def _check_window(stats: WindowStats, window: Window, ended: Sequence[float], latencies: Sequence[float]) -> None:
+    """Compare the statistics of a client with those of the requests in its own file."""
+    inside = np.sort(np.array(latencies)[(np.array(ended) >= window.start) & (np.array(ended) < window.end)])
+    assert stats.completed == len(inside) > 50
+    assert stats.completed_tps == pytest.approx(len(inside) / window.seconds, rel=1e-6)
+    assert stats.latency_s is not None
+    assert stats.latency_s.mean == pytest.approx(inside.mean(), rel=0.01)
+    for name, share in {"p50": 0.5, "p90": 0.9, "p99": 0.99}.items():
+        assert stats.latency_s.quantiles[name].estimate == pytest.approx(
+            inside[math.ceil(share * len(inside)) - 1], rel=0.01
+        )
+
+
+def _number(text: str, pattern: str) -> float:
+    found = re.search(pattern, text)
+    assert found, text
+    return float(found[1])
 
 
 def _none(summary: Summary) -> dict[str, int]:

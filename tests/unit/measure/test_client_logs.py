@@ -127,6 +127,14 @@ def test_failed_requests_of_which_nothing_is_known_count_as_slower_than_all_othe
     assert timeline.successful_mean_s[5] == pytest.approx(0.1, rel=1e-3)
 
 
+def test_a_latency_that_is_longer_than_the_client_ran_is_in_another_unit() -> None:
+    log = recorded("a", DUE + 0.1, np.full(len(DUE), 100.0))
+    found = measure(RunSamples([]), *WINDOW, scrape_interval=1, logs=[log], began=990.0)
+    assert found.contradictions == [
+        "client a: its latency log has a latency of 100 s, longer than it ran; is the unit right?"
+    ]
+
+
 def test_requests_that_hang_count_as_slower_than_all_others() -> None:
     completed = recorded("a", DUE + 0.1, np.full(len(DUE), 0.1))
     age = np.full(400, 15.0)

@@ -50,7 +50,7 @@ def test_requests_of_h2load_end_after_their_time(tmp_path: Path) -> None:
     text = "1795942259302291\t200\t358\n"
     text += "1795942259399999\t200\t50000\n1795942259399999\t-1\t7\n1795942259399999\t404\t7\n"
     log = read(tmp_path, text, H2LOAD)
-    assert counts(log) == {OK: 2, Tag("default", "-1"): 1, Tag("default", "404"): 1}
+    assert counts(log) == {OK: 2, Tag("default", "code_-1"): 1, Tag("default", "code_404"): 1}
     assert log.starts_ms.tolist() == [1795942259300, 1795942259400, 1795942259400, 1795942259400]
 
 
@@ -65,7 +65,7 @@ def test_metrics_of_k6_are_found_by_name_and_quoted_fields_are_read(tmp_path: Pa
         ("timestamp",), "metric_value", "ms", error="error_code", only={"metric_name": "http_req_duration"}
     )
     log = read(tmp_path, text, columns)
-    assert counts(log) == {OK: 1, Tag("default", "1050"): 1}
+    assert counts(log) == {OK: 1, Tag("default", "code_1050"): 1}
     assert latencies(log) == pytest.approx([0.0125, 30.0], rel=1e-3)
 
 
@@ -144,6 +144,13 @@ def test_a_missing_column_is_named_with_the_nearest(tmp_path: Path) -> None:
 def test_times_without_a_date_are_rejected(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"column 8: found '0\.0012', expected a Unix time in s, ms, us or ns"):
         read(tmp_path, "0.1,0,0,0,0,0,200,0.0012\n", RequestColumns((8,), 1, "s"))
+
+
+def test_a_file_that_is_too_large_is_an_error(tmp_path: Path) -> None:
+    with (tmp_path / "large").open("wb") as file:
+        file.truncate((1 << 29) + 1)
+    with pytest.raises(UsageError, match="large: it is larger than 512 MiB; shorten the run"):
+        read_requests(tmp_path / "large", PGBENCH)
 
 
 def test_a_missing_file_is_an_error(tmp_path: Path) -> None:
