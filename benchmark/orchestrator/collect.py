@@ -45,6 +45,7 @@ _LAST_OF_EACH_KIND = (
     '{ line[NR] = $0; gsub(/[0-9]+/, ""); kind[NR] = $0; last[$0] = NR } '
     "END { for (i = 1; i <= NR; i++) if (last[kind[i]] == i) print line[i] }"
 )
+_UNSAMPLED = "the resource usage of hosts, and samples that confirm the latency logs, are missing"
 _FULL_KB = 1024
 """A disk with less free space than this is full."""
 _NO_SPACE = "no space left on device"
@@ -57,13 +58,13 @@ def collect(run: RunContext, state: RunState) -> Summary:
     with run.events.phase("collect"):
         after = network.begin(run.testbed, run.deployment.plan)
         latencies = latency_logs.read(run, state, latency_logs.download(run))
-        samples = RunSamples(_samples(run, state, required=not latencies), run.request.protocol.metrics)
+        series, notes = _samples(run, state, required=not latencies)
+        samples = RunSamples(series, run.request.protocol.metrics)
         state.warm_up = _cut_warm_up(run, state, samples, latencies)
         with contextlib.suppress(StorageError):  # it is reported once there is a summary
             _store_samples(run, samples.series)
         logs = _collect_logs(run)
-        if run.request.snapshot:
-            prometheus = run.prepared.prometheus
+        if run.request.snapshot and (prometheus := run.prepared.prometheus):
             try:
                 save_snapshot(run.testbed.fleet, run.testbed.monitoring.name, prometheus.url, run.folder.path)
             except (InfrastructureError, OSError) as error:  # the run is complete without it
@@ -81,7 +82,7 @@ def collect(run: RunContext, state: RunState) -> Summary:
             facts=run.prepared.facts,
             logs=logs,
             warm_up=state.warm_up,
-            warnings=installed.warnings if installed else (),
+            warnings=[*(installed.warnings if installed else ()), *notes],
             hung=state.hung,
             network=state.network,
             began=min((each.started for each in state.supervisor.states.values() if each.started), default=None),
@@ -138,7 +139,10 @@ def collect_partial(run: RunContext, state: RunState, error: Exception) -> None:
         return
     run.events.emit(Step("collecting partial results"))
     lost = error.hosts if isinstance(error, HostError) else {}
-    if run.testbed.monitoring.name in lost:
+    monitoring = run.testbed.inventory.monitoring
+    if monitoring is None:
+        pass
+    elif monitoring.name in lost or state.supervisor.lost:
         run.events.emit(WarningIssued("the samples are missing: the monitoring host is lost"))
     elif state.times and not (run.folder.path / SAMPLES).exists():
         try:
@@ -221,18 +225,23 @@ def _times(state: RunState) -> RunTimes:
 
 def _fetch(run: RunContext, end: float, state: RunState) -> list[Series]:
     hosts, processes = run.testbed.inventory.hosts, run.deployment.processes
+    if run.prepared.prometheus is None:
+        return []
     return fetch(run.prepared.prometheus, run.request.protocol, hosts, processes, _times(state).load, end)
 
 
-def _samples(run: RunContext, state: RunState, *, required: bool) -> list[Series]:
-    """Return what Prometheus sampled; nothing, with a warning, if it does not answer and is not `required`."""
+def _samples(run: RunContext, state: RunState, *, required: bool) -> tuple[list[Series], list[str]]:
+    """Return what Prometheus sampled, and why there is nothing, unless it is `required`: then that is an error."""
+    if run.prepared.prometheus is None:
+        return [], [f"there is no monitoring host: {_UNSAMPLED}"]
+    if state.supervisor and state.supervisor.lost:
+        return [], [f"the monitoring host was lost: {_UNSAMPLED}"]
     try:
-        return _fetch(run, _times(state).end, state)
+        return _fetch(run, _times(state).end, state), []
     except InfrastructureError as error:
         if required:
             raise
-        run.events.emit(WarningIssued(f"{error}"))
-        return []
+        return [], [f"{_UNSAMPLED}: {error}"]
 
 
 def _cut_warm_up(run: RunContext, state: RunState, samples: RunSamples, latencies: Sequence[ClientLog]) -> WarmUp:

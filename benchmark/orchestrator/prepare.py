@@ -33,7 +33,8 @@ class Prepared:
     rtt_ms: Mapping[tuple[str, str], float]
     commit: str
     packages: Mapping[str, str]
-    prometheus: Prometheus
+    prometheus: Prometheus | None
+    """None where there is no monitoring host."""
     installed: Installed | None = None
     """The artifact; None for a system that is installed from packages."""
 
@@ -59,13 +60,15 @@ def prepare(testbed: Testbed, request: Request, events: Events, stack: ExitStack
         with events.phase("install"):
             machines.set_up(testbed, lambda text: events.emit(Step(text)))
     # Before the rest, as Prometheus takes up to ten seconds to act on changed targets.
-    with events.phase("monitor"):
-        documents = targets(testbed.running, endpoints(processes))
-        content = {f"{TARGETS_DIRECTORY}/{name}": text.encode() for name, text in documents.items()}
-        done = testbed.fleet.put({testbed.monitoring.name: content}, deadline=CHANGE_S)
-        done.raise_for_failures("could not write the targets of Prometheus:")
-        prometheus = stack.enter_context(testbed.prometheus())
-        prometheus.query("vector(1)")  # one that is dead is an error before anything is started
+    prometheus = None
+    if testbed.inventory.monitoring:
+        with events.phase("monitor"):
+            documents = targets(testbed.running, endpoints(processes))
+            content = {f"{TARGETS_DIRECTORY}/{name}": text.encode() for name, text in documents.items()}
+            done = testbed.fleet.put({testbed.monitoring.name: content}, deadline=CHANGE_S)
+            done.raise_for_failures("could not write the targets of Prometheus:")
+            prometheus = stack.enter_context(testbed.prometheus())
+            prometheus.query("vector(1)")  # one that is dead is an error before anything is started
     with events.phase("check"):
         with ThreadPoolExecutor(1) as pool:
             measuring = pool.submit(testbed.round_trips, carriers)

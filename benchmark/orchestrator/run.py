@@ -14,11 +14,12 @@ import time
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 
-from benchmark.errors import InfrastructureError, Interrupted, SystemFailure, TestbedError, UsageError
+from benchmark.errors import HostError, InfrastructureError, Interrupted, SystemFailure, TestbedError, UsageError
 from benchmark.host_layout import MARKS_FILE
 from benchmark.measure.live_stats import LiveStats, read_live_stats
 from benchmark.metrics.exported import check_exported
 from benchmark.metrics.latency_log import INTERVAL_MS
+from benchmark.metrics.prometheus import Prometheus
 from benchmark.metrics.targets import Identity, Mark, identities, marks
 from benchmark.orchestrator import network
 from benchmark.orchestrator import supervisor as supervision
@@ -105,10 +106,12 @@ def configure(run: RunContext, state: RunState) -> Supervisor:
                     raise SystemFailure(
                         f"{name} on {host}: {what} ended with exit code {answer.exit_code}", log_tail=log
                     )
-        # The clock of the monitoring host dates the samples, and without the host there are none.
-        watched = {run.testbed.monitoring.name: supervision.WATCH_COMMAND}
+        # The clock of the monitoring host dates the samples.
+        monitoring = [run.testbed.monitoring.name] if run.prepared.prometheus else []
+        watched = dict.fromkeys(monitoring, supervision.WATCH_COMMAND)
         opened = fleet.open(watched | dict.fromkeys(by_host, supervision.command(working)), deadline=ANSWER_S)
-        state.supervisor = Supervisor(opened.ok, run.deployment.processes)
+        optional = monitoring if has_latency_logs(run.deployment.clients) else []
+        state.supervisor = Supervisor(opened.ok, run.deployment.processes, optional)
         opened.raise_for_failures("could not start the supervisors:")
         state.supervisor.measure_clocks(ANSWER_S)
         return state.supervisor
@@ -127,22 +130,41 @@ def start_clients(run: RunContext, supervisor: Supervisor) -> None:
 
 
 def monitor(run: RunContext, state: RunState, supervisor: Supervisor) -> None:
-    """Wait until Prometheus has a sample of every node and client, and under load of every metric of this run."""
+    """Wait until Prometheus has a sample of every node and client, and under load of every metric of this run.
+
+    If it does not answer, a run with latency logs goes on.
+    """
+    prometheus = run.prepared.prometheus
+    if prometheus is None or supervisor.lost:
+        return
     with run.events.phase("monitor"):
-        targets = identities(run.testbed.inventory.hosts, endpoints(run.deployment.processes))
-        wanted = {target for target in targets if target[0] != "host"}
-        since = max(state.started or 0.0 for state in supervisor.states.values())
-        deadline = time.monotonic() + _SCRAPE_DEADLINE_S
-        while missing := wanted - run.prepared.prometheus.scraped(since):
-            supervisor.check()
-            if time.monotonic() > deadline:
-                raise _missing_samples(sorted(missing), run.prepared.prometheus.scrape_errors())
-            time.sleep(_POLL_S)
-        if state.times:
-            _require_metrics(run, supervisor, load=state.times.load)
-            for (job, host, _), reason in sorted(run.prepared.prometheus.scrape_errors().items()):
-                if job == "host" and reason:
-                    run.events.emit(WarningIssued(f"{host}: no resource usage, its node exporter failed: {reason}"))
+        try:
+            _wait_for_samples(run, state, supervisor, prometheus)
+        except InfrastructureError as error:
+            survives = has_latency_logs(run.deployment.clients) and not isinstance(error, HostError)
+            if not survives or not (problem := prometheus.problem()):
+                raise
+            run.events.emit(WarningIssued(f"{problem}; the run goes on without samples"))
+
+
+def _wait_for_samples(run: RunContext, state: RunState, supervisor: Supervisor, prometheus: Prometheus) -> None:
+    """Wait as `monitor` does; raises InfrastructureError or UsageError."""
+    targets = identities(run.testbed.inventory.hosts, endpoints(run.deployment.processes))
+    wanted = {target for target in targets if target[0] != "host"}
+    since = max(state.started or 0.0 for state in supervisor.states.values())
+    deadline = time.monotonic() + _SCRAPE_DEADLINE_S
+    while missing := wanted - prometheus.scraped(since):
+        _check(run, supervisor)
+        if supervisor.lost:
+            return
+        if time.monotonic() > deadline:
+            raise _missing_samples(sorted(missing), prometheus.scrape_errors())
+        time.sleep(_POLL_S)
+    if state.times:
+        _require_metrics(run, supervisor, prometheus, load=state.times.load)
+        for (job, host, _), reason in sorted(prometheus.scrape_errors().items()):
+            if job == "host" and reason:
+                run.events.emit(WarningIssued(f"{host}: no resource usage, its node exporter failed: {reason}"))
 
 
 def _missing_samples(missing: Sequence[Identity], errors: Mapping[Identity, str]) -> TestbedError:
@@ -161,7 +183,7 @@ def _missing_samples(missing: Sequence[Identity], errors: Mapping[Identity, str]
     return (UsageError if answered else InfrastructureError)("\n".join(lines))
 
 
-def _require_metrics(run: RunContext, supervisor: Supervisor, *, load: float) -> None:
+def _require_metrics(run: RunContext, supervisor: Supervisor, prometheus: Prometheus, *, load: float) -> None:
     """Wait until the processes export the metrics of the protocol; UsageError if they do not.
 
     Systems may export a metric only once there is something to count, so there is some time from the start of the load.
@@ -174,10 +196,8 @@ def _require_metrics(run: RunContext, supervisor: Supervisor, *, load: float) ->
     processes = [each for each in run.deployment.processes if each.job == protocol.metrics.job]
     started = min((supervisor.states[each.name].started or load for each in processes), default=load)
     while True:
-        supervisor.check()
-        problems, unknown = check_exported(
-            run.prepared.prometheus, protocol.metrics, time.time() - started, protocol.leader_metric
-        )
+        _check(run, supervisor)
+        problems, unknown = check_exported(prometheus, protocol.metrics, time.time() - started, protocol.leader_metric)
         if not problems:
             break
         if time.time() > deadline:
@@ -206,9 +226,10 @@ def measure(run: RunContext, state: RunState, supervisor: Supervisor) -> None:
         times = state.times = RunTimes(load=load, start=start, end=start + run.request.duration_s)
         names = {"load": times.load, "measure": times.start, "stop": times.end}
         text = marks(run.identity.run_id, [Mark(at, "phase", name) for name, at in names.items()])
-        done = run.testbed.fleet.put({run.testbed.monitoring.name: {MARKS_FILE: text.encode()}}, deadline=ANSWER_S)
-        for reason in done.failed.values():
-            run.events.emit(WarningIssued(f"dashboards will not mark the phases of this run: {reason}"))
+        if run.prepared.prometheus and not supervisor.lost:
+            content = {run.testbed.monitoring.name: {MARKS_FILE: text.encode()}}
+            for reason in run.testbed.fleet.put(content, deadline=ANSWER_S).failed.values():
+                run.events.emit(WarningIssued(f"dashboards will not mark the phases of this run: {reason}"))
         _watch(run, supervisor, until=times.end, end=times.end)
         hung = supervisor.unresponsive(run.deployment.nodes)
         hosts = {process.name: process.host.name for process in run.deployment.nodes}
@@ -224,7 +245,8 @@ def _next_interval(moment: float) -> float:
 def _changed_clocks(run: RunContext, supervisor: Supervisor) -> dict[str, Clock]:
     """Return the clocks that were set during the run: their offsets differ by more than the errors of measurement."""
     try:
-        now = supervision.read_clocks(run.testbed.fleet, list(supervisor.clocks), ANSWER_S)
+        hosts = [host for host in supervisor.clocks if host not in supervisor.lost]
+        now = supervision.read_clocks(run.testbed.fleet, hosts, ANSWER_S)
     except InfrastructureError as error:
         run.events.emit(WarningIssued(f"whether clocks were set during the run is unknown: {error}"))
         return {}
@@ -253,6 +275,14 @@ def _start(run: RunContext, supervisor: Supervisor, processes: Sequence[Process]
     furthest = max((clock.error_s for clock in supervisor.clocks.values()), default=0.0)
     supervisor.start(processes, time.time() + _LEAD_S + 2 * furthest)
     supervisor.wait_ready(processes, run.testbed.settings.health_check_timeout.total_seconds())
+    _check(run, supervisor)
+
+
+def _check(run: RunContext, supervisor: Supervisor) -> None:
+    """Check all processes, and report the loss of a monitoring host that the run can do without."""
+    supervisor.check()
+    for host, reason in supervisor.new_losses().items():
+        run.events.emit(WarningIssued(f"lost the monitoring host {host} ({reason}); the run goes on without samples"))
 
 
 def _watch(run: RunContext, supervisor: Supervisor, *, until: float, end: float) -> None:
@@ -262,14 +292,23 @@ def _watch(run: RunContext, supervisor: Supervisor, *, until: float, end: float)
     """
     rates_over = timedelta(seconds=max(2.0, 4 * run.testbed.settings.scrape_interval.total_seconds()))
     next_progress = time.time() + _PROGRESS_S
+    silent = False
     while (now := time.time()) < until:
-        supervisor.check()
+        _check(run, supervisor)
         if now >= next_progress:
             next_progress = now + _PROGRESS_S
-            try:
-                stats = read_live_stats(run.prepared.prometheus, rates_over, run.request.protocol.metrics)
-            except InfrastructureError:
-                stats = LiveStats()
-                next_progress = now + _RETRY_PROGRESS_S
+            stats = LiveStats()
+            if run.prepared.prometheus and not supervisor.lost:
+                try:
+                    stats = read_live_stats(run.prepared.prometheus, rates_over, run.request.protocol.metrics)
+                    silent = False
+                except InfrastructureError:
+                    next_progress = now + _RETRY_PROGRESS_S
+                    if not silent:
+                        kept = "the clients' latency logs" if has_latency_logs(run.deployment.clients) else "nothing"
+                        run.events.emit(
+                            WarningIssued(f"Prometheus does not answer; {kept} will replace samples that it misses")
+                        )
+                    silent = True
             run.events.emit(Progress(round(end - now, 1), **dataclasses.asdict(stats)))
         time.sleep(max(0.0, min(_POLL_S, until - time.time())))

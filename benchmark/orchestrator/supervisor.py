@@ -7,7 +7,7 @@ started, became ready and exited, and stops them on request or when the runner i
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Protocol as Interface
@@ -125,13 +125,19 @@ def command(working_dir: str) -> str:
 class Supervisor:
     """Control all processes of one run; `sessions` maps each host's name to its script.
 
+    Hosts that are `optional` have no processes: the run goes on without them.
+
     Life cycle: measure_clocks, then start and wait_ready for nodes and for clients, check as often as needed, stop.
     """
 
     sessions: Mapping[str, Session]
     processes: Sequence[Process]
+    optional: Collection[str] = ()
+    lost: dict[str, str] = field(default_factory=dict)
+    """Optional hosts that were lost, and why."""
     clocks: dict[str, Clock] = field(default_factory=dict)
     states: dict[str, ProcessState] = field(default_factory=dict)
+    _reported: set[str] = field(default_factory=set)
     _stopped: set[str] = field(default_factory=set)
     _silent: set[str] = field(default_factory=set)
     """Hosts that are lost although their session has not ended yet."""
@@ -239,7 +245,7 @@ class Supervisor:
                 how = f"by signal {code - 128}" if code > 128 else f"with exit code {code}"
                 raise SystemFailure(f"{process.name} on {process.host.name} ended {how}", process=process.name)
         gone = {h: s.failure or "its supervise.sh ended" for h, s in self.sessions.items() if s.ended}
-        if gone:
+        if gone := self._required(gone):
             raise HostError("lost the connection to hosts during the run:", gone)
 
     def stop(self, deadline_s: float) -> list[str]:
@@ -288,6 +294,20 @@ class Supervisor:
             for session in self.sessions.values():
                 session.close()
 
+    def new_losses(self) -> dict[str, str]:
+        """Return the optional hosts that were lost since the last call, and why."""
+        found = {host: reason for host, reason in self.lost.items() if host not in self._reported}
+        self._reported |= found.keys()
+        return found
+
+    def _required(self, gone: Mapping[str, str]) -> dict[str, str]:
+        """Do without those lost hosts that are optional, and return the others."""
+        self.lost |= {host: reason for host, reason in gone.items() if host in self.optional}
+        for host in self.lost.keys() & self.sessions.keys():
+            self.sessions[host].close()
+        self.sessions = {host: session for host, session in self.sessions.items() if host not in self.lost}
+        return {host: reason for host, reason in gone.items() if host not in self.lost}
+
     def _offset(self, host: str) -> float:
         clock = self.clocks.get(host)
         return clock.offset_s if clock else 0.0
@@ -316,9 +336,10 @@ class Supervisor:
                     for session in self.sessions.values():
                         session.send("ping\n")
                     next_ping = now + _PING_S
-                    self._silent = {host for host, at in answered.items() if now - at > _SILENT_S}
-                    if self._silent:
-                        silent = dict.fromkeys(self._silent, f"no answer within {_SILENT_S:g} s")
+                    reason = f"no answer within {_SILENT_S:g} s"
+                    silent = {host: reason for host in self.sessions if now - answered[host] > _SILENT_S}
+                    if silent := self._required(silent):
+                        self._silent = set(silent)
                         raise HostError("lost hosts while processes started:", silent)
             if time.monotonic() > end:
                 return False

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import math
+import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -35,6 +37,17 @@ def write(path: Path, lines: Sequence[str], start: float = 1_700_000_000.0, more
     """A log of these lines."""
     path.write_text(HEADER.format(start=start, more=more) + LEGEND + "".join(lines))
     return path
+
+
+def recent() -> bytes:
+    """The log of a client that completed 20 tx/s in the last three seconds."""
+    first = math.floor(time.time() * 10) - 30
+    lines = [
+        line(at / 10, values, tag)
+        for at in range(first, first + 31)
+        for tag, values in (("put", [1000, 3000]), ("_scheduling_delay", [10, 20]))
+    ]
+    return "".join(lines).encode()
 
 
 def recorded(

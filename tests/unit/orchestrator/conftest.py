@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,8 +16,21 @@ from benchmark.orchestrator import run as run_module
 from benchmark.orchestrator.runner import Runner
 from benchmark.plan.request import Request
 from benchmark.protocols.etcd import Etcd, EtcdClient, EtcdNode
+from benchmark.protocols.process import Plan, Process
 from benchmark.results.summary import Summary
 from benchmark.testbed.testbed import Testbed
+
+
+class Unlogged(Etcd):
+    """A system whose clients write no latency logs, so that results depend on Prometheus."""
+
+    def clients(self, plan: Plan) -> tuple[Process, ...]:
+        return tuple(dataclasses.replace(each, latency_log="") for each in super().clients(plan))
+
+
+@pytest.fixture
+def unlogged() -> Unlogged:
+    return Unlogged(EtcdNode(), EtcdClient())
 
 
 @pytest.fixture

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import math
 import subprocess
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from factories.latency_logs import line
+from factories.latency_logs import recent
 from fakes.fleet import FakeFleet
 from fakes.recorder import Recorder
 
@@ -56,21 +54,10 @@ def test_logs_are_not_downloaded_if_disabled_in_the_settings(
     assert not (folder() / LOGS).exists()
 
 
-def latency_log() -> bytes:
-    """The log of a client that completed 20 tx/s in the last three seconds."""
-    first = math.floor(time.time() * 10) - 30
-    lines = [
-        line(at / 10, values, tag)
-        for at in range(first, first + 31)
-        for tag, values in (("put", [1000, 3000]), ("_scheduling_delay", [10, 20]))
-    ]
-    return "".join(lines).encode()
-
-
 def test_results_come_from_latency_logs_if_prometheus_does_not_answer(
     execute: Callable[..., Summary], recorder: Recorder, folder: Callable[[], Path], fleet: FakeFleet
 ) -> None:
-    fleet.stored = {"latencies.hlog": latency_log}
+    fleet.stored = {"latencies.hlog": recent}
     recorder.act_in("collect", lambda: setattr(fleet, "hook", break_prometheus))
     summary = execute(duration_s=0.4, warm_up_s=0.1)
     assert summary.status == "ok", summary.reasons
@@ -87,7 +74,8 @@ def test_results_come_from_latency_logs_if_prometheus_does_not_answer(
     assert summary.window is not None
     assert round(summary.window.start * 10, 3) % 1 == 0
     assert summary.window.seconds == 0.4
-    assert "Prometheus did not answer" in recorder.texts()
+    missing = "the resource usage of hosts, and samples that confirm the latency logs, are missing"
+    assert f"{missing}: Prometheus did not answer" in summary.warnings
     assert any("fewer than 2 samples of any client" in text for text in summary.warnings)
     logs = sorted((folder() / LATENCIES).iterdir())
     assert [path.name for path in logs] == ["client-0.hlog", "client-1.hlog", "client-2.hlog"]
@@ -97,7 +85,7 @@ def test_results_come_from_latency_logs_if_prometheus_does_not_answer(
 def test_latency_logs_that_contradict_the_samples_make_the_run_invalid(
     execute: Callable[..., Summary], fleet: FakeFleet
 ) -> None:
-    fleet.stored = {"latencies.hlog": latency_log}
+    fleet.stored = {"latencies.hlog": recent}
     summary = execute(duration_s=0.4, warm_up_s=0.1)
     assert summary.status == "invalid"
     assert any("completed by its counters, but" in text and "a-" in text for text in summary.reasons)
@@ -106,7 +94,7 @@ def test_latency_logs_that_contradict_the_samples_make_the_run_invalid(
 def test_a_damaged_latency_log_is_a_warning_and_samples_replace_it(
     execute: Callable[..., Summary], recorder: Recorder, fleet: FakeFleet
 ) -> None:
-    fleet.stored = {"latencies.hlog": lambda: latency_log() + b"broken\n"}
+    fleet.stored = {"latencies.hlog": lambda: recent() + b"broken\n"}
     summary = execute(duration_s=0.4, warm_up_s=0.1)
     assert "latency_log" not in summary.sources.values()
     (text,) = (text for text in recorder.texts() if "latencies/client-0.hlog, line 63: " in text)

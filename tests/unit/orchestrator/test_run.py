@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from factories.latency_logs import recent
 from fakes.fleet import FakeFleet
 from fakes.recorder import Recorder
 
@@ -21,6 +22,7 @@ from benchmark.metrics.prometheus import Prometheus
 from benchmark.metrics.samples import read_samples
 from benchmark.orchestrator import run as run_module
 from benchmark.orchestrator import supervisor
+from benchmark.protocols.base import Protocol
 from benchmark.results.events import Progress, RunStarted, SummaryWritten, WarningIssued, read_events
 from benchmark.results.manifest import RoundTripRecord, read_manifest
 from benchmark.results.run_folder import EVENTS, LOGS, SAMPLES, is_running, read_summary
@@ -504,10 +506,26 @@ def test_a_run_in_which_a_node_hangs_is_invalid_and_names_it(execute: Execute, f
 
 
 @pytest.mark.parametrize("phase", ["start_nodes", "start_clients", "measure"])
-def test_a_run_ends_when_its_monitoring_host_is_lost(
-    execute: Execute, recorder: Recorder, fleet: FakeFleet, phase: str
+def test_a_run_without_latency_logs_ends_when_its_monitoring_host_is_lost(
+    execute: Execute, recorder: Recorder, fleet: FakeFleet, phase: str, unlogged: Protocol
 ) -> None:
     recorder.act_in(phase, lambda: fleet.lost.add("a-0"))
     with pytest.raises(HostError, match="lost the connection to hosts during the run:\n  a-0: "):
-        execute(duration_s=5.0)
+        execute(duration_s=5.0, protocol=unlogged)
+    require_stopped(fleet)
+
+
+@pytest.mark.parametrize("phase", ["start_nodes", "start_clients", "measure"])
+def test_a_run_with_latency_logs_goes_on_when_its_monitoring_host_is_lost(
+    execute: Execute, recorder: Recorder, fleet: FakeFleet, phase: str
+) -> None:
+    fleet.stored = {"latencies.hlog": recent}
+    recorder.act_in(phase, lambda: fleet.lost.add("a-0"))
+    summary = execute(duration_s=0.4, warm_up_s=0.1)
+    assert summary.status == "ok", summary.reasons
+    assert summary.completed_tps == pytest.approx(60)
+    told = "lost the monitoring host a-0 (the connection was lost); the run goes on without samples"
+    assert recorder.texts().count(told) == 1
+    assert any(text.startswith("the monitoring host was lost: ") for text in summary.warnings)
+    assert summary.hosts == {}
     require_stopped(fleet)

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from factories.hosts import inventory, of_provider
+from factories.latency_logs import recent
 from fakes.fleet import FakeFleet
 from fakes.prometheus import fake_testbed
 from fakes.recorder import Recorder
@@ -16,6 +17,7 @@ from benchmark.errors import HostError, LockedError, UsageError
 from benchmark.inventory import HostCapabilities
 from benchmark.orchestrator.runner import Runner, require_same_commit, require_same_hosts
 from benchmark.plan.request import Request
+from benchmark.protocols.base import Protocol
 from benchmark.results.events import AnnouncedLoad, PlanAnnounced
 from benchmark.testbed.facts import Facts
 from benchmark.testbed.testbed import Testbed
@@ -57,11 +59,29 @@ def test_impossible_runs_are_rejected_before_any_host_is_reached(
     assert fleet.operations == []
 
 
-def test_missing_monitoring_host_is_an_error(recorder: Recorder, make_request: Callable[..., Request]) -> None:
+def test_missing_monitoring_host_is_an_error_without_latency_logs(
+    recorder: Recorder, make_request: Callable[..., Request], unlogged: Protocol
+) -> None:
     testbed, fleet = fake_testbed(inventory(monitoring=False, a=3, b=2))
     with Runner(testbed, recorder, began=0.0) as runner, pytest.raises(UsageError, match="no monitoring host"):
-        runner.announce(make_request(), 1)
+        runner.announce(make_request(protocol=unlogged), 1)
     assert fleet.operations == []
+
+
+def test_latency_logs_give_results_without_a_monitoring_host(
+    recorder: Recorder, make_request: Callable[..., Request]
+) -> None:
+    testbed, fleet = fake_testbed(inventory(monitoring=False, a=3, b=2))
+    fleet.stored = {"latencies.hlog": recent}
+    with Runner(testbed, recorder, began=0.0) as runner:
+        request = make_request(duration_s=0.4, warm_up_s=0.1)
+        runner.announce(request, 1)
+        summary = runner.run(request, 60)
+    assert summary.status == "ok", summary.reasons
+    assert summary.completed_tps == pytest.approx(60)
+    assert any(text.startswith("there is no monitoring host: ") for text in summary.warnings)
+    assert "monitor" not in recorder.phases()
+    assert fleet.tunnels == 0
 
 
 def test_runner_connects_locks_and_prepares_once_per_request(
