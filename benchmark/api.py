@@ -7,7 +7,7 @@ tx/s, times in UTC. Only the functions that return data frames need pandas.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from types import ModuleType
@@ -16,17 +16,21 @@ from typing import TYPE_CHECKING, Literal
 from benchmark.compare.comparison import Compared, compare_variants, find_variants
 from benchmark.compare.repeats import over_repeats
 from benchmark.errors import UsageError
+from benchmark.measure.client_logs import ClientLog, log_timeline
+from benchmark.measure.log_extremes import slowest
 from benchmark.measure.measurement import measure
 from benchmark.measure.run_metrics import Latency
 from benchmark.measure.scrapes import RunSamples
 from benchmark.measure.timeline import Timeline, timelines
 from benchmark.measure.window_stats import WindowStats
+from benchmark.metrics.latency_log import INTERVAL_MS
 from benchmark.metrics.names import MetricNames
 from benchmark.metrics.samples import Series, read_samples
 from benchmark.results.find import find_run, find_sweep
+from benchmark.results.latency_logs import stored_logs
 from benchmark.results.manifest import Manifest, read_manifest
 from benchmark.results.run_folder import SAMPLES, find_runs, read_summary, without_result
-from benchmark.results.summary import Summary
+from benchmark.results.summary import Summary, Window
 
 if TYPE_CHECKING:
     import numpy as np
@@ -64,15 +68,28 @@ class Run:
         ]
         return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
 
-    def timeline(self, by: Literal["region", "client"] | None = None) -> pd.DataFrame:
+    @cached_property
+    def logs(self) -> list[ClientLog]:
+        """The latency logs of all clients; empty if the results come from samples."""
+        return stored_logs(self.path, self.summary, self.manifest)
+
+    def timeline(self, by: Literal["region", "client"] | None = None, *, step_s: float | None = None) -> pd.DataFrame:
         """Return metrics over time within the window: a row per interval, of all clients or of each region or client.
 
-        Columns: start, end, `since_s` (seconds since the start of the window), rates, latencies.
+        Intervals are about `step_s` s long: at least 0.1 s with latency logs, otherwise a scrape interval, which is the
+        default. Columns: start, end, `since_s` (seconds since the start of the window), rates, latencies; with latency
+        logs also `max_s`, of the slowest request.
         """
         window = self.summary.window
         if window is None:
             raise UsageError(f"run {self.summary.run_id} was not measured: {'; '.join(self.summary.reasons)}")
-        samples, step = RunSamples(self.series, self.metrics), self.manifest.parameters.scrape_interval_s
+        scraped = self.manifest.parameters.scrape_interval_s
+        least, step = INTERVAL_MS / 1000 if self.logs else scraped, step_s or scraped
+        if step < least:
+            raise UsageError(f"step_s: found {step_s:g}, expected at least {least:g}: the data is no finer")
+        if self.logs:
+            return _pandas().DataFrame(self._logged_rows(by, window, step))
+        samples = RunSamples(self.series, self.metrics)
         if by:
             groups = timelines(samples, window.start, window.end, by=by, step=step, names=self.metrics)
             rows = [{by: name} | row for name, timeline in groups.items() for row in _rows(timeline, window.start)]
@@ -81,6 +98,20 @@ class Run:
             rows = _rows(measured.timeline, window.start) if measured.timeline else []
         return _pandas().DataFrame(rows)
 
+    def _logged_rows(
+        self, by: Literal["region", "client"] | None, window: Window, step: float
+    ) -> list[dict[str, object]]:
+        groups: dict[str, list[ClientLog]] = {}
+        for log in self.logs:
+            groups.setdefault({"region": log.region, "client": log.name, None: ""}[by], []).append(log)
+        rows = []
+        for name, group in groups.items():
+            made = log_timeline(group, window.start, window.end, step)
+            if made:
+                made = replace(made, quantiles_s=made.quantiles_s | {"max_s": slowest(group, made.edges)})
+                rows += [({by: name} if by else {}) | row for row in _rows(made, window.start)]
+        return rows
+
     def regions(self) -> pd.DataFrame:
         """Return the metrics of each region, of its clients together."""
         return _groups("region", self.summary.by_region)
@@ -88,6 +119,10 @@ class Run:
     def clients(self) -> pd.DataFrame:
         """Return the metrics of each client."""
         return _groups("client", self.summary.by_client)
+
+    def workloads(self) -> pd.DataFrame:
+        """Return the metrics of each workload; they are known from latency logs only."""
+        return _groups("workload", self.summary.by_workload)
 
     def breakdown(self) -> pd.DataFrame:
         """Return the parts of the latency that nodes measured: a row for each part, label value and region.

@@ -9,7 +9,16 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from factories.result_factory import breakdown, failed, store_run, store_sweep, summary, use_metrics
+from factories.result_factory import (
+    breakdown,
+    failed,
+    store_run,
+    store_sweep,
+    summary,
+    use_latency_logs,
+    use_metrics,
+    write_run,
+)
 
 from benchmark import api
 from benchmark.errors import UsageError
@@ -40,6 +49,28 @@ def test_a_timeline_has_the_rates_of_all_clients_and_of_each_region(stored: Path
     assert set(regions["region"]) == {"us-east-1", "b"}
     assert regions.groupby("region")["completed_tps"].mean().to_numpy() == pytest.approx([100, 100], rel=0.02)
     assert (whole["end"] - whole["start"]).dt.total_seconds().to_numpy() == pytest.approx(np.ones(len(whole)), rel=0.1)
+
+
+def test_timeline_of_latency_logs_shows_a_tenth_of_a_second(tmp_path: Path) -> None:
+    folder = write_run(tmp_path / "t" / "20260101T000000Z-one")
+    use_latency_logs(folder, load=300, stall=(20.2, 0.3))
+    run = api.run("latest", tmp_path)
+    fine = run.timeline(step_s=0.1)
+    assert len(fine) == 300
+    stalled = fine[fine["completed_tps"] == 0]
+    assert stalled["since_s"].to_numpy() == pytest.approx([20.2, 20.3, 20.4])
+    assert fine["max_s"].max() == pytest.approx(run.summary.latency_s.quantiles["max"].upper)
+    regions = run.timeline(by="region")
+    assert len(regions) == 3 * 30
+    assert regions["completed_tps"].mean() == pytest.approx(100, rel=0.02)
+    assert run.workloads().loc[0, "workload"] == "put"
+    with pytest.raises(UsageError, match=r"step_s: found 0.05, expected at least 0.1"):
+        run.timeline(step_s=0.05)
+
+
+def test_samples_are_no_finer_than_scrapes(stored: Path) -> None:
+    with pytest.raises(UsageError, match=r"step_s: found 0.1, expected at least 1"):
+        api.run("latest", stored).timeline(step_s=0.1)
 
 
 def test_the_manifest_names_the_metrics_of_an_unknown_system(stored: Path) -> None:
