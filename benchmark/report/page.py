@@ -53,6 +53,9 @@ def tables_of(record: Record) -> list[Table]:
         figures_table("regions", "By region of the clients", "region", summary.by_region)
         if summary.by_region
         else None,
+        figures_table("workloads", "By workload", "workload", summary.by_workload)
+        if len(summary.by_workload) > 1
+        else None,
         figures_table("clients", "By client", "client", summary.by_client) if summary.by_client else None,
         breakdown_table(record),
         hosts_table(record),

@@ -116,6 +116,17 @@ def test_secrets_and_foreign_markup_are_kept_out(tmp_path: Path) -> None:
     assert "<script>alert(1)</script>" in page.text
 
 
+def test_several_workloads_have_a_row_each(tmp_path: Path) -> None:
+    folder = write_run(tmp_path / "run")
+    region = json.loads((folder / "summary.json").read_text())["by_region"]["eu-west-1"] | {"sent_tps": None}
+    change(folder, "summary.json", by_workload={"put": region})
+    assert "By workload" not in Page(write_report(folder)).text, "it would repeat the whole"
+    change(folder, "summary.json", by_workload={"put": region, "get": region | {"completed_tps": 7.5}})
+    text = Page(write_report(folder)).text
+    assert "By workload" in text
+    assert "get\N{EN DASH}7.5" in text
+
+
 def test_saturated_and_invalid_runs_are_labelled(tmp_path: Path) -> None:
     saturated = Page(write_report(write_run(tmp_path / "saturated", load=120, capacity=90)))
     assert "valid, saturated" in saturated.text
