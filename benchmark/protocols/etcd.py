@@ -9,11 +9,12 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import Annotated, ClassVar, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Discriminator, Field, Tag, model_validator
 
 from benchmark.errors import UsageError
+from benchmark.host_scripts.load_generator.template import ZIPF_EXPONENT
 from benchmark.inventory import Host
 from benchmark.metrics.breakdown import LatencyPart
 from benchmark.protocols.base import Protocol
@@ -52,17 +53,77 @@ class EtcdNode(BaseModel, extra="forbid", frozen=True, use_attribute_docstrings=
     """Committed transactions between two snapshots to disk."""
 
 
+Size = Annotated[int, Field(ge=1, le=1_000_000)]
+"""Bytes of a value; etcd's limit is 1.5 MB per request."""
+
+
+class KeyPopularity(BaseModel, extra="forbid", frozen=True, use_attribute_docstrings=True):
+    """How often each key is used, if not all equally."""
+
+    zipf: float = Field(gt=0, le=10)
+    """Exponent of Zipf's distribution."""
+
+
+class ValueSizes(BaseModel, extra="forbid", frozen=True, use_attribute_docstrings=True):
+    """The distribution of the sizes of values; exactly one of the fields."""
+
+    uniform: tuple[Size, Size] | None = None
+    """Least and largest size; all between are equally likely."""
+    zipf: Size | None = None
+    """Largest size; the distribution is Zipf's, as YCSB draws the lengths of fields."""
+
+    @model_validator(mode="after")
+    def _one(self) -> ValueSizes:
+        if (self.uniform is None) == (self.zipf is None):
+            raise ValueError("expected either `uniform` or `zipf`")
+        if self.uniform and self.uniform[0] > self.uniform[1]:
+            raise ValueError("expected `uniform: [LEAST, LARGEST]`")
+        return self
+
+    @property
+    def placeholder(self) -> str:
+        """The distribution in a placeholder of the load generator."""
+        return f"uniform={self.uniform[0]}-{self.uniform[1]}" if self.uniform else f"zipf={self.zipf}"
+
+
+def _alternative(value: object) -> str:
+    """Return the tag of the alternative that a value is meant as, in brackets, as errors leave out."""
+    return "[fields]" if isinstance(value, dict | BaseModel) else "[name]"
+
+
 class EtcdClient(LoadGenerator, frozen=True):
     """`client_parameters` of etcd."""
 
-    keys: int = Field(default=10_000, ge=1)
-    """Number of distinct keys, selected uniformly at random."""
-    value_bytes: int = Field(default=128, ge=1, le=1_000_000)
-    """Size of each value."""
+    reads: float = Field(default=0.0, ge=0, le=1)
+    """Share of reads (linearizable), workload `get`; the rest are writes, workload `put`."""
+    keys: int = Field(default=10_000, ge=1, lt=10**9)
+    """Number of distinct keys."""
+    popularity: Annotated[
+        Annotated[Literal["uniform", "zipf"], Tag("[name]")] | Annotated[KeyPopularity, Tag("[fields]")],
+        Discriminator(_alternative),
+    ] = "uniform"
+    """How often each key is used: `uniform` for all equally, `zipf` for Zipf's distribution with the exponent of YCSB,
+    0.99, or `{zipf: 0.8}` for another exponent."""
+    value_bytes: Annotated[
+        Annotated[Size, Tag("[name]")] | Annotated[ValueSizes, Tag("[fields]")], Discriminator(_alternative)
+    ] = 128
+    """Size of each value: a number, `{uniform: [16, 1024]}`, or `{zipf: 1024}` for 1 to 1024 bytes, mostly few."""
+
+    @property
+    def key(self) -> str:
+        """The load generator's placeholder for a key."""
+        exponent = self.popularity.zipf if isinstance(self.popularity, KeyPopularity) else ZIPF_EXPONENT
+        return f"{{{{key:{self.keys}{'' if self.popularity == 'uniform' else f':zipf={exponent:.6f}'}:base64}}}}"
+
+    @property
+    def value(self) -> str:
+        """The load generator's placeholder for a value."""
+        size = self.value_bytes
+        return f"{{{{value:{size if isinstance(size, int) else size.placeholder}:base64}}}}"
 
 
 class Etcd(Protocol):
-    """Puts of random keys over HTTP/JSON to the member on the client's host, or else a near one."""
+    """Writes and reads of random keys over HTTP/JSON at the member on the client's host, or else a near one."""
 
     name = "etcd"
     summary = "replicated key-value store (Raft), from the distribution's package"
@@ -121,22 +182,32 @@ class Etcd(Protocol):
         return tuple(self._node(index, host, flags, plan) for index, host in enumerate(plan.nodes))
 
     def clients(self, plan: Plan) -> tuple[Process, ...]:
-        """Return a load generator for each client, which writes to the nearest member."""
+        """Return a load generator for each client, which uses the nearest member."""
         assert isinstance(self.client_parameters, EtcdClient)
         parameters = self.client_parameters
-        keys, size = parameters.keys, parameters.value_bytes
+        bodies = {
+            "get": (parameters.reads, "range", f'{{"key":"{parameters.key}"}}'),
+            "put": (1 - parameters.reads, "put", f'{{"key":"{parameters.key}","value":"{parameters.value}"}}'),
+        }
         requests = []
         for index, host in enumerate(plan.clients):
             member = nearest(host, plan.nodes, index, plan.rtt_ms)
             # By loopback on the same host: clouds route its public address through the internet.
             endpoint = f"127.0.0.1:{CLIENT_PORT}" if member == host else member.endpoint(CLIENT_PORT)
-            request = HttpRequest(
-                method="POST",
-                url=f"http://{endpoint}/v3/kv/put",
-                headers={"Content-Type": "application/json"},
-                body=f'{{"key":"{{{{key:{keys}:base64}}}}","value":"{{{{value:{size}:base64}}}}"}}',
+            requests.append(
+                [
+                    HttpRequest(
+                        method="POST",
+                        url=f"http://{endpoint}/v3/kv/{method}",
+                        headers={"Content-Type": "application/json"},
+                        body=body,
+                        workload=workload,
+                        weight=weight,
+                    )
+                    for workload, (weight, method, body) in bodies.items()
+                    if weight
+                ]
             )
-            requests.append(request)
         return generators(plan, "put", requests, parameters)
 
     def label_values(self, plan: Plan) -> Mapping[str, Mapping[str, str]]:

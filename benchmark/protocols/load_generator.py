@@ -43,10 +43,15 @@ class HttpRequest:
     body: str = ""
     expect: Mapping[str, str] = field(default_factory=dict)
     """`match` and `no_match`: patterns that the body of a response must contain, or must not, to be a success."""
+    workload: str = ""
+    """Name under which its latencies are recorded, where a client sends several kinds of requests."""
+    weight: float = 1.0
+    """Its share of all requests, relative to the weights of the others."""
 
     def config(self) -> dict[str, object]:
-        """Return the request as the configuration of a load generator has it."""
-        return {name: value for name, value in asdict(self).items() if value}
+        """Return the request as the configuration of a load generator has it where it is the only one."""
+        fields = {name: value for name, value in asdict(self).items() if value}
+        return {name: value for name, value in fields.items() if name not in ("workload", "weight")}
 
     def check(self) -> None:
         """Raise SettingsError, with the field first, if the load generator would reject the request on the hosts."""
@@ -83,11 +88,16 @@ def nearest(
 
 
 def generators(
-    plan: Plan, workload: str, requests: Sequence[HttpRequest], parameters: LoadGenerator
+    plan: Plan,
+    workload: str,
+    requests: Sequence[HttpRequest | Sequence[HttpRequest]],
+    parameters: LoadGenerator,
 ) -> tuple[Process, ...]:
     """Return the load generator of each client of `plan`; client i sends `requests[i]`.
 
-    The offsets of their schedules make the requests of all clients interleave evenly.
+    That is one request, whose latencies are those of `workload`, or several with workloads of their own, which are
+    sent in random order in proportion to their weights. The offsets of their schedules make the requests of all
+    clients interleave evenly.
     """
     found = []
     total: float = plan.scheduled_tps
@@ -97,10 +107,9 @@ def generators(
         name = f"client-{index}"
         segments = [[start, share * low, share * high] for start, low, high in plan.rate_segments]
         config = {
-            "workload": workload,
+            **_requests_config(workload, request),
             **({"profile": segments} if segments else {"rate": share}),
             "offset_s": index / total,
-            "requests": request.config(),
             "timeout_s": parameters.timeout.total_seconds(),
             "max_connections": parameters.max_connections,
             "listen": f"0.0.0.0:{METRICS_PORT}",
@@ -122,3 +131,10 @@ def generators(
         )
         found.append(process)
     return tuple(found)
+
+
+def _requests_config(workload: str, requests: HttpRequest | Sequence[HttpRequest]) -> dict[str, object]:
+    kinds = [requests] if isinstance(requests, HttpRequest) else requests
+    if len(kinds) == 1:
+        return {"workload": kinds[0].workload or workload, "requests": kinds[0].config()}
+    return {"requests": [{"workload": each.workload, "weight": each.weight, **each.config()} for each in kinds]}

@@ -95,12 +95,12 @@ class Declared(Protocol):
         for index, (host, client) in enumerate(zip(plan.clients, clients, strict=True)):
             near = nodes[plan.nodes.index(nearest(host, plan.nodes, index, plan.rtt_ms))]
             names.append(common | {"client": client, "load": plan.shares[index], "nearest": near})
-        if load := self.declaration.load:
+        if self.declaration.load:
             assert isinstance(self.client_parameters, LoadGenerator)
-            requests = [self._request(load, each | {"ports": self.declaration.node.ports}) for each in names]
-            for request in requests[:1]:
-                self._check(request)
-            return generators(plan, load.workload, requests, self.client_parameters)
+            requests = [self._requests(each | {"ports": self.declaration.node.ports}) for each in names]
+            for (path, _), request in zip(self._loads(), requests[0] if requests else (), strict=False):
+                self._check(path, request)
+            return generators(plan, "default", requests, self.client_parameters)
         declared = self.declaration.client
         if declared is None:
             return ()
@@ -112,22 +112,34 @@ class Declared(Protocol):
             made = tuple(replace(each, latency_log=written.file, latency_source=written.source) for each in made)
         return made
 
-    def _request(self, load: LoadDeclaration, names: Names) -> HttpRequest:
-        return HttpRequest(
-            load.method,
-            self._templates.render(("load", "url"), load.url, names),
-            self._render_all(("load", "headers"), load.headers, names),
-            self._templates.render(("load", "body"), load.body, {**names, **_PLACEHOLDERS}),
-            load.expect.model_dump(exclude_defaults=True),
-        )
+    def _requests(self, names: Names) -> list[HttpRequest]:
+        return [
+            HttpRequest(
+                load.method,
+                self._templates.render((*path, "url"), load.url, names),
+                self._render_all((*path, "headers"), load.headers, names),
+                self._templates.render((*path, "body"), load.body, {**names, **_PLACEHOLDERS}),
+                load.expect.model_dump(exclude_defaults=True),
+                load.workload,
+                load.weight,
+            )
+            for path, load in self._loads()
+        ]
 
-    def _check(self, request: HttpRequest) -> None:
+    def _loads(self) -> list[tuple[tuple[str | int, ...], LoadDeclaration]]:
+        """Return the declared requests, and where the file has them."""
+        load = self.declaration.load
+        if isinstance(load, tuple):
+            return [(("load", index), each) for index, each in enumerate(load)]
+        return [(("load",), load)] if load else []
+
+    def _check(self, path: tuple[str | int, ...], request: HttpRequest) -> None:
         """Raise SettingsError where the load generator would reject the request on the hosts."""
         try:
             request.check()
         except SettingsError as error:
             field = str(error).partition(":")[0].split(".")
-            raise SettingsError(f"{self.document.where(('load', *field))}: load.{error}") from None
+            raise SettingsError(f"{self.document.where((*path, *field))}: {'.'.join(map(str, path))}.{error}") from None
 
     def _common_names(self, plan: Plan) -> dict[str, object]:
         """Return the names that every template can use."""
@@ -170,7 +182,7 @@ class Declared(Protocol):
             prepare=self._command((job, "prepare"), declared.prepare, names),
         )
 
-    def _render_all(self, path: tuple[str, ...], texts: Mapping[str, str], names: Names) -> dict[str, str]:
+    def _render_all(self, path: tuple[str | int, ...], texts: Mapping[str, str], names: Names) -> dict[str, str]:
         return {name: self._templates.render((*path, name), text, names) for name, text in texts.items()}
 
     def _command(self, path: tuple[str, ...], declared: Sequence[str] | str, names: Names) -> tuple[str, ...]:
@@ -204,7 +216,7 @@ def read_protocol(path: Path) -> type[Declared]:
         "metrics": metrics,
         "load_from": "client" if found.load or found.client else "node",
         "load_step": found.load_step,
-        "load_shapes": found.load is not None,
+        "load_shapes": bool(found.load),
         "closed_loop": _is_closed_loop(found.client) if found.client else False,
         "random_arrivals": bool(found.client and found.client.written),  # files have no schedule to compare with
         "leader_metric": found.leader_metric,
@@ -228,10 +240,21 @@ def _is_closed_loop(client: ClientDeclaration) -> bool:
     return not any(uses(word, "load", "total_load") for word in words)
 
 
-def _placeholder(kind: str, size: int | None = None, base64: bool = False) -> str:
-    """Return a placeholder of the load generator, such as `{{key:10:base64}}`."""
-    options = [*([str(size)] if size is not None else []), *(["base64"] if base64 else [])]
-    return "{{" + ":".join([kind, *options]) + "}}"
+def _placeholder(
+    kind: str,
+    size: int | None = None,
+    base64: bool = False,
+    zipf: float | None = None,
+    uniform: Sequence[int] = (),
+) -> str:
+    """Return a placeholder of the load generator, such as `{{key:10:zipf=0.99:base64}}`."""
+    options = {
+        "size": "" if size is None else str(size),
+        "uniform": f"uniform={'-'.join(map(str, uniform))}" if uniform else "",
+        "zipf": "" if zipf is None else f"zipf={zipf}",
+        "base64": "base64" if base64 else "",
+    }
+    return "{{" + ":".join([kind, *filter(None, options.values())]) + "}}"
 
 
 _PLACEHOLDERS: dict[str, object] = {kind: partial(_placeholder, kind) for kind in ("key", "value", "sequence")}

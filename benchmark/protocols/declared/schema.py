@@ -9,8 +9,10 @@ from typing import Annotated, Any, Literal
 from pydantic import (
     AfterValidator,
     BaseModel,
+    Discriminator,
     Field,
     StringConstraints,
+    Tag,
     ValidationError,
     create_model,
     model_validator,
@@ -124,13 +126,32 @@ class LoadDeclaration(DeclaredModel):
     """The project's own load generator: each transaction is an HTTP request. All texts are templates."""
 
     workload: Workload = "default"
+    """Name under which its latencies are recorded."""
+    weight: float = Field(default=1.0, gt=0, le=1e9, allow_inf_nan=False)
+    """Its share of all requests, relative to the weights of the others."""
     method: Literal["GET", "POST", "PUT", "PATCH", "DELETE"] = "GET"
     url: str
     headers: dict[str, str] = {}
     body: str = ""
-    """`{{ key(COUNT) }}`, `{{ value(BYTES) }}` and `{{ sequence() }}` get new values in each request."""
+    """`{{ key(COUNT) }}`, `{{ value(BYTES) }}` and `{{ sequence() }}` get new values in each request. Keys can follow
+    Zipf's distribution, `key(COUNT, zipf=0.99)`, and sizes vary: `value(uniform=[16, 1024])`, `value(zipf=1024)`."""
     expect: Expectation = Expectation()
     """What a response must contain; any other fails as `unexpected`. Patterns are no templates."""
+
+
+def _check_workloads(load: tuple[LoadDeclaration, ...]) -> tuple[LoadDeclaration, ...]:
+    names = [each.workload for each in load]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise ValueError(f"found several requests with the workload {twice[0]!r}; give each a `workload` of its own")
+    return load
+
+
+LoadDeclarations = Annotated[
+    Annotated[LoadDeclaration, Tag("[one]")]
+    | Annotated[tuple[LoadDeclaration, ...], Field(min_length=1), AfterValidator(_check_workloads), Tag("[several]")],
+    Discriminator(lambda declared: "[several]" if isinstance(declared, list | tuple) else "[one]"),
+]
+"""One request, or a list of several with weights."""
 
 
 class MetricsDeclaration(DeclaredModel):
@@ -190,7 +211,7 @@ class Declaration(DeclaredModel):
     """Parameters that users may set, with their defaults."""
     client_parameters: dict[Identifier, Scalar] = {}
     node: ProcessDeclaration
-    load: LoadDeclaration | None = None
+    load: LoadDeclarations | None = None
     client: ClientDeclaration | None = None
     """The system's load generator; without `load` and `client` the nodes generate the load."""
     load_step: int = Field(default=1, ge=1)

@@ -7,9 +7,11 @@ import json
 import pytest
 from factories.hosts import inventory
 
-from benchmark.errors import UsageError
+from benchmark.errors import SettingsError, UsageError
+from benchmark.host_scripts.load_generator.config import Config
 from benchmark.plan.placement import place
 from benchmark.protocols.etcd import Etcd, EtcdClient, EtcdNode
+from benchmark.protocols.parameters import read_parameters
 from benchmark.protocols.process import Plan
 from benchmark.protocols.registry import find_protocol
 
@@ -70,6 +72,49 @@ def test_each_client_writes_to_the_member_on_its_host() -> None:
     assert [client.host for client in clients] == list(PLAN.nodes)
     assert [each["rate"] for each in configs] == [4, 3, 3]
     assert configs[0]["requests"]["body"] == '{"key":"{{key:5:base64}}","value":"{{value:9:base64}}"}'
+
+
+@pytest.mark.parametrize(
+    ("parameters", "key", "value"),
+    [
+        ({}, "{{key:10000:base64}}", "{{value:128:base64}}"),
+        ({"popularity": "zipf", "value_bytes": {"uniform": [16, 1024]}},
+         "{{key:10000:zipf=0.990000:base64}}", "{{value:uniform=16-1024:base64}}"),
+        ({"keys": 7, "popularity": {"zipf": 0.5}, "value_bytes": {"zipf": 64}},
+         "{{key:7:zipf=0.500000:base64}}", "{{value:zipf=64:base64}}"),
+    ],
+)  # fmt: skip
+def test_keys_and_values_follow_the_parameters(parameters: dict[str, object], key: str, value: str) -> None:
+    client = Etcd(EtcdNode(), EtcdClient.model_validate(parameters)).clients(PLAN)[0]
+    config = json.loads(client.files["config.json"])
+    assert config["requests"]["body"] == f'{{"key":"{key}","value":"{value}"}}'
+    assert Config(config).workloads[0].body.render(0)
+
+
+@pytest.mark.parametrize(("reads", "workloads"), [(0, ["put"]), (0.8, ["get", "put"]), (1, ["get"])])
+def test_reads_are_a_share_of_the_requests(reads: float, workloads: list[str]) -> None:
+    client = Etcd(EtcdNode(), EtcdClient(reads=reads)).clients(PLAN)[0]
+    found = Config(json.loads(client.files["config.json"])).workloads
+    assert [workload.name for workload in found] == workloads
+    if len(found) == 2:
+        assert [workload.weight for workload in found] == pytest.approx([0.8, 0.2])
+        assert [workload.targets[0][2].split()[1] for workload in found] == [b"/v3/kv/range", b"/v3/kv/put"]
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({"reads": 1.5}, "reads: expected at most 1"),
+        ({"value_bytes": {"uniform": [9, 3]}}, "value_bytes: expected `uniform: \\[LEAST, LARGEST\\]`"),
+        ({"value_bytes": {}}, "value_bytes: expected either `uniform` or `zipf`"),
+        ({"value_bytes": "large"}, "value_bytes: expected a whole number, found 'large'"),
+        ({"popularity": "hot"}, "popularity: expected 'uniform' or 'zipf', found 'hot'"),
+        ({"popularity": {"zipf": 0}}, "popularity.zipf: expected more than 0"),
+    ],
+)
+def test_invalid_workloads_are_errors_that_name_the_parameter(parameters: dict[str, object], message: str) -> None:
+    with pytest.raises(SettingsError, match=message):
+        read_parameters("client_parameters", parameters, EtcdClient)
 
 
 def test_dedicated_clients_write_to_a_member_of_their_region() -> None:

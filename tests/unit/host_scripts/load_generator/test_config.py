@@ -1,45 +1,15 @@
-"""Request templates, and errors that name what is wrong with a configuration."""
+"""Errors that name what is wrong with a configuration."""
 
 from __future__ import annotations
 
-import base64
-import json
 import re
 
 import pytest
 
 from benchmark.host_scripts.load_generator.config import Config
 from benchmark.host_scripts.load_generator.fields import ConfigError
-from benchmark.host_scripts.load_generator.template import Template
 
 Json = dict[str, object]
-
-
-def test_placeholders_are_replaced_and_encoded() -> None:
-    body = Template('{"n":{{sequence}},"k":"{{key:1000:base64}}","v":"{{value:48:base64}}","p":"100%"}', seed=3)
-    documents = [json.loads(body.render(n)) for n in range(200)]
-    assert [document["n"] for document in documents] == list(range(200))
-    keys = {base64.b64decode(document["k"]) for document in documents}
-    assert all(re.fullmatch(rb"key\d{3}", key) for key in keys)
-    assert len(keys) > 100
-    values = {base64.b64decode(document["v"], validate=True) for document in documents}
-    assert {len(value) for value in values} == {48}
-    assert len(values) > 100
-    assert documents[0]["p"] == "100%"
-
-
-def test_keys_stay_in_range_and_plain_values_are_text() -> None:
-    body = Template("{{key:3}} {{value:20}} {{sequence:base64}}", seed=1)
-    parts = [body.render(7).decode().split() for _ in range(100)]
-    assert {key for key, _, _ in parts} == {"key0", "key1", "key2"}
-    assert all(re.fullmatch(r"[a-z0-9]{20}", value) for _, value, _ in parts)
-    assert {sequence for _, _, sequence in parts} == {base64.b64encode(b"7").decode()}
-
-
-def test_equal_seeds_give_equal_bodies() -> None:
-    text = "{{key:100000}}{{value:9}}"
-    first, again, other = ([Template(text, seed).render(n) for n in range(9)] for seed in (1, 1, 2))
-    assert first == again != other
 
 
 GOOD: Json = {"rate": 17, "requests": {"url": "http://10.0.0.1:2379/v3/kv/put", "body": "x"}}
@@ -47,6 +17,10 @@ GOOD: Json = {"rate": 17, "requests": {"url": "http://10.0.0.1:2379/v3/kv/put", 
 
 def with_request(**fields: object) -> Json:
     return {**GOOD, "requests": {"url": "http://h/", **fields}}
+
+
+def with_requests(*requests: object) -> Json:
+    return {**GOOD, "requests": [*requests]}
 
 
 @pytest.mark.parametrize(
@@ -86,6 +60,15 @@ def with_request(**fields: object) -> Json:
         (with_request(body="{{nonce}}"), "found placeholder {{nonce}}, expected {{sequence}}"),
         (with_request(body="{{key}}"), "found placeholder {{key}}"),
         (with_request(body="{{key:3"), "a placeholder {{ is not closed"),
+        (with_request(body="{{value:uniform=9-3}}"), "requests.body: found placeholder {{value:uniform=9-3}}"),
+        (with_request(body="{{key:9:zipf=0}}"), "requests.body: found placeholder {{key:9:zipf=0}}"),
+        (with_requests(), "requests: expected at least one request with a weight above 0"),
+        (with_requests({"workload": "a", "url": "x"}), "requests[0].url: found 'x', expected http://HOST:PORT/PATH"),
+        (with_requests({"url": "http://h/"}), "requests[0].workload: found None"),
+        (with_requests(*[{"workload": "a", "url": "http://h/"}] * 2), "requests: found a workload twice"),
+        (with_requests({"workload": "a", "url": "http://h/", "weight": -1}), "requests[0].weight: found -1"),
+        (with_requests({"workload": "a.timeout", "url": "http://h/"}), "requests[0].workload: found 'a.timeout'"),
+        (with_requests(7), "requests[0]: found 7, expected an object"),
         ([], "document: found [], expected an object"),
     ],
 )

@@ -68,13 +68,15 @@ class Generator:
 
     def metrics(self) -> dict[str, float]:
         """Scrape the metrics: samples by name, or by name and value of the last label."""
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/metrics", timeout=5) as answer:
-            families = text_string_to_metric_families(answer.read().decode())
-            samples = [sample for family in families for sample in family.samples]
+        samples = [sample for family in text_string_to_metric_families(self.exposition()) for sample in family.samples]
         # The parser appends _total to the name of a counter that has none.
         labels = [sample.labels.get("le") or sample.labels.get("error_type") or "" for sample in samples]
         names = [f"{s.name.removesuffix('_total')} {label}".strip() for s, label in zip(samples, labels, strict=True)]
         return dict(zip(names, (sample.value for sample in samples), strict=True))
+
+    def exposition(self) -> str:
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/metrics", timeout=5) as answer:
+            return str(answer.read().decode())
 
     def wait_completed(self, requests: int) -> dict[str, float]:
         """Wait until that many requests have completed or failed; return the metrics then."""
@@ -284,6 +286,37 @@ def test_several_processes_send_what_one_would_send(tmp_path: Path, start: Calla
     keys = [(start, tag) for tag, start, _ in lines]
     assert len(keys) == len(set(keys))
     assert [start for start, _ in keys] == sorted(start for start, _ in keys)
+
+
+def test_requests_are_sent_in_proportion_to_their_weights(tmp_path: Path, start: Callable[[Json], Generator]) -> None:
+    log = tmp_path / "latencies.hlog"
+    with running_server("constant:0", tmp_path) as server:
+        requests = [
+            {"workload": "get", "weight": 3, "url": server.url("/x")},
+            {"workload": "put", "url": server.url("/status/503")},
+            {"workload": "never", "weight": 0, "url": server.url("/x")},
+        ]
+        config: Json = {"profile": [[0, 1000], [1, 0]], "requests": requests, "processes": 2}
+        generator = start({**config, "timeout_s": 2, "latency_log": str(log)})
+        generator.start_load()
+        generator.wait(lambda m: m["due"] == 1000 and not m["inflight"])
+        text = generator.exposition()
+        generator.stop()
+    samples = {
+        (sample.labels.get("workload"), sample.labels.get("error_type")): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+        if sample.name in ("latency_s_count", "errors_total") or sample.name == "errors"
+    }
+    assert samples["get", None] == pytest.approx(750, abs=70)  # five standard deviations
+    assert samples["get", None] + samples[None, "http_5xx"] == 1000
+    assert samples["put", None] == samples["never", None] == 0
+    total = merged(read_log(log))
+    assert {tag: each.total_count for tag, each in total.items()} == {
+        "get": samples["get", None],
+        "put.http_5xx": samples[None, "http_5xx"],
+        "_scheduling_delay": 1000,
+    }
 
 
 def test_generator_ends_with_an_error_if_a_process_is_killed(start: Callable[[Json], Generator]) -> None:

@@ -12,6 +12,7 @@ from factories.hosts import inventory
 from paths import ROOT
 
 from benchmark.errors import SettingsError, UsageError
+from benchmark.host_scripts.load_generator.config import Config
 from benchmark.metrics.breakdown import LatencyPart
 from benchmark.metrics.foreign_logs import HistogramTags, LatencySource
 from benchmark.metrics.names import MetricNames
@@ -254,6 +255,43 @@ load:
     }
     assert (configs[0]["timeout_s"], configs[0]["workload"]) == (3.0, "put")
     assert type(http).load_shapes
+
+
+def test_load_generator_sends_several_requests_by_weight(tmp_path: Path) -> None:
+    text = """\
+name: http
+node: {ports: {web: 80}, command: serve}
+load:
+  - {workload: get, weight: 9, url: "http://{{ nearest.address }}/x"}
+  - workload: put
+    method: PUT
+    url: http://{{ nearest.address }}/x
+    body: "{{ key(9, zipf=0.8, base64=true) }} {{ value(uniform=[1, 5]) }} {{ value(zipf=7) }}"
+"""
+    http = made(described(tmp_path, text))
+    plan = place(inventory(a=2, b=1), type(http), 10)
+    config = json.loads(http.clients(plan)[0].files["config.json"])
+    assert [(each["workload"], each["weight"]) for each in config["requests"]] == [("get", 9), ("put", 1)]
+    assert config["requests"][1]["body"] == "{{key:9:zipf=0.8:base64}} {{value:uniform=1-5}} {{value:zipf=7}}"
+    assert [workload.name for workload in Config(config).workloads] == ["get", "put"]
+
+
+@pytest.mark.parametrize(
+    ("load", "message"),
+    [
+        (
+            "[{url: 'http://h/'}, {url: 'http://i/'}]",
+            "line 3, column 7: load: found several requests with the",
+        ),
+        ("[{workload: a, url: 'https://h/'}]", "line 3, column 27: load.0.url: found 'https://h/', expected http://"),
+        ("[{workload: a, url: 'http://{{ no }}/'}]", "line 3, column 38: 'no' is unknown"),
+        ("[{workload: a, url: 'http://h/', weight: 0}]", "load.0.weight: expected more than 0"),
+        ("[]", "load: expected at least 1 of them"),
+    ],
+)
+def test_error_in_one_of_several_requests_has_its_place(tmp_path: Path, load: str, message: str) -> None:
+    with pytest.raises(SettingsError, match=re.escape(message)):
+        made(described(tmp_path, f"name: http\nnode: {{command: serve}}\nload: {load}\n"))
 
 
 @pytest.mark.parametrize(
