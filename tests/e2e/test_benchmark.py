@@ -100,6 +100,11 @@ def test_run_ends_with_a_verifiable_result(runner: Runner) -> None:
     assert manifest["packages"]["etcd-server"]
     assert manifest["start_skew_s"] < 0.5
     assert len(manifest["rtt_ms"]) == 6
+    requested, network = manifest["inventory"]["round_trips"], manifest["network"]
+    assert {"us-east-1/eu-west-1", "eu-west-1/us-east-1"} <= network.keys() <= requested.keys()
+    for pair, trips in network.items():
+        for rtt_ms in (trips["before_ms"], trips["after_ms"]):
+            assert rtt_ms == pytest.approx(requested[pair]["rtt_ms"], rel=0.02, abs=1)
     assert len(list(folder.glob("logs/*/*.log.gz"))) == 10
     assert (folder / "samples.parquet").stat().st_size > 1000
     text = "".join(path.read_text(errors="replace") for path in folder.rglob("*.json*"))
