@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -11,8 +12,8 @@ from benchmark.measure.client_logs import ClientLog, on_grid
 from benchmark.measure.histogram import Array
 from benchmark.metrics.latency_log import INTERVAL_MS, SCHEDULING_DELAY, UNANSWERED, Tag
 
-_FEWEST = 5.0
-"""Requests per interval of a log, on average, from which on an interval without any is no chance: it has one in 150."""
+_CHANCE = 0.01
+"""Stretches that chance makes as long in a window with this probability are no stalls."""
 
 
 class Stall(NamedTuple):
@@ -44,7 +45,8 @@ def slowest(clients: Sequence[ClientLog], edges: Array) -> Array:
 def longest_stall(clients: Sequence[ClientLog], start: float, end: float) -> Stall | None:
     """Return the longest stretch of the window (unix s) without a completed request, to 0.1 s.
 
-    None if there is none, if so few complete that stretches without any are likely, or if a log is coarser than 0.1 s.
+    None if there is none that is longer than independent requests (of a Poisson process) would leave by chance, or if
+    a log is coarser than 0.1 s.
     """
     start_ms, end_ms = on_grid(start, end)
     counts = np.zeros((end_ms - start_ms) // INTERVAL_MS + 1)
@@ -54,13 +56,13 @@ def longest_stall(clients: Sequence[ClientLog], start: float, end: float) -> Sta
         log = client.log.rows(start_ms, end_ms).tagged(lambda tag: _ended(tag) and not tag.error)
         np.add.at(counts, (log.starts_ms - start_ms) // INTERVAL_MS, log.totals())
     counts = counts[:-1]
-    if not counts.size or counts.mean() < _FEWEST:
-        return None
     empty = np.concatenate([[False], counts == 0, [False]]).astype(np.int8)
     begins, ends = np.flatnonzero(np.diff(empty) == 1), np.flatnonzero(np.diff(empty) == -1)
     if not begins.size:
         return None
     longest = int(np.argmax(ends - begins))
+    if len(counts) * math.exp(-counts.mean() * (ends[longest] - begins[longest])) > _CHANCE:
+        return None
     seconds = float(ends[longest] - begins[longest]) * INTERVAL_MS / 1000
     return Stall(start_ms / 1000 + float(begins[longest]) * INTERVAL_MS / 1000, seconds)
 

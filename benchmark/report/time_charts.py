@@ -109,8 +109,8 @@ def _latency_caption(record: Record, timeline: Timeline) -> str:
     )
     if stall := longest_stall(record.logs, record.start, record.end):
         text += (
-            f" The longest time without a completed transaction was {stall.seconds:.1f} s, from "
-            f"{stall.start - record.start:.1f} s on, to 0.1 s."
+            f" The longest time without a completed transaction began at {stall.start - record.start:.1f} s and lasted "
+            f"{stall.seconds:.1f} s, give or take 0.1 s."
         )
     return text
 

@@ -46,9 +46,19 @@ def test_the_longest_stretch_without_a_completion_is_known_to_a_tenth() -> None:
     assert longest_stall([], 1030, 1050) is None
 
 
-def test_few_requests_have_no_stalls() -> None:
-    sparse = recorded("a", (DUE + LATENCY)[::25], LATENCY[::25])
-    assert longest_stall([sparse], 1010, 1050) is None, "10 tx/s leave intervals empty by chance"
+def test_what_chance_leaves_empty_is_no_stall() -> None:
+    random = np.random.default_rng(5)
+    for rate in (5, 50, 80):
+        ended = np.sort(random.uniform(1000, 1060, 60 * rate))
+        latency = np.full(len(ended), 0.02)
+        assert longest_stall([recorded("a", ended, latency)], 1010, 1050) is None
+        kept = (ended < 1020) | (ended > 1023)
+        found = longest_stall([recorded("a", ended[kept], latency[kept])], 1010, 1050)
+        assert found
+        assert 2.9 <= found.seconds <= 4.5
+
+
+def test_a_log_that_is_coarser_does_not_show_stalls() -> None:
     log = stalled(1020.2, 0.3)
     coarse = dataclasses.replace(log, log=dataclasses.replace(log.log, lengths_ms=log.log.lengths_ms * 10))
-    assert longest_stall([coarse], 1010, 1050) is None, "a coarser log does not show them"
+    assert longest_stall([coarse], 1010, 1050) is None

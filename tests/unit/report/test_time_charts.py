@@ -68,7 +68,7 @@ def test_a_stall_that_is_shorter_than_an_interval_stays_visible(tmp_path: Path) 
     assert isinstance(rows[20][4], float)
     assert rows[20][4] == pytest.approx(0.3 + 0.2, abs=0.1), "the slowest request waited for all of it"
     assert all(isinstance(row[4], float) and row[4] < 0.35 for at, row in rows.items() if at not in (20, 21))
-    assert "0.3 s, from 20.2 s on" in latency.caption
+    assert "began at 20.2 s and lasted 0.3 s, give or take 0.1 s" in latency.caption
 
 
 def test_intervals_of_logs_are_exact_in_load_and_cover_the_warm_up(tmp_path: Path) -> None:
