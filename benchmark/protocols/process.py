@@ -5,10 +5,12 @@ from __future__ import annotations
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from benchmark.inventory import Host
-from benchmark.metrics.foreign_logs import LatencySource
+
+if TYPE_CHECKING:
+    from benchmark.metrics.foreign_logs import LatencySource  # it imports numpy, which makes `--help` slow
 
 
 @dataclass(frozen=True)
