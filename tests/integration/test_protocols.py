@@ -10,6 +10,7 @@ import statistics
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -201,6 +202,20 @@ def test_example_in_the_docs_is_benchmarked(runner: Runner, tmp_path: Path) -> N
 
 
 @pytest.mark.quiet
+def test_etcd_serves_reads_and_writes_from_clients_with_several_processes(runner: Runner) -> None:
+    parameters = {"reads": 0.75, "popularity": "zipf", "keys": 100, "value_bytes": {"uniform": [16, 64]}}
+    summary = runner("etcd", 120, committee=3, client_parameters={**parameters, "processes": 2})
+    assert_measured(summary, 120)
+    folder = runner.results / runner.testbed.inventory.testbed_id / summary.run_id / "latencies"
+    logs = [read_latency_log(path).by_tag() for path in sorted(folder.iterdir())]
+    total: Counter[str] = Counter()
+    for log in logs:
+        total.update({".".join(filter(None, tag)): int(counts.sum()) for tag, counts in log.items()})
+    assert set(total) == {"get", "put", "_scheduling_delay"}
+    assert total["get"] + total["put"] == total["_scheduling_delay"]
+    assert total["get"] / total["_scheduling_delay"] == pytest.approx(0.75, abs=0.08)
+
+
 def test_load_in_steps_is_sent_as_scheduled(runner: Runner) -> None:
     summary = runner(str(EXAMPLES / "nginx.yaml"), 200, committee=1, load_shape="steps:2", duration_s=8.0)
     assert summary.status == "ok", summary.reasons
