@@ -123,6 +123,21 @@ def first_completed(client: ClientLog, start: float, end: float) -> float | None
     return float(begins[0]) - start if len(begins) and start <= begins[0] < end else None
 
 
+def ends_early(client: ClientLog, start: float, end: float) -> float | None:
+    """Return how many s before the window's end the log of another generator ends, if requests may be missing there.
+
+    Nothing shows that such a log is complete but a request that ended after the window, or with it: it ends early if
+    ten requests would fit into the rest.
+    """
+    log = client.log
+    inside = log.rows(*on_grid(start, end))
+    if not len(inside.starts_ms) or Tag(SCHEDULING_DELAY) in log.tags:
+        return None
+    left = end - float((log.starts_ms + log.lengths_ms).max()) / 1000
+    each = (end - start) / max(1, int(inside.totals().sum()))
+    return left if left > max(10 * each, float(log.lengths_ms.max()) / 1000) else None
+
+
 def delay_of(client: ClientLog, start: float, end: float) -> Quantile | None:
     """Return the p99 of the time from when requests fell due until the client sent them; None if it is unknown."""
     counts = client.log.rows(*on_grid(start, end)).by_tag().get(Tag(SCHEDULING_DELAY))

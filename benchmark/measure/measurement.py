@@ -16,6 +16,7 @@ from benchmark.measure.client_logs import (
     ClientLog,
     contradiction,
     delay_of,
+    ends_early,
     first_completed,
     increase_of_log,
     log_timeline,
@@ -163,6 +164,9 @@ def _from_logs(
         slowest = increases[client.name].histogram.slowest
         if began is not None and slowest > end - began:
             text = f"its latency log has a latency of {slowest:.4g} s, longer than it ran; is the unit right?"
+            contradictions.append(f"{names.job} {client.name}: {text}")
+        if left := ends_early(client, start, end):
+            text = f"its latency log ends {left:.1f} s before the window: let it run longer, or write without delay"
             contradictions.append(f"{names.job} {client.name}: {text}")
         if target is None or inside is None:
             unverified += [client.name] if client.sampled else []

@@ -79,7 +79,8 @@ def prepare(testbed: Testbed, request: Request, events: Events, stack: ExitStack
             events.emit(WarningIssued(f"{host}: round trips unknown: {reason}"))
     rtt_ms = round_trips.between_regions()
     with events.phase("install"):
-        missing = packages.missing_packages({host.name: facts[host.name].packages for host in plan.nodes})
+        with_packages = carriers if protocol.packages_on_clients else plan.nodes
+        missing = packages.missing_packages({host.name: facts[host.name].packages for host in with_packages})
         for name, versions in testbed.install(missing).items() if missing else ():
             facts[name] = dataclasses.replace(facts[name], packages={**facts[name].packages, **versions})
         installed = None
@@ -98,6 +99,6 @@ def prepare(testbed: Testbed, request: Request, events: Events, stack: ExitStack
                 installed = installation.from_repository(request.build, request.source)
             for text in installed.warnings:
                 events.emit(WarningIssued(text))
-    versions_by_host = {host.name: facts[host.name].packages for host in plan.nodes}
+    versions_by_host = {host.name: facts[host.name].packages for host in with_packages}
     commit = installed.commit if installed else packages.package_commit(protocol.packages, versions_by_host)
     return Prepared(facts, rtt_ms, commit, facts[plan.nodes[0].name].packages, prometheus, installed)

@@ -28,6 +28,8 @@ class Protocol(ABC):
     """One line for `--help`."""
     packages: ClassVar[tuple[str, ...]] = ()
     """Debian packages that the nodes need; the results record their versions."""
+    packages_on_clients: ClassVar[bool] = False
+    """Whether the hosts of clients need `packages`, too."""
     build: ClassVar[Build | None] = None
     """How it is built; None for systems installed from packages."""
     minimum_nodes: ClassVar[int] = 1

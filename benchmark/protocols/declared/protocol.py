@@ -210,6 +210,7 @@ def read_protocol(path: Path) -> type[Declared]:
         "name": found.name,
         "summary": found.summary,
         "packages": found.packages,
+        "packages_on_clients": found.client is not None,
         "build": Build(build.packages, build.command, build.outputs, build.repository) if build else None,
         "minimum_nodes": found.minimum_nodes,
         "most_nodes": found.most_nodes,

@@ -198,7 +198,7 @@ class Declaration(DeclaredModel):
     name: Annotated[str, StringConstraints(pattern=_ID)]
     summary: str = ""
     packages: tuple[str, ...] = ()
-    """Debian packages that the nodes need; the results record their versions."""
+    """Debian packages that nodes need, and those clients that are declared; the results record their versions."""
     build: BuildDeclaration | None = None
     minimum_nodes: int = Field(default=1, ge=1, le=1000)
     most_nodes: int | None = Field(default=None, ge=1)

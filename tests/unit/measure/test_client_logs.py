@@ -15,7 +15,7 @@ from benchmark.measure.measurement import Measurement, measure
 from benchmark.measure.run_metrics import QUANTILES
 from benchmark.measure.scrapes import RunSamples
 from benchmark.measure.validity import judge
-from benchmark.metrics.latency_log import SCHEDULING_DELAY, UNANSWERED
+from benchmark.metrics.latency_log import SCHEDULING_DELAY, UNANSWERED, Tag, from_requests
 from benchmark.metrics.samples import Series
 
 WINDOW = (1010.0, 1050.0)
@@ -133,6 +133,17 @@ def test_a_latency_that_is_longer_than_the_client_ran_is_in_another_unit() -> No
     assert found.contradictions == [
         "client a: its latency log has a latency of 100 s, longer than it ran; is the unit right?"
     ]
+
+
+@pytest.mark.parametrize(("last", "early"), [(1055.0, False), (1049.97, False), (1049.5, True), (1048.0, True)])
+def test_a_log_of_another_generator_that_ends_before_the_window_may_lack_requests(last: float, early: bool) -> None:
+    ended = DUE[last - 0.1 >= DUE] + 0.1
+    found = from_requests(ended, np.full(len(ended), 0.1), np.zeros(len(ended), dtype=np.int64), [Tag("default")])
+    log = ClientLog("a", "a", "us-east-1", found)
+    text = f"client a: its latency log ends {1050 - last:.1f} s before the window"
+    assert [each.startswith(text) for each in measured(log).contradictions] == [True] * early
+    judged = judge(measured(log), requested_tps=250, random_arrivals=True)
+    assert judged.status == ("invalid" if early else "ok"), judged.reasons
 
 
 def test_requests_that_hang_count_as_slower_than_all_others() -> None:

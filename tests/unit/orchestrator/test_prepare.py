@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
 from factories.hosts import inventory, of_provider
@@ -16,7 +17,10 @@ from benchmark.errors import HostError, InfrastructureError
 from benchmark.host_layout import TARGETS_DIRECTORY
 from benchmark.orchestrator.prepare import Prepared, prepare
 from benchmark.plan.request import Request
+from benchmark.protocols.parameters import make_protocol
+from benchmark.protocols.registry import find_protocol
 from benchmark.results.events import Events
+from benchmark.settings import Settings
 from benchmark.testbed.testbed import Testbed
 
 
@@ -57,6 +61,17 @@ def test_an_installation_updates_versions_without_another_probe(
         assert found.facts[host].packages == {"etcd-server": "1.0", "etcd-client": "1.0"}
         assert found.facts[host].memory_mb == 8000
     assert found.commit == "1.0"
+
+
+def test_packages_are_also_installed_where_a_declared_client_runs(
+    prepared: Callable[..., Prepared], fleet: FakeFleet, tmp_path: Path
+) -> None:
+    path = tmp_path / "system.yaml"
+    path.write_text("name: sql\npackages: [postgresql]\nnode: {command: x}\nclient: {command: y, latency_log: z}\n")
+    protocol = make_protocol(find_protocol(str(path)), Settings(regions=("a",)))
+    found = prepared(protocol=protocol, committee=1, dedicated_clients=2)
+    installed = {host for host, facts in found.facts.items() if facts.packages.get("postgresql")}
+    assert installed == {"a-1", "a-2", "b-0"}
 
 
 def test_prometheus_targets_are_written_first(
