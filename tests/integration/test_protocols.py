@@ -299,6 +299,13 @@ def test_throughput_of_replicas_that_count_everything_is_not_summed(runner: Runn
     manifest = runner.manifest(summary)
     assert manifest["parameters"]["scheduled_tps"] == 200
     assert sorted(manifest["parameters"]["shares_tps"]) == [50, 50, 50, 50]
+    to_commit, block, kinds, leaders = summary.breakdown
+    committed = to_commit.values[""]
+    assert committed.count == pytest.approx(4 * 200 * committed.sampled_seconds, rel=0.1)
+    assert block.unknown == "no node exports `block_latency_s` as a histogram"
+    assert list(kinds.values) == ["direct-commit"]
+    assert list(leaders.values) == sorted(manifest["placement"]["nodes"])
+    assert kinds.values["direct-commit"].count == sum(stats.count or 0 for stats in leaders.values.values())
 
 
 def test_failed_preparation_ends_the_run_with_its_output(runner: Runner, replica: Path) -> None:

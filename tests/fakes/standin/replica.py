@@ -10,6 +10,7 @@ import asyncio
 import sys
 import time
 from argparse import ArgumentParser
+from collections import Counter
 from pathlib import Path
 
 import yaml
@@ -44,6 +45,8 @@ class Replica(asyncio.DatagramProtocol):
         self.port = self.peers[index][1]
         self.metrics_port = int(replicas[index]["metrics_address"].split(":")[1])
         self.load = yaml.safe_load(load.read_text()) if load else None
+        self.authority = authority(index)
+        self.leaders: Counter[str] = Counter()
         self.buckets, self.count, self.sum, self.squares = [0] * len(BOUNDS), 0, 0.0, 0.0
 
     async def run(self) -> None:
@@ -56,12 +59,13 @@ class Replica(asyncio.DatagramProtocol):
         batch, due = -(-int(self.load["load"]) // 10), time.monotonic()
         while True:
             for peer in self.peers:
-                transport.sendto(f"{time.time()!r} {batch}".encode(), peer)
+                transport.sendto(f"{time.time()!r} {batch} {self.authority}".encode(), peer)
             due += 0.1
             await asyncio.sleep(due - time.monotonic())
 
     def datagram_received(self, data: bytes, sender: object) -> None:
-        sent, batch = data.decode().split()
+        sent, batch, leader = data.decode().split()
+        self.leaders[leader] += 1
         latency, count = time.time() - float(sent), int(batch)
         self.buckets = [n + count * (latency <= bound) for n, bound in zip(self.buckets, BOUNDS, strict=True)]
         self.count, self.sum, self.squares = (
@@ -71,9 +75,14 @@ class Replica(asyncio.DatagramProtocol):
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
         bounds = [*map(str, BOUNDS), "+Inf"]
-        pairs = zip(bounds, [*self.buckets, self.count], strict=True)
-        lines = [f'latency_s_bucket{{le="{bound}"}} {count}' for bound, count in pairs]
-        lines += [f"latency_s_sum {self.sum}", f"latency_s_count {self.count}", f"latency_squared_s {self.squares}", ""]
+        pairs = list(zip(bounds, [*self.buckets, self.count], strict=True))
+        lines = [f"latency_squared_s {self.squares}"]
+        for name in ("latency_s", "inter_block_latency_s"):
+            lines += [f'{name}_bucket{{le="{bound}"}} {count}' for bound, count in pairs]
+            lines += [f"{name}_sum {self.sum}", f"{name}_count {self.count}"]
+        for leader, count in self.leaders.items():
+            lines.append(f'committed_leaders_total{{authority="{leader}",commit_type="direct-commit"}} {count}')
+        lines.append("")
         body = "\n".join(lines).encode()
         writer.write(b"HTTP/1.0 200 OK\r\nContent-Type: text/plain; version=0.0.4\r\n\r\n" + body)
         await writer.drain()
