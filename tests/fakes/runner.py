@@ -15,7 +15,7 @@ from fakes.pulumi_stack import Stack
 from benchmark.results.events import PhaseStarted, read_events
 
 DEADLINE_S = 400
-_OF_LOAD = ("scheduling delay", "backlog from warm-up", "a part of the window is missing")
+_OF_LOAD = ("scheduling delay", "backlog from warm-up", "a part of the window is missing", "clients scheduled")
 
 
 class Runner:
