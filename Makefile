@@ -24,9 +24,9 @@ lint: setup ## linters, import contracts, types, and whether generated files are
 	$(BIN)/shellcheck $(SHELL_FILES)
 	$(BIN)/python -m tools.generate --check
 
-unit: setup ## unit tests, on two cores
+unit: setup ## unit tests
 	@tools/setup/install_packages.sh tools/setup/debian-packages-unit-tests.txt
-	@. ./env.sh && pytest -m "$(UNIT)" --timeout 120 -n 2
+	@. ./env.sh && pytest -m "$(UNIT)" --timeout 120 -n 3
 
 check: ## linters and unit tests, at once
 	@$(MAKE) --no-print-directory -j2 lint unit
@@ -34,7 +34,7 @@ check: ## linters and unit tests, at once
 test: check ## linters and all tests; as root, for the local testbeds
 	@tools/setup/install_packages.sh tools/setup/debian-packages-tests.txt
 	@tools/setup/cloud_image.sh >/dev/null
-	@. ./env.sh && pytest -m "not ($(UNIT)) and not quiet" --timeout 600 -n 3 --dist loadfile --no-loadscope-reorder
+	@. ./env.sh && pytest -m "not ($(UNIT)) and not quiet" --timeout 600 -n 4 --dist loadfile --no-loadscope-reorder
 	@. ./env.sh && pytest -m "quiet" --timeout 600
 
 docs: setup ## write docs/settings.md, the settings' JSON schema and the dashboards

@@ -36,7 +36,7 @@ SETTINGS: dict[str, Any] = {
 }  # fmt: skip
 OF_THE_USER = "find /etc /home /opt /usr/local /var/lib/dpkg -xdev -printf '%p %s %T@ %u %m\\n' 2>/dev/null | sort"
 
-RUN = ("--loads", "200", "--duration", "8s", "--warm-up", "3s")
+RUN = ("--loads", "200", "--duration", "5s", "--warm-up", "2s")
 
 
 class Lab:
@@ -277,7 +277,8 @@ def clean(lab: Lab, name: str) -> None:
 
 
 def test_documented_clean_up_restores_a_machine(lab: Lab) -> None:
-    for name, (_, port) in MACHINES.items():
+    for name in ("one", "two"):  # the monitoring host, and a node
+        port = MACHINES[name][1]
         clean(lab, name)
         listening = lab.plain.root(name, "ss -ltnH | awk '{print $4}'").split()
         assert {address.rpartition(":")[2] for address in listening} == {str(port)}

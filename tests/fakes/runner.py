@@ -15,7 +15,10 @@ from fakes.pulumi_stack import Stack
 from benchmark.results.events import PhaseStarted, read_events
 
 DEADLINE_S = 400
-_OF_LOAD = ("scheduling delay", "backlog from warm-up", "a part of the window is missing", "clients scheduled")
+_OF_LOAD = (
+    "scheduling delay", "backlog from warm-up", "a part of the window is missing", "clients scheduled",
+    "before the load, ", "after the run, ",
+)  # fmt: skip
 
 
 class Runner:

@@ -135,6 +135,7 @@ def assert_measured(summary: Summary, tps: float) -> None:
     assert summary.completed_tps == pytest.approx(tps, rel=0.1)
 
 
+@pytest.mark.quiet
 def test_the_measured_network_is_the_requested_one_and_another_one_fails_the_check(
     testbed: LocalTestbed, tmp_path: Path
 ) -> None:
