@@ -139,7 +139,7 @@ class Etcd(Protocol):
         ),
         LatencyPart(
             name="backend commit",
-            meaning="Commit of the key-value store to disk, in the background: puts do not wait for it",
+            meaning="Commit of the key-value store to disk, in the background, about every 100 ms",
             metric="etcd_disk_backend_commit_duration_seconds",
         ),
         LatencyPart(

@@ -12,12 +12,12 @@ from benchmark.results.summary import Summary
 
 
 def stored_logs(folder: Path, summary: Summary, manifest: Manifest, *, processes: int = 1) -> list[ClientLog]:
-    """Return the logs of all clients of the run in `folder`; none if its results do not come from logs.
+    """Return the logs of all clients of the run in `folder`.
 
-    `processes` read them, which needs a program that other processes can import. UsageError if one is missing or
-    damaged.
+    None if its results do not come from logs, or if all logs were removed to save space. `processes` read them, which
+    needs a program that other processes can import. UsageError if one is missing or damaged.
     """
-    if "latency_log" not in summary.sources.values():
+    if "latency_log" not in summary.sources.values() or not (folder / LATENCIES).is_dir():
         return []
     clients = {name: made.host for name, made in manifest.placement.processes.items() if name.startswith("client-")}
     logs = read_latency_logs({name: folder / LATENCIES / f"{name}.hlog" for name in clients}, processes=processes)
