@@ -63,6 +63,8 @@ def measure_breakdown(
 def _measure(
     part: LatencyPart, nodes: Sequence[Series], start: float, end: float, readable: Mapping[str, str]
 ) -> MeasuredPart:
+    if not nodes:
+        return _unknown(part, "no metrics of nodes were sampled")
     names, label = part.names, part.scraped_label
     own = {names.completed} if part.kind == "counter" else {f"{names.latency}_bucket", f"{names.latency}_count"}
     kept = [one for one in nodes if one.metric in (*part.exported, *START_TIMES)] + _scrapes(nodes)

@@ -126,7 +126,8 @@ def test_unknown_stays_unknown() -> None:
     labels = node("a-0", "a")
     when = np.linspace(1011.5, 1049.5, 30)
     whole = observed("fsync_seconds", labels, when, np.full(30, 0.0015))
-    assert measured(FSYNC, []).unknown == "no node exports `fsync_seconds` as a histogram"
+    assert measured(FSYNC, []).unknown == "no metrics of nodes were sampled"
+    assert measured(FSYNC, whole[:1]).unknown == "no node exports `fsync_seconds` as a histogram"
     assert measured(TRIP, whole).values == {}
     client = [replace(one, labels=one.labels | {"job": "client"}) for one in whole]
     assert measured(FSYNC, client).unknown, "parts are those of nodes"
