@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import timedelta
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, model_validator
 
 from benchmark.errors import SettingsError
 from benchmark.host_scripts import build_load_generator
@@ -31,6 +31,12 @@ class LoadGenerator(BaseModel, extra="forbid", frozen=True, use_attribute_docstr
     """Connections per client. While all are in use, requests wait, and the wait is part of their latency."""
     processes: int | None = Field(default=None, ge=1, le=256)
     """Processes of each client that send requests; by default as many as its share of the load requires."""
+
+    @model_validator(mode="after")
+    def _a_connection_for_each_process(self) -> LoadGenerator:
+        if self.processes and self.processes > self.max_connections:
+            raise ValueError("expected at most as many `processes` as `max_connections`, because each needs one")
+        return self
 
 
 @dataclass(frozen=True)

@@ -84,6 +84,8 @@ class Generator:
                     self._on_input(READ)
         while self._running:
             if monotonic() >= self._end:
+                for index in self._running:  # write what the others have measured
+                    self._merge.finish(index)
                 raise ProcessError(f"{len(self._running)} of {len(self._channels)} processes did not stop")
             self._loop.run_once(self._end - monotonic())
 

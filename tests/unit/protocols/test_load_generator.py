@@ -10,6 +10,7 @@ import pytest
 from factories.hosts import inventory
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from benchmark.host_scripts import build_load_generator
 from benchmark.host_scripts.load_generator.schedule import Schedule
@@ -75,6 +76,22 @@ def test_generator_is_configured_as_requested() -> None:
     assert process.files["load_generator.pyz"] == build_load_generator()
     assert "load_generator.pyz" in process.argv
     assert process.latency_log == config["latency_log"]
+
+
+def test_every_process_needs_a_connection() -> None:
+    with pytest.raises(ValidationError, match="at most as many `processes` as `max_connections`"):
+        LoadGenerator(processes=3, max_connections=2)
+
+
+def test_several_requests_of_a_client_have_their_workloads_and_weights() -> None:
+    requests = (HttpRequest("GET", GET.url, workload="get", weight=3), HttpRequest("PUT", GET.url, workload="put"))
+    config = json.loads(generators(plan(17), "other", [requests], LoadGenerator())[0].files["config.json"])
+    assert "workload" not in config
+    assert [(each["workload"], each["weight"], each["method"]) for each in config["requests"]] == [
+        ("get", 3, "GET"), ("put", 1, "PUT")
+    ]  # fmt: skip
+    (one,) = generators(plan(17), "other", [requests[:1]], LoadGenerator())
+    assert json.loads(one.files["config.json"])["workload"] == "get"
 
 
 def test_each_generator_has_its_own_seed() -> None:

@@ -209,10 +209,11 @@ def test_latencies_match_the_log_of_the_server(
         "default": len(exact),
         "_scheduling_delay": len(exact),
     }
-    for q in (0.5, 0.9, 0.99, 0.999, 1.0):
+    for q in (0.5, 0.9, 0.99, 1.0):
         expected = exact[math.ceil(q * len(exact)) - 1] * 1e6
+        tolerated = (0.01, allowed) if q < 1.0 else (0.05, 10 * allowed)  # one delay of the machine is the maximum
         assert total["default"].get_value_at_percentile(100 * q) == pytest.approx(
-            expected, rel=0.01, abs=allowed * 1e6 if q < 0.99 else 10 * allowed * 1e6
+            expected, rel=tolerated[0], abs=tolerated[1] * 1e6
         )
     # Completions by interval of 0.1 s: the same as in the server's log, but for those at the edges of intervals.
     done = Counter({start: each.total_count for tag, start, each in log if tag == "default"})
@@ -334,6 +335,25 @@ def test_processes_end_when_the_generator_is_killed(start: Callable[[Json], Gene
     started = workers(generator)
     generator.process.kill()
     wait_until(lambda: not any(running(pid) for pid in started))
+
+
+def test_a_process_that_does_not_stop_is_an_error_and_the_log_has_the_others(
+    tmp_path: Path, start: Callable[[Json], Generator]
+) -> None:
+    log = tmp_path / "latencies.hlog"
+    with running_server("constant:0", tmp_path) as server:
+        generator = start({"rate": 100, "requests": {"url": server.url()}, "processes": 2, "latency_log": str(log)})
+        stuck = workers(generator)[0]
+        generator.send("go")
+        generator.wait(lambda m: m["latency_s_count"] > 10)
+        os.kill(stuck, signal.SIGSTOP)
+        generator.process.terminate()
+        code = generator.process.wait(10)
+        os.kill(stuck, signal.SIGCONT)
+        _, complaint = generator.process.communicate(timeout=10)
+    assert (code, complaint) == (1, "load_generator: 1 of 2 processes did not stop\n")
+    assert merged(read_log(log))["default"].total_count > 0
+    wait_until(lambda: not running(stuck))
 
 
 def test_signal_to_the_whole_group_stops_all_processes(tmp_path: Path, start: Callable[[Json], Generator]) -> None:
