@@ -309,6 +309,37 @@ def test_a_killed_emulator_is_replaced_at_once_with_its_hosts(testbed: Testbed) 
     assert len(testbed.ping("b", before["c"], count=2)) == 2
 
 
+def test_workers_share_the_hosts_and_are_replaced_one_by_one(testbed: Testbed, monkeypatch: pytest.MonkeyPatch) -> None:
+    testbed.network.stop()
+    monkeypatch.setattr("stacks.local.wan.network.WORKERS", 2)
+    testbed.network.start(links())
+    for host, region in (("a", "us-east-1"), ("b", "us-east-1"), ("c", "eu-west-1")):
+        testbed.end(host)
+        testbed.add(host, region)
+    network = testbed.network
+    hosts, workers = network.hosts(), [network.directory / name for name in ("worker.pid", "worker1.pid")]
+    identity = network.identity()
+    for worker in workers:
+        process, since = find_process(worker), unchanged_since(network)
+        assert process
+        os.kill(process.pid, signal.SIGKILL)
+        wait_until(lambda worker=worker, process=process: find_process(worker) not in (None, process))  # type: ignore[misc]
+        wait_until(lambda since=since: unchanged_since(network) > since)  # type: ignore[misc]
+        assert (network.hosts(), network.identity()) == (hosts, identity)
+        for source, target in (("a", "c"), ("c", "b"), ("b", "a")):
+            assert len(testbed.ping(source, hosts[target], count=2)) == 2
+        assert len(testbed.ping("b", network.operator_address, count=2)) == 2
+    network.start(links(rtt_ms={"us-east-1/eu-west-1": 20}))
+    wait_until(lambda: testbed.ping("a", hosts["c"], count=1)[0] < 22)
+    assert statistics.median(testbed.ping("c", hosts["b"])) == pytest.approx(20, abs=1.4)
+    for host in ("b", "c"):  # one on each worker
+        testbed.end(host)
+        wait_until(lambda host=host: host not in network.hosts())  # type: ignore[misc]
+        testbed.add(host, "eu-west-1")
+    assert network.hosts() == hosts
+    assert len(testbed.ping("b", hosts["c"], count=2)) == 2
+
+
 def unchanged_since(network: WideAreaNetwork) -> float:
     """Read since when the network has not changed from the emulator's metrics."""
     file = network.directory / "metrics/wan.prom"

@@ -192,9 +192,9 @@ def cost(network: WideAreaNetwork, work: Callable[[], None]) -> tuple[float, flo
 
 def cpu_seconds(network: WideAreaNetwork) -> float:
     """Return the CPU time that the emulator has used."""
-    pid = (network.directory / "worker.pid").read_text(encoding="utf-8").split()[0]
-    ticks = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()[11:13]
-    return sum(map(int, ticks)) / os.sysconf("SC_CLK_TCK")
+    pids = [file.read_text(encoding="utf-8").split()[0] for file in network.directory.glob("worker*.pid")]
+    ticks = [Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()[11:13] for pid in pids]
+    return sum(int(tick) for each in ticks for tick in each) / os.sysconf("SC_CLK_TCK")
 
 
 def samples(network: WideAreaNetwork) -> dict[str, float]:

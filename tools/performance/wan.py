@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import TypedDict
 
 from benchmark.settings import Network
+from stacks.local.wan import network as network_module
 from stacks.local.wan.links import links_for
 from stacks.local.wan.network import WideAreaNetwork
 from tools.accuracy.wan_accuracy import namespaces, processes
@@ -56,8 +57,10 @@ class Figures(TypedDict):
     """Quantiles of the scheduling delay: the upper bounds of their buckets, ms."""
 
 
-def measure(rate: float, seconds: float, hosts: int) -> Figures:
+def measure(rate: float, seconds: float, hosts: int, workers: int | None) -> Figures:
     """Send `rate` packets/s between `hosts` hosts with the emulator of the checkout that Python imports."""
+    if workers:
+        network_module.WORKERS = workers
     names = [f"r{number}" for number in range(hosts)]
     rtt_ms = {f"{a}/{b}": 20.0 + 7 * (j - i) for i, a in enumerate(names) for j, b in enumerate(names) if i < j}
     network = WideAreaNetwork(f"performance-{os.getpid()}")
@@ -132,10 +135,11 @@ def main() -> None:
     parser.add_argument("--hosts", type=int, default=10, help="hosts, each in a region of its own (default 10)")
     parser.add_argument("--pairs", type=int, default=1, help="repetitions (default 1)")
     parser.add_argument("--baseline", type=Path, help="another checkout, measured before this one each time")
+    parser.add_argument("--workers", type=int, help="processes of the emulator (default: half the processors)")
     parser.add_argument("--json", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.json:
-        print(json.dumps(measure(options.rates[0], options.seconds, options.hosts)))
+        print(json.dumps(measure(options.rates[0], options.seconds, options.hosts, options.workers)))
         return
     checkouts = [options.baseline.resolve(), ROOT] if options.baseline else [ROOT]
     print("checkout     packets/s sent    delivered   CPU µs/packet    cores    delay p50        p99")
@@ -144,6 +148,7 @@ def main() -> None:
             for checkout in checkouts:
                 arguments = ["--json", "--rates", str(rate), "--seconds", str(options.seconds)]
                 command = [sys.executable, __file__, *arguments, "--hosts", str(options.hosts)]
+                command += ["--workers", str(options.workers)] if options.workers else []
                 environment = {**os.environ, "PYTHONPATH": str(checkout)}
                 done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
                 if done.returncode:

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 EMULATOR = Path(__file__).with_name("emulator") / "__main__.py"
 """Run by path: the emulator needs no package beside its own."""
+WORKERS = max(1, min(8, (os.cpu_count() or 1) // 2))
+"""Processes of an emulator, each with a share of the hosts; the other half of the processors is left to the hosts."""
 ANSWER_S = 20.0
 """Longest wait for the emulator's answer, which takes milliseconds."""
 
@@ -82,7 +84,8 @@ class WideAreaNetwork:
                     self._kill()
                     # A helper of root writes no bytecode into a user's checkout, and -I hides that from Python.
                     flags = ["-I", "-S", *(["-B"] if sys.dont_write_bytecode else [])]
-                    command = [sys.executable, *flags, str(EMULATOR), "--directory", str(self.directory)]
+                    options = ["--directory", str(self.directory), "--workers", str(WORKERS)]
+                    command = [sys.executable, *flags, str(EMULATOR), *options]
                     done = subprocess.run(command, capture_output=True, text=True, timeout=ANSWER_S, check=False)
                     if done.returncode:
                         raise InfrastructureError(f"the network emulator did not start: {done.stderr.strip()}")
@@ -164,9 +167,9 @@ class WideAreaNetwork:
             )
 
     def _kill(self) -> None:
-        """Kill the keeper and its emulator, with which all interfaces end."""
-        for name in ("emulator.pid", "worker.pid"):
-            kill_process(self.directory / name, ANSWER_S)
+        """Kill the keeper and its workers, with which all interfaces end."""
+        for file in (self.directory / "emulator.pid", *self.directory.glob("worker*.pid")):
+            kill_process(file, ANSWER_S)
 
     def _remove(self) -> None:
         self._kill()

@@ -1,7 +1,7 @@
 """Start the emulator of one local testbed as a daemon; see the package's docstring.
 
 It detaches once it can be reached at DIR/control, reads DIR/links.json at every `configure`, and writes
-DIR/metrics/wan.prom once a second. An emulator that dies is replaced at once and hosts stay attached. When its keeper
+DIR/metrics/wan.prom once a second. A worker that dies is replaced at once and hosts stay attached. When the keeper
 dies, whose process id is in DIR/emulator.pid, the interfaces vanish from all hosts.
 """
 
@@ -13,7 +13,6 @@ import gc
 import os
 import socket
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
 
@@ -26,28 +25,8 @@ from .control import Control, read_links
 from .keeper import Journal, Keeper
 from .links import Port
 from .loop import Emulator
+from .metrics import writer
 from .packets import set_offload
-
-
-def writer(path: Path) -> Callable[[bytes], None]:
-    """Start a process that writes the text handed to it to `path`, so that a slow disk delays no packet."""
-    mine, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    if os.fork() == 0:
-        os.closerange(3, its.fileno())  # it must not keep the interfaces of hosts
-        os.closerange(its.fileno() + 1, os.sysconf("SC_OPEN_MAX"))
-        partial = path.with_suffix(".partial")
-        while text := its.recv(65536):
-            partial.write_bytes(text)
-            partial.replace(path)
-        os._exit(0)
-    its.close()
-    mine.setblocking(False)
-
-    def report(text: bytes) -> None:
-        with contextlib.suppress(OSError):
-            mine.send(text)
-
-    return report
 
 
 def run_first() -> str:
@@ -89,7 +68,10 @@ def main() -> NoReturn:
     """Serve the testbed whose network files are in --directory."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--directory", type=Path, required=True, help="folder of the testbed's network files")
-    directory: Path = parser.parse_args().directory.resolve()
+    parser.add_argument("--workers", type=int, default=1, help="processes that share the hosts (default 1)")
+    options = parser.parse_args()
+    directory: Path = options.directory.resolve()
+    workers: int = options.workers
     os.chdir(directory)  # relative names keep the socket's path within its 108 bytes
     Path("metrics").mkdir(exist_ok=True)
     Path("control").unlink(missing_ok=True)
@@ -100,23 +82,25 @@ def main() -> NoReturn:
     listener.setblocking(False)
     daemonize(directory / "emulator.log")
 
-    def serve(ports: list[Port], journal: Journal) -> NoReturn:
+    report = writer(directory / "metrics" / "wan.prom")
+
+    def serve(index: int, ports: list[Port], journal: Journal) -> NoReturn:
         spare_from_oom(0)
-        record_process(Path("worker.pid"))
-        emulator = Emulator(set_offload, writer(directory / "metrics" / "wan.prom"))
-        Control(emulator, directory, listener)
+        record_process(Path(f"worker{index or ''}.pid"))
+        emulator = Emulator(set_offload, report, index, workers)
         if ports:
             emulator.configure(*read_links(directory))
         for port in ports:
             emulator.attach(port)
         emulator.journal = journal
+        Control(emulator, directory, journal, None if index else listener)
         gc.disable()
-        print(f"serving {directory}: {run_first()}", file=sys.stderr, flush=True)
+        print(f"worker {index} serving {directory}: {run_first()}", file=sys.stderr, flush=True)
         emulator.run()
 
     spare_from_oom(-1000)
     record_process(Path("emulator.pid"))
-    Keeper(serve).run()
+    Keeper(serve, workers).run()
     sys.exit(f"giving up on {directory}: the emulator dies again and again")
 
 

@@ -7,11 +7,12 @@ import json
 import os
 import select
 import socket
-from collections.abc import Mapping
 from pathlib import Path
+from time import monotonic_ns
 from typing import TypedDict
 
 from .impairments import Trace, read_traces
+from .keeper import Change, Journal, port_of
 from .links import FORMAT, Links, Port
 from .loop import Emulator
 
@@ -32,8 +33,6 @@ class Reply(TypedDict, total=False):
     """Name to address of every attached host."""
     operator: bool
     """Whether the machine itself is attached."""
-    dropped: Mapping[str, int]
-    """Dropped packets by reason."""
     format: int
     """Version of links.json."""
     error: str
@@ -47,17 +46,28 @@ def read_links(directory: Path) -> tuple[Links, dict[str, Trace]]:
 
 
 class Control:
-    """Serves requests on `listener`; the links are read from links.json in `directory`."""
+    """Serves requests, and applies the changes that other workers report; the links are in `directory`.
 
-    def __init__(self, emulator: Emulator, directory: Path, listener: socket.socket) -> None:
-        self.emulator, self.directory, self.listener = emulator, directory, listener
+    Worker 0 alone has a `listener`.
+    """
+
+    def __init__(
+        self, emulator: Emulator, directory: Path, journal: Journal, listener: socket.socket | None = None
+    ) -> None:
+        self.emulator, self.directory, self.journal, self.listener = emulator, directory, journal, listener
         self.clients: dict[int, socket.socket] = {}
         emulator.on_control = self.serve
-        emulator.epoll.register(listener.fileno(), select.EPOLLIN)
+        emulator.epoll.register(journal.fileno(), select.EPOLLIN)
+        if listener:
+            emulator.epoll.register(listener.fileno(), select.EPOLLIN)
 
     def serve(self, fd: int) -> None:
-        """Accept a connection, or answer the one with descriptor `fd`."""
-        if fd == self.listener.fileno():
+        """Apply changes, accept a connection, or answer the one with descriptor `fd`."""
+        if fd == self.journal.fileno():
+            for change, tun in self.journal.changes():
+                self._apply(change, tun)
+            return
+        if self.listener and fd == self.listener.fileno():
             client, _ = self.listener.accept()
             client.setblocking(False)
             self.clients[client.fileno()] = client
@@ -70,6 +80,16 @@ class Control:
             text, fds, _, _ = socket.recv_fds(client, 65536, 4)
             if text:
                 client.send(json.dumps(self._answer(text, fds)).encode())
+
+    def _apply(self, change: Change, tun: int | None) -> None:
+        emulator = self.emulator
+        if change["event"] == "configured":
+            emulator.configure(*read_links(self.directory))
+        elif tun is not None:
+            emulator.attach(port_of(change, tun))
+        else:
+            for port in [port for port in emulator.ports.values() if port.key == change["key"]]:
+                emulator.detach(port)
 
     def _answer(self, text: bytes, fds: list[int]) -> Reply:
         try:
@@ -86,18 +106,16 @@ class Control:
         name = request.get("command")
         if name == "configure":
             emulator.configure(*read_links(self.directory))
+            self.journal.configured()
         elif name == "attach" and len(fds) == 1:
-            emulator.attach(Port(request["host"], request["region"], request["address"], fds[0]))
+            port = Port(request["host"], request["region"], request["address"], fds[0], monotonic_ns())
+            emulator.attach(port)
             fds.clear()  # the port owns it now
+            self.journal.attached(port)
         elif name == "detach":
             for port in [port for port in emulator.ports.values() if port.name == request["host"]]:
-                emulator.detach(port)
+                emulator.lose(port)
         elif name != "status":
             raise ValueError(f"unknown request {name!r} with {len(fds)} file descriptors")
         hosts = {port.name: port.text for port in emulator.ports.values() if port.region}
-        return {
-            "hosts": hosts,
-            "operator": emulator.operator is not None,
-            "dropped": emulator.dropped,
-            "format": FORMAT,
-        }
+        return {"hosts": hosts, "operator": emulator.operator is not None, "format": FORMAT}

@@ -73,8 +73,8 @@ class Line:
 class Port:
     """An attached host; the operator is the port without a region."""
 
-    def __init__(self, name: str, region: str | None, address: str, fd: int) -> None:
-        self.name, self.region, self.text, self.fd = name, region, address, fd
+    def __init__(self, name: str, region: str | None, address: str, fd: int, key: int = 0) -> None:
+        self.name, self.region, self.text, self.fd, self.key = name, region, address, fd, key
         self.address = socket.inet_aton(address)
         self.routes: dict[bytes, tuple[Line, int]] = {}
         """Destination address to delay line and the file descriptor of the receiver."""

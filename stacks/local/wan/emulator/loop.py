@@ -20,6 +20,7 @@ from typing import NoReturn
 from .impairments import Jitter, Loss, Pacer, Trace
 from .keeper import Journal
 from .links import Line, Links, Port
+from .metrics import BOUNDS_S, Counters
 from .packets import DESTINATION, HEADER, LARGEST, SOURCE, is_benchmark, is_internet
 
 BATCH = 32
@@ -32,25 +33,30 @@ REPORT_S = 1.0
 """Time between two reports of metrics."""
 QUEUE_BYTES = 512 << 20
 """Limit of bytes in flight over all links; 2.5 Gb/s times 400 ms is a quarter of it."""
-BOUNDS_S = (1e-4, 2e-4, 3e-4, 5e-4, 7e-4, 1e-3, 1.5e-3, 2e-3, 3e-3, 5e-3, 1e-2, 2e-2, 5e-2, 1e-1)
-"""Upper bounds of the buckets of wan_lateness_seconds."""
-
 _TIMER_ABSOLUTE = 1
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
 class Emulator:
-    """Moves packets between attached hosts.
+    """Moves the packets of attached hosts, or as worker `index` of `workers` those that its share of the hosts sends.
 
     `offload` switches segmentation offload of a TUN on or off, `report` publishes metrics about once a second,
     `on_control` is called with every readable file descriptor that is not a host's.
     """
 
-    def __init__(self, offload: Callable[[int, bool], None], report: Callable[[bytes], None]) -> None:
+    def __init__(
+        self,
+        offload: Callable[[int, bool], None],
+        report: Callable[[Counters], None],
+        index: int = 0,
+        workers: int = 1,
+    ) -> None:
         self.offload, self.report = offload, report
+        self.index, self.workers = index, workers
         self.on_control: Callable[[int], None] = lambda _fd: None
         self.journal: Journal | None = None
         self.unchanged_since = time()
+        self.identity = f"{os.getpid()} {self.unchanged_since}"
         self.ports: dict[int, Port] = {}
         self.operator: Port | None = None
         self.heads: list[tuple[float, int, Line]] = []
@@ -81,7 +87,7 @@ class Emulator:
                 port.behind = 0.0
                 break
             except OSError:
-                self.detach(port)
+                self.lose(port)
                 break
             route = routes.get(packet[DESTINATION])
             if route is None or full or packet[SOURCE] != address:
@@ -164,7 +170,7 @@ class Emulator:
             now = clock()
             busy = bool(heads) and heads[0][0] - now < 1e-3
             if now >= next_report and (not busy or now > next_report + 0.5):
-                self.report(self.metrics().encode())
+                self.report(self.counters())
                 next_report = now + REPORT_S
             if crowded:
                 sleep(max(polled + TICK_S - clock(), 0.0))
@@ -220,7 +226,7 @@ class Emulator:
             except BlockingIOError:
                 break
             except OSError:
-                self.detach(port)
+                self.lose(port)
                 break
             source = packet[SOURCE]
             target = port.routes.get(packet[DESTINATION])
@@ -256,13 +262,23 @@ class Emulator:
             self._connect(port, other)
             self._connect(other, port)
         self.ports[port.fd] = port
-        self.epoll.register(port.fd, select.EPOLLIN)
+        if self._sends_here(port):
+            self.epoll.register(port.fd, select.EPOLLIN)
+
+    def _sends_here(self, port: Port) -> bool:
+        """Whether this worker moves what a host sends; so packets between two hosts keep their order."""
+        return port.address[-1] % self.workers == self.index
+
+    def lose(self, port: Port) -> None:
+        """Remove a host whose interface has ended."""
+        self.detach(port)
         if self.journal:
-            self.journal.attached(port)
+            self.journal.detached(port)
 
     def detach(self, port: Port) -> None:
         """Remove a host, and discard the packets on their way to it."""
-        self.epoll.unregister(port.fd)
+        if self._sends_here(port):
+            self.epoll.unregister(port.fd)
         del self.ports[port.fd]
         if port is self.operator:
             self.operator = None
@@ -277,8 +293,6 @@ class Emulator:
         self.heads[:] = [(line.queue[0][0], line.serial, line) for _, _, line in self.heads if line.queue]
         heapq.heapify(self.heads)
         os.close(port.fd)
-        if self.journal:
-            self.journal.detached(port)
 
     def configure(self, links: Links, traces: Mapping[str, Trace]) -> None:
         """Apply new links; packets in flight keep their delivery time. ValueError if attached hosts lose theirs."""
@@ -328,17 +342,14 @@ class Emulator:
                     line.pacer = Pacer(link["rate_mbps"] * 125e3)
         port.routes[other.address] = (line, other.fd)
 
-    def metrics(self) -> str:
-        """Return the counters in Prometheus' text format."""
-        lines = ["# TYPE wan_lateness_seconds histogram"]
-        total = 0
-        for bound, count in zip((*BOUNDS_S, "+Inf"), self.late, strict=True):
-            total += count
-            lines.append(f'wan_lateness_seconds_bucket{{le="{bound}"}} {total}')
-        lines += [f"wan_lateness_seconds_sum {self.late_sum:.6f}", f"wan_lateness_seconds_count {total}"]
-        lines += ["# TYPE wan_unchanged_since_seconds gauge", f"wan_unchanged_since_seconds {self.unchanged_since:.3f}"]
-        lines += ["# TYPE wan_packets_total counter", f"wan_packets_total {self.packets_out}"]
-        lines += ["# TYPE wan_bytes_total counter", f"wan_bytes_total {self.bytes_out - HEADER * self.packets_out}"]
-        lines.append("# TYPE wan_dropped_packets_total counter")
-        lines += [f'wan_dropped_packets_total{{reason="{reason}"}} {n}' for reason, n in sorted(self.dropped.items())]
-        return "\n".join(lines) + "\n"
+    def counters(self) -> Counters:
+        """Return what this worker has counted."""
+        return Counters(
+            worker=self.identity,
+            unchanged_since=self.unchanged_since,
+            packets=self.packets_out,
+            bytes=self.bytes_out - HEADER * self.packets_out,
+            late=self.late,
+            late_sum=self.late_sum,
+            dropped=self.dropped,
+        )

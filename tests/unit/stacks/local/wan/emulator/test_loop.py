@@ -20,6 +20,7 @@ from stacks.local.wan.emulator import loop
 from stacks.local.wan.emulator.impairments import Trace
 from stacks.local.wan.emulator.links import Links, Port
 from stacks.local.wan.emulator.loop import BATCH, Emulator
+from stacks.local.wan.emulator.metrics import exposition
 from stacks.local.wan.emulator.packets import HEADER
 
 A, B, C = "198.18.0.2", "198.18.0.3", "198.18.0.4"
@@ -271,7 +272,9 @@ def test_metrics_count_packets_bytes_drops_and_delay_behind_schedule(bench: Benc
     while time.monotonic() < due + 0.003:
         pass
     bench.emulator.deliver(due)
-    samples = dict(line.rsplit(" ", 1) for line in bench.emulator.metrics().splitlines() if line[0] != "#")
+    samples = dict(
+        line.rsplit(" ", 1) for line in exposition([bench.emulator.counters()]).splitlines() if line[0] != "#"
+    )
     assert samples["wan_packets_total"] == "1"
     assert samples["wan_bytes_total"] == "100"
     assert samples['wan_dropped_packets_total{reason="source"}'] == "1"
@@ -306,7 +309,7 @@ def test_a_change_of_the_links_between_hosts_is_reported(bench: Bench, change: L
     bench.emulator.unchanged_since = 5.0
     bench.emulator.configure(change, {})
     assert (bench.emulator.unchanged_since > 5.0) is changed
-    assert ("wan_unchanged_since_seconds 5.000\n" in bench.emulator.metrics()) is not changed
+    assert ("wan_unchanged_since_seconds 5.000\n" in exposition([bench.emulator.counters()])) is not changed
 
 
 def test_directions_have_delays_of_their_own(bench: Bench) -> None:
@@ -426,3 +429,27 @@ def test_a_crowded_loop_delivers_everything_and_nothing_early(bench: Bench) -> N
     assert min(errors) > -0.005  # read after the round's time, and delivered half a tick early
     assert len(bench.received(C)) == 150
     assert bench.emulator.packets_out == 300 <= sum(bench.emulator.late)
+
+
+def test_each_worker_moves_what_its_hosts_send_to_hosts_of_all(bench: Bench) -> None:
+    shares = [Emulator(lambda *_: None, lambda _: None, index, 2) for index in range(2)]
+    ends = {}
+    try:
+        for address, region in ((A, "east"), (B, "west"), (C, "east")):
+            mine, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            ends[address] = mine
+            for index, share in enumerate(shares):
+                share.configure(links(), {})
+                share.attach(Port(address, region, address, os.dup(its.fileno()), index))
+            its.close()
+            mine.send(packet(address, C if address == B else B))
+        readable = [{share.ports[fd].text for fd, _ in share.epoll.poll(0) if fd in share.ports} for share in shares]
+        assert readable == [{A, C}, {B}]
+    finally:
+        for share in shares:
+            for port in list(share.ports.values()):
+                share.detach(port)
+            share.epoll.close()
+            os.close(share.timer)
+        for end in ends.values():
+            end.close()

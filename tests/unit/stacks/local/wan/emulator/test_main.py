@@ -22,17 +22,6 @@ from stacks.local.wan.network import EMULATOR
 LINKS = Links(directions={"east->east": {"delay_ms": 0.3}}, bandwidth_mbps=None, internet=True, trace=None)
 
 
-def test_the_writer_replaces_the_file_and_ends_with_its_owner(tmp_path: Path) -> None:
-    file = tmp_path / "wan.prom"
-    script = (
-        f"import sys, pathlib; sys.path.insert(0, {str(EMULATOR.parents[1])!r}); from emulator.__main__ import writer; "
-        f"report = writer(pathlib.Path({str(file)!r})); report(b'one 1\\n'); report(b'two 2\\n')"
-    )
-    subprocess.run([sys.executable, "-c", script], check=True, timeout=20, capture_output=True)  # waits for the writer
-    assert file.read_text() == "two 2\n"
-    assert list(tmp_path.iterdir()) == [file]
-
-
 @pytest.fixture(params=[EMULATOR, EMULATOR.parent], ids=["file", "folder"])
 def served(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
     """Start an emulator by its path, without any installed package; return the folder that it serves."""
@@ -62,7 +51,6 @@ def test_the_process_becomes_a_daemon_and_writes_its_identity(served: Path) -> N
     assert ask(served, {"command": "status"}) == {
         "hosts": {},
         "operator": False,
-        "dropped": {},
         "format": FORMAT,
     }
 
