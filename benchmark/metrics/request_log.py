@@ -119,6 +119,7 @@ class _Reader:
                 if fields := line.split():
                     yield number, fields
             return
+        csv.field_size_limit(_LONGEST_LINE)
         reader = csv.reader(chain([first], lines), delimiter=separator, strict=True)
         try:
             for fields in reader:

@@ -80,6 +80,11 @@ def test_nanoseconds_of_vegeta_and_success_of_jmeter(tmp_path: Path) -> None:
     assert latencies(log) == pytest.approx([0.015, 0.015], rel=1e-3)
 
 
+def test_long_bodies_of_responses_are_skipped(tmp_path: Path) -> None:
+    text = f"1795942259302291123,200,1500000,0,5,,{'QUFB' * 100_000},,0\n"
+    assert counts(read(tmp_path, text, RequestColumns((1,), 3, "ns", error=6))) == {OK: 1}
+
+
 def test_times_in_whole_seconds_are_intervals_of_a_second(tmp_path: Path) -> None:
     log = read(tmp_path, "1795942259 10\n1795942260 10\n", RequestColumns((1,), 2, "ms"))
     assert log.lengths_ms.tolist() == [1000, 1000]
