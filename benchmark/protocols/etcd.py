@@ -95,7 +95,8 @@ class EtcdClient(LoadGenerator, frozen=True):
     """`client_parameters` of etcd."""
 
     reads: float = Field(default=0.0, ge=0, le=1)
-    """Share of reads (linearizable), workload `get`; the rest are writes, workload `put`."""
+    """Share of reads (linearizable), workload `get`; the rest are writes, workload `put`. With reads, the clients write
+    all keys before the load."""
     keys: int = Field(default=10_000, ge=1, lt=10**9)
     """Number of distinct keys."""
     popularity: Annotated[
@@ -201,11 +202,13 @@ class Etcd(Protocol):
                         url=f"http://{endpoint}/v3/kv/{method}",
                         headers={"Content-Type": "application/json"},
                         body=body,
+                        expect={"match": '"kvs":'} if workload == "get" else {},  # all keys exist
                         workload=workload,
                         weight=weight,
+                        preload=workload == "put" and parameters.reads > 0,
                     )
                     for workload, (weight, method, body) in bodies.items()
-                    if weight
+                    if weight or parameters.reads
                 ]
             )
         return generators(plan, "put", requests, parameters)

@@ -53,16 +53,18 @@ class HttpRequest:
     """Name under which its latencies are recorded, where a client sends several kinds of requests."""
     weight: float = 1.0
     """Its share of all requests, relative to the weights of the others."""
+    preload: bool = False
+    """Whether the clients send it once for every key before the load; its body has keys of one number."""
 
     def config(self) -> dict[str, object]:
         """Return the request as the configuration of a load generator has it where it is the only one."""
         fields = {name: value for name, value in asdict(self).items() if value}
-        return {name: value for name, value in fields.items() if name not in ("workload", "weight")}
+        return {name: value for name, value in fields.items() if name not in ("workload", "weight", "preload")}
 
     def check(self) -> None:
         """Raise SettingsError, with the field first, if the load generator would reject the request on the hosts."""
         try:
-            Config({"rate": 1, "requests": self.config()})
+            Config({"rate": 1, "requests": self.config() | ({"preload": [0, 1]} if self.preload else {})})
         except ConfigError as error:
             raise SettingsError(str(error).removeprefix("requests.")) from None
 
@@ -113,7 +115,7 @@ def generators(
         name = f"client-{index}"
         segments = [[start, share * low, share * high] for start, low, high in plan.rate_segments]
         config = {
-            **_requests_config(workload, request),
+            **_requests_config(workload, request, (index, len(plan.clients))),
             **({"profile": segments} if segments else {"rate": share}),
             "offset_s": index / total,
             "timeout_s": parameters.timeout.total_seconds(),
@@ -139,8 +141,13 @@ def generators(
     return tuple(found)
 
 
-def _requests_config(workload: str, requests: HttpRequest | Sequence[HttpRequest]) -> dict[str, object]:
+def _requests_config(
+    workload: str, requests: HttpRequest | Sequence[HttpRequest], part: tuple[int, int]
+) -> dict[str, object]:
+    """Return the fields for requests; `part` is the index of the client and the number of clients."""
     kinds = [requests] if isinstance(requests, HttpRequest) else requests
+    fields = [each.config() | ({"preload": part} if each.preload else {}) for each in kinds]
     if len(kinds) == 1:
-        return {"workload": kinds[0].workload or workload, "requests": kinds[0].config()}
-    return {"requests": [{"workload": each.workload, "weight": each.weight, **each.config()} for each in kinds]}
+        return {"workload": kinds[0].workload or workload, "requests": fields[0]}
+    named = zip(kinds, fields, strict=True)
+    return {"requests": [{"workload": each.workload, "weight": each.weight, **rest} for each, rest in named]}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from copy import copy
 from itertools import pairwise
 from math import inf
 
@@ -45,8 +46,9 @@ class Workload:
         self.weight = fields.number("weight", 1.0)
         method = fields.text("method", "|".join(METHODS), f"one of {', '.join(METHODS)}", "POST")
         headers = fields.take("headers", (dict,), "an object", {})
+        body = fields.text("body", ".*", "a text", "")
         try:
-            self.body = Template(fields.text("body", ".*", "a text", ""), seed)
+            self.body = Template(body, seed)
         except ConfigError as error:
             raise fields.error("body", str(error)) from None
         url = fields.text("url", r"\S+", "a URL, or a path if there are targets")
@@ -60,7 +62,19 @@ class Workload:
         self.expect = None
         if fields.has("expect"):
             self.expect = Expectation(fields.inner("expect"))
+        self.preload = self._preload(fields, Template(body, seed, numbered=True)) if fields.has("preload") else None
+        """This request with key n as request n, and the range of keys to send before the load."""
         fields.end()
+
+    def _preload(self, fields: Fields, body: Template) -> tuple[Workload, range]:
+        part, parts = fields.pair("preload")
+        if len(body.key_counts) != 1:
+            raise fields.error("preload", f"found {len(body.key_counts)} numbers of keys in the body, expected one")
+        if not part < parts:
+            raise fields.error("preload", f"found [{part}, {parts}], expected [PART, PARTS] with PART < PARTS")
+        workload = copy(self)
+        workload.body = body
+        return workload, range(part, next(iter(body.key_counts)), parts)
 
 
 class Config:
@@ -72,7 +86,8 @@ class Config:
     offset_s          phase of this client within the schedule of all clients (0)
     requests          {url, method (POST), headers ({}), body: see Template (""), expect: {match, no_match}}; the latter
                       are patterns that the body of a response must contain, or must not. A list of them, each with
-                      `workload` and `weight` (1), sends each in proportion to its weight, in random order
+                      `workload` and `weight` (1), sends each in proportion to its weight, in random order. With
+                      `preload: [PART, PARTS]`, it is sent before the load once for every key with key % PARTS = PART
     targets           base URLs used in round-robin order; `requests.url` is then a path
     workload          value of the label `workload` of the latencies (default)
     timeout_s         a request has failed if it is not complete this long after it was due (10)

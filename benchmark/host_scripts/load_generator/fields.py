@@ -41,6 +41,14 @@ class Fields:
             raise self.error(name, f"found {value!r}, expected {expected}")
         return value
 
+    def pair(self, name: str) -> tuple[int, int]:
+        """Return a list of two whole numbers that are not negative."""
+        value = self.take(name, (list,), "two whole numbers")
+        numbers = [each for each in value if type(each) is int and each >= 0] if isinstance(value, list) else []
+        if not isinstance(value, list) or not len(value) == len(numbers) == 2:
+            raise self.error(name, f"found {value!r:.60}, expected two whole numbers")
+        return numbers[0], numbers[1]
+
     def inner(self, name: str) -> Fields:
         """Return the object in a field."""
         return Fields(self.take(name, (dict,), "an object"), f"{self._prefix}{name}")

@@ -21,7 +21,7 @@ from .http import resolve
 from .loop import READ, Loop
 from .metrics import Samples, exposition, merge
 from .scrape import Scrape
-from .worker import Worker
+from .worker import PreloadError, Worker
 
 GRACE_S = 0.5
 """Time that requests in flight have to complete after SIGTERM."""
@@ -61,7 +61,7 @@ class Generator:
             self._loop.watch(channel.fileno(), partial(self._on_messages, index))
         self._running = set(range(count))
         self._samples: list[Samples] = [{} for _ in range(count)]
-        self._unanswered: set[int] = set()
+        self._unanswered = set(range(count))  # until they are ready
         self._scrapes: list[Scrape] = []
         self._started = self._stopped = self._end = inf
         self._start_time = 0.0
@@ -74,6 +74,8 @@ class Generator:
         Raises ConfigError if standard input is anything but `go`, OSError with the file's name if the log cannot be
         written, ProcessError if a process fails.
         """
+        while self._unanswered and self._stopped == inf:
+            self._loop.run_once(3600.0)
         if self._config.start_now:
             self._start_load(time())
         else:
@@ -110,6 +112,8 @@ class Generator:
             code = 0
         except (EOFError, ConnectionError):
             pass  # the generator has ended
+        except PreloadError as error:
+            print(f"load_generator: {error}", file=sys.stderr)
         except BaseException:
             sys.excepthook(*sys.exc_info())
         finally:

@@ -281,6 +281,11 @@ class Target:
             self.metrics.unanswered(workload.name, due, now)
         self._waiting.clear()
 
+    def close(self) -> None:
+        """Close idle connections."""
+        while self._idle:
+            self._idle[-1].fail("connection")
+
     def give_up(self) -> None:
         """Record the requests in flight as unanswered."""
         for _, sequence, connection in self._deadlines:

@@ -36,9 +36,11 @@ class Template:
     the end of any of them encodes the value.
     """
 
-    def __init__(self, text: str, seed: int) -> None:
-        """Raise ConfigError if a placeholder is wrong."""
-        self._random = Random(seed)
+    def __init__(self, text: str, seed: int, *, numbered: bool = False) -> None:
+        """With `numbered`, request n has key n; ConfigError if a placeholder is wrong."""
+        self._random, self._numbered = Random(seed), numbered
+        self.key_counts: set[int] = set()
+        """Numbers of keys of the placeholders."""
         pieces = re.split(r"\{\{(.*?)\}\}", text)
         if any("{{" in literal for literal in pieces[::2]):
             raise ConfigError("a placeholder {{ is not closed by }}")
@@ -75,6 +77,9 @@ class Template:
 
     def _key(self, count: int, exponent: float) -> Callable[[int], bytes]:
         random, digits = self._random.random, b"key%%0%dd" % len(str(count - 1))
+        self.key_counts.add(count)
+        if self._numbered:
+            return digits.__mod__
         if not exponent:
             return lambda _: digits % int(random() * count)
         draw, factor = Zipf(count, exponent, random).draw, spread(count)

@@ -16,12 +16,21 @@ from .http import Address, Target
 from .loop import Loop
 from .metrics import Metrics
 
+_MOST_PRELOADING = 64
+"""Requests in flight while keys are written before the load."""
+
 Route = tuple[Target, Workload, bytes]
 """What a request is sent to, its kind, and its first bytes."""
 
 
+class PreloadError(Exception):
+    """Requests before the load failed."""
+
+
 class Worker:
     """Send every `count`-th request of the schedule, beginning with number `index`, when it is due.
+
+    First it sends the requests that write all keys, if the configuration has any, and then `samples`.
 
     Messages of the generator: `start` and when the schedule begins, `samples`, and `stop` and when to give up requests
     without outcome. The worker sends `samples` with the current metrics, `interval` with the histograms of 0.1 s, and
@@ -31,7 +40,8 @@ class Worker:
     def __init__(
         self, config: Config, addresses: dict[tuple[str, int], Address], channel: Channel, index: int, count: int
     ) -> None:
-        self._config, self._channel, self._count = config, channel, count
+        self._config, self._channel, self._index, self._count = config, channel, index, count
+        self._addresses = addresses
         self._loop = Loop()
         logs = bool(config.latency_log)
         recorder = Recorder(self._send_interval if logs else None, every=logs and count > 1)
@@ -61,7 +71,9 @@ class Worker:
         self._loop.watch(channel.fileno(), self._on_messages)
 
     def run(self) -> None:
-        """Send requests until stopped; EOFError or OSError if the generator has ended."""
+        """Send requests until stopped; PreloadError, or EOFError or OSError if the generator has ended."""
+        self._preload()
+        self._channel.send("samples", samples=self._metrics.samples())
         gc.disable()  # nothing below creates reference cycles, and a collection would delay requests
         metrics, targets, schedule, count = self._metrics, [*self._targets.values()], self._config.schedule, self._count
         intervals = metrics.intervals
@@ -87,6 +99,29 @@ class Worker:
         intervals.close()
         self._channel.wait()
         self._channel.send("end", samples=metrics.samples())
+
+    def _preload(self) -> None:
+        """Send the requests that write this process's share of all keys, outside all metrics."""
+        for workload, keys in filter(None, [workload.preload for workload in self._config.workloads]):
+            metrics = Metrics([workload.name], self._config.timeout_s, Recorder(None))
+            host, port, head = workload.targets[0]
+            target = Target(
+                self._loop,
+                metrics,
+                self._addresses[host, port],
+                timeout_s=self._config.timeout_s,
+                max_connections=min(_MOST_PRELOADING, self._config.max_connections),
+            )
+            left = iter(keys[self._index :: self._count])
+            key = next(left, None)
+            while self._end == inf and (key is not None or metrics.inflight):
+                while key is not None and metrics.inflight < _MOST_PRELOADING:
+                    target.submit(monotonic(), key, workload, head)
+                    key = next(left, None)
+                self._loop.run_once(min(target.expire(monotonic()) - monotonic(), 1.0))
+                if failed := ", ".join(f"{count} {kind}" for kind, count in metrics.errors.items() if count):
+                    raise PreloadError(f"could not write all keys before the load: {workload.name}: {failed}")
+            target.close()
 
     def _send_interval(self, number: int, interval: Interval) -> None:
         self._channel.send("interval", number, interval=interval)

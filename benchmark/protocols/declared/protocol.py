@@ -122,6 +122,7 @@ class Declared(Protocol):
                 load.expect.model_dump(exclude_defaults=True),
                 load.workload,
                 load.weight,
+                load.preload,
             )
             for path, load in self._loads()
         ]

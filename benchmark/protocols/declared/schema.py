@@ -129,6 +129,8 @@ class LoadDeclaration(DeclaredModel):
     """Name under which its latencies are recorded."""
     weight: float = Field(default=1.0, gt=0, le=1e9, allow_inf_nan=False)
     """Its share of all requests, relative to the weights of the others."""
+    preload: bool = False
+    """Whether the clients send it once for every key before the load, so that reads find all keys."""
     method: Literal["GET", "POST", "PUT", "PATCH", "DELETE"] = "GET"
     url: str
     headers: dict[str, str] = {}

@@ -91,14 +91,20 @@ def test_keys_and_values_follow_the_parameters(parameters: dict[str, object], ke
     assert Config(config).workloads[0].body.render(0)
 
 
-@pytest.mark.parametrize(("reads", "workloads"), [(0, ["put"]), (0.8, ["get", "put"]), (1, ["get"])])
+@pytest.mark.parametrize(("reads", "workloads"), [(0, ["put"]), (0.8, ["get", "put"]), (1, ["get", "put"])])
 def test_reads_are_a_share_of_the_requests(reads: float, workloads: list[str]) -> None:
     client = Etcd(EtcdNode(), EtcdClient(reads=reads)).clients(PLAN)[0]
     found = Config(json.loads(client.files["config.json"])).workloads
     assert [workload.name for workload in found] == workloads
     if len(found) == 2:
-        assert [workload.weight for workload in found] == pytest.approx([0.8, 0.2])
+        assert [workload.weight for workload in found] == pytest.approx([reads, 1 - reads])
         assert [workload.targets[0][2].split()[1] for workload in found] == [b"/v3/kv/range", b"/v3/kv/put"]
+
+
+def test_clients_share_the_keys_that_they_write_before_reads() -> None:
+    clients = Etcd(EtcdNode(), EtcdClient(reads=0.5, keys=10)).clients(PLAN)
+    written = [Config(json.loads(client.files["config.json"])).workloads[1].preload for client in clients]
+    assert sorted(key for found in written if found for key in found[1]) == list(range(10))
 
 
 @pytest.mark.parametrize(

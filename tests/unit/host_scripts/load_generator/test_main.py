@@ -320,6 +320,38 @@ def test_requests_are_sent_in_proportion_to_their_weights(tmp_path: Path, start:
     }
 
 
+def test_all_keys_are_written_before_the_load_and_outside_the_metrics(
+    tmp_path: Path, start: Callable[[Json], Generator]
+) -> None:
+    log = tmp_path / "latencies.hlog"
+    with running_server("constant:0.001", tmp_path) as server:
+        get = {"workload": "get", "url": server.url("/x"), "body": "{{sequence}}"}
+        put = {"workload": "put", "weight": 0, "url": server.url("/x"), "body": "{{key:500}}", "preload": [1, 2]}
+        config: Json = {"profile": [[0, 100], [0.2, 0]], "requests": [get, put], "processes": 2}
+        generator = start({**config, "latency_log": str(log)})
+        ready = generator.metrics()
+        generator.start_load()
+        found = generator.wait(lambda m: m["due"] == 20 and not m["inflight"])
+        generator.stop()
+        entries = server.stop()
+    assert ready["submitted"] == 0
+    assert found["submitted"] == 20
+    assert Counter(entry.sequence >= 0 for entry in entries) == {True: 20, False: 250}
+    assert merged(read_log(log)).keys() == {"get", "_scheduling_delay"}
+
+
+def test_failures_before_the_load_end_the_generator(tmp_path: Path, start: Callable[[Json], Generator]) -> None:
+    with running_server("constant:0", tmp_path) as server:
+        request = {"url": server.url("/status/503"), "body": "{{key:1}}", "preload": [0, 1]}
+        generator = start({"rate": 1, "requests": request})
+        _, complaint = generator.process.communicate(timeout=10)
+    assert generator.process.returncode == 1
+    assert complaint == (
+        "load_generator: could not write all keys before the load: default: 1 http_5xx\n"
+        "load_generator: process 1 of 1 ended unexpectedly\n"
+    )
+
+
 def test_generator_ends_with_an_error_if_a_process_is_killed(start: Callable[[Json], Generator]) -> None:
     generator = start({"rate": 10, "requests": {"url": "http://127.0.0.1:9/"}, "processes": 2})
     first, second = workers(generator)

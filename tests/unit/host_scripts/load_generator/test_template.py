@@ -40,6 +40,13 @@ def test_equal_seeds_give_equal_bodies() -> None:
     assert first == again != other
 
 
+def test_numbered_keys_are_the_number_of_the_request() -> None:
+    body = Template('{"key": "{{key:300:zipf=0.99:base64}}", "value": {{value:5}}}', seed=1, numbered=True)
+    keys = [base64.b64decode(body.render(n).split(b'"')[3]).decode() for n in range(300)]
+    assert keys == [f"key{n:03d}" for n in range(300)]
+    assert body.key_counts == {300}
+
+
 def test_a_new_seed_gives_other_keys_and_values() -> None:
     body = Template("{{key:100000}}{{value:9}}{{value:uniform=5-9}}", seed=1)
     first = [body.render(n) for n in range(9)]
