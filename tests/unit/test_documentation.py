@@ -60,6 +60,8 @@ def test_commands_and_options_exist(page: Path) -> None:
     for name, *words in commands(page):
         command = cli.get_command(context, name)
         assert command, name
+        while isinstance(command, click.Group) and words and words[0] in command.commands:
+            command = command.commands[words.pop(0)]
         known = {option for parameter in command.params for option in parameter.opts}
         given = {word.partition("=")[0] for word in words if word.startswith("--")}
         assert given <= known | {"--help"}, (name, given - known)
