@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import partial
+from operator import itemgetter
 from pathlib import Path
 
 import numpy as np
@@ -60,36 +61,33 @@ def convert(files: Sequence[Path], source: LatencySource, target: Path) -> tuple
 
 def _lines(logs: Iterable[LatencyLog]) -> Iterator[bytes]:
     """Yield the lines of a log with all rows of `logs`, by time."""
-    rows = sorted((row for log in logs for row in _rows(log)), key=lambda row: row[0])
+    rows = sorted((row for log in logs for row in _rows(log)), key=itemgetter(0))
     yield b"#[Histogram log format version 1.3]\n"
     yield b"#[StartTime: %.3f (seconds since epoch)]\n" % (rows[0][0] / 1000)
     yield b"#[BaseTime: 0.000 (seconds since epoch)]\n"
     yield b"#[MaxValueDivisor: 1000.000; histograms are in us, Interval_Max in ms]\n"
     yield b'"StartTimestamp","Interval_Length","Interval_Max","Interval_Compressed_Histogram"\n'
-    for start, length, tag, counts in rows:
-        name = f"{tag.workload}.{tag.error}" if tag.error else tag.workload
-        times = b"%d.%03d,%d.%03d" % (*divmod(start, 1000), *divmod(length, 1000))
-        yield b"Tag=%b,%b,%.3f,%b\n" % (name.encode(), times, highest_value(max(counts)) / 1000, encode(counts))
+    yield from (line for _, line in rows)
 
 
-def _rows(log: LatencyLog) -> Iterator[tuple[int, int, Tag, dict[int, int]]]:
-    """Yield start and length in ms, tag, and counts by bucket of each row of a log."""
-    _, buckets, counts = log.entries()
-    failed = np.repeat([bool(log.tags[tag].error) for tag in log.tag], np.diff(log.offsets))
-    if log.layout != MICROSECONDS:
-        buckets = _convert_buckets(log, buckets)
-    buckets = np.where(failed, 0, buckets)
-    for row, (start, length, tag) in enumerate(zip(log.starts_ms, log.lengths_ms, log.tag, strict=True)):
-        entries = slice(int(log.offsets[row]), int(log.offsets[row + 1]))
+def _rows(log: LatencyLog) -> Iterator[tuple[int, bytes]]:
+    """Yield the start in ms and the line of each row of a log."""
+    buckets = _convert_buckets(log) if log.layout != MICROSECONDS else log.buckets
+    for row, (start, length, code) in enumerate(zip(log.starts_ms, log.lengths_ms, log.tag, strict=True)):
+        entries, tag = slice(int(log.offsets[row]), int(log.offsets[row + 1])), log.tags[code]
         found: dict[int, int] = {}
-        for bucket, count in zip(buckets[entries].tolist(), counts[entries].tolist(), strict=True):
+        for bucket, count in zip(buckets[entries].tolist(), log.counts[entries].tolist(), strict=True):
+            bucket = 0 if tag.error else bucket
             found[bucket] = found.get(bucket, 0) + count
         if found:
-            yield int(start), int(length), log.tags[tag], found
+            name = f"{tag.workload}.{tag.error}" if tag.error else tag.workload
+            times = b"%d.%03d,%d.%03d" % (*divmod(int(start), 1000), *divmod(int(length), 1000))
+            most = highest_value(max(found)) / 1000
+            yield int(start), b"Tag=%b,%b,%.3f,%b\n" % (name.encode(), times, most, encode(found))
 
 
-def _convert_buckets(log: LatencyLog, buckets: Integers) -> Integers:
-    """Return the project's buckets that hold the middle of other buckets."""
-    edges = log.layout.edges(int(buckets.max(initial=0)) + 1)
-    middle = (edges[buckets] + edges[buckets + 1]) / 2
+def _convert_buckets(log: LatencyLog) -> Integers:
+    """Return the project's buckets that hold the middle of those of a log."""
+    edges = log.layout.edges(int(log.buckets.max(initial=0)) + 1)
+    middle = (edges[log.buckets] + edges[log.buckets.astype(np.int64) + 1]) / 2
     return MICROSECONDS.index(np.minimum(middle * 1e6, HIGHEST_US).astype(np.int64))

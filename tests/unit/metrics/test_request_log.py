@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from benchmark.errors import UsageError
@@ -109,6 +110,10 @@ def test_kinds_of_failures_are_bounded(tmp_path: Path) -> None:
 def test_files_of_several_chunks_are_read_completely(tmp_path: Path) -> None:
     text = "".join(f"0 {index} 1000 0 {1795942265 + index // 1000} 5 0\n" for index in range(120_000))
     assert counts(read(tmp_path, text, PGBENCH)) == {OK: 120_000}
+    backwards = read(tmp_path, "".join(reversed(text.splitlines(keepends=True))), PGBENCH)
+    assert (np.diff(backwards.starts_ms) >= 0).all()
+    assert backwards.rows(1795942300_000, 1795942301_000).totals().sum() == 1000
+    assert counts(backwards) == {OK: 120_000}
     with pytest.raises(UsageError, match=r"requests, line 120001, column 3: found '1x', expected a number$"):
         read(tmp_path, text + "0 1 1x 0 1795942265 5 0\n", RequestColumns((5, 6), 3, "us"))
 
