@@ -20,9 +20,12 @@ from numpy.typing import NDArray
 
 from benchmark.errors import InfrastructureError
 from benchmark.host_scripts import build_load_generator
+from benchmark.measure.client_logs import ClientLog, log_timeline
 from benchmark.measure.measurement import Measurement, measure
+from benchmark.measure.run_metrics import QUANTILES
 from benchmark.measure.scrapes import RunSamples
 from benchmark.measure.validity import judge
+from benchmark.metrics.latency_log import read_latency_log
 from benchmark.metrics.prometheus import Prometheus
 from benchmark.metrics.samples import Series
 
@@ -33,6 +36,7 @@ MODELS = {
     "exponential": "exponential:0.25",
     "bimodal": "bimodal:0.1:0.5:0.15",
     "stall": "stall:0.1:3:2",
+    "short-stall": "stall:0.1:3:0.3",
 }
 RATE, INTERVAL, WARM_UP, SECONDS, DEADLINE = 60.0, 0.25, 1.5, 6.0, 40.0
 
@@ -45,10 +49,24 @@ class Run:
     end: float
     series: list[Series]
     log: dict[str, tuple[NDArray[np.float64], NDArray[np.float64]]]
+    written: dict[str, ClientLog]
+    """The latency logs of the clients."""
 
     def measured(self, *hosts: str) -> Measurement:
         chosen = [one for one in self.series if one.labels["host"] in hosts]
         return measure(RunSamples(chosen), self.start, self.end, scrape_interval=INTERVAL)
+
+    def logged(self, *hosts: str) -> Measurement:
+        """Return what the latency logs give, confirmed by the samples."""
+        chosen = [one for one in self.series if one.labels["host"] in hosts]
+        logs = [self.written[host] for host in hosts]
+        return measure(RunSamples(chosen), self.start, self.end, scrape_interval=INTERVAL, logs=logs)
+
+    def ended(self, host: str) -> NDArray[np.float64]:
+        """Return the sorted latencies of the requests that the server answered in the window."""
+        due, completed = self.log[host]
+        inside = (completed >= self.start) & (completed < self.end)
+        return np.sort((completed - due)[inside])
 
     def exact(self, host: str) -> NDArray[np.float64]:
         """Return the sorted latencies of the requests that completed between the samples that the window uses.
@@ -74,7 +92,8 @@ def generator(folder: Path, url: str) -> Iterator[tuple[subprocess.Popen[str], i
     path = folder / "generator.json"
     requests = {"url": url, "body": "{{sequence}}"}
     profile = [[0, RATE], [WARM_UP + SECONDS + 3, 0]]
-    path.write_text(json.dumps({"listen": "127.0.0.1:0", "profile": profile, "requests": requests}))
+    log = {"latency_log": str(folder / "latencies.hlog")}
+    path.write_text(json.dumps({"listen": "127.0.0.1:0", "profile": profile, "requests": requests} | log))
     archive = folder / "load_generator.pyz"
     archive.write_bytes(build_load_generator())
     command = [sys.executable, "-I", "-S", str(archive), "--config", str(path)]
@@ -132,7 +151,7 @@ def drive(folder: Path) -> Run:
             clients[host] = stack.enter_context(generator(folder / host, servers[host].url()))
         client = stack.enter_context(prometheus(folder, {host: port for host, (_, port) in clients.items()}))
         wait_until(client, len(MODELS), 0.0)
-        begin = time.time() + 0.2
+        begin = math.ceil(time.time() * 10 + 2) / 10
         for process, _ in clients.values():
             assert process.stdin is not None
             process.stdin.write(f"go {begin:.6f}\n")
@@ -140,13 +159,20 @@ def drive(folder: Path) -> Run:
         start, end = begin + WARM_UP, begin + WARM_UP + SECONDS
         wait_until(client, len(MODELS), end)
         series = client.samples('{job="client"}', begin - 1, end)
+        for process, _ in clients.values():
+            process.terminate()
+            process.wait(timeout=DEADLINE)
         boot = time.time() - time.monotonic()
         log = {}
         for host, server in servers.items():
             entries = server.stop()
             due = np.array([begin + entry.sequence / RATE for entry in entries])
             log[host] = (due, np.array([boot + entry.completion for entry in entries]))
-    return Run(start, end, series, log)
+        written = {
+            host: ClientLog(host, host, f"r{number % 2}", read_latency_log(folder / host / "latencies.hlog"))
+            for number, host in enumerate(MODELS)
+        }
+    return Run(start, end, series, log, written)
 
 
 @pytest.fixture(scope="module")
@@ -202,4 +228,41 @@ def test_totals_are_the_sum_of_all_logs(run: Run) -> None:
     assert np.quantile(every, 0.895) <= (measurement.total.latency_s.quantiles["p90"].upper or math.inf)
     assert set(measurement.regions) == {"r0", "r1"}
     verdict = judge(measurement, requested_tps=RATE * len(MODELS), expected_clients=MODELS)
+    assert (verdict.reasons, verdict.saturated) == ([], False)
+
+
+@pytest.mark.parametrize("host", MODELS)
+def test_quantiles_of_latency_logs_are_within_one_percent_of_the_log(run: Run, host: str) -> None:
+    found, exact = run.logged(host), run.ended(host)
+    assert found.contradictions == []
+    assert found.total.latency_s is not None
+    assert found.total.completed == pytest.approx(len(exact), abs=2)  # on their way at an edge
+    assert found.total.latency_s.mean == pytest.approx(exact.mean(), rel=0.01)
+    buckets = run.measured(host).total.latency_s
+    assert buckets is not None
+    for metric, q in QUANTILES.items():
+        rank, width = math.ceil(q * len(exact)) - 1, 2
+        low, high = exact[max(0, rank - width)], exact[min(len(exact) - 1, rank + width)]
+        estimate, coarse = (each.quantiles[metric.key].estimate for each in (found.total.latency_s, buckets))
+        print(f"{host} {metric.short}: {exact[rank]:.4f} s, latency log {estimate:.4f} s, buckets {coarse:.4f} s")
+        assert 0.99 * low <= estimate <= 1.01 * high + 0.001
+
+
+@pytest.mark.parametrize(("host", "seconds"), [("stall", 2.0), ("short-stall", 0.3)])
+def test_stalls_are_visible_in_intervals_of_100_ms(run: Run, host: str, seconds: float) -> None:
+    timeline = log_timeline([run.written[host]], run.start, run.end, 0.1)
+    assert timeline is not None
+    idle = np.concatenate([[False], timeline.completed_tps == 0, [False]]).astype(int)
+    begins, ends = np.flatnonzero(np.diff(idle) > 0), np.flatnonzero(np.diff(idle) < 0)
+    longest = int(np.argmax(ends - begins))
+    assert seconds - 0.2 <= (ends - begins)[longest] / 10 <= seconds + 0.1
+    # What fell due at the start of the stall completes first after it.
+    assert timeline.quantiles_s["p99_s"][ends[longest]] == pytest.approx(seconds + 0.1, abs=0.15)
+
+
+def test_latency_logs_and_samples_of_all_clients_agree(run: Run) -> None:
+    found = run.logged(*MODELS)
+    assert found.contradictions == []
+    assert found.unverified == []
+    verdict = judge(found, requested_tps=RATE * len(MODELS), expected_clients=MODELS)
     assert (verdict.reasons, verdict.saturated) == ([], False)
