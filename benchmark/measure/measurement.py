@@ -19,7 +19,6 @@ from benchmark.measure.client_logs import (
     ends_early,
     first_completed,
     increase_of_log,
-    log_timeline,
     lost_requests,
     workloads_of,
 )
@@ -56,7 +55,7 @@ class Measurement:
     hosts: dict[str, str]
     """The host of each client, also of those without statistics."""
     timeline: Timeline | None
-    """None where no client has two samples."""
+    """None where no client has two samples, and with latency logs, for which `log_timeline` makes it."""
     client_delay_s: dict[str, Quantile] = field(default_factory=dict)
     """p99 of the time from when requests fell due until each client sent them."""
     wan_delay_s: dict[str, Quantile] = field(default_factory=dict)
@@ -159,7 +158,8 @@ def _from_logs(
         increases[client.name] = increase_of_log(client, start, end, timeout)
         by_region.setdefault(client.region, []).append(increases[client.name])
         for workload, members in by_workload.items():
-            members.append(increase_of_log(client, start, end, timeout, workload))
+            one = replace(increases[client.name], sent=None, scheduled=None, backlog=None)
+            members.append(one if len(by_workload) == 1 else increase_of_log(client, start, end, timeout, workload))
         inside = target.sample_range(start, end) if target else None
         slowest = increases[client.name].histogram.slowest
         if began is not None and slowest > end - began:
@@ -180,7 +180,6 @@ def _from_logs(
         regions={region: window_stats(members, names) for region, members in sorted(by_region.items())},
         clients={name: window_stats([increase], names) for name, increase in increases.items()},
         hosts={client.name: client.host for client in logs},
-        timeline=log_timeline(logs, start, end, sampled.scrape_interval),
         client_delay_s={each.name: delay for each in logs if (delay := delay_of(each, start, end))},
         late_starts={each.name: late for each in logs if (late := first_completed(each, start, end)) is not None},
         left_out=[],

@@ -117,7 +117,7 @@ def find_window(
     clients = samples.targets(names.job, names.counters)
     timeline = make_timeline(clients, begin, end, step=scrape_interval, names=names)
     if logs:
-        timeline = log_timeline(logs, begin, end, scrape_interval)
+        timeline = log_timeline(logs, begin, end, scrape_interval, quantiles=False)
     intervals = 0 if timeline is None else len(timeline.completed_tps)
     if timeline is None or intervals < 2 * LEAST_LEFT:
         method = f"fixed: {intervals} intervals between samples are too few to detect it, {2 * LEAST_LEFT} are needed"

@@ -65,6 +65,8 @@ class Increase:
     scheduled: float | None
     backlog: float | None
     errors: dict[str, float] | None
+    fine: bool = False
+    """Whether buckets are too narrow for the mean to tell where values lie in them."""
     timeout_s: float | None = None
     oldest_s: float = 0.0
     """Age of the oldest transaction without an outcome at the end."""
@@ -191,7 +193,7 @@ def _latency(members: Sequence[Increase]) -> Latency | None:
         if len(squared) == len(members):
             squares = math.fsum(squared) + lost * (timeout or 0.0)
             stdev = math.sqrt(max(0.0, squares / ended - mean**2))
-    bound = mean if ended == histogram.count else None
+    bound = mean if ended == histogram.count and not any(each.fine for each in members) else None
     quantiles = {metric.key: histogram.quantile(q, bound) for metric, q in QUANTILES.items()}
     return Latency.model_validate({"mean": mean, "stdev": stdev} | quantiles)
 

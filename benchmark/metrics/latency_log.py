@@ -56,6 +56,7 @@ _SMALL, _LARGEST = 2032, 1 << 21
 """Bytes of a compressed and of a decoded histogram: deflate expands by at most 1032."""
 _MOST_BYTES = 1 << 24
 """Decoded histograms of more bytes are handled one by one, which bounds the memory."""
+_UNEXPECTED = "expected a histogram in the V2 compressed encoding of HdrHistogram"
 _MOST_ENTRIES = 50_000_000
 _MOST_COUNTED = 1 << 53
 _LONGEST_WORD = 8
@@ -90,7 +91,8 @@ class Layout:
         index = np.arange(count + 1, dtype=np.int64)
         power = np.maximum((index >> self.half_magnitude) - 1, 0)
         within = index - (power << self.half_magnitude)
-        return np.asarray(np.ldexp(within.astype(np.float64), power + self.unit_magnitude) * self.second)
+        units = np.ldexp(within.astype(np.float64), power + self.unit_magnitude)
+        return np.asarray(np.round(units * self.second, 12))
 
     def index(self, values: Integers) -> Integers:
         """Return the buckets of values, in units and not negative."""
@@ -277,8 +279,6 @@ def read_latency_logs(
 
 def _inflate(packed: bytes) -> bytes:
     """Decompress a histogram with its outer header; ValueError if it is suspiciously large."""
-    if len(packed) <= _SMALL:
-        return zlib.decompress(packed[_OUTER.itemsize :])
     histogram = zlib.decompressobj().decompress(packed[_OUTER.itemsize :], _LARGEST)
     if len(histogram) == _LARGEST:
         raise ValueError(f"a histogram of more than {_LARGEST} bytes")
@@ -372,11 +372,14 @@ class _Reader:
             *tags, starts, lengths, _, texts = (words[at :: 4 if untagged else 5] for at in range(4 if untagged else 5))
             names = tags[0] if tags else [b""] * len(lines)
             packed = [binascii.a2b_base64(text) for text in texts]
-            outer = np.frombuffer(b"".join([data[: _OUTER.itemsize] for data in packed]), dtype=_OUTER)
-            sizes = np.array([len(data) - _OUTER.itemsize for data in packed])
-            encoded = (outer["cookie"] & _COOKIE_MASK == _COMPRESSED_COOKIE) & (outer["length"] == sizes)
-            self._check(numbers, ~encoded, "expected a histogram in the V2 compressed encoding of HdrHistogram")
-            histograms = [_inflate(data) for data in packed]
+            sizes = np.fromiter(map(len, packed), dtype=np.int64, count=len(packed))
+            self._check(numbers, sizes < _OUTER.itemsize, _UNEXPECTED)
+            starts_at = (np.cumsum(sizes) - sizes)[:, None] + np.arange(_OUTER.itemsize)
+            outer = np.frombuffer(b"".join(packed), dtype=np.uint8)[starts_at].view(_OUTER)[:, 0]
+            encoded = outer["cookie"] & _COOKIE_MASK == _COMPRESSED_COOKIE
+            self._check(numbers, ~encoded | (outer["length"] != sizes - _OUTER.itemsize), _UNEXPECTED)
+            small = int(sizes.max()) <= _SMALL
+            histograms = [zlib.decompress(data[8:]) for data in packed] if small else list(map(_inflate, packed))
             times = self._times(numbers, [_parsed(starts), _parsed(lengths)])
         except (ValueError, zlib.error) as error:  # binascii.Error is a ValueError
             if len(lines) == 1:

@@ -192,8 +192,8 @@ def packed(
     ("text", "expected"),
     [
         ("what is this", "expected .*start,length,max,histogram"),
-        (f"{START},0.1,1,", "expected .*start,length,max,histogram"),
-        (f"{START},0.1,1,AAAA", "expected .*start,length,max,histogram"),
+        (f"{START},0.1,1,", "V2 compressed encoding"),
+        (f"{START},0.1,1,AAAA", "V2 compressed encoding"),
         (f"{START},0.1,{packed()}", "expected .*start,length,max,histogram"),
         (f"Tag=a,b,{START},0.1,1,{packed()}", "expected .*start,length,max,histogram"),
         (f"now,0.1,1,{packed()}", "could not convert"),
