@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 _LATENCIES = [metric for metric in LATENCIES if metric.brief]
 
+_FINE = 0.005
+"""Width of a bucket, as a share of its bound, that three digits do not show."""
+
 
 def runs(summaries: Sequence[Summary], folder: Path) -> Iterator[Shown]:
     """Yield a table of runs of one system, their warnings, and the folders of their results."""
@@ -75,12 +78,14 @@ def _run_cells(summary: Summary) -> list[str]:
 
 
 def _latency_cell(metric: Metric, latency: Latency | None) -> str:
-    """Return a quantile with its bounds, or the mean."""
+    """Return a quantile, with its bounds where they differ by more than the precision that is shown, or the mean."""
     quantile = latency.quantiles.get(metric.key) if latency else None
     if quantile is None:
         return numbers.latency(latency.mean if latency and metric.key == "mean" else None)
     if quantile.upper is None:
         return f"> {numbers.latency(quantile.lower)}"
+    if quantile.upper - quantile.lower <= _FINE * quantile.upper:
+        return numbers.latency(quantile.estimate)
     return numbers.latency_interval(quantile.estimate, quantile.lower, quantile.upper)
 
 

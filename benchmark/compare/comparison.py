@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from fractions import Fraction
@@ -21,12 +21,17 @@ from benchmark.model import Finite, StrictModel
 from benchmark.results.find import find, find_sweep
 from benchmark.results.manifest import Manifest, read_manifest
 from benchmark.results.run_folder import read_summary, without_result
-from benchmark.results.summary import Summary
+from benchmark.results.summary import Source, Summary
 from benchmark.results.sweep import SweepFolder
 
 CONFIDENCE = 0.95
 ALPHA = 0.05
 _LISTED = 6
+_SOURCES: Mapping[Source, str] = {
+    "latency_log": "latency logs",
+    "buckets": "samples of Prometheus",
+    "schedule": "the schedule",
+}
 
 
 @dataclass(frozen=True)
@@ -255,6 +260,14 @@ def find_warnings(a: Variant, b: Variant, found: Sequence[Difference], *, interl
             reason = missing[0].unknown.get(metric.name)
             runs = f"{len(missing)} of {len(variant.counted)} runs of {name}"
             warnings.append(f"{metric.label} is not compared: unknown in {runs}{f' ({reason})' if reason else ''}")
+    for figure, what in (("latency_s", "latencies"), ("completed_tps", "throughput")):
+        sources = [sorted({_SOURCES[run.source(figure)] for run in variant.counted}) for variant in (a, b)]
+        if all(sources) and sources[0] != sources[1]:
+            shown = [" and ".join(each) for each in sources]
+            warnings.append(
+                f"{what} of A are from {shown[0]}, those of B from {shown[1]}, which count other windows with other "
+                "precision"
+            )
     if a.leaders != b.leaders:
         led = [
             ", ".join(f"{host} in {float(share):.0%} of runs" for host, share in variant.leaders.items()) or "unknown"

@@ -104,6 +104,10 @@ class Summary(Identity):
         """The number of failed transactions; None if unknown."""
         return None if self.errors is None else sum(self.errors.values())
 
+    def source(self, figure: str) -> Source:
+        """Return where a figure, such as `latency_s`, comes from."""
+        return self.sources.get(figure, "buckets")
+
     def to_json(self) -> str:
         """Return the text of `summary.json`."""
         return self.model_dump_json(by_alias=True, indent=2) + "\n"

@@ -82,3 +82,17 @@ def test_unknown_metrics_are_dashes_with_the_reason_below(tmp_path: Path) -> Non
     row = next(line for line in text.splitlines() if line.strip().startswith("100"))
     assert row.split() == ["100", "-", "-", "-", "-", "-", "0", "ok"]
     assert f"warning: {warning}" in text
+
+
+def test_bounds_that_three_digits_do_not_show_are_left_out(tmp_path: Path) -> None:
+    done = summary("20260101T000000Z-one")
+    assert done.latency_s is not None
+    fine = {name: Quantile(estimate=0.12, lower=0.11999, upper=0.12006) for name in ("p50", "p90", "p99")}
+    console = Console(width=80, record=True, file=io.StringIO())
+    latency = done.latency_s.model_copy(update=fine)
+    changed = done.model_copy(update={"latency_s": latency, "successful_latency_s": latency})
+    for each in tables.runs([changed], tmp_path):
+        console.print(each, soft_wrap=isinstance(each, str))
+    text = console.export_text()
+    assert "120 ms 120 ms 120 ms 0 ok" in " ".join(text.split())
+    assert "(120-120)" not in text

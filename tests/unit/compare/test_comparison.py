@@ -87,6 +87,10 @@ def led_by(*leaders: str | None) -> Callable[[Sequence[Summary]], list[Summary]]
     ]
 
 
+def logged(runs: Sequence[Summary]) -> list[Summary]:
+    return [run.model_copy(update={"sources": {"latency_s": "latency_log"}}) for run in runs]
+
+
 def partly(runs: Sequence[Summary]) -> list[Summary]:
     return [*runs, failed("gone", 100.0)]
 
@@ -103,6 +107,7 @@ def more(runs: Sequence[Summary]) -> list[Summary]:
         (led_by("a-1", "b-0"), "; B: a-1 in 50% of runs, b-0 in 50% of runs"),
         (led_by(None), "; B: unknown"),
         (partly, "1 of 7 runs of B do not count: 100 tx/s failed (system): node-0 ended"),
+        (logged, "latencies of A are from samples of Prometheus, those of B from latency logs, which count other"),
         (more, "only B was measured at 777 tx/s: not compared"),
     ],
 )
