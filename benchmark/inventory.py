@@ -187,6 +187,8 @@ class EmulatedRoundTrip(_Model):
     """Longest one of a trace; null if the round trip does not change."""
     jitter_ms: Milliseconds = 0.0
     """Standard deviation."""
+    impairments: Text = ""
+    """What was requested in this direction beside its delay, such as `loss 0.01`."""
 
     def allows(self, rtt_ms: float) -> bool:
         """Whether a measured round trip is this one, within 1 ms + 2 % and, with jitter, four standard deviations."""

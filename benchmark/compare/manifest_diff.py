@@ -25,6 +25,7 @@ _IMPLIED: Mapping[str, tuple[str, ...]] = {
     "definition": ("definition ",),
     "nodes": ("hosts of the nodes",),
     "clients": ("hosts of the clients",),
+    **{f"network.{name}": ("emulated network",) for name in ("loss", "jitter_ms", "links", "trace")},
 }
 # Round-trip times must differ by more than both.
 _RTT_SHARE, _RTT_MS = 0.05, 1.0
@@ -92,6 +93,11 @@ def facts_of(manifest: Manifest) -> Iterator[tuple[str, str]]:
     yield from _flat("node_parameters", parameters.node_parameters, ".")
     yield from _flat("client_parameters", parameters.client_parameters, ".")
     yield from _flat("", {name: value for name, value in parameters.settings.items() if name not in _IRRELEVANT})
+    requested = sorted(manifest.inventory.round_trips.items())
+    yield (
+        "emulated network",
+        "\n".join(f"{pair} {wanted.impairments}" for pair, wanted in requested if wanted.impairments),
+    )
     hosts = Counter(f"{host.provider} {host.region} {host.specs}" for host in manifest.inventory.hosts)
     yield "testbed", manifest.inventory.testbed_id
     yield "hosts", ", ".join(f"{count} {kind}" for kind, count in sorted(hosts.items()))

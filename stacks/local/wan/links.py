@@ -34,6 +34,11 @@ class Direction:
     rate_mbps: float | None = None
     """Rate of each sending host in Mb/s; None if unlimited."""
 
+    def compact(self) -> dict[str, object]:
+        """Return the fields without impairments that the direction does not have."""
+        plain = asdict(Direction(self.delay_ms))
+        return {key: value for key, value in asdict(self).items() if key == "delay_ms" or value != plain[key]}
+
 
 @dataclass(frozen=True)
 class Links:
@@ -74,16 +79,16 @@ class Links:
                 rtt_ms=low,
                 longest_ms=high if any(name in ranges for name in both) else None,
                 jitter_ms=math.hypot(*(self.directions[name].jitter_ms for name in both)),
+                impairments=" ".join(
+                    [f"{key} {value}" for key, value in self.directions[both[0]].compact().items() if key != "delay_ms"]
+                    + ([f"trace sha256 {self.trace.sha256[:16]}"] if self.trace and both[0] in ranges else [])
+                ),
             )
         return found
 
     def to_json(self) -> str:
         """Write the links as JSON with sorted keys, without impairments that a direction does not have."""
-        plain = asdict(Direction(0.0))
-        directions = {
-            name: {key: value for key, value in asdict(each).items() if key == "delay_ms" or value != plain[key]}
-            for name, each in self.directions.items()
-        }
+        directions = {name: each.compact() for name, each in self.directions.items()}
         return json.dumps({**asdict(self), "directions": directions}, sort_keys=True)
 
     @classmethod

@@ -44,6 +44,18 @@ def test_one_change_is_one_difference(changed: dict[str, Any], expected: list[st
     assert names(**changed) == expected
 
 
+def test_links_and_traces_from_files_of_the_same_name_are_a_difference() -> None:
+    def network(loss: str, name: str = "m.yaml") -> dict[str, Any]:
+        return {
+            "parameters": {"settings": {"network": {"links": name}}},
+            "inventory": {"round_trips": {"a/b": {"rtt_ms": 80.0, "impairments": f"loss {loss}"}}},
+        }
+
+    same, other = manifest(**network("0.1")), manifest(**network("0.2"))
+    assert [str(each) for each in differences(same, other)] == ["emulated network: a/b loss 0.1 against a/b loss 0.2"]
+    assert [each.name for each in differences(same, manifest(**network("0.2", "n.yaml")))] == ["network.links"]
+
+
 def described(command: str = "run", conf: str = "x = 1\ny = 2\n", **more: Any) -> dict[str, Any]:
     return {"sha256": "", "content": {"node": {"command": command, "files": {"a.conf": conf}}, **more}}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from pathlib import Path
 
@@ -160,11 +161,16 @@ def test_requested_round_trips_have_jitter_and_the_range_of_the_trace(trace: Pat
     links = links_for(["a", "b", "c"], network(rtt_ms={"a/c": 7, "a/b": 500, "b/c": 8}, jitter_ms=3))
     found = links.round_trips()
     assert len(found) == 9
-    assert found["a/c"] == found["c/a"] == EmulatedRoundTrip(rtt_ms=7, jitter_ms=math.hypot(3, 3))
+    assert (
+        found["a/c"]
+        == found["c/a"]
+        == EmulatedRoundTrip(rtt_ms=7, jitter_ms=math.hypot(3, 3), impairments="jitter_ms 3.0")
+    )
     assert found["b/b"] == EmulatedRoundTrip(rtt_ms=0.6)
     found = links_for(["a", "b", "c"], network(rtt_ms={"a/c": 7, "a/b": 500}, trace=trace)).round_trips()
-    assert found["a/b"] == EmulatedRoundTrip(rtt_ms=(40 + 70) / 2, longest_ms=(60 + 70) / 2)
-    assert found["b/c"] == EmulatedRoundTrip(rtt_ms=20, longest_ms=20)
+    content = f"trace sha256 {hashlib.sha256(trace.read_bytes()).hexdigest()[:16]}"
+    assert found["a/b"] == EmulatedRoundTrip(rtt_ms=(40 + 70) / 2, longest_ms=(60 + 70) / 2, impairments=content)
+    assert found["b/c"] == EmulatedRoundTrip(rtt_ms=20, longest_ms=20, impairments=content)
     assert found["a/c"] == EmulatedRoundTrip(rtt_ms=7)
 
 
