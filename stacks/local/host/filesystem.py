@@ -60,18 +60,19 @@ def write_upper(upper: Path, config: HostConfig, rules: str, hidden: Iterable[Pa
             upper.mkdir(parents=True, exist_ok=True)
     upper.chmod(0o755)
     for name in _VOLATILE:
-        shutil.rmtree(upper / name, ignore_errors=True)
+        shutil.rmtree(upper / name, ignore_errors=True)  # leaves links
     for name, mode in (_OWN | _VOLATILE).items():
         folder = upper / name
         _create_parents(upper, folder)
-        folder.mkdir(exist_ok=True)
+        _create_folder(folder)
         folder.chmod(mode)
         os.setxattr(folder, "trusted.overlay.opaque", b"y")
     for path in hidden:
         _hide(upper, path)
     _create_devices(upper / "dev")
     for name in ("run/sshd", "run/lock", WAN_METRICS.lstrip("/"), TEXTFILES.lstrip("/")):
-        (upper / name).mkdir(parents=True, exist_ok=True)
+        _create_parents(upper, upper / name)
+        _create_folder(upper / name)
     files = {
         "/etc/nftables.conf": rules,
         "/etc/geobench/services": services(config.role, shutil.which("grafana-server") is not None),
@@ -147,13 +148,19 @@ def _create_parents(upper: Path, path: Path) -> None:
     """Create the folders above `path`, with the owners and modes of the machine's own."""
     for parent in reversed(path.relative_to(upper).parents[:-1]):
         folder = upper / parent
-        if folder.exists():
-            continue
-        folder.mkdir()
-        if (below := Path("/") / parent).is_dir():
+        if _create_folder(folder) and (below := Path("/") / parent).is_dir():
             found = below.stat()
             folder.chmod(stat.S_IMODE(found.st_mode))
             os.chown(folder, found.st_uid, found.st_gid)
+
+
+def _create_folder(folder: Path) -> bool:
+    """Create a folder and return whether it was missing; a link that the host made there is replaced, not followed."""
+    if folder.is_dir() and not folder.is_symlink():
+        return False
+    folder.unlink(missing_ok=True)
+    folder.mkdir()
+    return True
 
 
 def _create_devices(folder: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import stat
 from pathlib import Path
 
@@ -88,6 +89,22 @@ def test_a_file_replaces_a_link_instead_of_following_it(tmp_path: Path) -> None:
     write_file(tmp_path / "upper", "/etc/resolv.conf", "the host's")
     assert outside.read_text(encoding="utf-8") == "the machine's"
     assert (tmp_path / "upper/etc/resolv.conf").read_text(encoding="utf-8") == "the host's"
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize(
+    "name", ["etc/geobench", "etc", "tmp", "run", "var", "opt", "var/lib/prometheus/node-exporter"]
+)
+def test_links_in_the_place_of_folders_are_replaced_instead_of_followed(upper: Path, tmp_path: Path, name: str) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir(0o700)
+    if (upper / name).is_dir():
+        shutil.rmtree(upper / name)
+    (upper / name).symlink_to(outside)
+    write_upper(upper, CONFIG, "rules\n", hidden=(Path("/opt/checkout"),))
+    assert list(outside.iterdir()) == []
+    assert (mode(outside), os.listxattr(outside)) == (0o700, [])
+    assert (upper / "etc/geobench/services").is_file()
 
 
 def test_a_files_mode_does_not_depend_on_the_umask(tmp_path: Path) -> None:
