@@ -46,6 +46,10 @@ DESCRIBED = [
     (ROOT / "assets" / "declared" / "redis.yaml").read_text(),
     "name: a\nnode: {ports: {m: 1}, command: run, metrics: '{{ ports.m }}/m?a=b', environment: {A: b}}\n"
     "metrics: {from: node, latency: l, throughput: t}\n",
+    "name: a\nnode: {command: run}\nclient: {command: go, closed_loop: true, requests: {file: 'a*', time: [1, 2],\n"
+    "  latency: 3, unit: us, error: 4, success: '2??', only: {5: x}, time_of: start, workload: w}}\n",
+    "name: a\nnode: {command: run}\n"
+    "client: {command: go, latency_log: {file: '*.hdr', unit: ns, completed: [a], failed: ['*-b']}}\n",
 ]
 INVENTORY = inventory(a=2, b=1).model_dump(mode="json")
 ODD: list[Any] = [

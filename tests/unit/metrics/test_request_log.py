@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from benchmark.errors import UsageError
 from benchmark.metrics.latency_log import LatencyLog, Tag
@@ -166,3 +169,22 @@ def test_a_file_that_is_too_large_is_an_error(tmp_path: Path) -> None:
 def test_a_missing_file_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="none: cannot be read: No such file or directory"):
         read_requests(tmp_path / "none", PGBENCH)
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    text=st.one_of(
+        st.binary(max_size=200),
+        st.lists(st.sampled_from([*'0123456789 \t,;"\n.-eE_x', "1795942265", "nan", "\0", "\r\n"])).map(
+            lambda parts: "".join(parts).encode()
+        ),
+    ),
+    columns=st.sampled_from([PGBENCH, H2LOAD, RequestColumns(("time",), "0", "s"), RequestColumns((1,), 2, "ns")]),
+)
+def test_any_file_is_read_or_rejected(
+    tmp_path_factory: pytest.TempPathFactory, text: bytes, columns: RequestColumns
+) -> None:
+    path = tmp_path_factory.getbasetemp() / "any"
+    path.write_bytes(text)
+    with suppress(UsageError):
+        assert (np.diff(read_requests(path, columns).starts_ms) >= 0).all()
