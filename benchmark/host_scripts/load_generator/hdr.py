@@ -83,7 +83,7 @@ class Recorder:
         """Count a value that became known at `now` on the monotonic clock."""
         if now >= self.end:
             self.close()
-        index = bucket_index(min(int(seconds * 1e6 + 0.5), HIGHEST_US))
+        index = bucket_index(min(int(seconds * 1e6), HIGHEST_US))  # so that a value lies within its bucket
         counts = self._open.get(tag)
         if counts is None:
             counts = self._open[tag] = {}
