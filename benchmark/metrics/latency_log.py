@@ -451,8 +451,10 @@ class _Reader:
         self._check(numbers, rows[lengths > _LONGEST_WORD], "it counts more than any client can send")
         if not len(rows):
             return rows, rows, rows
-        shifts = 7 * (np.arange(len(data)) - np.repeat(begins, lengths))
-        zigzag = np.add.reduceat((data & 127).astype(np.int64) << shifts, begins)
+        zigzag = (data[begins] & 127).astype(np.int64)
+        for at in range(1, int(lengths.max())):  # most words have one byte
+            longer = np.flatnonzero(lengths > at)
+            zigzag[longer] |= (data[begins[longer] + at] & 127).astype(np.int64) << (7 * at)
         values = (zigzag >> 1) ^ -(zigzag & 1)
         steps = np.maximum(-values, 1)
         assert self.layout is not None
