@@ -76,7 +76,9 @@ def increase_of_log(
     seconds = (end_ms - start_ms) / 1000
     if not client.log.aligned and len(inside.starts_ms):  # of other generators: as between two samples
         seconds = float((inside.starts_ms + inside.lengths_ms).max() - inside.starts_ms[0]) / 1000
-    counts = {tag: each for tag, each in inside.by_tag().items() if workload in (None, tag.workload)}
+    counts = {
+        tag: each for tag, each in _counts(client.log, start_ms, end_ms).items() if workload in (None, tag.workload)
+    }
     delays = counts.pop(Tag(SCHEDULING_DELAY), None)
     edges, middles = _edges(client.log), _middles(client.log)
     completed = np.zeros(len(middles), dtype=np.int64)
@@ -107,6 +109,11 @@ def increase_of_log(
         timeout_s=timeout_s if timeout_s is not None or least == 0 or math.isinf(least) else least,
         hung=_hung(client.log, end_ms, start_ms, histogram.slowest, workload),
     )
+
+
+@lru_cache(maxsize=1)
+def _counts(log: LatencyLog, start_ms: int, end_ms: int) -> dict[Tag, Integers]:
+    return log.rows(start_ms, end_ms).by_tag()
 
 
 def _hung(log: LatencyLog, end_ms: int, start_ms: int, slowest: float, workload: str | None) -> float:
@@ -142,7 +149,7 @@ def ends_early(client: ClientLog, start: float, end: float) -> float | None:
 
 def delay_of(client: ClientLog, start: float, end: float) -> Quantile | None:
     """Return the p99 of the time from when requests fell due until the client sent them; None if it is unknown."""
-    counts = client.log.rows(*on_grid(start, end)).by_tag().get(Tag(SCHEDULING_DELAY))
+    counts = _counts(client.log, *on_grid(start, end)).get(Tag(SCHEDULING_DELAY))
     if counts is None:
         return None
     return _histogram(client.log.layout.edges(len(counts)), counts).quantile(0.99)

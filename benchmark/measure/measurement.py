@@ -152,11 +152,14 @@ def _from_logs(
     by_region: dict[str, list[Increase]] = {}
     by_workload: dict[str, list[Increase]] = {workload: [] for workload in workloads_of(logs)}
     contradictions, unverified = [], []
+    delays: dict[str, Quantile] = {}
     for client in logs:
         target = targets.get(client.name)
         timeout = float(target.gauge(TIMEOUT)[-1]) if target and target.has(TIMEOUT) else None
         increases[client.name] = increase_of_log(client, start, end, timeout)
         by_region.setdefault(client.region, []).append(increases[client.name])
+        if delay := delay_of(client, start, end):
+            delays[client.name] = delay
         for workload, members in by_workload.items():
             one = replace(increases[client.name], sent=None, scheduled=None, backlog=None)
             members.append(one if len(by_workload) == 1 else increase_of_log(client, start, end, timeout, workload))
@@ -180,7 +183,7 @@ def _from_logs(
         regions={region: window_stats(members, names) for region, members in sorted(by_region.items())},
         clients={name: window_stats([increase], names) for name, increase in increases.items()},
         hosts={client.name: client.host for client in logs},
-        client_delay_s={each.name: delay for each in logs if (delay := delay_of(each, start, end))},
+        client_delay_s=delays,
         late_starts={each.name: late for each in logs if (late := first_completed(each, start, end)) is not None},
         left_out=[],
         logged=True,

@@ -202,11 +202,11 @@ class LatencyLog:
 
     def by_tag(self) -> dict[Tag, Integers]:
         """Return the counts of each tag that has any by bucket: shape (buckets,), up to the last one with a count."""
-        rows, buckets, counts = self.entries()
-        tags = self.tag[rows]
+        inside, sizes = slice(int(self.offsets[0]), int(self.offsets[-1])), np.diff(self.offsets)
+        buckets, counts = self.buckets[inside], self.counts[inside]
         found = {}
-        for code in np.unique(tags).tolist():
-            chosen = tags == code
+        for code in np.unique(self.tag[sizes > 0]).tolist():
+            chosen = np.repeat(self.tag == code, sizes)
             # Weights are floats, which are exact: a log counts less than 2^53.
             found[self.tags[code]] = np.bincount(buckets[chosen], weights=counts[chosen]).astype(np.int64)
         return found
