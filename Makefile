@@ -6,6 +6,8 @@ BIN := .venv/bin
 SHELL_FILES := env.sh .ci/run $(wildcard tools/setup/*.sh benchmark/host_scripts/*.sh stacks/cloud/*.sh)
 # Tests that need neither root nor a testbed; `make test` runs them first, then those that can run beside others.
 UNIT := not integration and not e2e
+# The files with tests of these markers: each process imports all files that it is given, which takes seconds.
+marked = $$(grep -rlE "mark\.($(1))" tests --include="test_*.py")
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\): .*## \(.*\)/make \1|\2/p' Makefile | column -t -s '|'
@@ -26,7 +28,7 @@ lint: setup ## linters, import contracts, types, and whether generated files are
 
 unit: setup ## unit tests
 	@tools/setup/install_packages.sh tools/setup/debian-packages-unit-tests.txt
-	@. ./env.sh && pytest -m "$(UNIT)" --timeout 120 -n 3
+	@. ./env.sh && pytest tests/unit -m "$(UNIT)" --timeout 120 -n 3
 
 check: ## linters and unit tests, at once
 	@$(MAKE) --no-print-directory -j2 lint unit
@@ -34,8 +36,9 @@ check: ## linters and unit tests, at once
 test: check ## linters and all tests; as root, for the local testbeds
 	@tools/setup/install_packages.sh tools/setup/debian-packages-tests.txt
 	@tools/setup/cloud_image.sh >/dev/null
-	@. ./env.sh && pytest -m "not ($(UNIT)) and not quiet" --timeout 600 -n 4 --dist loadfile --no-loadscope-reorder
-	@. ./env.sh && pytest -m "quiet" --timeout 600
+	@. ./env.sh && pytest $(call marked,integration|e2e) -m "not ($(UNIT)) and not quiet" --timeout 600 -n 4 \
+	    --dist loadfile --no-loadscope-reorder
+	@. ./env.sh && pytest $(call marked,quiet) -m "quiet" --timeout 600
 
 docs: setup ## write docs/settings.md, the settings' JSON schema and the dashboards
 	$(BIN)/python -m tools.generate
