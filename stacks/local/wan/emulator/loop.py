@@ -32,7 +32,8 @@ and within half a tick."""
 REPORT_S = 1.0
 """Time between two reports of metrics."""
 QUEUE_BYTES = 512 << 20
-"""Limit of bytes in flight over all links; 2.5 Gb/s times 400 ms is a quarter of it."""
+"""Limit of bytes in flight over the links of a worker, half of it if there are eight; 2.5 Gb/s times 400 ms is a
+quarter of it."""
 _TIMER_ABSOLUTE = 1
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -79,7 +80,7 @@ class Emulator:
         """Read and queue what a host has sent at `now`, at most BATCH packets."""
         fd, address, routes, heads, impaired = port.fd, port.address, port.routes, self.heads, port.impaired
         read, size, count = os.read, 0, 0
-        full = self.bytes_in - self.bytes_out - self.bytes_discarded > QUEUE_BYTES
+        full = self.bytes_in - self.bytes_out - self.bytes_discarded > QUEUE_BYTES // max(1, self.workers // 4)
         for _ in range(BATCH):
             try:
                 packet = read(fd, LARGEST)
