@@ -23,6 +23,7 @@ from benchmark.results.events import WarningIssued
 from benchmark.results.run_folder import LATENCIES
 
 _DEADLINE_S = 300.0
+_MOST_FILES = 1000
 _LARGEST = 2 << 30
 """Bytes of the log of one client: 30 minutes at 5,000 tx/s have about 50 MB."""
 
@@ -79,7 +80,7 @@ def _copy(run: RunContext, clients: Mapping[str, Process], into: Path) -> tuple[
         for host, client in clients.items()
     }
     listed = fleet.run(commands, deadline=ANSWER_S)
-    names = {host: answer.stdout.splitlines() for host, answer in listed.ok.items()}
+    names = {host: answer.stdout.splitlines()[:_MOST_FILES] for host, answer in listed.ok.items()}
     paths = {host: [f"{folders[host]}/{name}" for name in found] for host, found in names.items() if found}
     copied = fleet.get(paths, into, deadline=_DEADLINE_S, limit=_LARGEST)
     problems = listed.failed | copied.failed
@@ -89,7 +90,11 @@ def _copy(run: RunContext, clients: Mapping[str, Process], into: Path) -> tuple[
         elif len({Path(name).name for name in found}) < len(found):
             problems[host] = f"files in several folders have one name: {', '.join(found[:8])}"
             copied.ok.pop(host, None)
-    return {host: [path / Path(name).name for name in names[host]] for host, path in copied.ok.items()}, problems
+    files = {host: [path / Path(name).name for name in names[host]] for host, path in copied.ok.items()}
+    # Names come from the host: one that is no file in the folder is not followed.
+    odd = {host for host, found in files.items() if not all(file.is_file() for file in found)}
+    problems |= dict.fromkeys(odd, "its files were not all copied")
+    return {host: found for host, found in files.items() if host not in odd}, problems
 
 
 def _store(client: Process, files: Sequence[Path], target: Path) -> Sequence[str]:

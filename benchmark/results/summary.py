@@ -67,7 +67,8 @@ class Summary(Identity):
     window: Window | None = None
     """Null if the run ended before it was measured, as are all metrics."""
     sampled_seconds: Finite | None = None
-    """Time from the first to the last sample in the window, median of the clients."""
+    """Time that was counted, median of the clients: with latency logs the window, otherwise that from the first to the
+    last sample in it."""
     scheduled_tps: Finite | None = None
     """Load that the clients were scheduled to send."""
     sent_tps: Finite | None = None
