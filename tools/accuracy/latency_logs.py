@@ -1,7 +1,8 @@
 """Compare quantiles from latency logs and from Prometheus' buckets with the request log of a server.
 
 The server's service times are known; a real load generator sends to it: `python -m tools.accuracy.latency_logs`. Prints
-a Markdown table; exits with 1 if a quantile from a log is off by more than 1 %.
+a Markdown table; exits with 1 if a quantile from a log is off by more than 1 %. With the folder of a stored run, its
+figures from both sources are printed side by side: `python -m tools.accuracy.latency_logs RUN`.
 """
 
 from __future__ import annotations
@@ -29,10 +30,13 @@ from benchmark.host_scripts import build_load_generator  # noqa: E402
 from benchmark.measure.client_logs import ClientLog, log_timeline  # noqa: E402
 from benchmark.measure.histogram import Array  # noqa: E402
 from benchmark.measure.measurement import measure  # noqa: E402
-from benchmark.measure.run_metrics import QUANTILES, Quantile  # noqa: E402
+from benchmark.measure.run_metrics import METRICS, QUANTILES, Quantile  # noqa: E402
 from benchmark.measure.scrapes import RunSamples  # noqa: E402
 from benchmark.metrics.latency_log import read_latency_log  # noqa: E402
-from benchmark.metrics.samples import Series, join_parts  # noqa: E402
+from benchmark.metrics.samples import Series, join_parts, read_samples  # noqa: E402
+from benchmark.results.latency_logs import stored_logs  # noqa: E402
+from benchmark.results.manifest import read_manifest  # noqa: E402
+from benchmark.results.run_folder import SAMPLES, read_summary  # noqa: E402
 
 MODELS = {
     "constant": "constant:0.05",
@@ -138,12 +142,40 @@ def compare(name: str, rate: float, seconds: float, folder: Path) -> list[Row]:
     ]
 
 
+def compare_stored(folder: Path) -> Iterator[str]:
+    """Yield the figures of a stored run from its latency logs and from its samples, as lines of a Markdown table."""
+    summary, manifest = read_summary(folder), read_manifest(folder)
+    if summary is None or summary.window is None:
+        raise SystemExit(f"{folder}: it was not measured")
+    logs = stored_logs(folder, summary, manifest)
+    if not logs:
+        raise SystemExit(f"{folder}: it has no latency logs")
+    samples = RunSamples(read_samples(folder / SAMPLES), manifest.metrics)
+    start, end, step = summary.window.start, summary.window.end, manifest.parameters.scrape_interval_s
+    both = [
+        measure(samples, start, end, names=manifest.metrics, scrape_interval=step, logs=each).total
+        for each in (logs, [])
+    ]
+    yield "| figure | latency logs | buckets | difference |"
+    yield "| --- | ---: | ---: | ---: |"
+    for metric in METRICS:
+        values = [metric.of(each) for each in both]
+        factor, unit = (1000, "ms") if metric.unit == "s" else (1, metric.unit)
+        shown = ["-" if value is None else f"{value * factor:.3f} {unit}" for value in values]
+        change = f"{values[1] / values[0] - 1:+.1%}" if values[0] and values[1] else "-"
+        yield f"| {metric.label} | {shown[0]} | {shown[1]} | {change} |"
+
+
 def main() -> int:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("run", nargs="?", type=Path, help="the folder of a stored run")
     parser.add_argument("--rate", type=float, default=400)
     parser.add_argument("--seconds", type=float, default=20)
     options = parser.parse_args()
+    if options.run:
+        print(*compare_stored(options.run), sep="\n")
+        return 0
     with tempfile.TemporaryDirectory() as folder:
         found = [compare(name, options.rate, options.seconds, Path(folder) / name) for name in MODELS]
     print("| service times | quantile | server (ms) | latency log (ms) | buckets (ms; bounds) |")
