@@ -26,9 +26,9 @@ def pytest_configure() -> None:
 
 # The files that take longest, the longest first: what begins last should not end last.
 LONGEST = (
-    "test_pulumi_clouds", "test_benchmark", "test_accidents", "test_cloud_isolation", "test_each_cloud",
-    "test_pulumi_machines", "test_bootstrap_packages", "test_sweeps", "test_cloud_faults", "test_spot_hosts",
-    "test_artifacts", "test_protocols", "test_pulumi_local",
+    "test_pulumi_machines", "test_pulumi_clouds", "test_accidents", "test_cloud_isolation", "test_each_cloud",
+    "test_pulumi_local", "test_cloud_faults", "test_bootstrap_packages", "test_benchmark", "test_vultr_years",
+    "test_aws_drift", "test_sweeps", "test_spot_hosts", "test_protocols", "test_artifacts",
 )  # fmt: skip
 
 
