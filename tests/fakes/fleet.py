@@ -214,7 +214,7 @@ class FakeFleet(Fleet):
             }
             uploaded = [Path(path).parent.name for path in self.files[host] if path.endswith("/command")]
             return "".join(f"kept\t{name}\n" for name in dict.fromkeys(uploaded) if name in started)
-        if "for file in " in command:  # latency logs
+        if "for file in " in command and "*/pid" not in command:  # latency logs
             return command.partition("for file in ")[2].partition(";")[0] + "\n"
         if "apt-get install" in command:
             names = shlex.split(command.rpartition(" install ")[2].rstrip("; fi"))
