@@ -47,7 +47,7 @@ def require_same_request(what: str, then: Mapping[str, JsonValue], request: Requ
     for name in _ADDED:  # journals of earlier versions do not have them
         if name not in then:
             del now[name]
-    changed = sorted(set(_changed(_with_default_settings(then), now)))
+    changed = sorted(set(_changed(_as_written_now(then, request), now)))
     if changed:
         raise UsageError(
             f"{what} was begun with other settings: {', '.join(changed)} changed; "
@@ -86,15 +86,22 @@ def _changed(then: Mapping[str, JsonValue], now: Mapping[str, JsonValue], prefix
             yield "version of geobench" if path == "geobench" else path
 
 
-def _with_default_settings(request: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
-    """Return a stored request with its settings as the present version writes them, if it can read them."""
-    parameters = request.get("parameters")
-    stored = parameters.get("settings") if isinstance(parameters, dict) else None
-    if not isinstance(stored, dict):
-        return dict(request)
+def _as_written_now(stored: Mapping[str, JsonValue], request: Request) -> dict[str, JsonValue]:
+    """Return a stored request as the present version writes it, as far as it can read it.
+
+    Fields that were added since have their defaults.
+    """
     settings = Settings(regions=("any",))
-    with suppress(ValidationError):  # of another version, or with a redacted value
-        settings = Settings.model_validate({"regions": ["any"], **stored})
-        stored = {}
     written = settings.model_dump(mode="json", exclude={"token_file", "repository"})
-    return {**request, "parameters": {"settings": written | stored}}
+    found = dict(stored)
+    parameters = stored.get("parameters")
+    if isinstance(parameters, dict) and isinstance(former := parameters.get("settings"), dict):
+        with suppress(ValidationError):  # of another version, or with a redacted value
+            settings = Settings.model_validate({"regions": ["any"], **former})
+            written, former = settings.model_dump(mode="json", exclude={"token_file", "repository"}), {}
+        found["parameters"] = {"settings": written | former}
+    system = request.protocol
+    for name, model in {"node_parameters": system.node_model, "client_parameters": system.client_model}.items():
+        with suppress(ValidationError):
+            found[name] = model.model_validate(stored.get(name)).model_dump(mode="json")
+    return found
