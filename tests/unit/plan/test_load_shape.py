@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from itertools import count, takewhile
 from pathlib import Path
 
 import pytest
 
 from benchmark.errors import UsageError
-from benchmark.plan.load_shape import rate_segments
+from benchmark.host_scripts.load_generator.schedule import Schedule
+from benchmark.plan.load_shape import rate_segments, scheduled_share
 
 
 @pytest.mark.parametrize("heading", ["", "seconds,rate\n"])
@@ -78,3 +80,15 @@ def test_binary_file_is_a_usage_error_with_its_name(tmp_path: Path) -> None:
     path.write_bytes("seconds,débit\n0,1\n".encode("latin-1"))
     with pytest.raises(UsageError, match=r"cannot read the load shape .*rates\.csv: it is not a text file in UTF-8"):
         rate_segments(str(path), 0, 60)
+
+
+@pytest.mark.parametrize("shape", ["constant", "ramp", "ramp:0.5", "steps:4"])
+@pytest.mark.parametrize("times", [(0.0, 30.0), (10.0, 30.0), (12.3, 17.9), (25.0, 40.0), (0.0, 5.0)])
+def test_scheduled_share_is_what_the_generator_makes_due(shape: str, times: tuple[float, float]) -> None:
+    segments = rate_segments(shape, 10.0, 20.0)
+    rate = 1000.0
+    scaled = [(start, rate * low, rate * high) for start, low, high in segments or ((0.0, 1.0, 1.0),)]
+    schedule = Schedule(scaled, 0.0)
+    due = list(takewhile(lambda moment: moment < times[1], map(schedule.due, count())))
+    expected = sum(moment >= times[0] for moment in due)
+    assert rate * scheduled_share(segments, *times) == pytest.approx(expected, abs=1.5)
