@@ -78,7 +78,7 @@ def steady_window(timeline: Timeline) -> Steady:
     of the two ends of the warm-up, in throughput and in mean latency. Without convergence it is the second half.
     """
     edges = timeline.edges
-    load = timeline.sent_tps if timeline.sent_tps.any() else timeline.completed_tps
+    load = timeline.sent_tps if (timeline.sent_tps > 0).any() else timeline.completed_tps  # it may be NaN
     active = load[load > 0]
     last = int(np.flatnonzero(load >= np.median(active) / 2)[-1]) + 1 if active.size else len(load)
     latency = timeline.successful_mean_s[:last]  # a single timeout would hide the trend

@@ -157,3 +157,9 @@ def test_window_with_few_samples_is_as_planned_with_a_warning() -> None:
     assert (start, end, found.converged) == (1015, 1060, False)
     assert "are too few to detect it, 10 are needed" in found.method
     assert find_window(RunSamples([]), 1000, 1015, 1060, scrape_interval=1.0)[:2] == (1015, 1060)
+
+
+def test_cool_down_is_removed_where_it_is_unknown_what_was_sent() -> None:
+    load = np.where(np.arange(120) < 100, 100.0, 0.0) + noise(120, spread=0.01) * (np.arange(120) < 100)
+    latency = np.where(np.arange(120) < 100, 0.1, np.nan)
+    assert steady_window(timeline(load, latency, np.full(120, np.nan))).end == 1100
