@@ -34,6 +34,8 @@ SCRAPE_DURATION = "scrape_duration_seconds"
 _SLACK_S = 0.1
 """Error of clocks, and time until a counter is exported."""
 _HANGS = 2.0
+_FEW = 10
+"""Requests that chance may keep from being due at the end of a window."""
 _LONGEST_US = 3_600_000_000
 """Longest latency that the project's generator records."""
 _ENTRIES = 1 << 20
@@ -55,6 +57,13 @@ class ClientLog:
     """Whether it also exports metrics, which confirm the log."""
     clock_offset_s: float = 0.0
     """By how much its clock is ahead of the one that dates the samples."""
+    counts_errors: bool = True
+    """Whether the log has failed requests, too; their number is unknown otherwise."""
+
+    @property
+    def counts_sent(self) -> bool:
+        """Whether the log shows what was sent, as those of the project's generator do."""
+        return Tag(SCHEDULING_DELAY) in self.log.tags
 
 
 def on_grid(start: float, end: float) -> tuple[int, int]:
@@ -72,10 +81,6 @@ def increase_of_log(
     nothing is known about how long failed requests took.
     """
     start_ms, end_ms = on_grid(start, end)
-    inside = client.log.rows(start_ms, end_ms)
-    seconds = (end_ms - start_ms) / 1000
-    if not client.log.aligned and len(inside.starts_ms):  # of other generators: as between two samples
-        seconds = float((inside.starts_ms + inside.lengths_ms).max() - inside.starts_ms[0]) / 1000
     counts = {
         tag: each for tag, each in _counts(client.log, start_ms, end_ms).items() if workload in (None, tag.workload)
     }
@@ -91,11 +96,12 @@ def increase_of_log(
             errors[tag.error] = float(each.sum())
             least = min(least, float(edges[np.flatnonzero(each)[0]]))
     histogram = _histogram(edges, completed)
-    ended = float(completed.sum()) + math.fsum(errors.values())
-    sent = float(delays.sum()) if delays is not None and workload is None else None
+    sent = None
+    if client.counts_sent and workload is None:
+        sent = 0.0 if delays is None else float(delays.sum())
     scheduled = client.scheduled(start_ms / 1000, end_ms / 1000) if client.scheduled and workload is None else None
     return Increase(
-        seconds=seconds,
+        seconds=_covered_ms(client.log, start_ms, end_ms) / 1000 or (end_ms - start_ms) / 1000,
         completed=float(completed.sum()),
         # A dot product would wait for threads of the linear algebra library, which are slow on a loaded machine.
         latency_sum=float((completed * middles).sum()),
@@ -103,8 +109,8 @@ def increase_of_log(
         histogram=histogram,
         sent=sent,
         scheduled=scheduled,
-        backlog=None if sent is None else sent - ended,
-        errors=errors,
+        backlog=None,  # the log does not show which of the failed requests had been sent
+        errors=errors if client.counts_errors else None,
         fine=True,
         timeout_s=timeout_s if timeout_s is not None or least == 0 or math.isinf(least) else least,
         hung=_hung(client.log, end_ms, start_ms, histogram.slowest, workload),
@@ -132,19 +138,33 @@ def first_completed(client: ClientLog, start: float, end: float) -> float | None
     return float(begins[0]) - start if len(begins) and start <= begins[0] < end else None
 
 
-def ends_early(client: ClientLog, start: float, end: float) -> float | None:
-    """Return how many s before the window's end the log of another generator ends, if requests may be missing there.
+def _covered_ms(log: LatencyLog, start_ms: int, end_ms: int) -> int:
+    """Return how much of a window the intervals within it stand for: all that those across its edges do not cover."""
+    ends_ms = log.starts_ms + log.lengths_ms
+    first = ends_ms[(log.starts_ms < start_ms) & (ends_ms > start_ms)].max(initial=start_ms)
+    last = log.starts_ms[(log.starts_ms < end_ms) & (ends_ms > end_ms)].min(initial=end_ms)
+    return max(0, int(last - first))
 
-    Nothing shows that such a log is complete but a request that ended after the window, or with it: it ends early if
-    ten requests would fit into the rest.
+
+def incomplete(client: ClientLog, start: float, end: float) -> str | None:
+    """Return what shows that the log does not have all requests of the window; None if nothing does.
+
+    Nothing shows that a log is complete but a request that ended after the window, or with it: it ends early if ten
+    requests were due in the rest, or would fit into it where that is unknown.
     """
-    log = client.log
-    inside = log.rows(*on_grid(start, end))
-    if not len(inside.starts_ms) or Tag(SCHEDULING_DELAY) in log.tags:
-        return None
-    left = end - float((log.starts_ms + log.lengths_ms).max()) / 1000
-    each = (end - start) / max(1, int(inside.totals().sum()))
-    return left if left > max(10 * each, float(log.lengths_ms.max()) / 1000) else None
+    log, (start_ms, end_ms) = client.log, on_grid(start, end)
+    if not _covered_ms(log, start_ms, end_ms):
+        return "its latency log has no whole interval in the window; let it write shorter ones, or measure for longer"
+    last = float((log.starts_ms + log.lengths_ms).max(initial=0 if len(log.starts_ms) else start_ms)) / 1000
+    if client.scheduled:
+        missing = client.scheduled(max(start, last), max(end, last))
+    else:
+        missing = (
+            int(log.rows(start_ms, end_ms).totals().sum()) * (end - last) / (end - start) if last > start else math.inf
+        )
+    if missing > _FEW and end - last > float(log.lengths_ms.max(initial=0)) / 1000:
+        return f"its latency log ends {end - last:.1f} s before the window does: it hung, or stopped or wrote too late"
+    return None
 
 
 def delay_of(client: ClientLog, start: float, end: float) -> Quantile | None:
@@ -187,7 +207,7 @@ def contradiction(client: ClientLog, target: ScrapedTarget, samples: SampleRange
     for what, metric, wanted in (
         ("completed", names.completed, _completed),
         ("failed", names.errors or "", _failed),
-        ("sent", SUBMITTED, lambda tag: tag.workload == SCHEDULING_DELAY),
+        ("sent", SUBMITTED if client.counts_sent else "", lambda tag: tag.workload == SCHEDULING_DELAY),
     ):
         if target.unknown(metric, samples) is None:
             rows, counted = log.rows_of(wanted), round(target.increase(metric, samples))
@@ -231,12 +251,13 @@ def log_timeline(
     with np.errstate(divide="ignore", invalid="ignore"):
         mean, successful = (sums["seconds"] + sums["lost"]) / ended, sums["seconds"] / sums["completed"]
         mean[np.isinf(mean)] = np.nan
-    knows_sent = all(Tag(SCHEDULING_DELAY) in client.log.tags for client in clients)
+    knows_sent = all(client.counts_sent for client in clients)
+    knows_errors = all(client.counts_errors for client in clients)
     return Timeline(
         edges=edges / 1000,
         completed_tps=sums["completed"] / width,
         sent_tps=sums["sent"] / width if knows_sent else np.full(number, np.nan),
-        errors_tps=sums["failed"] / width,
+        errors_tps=sums["failed"] / width if knows_errors else np.full(number, np.nan),
         mean_s=mean,
         successful_mean_s=successful,
         quantiles_s=_quantiles_over_time(inside, edges, ended) if quantiles else {},

@@ -16,8 +16,8 @@ from benchmark.measure.client_logs import (
     ClientLog,
     contradiction,
     delay_of,
-    ends_early,
     first_completed,
+    incomplete,
     increase_of_log,
     lost_requests,
     workloads_of,
@@ -161,16 +161,15 @@ def _from_logs(
         if delay := delay_of(client, start, end):
             delays[client.name] = delay
         for workload, members in by_workload.items():
-            one = replace(increases[client.name], sent=None, scheduled=None, backlog=None)
+            one = replace(increases[client.name], sent=None, scheduled=None)
             members.append(one if len(by_workload) == 1 else increase_of_log(client, start, end, timeout, workload))
         inside = target.sample_range(start, end) if target else None
         slowest = increases[client.name].histogram.slowest
         if began is not None and slowest > end - began:
             text = f"its latency log has a latency of {slowest:.4g} s, longer than it ran; is the unit right?"
             contradictions.append(f"{names.job} {client.name}: {text}")
-        if left := ends_early(client, start, end):
-            text = f"its latency log ends {left:.1f} s before the window: let it run longer, or write without delay"
-            contradictions.append(f"{names.job} {client.name}: {text}")
+        if gap := incomplete(client, start, end):
+            contradictions.append(f"{names.job} {client.name}: {gap}")
         if target is None or inside is None:
             unverified += [client.name] if client.sampled else []
         elif found := contradiction(client, target, inside, names):

@@ -29,6 +29,11 @@ class HistogramTags:
     failed: tuple[str, ...] = ()
     """Tags of requests that failed, which count as such even if `completed` has them, too."""
 
+    @property
+    def counts_errors(self) -> bool:
+        """Whether requests that failed have tags of their own."""
+        return bool(self.failed)
+
     def read(self, path: Path) -> LatencyLog:
         """Read a log; UsageError with the line if it is damaged."""
         return read_latency_log(path, 1 / PER_SECOND[self.unit], partial(self._parse, path.name.partition(".")[0]))

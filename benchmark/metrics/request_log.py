@@ -61,6 +61,11 @@ class RequestColumns:
     workload: str = "default"
 
     @property
+    def counts_errors(self) -> bool:
+        """Whether the file shows which requests failed."""
+        return self.error is not None
+
+    @property
     def all(self) -> tuple[Column, ...]:
         """All columns that are read: time, latency, those of `only`, and the error last."""
         error = () if self.error is None else (self.error,)

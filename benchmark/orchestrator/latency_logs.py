@@ -152,8 +152,11 @@ def client_logs(
     """
     hosts = [client.host.name for client in clients]
 
-    def scheduled(share: int, start: float, end: float) -> float:
-        return share * scheduled_share(plan.rate_segments, start - begin, end - begin)
+    # A client begins the load by its own clock, which also dates its log.
+    ahead = {host: clocks[host].offset_s if host in clocks else 0.0 for host in hosts}
+
+    def scheduled(share: int, began: float, start: float, end: float) -> float:
+        return share * scheduled_share(plan.rate_segments, start - began, end - began)
 
     return [
         ClientLog(
@@ -162,9 +165,14 @@ def client_logs(
             region=client.host.region,
             log=logs[client.name],
             # A log of another generator does not show when requests fell due.
-            scheduled=partial(scheduled, share) if Tag(SCHEDULING_DELAY) in logs[client.name].tags else None,
+            scheduled=partial(scheduled, share, begin + ahead[client.host.name])
+            if Tag(SCHEDULING_DELAY) in logs[client.name].tags
+            else None,
             sampled=client.metrics_port is not None,
-            clock_offset_s=(clocks[client.host.name].offset_s if client.host.name in clocks else 0.0) - reference_s,
+            clock_offset_s=ahead[client.host.name] - reference_s,
+            counts_errors=client.latency_source is None
+            or client.latency_source.counts_errors
+            or any(tag.error for tag in logs[client.name].tags),
         )
         for client, share in zip(clients, plan.shares, strict=True)
     ]

@@ -29,6 +29,7 @@ def stored_logs(folder: Path, summary: Summary, manifest: Manifest, *, processes
             host=host,
             region=regions.get(host, ""),
             log=logs[name],
+            counts_errors=summary.errors is not None,
         )
         for name, host in clients.items()
     ]

@@ -15,7 +15,7 @@ from benchmark.measure.measurement import Measurement, measure
 from benchmark.measure.run_metrics import QUANTILES
 from benchmark.measure.scrapes import RunSamples
 from benchmark.measure.validity import judge
-from benchmark.metrics.latency_log import SCHEDULING_DELAY, UNANSWERED, Tag, from_requests
+from benchmark.metrics.latency_log import INTERVAL_MS, SCHEDULING_DELAY, UNANSWERED, Tag, from_requests
 from benchmark.metrics.samples import Series
 
 WINDOW = (1010.0, 1050.0)
@@ -292,11 +292,87 @@ def test_the_window_is_that_of_whole_intervals() -> None:
 
 
 def test_logs_of_other_generators_are_measured_over_their_whole_intervals() -> None:
-    log = recorded("a", DUE + 0.1, np.full(len(DUE), 0.1)).log.tagged(lambda tag: tag.workload == "put")
-    begins = log.starts_ms // 1000 * 1000 + 37
-    coarse = dataclasses.replace(log, starts_ms=begins, lengths_ms=np.full(len(begins), 1000))
-    total = measured(ClientLog("a", "a", "r", coarse)).total
+    whole = foreign(recorded("a", DUE + 0.1, np.full(len(DUE), 0.1)), 1000)
+    coarse = dataclasses.replace(whole, log=dataclasses.replace(whole.log, starts_ms=whole.log.starts_ms + 37))
+    total = measured(coarse).total
     assert total.sampled_seconds == 39
     assert total.completed_tps == pytest.approx(250, rel=0.01)
     assert total.sent_tps is None
     assert total.scheduled_tps is None
+
+
+def foreign(log: ClientLog, length_ms: int = INTERVAL_MS) -> ClientLog:
+    """The log as another generator writes it: without scheduling delays, in intervals of this length."""
+    found = log.log.tagged(lambda tag: tag.workload != SCHEDULING_DELAY)
+    starts, lengths = found.starts_ms // length_ms * length_ms, np.full(len(found.starts_ms), length_ms)
+    return dataclasses.replace(
+        log, log=dataclasses.replace(found, tags=found.tags[:1], starts_ms=starts, lengths_ms=lengths)
+    )
+
+
+@pytest.mark.parametrize("stalled", [(1010, 1020), (1040, 1050), (1020, 1030)])
+def test_intervals_without_requests_are_a_part_of_the_window(stalled: tuple[int, int]) -> None:
+    ended = DUE[(stalled[0] > DUE) | (stalled[1] <= DUE)]
+    total = measured(foreign(recorded("a", ended, np.full(len(ended), 0.1)), 1000)).total
+    assert total.sampled_seconds == 40
+    assert total.completed_tps == pytest.approx(250 * 30 / 40)
+
+
+def test_a_log_that_ends_before_the_window_lacks_requests_that_were_due() -> None:
+    """The processes of a generator that hangs or is killed do not write what they measured."""
+    latency = truth("constant")
+    ended = (DUE + latency)[DUE < 1030]
+    half = recorded("a", ended, latency[: len(ended)])
+    whole = recorded("b", DUE + latency, latency)
+    logs = [dataclasses.replace(each, scheduled=lambda a, b: 250 * (b - a)) for each in (half, whole)]
+    (text,) = measured(*logs).contradictions
+    assert text.startswith("client a: its latency log ends 19.8 s before the window")
+    idle = dataclasses.replace(half, scheduled=lambda a, b: 250 * max(0.0, min(b, 1030) - a))
+    assert measured(idle).contradictions == []
+
+
+@pytest.mark.parametrize("ends", [1009.0, 0.0])
+def test_a_log_without_requests_in_the_window_lacks_those(ends: float) -> None:
+    latency = truth("constant")
+    early = ends - 0.2 > DUE
+    logs = [recorded("a", (DUE + latency)[early], latency[early]), recorded("b", DUE + latency, latency)]
+    (text,) = measured(*map(foreign, logs)).contradictions
+    assert text.startswith(f"client a: its latency log ends {41 if ends else 40}.0 s before the window does")
+
+
+def test_a_client_that_sends_nothing_in_the_window_sent_nothing() -> None:
+    latency = truth("constant")
+    stuck = joined(
+        recorded("a", DUE[:1000] + 0.1, latency[:1000]),
+        recorded("a", np.full(400, 1060.5), np.full(400, 55.0), error=UNANSWERED),
+    )
+    found = measured(stuck, recorded("b", DUE + latency, latency))
+    assert found.clients["a"].sent_tps == 0
+    assert found.total.sent_tps == 250
+
+
+def test_requests_that_fail_while_they_wait_do_not_reduce_those_in_flight() -> None:
+    latency = truth("constant")
+    waited = foreign(recorded("a", DUE + 2, np.full(len(DUE), 2.0), error="timeout"))
+    assert measured(joined(recorded("a", DUE + latency, latency), waited)).total.backlog_tps is None
+
+
+def test_counters_without_an_equivalent_in_the_log_contradict_nothing() -> None:
+    latency = truth("constant")
+    found = measured(foreign(recorded("a", DUE + latency, latency)), samples=sampled("a", latency))
+    assert found.contradictions == []
+
+
+def test_a_log_without_a_whole_interval_in_the_window_cannot_be_measured() -> None:
+    log = foreign(recorded("a", DUE + 0.1, np.full(len(DUE), 0.1)), 1_000_000)
+    (text,) = measured(log).contradictions
+    assert text.startswith("client a: its latency log has no whole interval in the window")
+
+
+def test_errors_are_unknown_where_a_log_does_not_have_them() -> None:
+    log = dataclasses.replace(foreign(recorded("a", DUE + 0.1, np.full(len(DUE), 0.1))), counts_errors=False)
+    found = measured(log, log)
+    assert (found.total.errors, found.total.failed) == (None, None)
+    timeline = log_timeline([log], *WINDOW, 1)
+    assert timeline is not None
+    assert np.isnan(timeline.errors_tps).all()

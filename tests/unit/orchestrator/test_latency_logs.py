@@ -6,13 +6,18 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
+from factories.hosts import inventory
 from fakes.fleet import FakeFleet
 
 from benchmark.errors import SystemFailure
-from benchmark.metrics.latency_log import read_latency_log
+from benchmark.metrics.latency_log import SCHEDULING_DELAY, Tag, from_requests, read_latency_log
+from benchmark.orchestrator.latency_logs import client_logs
+from benchmark.orchestrator.supervisor import Clock
 from benchmark.protocols.base import Protocol
 from benchmark.protocols.parameters import make_protocol
+from benchmark.protocols.process import Plan, Process
 from benchmark.protocols.registry import find_protocol
 from benchmark.results.run_folder import LATENCIES, read_summary
 from benchmark.results.summary import Summary
@@ -21,10 +26,16 @@ from benchmark.settings import Settings
 pytestmark = pytest.mark.usefixtures("fast")
 
 
+STEPS = ((0.0, 0.5, 0.5), (1.0, 1.0, 1.0))
+
+
 @pytest.fixture
 def described(tmp_path: Path) -> Protocol:
+    return described_by(tmp_path, "time: 1, latency: 2, unit: ms, error: 3")
+
+
+def described_by(tmp_path: Path, columns: str) -> Protocol:
     path = tmp_path / "system.yaml"
-    columns = "time: 1, latency: 2, unit: ms, error: 3"
     client = f"client:\n  command: run --rate {{{{ load }}}}\n  requests: {{file: requests.csv, {columns}}}\n"
     path.write_text(f"name: described\nnode: {{command: serve}}\n{client}")
     return make_protocol(find_protocol(str(path)), Settings(regions=("a",)))
@@ -63,6 +74,27 @@ def test_failed_requests_of_unknown_latency_are_slower_than_all_others(
     assert summary.latency_s.mean is None
     assert summary.latency_s.quantiles["p99"].upper is None
     assert summary.successful_latency_s.mean == pytest.approx(0.06, abs=0.01)
+
+
+def test_errors_of_a_file_without_them_are_unknown(
+    execute: Callable[..., Summary], fleet: FakeFleet, tmp_path: Path
+) -> None:
+    fleet.stored = {"requests.csv": requests}
+    summary = execute(protocol=described_by(tmp_path, "time: 1, latency: 2, unit: ms"), duration_s=0.4, warm_up_s=0.1)
+    assert summary.status == "ok", summary.reasons
+    assert summary.errors is None
+    assert {stats.errors for stats in summary.by_client.values()} == {None}
+
+
+def test_the_load_of_a_client_begins_by_its_own_clock() -> None:
+    (host,) = inventory(a=1).hosts
+    nothing = np.zeros(0)
+    log = from_requests(nothing, nothing, nothing.astype(np.int64), [Tag(SCHEDULING_DELAY)])
+    process, plan = Process("client-0", "client", host, ("run",)), Plan((), (host,), 10, (10,), {}, 0.0, STEPS)
+    (client,) = client_logs([process], plan, {"client-0": log}, 1000.0, {host.name: Clock(0.5, 0.001)}, 0.2)
+    assert client.clock_offset_s == pytest.approx(0.3)
+    assert client.scheduled is not None
+    assert client.scheduled(1000.5, 1002.5) == 15
 
 
 @pytest.mark.parametrize(
