@@ -12,7 +12,8 @@ from .metrics import Samples
 
 _MOST_BYTES = 1 << 19
 """Longest message: more than a socket's buffer takes."""
-
+_MOST_BUCKETS = 10_000
+"""Histograms with more are sent in several messages: with twice as many, one might not fit into a socket's buffer."""
 
 Message = tuple[str, float, Samples, Interval]
 """A kind and what belongs to it; the rest is 0 or empty."""
@@ -41,6 +42,12 @@ class Channel:
             except BlockingIOError:
                 return
             self._unsent.popleft()
+
+    def send_interval(self, number: int, interval: Interval) -> None:
+        """Send the histograms of an interval, those of each tag on their own if there are many buckets."""
+        many = sum(map(len, interval.values())) > _MOST_BUCKETS
+        for part in [{tag: counts} for tag, counts in interval.items()] if many else [interval]:
+            self.send("interval", number, interval=part)
 
     def wait(self) -> None:
         """From now on, wait in `send` until everything is sent."""

@@ -11,7 +11,7 @@ from time import monotonic
 
 from .channel import Channel
 from .config import Config, Workload
-from .hdr import Interval, Recorder
+from .hdr import Recorder
 from .http import Address, Target
 from .loop import Loop
 from .metrics import Metrics
@@ -44,7 +44,7 @@ class Worker:
         self._addresses = addresses
         self._loop = Loop()
         logs = bool(config.latency_log)
-        recorder = Recorder(self._send_interval if logs else None, every=logs and count > 1)
+        recorder = Recorder(channel.send_interval if logs else None, every=logs and count > 1)
         self._metrics = Metrics([workload.name for workload in config.workloads], config.timeout_s, recorder)
         turns = len(config.workloads[0].targets)
         # Of the processes that use a target, this one has rank `rank`: requests take turns between targets.
@@ -122,9 +122,6 @@ class Worker:
                 if failed := ", ".join(f"{count} {kind}" for kind, count in metrics.errors.items() if count):
                     raise PreloadError(f"could not write all keys before the load: {workload.name}: {failed}")
             target.close()
-
-    def _send_interval(self, number: int, interval: Interval) -> None:
-        self._channel.send("interval", number, interval=interval)
 
     def _route(self, sequence: int) -> Route:
         routes = self._routes[sequence % len(self._routes)]
