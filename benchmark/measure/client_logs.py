@@ -81,6 +81,7 @@ def increase_of_log(
     nothing is known about how long failed requests took.
     """
     start_ms, end_ms = on_grid(start, end)
+    first_ms, last_ms = _covered(client.log, start_ms, end_ms)
     counts = {
         tag: each for tag, each in _counts(client.log, start_ms, end_ms).items() if workload in (None, tag.workload)
     }
@@ -101,7 +102,7 @@ def increase_of_log(
         sent = 0.0 if delays is None else float(delays.sum())
     scheduled = client.scheduled(start_ms / 1000, end_ms / 1000) if client.scheduled and workload is None else None
     return Increase(
-        seconds=_covered_ms(client.log, start_ms, end_ms) / 1000 or (end_ms - start_ms) / 1000,
+        seconds=((last_ms - first_ms) or (end_ms - start_ms)) / 1000,
         completed=float(completed.sum()),
         # A dot product would wait for threads of the linear algebra library, which are slow on a loaded machine.
         latency_sum=float((completed * middles).sum()),
@@ -135,15 +136,15 @@ def _hung(log: LatencyLog, end_ms: int, start_ms: int, slowest: float, workload:
 def first_completed(client: ClientLog, start: float, end: float) -> float | None:
     """Return how many s after the window's start the first request completed, if none had before."""
     begins = client.log.starts_ms[client.log.rows_of(_completed)] / 1000
-    return float(begins[0]) - start if len(begins) and start <= begins[0] < end else None
+    return float(begins[0]) - start if len(begins) and start < begins[0] < end else None
 
 
-def _covered_ms(log: LatencyLog, start_ms: int, end_ms: int) -> int:
-    """Return how much of a window the intervals within it stand for: all that those across its edges do not cover."""
+def _covered(log: LatencyLog, start_ms: int, end_ms: int) -> tuple[int, int]:
+    """Return the part of a window that the intervals within it stand for: all but what those across its edges cover."""
     ends_ms = log.starts_ms + log.lengths_ms
     first = ends_ms[(log.starts_ms < start_ms) & (ends_ms > start_ms)].max(initial=start_ms)
     last = log.starts_ms[(log.starts_ms < end_ms) & (ends_ms > end_ms)].min(initial=end_ms)
-    return max(0, int(last - first))
+    return int(first), max(int(first), int(last))
 
 
 def incomplete(client: ClientLog, start: float, end: float) -> str | None:
@@ -153,7 +154,8 @@ def incomplete(client: ClientLog, start: float, end: float) -> str | None:
     requests were due in the rest, or would fit into it where that is unknown.
     """
     log, (start_ms, end_ms) = client.log, on_grid(start, end)
-    if not _covered_ms(log, start_ms, end_ms):
+    first_ms, last_ms = _covered(log, start_ms, end_ms)
+    if first_ms == last_ms:
         return "its latency log has no whole interval in the window; let it write shorter ones, or measure for longer"
     last = float((log.starts_ms + log.lengths_ms).max(initial=0 if len(log.starts_ms) else start_ms)) / 1000
     if client.scheduled:
@@ -220,17 +222,22 @@ def contradiction(client: ClientLog, target: ScrapedTarget, samples: SampleRange
 def log_timeline(
     clients: Sequence[ClientLog], start: float, end: float, step: float, *, quantiles: bool = True
 ) -> Timeline | None:
-    """Return the statistics of clients per interval of about `step` s, at least 0.1 s, between two times (unix s).
+    """Return the statistics of clients per interval of about `step` s between two times (unix s).
+
+    The intervals are not shorter than those of the logs, and count those that begin in them. Those of the project are
+    0.1 s long, so that they count exactly what ended then.
 
     None where no client has a row there. Failed requests count with their timeout; where that is unknown, as slower
     than all others. The `quantiles` take most of the time.
     """
     start_ms, end_ms = on_grid(start, end)
-    inside = [client.log.rows(start_ms, end_ms) for client in clients]
-    if end_ms <= start_ms or not any(len(log.starts_ms) for log in inside):
+    unit = max((int(client.log.lengths_ms.max(initial=INTERVAL_MS)) for client in clients), default=INTERVAL_MS)
+    units = (end_ms - start_ms) // unit
+    inside = [client.log.rows(start_ms, start_ms + units * unit, whole=False) for client in clients]
+    if not any(len(log.starts_ms) for log in inside):
         return None
-    number = min(max(1, round((end_ms - start_ms) / 1000 / step)), (end_ms - start_ms) // INTERVAL_MS)
-    edges = np.rint(np.linspace(start_ms, end_ms, number + 1) / INTERVAL_MS).astype(np.int64) * INTERVAL_MS
+    number = min(max(1, round(units * unit / 1000 / step)), units)
+    edges = start_ms + np.rint(np.linspace(0, units, number + 1)).astype(np.int64) * unit
     width = np.diff(edges) / 1000
     sums = {name: np.zeros(number) for name in ("completed", "failed", "sent", "seconds", "lost")}
     for log in inside:
@@ -274,7 +281,9 @@ def _quantiles_over_time(logs: Sequence[LatencyLog], edges: Integers, ended: Arr
         inside = edges[block[0]], edges[block[-1] + 1]
         parts = []
         for log in logs:
-            chosen = log.rows(int(inside[0]), int(inside[1])).tagged(lambda tag: _completed(tag) or _failed(tag))
+            chosen = log.rows(int(inside[0]), int(inside[1]), whole=False).tagged(
+                lambda tag: _completed(tag) or _failed(tag)
+            )
             rows, buckets, counts = chosen.entries()
             at = np.searchsorted(edges, chosen.starts_ms, side="right") - 1
             parts.append((at[rows], _seconds(chosen, rows, buckets), counts))

@@ -32,7 +32,7 @@ def slowest(clients: Sequence[ClientLog], edges: Array) -> Array:
     limits = np.rint(edges * 1000).astype(np.int64)
     found = np.full(len(edges) - 1, -np.inf)
     for client in clients:
-        log = client.log.rows(int(limits[0]), int(limits[-1])).tagged(_ended)
+        log = client.log.rows(int(limits[0]), int(limits[-1]), whole=False).tagged(_ended)
         rows = np.flatnonzero(np.diff(log.offsets))
         if len(rows):
             last = log.buckets[log.offsets[rows + 1] - 1].astype(np.int64)  # entries are ordered by bucket

@@ -150,8 +150,8 @@ class LatencyLog:
         """Whether all intervals are those of the project: windows that begin and end with one are exact."""
         return not (np.any(self.lengths_ms != INTERVAL_MS) or np.any(self.starts_ms % INTERVAL_MS))
 
-    def rows(self, start_ms: int, end_ms: int) -> LatencyLog:
-        """Return the rows whose intervals lie within a window (Unix time in ms)."""
+    def rows(self, start_ms: int, end_ms: int, *, whole: bool = True) -> LatencyLog:
+        """Return the rows whose intervals lie within a window (Unix time in ms), or begin there if not `whole`."""
         first = int(np.searchsorted(self.starts_ms, start_ms, side="left"))
         last = int(np.searchsorted(self.starts_ms, end_ms, side="left"))
         inside = slice(first, last)
@@ -163,7 +163,7 @@ class LatencyLog:
             offsets=self.offsets[first : last + 1],
         )
         beyond = found.starts_ms + found.lengths_ms > end_ms
-        return found.only(~beyond) if beyond.any() else found
+        return found.only(~beyond) if whole and beyond.any() else found
 
     def only(self, wanted: npt.NDArray[np.bool_]) -> LatencyLog:
         """Return the rows that are `wanted`: shape (rows,)."""

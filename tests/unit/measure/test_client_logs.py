@@ -376,3 +376,19 @@ def test_errors_are_unknown_where_a_log_does_not_have_them() -> None:
     timeline = log_timeline([log], *WINDOW, 1)
     assert timeline is not None
     assert np.isnan(timeline.errors_tps).all()
+
+
+@pytest.mark.parametrize(("step", "expected"), [(0.1, 1.0), (1.0, 1.0), (2.5, 2.5)])
+def test_a_timeline_is_not_finer_than_the_logs(step: float, expected: float) -> None:
+    whole = foreign(recorded("a", DUE + 0.1, np.full(len(DUE), 0.1)), 1000)
+    coarse = dataclasses.replace(whole, log=dataclasses.replace(whole.log, starts_ms=whole.log.starts_ms + 37))
+    timeline = log_timeline([coarse, whole], *WINDOW, step)
+    assert timeline is not None
+    assert np.diff(timeline.edges).mean() == pytest.approx(expected, rel=0.05)
+    assert timeline.completed_tps.tolist() == pytest.approx([500.0] * len(timeline.completed_tps), rel=1e-6)
+
+
+def test_a_client_whose_first_request_completes_as_the_window_begins_is_not_late() -> None:
+    started = DUE[(WINDOW[0] <= DUE) & (DUE < 1055)]
+    assert measured(recorded("a", started + 0.01, np.full(len(started), 0.01))).late_starts == {}
+    assert measured(recorded("a", started + 0.5, np.full(len(started), 0.5))).late_starts == {"a": 0.5}
