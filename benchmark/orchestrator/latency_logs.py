@@ -109,7 +109,7 @@ def _store(client: Process, files: Sequence[Path], target: Path) -> Sequence[str
 
 
 def read(run: RunContext, state: RunState, downloaded: tuple[Mapping[str, Path], Mapping[str, str]]) -> list[ClientLog]:
-    """Read the downloaded latency logs of all clients; empty, with a warning, unless all are there and undamaged.
+    """Read the downloaded latency logs of all clients; empty, with a warning, unless all are there and complete.
 
     SystemFailure if they are not, and not every client exports metrics, which take their place.
     """
@@ -119,6 +119,13 @@ def read(run: RunContext, state: RunState, downloaded: tuple[Mapping[str, Path],
     begin, end = on_grid(state.times.start, state.times.end)
     if begin == end:  # not one whole interval
         return []
+    codes = {name: each.exit_code for name, each in state.supervisor.states.items()} if state.supervisor else {}
+    problems = {
+        client.name: f"{client.name} on {client.host.name}: it ended with exit code {codes[client.name]}, so its "
+        "latency log may be incomplete"
+        for client in clients
+        if codes.get(client.name) and client.latency_source is None  # others may end in any way when they are stopped
+    } | dict(problems)
     try:
         if problems:
             raise UsageError("; ".join(list(problems.values())[:8]) + "; …" * (len(problems) > 8))

@@ -101,6 +101,18 @@ def test_a_damaged_latency_log_is_a_warning_and_samples_replace_it(
     assert text.endswith("the results come from the histograms that Prometheus sampled, which are coarser")
 
 
+def test_samples_replace_the_log_of_a_load_generator_that_did_not_end_well(
+    execute: Callable[..., Summary], recorder: Recorder, fleet: FakeFleet
+) -> None:
+    """One of its processes may have hung, and did not write what it measured."""
+    fleet.stored = {"latencies.hlog": recent}
+    recorder.act_in("stop", lambda: fleet.exits.update({"a-1": ["exited client-0 1"]}))
+    summary = execute(duration_s=0.4, warm_up_s=0.1)
+    assert "latency_log" not in summary.sources.values()
+    text = "client-0 on a-1: it ended with exit code 1, so its latency log may be incomplete; the results come from"
+    assert any(each.startswith(text) for each in recorder.texts())
+
+
 def test_hosts_whose_logs_are_incomplete_are_a_warning(
     execute: Callable[..., Summary], recorder: Recorder, fleet: FakeFleet
 ) -> None:
