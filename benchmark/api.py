@@ -25,7 +25,8 @@ from benchmark.measure.timeline import Timeline, timelines
 from benchmark.measure.window_stats import WindowStats
 from benchmark.metrics.latency_log import INTERVAL_MS
 from benchmark.metrics.names import MetricNames
-from benchmark.metrics.samples import Series, read_samples
+from benchmark.metrics.sample_files import read_samples
+from benchmark.metrics.samples import Series
 from benchmark.results.find import find_run, find_sweep
 from benchmark.results.latency_logs import stored_logs
 from benchmark.results.manifest import Manifest, read_manifest

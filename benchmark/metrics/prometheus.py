@@ -167,14 +167,12 @@ class Prometheus:
 
     def problem(self) -> str:
         """Return why it cannot answer queries; empty if it can. One that just started gets some seconds."""
-        from requests import RequestException
-
         deadline = time.monotonic() + _STARTING_S
         while True:
             try:
                 answer = self._session.get(f"{self.url}/-/ready", timeout=self._timeout)
                 found = "" if answer.ok else f"Prometheus is not ready: {answer.text.strip()[:_SHOWN]}"
-            except RequestException as error:
+            except OSError as error:  # those of requests are
                 found = f"Prometheus does not answer: {_cause(error)}"
             if not found or time.monotonic() > deadline:
                 return found
@@ -213,7 +211,6 @@ class Prometheus:
 
     def _ask_once(self, kind: TypeAdapter[T], what: str, get: Callable[[], object], timeout: float) -> T:
         from prometheus_api_client.exceptions import PrometheusApiClientException
-        from requests import RequestException
 
         try:
             return kind.validate_python(get())
@@ -233,7 +230,7 @@ class Prometheus:
                 f"the server at {self.url} is not Prometheus: {type(error).__name__}: {error}; "
                 "check that the tunnel ends at the monitoring host"
             ) from None
-        except RequestException as error:
+        except OSError as error:  # those of requests are
             raise _NotAnsweringError(
                 f"Prometheus at {self.url} did not answer {what} within {timeout:g} s: {_cause(error)}; "
                 "check that it is running on the monitoring host and that the tunnel is open"

@@ -23,7 +23,8 @@ from benchmark.errors import (
 from benchmark.measure.client_logs import ClientLog, on_grid
 from benchmark.measure.scrapes import RunSamples
 from benchmark.measure.warm_up import WarmUp, find_window
-from benchmark.metrics.samples import Series, write_samples
+from benchmark.metrics.sample_files import write_samples
+from benchmark.metrics.samples import Series
 from benchmark.orchestrator import latency_logs, network
 from benchmark.orchestrator.context import RunContext, RunState
 from benchmark.orchestrator.evaluate import RunData, evaluate, fetch

@@ -17,7 +17,7 @@ from benchmark.measure.scrapes import RunSamples, ScrapedTarget
 from benchmark.measure.timeline import Timeline, make_timeline
 from benchmark.measure.window_stats import Increase, increase_of, latency_histogram
 from benchmark.metrics.names import TIMEOUT, MetricNames
-from benchmark.metrics.samples import read_samples
+from benchmark.metrics.sample_files import read_samples
 from benchmark.results.latency_logs import stored_logs
 from benchmark.results.manifest import Manifest, parse_manifest, read_manifest
 from benchmark.results.run_folder import SAMPLES, read_summary, without_result

@@ -28,7 +28,8 @@ from benchmark.measure.scrapes import RunSamples
 from benchmark.measure.validity import Verdict, judge
 from benchmark.metrics.breakdown import LatencyPart
 from benchmark.metrics.names import LOAD_GENERATOR, MetricNames
-from benchmark.metrics.samples import Series, read_samples, write_samples
+from benchmark.metrics.sample_files import read_samples, write_samples
+from benchmark.metrics.samples import Series
 from benchmark.results.manifest import (
     ClockOffset,
     HostFacts,

@@ -33,7 +33,8 @@ from benchmark.measure.measurement import measure  # noqa: E402
 from benchmark.measure.run_metrics import METRICS, QUANTILES, Quantile  # noqa: E402
 from benchmark.measure.scrapes import RunSamples  # noqa: E402
 from benchmark.metrics.latency_log import read_latency_log  # noqa: E402
-from benchmark.metrics.samples import Series, join_parts, read_samples  # noqa: E402
+from benchmark.metrics.sample_files import read_samples  # noqa: E402
+from benchmark.metrics.samples import Series, join_parts  # noqa: E402
 from benchmark.results.latency_logs import stored_logs  # noqa: E402
 from benchmark.results.manifest import read_manifest  # noqa: E402
 from benchmark.results.run_folder import SAMPLES, read_summary  # noqa: E402

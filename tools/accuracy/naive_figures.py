@@ -19,7 +19,7 @@ from benchmark.measure.histogram import Histogram, merge
 from benchmark.measure.measurement import measure
 from benchmark.measure.scrapes import RunSamples, SampleRange, ScrapedTarget
 from benchmark.metrics.names import LOAD_GENERATOR, MetricNames
-from benchmark.metrics.samples import read_samples
+from benchmark.metrics.sample_files import read_samples
 from benchmark.results.manifest import read_manifest
 from benchmark.results.run_folder import SAMPLES
 from tools.accuracy.stored_run import with_run

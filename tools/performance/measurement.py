@@ -18,7 +18,8 @@ from benchmark.measure.host_usage import host_usage
 from benchmark.measure.measurement import measure
 from benchmark.measure.scrapes import RunSamples
 from benchmark.measure.validity import judge
-from benchmark.metrics.samples import Series, read_samples, write_samples
+from benchmark.metrics.sample_files import read_samples, write_samples
+from benchmark.metrics.samples import Series
 from benchmark.results.summary import Identity, parse_summary, summarise
 
 START, RATE = 1_700_000_000.0, 100.0

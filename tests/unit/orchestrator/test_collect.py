@@ -14,7 +14,7 @@ from fakes.recorder import Recorder
 from benchmark.errors import HostError, InfrastructureError, Interrupted, SystemFailure
 from benchmark.measure.warm_up import WarmUp
 from benchmark.metrics.latency_log import read_latency_log
-from benchmark.metrics.samples import read_samples
+from benchmark.metrics.sample_files import read_samples
 from benchmark.orchestrator import collect as module
 from benchmark.orchestrator import run as run_module
 from benchmark.orchestrator.collect import last_lines

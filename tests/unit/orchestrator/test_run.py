@@ -19,7 +19,7 @@ from benchmark.errors import HostError, InfrastructureError, Interrupted, System
 from benchmark.host_layout import MARKS_FILE
 from benchmark.inventory import EmulatedRoundTrip
 from benchmark.metrics.prometheus import Prometheus
-from benchmark.metrics.samples import read_samples
+from benchmark.metrics.sample_files import read_samples
 from benchmark.orchestrator import run as run_module
 from benchmark.orchestrator import supervisor
 from benchmark.protocols.base import Protocol

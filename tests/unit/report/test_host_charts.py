@@ -8,7 +8,8 @@ import numpy as np
 from factories.result_factory import END, START, write_run
 from matplotlib.figure import Figure
 
-from benchmark.metrics.samples import Series, write_samples
+from benchmark.metrics.sample_files import write_samples
+from benchmark.metrics.samples import Series
 from benchmark.report.chart import Chart
 from benchmark.report.host_charts import host_chart
 from benchmark.report.run_data import read_record

@@ -11,7 +11,8 @@ import pytest
 from factories.result_factory import write_run
 
 from benchmark.metrics.names import MetricNames
-from benchmark.metrics.samples import Series, read_samples, write_samples
+from benchmark.metrics.sample_files import read_samples, write_samples
+from benchmark.metrics.samples import Series
 from benchmark.report import write_report
 from benchmark.report.run_data import read_record
 

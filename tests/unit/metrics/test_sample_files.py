@@ -14,7 +14,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from benchmark.errors import UsageError
-from benchmark.metrics.samples import Series, read_samples, write_samples
+from benchmark.metrics.sample_files import read_samples, write_samples
+from benchmark.metrics.samples import Series
 
 
 def series(name: str, count: int, first: float = 1700000000.123, **labels: str) -> Series:
