@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from statistics import median
 
-from benchmark.measure.breakdown import PartStats
 from benchmark.model import Finite, StrictModel
 from benchmark.results.summary import Summary
 
@@ -52,20 +51,14 @@ def _by_value(runs: Sequence[Summary]) -> dict[tuple[str, str], tuple[float | No
     for run in runs:
         for part in run.breakdown:
             for value, each in part.values.items():
-                stats.setdefault((part.name, value), []).append((_mean(each), _rate(each)))
+                mean = each.latency_s.mean if each.latency_s else None
+                rate = None if each.count is None or not each.sampled_seconds else each.count / each.sampled_seconds
+                stats.setdefault((part.name, value), []).append((mean, rate))
     return {
         key: (_median([mean for mean, _ in each]), _median([rate for _, rate in each]))
         for key, each in stats.items()
         if len(each) == len(runs)
     }
-
-
-def _mean(stats: PartStats) -> float | None:
-    return stats.latency_s.mean if stats.latency_s else None
-
-
-def _rate(stats: PartStats) -> float | None:
-    return None if stats.count is None or not stats.sampled_seconds else stats.count / stats.sampled_seconds
 
 
 def _median(values: Sequence[float | None]) -> float | None:

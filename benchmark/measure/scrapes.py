@@ -262,7 +262,8 @@ def _make_target(name: str, members: Sequence[Series], counters: Collection[str]
         usable, bucket = np.abs(one.values) < _LARGEST, one.metric.endswith("_bucket")
         if not usable.all():
             value = f"{one.values[~usable][0]:g}".replace("nan", "NaN").replace("inf", "Inf")
-            damage.setdefault(one.metric, []).append((f"{_shown(one)} is {value}", one.times[~usable]))
+            limit = f'{{le="{one.labels["le"]}"}}' if "le" in one.labels else ""
+            damage.setdefault(one.metric, []).append((f"`{one.metric}{limit}` is {value}", one.times[~usable]))
         if bucket and not _has_bound(one):
             bound = f'has le="{one.labels["le"]}"' if "le" in one.labels else "has no label `le`"
             damage.setdefault(one.metric, []).append((f"a series of `{one.metric}` {bound}", one.times))
@@ -304,11 +305,6 @@ def _has_bound(one: Series) -> bool:
         return float(one.labels["le"]) > -_LARGEST
     except (KeyError, ValueError):
         return False
-
-
-def _shown(one: Series) -> str:
-    bucket = f'{{le="{one.labels["le"]}"}}' if "le" in one.labels else ""
-    return f"`{one.metric}{bucket}`"
 
 
 def _align(series: Series, axis: Array) -> tuple[Array, Array]:

@@ -10,7 +10,7 @@ import numpy as np
 
 from benchmark.measure.histogram import Array, add_failures, make_histogram, merge
 from benchmark.measure.run_metrics import QUANTILES
-from benchmark.measure.scrapes import RunSamples, SampleRange, ScrapedTarget
+from benchmark.measure.scrapes import RunSamples, ScrapedTarget
 from benchmark.metrics.names import LOAD_GENERATOR, SUBMITTED, TIMEOUT, MetricNames
 
 
@@ -68,7 +68,10 @@ def make_timeline(
     count = per_target(f"{names.latency}_count").sum(axis=0)
     sums = [_spread(target, target.totals(names.latency, samples)[None], edges)[0] for target, samples in sampled]
     total = np.sum(sums, axis=0)
-    if any(_sum_unknown(target, samples, names.latency) for target, samples in sampled):
+    if any(
+        target.unknown(f"{names.latency}_sum", samples) and target.increase(f"{names.latency}_count", samples) > 0
+        for target, samples in sampled
+    ):
         total = np.full(len(width), np.nan)
     failed = per_target(names.errors or "").sum(axis=0)
     counted = any(target.has(names.errors or "") for target, _ in sampled)
@@ -89,10 +92,6 @@ def make_timeline(
             [target for target, _ in sampled], names.latency, edges, failed, timeout, mean
         ),
     )
-
-
-def _sum_unknown(target: ScrapedTarget, samples: SampleRange, latency: str) -> bool:
-    return bool(target.unknown(f"{latency}_sum", samples)) and target.increase(f"{latency}_count", samples) > 0
 
 
 def timelines(

@@ -177,7 +177,7 @@ def _stage_chart(stages: Groups, summary: Summary) -> Chart | None:
 
 def _part_chart(parts: Sequence[MeasuredPart], problem: str | None) -> Chart | None:
     """Return means and p99s of parts that do not add up, side by side; None if nothing was observed."""
-    shown = [part for part in parts if any(_drawn(stats) for stats in part.values.values())]
+    shown = [part for part in parts if any(_mean_and_p99(stats)[0] for stats in part.values.values())]
     if not shown:
         return None
     regions = list(dict.fromkeys(region for part in shown for region in part.by_region))
@@ -191,10 +191,11 @@ def _part_chart(parts: Sequence[MeasuredPart], problem: str | None) -> Chart | N
     )
     caption += " Of a part with a label, each mark is one of its values." if labelled else ""
     caption += f" The stages are not stacked: {problem}." if problem else ""
-    summed = "; ".join(
-        f"{part.name} {', '.join(f'{value} {mean}'.strip() for value, mean in _means(part.values).items())}"
+    means = [
+        [f"{value} {formatting.duration(_mean_and_p99(stats)[0])}".strip() for value, stats in part.values.items()]
         for part in shown
-    )
+    ]
+    summed = "; ".join(f"{part.name} {', '.join(each)}" for part, each in zip(shown, means, strict=True))
     return Chart(
         name="breakdown",
         title="Parts of the latency",
@@ -331,14 +332,6 @@ def _mean_and_p99(stats: PartStats) -> tuple[float | None, float | None]:
     if latency is None:
         return None, None
     return latency.mean, None if latency.p99 is None else latency.p99.upper or latency.p99.lower
-
-
-def _drawn(stats: PartStats) -> bool:
-    return bool(_mean_and_p99(stats)[0])
-
-
-def _means(values: Mapping[str, PartStats]) -> dict[str, str]:
-    return {value: formatting.duration(_mean_and_p99(stats)[0]) for value, stats in values.items()}
 
 
 def _blank(value: float | None) -> object:

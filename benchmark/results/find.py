@@ -47,7 +47,8 @@ def find(results_dir: Path, name: str, kinds: Sequence[Kind] = KINDS) -> Result:
     if not known:
         raise UsageError(f"no {' or '.join(_PLURALS[kind] for kind in kinds)} in {results_dir} yet")
     if name == LATEST:
-        newest = max(_without_members(known), key=_last_activity)
+        # Ids begin with the time: the result whose last run began last.
+        newest = max(_without_members(known), key=lambda each: max([each.path.name, *_run_ids(each)]))
         return Result(newest.path.resolve(), newest.kind)
     matches = [each for each in known if each.path.name == name]
     matches = matches or _without_members([each for each in known if each.path.name.startswith(name)])
@@ -99,11 +100,6 @@ def _without_members(results: Sequence[Result]) -> list[Result]:
     """Return the results without the runs of experiments that are among them."""
     members = {run_id for each in results for run_id in _run_ids(each)}
     return [each for each in results if each.path.name not in members]
-
-
-def _last_activity(result: Result) -> str:
-    """Return a text that sorts results by when their last run began: ids begin with the time."""
-    return max([result.path.name, *_run_ids(result)])
 
 
 def _given_name(result: Result) -> object:
