@@ -123,6 +123,17 @@ class Jump(_Model):
     """Public SSH host key of the gateway, pinned by the runner."""
 
 
+class HostDisk(_Model):
+    """What the settings said about the disk of a local host when it was created."""
+
+    working_dir: Text
+    durable: bool
+    size: Annotated[int, Field(gt=0)]
+    """In bytes."""
+    bandwidth: Annotated[int, Field(gt=0)] | None = None
+    """In bytes per second; null if unlimited."""
+
+
 class Host(_Model):
     """One machine of the testbed."""
 
@@ -150,6 +161,8 @@ class Host(_Model):
     cpus: Annotated[int, Field(ge=0)] | None = None
     """Number of processors; null if the provider does not report it."""
     memory_mb: Annotated[int, Field(ge=0)] | None = None
+    disk: HostDisk | None = None
+    """Null except for hosts of the local provider, and unknown in inventories of earlier versions."""
     capabilities: HostCapabilities = Field(
         default_factory=lambda known: derive_capabilities(known["provider"], known["specs"])
     )

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from pydantic import ValidationError
 
 from benchmark.cli import messages
 from benchmark.errors import SettingsError, UsageError
@@ -53,11 +54,11 @@ class Target:
 
     @cached_property
     def settings(self) -> Settings:
-        """The settings of `--settings`, else those of the stack; defaults for an inventory file."""
+        """The settings of `--settings`, else those of the stack; for an inventory file what it states, and defaults."""
         if self._settings_file:
             found = load_settings(self._settings_file)
         elif self._stack is None:
-            return Settings(testbed_id=self.inventory.testbed_id, regions=self.inventory.regions)
+            return _stated_settings(self.inventory)
         else:
             found = stack_settings(self.project, self._stack.name)
         for text in mismatches(found, self.inventory):
@@ -99,6 +100,22 @@ class Target:
 
         with Testbed.open(self.inventory, self.settings, self.private_key, retries) as testbed:
             yield testbed
+
+
+def _stated_settings(inventory: Inventory) -> Settings:
+    """Return the settings of a testbed as far as its inventory states them, else defaults."""
+    stated: dict[str, object] = {"testbed_id": inventory.testbed_id, "regions": inventory.regions}
+    if disk := next((host.disk for host in inventory.hosts if host.disk), None):
+        stated |= {"working_dir": disk.working_dir, "disk": disk.model_dump(exclude={"working_dir"})}
+    try:
+        return Settings.model_validate(stated)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise UsageError(
+            f"the inventory of testbed {inventory.testbed_id} states impossible settings: {where}: {first['msg']}; "
+            "write it again with `pulumi stack output inventory --json`"
+        ) from None
 
 
 def mismatches(settings: Settings, inventory: Inventory) -> list[str]:

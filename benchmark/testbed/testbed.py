@@ -77,7 +77,7 @@ class Testbed:
         host = self.inventory.monitoring
         if host is None:
             raise UsageError(
-                f"testbed {self.inventory.testbed_id} has no monitoring host, which measurements and dashboards need; "
+                f"testbed {self.inventory.testbed_id} has no monitoring host, which dashboards need; "
                 "set `monitoring: true` and run `pulumi up`"
             )
         return host
@@ -263,11 +263,12 @@ class Testbed:
     def problems(self, ports: Mapping[str, Sequence[int]], found: Mapping[str, Facts]) -> dict[str, list[str]]:
         """Return for each host why a run that needs `ports` is not possible there; an empty list where it is."""
         wanted = self.settings.disk.describe(self.settings.working_dir)
+        remedy = "run `pulumi up`, or pass the settings of the hosts with --settings"
         result = {name: facts.problems(each, ports.get(name, ())) for name, each in found.items()}
         for name, each in found.items():
             if self.inventory.host(name).provider == "local" and each.disk != wanted:
                 # A benchmark on another disk than the one in the settings would measure something else.
-                result[name].append(f"its disk is `{each.disk}` and that of the settings `{wanted}`; run `pulumi up`")
+                result[name].append(f"its disk is `{each.disk}` and that of the settings `{wanted}`; {remedy}")
         return result
 
     def check(self, ports: Mapping[str, Sequence[int]], found: Mapping[str, Facts]) -> None:

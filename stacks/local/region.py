@@ -10,7 +10,7 @@ import pulumi
 
 from benchmark.errors import SettingsError
 from benchmark.host_layout import DISK_FILE
-from benchmark.inventory import EmulatedRoundTrip, Host, HostCapabilities, HostHelp
+from benchmark.inventory import EmulatedRoundTrip, Host, HostCapabilities, HostDisk, HostHelp
 from stacks.keys import SshKey
 from stacks.local.host.host import NAME
 from stacks.local.host.resource import DiskProps, HostArgs, LocalHost
@@ -82,6 +82,12 @@ class LocalRegion(pulumi.ComponentResource):
                 state=settings.state,
                 cpus=os.cpu_count(),
                 memory_mb=os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2**20,
+                disk=HostDisk(
+                    working_dir=settings.working_dir,
+                    durable=settings.disk.durable,
+                    size=settings.disk.size,
+                    bandwidth=settings.disk.bandwidth,
+                ),
                 capabilities=self.capabilities.model_copy(update={"through": operator_address}),
             )
 

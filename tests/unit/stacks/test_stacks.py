@@ -20,6 +20,7 @@ import stacks
 import stacks.local.region
 import stacks.machines.region
 import stacks.region
+from benchmark.cli.target import Target
 from benchmark.errors import InfrastructureError, SettingsError
 from benchmark.inventory import Inventory, Provider, derive_capabilities
 from benchmark.settings import Disk, Settings
@@ -97,6 +98,18 @@ def test_a_host_has_a_disk_for_the_working_dir_and_knows_which() -> None:
     assert found["disk"] == {"size": 10**9, "folder": "/root/geobench", "bandwidth": 5_000_000}
     assert found["files"] == {"/etc/geobench/disk": "1GB at geobench, 5MB/s\n"}
     assert inputs(created(working_dir="/srv/x"), "us-east-1-1")["disk"]["folder"] == "/srv/x"
+
+
+@pytest.mark.parametrize("disk", [{}, {"durable": False}, {"size": "1GB", "bandwidth": "5MB/s"}])
+def test_the_inventory_states_the_disks_of_local_hosts(
+    disk: dict[str, object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted = settings(disk=disk, working_dir="/srv/x")
+    file = tmp_path / "inventory.json"
+    file.write_text(inventory(disk=disk, working_dir="/srv/x").model_dump_json())
+    monkeypatch.chdir(ROOT)
+    found = Target(None, file, None).settings
+    assert (found.disk, found.working_dir) == (wanted.disk, "/srv/x")
 
 
 def test_a_volatile_host_has_no_disk() -> None:
