@@ -56,6 +56,11 @@ def differences(a: Manifest, b: Manifest) -> list[Difference]:
     for name in _ADDED:  # manifests of earlier versions do not have them
         if UNKNOWN in (first[name], second[name]):
             del first[name], second[name]
+    if not all(any(host.provider == "local" for host in each.inventory.hosts) for each in (a, b)):
+        # The setting is about local hosts only.
+        first, second = (
+            {name: fact for name, fact in each.items() if not name.startswith("disk.")} for each in (first, second)
+        )
     differing = [name for name in dict.fromkeys([*first, *second]) if first.get(name) != second.get(name)]
     implied = tuple(start for name, starts in _IMPLIED.items() if name in differing for start in starts)
     found = []

@@ -19,7 +19,7 @@ from benchmark.measure.warm_up import WarmUp
 from benchmark.metrics.names import MetricNames
 from benchmark.model import Finite, StrictModel
 from benchmark.results.run_folder import MANIFEST
-from benchmark.results.upgrade import JsonObject, upgrade_manifest
+from benchmark.results.upgrade import JsonObject, add_disk, upgrade_manifest
 
 
 class BuildRecord(StrictModel):
@@ -248,6 +248,8 @@ def parse_manifest(text: str | bytes, source: str) -> Manifest:
         document = from_json(text)
         if isinstance(document, dict) and document.get("schema") == 1:
             upgrade_manifest(document)
+        if isinstance(document, dict):
+            add_disk(document)
             text = json.dumps(document)
         return Manifest.model_validate_json(text)
     except ValidationError as error:

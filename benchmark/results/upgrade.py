@@ -1,6 +1,6 @@
-"""Upgrade result files of schema 1 to the current schema.
+"""Upgrade result files of schema 1, and of earlier versions within schema 2, to the current schema.
 
-Each function takes the parsed document and changes it in place; ValueError if the document was never of schema 1.
+Each function takes the parsed document and changes it in place; ValueError if the document was never of its schema.
 Missing values are filled in with what runs did at that time, never guessed.
 """
 
@@ -16,6 +16,9 @@ JsonObject = dict[str, JsonValue]
 
 _SCRAPE_INTERVAL = "5s"
 """The default at the time of schema 1."""
+
+_DISK: JsonValue = {"durable": False, "size": "20GB", "bandwidth": None}
+"""Of local hosts before there was a setting: fsync returned at once."""
 
 _STATISTICS = {"due_tps": "scheduled_tps", "submitted_tps": "sent_tps", "throughput_tps": "completed_tps"}
 """Rates of a summary, and of each of its regions and clients."""
@@ -84,6 +87,17 @@ def upgrade_manifest(document: JsonObject) -> None:
         artifact["source"] = artifact.pop("from", None)
         for variant in members(member(artifact, "variants")):
             rename(variant, given_to="copied_to")
+
+
+def add_disk(document: JsonObject) -> None:
+    """Add the disk of local hosts to a manifest of schema 2 from before the settings had one."""
+    try:
+        settings = member(member(document, "parameters"), "settings")
+        hosts = items(member(document, "inventory"), "hosts")
+    except ValueError:
+        return  # the model says what is wrong
+    if "disk" not in settings and any(host.get("provider") == "local" for host in hosts):
+        settings["disk"] = _DISK
 
 
 def upgrade_summary(document: JsonObject) -> None:

@@ -11,7 +11,7 @@ from factories.result_factory import host, inventory, manifest
 from benchmark.artifacts.install import Installed, Variant
 from benchmark.artifacts.store import File
 from benchmark.compare.manifest_diff import differences
-from benchmark.results.manifest import ArtifactRecord, FileRecord, VariantRecord
+from benchmark.results.manifest import ArtifactRecord, FileRecord, VariantRecord, parse_manifest
 
 
 def names(**changed: Any) -> list[str]:
@@ -42,6 +42,21 @@ def test_a_manifest_does_not_differ_from_itself() -> None:
 )
 def test_one_change_is_one_difference(changed: dict[str, Any], expected: list[str]) -> None:
     assert names(**changed) == expected
+
+
+@pytest.mark.parametrize(
+    ("provider", "expected"), [("local", ["disk.durable: False against True"]), ("aws", []), ("machines", [])]
+)
+def test_local_hosts_of_earlier_versions_had_no_durable_disk(provider: str, expected: list[str]) -> None:
+    found = [
+        manifest(
+            inventory=inventory("t", [host("a-1", "a", provider)]).model_dump(mode="json"),
+            parameters={"settings": {"regions": ["a", "b"], **more}},
+        )
+        for more in ({}, {"disk": {"durable": True, "size": "20GB", "bandwidth": None}})
+    ]
+    before, after = (parse_manifest(each.to_json(), "x") for each in found)
+    assert [str(each) for each in differences(before, after)] == expected
 
 
 def test_links_and_traces_from_files_of_the_same_name_are_a_difference() -> None:
