@@ -17,10 +17,12 @@ from benchmark.metrics.latency_log import SCHEDULING_DELAY, LatencyLog, Tag, rea
 from benchmark.orchestrator.context import RunContext, RunState
 from benchmark.orchestrator.supervisor import Clock
 from benchmark.plan.load_shape import scheduled_share
+from benchmark.protocols.base import Protocol
 from benchmark.protocols.process import Plan, Process
 from benchmark.remote.deadlines import ANSWER_S
 from benchmark.results.events import WarningIssued
 from benchmark.results.run_folder import LATENCIES
+from benchmark.testbed.testbed import Testbed
 
 _DEADLINE_S = 300.0
 _MOST_FILES = 1000
@@ -31,6 +33,15 @@ _LARGEST = 2 << 30
 def has_latency_logs(clients: Collection[Process]) -> bool:
     """Return whether all clients of a run write a latency log, so that its results do not depend on Prometheus."""
     return bool(clients) and all(client.latency_log for client in clients)
+
+
+def require_measurable(testbed: Testbed, protocol: Protocol, plan: Plan) -> None:
+    """Raise UsageError if nothing would measure a run: without latency logs Prometheus must."""
+    if testbed.inventory.monitoring is None and not has_latency_logs(protocol.clients(plan)):
+        raise UsageError(
+            f"testbed {testbed.inventory.testbed_id} has no monitoring host, and the clients of {protocol.name} write "
+            "no latency logs: nothing would measure a run; set `monitoring: true` and run `pulumi up`"
+        )
 
 
 def download(run: RunContext, lost: Collection[str] = ()) -> tuple[dict[str, Path], dict[str, str]]:

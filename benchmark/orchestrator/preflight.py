@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from benchmark.orchestrator.latency_logs import require_measurable
 from benchmark.orchestrator.supervisor import Clock, read_clocks
 from benchmark.plan.placement import place, ports
 from benchmark.protocols.base import Protocol
@@ -54,9 +55,11 @@ def check_testbed(
 ) -> Check:
     """Check every running host for a run of `protocol`; HostError if hosts cannot be reached or failed to bootstrap.
 
-    `report` gets a line when hosts are waited for.
+    `report` gets a line when hosts are waited for. UsageError if the testbed has too few hosts, or nothing that would
+    measure the run.
     """
     plan = place(testbed.inventory, type(protocol), len(testbed.running), committee)
+    require_measurable(testbed, protocol, plan)
     ends = testbed.make_ready(report)
     with ThreadPoolExecutor(1) as pool:
         measuring = pool.submit(testbed.round_trips)

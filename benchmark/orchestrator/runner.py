@@ -11,7 +11,7 @@ from types import TracebackType
 
 from benchmark.errors import InfrastructureError, UsageError
 from benchmark.orchestrator.context import RunContext
-from benchmark.orchestrator.latency_logs import has_latency_logs
+from benchmark.orchestrator.latency_logs import require_measurable
 from benchmark.orchestrator.prepare import Prepared, prepare
 from benchmark.orchestrator.run import execute
 from benchmark.plan.deployment import Deployment, deploy, make_plan
@@ -60,8 +60,7 @@ class Runner:
     def announce(self, request: Request, runs: int) -> None:
         """Announce `runs` runs of `request`; UsageError if they are not possible, before any host is reached."""
         plans = [make_plan(self.testbed.inventory, request, load) for load in request.loads]
-        if not has_latency_logs(request.protocol.clients(plans[0])):
-            self.testbed.monitoring  # noqa: B018  # raises where there is none
+        require_measurable(self.testbed, request.protocol, plans[0])
         self._min_seconds_left += runs * (request.warm_up_s + request.duration_s)
         nodes, clients = plans[0].nodes, plans[0].clients
         self.events.emit(

@@ -13,6 +13,7 @@ from benchmark.cli.testbed_status import check_tables
 from benchmark.errors import HostError, UsageError
 from benchmark.inventory import EmulatedRoundTrip, HostCapabilities
 from benchmark.orchestrator.preflight import check_testbed
+from benchmark.protocols.base import Protocol
 from benchmark.protocols.etcd import Etcd, EtcdClient, EtcdNode
 from benchmark.testbed.testbed import Testbed
 
@@ -38,6 +39,24 @@ def test_each_problem_of_a_host_is_named(testbed: Testbed, fleet: FakeFleet) -> 
     assert "port 2379 is in use" in found.problems["a-1"]
     assert "100 MiB of disk space are free" in found.problems["a-1"]
     assert "2379" not in found.problems["a-0"]  # the monitoring host carries no node
+
+
+def test_a_local_host_with_another_disk_than_that_of_the_settings_has_a_problem(
+    testbed: Testbed, fleet: FakeFleet
+) -> None:
+    fleet.facts = fleet.facts.replace("disk 20GB at geobench", "disk 1GB at geobench, 5MB/s")
+    assert check_testbed(testbed, ETCD, print).problems["a-1"] == (
+        "its disk is `1GB at geobench, 5MB/s` and that of the settings `20GB at geobench`; run `pulumi up`, or pass "
+        "the settings of the hosts with --settings"
+    )
+
+
+def test_a_testbed_on_which_nothing_would_measure_a_run_is_rejected(unlogged: Protocol) -> None:
+    testbed, fleet = fake_testbed(inventory(monitoring=False, a=3, b=2))
+    with pytest.raises(UsageError, match=r"testbed t has no monitoring host, and the clients of .* write no latency"):
+        check_testbed(testbed, unlogged, print)
+    assert fleet.operations == []
+    assert check_testbed(testbed, ETCD, print).problems == {}
 
 
 def test_emulated_round_trips_that_are_not_the_requested_ones_are_a_problem(testbed: Testbed) -> None:
