@@ -83,7 +83,7 @@ def collect(run: RunContext, state: RunState) -> Summary:
             facts=run.prepared.facts,
             logs=logs,
             warm_up=state.warm_up,
-            warnings=[*(installed.warnings if installed else ()), *notes],
+            warnings=[*(installed.warnings if installed else ()), *state.log_notes, *notes],
             hung=state.hung,
             network=state.network,
             began=min((each.started for each in state.supervisor.states.values() if each.started), default=None),

@@ -73,5 +73,7 @@ class RunState:
     """Measured before the load, while the processes start."""
     network: RunNetwork | None = None
     """None until the run has ended."""
+    log_notes: list[str] = field(default_factory=list)
+    """What is wrong with the latency logs: warnings of the summary."""
     hung: Sequence[str] = ()
     """A sentence for each node that did not pass its readiness check at the end of the window."""

@@ -120,7 +120,7 @@ def _store(client: Process, files: Sequence[Path], target: Path) -> Sequence[str
 
 
 def read(run: RunContext, state: RunState, downloaded: tuple[Mapping[str, Path], Mapping[str, str]]) -> list[ClientLog]:
-    """Read the downloaded latency logs of all clients; empty, with a warning, unless all are there and complete.
+    """Read the downloaded latency logs of all clients; empty, with a note in `state`, unless all are complete.
 
     SystemFailure if they are not, and not every client exports metrics, which take their place.
     """
@@ -146,10 +146,9 @@ def read(run: RunContext, state: RunState, downloaded: tuple[Mapping[str, Path],
         if any(client.metrics_port is None for client in clients):
             raise SystemFailure(f"no latencies: {error}", process=next(iter(problems), "")) from None
         text = f"{error}; the results come from the histograms that Prometheus sampled, which are coarser"
-        run.events.emit(WarningIssued(text))
+        state.log_notes.append(text)
         return []
-    for note in (note for log in logs.values() for note in log.notes):
-        run.events.emit(WarningIssued(note))
+    state.log_notes += [note for log in logs.values() for note in log.notes]
     clocks = state.supervisor.clocks | state.changed_clocks if state.supervisor else {}
     monitoring = run.testbed.inventory.monitoring
     reference = clocks[monitoring.name].offset_s if monitoring and monitoring.name in clocks else 0.0

@@ -92,12 +92,12 @@ def test_latency_logs_that_contradict_the_samples_make_the_run_invalid(
 
 
 def test_a_damaged_latency_log_is_a_warning_and_samples_replace_it(
-    execute: Callable[..., Summary], recorder: Recorder, fleet: FakeFleet
+    execute: Callable[..., Summary], fleet: FakeFleet
 ) -> None:
     fleet.stored = {"latencies.hlog": lambda: recent() + b"broken\n"}
     summary = execute(duration_s=0.4, warm_up_s=0.1)
     assert "latency_log" not in summary.sources.values()
-    (text,) = (text for text in recorder.texts() if "latencies/client-0.hlog, line 63: " in text)
+    (text,) = (text for text in summary.warnings if "latencies/client-0.hlog, line 63: " in text)
     assert text.endswith("the results come from the histograms that Prometheus sampled, which are coarser")
 
 
@@ -110,7 +110,7 @@ def test_samples_replace_the_log_of_a_load_generator_that_did_not_end_well(
     summary = execute(duration_s=0.4, warm_up_s=0.1)
     assert "latency_log" not in summary.sources.values()
     text = "client-0 on a-1: it ended with exit code 1, so its latency log may be incomplete; the results come from"
-    assert any(each.startswith(text) for each in recorder.texts())
+    assert any(each.startswith(text) for each in summary.warnings)
 
 
 def test_hosts_whose_logs_are_incomplete_are_a_warning(
