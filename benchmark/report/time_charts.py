@@ -120,8 +120,9 @@ def mark_time(axes: Axes, record: Record, *, named: bool = True) -> None:
     above = axes.get_xaxis_transform()
     end = record.end - record.start
     axes.axvspan(0, end, color=light("window"), zorder=0, linewidth=0)
-    for fault in record.manifest.faults:
-        begin, healed = fault.start - record.start, (fault.end or record.end) - record.start
+    faults = [(each.injected, each) for each in record.manifest.faults if each.injected is not None]
+    for injected, fault in faults:
+        begin, healed = injected - record.start, (fault.healed or record.end) - record.start
         axes.axvspan(begin, healed, facecolor="none", edgecolor=light("bad"), hatch="////", linewidth=0, alpha=0.45)
         axes.axvline(begin, color=light("bad"), linewidth=1)
     if not named:
@@ -130,9 +131,8 @@ def mark_time(axes: Axes, record: Record, *, named: bool = True) -> None:
     axes.text(0, 1.02, "measured window", **small)
     if axes.get_xlim()[0] < -0.06 * end:
         axes.text(axes.get_xlim()[0], 1.02, "warm-up", **small)
-    for fault in record.manifest.faults:
-        at = fault.start - record.start
-        axes.text(at, 1.1, fault.name, **(small | {"color": light("bad")}))
+    for injected, fault in faults:
+        axes.text(injected - record.start, 1.1, fault.name, **(small | {"color": light("bad")}))
 
 
 def limits(record: Record) -> tuple[float, float]:

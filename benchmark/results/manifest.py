@@ -14,6 +14,7 @@ from pydantic import Field, ValidationError
 from pydantic_core import from_json
 
 from benchmark.errors import UsageError
+from benchmark.faults.record import FaultRecord
 from benchmark.inventory import Inventory
 from benchmark.measure.warm_up import WarmUp
 from benchmark.metrics.names import MetricNames
@@ -140,15 +141,6 @@ class HostFacts(StrictModel):
     boot_id: str
     packages: dict[str, str]
     """Version of each package that the system needs; empty if it is not installed."""
-
-
-class FaultRecord(StrictModel):
-    """A fault injected during the run; times in Unix seconds."""
-
-    name: str
-    start: Finite
-    end: Finite | None
-    """Null if it was not healed."""
 
 
 class RunTimes(StrictModel):

@@ -1,0 +1,100 @@
+"""The kinds of faults and their parameters, one class per kind."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, ValidationError
+
+from benchmark.errors import UsageError
+from benchmark.settings import explain_errors
+
+
+def _read_share(value: object) -> object:
+    """Read `30%` as 0.3; the field checks everything else."""
+    if isinstance(value, str) and value.endswith("%"):
+        try:
+            return float(value.removesuffix("%")) / 100
+        except ValueError:
+            return value
+    return value
+
+
+class Kind(BaseModel):
+    """A kind of fault; the fields are its parameters."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+    name: ClassVar[str]
+    stops_processes: ClassVar[bool] = False
+    """Whether processes of its nodes stop, so that no other such fault can affect them at the same time."""
+    drops_packets: ClassVar[bool] = False
+    """Whether it drops packets between hosts, so that no other such fault can affect a link at the same time."""
+    instant: ClassVar[bool] = False
+    """Whether it is healed as soon as it was in force; its end equals its start."""
+
+
+class Crash(Kind):
+    """SIGKILL of the process group. The process starts again with its data at the end of the fault, if it has one."""
+
+    name = "crash"
+    stops_processes = True
+
+
+class Pause(Kind):
+    """SIGSTOP of the process group, SIGCONT at the end."""
+
+    name = "pause"
+    stops_processes = True
+
+
+class Restart(Kind):
+    """SIGTERM of the process group, then a new start with its data. With an end, one node after another."""
+
+    name = "restart"
+    stops_processes = True
+    instant = True
+
+
+class Partition(Kind):
+    """All packets between the hosts of the target and those of the other nodes are dropped."""
+
+    name = "partition"
+    drops_packets = True
+    one_way: Literal["in", "out"] | None = None
+    """Drop only the packets to the target (`in`) or from it (`out`)."""
+
+
+class Loss(Kind):
+    """A share of the packets between the hosts of the target and those of the other nodes is dropped at random."""
+
+    name = "loss"
+    drops_packets = True
+    share: Annotated[float, BeforeValidator(_read_share), Field(gt=0, le=1)]
+    """Share of the packets lost in each direction: `30%` or 0.3."""
+
+
+class HostDown(Kind):
+    """All processes of the host stop, and all packets between it and the other hosts are dropped."""
+
+    name = "host_down"
+    stops_processes = True
+    drops_packets = True
+
+
+KINDS: Mapping[str, type[Kind]] = {kind.name: kind for kind in (Crash, Pause, Restart, Partition, Loss, HostDown)}
+
+
+def make_kind(name: str, parameters: Mapping[str, JsonValue]) -> Kind:
+    """Return the kind called `name` with its parameters; UsageError if it does not exist or does not accept them."""
+    if (kind := KINDS.get(name)) is None:
+        near = difflib.get_close_matches(name, KINDS, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"known are: {', '.join(KINDS)}"
+        raise UsageError(f"unknown kind of fault {name!r}; {hint}")
+    try:
+        return kind.model_validate(parameters)
+    except ValidationError as error:
+        messages = "; ".join(each.message for each in explain_errors(error, kind, "parameter"))
+        raise UsageError(f"fault {name}: {messages}") from None
