@@ -86,7 +86,7 @@ def increase_of_log(
         tag: each for tag, each in _counts(client.log, start_ms, end_ms).items() if workload in (None, tag.workload)
     }
     delays = counts.pop(Tag(SCHEDULING_DELAY), None)
-    edges, middles = _edges(client.log), _middles(client.log)
+    edges, middles = edges_of(client.log), middles_of(client.log)
     completed = np.zeros(len(middles), dtype=np.int64)
     errors: dict[str, float] = {}
     least = math.inf
@@ -127,7 +127,7 @@ def _hung(log: LatencyLog, end_ms: int, start_ms: int, slowest: float, workload:
     """Return how many requests that fell due in the window never got an outcome and are far older than all others."""
     left = log.tagged(lambda tag: tag.error == UNANSWERED and workload in (None, tag.workload))
     rows, buckets, counts = left.entries()
-    age = _edges(log)[buckets]
+    age = edges_of(log)[buckets]
     due = left.starts_ms[rows] / 1000 - age
     hung = (age > _HANGS * slowest) & (due >= start_ms / 1000) & (due < end_ms / 1000)
     return float(counts[hung].sum())
@@ -304,7 +304,7 @@ def _quantiles_over_time(logs: Sequence[LatencyLog], edges: Integers, ended: Arr
 def _seconds(log: LatencyLog, rows: Integers, buckets: Integers) -> Array:
     """Return the latency of each entry in s; infinite for failed requests of which nothing is known."""
     unknown = log.rows_of(_failed)[rows] & (buckets == 0)
-    return np.asarray(np.where(unknown, np.inf, _middles(log)[buckets]), dtype=np.float64)
+    return np.asarray(np.where(unknown, np.inf, middles_of(log)[buckets]), dtype=np.float64)
 
 
 def _histogram(edges: Array, counts: Integers) -> Histogram:
@@ -327,13 +327,13 @@ def _layout_edges(layout: Layout, count: int) -> Array:
     return edges
 
 
-def _edges(log: LatencyLog) -> Array:
+def edges_of(log: LatencyLog) -> Array:
     """Return where buckets begin and end, in s, for all that the log may use; many logs share one array."""
     used = int(log.buckets.max(initial=0)) + 1
     whole = int(MICROSECONDS.index(np.array([_LONGEST_US]))[0]) + 1
     return _layout_edges(log.layout, max(whole, 1 << (used - 1).bit_length()) if used > whole else whole)
 
 
-def _middles(log: LatencyLog) -> Array:
-    edges = _edges(log)
+def middles_of(log: LatencyLog) -> Array:
+    edges = edges_of(log)
     return np.asarray((edges[:-1] + edges[1:]) / 2, dtype=np.float64)

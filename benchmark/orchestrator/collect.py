@@ -88,6 +88,7 @@ def collect(run: RunContext, state: RunState) -> Summary:
             network=state.network,
             began=min((each.started for each in state.supervisor.states.values() if each.started), default=None),
             latencies=latencies,
+            faults=state.faults,
         )
         summary = evaluate(run.request.protocol, run.deployment.plan, run.identity, data)
     try:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 
+from benchmark.faults.record import FaultRecord
 from benchmark.measure.warm_up import WarmUp
 from benchmark.orchestrator.network import RunNetwork
 from benchmark.orchestrator.prepare import Prepared
@@ -77,3 +78,5 @@ class RunState:
     """What is wrong with the latency logs: warnings of the summary."""
     hung: Sequence[str] = ()
     """A sentence for each node that did not pass its readiness check at the end of the window."""
+    faults: list[FaultRecord] = field(default_factory=list)
+    """All scheduled ones, with what was observed of them."""

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from benchmark.faults.record import FaultRecord
 from benchmark.inventory import Host
 from benchmark.measure.breakdown import measure_breakdown
 from benchmark.measure.client_logs import ClientLog
+from benchmark.measure.fault_impact import FaultWindow, fault_impacts
 from benchmark.measure.host_usage import by_machine, host_usage
 from benchmark.measure.measurement import measure
 from benchmark.measure.scrapes import RunSamples
@@ -56,6 +58,7 @@ class RunData:
     """When the first process started."""
     latencies: Sequence[ClientLog] = ()
     """The latency logs of all clients, or none."""
+    faults: Sequence[FaultRecord] = ()
 
 
 def fetch(
@@ -135,4 +138,11 @@ def evaluate(protocol: Protocol, plan: Plan, identity: Identity, data: RunData) 
     breakdown = measure_breakdown(
         protocol.breakdown, data.samples.series, data.start, data.end, protocol.label_values(plan)
     )
-    return summarise(measurement, verdict, identity, usage, data.warm_up, data.logs.findings, breakdown)
+    windows = [
+        # What is permanent is healed only when the run is over.
+        FaultWindow(each.kind, each.target, each.injected, None if each.scheduled_end_s is None else each.healing)
+        for each in data.faults
+        if each.injected is not None
+    ]
+    impacts = fault_impacts(windows, data.latencies, data.start, data.end)
+    return summarise(measurement, verdict, identity, usage, data.warm_up, data.logs.findings, breakdown, impacts)

@@ -11,6 +11,7 @@ from pydantic_core import from_json
 
 from benchmark.errors import FailureKind
 from benchmark.measure.breakdown import MeasuredPart
+from benchmark.measure.fault_impact import FaultImpact
 from benchmark.measure.host_usage import HostUsage
 from benchmark.measure.measurement import Measurement
 from benchmark.measure.run_metrics import Latency
@@ -95,6 +96,8 @@ class Summary(Identity):
     """By the name of the workload; empty without latency logs. What was sent and scheduled is not known by workload."""
     breakdown: list[MeasuredPart] = []
     """Parts of the latency that the nodes measured; empty if the protocol names none, or nothing was measured."""
+    faults: list[FaultImpact] = []
+    """What each fault that was injected did, in the order of the manifest."""
     hosts: dict[str, HostUsage] = {}
     """Resource usage by host name."""
     log_findings: Findings = {}
@@ -122,6 +125,7 @@ def summarise(
     warm_up: WarmUp | None = None,
     log_findings: Findings | None = None,
     breakdown: Sequence[MeasuredPart] = (),
+    faults: Sequence[FaultImpact] = (),
 ) -> Summary:
     """Combine a measurement and its verdict into the summary of a run."""
     total = measurement.total
@@ -149,6 +153,7 @@ def summarise(
         by_client=measurement.clients,
         by_workload=measurement.workloads,
         breakdown=list(breakdown),
+        faults=list(faults),
         hosts=dict(usage or {}),
         log_findings=log_findings or {},
     )

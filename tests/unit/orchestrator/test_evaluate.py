@@ -7,8 +7,10 @@ from datetime import timedelta
 
 import numpy as np
 from factories.hosts import inventory
+from factories.latency_logs import recorded
 from factories.sample_factory import histogram, labels_of, series, steady
 
+from benchmark.faults.record import FaultRecord
 from benchmark.measure.scrapes import RunSamples
 from benchmark.measure.warm_up import WarmUp
 from benchmark.metrics.prometheus import Answer, Prometheus
@@ -18,7 +20,7 @@ from benchmark.orchestrator.supervisor import Clock
 from benchmark.plan.placement import place
 from benchmark.protocols.etcd import Etcd, EtcdClient, EtcdNode
 from benchmark.results.log_findings import LogReport
-from benchmark.results.summary import Identity, Summary
+from benchmark.results.summary import Identity, Summary, parse_summary
 from benchmark.testbed.facts import Facts
 
 PLAN = place(inventory(a=3), Etcd, load=200)
@@ -86,6 +88,39 @@ def test_parts_of_the_latency_are_those_of_the_nodes() -> None:
     fsync, _, trip = judged(*trips).breakdown
     assert fsync.unknown == "no node exports `etcd_disk_wal_fsync_duration_seconds` as a histogram"
     assert {value: stats.count for value, stats in trip.values.items()} == {HOSTS[1]: 40.0}
+
+
+def test_faults_that_were_injected_have_their_impact_in_the_summary() -> None:
+    due = np.arange(1000.0, 1052.0, 0.01) + 0.0005
+    latency = np.where((due >= 1020) & (due < 1022), 1022 - due, 0) + 0.02
+    fault = FaultRecord(
+        kind="pause",
+        target="leader",
+        nodes=("node-0",),
+        hosts=(HOSTS[0],),
+        parameters={},
+        seed=1,
+        scheduled_start_s=10.0,
+        scheduled_end_s=12.0,
+        injected=1020.0,
+        in_force=1020.1,
+        healing=1022.0,
+        healed=1022.1,
+    )
+    permanent = fault.model_copy(update={"kind": "crash", "scheduled_end_s": None, "healing": 1051.0})
+    never = fault.model_copy(update={"injected": None})
+    logs = [recorded(host, due + latency, latency) for host in HOSTS]
+    for faults, kind, healed in (([fault, never], "pause", 1022.0), ([permanent], "crash", None)):
+        summary = judged(latencies=logs, faults=faults)
+        (impact,) = summary.faults
+        assert (impact.kind, impact.target, impact.healed) == (kind, "leader", healed)
+        assert impact.outage_s is not None
+        assert abs(impact.outage_s - 2) <= 0.1
+        assert (impact.after is None) is (healed is None)
+        assert parse_summary(summary.to_json()) == summary
+    (unknown,) = judged(faults=[fault]).faults
+    assert unknown.outage_s is None
+    assert unknown.unknown == {"all": "only latency logs of all clients show what a fault did"}
 
 
 def test_a_valid_run_has_no_warnings() -> None:
