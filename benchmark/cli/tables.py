@@ -17,12 +17,14 @@ from benchmark.measure.run_metrics import COMPARED, LATENCIES, Latency, Metric
 
 if TYPE_CHECKING:
     from benchmark.compare.comparison import Compared
+    from benchmark.compare.faults import FaultSpread
     from benchmark.results.run_folder import StoredRun
     from benchmark.results.search import Search
     from benchmark.results.summary import Summary
     from benchmark.results.sweep import SweepFolder
 
 _LATENCIES = [metric for metric in LATENCIES if metric.brief]
+_P99 = next(metric for metric in LATENCIES if metric.key == "p99")
 
 _FINE = 0.005
 """Width of a bucket, as a share of its bound, that three digits do not show."""
@@ -42,6 +44,8 @@ def runs(summaries: Sequence[Summary], folder: Path) -> Iterator[Shown]:
             table.add_row("completed\nonly", "", *(cell.partition("\n")[0] for cell in only), "", "")
     yield table
     for summary in summaries:
+        yield from _faults(summary)
+    for summary in summaries:
         yield from (f"[red]invalid: {escape(text)}[/red]" for text in summary.reasons)
         yield from (f"[yellow]warning: {escape(text)}[/yellow]" for text in summary.warnings)
     for summary in summaries:
@@ -51,6 +55,38 @@ def runs(summaries: Sequence[Summary], folder: Path) -> Iterator[Shown]:
             listed = ", ".join(f"{name} {count}" for name, count in list(counts.items())[:8])
             yield f"errors in logs: {escape(listed)}; see log_findings in summary.json, or `geobench logs`"
         yield f"results: {escape(str(folder / summary.run_id))}"
+
+
+def _faults(summary: Summary) -> Iterator[Shown]:
+    """Yield a table of the faults of a run, a line each, and why figures are unknown."""
+    if not summary.faults or summary.window is None:
+        return
+    table = Table(
+        title=f"faults at {summary.requested_tps:g} tx/s", box=SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0)
+    )
+    table.add_column("fault", overflow="fold")
+    for name in ("time s", "tx/s before,\nduring, after", "p99\nduring", "outage", "re-\ncovery", "late", "lost"):
+        table.add_column(name, justify="right")
+    for fault in summary.faults:
+        end = "end" if fault.healed is None else f"{fault.healed - summary.window.start:.1f}"
+        rates = [
+            numbers.rate(part.completed_tps if part else None) for part in (fault.before, fault.during, fault.after)
+        ]
+        table.add_row(
+            escape(f"{fault.kind}:{fault.target}"),
+            f"{fault.injected - summary.window.start:.1f}-{end}",
+            " ".join(rates),
+            _latency_cell(_P99, fault.during.latency_s if fault.during else None),
+            "none" if fault.outage_s == 0 else numbers.latency(fault.outage_s),
+            numbers.latency(fault.recovery_s),
+            *(numbers.NONE if count is None else str(count) for count in (fault.late, fault.lost)),
+        )
+    yield table
+    for fault in summary.faults:
+        name = escape(f"{fault.kind}:{fault.target}")
+        for reason in dict.fromkeys(fault.unknown.values()):
+            figures = ", ".join(figure for figure, why in fault.unknown.items() if why == reason)
+            yield f"{name}: {'effect' if figures == 'all' else figures} unknown: {escape(reason)}"
 
 
 def run_lines(run: StoredRun) -> Iterator[Shown]:
@@ -107,6 +143,8 @@ def sweep(folder: SweepFolder) -> Iterator[Shown]:
             table.add_row(f"{load.requested_tps:g}", counted, *medians, f"{load.saturated or 'no'}")
         yield table
         yield from _remarks(loads)
+        for load in loads:
+            yield from (f"{load.requested_tps:g} tx/s, {_spread(each)}" for each in load.faults)
     for planned in journal.planned_runs:
         for attempt in planned.attempts:
             if attempt.outcome != "ok":
@@ -128,6 +166,19 @@ def _remarks(loads: Sequence[LoadSummary]) -> Iterator[str]:
         for metric in COMPARED:
             for run_id in load.metrics[metric.name].outliers if metric.name in load.metrics else ():
                 yield f"[yellow]outlier: {metric.label} at {load.requested_tps:g} tx/s: {run_id} (counted)[/yellow]"
+
+
+def _spread(found: FaultSpread) -> str:
+    """Return the distribution of outages and recoveries in words: median and range."""
+    texts = []
+    for name, times in (("outage", found.outage_s), ("recovery", found.recovery_s)):
+        known = numbers.latency(times.median_s)
+        if len(times.values_s) > 1:
+            known += (
+                f" ({numbers.latency(times.least_s)} to {numbers.latency(times.most_s)}, {len(times.values_s)} faults)"
+            )
+        texts.append(f"{name} {known}" + (f", {times.unknown} unknown" if times.unknown else ""))
+    return escape(f"{found.fault}: {'; '.join(texts)}")
 
 
 def search(found: Search, folder: Path) -> Iterator[Shown]:
@@ -173,6 +224,9 @@ def compared(comparison: Compared) -> Iterator[Shown]:
     else:
         yield f"in brackets: {sides_confidence:.0%} confidence intervals of A and B, {confidence:.0%} of B - A"
     yield "p-values are adjusted for the number of metrics and loads (Holm), confidence intervals are not"
+    for fault in comparison.faults:
+        for name, side in (("A", fault.a), ("B", fault.b)):
+            yield f"{name} at {fault.requested_tps:g} tx/s, {_spread(side)}"
     for warning in comparison.warnings:
         yield f"[yellow]warning: {escape(warning)}[/yellow]"
     yield f"[bold]{escape(comparison.verdict)}[/bold]"

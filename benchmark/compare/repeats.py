@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from benchmark.compare.faults import FaultSpread, fault_spreads
 from benchmark.compare.statistics import Interval, median_interval, outliers
 from benchmark.measure.run_metrics import COMPARED
 from benchmark.model import Finite, StrictModel
@@ -32,6 +33,8 @@ class LoadSummary(StrictModel):
     """How many of the runs that count completed less than was scheduled."""
     metrics: dict[str, Repeated]
     """By the metric's name; without those that a run has no value of."""
+    faults: list[FaultSpread] = []
+    """Outages and recoveries of the faults in the runs that count."""
 
 
 def over_repeats(summaries: Sequence[Summary], confidence: float = 0.95) -> list[LoadSummary]:
@@ -54,6 +57,7 @@ def over_repeats(summaries: Sequence[Summary], confidence: float = 0.95) -> list
                 set_aside={each.run_id: why_not_counted(each) for each in runs if each.status != "ok"},
                 saturated=sum(summary.saturated for summary in counted),
                 metrics=metrics,
+                faults=fault_spreads(counted),
             )
         )
     return result

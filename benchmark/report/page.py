@@ -16,6 +16,7 @@ from benchmark.report.batch_means import Precision, precision
 from benchmark.report.breakdown import breakdown_charts, breakdown_table
 from benchmark.report.chart import Chart
 from benchmark.report.distribution import distribution_chart
+from benchmark.report.faults import impact_table, proof_table
 from benchmark.report.host_charts import host_chart
 from benchmark.report.map import world_chart
 from benchmark.report.palette import css
@@ -50,6 +51,8 @@ def tables_of(record: Record) -> list[Table]:
     made = [
         round_trip_table(record),
         network_table(record),
+        impact_table(record),
+        proof_table(record),
         figures_table("regions", "By region of the clients", "region", summary.by_region)
         if summary.by_region
         else None,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from benchmark.compare.comparison import AtLoad, Compared, MetricComparison
+from benchmark.compare.faults import Spread
 from benchmark.compare.parts import ComparedPart
 from benchmark.compare.statistics import Interval
 from benchmark.measure.run_metrics import COMPARED
@@ -83,6 +84,46 @@ def parts_table(compared: Compared) -> Table | None:
     data = [tuple(each.model_dump().values()) for each in compared.parts]
     caption = "Parts of the latency over all nodes, medians of the runs; differences are not tested for significance"
     return Table("parts", caption, columns, rows, (tuple(ComparedPart.model_fields), data)) if rows else None
+
+
+def faults_table(curves: Curves) -> Table | None:
+    """Return outages and recoveries of the faults at each load over its repeats; None if there were no faults."""
+    found = [(side, load, each) for side, loads in curves.items() for load in loads for each in load.faults]
+    rows = [
+        [
+            *([Cell(side)] if len(curves) > 1 else []),
+            Cell(each.fault),
+            Cell(f"{load.requested_tps:g}"),
+            _spread_cell(each.outage_s),
+            _spread_cell(each.recovery_s),
+        ]
+        for side, load, each in found
+    ]
+    figures = ("median_s", "least_s", "most_s", "unknown")
+    data = [
+        (side, each.fault, load.requested_tps, *(getattr(times, name) for times in spreads for name in figures))
+        for side, load, each in found
+        for spreads in [(each.outage_s, each.recovery_s)]
+    ]
+    header = (
+        "side",
+        "fault",
+        "requested_tps",
+        *(f"{time}_{name}" for time in ("outage", "recovery") for name in figures),
+    )
+    columns = (*(["side"] if len(curves) > 1 else []), "fault", "load tx/s", "outage", "recovery")
+    caption = "Outage and recovery over all faults and repeats: median and range; differences are not tested"
+    return Table("faults", caption, columns, rows, (header, data)) if rows else None
+
+
+def _spread_cell(spread: Spread) -> Cell:
+    if spread.least_s is None or spread.most_s is None:
+        return Cell(formatting.NONE, f"{spread.unknown} unknown")
+    details = [
+        f"{formatting.interval(spread.least_s, spread.most_s, spread.median_s or 0.0)} of {len(spread.values_s)}"
+    ]
+    details += [f"{spread.unknown} unknown"] if spread.unknown else []
+    return Cell(formatting.duration(spread.median_s), "; ".join(details))
 
 
 def _tested(p_value: float, found: MetricComparison | AtLoad) -> list[Cell]:

@@ -107,6 +107,8 @@ def _latency_caption(record: Record, timeline: Timeline) -> str:
         f"{float(np.diff(timeline.edges)[0]):.3g} s, from latency logs; failed ones count as their timeout. The "
         "slowest one shows stalls that are shorter than the interval."
     )
+    if record.summary.faults:
+        text += " Faults are hatched, and tinted from healing to recovery."
     if stall := longest_stall(record.logs, record.start, record.end):
         text += (
             f" The longest time without a completed transaction began at {stall.start - record.start:.1f} s and lasted "
@@ -116,15 +118,19 @@ def _latency_caption(record: Record, timeline: Timeline) -> str:
 
 
 def mark_time(axes: Axes, record: Record, *, named: bool = True) -> None:
-    """Shade the measured window and the faults, and label them unless the axes above do."""
+    """Shade the measured window, hatch the faults and tint the recoveries; label them unless the axes above do."""
     above = axes.get_xaxis_transform()
     end = record.end - record.start
     axes.axvspan(0, end, color=light("window"), zorder=0, linewidth=0)
     faults = [(each.injected, each) for each in record.manifest.faults if each.injected is not None]
     for injected, fault in faults:
-        begin, healed = injected - record.start, (fault.healed or record.end) - record.start
+        begin, healed = injected - record.start, (fault.healing or record.end) - record.start
         axes.axvspan(begin, healed, facecolor="none", edgecolor=light("bad"), hatch="////", linewidth=0, alpha=0.45)
         axes.axvline(begin, color=light("bad"), linewidth=1)
+    for found in record.summary.faults:
+        if found.healed is not None and found.recovery_s:
+            healed = found.healed - record.start
+            axes.axvspan(healed, healed + found.recovery_s, color=light("bad"), alpha=0.15, linewidth=0)
     if not named:
         return
     small: Style = {"transform": above, "fontsize": 7.5, "va": "bottom", "color": light("muted")}

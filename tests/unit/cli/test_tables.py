@@ -11,7 +11,9 @@ from rich.console import Console
 
 from benchmark.cli import tables
 from benchmark.compare.comparison import Compared
-from benchmark.measure.run_metrics import Quantile
+from benchmark.measure.fault_impact import FaultImpact
+from benchmark.measure.run_metrics import Latency, Quantile
+from benchmark.measure.window_stats import WindowStats
 
 
 def printed(comparison: Compared) -> list[str]:
@@ -96,3 +98,56 @@ def test_bounds_that_three_digits_do_not_show_are_left_out(tmp_path: Path) -> No
     text = console.export_text()
     assert "120 ms 120 ms 120 ms 0 ok" in " ".join(text.split())
     assert "(120-120)" not in text
+
+
+def test_each_fault_of_a_run_is_one_line(tmp_path: Path) -> None:
+    stats = WindowStats(
+        completed_tps=1250.0,
+        sent_tps=None,
+        scheduled_tps=None,
+        backlog_tps=None,
+        completed=12500,
+        sampled_seconds=10.0,
+        latency_s=Latency.model_validate(
+            {"mean": 0.1, "stdev": None, "p99": Quantile(estimate=1.31, lower=1.31, upper=1.31)}
+        ),
+        errors={},
+    )
+    run = summary("20260101T000000Z-one", 200)
+    assert run.window
+    crash = FaultImpact(
+        kind="partition",
+        target="leader",
+        injected=run.window.start + 10,
+        healed=run.window.start + 20,
+        before=stats,
+        during=stats.model_copy(update={"completed_tps": 3.25}),
+        after=stats,
+        outage_s=10.1,
+        recovery_s=0.2,
+        late=12345,
+        lost=0,
+    )
+    why = "not within 18 s"
+    lasting = FaultImpact(
+        kind="crash", target="one", injected=run.window.start, healed=None, outage_s=0, unknown={"recovery_s": why}
+    )
+    console = Console(width=80, record=True, file=io.StringIO())
+    for each in tables.runs([run.model_copy(update={"faults": [crash, lasting]})], tmp_path):
+        console.print(each, soft_wrap=isinstance(each, str))
+    lines = [" ".join(line.split()) for line in console.export_text().splitlines()]
+    assert "partition:leader 10.0-20.0 1250 3.2 1250 1.31 s 10.1 s 200 ms 12345 0" in lines
+    assert "crash:one 0.0-end - - - - none - - -" in lines
+    assert "crash:one: recovery_s unknown: not within 18 s" in lines
+
+
+def test_outages_over_repeats_are_shown_with_their_range(tmp_path: Path) -> None:
+    fault = FaultImpact(kind="crash", target="leader", injected=1.0, healed=None)
+    sides = [
+        [run.model_copy(update={"faults": [fault.model_copy(update={"outage_s": 1.0 + at, "recovery_s": None})]})
+         for at, run in enumerate(noisy(name, 1, 3, [2000]))]
+        for name in "ab"
+    ]  # fmt: skip
+    lines = printed(compared(tmp_path, *sides))
+    shown = "at 2000 tx/s, crash:leader: outage 2 s (1 s to 3 s, 3 faults); recovery -, 3 unknown"
+    assert f"A {shown}" in " ".join(lines)

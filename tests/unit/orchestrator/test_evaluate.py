@@ -6,11 +6,11 @@ import dataclasses
 from datetime import timedelta
 
 import numpy as np
+from factories.faults import fault_record
 from factories.hosts import inventory
 from factories.latency_logs import recorded
 from factories.sample_factory import histogram, labels_of, series, steady
 
-from benchmark.faults.record import FaultRecord
 from benchmark.measure.scrapes import RunSamples
 from benchmark.measure.warm_up import WarmUp
 from benchmark.metrics.prometheus import Answer, Prometheus
@@ -93,20 +93,7 @@ def test_parts_of_the_latency_are_those_of_the_nodes() -> None:
 def test_faults_that_were_injected_have_their_impact_in_the_summary() -> None:
     due = np.arange(1000.0, 1052.0, 0.01) + 0.0005
     latency = np.where((due >= 1020) & (due < 1022), 1022 - due, 0) + 0.02
-    fault = FaultRecord(
-        kind="pause",
-        target="leader",
-        nodes=("node-0",),
-        hosts=(HOSTS[0],),
-        parameters={},
-        seed=1,
-        scheduled_start_s=10.0,
-        scheduled_end_s=12.0,
-        injected=1020.0,
-        in_force=1020.1,
-        healing=1022.0,
-        healed=1022.1,
-    )
+    fault = fault_record(10.0, 12.0, 1010.0, kind="pause", target="leader")
     permanent = fault.model_copy(update={"kind": "crash", "scheduled_end_s": None, "healing": 1051.0})
     never = fault.model_copy(update={"injected": None})
     logs = [recorded(host, due + latency, latency) for host in HOSTS]

@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from factories.faults import fault_record
 from factories.page import Page
 from factories.result_factory import START, write_run
 from paths import DATA
 
-from benchmark.faults.record import FaultRecord
 from benchmark.metrics.samples import Series
 from benchmark.report import write_report
 from benchmark.results.run_folder import read_summary
@@ -216,22 +216,9 @@ def test_successful_run_reports_no_failed_requests(page: Page) -> None:
 
 def test_faults_are_marked_in_every_chart_over_time(tmp_path: Path) -> None:
     folder = write_run(tmp_path / "run")
-    fault = FaultRecord(
-        kind="crash",
-        target="us-east-1-0",
-        nodes=("node-0",),
-        hosts=("us-east-1-0",),
-        parameters={},
-        seed=1,
-        scheduled_start_s=8.0,
-        scheduled_end_s=15.0,
-        injected=START + 8.1,
-        in_force=START + 8.2,
-        healing=START + 15.1,
-        healed=START + 15.4,
-    )
+    fault = fault_record(8.1, 15.1, START)
     change(folder, "manifest.json", faults=[fault.model_dump(mode="json")])
-    assert Page(write_report(folder)).text.count("crash:us-east-1-0") == 3
+    assert Page(write_report(folder)).text.count("crash:us-east-1-0") == 4, "and in the table of proofs"
 
 
 def test_report_of_a_stored_run_has_its_numbers(tmp_path: Path) -> None:
