@@ -25,6 +25,6 @@ class SafeConsole(Console):
 
 def show(shown: Iterable[Shown]) -> None:
     """Print tables and lines; lines are not wrapped, so that quoted commands can be copied."""
-    console = SafeConsole()
+    console = SafeConsole(emoji=False)  # `crash:one:` names a fault, not an emoji
     for each in shown:
         console.print(each, soft_wrap=isinstance(each, str), highlight=False)

@@ -30,7 +30,7 @@ class View:
     """
 
     def __init__(self) -> None:
-        self.progress = SafeConsole(stderr=True, highlight=False)
+        self.progress = SafeConsole(stderr=True, highlight=False, emoji=False)
         self._panel = LivePanel()
         self._live: Live | None = None
 

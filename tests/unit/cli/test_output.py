@@ -18,7 +18,7 @@ from rich.table import Table
 from benchmark.cli import messages
 from benchmark.cli.live import LivePanel
 from benchmark.cli.messages import printable
-from benchmark.cli.output import SafeConsole
+from benchmark.cli.output import SafeConsole, show
 from benchmark.results.events import RunStarted
 
 HOSTILE = {
@@ -67,6 +67,11 @@ def test_tables_lines_and_panels_are_escaped_and_keep_their_own_colours(text: st
     assert "\x1b[31m" in printed
     assert text not in printed
     assert not set("\x07\x9b\r\b\u202e") & set(printed)
+
+
+def test_names_between_colons_are_no_emoji(capsys: pytest.CaptureFixture[str]) -> None:
+    show(["outage of crash:one: 1.3 s"])
+    assert capsys.readouterr().out == "outage of crash:one: 1.3 s\n"
 
 
 def test_logs_are_escaped_on_a_terminal_and_unchanged_in_a_pipe(tmp_path: Path) -> None:

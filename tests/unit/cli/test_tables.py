@@ -132,7 +132,7 @@ def test_each_fault_of_a_run_is_one_line(tmp_path: Path) -> None:
     lasting = FaultImpact(
         kind="crash", target="one", injected=run.window.start, healed=None, outage_s=0, unknown={"recovery_s": why}
     )
-    console = Console(width=80, record=True, file=io.StringIO())
+    console = Console(width=80, record=True, file=io.StringIO(), emoji=False)
     for each in tables.runs([run.model_copy(update={"faults": [crash, lasting]})], tmp_path):
         console.print(each, soft_wrap=isinstance(each, str))
     lines = [" ".join(line.split()) for line in console.export_text().splitlines()]
