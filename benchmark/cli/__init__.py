@@ -19,7 +19,7 @@ from benchmark.cli import messages
 from benchmark.cli.commands import cli
 from benchmark.errors import StorageError, TestbedError, UsageError
 
-_MULTIPLE = ("--loads",)
+_MULTIPLE = ("--loads", "--faults")
 _AGAIN_S = 0.02
 
 

@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Mapping
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from benchmark.errors import UsageError
 from benchmark.settings import explain_errors
@@ -87,7 +87,7 @@ class HostDown(Kind):
 KINDS: Mapping[str, type[Kind]] = {kind.name: kind for kind in (Crash, Pause, Restart, Partition, Loss, HostDown)}
 
 
-def make_kind(name: str, parameters: Mapping[str, JsonValue]) -> Kind:
+def make_kind(name: str, parameters: Mapping[str, object]) -> Kind:
     """Return the kind called `name` with its parameters; UsageError if it does not exist or does not accept them."""
     if (kind := KINDS.get(name)) is None:
         near = difflib.get_close_matches(name, KINDS, n=1)

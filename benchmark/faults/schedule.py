@@ -18,8 +18,7 @@ from benchmark.errors import UsageError
 from benchmark.faults.kinds import HostDown, Kind, Partition, make_kind
 from benchmark.faults.targets import HALVES, Committee, choose, depends_on_leader, is_random
 from benchmark.protocols.process import Process
-from benchmark.settings import format_duration
-from benchmark.settings.faults import FaultRequest
+from benchmark.settings import FaultRequest, format_duration
 
 _MOST_FAULTS = 1000
 

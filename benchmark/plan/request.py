@@ -18,7 +18,16 @@ from benchmark.protocols.base import Protocol
 from benchmark.protocols.parameters import make_protocol
 from benchmark.protocols.process import Build
 from benchmark.protocols.registry import find_protocol
-from benchmark.settings import Duration, Repository, Settings, explain_errors, format_duration, redacted
+from benchmark.settings import (
+    Duration,
+    FaultRequest,
+    Repository,
+    Settings,
+    explain_errors,
+    format_duration,
+    parse_fault,
+    redacted,
+)
 from benchmark.version import full_version
 
 LEAST_WARM_UP_S = 15.0
@@ -60,6 +69,8 @@ class RunOptions(BaseModel):
     """URL to build from, instead of the one in the settings; ${NAME} is read from the environment."""
     binaries: Path | None = None
     """Folder of prebuilt binaries; nothing is built."""
+    faults: tuple[str, ...] = ()
+    """Faults to inject, instead of those in the settings: crash:leader@60s partition:halves@30s-60s."""
     snapshot: bool = False
     """Save the Prometheus database with each run."""
     name: str | None = None
@@ -94,6 +105,7 @@ class Request:
     dedicated_clients: int = 0
     load_shape: str = CONSTANT
     """As `load_shape.rate_segments` reads it."""
+    faults: tuple[FaultRequest, ...] = ()
     snapshot: bool = False
     """Whether the Prometheus database is saved with each run."""
     name: str | None = None
@@ -123,6 +135,10 @@ def make_request(settings: Settings, options: RunOptions, loads: Sequence[int], 
             f"a duration of {format_duration(duration)} is too short to be measured; use at least {least}, "
             f"{LEAST_INTERVALS} scrape intervals of {format_duration(settings.scrape_interval)}"
         )
+    try:
+        faults = tuple(map(parse_fault, options.faults))
+    except ValueError as error:
+        raise UsageError(f"--faults: {error}") from None
     return Request(
         protocol=make_protocol(kind, settings),
         settings=settings,
@@ -134,6 +150,7 @@ def make_request(settings: Settings, options: RunOptions, loads: Sequence[int], 
         committee=options.committee,
         dedicated_clients=settings.dedicated_clients if dedicated is None else dedicated,
         load_shape=load_shape,
+        faults=faults or settings.faults,
         snapshot=options.snapshot,
         name=options.name,
         results_dir=results_dir,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from benchmark.settings.disk import Disk
 from benchmark.settings.document import Document, parse_document, read_document
 from benchmark.settings.durations import Duration, format_duration, parse_duration
+from benchmark.settings.faults import FaultRequest, parse_fault
 from benchmark.settings.model import (
     PROJECT,
     BuildSettings,
@@ -40,6 +41,7 @@ __all__ = [
     "Disk",
     "Document",
     "Duration",
+    "FaultRequest",
     "Jitter",
     "KnownRegion",
     "Link",
@@ -62,6 +64,7 @@ __all__ = [
     "load_settings",
     "parse_document",
     "parse_duration",
+    "parse_fault",
     "parse_settings",
     "parse_value",
     "parse_yaml",

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+from typing import Annotated
 
-from pydantic import Field, JsonValue, ValidationError, model_validator
+from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
 from benchmark.settings.base import SettingsModel
 from benchmark.settings.durations import Duration, format_duration
@@ -34,9 +35,9 @@ class FaultRequest(SettingsModel):
     """Period after which it is repeated, as often as it ends within the measured window."""
     spare: tuple[str, ...] = ()
     """Regions whose nodes are not chosen."""
-    seed: int | None = Field(default=None, ge=0, lt=2**53)
+    seed: int | None = Field(default=None, ge=0, lt=2**32)
     """Seed of the choice of nodes; by default a random one. The results record it."""
-    parameters: dict[str, JsonValue] = {}
+    parameters: dict[str, str | int | float | bool] = {}
     """Parameters of the kind, such as `share` of `loss`."""
 
     @model_validator(mode="after")
@@ -49,6 +50,14 @@ class FaultRequest(SettingsModel):
                 f"{format_duration(self.end)}; write an end after the start"
             )
         return self
+
+
+def _read(value: object) -> object:
+    return parse_fault(value) if isinstance(value, str) else value
+
+
+Fault = Annotated[FaultRequest, BeforeValidator(_read, json_schema_input_type=str | FaultRequest)]
+"""A fault as text or as fields."""
 
 
 def parse_fault(text: str) -> FaultRequest:

@@ -27,6 +27,7 @@ from benchmark.settings.base import SettingsModel
 from benchmark.settings.disk import Disk
 from benchmark.settings.document import read_document
 from benchmark.settings.durations import Duration
+from benchmark.settings.faults import Fault
 from benchmark.settings.network import Network
 from benchmark.settings.original import adopt
 from benchmark.settings.validation import FieldError, FieldPath, explain_errors, pattern
@@ -182,6 +183,8 @@ class Settings(SettingsModel):
     load; `steps:NUMBER`, upwards; or a CSV file with lines SECONDS,RATE, whose peak is the requested load."""
     dedicated_clients: int = Field(default=0, ge=0)
     """Number of hosts that only generate load; 0 runs a client on the host of each node."""
+    faults: tuple[Fault, ...] = ()
+    """Faults to inject in every run, as texts such as `crash:leader@60s` or as fields; see docs/faults.md."""
     monitoring: bool = True
     """Whether one host runs Prometheus (and Grafana) instead of a node. Nothing can be measured without it."""
     grafana_public: bool = False

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
+from typing import NamedTuple, TypeGuard
 
+from benchmark.settings.durations import parse_duration
 from benchmark.settings.validation import FieldError, FieldPath
 
 Fields = dict[str, object]
@@ -29,7 +30,7 @@ _RENAMED = {
 _WITHOUT_MEANING = {
     "logs_dir": "logs are stored with the results of each run; remove it",
     "logs_directory": "logs are stored with the results of each run; remove it",
-    "crash_order": "faults cannot be injected; remove it",
+    "crash_order": "nodes to crash are chosen at random; remove it, and write `spare: [REGION]` in a fault",
     "enable_tracing": "set what the nodes log in node_parameters; remove it",
     "build_cache": "builds are kept on the hosts; remove it",
     "build_configs": "write `build: {command: …, outputs: […]}`",
@@ -98,12 +99,40 @@ def _read_provider(value: object, problems: list[FieldError]) -> Read:
 
 
 def _read_faults(value: object, problems: list[FieldError]) -> Read:
-    """Accept only the absence of faults."""
+    """Read `!Permanent {faults}`, `!CrashRecovery {max_faults, interval}` or a list of this project's own faults.
+
+    The original crashes a third of `max_faults` more after each interval, and restarts all an interval after the last.
+    """
+    if value is None:
+        return []
     tag, inner = _tagged(value)
-    if value is not None and not (tag == "permanent" and isinstance(inner, Mapping) and inner.get("faults") == 0):
-        text = "faults: faults cannot be injected; remove it, or write `!Permanent {faults: 0}`"
-        problems.append(FieldError(("faults",), text))
+    if tag is None:
+        return [("faults", (), _untag("faults", value, problems))]
+    fields = inner if isinstance(inner, Mapping) else {}
+    count = fields.get("faults" if tag == "permanent" else "max_faults")
+    if tag == "permanent" and fields.keys() == {"faults"} and _is_count(count):
+        return [("faults", (), [f"crash:{count}@0s"] if count else [])]
+    if tag == "crashrecovery" and fields.keys() == {"max_faults", "interval"} and _is_count(count):
+        try:
+            interval = parse_duration(fields["interval"])
+        except ValueError as error:
+            problems.append(FieldError(("faults", "interval"), f"faults.interval: {error}"))
+            return []
+        third = count // 3
+        steps = [third, third, count - 2 * third] if third else [count]
+        cycle = (len(steps) + 1) * interval
+        crashes = [
+            {"kind": "crash", "target": str(size), "start": step * interval, "end": cycle, "every": cycle}
+            for step, size in enumerate(steps, 1)
+        ]
+        return [("faults", (), crashes if count else [])]
+    expected = "`!Permanent {faults: NUMBER}`, `!CrashRecovery {max_faults: NUMBER, interval: DURATION}` or a list"
+    problems.append(FieldError(("faults",), f"faults: expected {expected}"))
     return []
+
+
+def _is_count(value: object) -> TypeGuard[int]:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
 
 
 def _read_spot(value: object, problems: list[FieldError]) -> Read:

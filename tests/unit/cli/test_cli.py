@@ -231,6 +231,9 @@ def test_option_is_repeated_for_each_of_several_loads() -> None:
         "run", "--loads", "200", "--loads", "1000", "--repeat", "2"
     ]  # fmt: skip
     assert repeat_option(["run", "--loads=5"]) == ["run", "--loads=5"]
+    assert repeat_option(["run", "--faults", "crash:one@1s", "pause:one@2s", "--loads", "9"]) == [
+        "run", "--faults", "crash:one@1s", "--faults", "pause:one@2s", "--loads", "9"
+    ]  # fmt: skip
 
 
 def test_package_runs_as_a_module() -> None:

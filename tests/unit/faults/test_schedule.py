@@ -10,7 +10,7 @@ from factories.committees import committee
 from benchmark.errors import UsageError
 from benchmark.faults.schedule import ScheduledFault, make_schedule, resolve
 from benchmark.faults.targets import Committee
-from benchmark.settings.faults import parse_fault
+from benchmark.settings import parse_fault
 
 FIVE = committee(a=2, b=2, c=2)
 

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from benchmark.errors import UsageError
 from benchmark.plan.load_shape import rate_segments
 from benchmark.plan.request import RunOptions, make_request, request_to_dict
-from benchmark.settings import Repository, Settings
+from benchmark.settings import Repository, Settings, parse_fault
 
 SETTINGS = Settings(regions=("a",), load_shape="ramp", dedicated_clients=1, benchmark_duration=timedelta(minutes=3))
 
@@ -73,6 +73,17 @@ def test_warm_up_is_detected_unless_it_is_set(
 ) -> None:
     request = make_request(Settings.model_validate({"regions": ["a"]} | fields), options, (10,), Path("r"))
     assert (request.warm_up_s, request.find_warm_up) == expected
+
+
+def test_faults_of_the_options_replace_those_of_the_settings() -> None:
+    settings = Settings(regions=("a",), faults=(parse_fault("crash:one@1s"),))
+    assert make_request(settings, RunOptions(), (10,), Path("r")).faults == settings.faults
+    request = make_request(settings, RunOptions(faults=("pause:leader@2s-3s",)), (10,), Path("r"))
+    assert request.faults == (parse_fault("pause:leader@2s-3s"),)
+    [stored] = request_to_dict(request)["faults"]  # type: ignore[misc]
+    assert (stored["kind"], stored["start"], stored["end"]) == ("pause", "2s", "3s")  # type: ignore[index, call-overload]
+    with pytest.raises(UsageError, match="--faults: found 'crash', expected KIND:TARGET@START"):
+        make_request(settings, RunOptions(faults=("crash",)), (10,), Path("r"))
 
 
 def test_every_option_has_a_help_text() -> None:

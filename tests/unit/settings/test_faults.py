@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from benchmark.settings.faults import FaultRequest, parse_fault
+from benchmark.settings import FaultRequest, parse_fault
 
 
 def seconds(value: float) -> timedelta:

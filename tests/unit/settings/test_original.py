@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from benchmark.errors import SettingsError
-from benchmark.settings import Repository, load_settings
+from benchmark.settings import Repository, load_settings, parse_fault
 
 AWS = """\
 ---
@@ -80,7 +80,7 @@ def test_what_has_no_meaning_is_listed_at_once_with_what_to_write(file: Path) ->
     file.write_text(
         "cloud_provider: !gcp {specs: x}\n"
         "regions: [a]\n"
-        "faults: !CrashRecovery {max_faults: 2, interval: {secs: 60, nanos: 0}}\n"
+        "faults: !Permanent {max_faults: 2}\n"
         "crash_order: round-robin\n"
         "logs_dir: ./logs\n"
         "benchmark_duration: 0\n"
@@ -93,8 +93,10 @@ def test_what_has_no_meaning_is_listed_at_once_with_what_to_write(file: Path) ->
         load_settings(file)
     assert str(error.value).replace(f"{file}, line ", "").splitlines() == [
         "1, column 17: cloud_provider: found !gcp, expected aws, vultr, machines, local, or !aws or !custom",
-        "3, column 9: faults: faults cannot be injected; remove it, or write `!Permanent {faults: 0}`",
-        "4, column 14: crash_order: faults cannot be injected; remove it",
+        "3, column 9: faults: expected `!Permanent {faults: NUMBER}`, `!CrashRecovery {max_faults: NUMBER, interval: "
+        "DURATION}` or a list",
+        "4, column 14: crash_order: nodes to crash are chosen at random; remove it, and write `spare: [REGION]` in a "
+        "fault",
         "5, column 11: logs_dir: logs are stored with the results of each run; remove it",
         "6, column 21: benchmark_duration: a run has to end; write a duration such as 180s",
         "7, column 7: spot: all hosts are of one kind; write true or false",
@@ -102,6 +104,50 @@ def test_what_has_no_meaning_is_listed_at_once_with_what_to_write(file: Path) ->
         "10, column 17: network.loss: unknown tag !share; remove it, or quote the value",
         "9, column 7: nvme: expected true or false, found 'yess'",
     ]
+
+
+@pytest.mark.parametrize(
+    ("text", "faults"),
+    [
+        ("!Permanent {faults: 0}", []),
+        ("!Permanent {faults: 2}", ["crash:2@0s"]),
+        ("!CrashRecovery {max_faults: 0, interval: 5}", []),
+        ("!CrashRecovery {max_faults: 2, interval: {secs: 30, nanos: 0}}", ["crash:2@30s-60s every 60s"]),
+        (
+            "!CrashRecovery {max_faults: 7, interval: 30s}",
+            ["crash:2@30s-2m every 2m", "crash:2@60s-2m every 2m", "crash:3@90s-2m every 2m"],
+        ),
+        (
+            "[crash:leader@60s, {kind: pause, target: one, start: 10, end: 1m}]",
+            ["crash:leader@60s", "pause:one@10s-60s"],
+        ),
+    ],
+)
+def test_faults_are_read(file: Path, text: str, faults: list[str]) -> None:
+    file.write_text(f"regions: [a]\nfaults: {text}\n")
+    assert load_settings(file).faults == tuple(map(parse_fault, faults))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            "!CrashRecovery {max_faults: 1, interval: soon}",
+            "line 2, column 50: faults.interval: 'soon' is not a duration",
+        ),
+        ("!Permanent {faults: -1}", "line 2, column 9: faults: expected `!Permanent {faults: NUMBER}`"),
+        ("crash:leader@60s", "line 2, column 9: faults: expected a list: `faults: [crash:leader@60s]`"),
+        ("[crash:leader]", "line 2, column 10: faults.0: found 'crash:leader', expected KIND:TARGET@START, "),
+        ("[!x crash:one@1s]", "line 2, column 10: faults.0: unknown tag !x"),
+        ("[{kind: crash, target: one}]", "line 2, column 10: faults.0.start is missing"),
+        ("[{kind: crash, target: one, start: 1, ends: 3}]", "unknown field 'faults.0.ends'; did you mean 'end'?"),
+    ],
+)
+def test_invalid_faults_are_reported_with_their_position(file: Path, text: str, message: str) -> None:
+    file.write_text(f"regions: [a]\nfaults: {text}\n")
+    with pytest.raises(SettingsError) as error:
+        load_settings(file)
+    assert message in str(error.value)
 
 
 def test_positions_of_fields_below_a_tag_are_known(file: Path) -> None:
