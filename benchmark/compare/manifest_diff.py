@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from itertools import zip_longest
 
-from benchmark.faults.record import FaultRecord
 from benchmark.model import StrictModel
 from benchmark.results.manifest import Manifest
 
@@ -14,7 +13,7 @@ from benchmark.results.manifest import Manifest
 _IRRELEVANT = frozenset(
     {
         *("testbed_id", "protocol", "node_parameters", "client_parameters", "repository", "state"),
-        *("benchmark_duration", "warm_up", "dedicated_clients", "load_shape", "results_dir", "working_dir"),
+        *("benchmark_duration", "warm_up", "dedicated_clients", "load_shape", "faults", "results_dir", "working_dir"),
         *("operator_cidrs", "time_to_live", "health_check_timeout", "log_processing", "grafana_public", "token_file"),
         *("ssh_private_key_file", "ssh_public_key_file", "ssh_timeout", "ssh_retries"),
     }
@@ -96,7 +95,7 @@ def facts_of(manifest: Manifest) -> Iterator[tuple[str, str]]:
     yield "duration_s", str(parameters.duration_s)
     yield "warm_up_s", str(parameters.warm_up_s)
     yield "load_shape", parameters.load_shape
-    yield "faults", "\n".join(map(_fault, manifest.faults)) or "none"
+    yield "faults", ", ".join(map(str, manifest.faults)) or "none"
     yield from _flat("node_parameters", parameters.node_parameters, ".")
     yield from _flat("client_parameters", parameters.client_parameters, ".")
     yield from _flat("", {name: value for name, value in parameters.settings.items() if name not in _IRRELEVANT})
@@ -111,12 +110,6 @@ def facts_of(manifest: Manifest) -> Iterator[tuple[str, str]]:
     for name in ("cpu_model", "cpus", "memory_mb", "os", "kernel"):
         yield name, ", ".join(sorted({str(getattr(facts, name)) or UNKNOWN for facts in manifest.hosts.values()}))
     yield from _flat("version of", manifest.versions)
-
-
-def _fault(fault: FaultRecord) -> str:
-    end = "end" if fault.scheduled_end_s is None else f"{fault.scheduled_end_s:g}s"
-    parameters = [f"{name}={value}" for name, value in sorted(fault.parameters.items())]
-    return " ".join([f"{fault.name}@{fault.scheduled_start_s:g}s-{end}", *parameters])
 
 
 def _differing_lines(a: str, b: str) -> tuple[str, str]:

@@ -44,3 +44,9 @@ class FaultRecord(StrictModel):
     def name(self) -> str:
         """The fault as users write it, without times."""
         return f"{self.kind}:{self.target}"
+
+    def __str__(self) -> str:
+        """The fault with its parameters and scheduled times, such as `loss:one,share=0.3@10s-40s`."""
+        named = "".join(f",{name}={value}" for name, value in self.parameters.items())
+        end = "" if self.scheduled_end_s in (None, self.scheduled_start_s) else f"-{self.scheduled_end_s:g}s"
+        return f"{self.name}{named}@{self.scheduled_start_s:g}s{end}"

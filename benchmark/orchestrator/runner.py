@@ -10,6 +10,8 @@ from datetime import UTC, datetime
 from types import TracebackType
 
 from benchmark.errors import InfrastructureError, UsageError
+from benchmark.faults.schedule import make_schedule
+from benchmark.faults.targets import Committee
 from benchmark.orchestrator.context import RunContext
 from benchmark.orchestrator.latency_logs import require_measurable
 from benchmark.orchestrator.prepare import Prepared, prepare
@@ -61,6 +63,9 @@ class Runner:
         """Announce `runs` runs of `request`; UsageError if they are not possible, before any host is reached."""
         plans = [make_plan(self.testbed.inventory, request, load) for load in request.loads]
         require_measurable(self.testbed, request.protocol, plans[0])
+        if request.faults:
+            committee = Committee.of(deploy(self.testbed.inventory, request, request.loads[0]), request.protocol)
+            make_schedule(request.faults, committee, request.duration_s, seed=0)  # every run has its own seed
         self._min_seconds_left += runs * (request.warm_up_s + request.duration_s)
         nodes, clients = plans[0].nodes, plans[0].clients
         self.events.emit(

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
-from factories.faults import fault_record
 from factories.result_factory import host, inventory, manifest
 
 from benchmark.artifacts.install import Installed, Variant
 from benchmark.artifacts.store import File
 from benchmark.compare.manifest_diff import differences
-from benchmark.faults.record import FaultRecord
-from benchmark.results.manifest import ArtifactRecord, FileRecord, Manifest, VariantRecord, parse_manifest
+from benchmark.results.manifest import ArtifactRecord, FileRecord, VariantRecord, parse_manifest
 
 
 def names(**changed: Any) -> list[str]:
@@ -60,6 +57,23 @@ def test_local_hosts_of_earlier_versions_had_no_durable_disk(provider: str, expe
     ]
     before, after = (parse_manifest(each.to_json(), "x") for each in found)
     assert [str(each) for each in differences(before, after)] == expected
+
+
+def test_faults_differ_by_their_schedule_not_by_their_outcome() -> None:
+    def crash(**changed: Any) -> dict[str, Any]:
+        observed = dict.fromkeys(("injected", "in_force", "healing", "healed"))
+        known = {"kind": "crash", "target": "one", "nodes": [], "hosts": [], "parameters": {}, "seed": 1}
+        return known | observed | {"scheduled_start_s": 10.0, "scheduled_end_s": None, **changed}
+
+    before = manifest(faults=[crash()])
+    assert differences(before, manifest(faults=[crash(nodes=["node-1"], seed=2, injected=12.0)])) == []
+    loss = crash(kind="loss", parameters={"share": 0.3}, scheduled_end_s=20.5)
+    assert [str(each) for each in differences(before, manifest(faults=[loss]))] == [
+        "faults: crash:one@10s against loss:one,share=0.3@10s-20.5s"
+    ]
+    assert [str(each) for each in differences(manifest(), before)] == ["faults: none against crash:one@10s"]
+    [without] = differences(manifest(parameters={"settings": {"faults": []}}), before)  # earlier settings have no field
+    assert without.name == "faults"
 
 
 def test_links_and_traces_from_files_of_the_same_name_are_a_difference() -> None:
@@ -109,27 +123,6 @@ def test_a_smaller_committee_is_named_without_the_hosts_it_implies() -> None:
 def test_the_same_number_of_nodes_on_other_hosts_is_a_difference() -> None:
     moved = {"nodes": ["a-1", "c-0"], "clients": ["a-1", "b-0"]}
     assert names(placement=moved) == ["hosts of the nodes"]
-
-
-def test_other_faults_are_named_and_when_they_were_proved_is_not() -> None:
-    crash = fault_record(5, 9, 1000.0)
-    again = fault_record(5, 9, 2000.0, seed=7)
-    assert names_between([crash], [again]) == []
-    longer = fault_record(5, None, 1000.0, parameters={"restart": False})
-    found = differences(faulty([crash]), faulty([longer]))
-    assert [str(each) for each in found] == [
-        "faults: crash:us-east-1-0@5s-9s against crash:us-east-1-0@5s-end restart=False"
-    ]
-    (only,) = differences(manifest(), faulty([crash]))
-    assert (only.a, only.b) == ("none", "crash:us-east-1-0@5s-9s")
-
-
-def faulty(faults: Sequence[FaultRecord]) -> Manifest:
-    return manifest().model_copy(update={"faults": tuple(faults)})
-
-
-def names_between(a: Sequence[FaultRecord], b: Sequence[FaultRecord]) -> list[str]:
-    return [each.name for each in differences(faulty(a), faulty(b))]
 
 
 def test_another_testbed_is_named_with_its_hosts() -> None:

@@ -19,6 +19,7 @@ from benchmark.orchestrator.runner import Runner, require_same_commit, require_s
 from benchmark.plan.request import Request
 from benchmark.protocols.base import Protocol
 from benchmark.results.events import AnnouncedLoad, PlanAnnounced
+from benchmark.settings import parse_fault
 from benchmark.testbed.facts import Facts
 from benchmark.testbed.testbed import Testbed
 
@@ -49,6 +50,9 @@ def test_runs_are_announced_before_any_host_is_reached(
         ({"committee": 9}, "need 10 hosts"),
         ({"load_shape": "zigzag"}, "load shape: found 'zigzag'"),
         ({"dedicated_clients": 3}, "need 7 hosts"),
+        ({"faults": (parse_fault("crash:node-7@0s"),)}, "unknown target 'node-7'"),
+        ({"faults": (parse_fault("crash:one@1h"),)}, "it begins at 1h, but the measured window lasts"),
+        ({"faults": (parse_fault("host_down:one@0s"),)}, "would stop the load generator on "),
     ],
 )
 def test_impossible_runs_are_rejected_before_any_host_is_reached(
