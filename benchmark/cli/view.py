@@ -12,6 +12,8 @@ from benchmark.cli.output import SafeConsole
 from benchmark.results.events import (
     AnnouncedLoad,
     Event,
+    FaultHealed,
+    FaultInjected,
     PhaseEnded,
     PhaseStarted,
     PlanAnnounced,
@@ -66,6 +68,11 @@ class View:
                 self.progress.print(f"  {PHASES[event.name]:<46}{event.seconds:8.2f} s", style="dim")
             case Progress():
                 self._progress(event)
+            case FaultInjected() | FaultHealed():
+                state = "in force" if isinstance(event, FaultInjected) else "healed"
+                nodes = ", ".join(event.nodes)
+                text = f"  fault {event.fault} ({nodes}) {state}: {event.proof}"
+                self.progress.print(text, soft_wrap=True, markup=False)
             case WarningIssued():
                 self.progress.print(f"warning: {event.text}", style="yellow", markup=False)
             case SummaryWritten():

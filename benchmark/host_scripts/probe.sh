@@ -14,6 +14,14 @@ field() { # PID NUMBER: prints a field of /proc/PID/stat; its second one, the na
     stat=$(<"/proc/$1/stat") && read -r -a stat <<<"${stat##*) }" && echo "${stat[$2 - 3]}"
 } 2>/dev/null
 
+# Faults first: a process that is stopped or a packet filter would outlive what caused it.
+if [[ $leftovers != count && (-f run/faults.json || -f run/injector.pid) ]]; then
+    as_root=()
+    ((EUID == 0)) || as_root=(sudo -n)
+    said=$("${as_root[@]}" python3 -I -S run/inject.py heal run 2>&1 </dev/null) || unhealed=${said//$'\n'/ }
+    [[ -z ${unhealed-} ]] || echo "unhealed $unhealed"
+fi
+
 # The pid may belong to another process by now, but a process group keeps its number after its leader has ended.
 remains() {
     [[ ! -e /proc/$pid || $(field "$pid" 22) == "$start" ]] && kill -0 -- "-$pid" 2>/dev/null &&
@@ -38,7 +46,7 @@ if [[ $leftovers != count ]]; then
 fi
 if [[ -e run && ! -f run/supervise.sh ]]; then
     [[ -d run && -z $(ls -A run) ]] || echo "foreign $(pwd -P)/run"
-elif [[ $leftovers == remove ]]; then
+elif [[ $leftovers == remove && -z ${unhealed-} ]]; then
     rm -rf run
 fi
 

@@ -5,10 +5,11 @@
 #   start NAME UNIX_TIME | send NAME TEXT | why NAME | probe NAME | ping | stop NAME | stop
 #   started NAME UNIX_TIME | ready NAME UNIX_TIME | found NAME TEXT | exited NAME CODE | pong UNIX_TIME | stopped
 # `why` prints with `found` why a process is not ready; `stop NAME` stops one process, `stop` all, after which this ends.
-# When the input ends, because the runner is gone, all processes are stopped.
+# When the input ends, because the runner is gone, all processes are stopped. A process that has exited may start again.
 # Each process has a folder RUN_DIRECTORY/NAME with the files command (a bash script that ends in exec), ready (the
-# readiness check: `tcp PORT`, `http PORT PATH`, `metric PORT PATH NAME`, `log PATTERN` or `run SCRIPT`) and grace
-# (seconds between SIGTERM and SIGKILL). This script adds pid and stdin; output is written to RUN_DIRECTORY/logs/NAME.log.
+# readiness check: `tcp PORT`, `http PORT PATH`, `metric PORT PATH NAME`, `log PATTERN` or `run SCRIPT`), alive (the same
+# once it was ready) and grace (seconds between SIGTERM and SIGKILL). This script adds pid, stdin and, at another start,
+# logged (the size of the log then); output is written to RUN_DIRECTORY/logs/NAME.log.
 # Every process has GEOBENCH_RUN=RUN_DIRECTORY in its environment, by which probe.sh finds those that outlive this script.
 set -u
 export LC_ALL=C
@@ -39,7 +40,7 @@ is_ready() { # KIND ARGUMENTS; in the process's folder
     # Answers are read to their end: servers log clients that disconnect early.
     http) get "$2" "$3" | (read -r _ status _; cat >/dev/null; [[ ${status-} == 2* ]]) ;;
     metric) get "$2" "$3" | grep -E -- "^$4[{ ]" >/dev/null ;;
-    log) grep -qE -- "${*:2}" "../logs/${PWD##*/}.log" ;;
+    log) tail -c "+$(($(<logged) + 1))" "../logs/${PWD##*/}.log" | grep -E -- "${*:2}" >/dev/null ;;
     run) GEOBENCH_RUN=$run bash "./$2" >/dev/null ;;
     esac 2>/dev/null
 }
@@ -82,7 +83,7 @@ explain() { # NAME
 
 probe() { # NAME: reports whether a process that was ready still is
     local condition
-    read -r -a condition <"$1/ready"
+    read -r -a condition <"$1/alive"
     # Without the time limit, a connection to a process that hangs takes as long as the kernel tries.
     # shellcheck disable=SC2016 # expanded by the inner shell
     if run=$run timeout -s KILL 5 bash -c "$(declare -f get is_ready)"'; cd "$1" && shift && is_ready "$@"' \
@@ -93,9 +94,9 @@ probe() { # NAME: reports whether a process that was ready still is
     fi
 }
 
-report_ready() { # NAME PID
+report_ready() { # NAME PID CHECK
     local condition
-    read -r -a condition <ready
+    read -r -a condition <"$3"
     until is_ready "${condition[@]}"; do
         kill -0 "$2" 2>/dev/null || return
         nap 0.05
@@ -103,7 +104,7 @@ report_ready() { # NAME PID
     echo "ready $1 $EPOCHREALTIME"
 }
 
-launch() { # NAME UNIX_TIME
+launch() { # NAME UNIX_TIME CHECK
     if ! { cd "$1" && mkfifo -m 600 stdin; }; then
         echo "exited $1 127"
         return
@@ -123,7 +124,7 @@ launch() { # NAME UNIX_TIME
         exec 8>&-
         . ./command' launcher "$1" "$2" 8>&1 >>"../logs/$1.log" 2>&1 <>stdin &
     local pid=$!
-    if [[ -s ready ]]; then report_ready "$1" "$pid" & fi
+    if [[ -s $3 ]]; then report_ready "$1" "$pid" "$3" & fi
     wait "$pid"
     echo "exited $1 $?"
 }
@@ -181,7 +182,13 @@ trap : PIPE # an answer to a runner that has gone must not end this script befor
 while read -r verb name rest; do
     case $verb in
     start)
-        launch "$name" "$rest" &
+        check=ready
+        if [[ -e $name/pid ]]; then # without it, an order to stop waits for the new one
+            check=alive
+            wc -c <"logs/$name.log" >"$name/logged"
+            rm -f "$name/pid" "$name/stdin"
+        fi
+        launch "$name" "$rest" "$check" &
         launched[$name]=$!
         ;;
     # Opening a pipe without reader for writing alone would wait for one, and the process may have ended.

@@ -170,6 +170,7 @@ def write_manifest(run: RunContext, state: RunState) -> None:
         state.network,
         run.deployment.nodes,
         timings(run, state) if state.supervisor else {},
+        state.faults,
     )
     run.folder.write(MANIFEST, document.to_json())
 
@@ -254,6 +255,8 @@ def _cut_warm_up(run: RunContext, state: RunState, samples: RunSamples, latencie
         times = state.times = RunTimes(load=times.load, start=start_ms / 1000, end=end_ms / 1000)
     if not run.request.find_warm_up:
         return WarmUp(seconds=times.start - times.load, method="as requested")
+    if run.request.faults:  # they change what is measured, as a warm-up does, and times of faults count from the start
+        return WarmUp(seconds=times.start - times.load, method="not detected in runs with faults")
     start, end, found = find_window(
         samples,
         times.load,

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from benchmark.faults.record import FaultRecord
 from benchmark.measure.warm_up import WarmUp
+from benchmark.orchestrator.injector import Injector
 from benchmark.orchestrator.network import RunNetwork
 from benchmark.orchestrator.prepare import Prepared
 from benchmark.orchestrator.supervisor import RUN_DIRECTORY, Clock, Supervisor
@@ -64,6 +65,8 @@ class RunState:
 
     supervisor: Supervisor | None = None
     """None until the supervisors of all hosts are open."""
+    injector: Injector | None = None
+    """None in runs without faults."""
     times: RunTimes | None = None
     """None until the load has begun."""
     changed_clocks: dict[str, Clock] = field(default_factory=dict)
@@ -78,5 +81,8 @@ class RunState:
     """What is wrong with the latency logs: warnings of the summary."""
     hung: Sequence[str] = ()
     """A sentence for each node that did not pass its readiness check at the end of the window."""
-    faults: list[FaultRecord] = field(default_factory=list)
-    """All scheduled ones, with what was observed of them."""
+
+    @property
+    def faults(self) -> list[FaultRecord]:
+        """All scheduled faults, with what was observed of them so far."""
+        return list(self.injector.records.values()) if self.injector else []

@@ -111,6 +111,7 @@ def evaluate(protocol: Protocol, plan: Plan, identity: Identity, data: RunData) 
         expected_clients=[host.name for host in (plan.clients if protocol.metrics.job == "client" else plan.nodes)],
         clock_offsets_s={host: clock.offset_s for host, clock in data.clocks.items()},
         usage=by_machine(usage, machines),
+        faulty_hosts={host for fault in data.faults for host in fault.hosts},
         closed_loop=identity.closed_loop,
         random_arrivals=protocol.random_arrivals,
     )
@@ -123,7 +124,11 @@ def evaluate(protocol: Protocol, plan: Plan, identity: Identity, data: RunData) 
         verdict.warnings.append(f"leadership changed within the window; {', '.join(leaders)} led")
     if data.warm_up and not data.warm_up.converged:
         verdict.warnings.append(f"warm-up {data.warm_up.seconds:.1f} s, {data.warm_up.method}")
-    verdict.reasons.extend(data.hung)
+    if data.faults:
+        verdict.warnings.extend(f"{text}: it had not recovered from the faults" for text in data.hung)
+    else:
+        verdict.reasons.extend(data.hung)
+    verdict.reasons.extend(f"fault {fault.name} {fault.problem}" for fault in data.faults if fault.problem)
     verdict.warnings.extend(data.warnings)
     if data.network:
         verdict.reasons.extend(data.network.reasons())

@@ -12,6 +12,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 from pydantic import JsonValue
 
+from benchmark.faults.record import FaultRecord
 from benchmark.inventory import Inventory
 from benchmark.measure.warm_up import WarmUp
 from benchmark.orchestrator.network import RunNetwork
@@ -107,9 +108,12 @@ def with_outcome(
     network: RunNetwork | None,
     nodes: Sequence[Process],
     timings_s: Mapping[str, float],
+    faults: Sequence[FaultRecord] = (),
 ) -> Manifest:
     """Return the manifest with the facts gathered during the run; `supervised` is None if nothing started."""
-    outcome: dict[str, object] = {"times": times, "warm_up": warm_up, "timings_s": dict(timings_s)}
+    outcome: dict[str, object] = {
+        "times": times, "warm_up": warm_up, "timings_s": dict(timings_s), "faults": tuple(faults)
+    }  # fmt: skip
     if network:
         outcome["network"] = network.records()
     if supervised:

@@ -7,24 +7,30 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import random
 import re
 import shlex
 import shutil
 import time
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
+from functools import partial
 
 from benchmark.errors import HostError, InfrastructureError, Interrupted, SystemFailure, TestbedError, UsageError
+from benchmark.faults.schedule import make_schedule
+from benchmark.faults.targets import Committee
 from benchmark.host_layout import MARKS_FILE
 from benchmark.measure.live_stats import LiveStats, read_live_stats
 from benchmark.metrics.exported import check_exported
 from benchmark.metrics.latency_log import INTERVAL_MS
 from benchmark.metrics.prometheus import Prometheus
 from benchmark.metrics.targets import Identity, Mark, identities, marks
+from benchmark.orchestrator import injector as injection
 from benchmark.orchestrator import network
 from benchmark.orchestrator import supervisor as supervision
 from benchmark.orchestrator.collect import collect, collect_partial, with_cause, write_manifest
 from benchmark.orchestrator.context import RunContext, RunState
+from benchmark.orchestrator.injector import Injector
 from benchmark.orchestrator.latency_logs import has_latency_logs
 from benchmark.orchestrator.supervisor import Clock, Supervisor
 from benchmark.plan.placement import endpoints
@@ -45,6 +51,8 @@ _PROGRESS_S = 2.0
 _RETRY_PROGRESS_S = 10.0
 """After a failure, as each one may delay the check of processes."""
 _POLL_S = 0.05
+_LEADER_S, _LEADER_SCRAPES = 2.0, 3
+"""Time for the question who leads, and the scrapes that may fail before the answer is too old."""
 
 
 def execute(run: RunContext) -> Summary:
@@ -114,7 +122,43 @@ def configure(run: RunContext, state: RunState) -> Supervisor:
         state.supervisor = Supervisor(opened.ok, run.deployment.processes, optional)
         opened.raise_for_failures("could not start the supervisors:")
         state.supervisor.measure_clocks(ANSWER_S)
+        if run.request.faults:
+            _open_injector(run, state, state.supervisor)
         return state.supervisor
+
+
+def _open_injector(run: RunContext, state: RunState, supervisor: Supervisor) -> None:
+    """Open a script that injects faults on the host of each node."""
+    request, fleet, working = run.request, run.testbed.fleet, run.testbed.settings.working_dir
+    committee = Committee.of(run.deployment, request.protocol)
+    schedule = make_schedule(request.faults, committee, request.duration_s, random.SystemRandom().getrandbits(32))
+    hosts = list(dict.fromkeys(node.host.name for node in committee.nodes))
+    uploaded = fleet.put(dict.fromkeys(hosts, injection.files(working)), deadline=SET_UP_S)
+    uploaded.raise_for_failures("could not upload the fault injection:")
+    opened = fleet.open(injection.command(working, run.identity.run_id), hosts=hosts, deadline=ANSWER_S)
+    state.injector = Injector(
+        opened.ok,
+        list(schedule),
+        committee,
+        supervisor,
+        partial(_find_leader, run),
+        run.events.emit,
+        run.testbed.settings.health_check_timeout.total_seconds(),
+    )
+    opened.raise_for_failures("could not start the fault injection:")
+
+
+def _find_leader(run: RunContext) -> str:
+    """Return the host of the node that led at the last scrape; InfrastructureError if it is unknown."""
+    prometheus, metric = run.prepared.prometheus, run.request.protocol.leader_metric
+    if prometheus is None:
+        raise InfrastructureError("who leads is unknown: there is no monitoring host")
+    answers = prometheus.query(f"timestamp({metric}) and {metric} == 1", timeout=timedelta(seconds=_LEADER_S))
+    newest = max(answers, key=lambda answer: answer.value[1], default=None)
+    oldest_s = _LEADER_SCRAPES * run.testbed.settings.scrape_interval.total_seconds() + _LEADER_S
+    if newest is None or newest.value[1] < newest.value[0] - oldest_s:
+        raise InfrastructureError(f"who leads is unknown: no node had {metric} = 1 in the last {oldest_s:g} s")
+    return newest.metric.get("host", "")
 
 
 def start_nodes(run: RunContext, supervisor: Supervisor) -> None:
@@ -230,8 +274,13 @@ def measure(run: RunContext, state: RunState, supervisor: Supervisor) -> None:
             content = {run.testbed.monitoring.name: {MARKS_FILE: text.encode()}}
             for reason in run.testbed.fleet.put(content, deadline=ANSWER_S).failed.values():
                 run.events.emit(WarningIssued(f"dashboards will not mark the phases of this run: {reason}"))
-        _watch(run, supervisor, until=times.end, end=times.end)
-        hung = supervisor.unresponsive(run.deployment.nodes)
+        if state.injector:
+            state.injector.begin(times.start, times.end)
+        _watch(run, supervisor, until=times.end, end=times.end, injector=state.injector)
+        if state.injector:
+            state.injector.finish(lambda: _check(run, supervisor))
+        expected = [node for node in run.deployment.nodes if node.name not in supervisor.planned_deaths]
+        hung = supervisor.unresponsive(expected)
         hosts = {process.name: process.host.name for process in run.deployment.nodes}
         state.hung = [f"{name} on {hosts[name]} did not answer at the end: {reason}" for name, reason in hung.items()]
         state.changed_clocks = _changed_clocks(run, supervisor)
@@ -261,7 +310,9 @@ def _changed_clocks(run: RunContext, supervisor: Supervisor) -> dict[str, Clock]
 def stop(run: RunContext, state: RunState) -> None:
     """Stop all processes that may have been started."""
     with run.events.phase("stop"):
-        unconfirmed = state.supervisor.stop(CHANGE_S) if state.supervisor else []
+        unconfirmed = state.injector.close(CHANGE_S) if state.injector else []
+        if state.supervisor:
+            unconfirmed = list(dict.fromkeys([*unconfirmed, *state.supervisor.stop(CHANGE_S)]))
         if unconfirmed:  # a supervisor that was killed leaves processes, a host may be reached again
             left = run.testbed.kill_leftovers(unconfirmed)
             for host, facts in left.ok.items():
@@ -285,7 +336,9 @@ def _check(run: RunContext, supervisor: Supervisor) -> None:
         run.events.emit(WarningIssued(f"lost the monitoring host {host} ({reason}); the run goes on without samples"))
 
 
-def _watch(run: RunContext, supervisor: Supervisor, *, until: float, end: float) -> None:
+def _watch(
+    run: RunContext, supervisor: Supervisor, *, until: float, end: float, injector: Injector | None = None
+) -> None:
     """Check all processes until the time `until`, and emit progress now and then; `end` is that of the window.
 
     Progress is for display: a Prometheus that does not answer does not end the run.
@@ -295,6 +348,8 @@ def _watch(run: RunContext, supervisor: Supervisor, *, until: float, end: float)
     silent = False
     while (now := time.time()) < until:
         _check(run, supervisor)
+        if injector:
+            injector.advance()
         if now >= next_progress:
             next_progress = now + _PROGRESS_S
             stats = LiveStats()

@@ -69,6 +69,10 @@ class ProcessState:
     started: float | None = None
     ready: float | None = None
     exit_code: int | None = None
+    """Null again if the process was started again."""
+    started_again: float | None = None
+    """The last start after a planned death; None if there was none."""
+    ready_again: float | None = None
 
 
 def read_clocks(fleet: Fleet, hosts: Sequence[str], deadline_s: float) -> dict[str, Clock]:
@@ -97,6 +101,7 @@ def files(processes: Sequence[Process], working_dir: str, binaries: str | None =
         if process.prepare:
             found[f"{folder}/prepare"] = (search + process.prepare_script()).encode()
         found[f"{folder}/ready"] = (process.ready + "\n").encode() if process.ready else b""
+        found[f"{folder}/alive"] = (process.alive + "\n").encode() if process.alive else found[f"{folder}/ready"]
         found[f"{folder}/grace"] = f"{process.grace}\n".encode()
         for path, content in process.files.items():
             found[f"{folder}/{path}"] = content.encode() if isinstance(content, str) else content
@@ -137,6 +142,10 @@ class Supervisor:
     """Optional hosts that were lost, and why."""
     clocks: dict[str, Clock] = field(default_factory=dict)
     states: dict[str, ProcessState] = field(default_factory=dict)
+    planned_deaths: set[str] = field(default_factory=set)
+    """Processes that may end, and have not been started again."""
+    _reborn: set[str] = field(default_factory=set)
+    """Processes that were started again."""
     _reported: set[str] = field(default_factory=set)
     _stopped: set[str] = field(default_factory=set)
     _silent: set[str] = field(default_factory=set)
@@ -174,8 +183,21 @@ class Supervisor:
     def start(self, processes: Sequence[Process], at: float) -> None:
         """Start `processes` at time `at` (Unix s, operator's clock), converted to each host's clock."""
         for process in processes:
-            local = at + self._offset(process.host.name)
+            local = at + self.offset(process.host.name)
             self.sessions[process.host.name].send(f"start {process.name} {local:.6f}\n")
+
+    def start_again(self, process: Process) -> None:
+        """Start a process that has ended, at once; from now on it must not end."""
+        state = self.states[process.name]
+        state.exit_code = state.started_again = state.ready_again = None
+        self._reborn.add(process.name)
+        self.planned_deaths.discard(process.name)
+        self.start([process], time.time())
+
+    def end(self, process: Process) -> None:
+        """Let a process end as at the end of a run, as planned."""
+        self.planned_deaths.add(process.name)
+        self.sessions[process.host.name].send(f"stop {process.name}\n")
 
     def wait_ready(self, processes: Sequence[Process], deadline_s: float) -> None:
         """Wait until all processes have started and those with a readiness check are ready.
@@ -234,14 +256,14 @@ class Supervisor:
 
     def start_load(self, processes: Sequence[Process], at: float) -> None:
         """Let clients start their load at time `at` (Unix s, operator's clock), converted to each host's clock."""
-        self.send(processes, lambda process: f"go {at + self._offset(process.host.name):.6f}")
+        self.send(processes, lambda process: f"go {at + self.offset(process.host.name):.6f}")
 
     def check(self) -> None:
         """Raise SystemFailure if a process has ended, HostError if the connection to a host is lost."""
         self._read()
         for process in self.processes:
             code = self.states[process.name].exit_code
-            if code is not None:
+            if code is not None and process.name not in self.planned_deaths:
                 how = f"by signal {code - 128}" if code > 128 else f"with exit code {code}"
                 raise SystemFailure(f"{process.name} on {process.host.name} ended {how}", process=process.name)
         gone = {h: s.failure or "its supervise.sh ended" for h, s in self.sessions.items() if s.ended}
@@ -308,7 +330,8 @@ class Supervisor:
         self.sessions = {host: session for host, session in self.sessions.items() if host not in self.lost}
         return {host: reason for host, reason in gone.items() if host not in self.lost}
 
-    def _offset(self, host: str) -> float:
+    def offset(self, host: str) -> float:
+        """Return by how many seconds the clock of a host is ahead of the operator's; 0 if it was not measured."""
         clock = self.clocks.get(host)
         return clock.offset_s if clock else 0.0
 
@@ -356,10 +379,9 @@ class Supervisor:
         match words:
             case ["pong", at]:
                 self._pongs[host] = (_moment(at), time.time())
-            case ["started", name, at]:
-                self.states[name].started = _moment(at) - self._offset(host)
-            case ["ready", name, at]:
-                self.states[name].ready = _moment(at) - self._offset(host)
+            case ["started" | "ready" as what, name, at]:
+                attribute = f"{what}_again" if name in self._reborn else what
+                setattr(self.states[name], attribute, _moment(at) - self.offset(host))
             case ["answers", name]:
                 self._answering.add(name)
             case ["found", name, *rest]:

@@ -236,6 +236,7 @@ class Etcd(Protocol):
             metrics_port=CLIENT_PORT,
             files={"lead": f"ENDPOINTS={endpoints}\n{_LEAD}"} if leads else {},
             ready="run lead" if leads else f"http {CLIENT_PORT} /health",
+            alive=f"http {CLIENT_PORT} /health",  # once the load runs, nothing interferes with elections
             grace=0,  # the data is discarded, and on SIGTERM a leader would wait to transfer its role
         )
 

@@ -20,9 +20,10 @@ class Process:
     `files` maps paths in the process's folder to their content. The command runs in that folder, as does `prepare`,
     which completes before any process is started. `ready` is a condition that is checked on the host: `tcp PORT`,
     `http PORT PATH` (a 2xx response), `metric PORT PATH NAME` (the metric exists), `log PATTERN` (extended regular
-    expression), `run SCRIPT` (that bash script among the files exits with 0), or empty. `grace` is the time in seconds
-    between SIGTERM and SIGKILL. `user` runs `prepare` and the command, and owns their folder, where the login
-    is root; any other login runs them itself. `latency_log` is the file in the folder, if any, to which the process
+    expression), `run SCRIPT` (that bash script among the files exits with 0), or empty. `alive` is the condition that
+    it meets from then on, also after another start; empty if it is `ready`. `grace` is the time in seconds between
+    SIGTERM and SIGKILL. `user` runs `prepare` and the command, and owns their folder, where the login is root; any
+    other login runs them itself. `latency_log` is the file in the folder, if any, to which the process
     writes the latencies of all requests: an HdrHistogram interval log as the project's load generator writes it, or
     what `latency_source` describes, in all files that match the name as a pattern.
     """
@@ -37,6 +38,7 @@ class Process:
     metrics_port: int | None = None
     metrics_path: str = "/metrics"
     ready: str = ""
+    alive: str = ""
     grace: int = 5
     prepare: tuple[str, ...] = ()
     user: str = ""

@@ -110,6 +110,27 @@ class WarningIssued(_Timed):
 
 
 @dataclass(frozen=True)
+class FaultInjected(_Timed):
+    """A fault was proved to be in force."""
+
+    fault: str
+    """As in a schedule, such as `crash:leader@60s`."""
+    nodes: tuple[str, ...]
+    proof: str
+    kind: Literal["fault_injected"] = "fault_injected"
+
+
+@dataclass(frozen=True)
+class FaultHealed(_Timed):
+    """A fault was proved to be healed."""
+
+    fault: str
+    nodes: tuple[str, ...]
+    proof: str
+    kind: Literal["fault_healed"] = "fault_healed"
+
+
+@dataclass(frozen=True)
 class SummaryWritten(_Timed):
     """A run was measured and its summary is on disk."""
 
@@ -121,7 +142,18 @@ class SummaryWritten(_Timed):
     kind: Literal["summary_written"] = "summary_written"
 
 
-Event = PlanAnnounced | Step | RunStarted | PhaseStarted | PhaseEnded | Progress | WarningIssued | SummaryWritten
+Event = (
+    PlanAnnounced
+    | Step
+    | RunStarted
+    | PhaseStarted
+    | PhaseEnded
+    | Progress
+    | WarningIssued
+    | FaultInjected
+    | FaultHealed
+    | SummaryWritten
+)
 Observer = Callable[[Event], None]
 
 _EVENTS: TypeAdapter[Event] = TypeAdapter(Annotated[Event, Field(discriminator="kind")])

@@ -173,6 +173,9 @@ class ProcessState(StrictModel):
     started: Finite | None
     ready: Finite | None
     exit_code: int | None
+    started_again: Finite | None = None
+    """The last start after a fault had ended the process."""
+    ready_again: Finite | None = None
 
 
 class Manifest(StrictModel):

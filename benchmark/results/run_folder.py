@@ -53,10 +53,7 @@ class RunFolder:
         path = results_dir / testbed_id / run_id
         try:
             path.mkdir(parents=True)
-            link = path.with_name(f".{LATEST}.{os.getpid()}")
-            link.unlink(missing_ok=True)
-            link.symlink_to(path.name)
-            link.replace(path.with_name(LATEST))
+            _link(path)
             return cls(path)
         except OSError as error:
             raise UsageError(f"cannot write results to {path}: {error.strerror}; see results_dir") from None
@@ -152,3 +149,11 @@ def read_summary(folder: Path) -> Summary | None:
     except ValueError as error:
         cause = error.errors()[0]["msg"] if isinstance(error, ValidationError) else error
         raise UsageError(f"{folder / SUMMARY} is not a summary: {cause}") from None
+
+
+def _link(path: Path) -> None:
+    """Point the link `latest` in the parent folder at `path`, replacing the former link atomically."""
+    temporary = path.with_name(f".{LATEST}.{os.getpid()}")
+    temporary.unlink(missing_ok=True)
+    temporary.symlink_to(path.name)
+    temporary.replace(path.with_name(LATEST))

@@ -44,6 +44,8 @@ class Facts:
     packages: Mapping[str, str] = field(default_factory=dict)
     foreign_folder: str = ""
     """The run folder, if something other than a run made it: it is left alone."""
+    unhealed: str = ""
+    """Why a fault of an earlier run could not be healed; empty if none is left."""
     login_output: str = ""
     """What the start-up files of the login shell print before every command; it is ignored."""
 
@@ -95,6 +97,7 @@ def parse(text: str, login_output: str = "") -> Facts:
         listening=frozenset(listening),
         packages=packages,
         foreign_folder=found.get("foreign", ""),
+        unhealed=found.get("unhealed", ""),
         login_output=login_output.strip(),
     )
 
@@ -114,4 +117,6 @@ def problems(facts: Facts, ports: Sequence[int]) -> list[str]:
         found.append(
             f"{facts.foreign_folder} exists and was not made by a run, which would replace it; set another working_dir"
         )
+    if facts.unhealed:
+        found.append(f"a fault of an earlier run could not be healed ({facts.unhealed}); restart the host")
     return found

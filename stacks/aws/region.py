@@ -360,15 +360,16 @@ class AwsRegion(pulumi.ComponentResource):
             )
 
         def read(found: dict[str, _Instance], identity: str) -> pulumi.Output[_Instance]:
-            if identity in found:
-                return pulumi.Output.from_input(found[identity])
-            query = {"instanceId": identity, "region": self._args.region}
-            problem = f"{host.name}: AWS did not describe {identity}"
-            remedy = "if it was terminated, run `pulumi refresh`, then `pulumi up` to replace it"
-            return look_up(_Instance, "aws:ec2/getInstance:getInstance", query, self._invoke, problem, remedy)
+            return pulumi.Output.from_input(found[identity]) if identity in found else self._read(host, identity)
 
         now: pulumi.Output[_Instance] = pulumi.Output.all(listed, instance.id).apply(lambda known: read(*known))
         return pulumi.Output.all(now, host.host_key, self._kind).apply(lambda known: describe(*known))
+
+    def _read(self, host: CloudHost, identity: str) -> pulumi.Output[_Instance]:
+        query = {"instanceId": identity, "region": self._args.region}
+        problem = f"{host.name}: AWS did not describe {identity}"
+        remedy = "if it was terminated, run `pulumi refresh`, then `pulumi up` to replace it"
+        return look_up(_Instance, "aws:ec2/getInstance:getInstance", query, self._invoke, problem, remedy)
 
 
 _SPOT = aws.ec2.InstanceInstanceMarketOptionsArgs(

@@ -63,8 +63,7 @@ class VultrFirewallRuleProvider(ResourceProvider):
             # An interrupted update, or an answer that was lost, may have left the rule.
             if not isinstance(error, UnclearError) and _DEFINED not in str(error):
                 raise
-            wanted = {name: props[name] for name in ("protocol", "network", "port", "notes")}
-            left = [rule for rule in api.rules(group) if _observed(rule) == wanted]
+            left = [rule for rule in api.rules(group) if _observed(rule) == _compared(props)]
             if not left:
                 raise
             return CreateResult(str(left[0]["id"]), {**props})
@@ -103,3 +102,7 @@ def _observed(rule: Rule) -> dict[str, str]:
         "port": rule.get("port") or "",
         "notes": rule.get("notes") or "",
     }
+
+
+def _compared(props: RuleProps) -> dict[str, str]:
+    return {name: props[name] for name in ("protocol", "network", "port", "notes")}

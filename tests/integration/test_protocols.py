@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -36,7 +36,7 @@ from benchmark.protocols.parameters import make_protocol
 from benchmark.protocols.registry import find_protocol
 from benchmark.results.events import Event, PhaseStarted, Progress
 from benchmark.results.summary import Summary, Window
-from benchmark.settings import Network, Settings, read_matrix, read_trace
+from benchmark.settings import Network, Settings, parse_fault, read_matrix, read_trace
 from stacks.local.wan.links import links_for
 
 pytestmark = pytest.mark.integration
@@ -215,6 +215,70 @@ def test_etcd_serves_reads_and_writes_from_clients_with_several_processes(runner
     assert set(total) == {"get", "put", "_scheduling_delay"}
     assert total["get"] + total["put"] == total["_scheduling_delay"]
     assert total["get"] / total["_scheduling_delay"] == pytest.approx(0.75, abs=0.08)
+
+
+def test_faults_are_proved_in_force_and_healed(runner: Runner) -> None:
+    texts = ["crash:leader@1s-3s", "partition:node-1@4s-5500ms", "pause:node-2@6s-7s"]
+    summary = runner("etcd", 60, committee=3, duration_s=8.0, faults=tuple(map(parse_fault, texts)))
+    assert summary.status in ("ok", "invalid")
+    assert beside_load(summary.reasons) == []
+    manifest = runner.manifest(summary)
+    crash, partition, pause = manifest["faults"]
+    assert crash["nodes"] == ["node-0"]  # the leader by default
+    for fault in manifest["faults"]:
+        begin = manifest["times"]["start"]
+        start, end = begin + fault["scheduled_start_s"], begin + fault["scheduled_end_s"]
+        assert start - 0.05 <= fault["injected"] <= fault["in_force"] < end - 0.05 <= fault["healing"], fault
+        assert fault["healing"] <= fault["healed"], fault
+    lives = manifest["processes"]
+    again = lives["node-0"]
+    assert again["started"] < again["ready"] < crash["in_force"] < again["started_again"] < again["ready_again"]
+    assert re.fullmatch(r"us-east-1-1: node-0: pid \d+ gone", crash["proof"])
+    assert re.search(r"node-0: pid \d+ started [\d.]+ s after pid \d+", crash["healed_proof"])
+    assert re.search(r"(\d+) of \1 packets dropped, probes of 2 hosts unanswered", partition["proof"])
+    assert partition["healed_proof"].endswith("packet filter deleted, probes of 2 hosts answered")
+    assert pause["proof"].endswith("node-2: 1 process in state T")
+    assert lives["node-1"]["started_again"] is None
+
+
+def test_hosts_heal_their_faults_when_the_runner_is_killed(runner: Runner, tmp_path: Path) -> None:
+    testbed = runner.testbed
+    settings = {
+        "testbed_id": "it-protocols", "regions": testbed.inventory.regions,
+        "faults": ["pause:node-0@0s-100s", "partition:node-1@0s-100s"], "results_dir": str(tmp_path / "results"),
+        "scrape_interval": "1s",
+    }  # fmt: skip
+    files = {"inventory": testbed.inventory.model_dump_json(), "settings": json.dumps(settings)}
+    for name, text in files.items():
+        (tmp_path / name).write_text(text)
+    options = [word for name in files for word in (f"--{name}", str(tmp_path / name))]
+    command = [sys.executable, "-m", "benchmark", "run", *options]
+    command += ["--loads", "20", "--committee", "3", "--duration", "100s", "--warm-up", "1s", "--protocol", "etcd"]
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    paused, cut = "us-east-1-1", "eu-west-1-0"
+    states = 'read -r pid _ <geobench/run/node-0/pid && cut -d " " -f 3 /proc/$pid/stat'
+
+    def wait_for(condition: Callable[[], bool]) -> None:
+        deadline = time.monotonic() + 40
+        while not condition():
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+
+    def in_force() -> bool:
+        assert process.poll() is None, process.communicate()[1]
+        return testbed.output(paused, f"{states} || true").strip() == "T" and "geobench_" in filters()
+
+    def filters() -> str:
+        return testbed.output(cut, "nft list tables")
+
+    with process:
+        try:
+            wait_for(in_force)
+        finally:
+            process.kill()
+    wait_for(lambda: "geobench_" not in filters())
+    wait_for(lambda: not testbed.testbed.probe(clean=False)[paused].stale_processes)
+    assert testbed.output(paused, "ls geobench/run/faults.json 2>/dev/null || true") == ""
 
 
 def test_load_in_steps_is_sent_as_scheduled(runner: Runner) -> None:

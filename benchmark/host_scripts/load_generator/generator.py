@@ -44,9 +44,7 @@ class Generator:
         }
         count = required_processes(config)
         self._merge = Merge(count, LogWriter(config.latency_log).write if config.latency_log else lambda *_: None)
-        family = socket.AF_INET6 if ":" in config.listen[0] else socket.AF_INET
-        self._listener = socket.create_server(config.listen, family=family)
-        self._listener.setblocking(False)
+        self._listener = _listen(*config.listen)
         self._wakeup, write = os.pipe()
         os.set_blocking(write, False)
         signal.set_wakeup_fd(write, warn_on_full_buffer=False)
@@ -198,6 +196,13 @@ class Generator:
         scrapes, self._scrapes = self._scrapes, []
         for scrape in scrapes:
             scrape.answer(body)
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.create_server((host, port), family=family)
+    listener.setblocking(False)
+    return listener
 
 
 def _set_priority(priority: int) -> None:

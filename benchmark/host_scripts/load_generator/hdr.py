@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import sys
 from binascii import b2a_base64
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from errno import ENOSPC
 from math import inf
 from struct import pack
@@ -116,13 +116,17 @@ class Merge:
             for index, count in counts.items():
                 total[index] = total.get(index, 0) + count
         self._ended[recorder] = number
-        for ended in sorted(each for each in self._intervals if each <= min(self._ended)):
-            if merged := self._intervals.pop(ended):
-                self._sink(ended, merged)
+        self._pass_on(min(self._ended))
 
     def finish(self, recorder: int) -> None:
         """Expect no more intervals of a recorder."""
         self.add(recorder, sys.maxsize, {})
+
+    def _pass_on(self, last: int) -> None:
+        for number in sorted(number for number in self._intervals if number <= last):
+            interval = self._intervals.pop(number)
+            if interval:
+                self._sink(number, interval)
 
 
 class LogWriter:
@@ -146,12 +150,12 @@ class LogWriter:
 
     def write(self, number: int, interval: Interval) -> None:
         """Append the histograms of an interval; OSError if the disk is full."""
+        self._append(b"".join(self._lines(number, interval)))
+
+    def _lines(self, number: int, interval: Interval) -> Iterable[bytes]:
         start = b"%d.%d00,0.100," % divmod(number, INTERVALS_PER_S)
-        lines = (
-            b"Tag=%b,%b%.3f,%b\n" % (tag.encode(), start, highest_value(max(counts)) / 1000, encode(counts))
-            for tag, counts in interval.items()
-        )
-        self._append(b"".join(lines))
+        for tag, counts in interval.items():
+            yield b"Tag=%b,%b%.3f,%b\n" % (tag.encode(), start, highest_value(max(counts)) / 1000, encode(counts))
 
     def _append(self, data: bytes) -> None:
         try:

@@ -135,6 +135,10 @@ def links_for(regions: Sequence[str], network: Network) -> Links:
     return Links(directions, network.bandwidth_mbps, network.internet, file)
 
 
+def _regions_of(pairs: Iterable[tuple[str, str]]) -> str:
+    return ", ".join(sorted({name for pair in pairs for name in pair}))
+
+
 def _round_trips(names: Sequence[str], rtt_ms: Mapping[str, float]) -> dict[str, float]:
     """Return the round trips of `network.rtt_ms` by `a/b` with a <= b."""
     given: dict[str, float] = {}
@@ -154,7 +158,7 @@ def _listed(names: Sequence[str], links: Path | Sequence[Link]) -> Sequence[Link
         return links
     found = read_matrix(links.expanduser()).links
     if found and not any({link.source, link.destination} <= set(names) for link in found):
-        about = ", ".join(sorted({name for link in found for name in (link.source, link.destination)}))
+        about = _regions_of((link.source, link.destination) for link in found)
         raise SettingsError(f"network.links: {links} is about {about}, expected some of `regions`: {', '.join(names)}")
     return found
 

@@ -74,11 +74,8 @@ class WideAreaNetwork:
             try:
                 if owner is not None:
                     claim(self.testbed_id, owner)
-                if (running := self.running()) and self._request("status").get("format") != FORMAT:
-                    raise InfrastructureError(
-                        f"the network emulator of testbed {self.testbed_id} is that of another release; run `pulumi "
-                        "destroy` and `pulumi up`"
-                    )
+                if running := self.running():
+                    self._check_format()
                 (self.directory / "metrics").mkdir(parents=True, exist_ok=True)
                 if links.trace:
                     write_trace(links.trace, links.regions, self.directory / "trace")
@@ -160,6 +157,14 @@ class WideAreaNetwork:
     def hosts(self) -> dict[str, str]:
         """Return the attached hosts and their addresses, without hosts whose namespace has ended."""
         return self._request("status")["hosts"]
+
+    def _check_format(self) -> None:
+        """Raise InfrastructureError if the running emulator cannot apply today's links."""
+        if self._request("status").get("format") != FORMAT:
+            raise InfrastructureError(
+                f"the network emulator of testbed {self.testbed_id} is that of another release; run `pulumi destroy` "
+                "and `pulumi up`"
+            )
 
     def _kill(self) -> None:
         """Kill the keeper and its workers, with which all interfaces end."""

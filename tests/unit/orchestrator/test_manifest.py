@@ -15,6 +15,7 @@ from pydantic import BaseModel
 from benchmark.artifacts.install import Installed, Variant
 from benchmark.artifacts.source import Origin, Revision
 from benchmark.artifacts.store import File
+from benchmark.faults.record import FaultRecord
 from benchmark.measure.warm_up import WarmUp
 from benchmark.orchestrator.manifest import make_manifest, versions, with_outcome
 from benchmark.orchestrator.network import RunNetwork
@@ -35,8 +36,14 @@ from benchmark.testbed.round_trips import RoundTrips, Sample
 from benchmark.version import full_version
 
 TOKEN = "s3cret"
-NEVER_WRITTEN = {"faults", "definition"}
-"""Fields that stay empty here: no fault is injected yet, and the version of this project covers etcd."""
+NEVER_WRITTEN = {"definition"}
+"""Fields that stay empty here: the version of this project covers etcd."""
+FAULT = FaultRecord(
+    kind="loss", target="one", nodes=("node-0",), hosts=("a-1",), parameters={"share": 0.1}, seed=7,
+    scheduled_start_s=1.0, scheduled_end_s=2.0, injected=3.0, in_force=3.1, healing=4.0, healed=4.1,
+    proof="9 of 90 packets dropped",
+    healed_proof="1 host answers", problem="was healed late",
+)  # fmt: skip
 DESCRIBED = f"""\
 name: described
 node_parameters: {{password: hunter2, size: 3}}
@@ -93,13 +100,13 @@ def write_manifest(kind: type[Protocol] = Etcd, settings: Settings = SETTINGS) -
     identity = Identity(run_id="r", protocol="etcd", commit="3.4", nodes=2, clients=2, requested_tps=100.0)
     nodes = deployment.nodes
     supervised = Supervisor({}, nodes, clocks={"a-1": Clock(0.001, 0.002)})
-    supervised.states = {process.name: ProcessState(1.0, 2.0, 0) for process in nodes}
+    supervised.states = {process.name: ProcessState(1.0, 2.0, 0, 3.0, 4.0) for process in nodes}
     warm_up = WarmUp(seconds=5.0, method="as requested")
     begun = make_manifest(request, hosts, deployment, prepared, identity)
     trips = RoundTrips({("a", "b"): [Sample(0.0, 70.0)]})
     network = RunNetwork({}, trips, trips)
     times = RunTimes(load=1.0, start=2.0, end=3.0)
-    return with_outcome(begun, times, warm_up, supervised, network, nodes, {"overhead": 1.0})
+    return with_outcome(begun, times, warm_up, supervised, network, nodes, {"overhead": 1.0}, [FAULT])
 
 
 def empty_fields(model: BaseModel, prefix: str = "") -> list[str]:

@@ -15,6 +15,8 @@ from benchmark.results.events import (
     AnnouncedLoad,
     Event,
     Events,
+    FaultHealed,
+    FaultInjected,
     PhaseEnded,
     PhaseStarted,
     PlanAnnounced,
@@ -37,6 +39,8 @@ EVERY: list[Event] = [
     PhaseEnded("measure", 1.5),
     Progress(8.0, scheduled_tps=100.0, latencies_s={"p99_s": 0.5}, nodes=3.0, nodes_up=2.0),
     WarningIssued("a-1: line\nbreak ∞"),
+    FaultInjected("crash:one@1s", ("node-1",), "a-1: node-1: pid 7 gone"),
+    FaultHealed("crash:one@1s", ("node-1",), "a-1: node-1: pid 9 started 2.00 s after pid 7"),
     SummaryWritten("r1", "ok", "results/dev/r1", {"overhead": 2.0}),
 ]
 
