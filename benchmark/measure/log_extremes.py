@@ -63,8 +63,9 @@ def longest_stall(clients: Sequence[ClientLog], start: float, end: float) -> Sta
     longest = int(np.argmax(ends - begins))
     if len(counts) * math.exp(-counts.mean() * (ends[longest] - begins[longest])) > _CHANCE:
         return None
-    seconds = float(ends[longest] - begins[longest]) * INTERVAL_MS / 1000
-    return Stall(start_ms / 1000 + float(begins[longest]) * INTERVAL_MS / 1000, seconds)
+    # It began in the interval before the empty ones and ended in the one after them, in the mean halfway.
+    at, interval_s = float(begins[longest]) - 0.5, INTERVAL_MS / 1000
+    return Stall(start_ms / 1000 + at * interval_s, float(ends[longest] - begins[longest] + 1) * interval_s)
 
 
 def _ended(tag: Tag) -> bool:

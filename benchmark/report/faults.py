@@ -20,20 +20,15 @@ def impact_table(record: Record) -> Table | None:
     """Return what each fault did, in a row each; None if none was injected."""
     if not record.summary.faults:
         return None
-    columns = (
-        "fault", "in force", "before", "during", "after", "first error", "outage", "recovery", "late", "lost",
-        "available",
-    )  # fmt: skip
+    columns = ("fault", "before", "during", "after", "first error", "outage", "recovery", "late, lost", "available")
     rows = [
         [
-            Cell(f"{found.kind}:{found.target}"),
-            Cell(_period(record, found), found.unknown.get("all", "")),
+            Cell(f"{found.kind}:{found.target}", _period(record, found)),
             *(_stats_cell(stats) for stats in (found.before, found.during, found.after)),
             Cell(_known(found, "first_error_s") if found.lost else "none" if found.lost == 0 else formatting.NONE),
             _outage_cell(found),
             Cell(_known(found, "recovery_s"), found.unknown.get("recovery_s", "")),
-            Cell(formatting.NONE if found.late is None else str(found.late), _limit(found)),
-            Cell(formatting.NONE if found.lost is None else str(found.lost), mark="bad" if found.lost else ""),
+            Cell(formatting.NONE if found.late is None else f"{found.late} late", _lost(found)),
             Cell(formatting.NONE if found.availability is None else formatting.tenths(found.availability)),
         ]
         for found in record.summary.faults
@@ -49,10 +44,7 @@ def impact_table(record: Record) -> Table | None:
         ]
         for found in record.summary.faults
     ]
-    caption = (
-        "What faults did, from latency logs: tx/s, p99 and errors before, during and after; times and counts from the "
-        "injection to the end of \N{LEFT DOUBLE QUOTATION MARK}after\N{RIGHT DOUBLE QUOTATION MARK}, to 0.1 s"
-    )
+    caption = "Effect of each fault: tx/s, p99 and errors before, during and after; its other figures in the latter two"
     return Table("faults", caption, columns, rows, ([*header, *_FIGURES], data))
 
 
@@ -89,7 +81,8 @@ def proof_table(record: Record) -> Table | None:
 
 def _period(record: Record, found: FaultImpact) -> str:
     end = "end" if found.healed is None else f"{found.healed - record.start:.1f}"
-    return f"{found.injected - record.start:.1f}\N{EN DASH}{end}\N{NO-BREAK SPACE}s"
+    text = f"{found.injected - record.start:.1f}\N{EN DASH}{end}\N{NO-BREAK SPACE}s"
+    return f"{text}; {found.unknown['all']}" if "all" in found.unknown else text
 
 
 def _known(found: FaultImpact, name: str) -> str:
@@ -105,8 +98,8 @@ def _outage_cell(found: FaultImpact) -> Cell:
     return Cell(formatting.duration(found.outage_s), longest, mark="bad")
 
 
-def _limit(found: FaultImpact) -> str:
-    return "" if found.late_limit_s is None else f"over {formatting.duration(found.late_limit_s)}"
+def _lost(found: FaultImpact) -> str:
+    return "" if found.lost is None else f"{found.lost} lost"
 
 
 def _stats_cell(stats: WindowStats | None) -> Cell:
@@ -114,7 +107,7 @@ def _stats_cell(stats: WindowStats | None) -> Cell:
         return Cell(formatting.NONE)
     errors = [f"{count} {kind}" for kind, count in (stats.errors or {}).items()]
     p99 = stats.latency_s.p99 if stats.latency_s else None
-    return Cell(f"{formatting.rate(stats.completed_tps)} tx/s", "; ".join([f"p99 {formatting.quantile(p99)}", *errors]))
+    return Cell(formatting.rate(stats.completed_tps), "; ".join([f"p99 {formatting.quantile(p99)}", *errors]))
 
 
 def _stats_values(stats: WindowStats | None) -> tuple[float | None, ...]:

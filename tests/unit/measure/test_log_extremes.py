@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 import pytest
@@ -38,10 +39,15 @@ def test_failed_requests_are_among_the_slowest_and_delays_are_not() -> None:
     assert np.isnan(nothing).all()
 
 
+def near(seconds: float) -> Any:
+    """Equal to an interval."""
+    return pytest.approx(seconds, abs=0.1 + 1e-6)
+
+
 def test_the_longest_stretch_without_a_completion_is_known_to_a_tenth() -> None:
     clients = [stalled(1020.2, 0.3), stalled(1020.2, 0.5)]
-    assert longest_stall(clients, 1010, 1050) == Stall(pytest.approx(1020.2), pytest.approx(0.3)), "of all clients"
-    assert longest_stall(clients[1:], 1010, 1050) == Stall(pytest.approx(1020.2), pytest.approx(0.5))
+    assert longest_stall(clients, 1010, 1050) == Stall(near(1020.2), near(0.3)), "of all clients"
+    assert longest_stall(clients[1:], 1010, 1050) == Stall(near(1020.2), near(0.5))
     assert longest_stall(clients, 1030, 1050) is None
     assert longest_stall([], 1030, 1050) is None
 
@@ -55,7 +61,7 @@ def test_what_chance_leaves_empty_is_no_stall() -> None:
         kept = (ended < 1020) | (ended > 1023)
         found = longest_stall([recorded("a", ended[kept], latency[kept])], 1010, 1050)
         assert found
-        assert 2.9 <= found.seconds <= 4.5
+        assert 2.9 <= found.seconds <= 4.6
 
 
 def test_a_log_that_is_coarser_does_not_show_stalls() -> None:

@@ -41,11 +41,11 @@ def test_a_fault_has_its_figures_in_one_row(folder: Path) -> None:
     assert table is not None
     assert len(table.rows) == 1, "what was not injected did nothing"
     row = row_of(table)
-    assert row["fault"] == "crash:us-east-1-0"
-    assert row["in force"] == "10.0\N{EN DASH}14.0 s"
+    assert row["fault"] == "crash:us-east-1-0 10.0\N{EN DASH}14.0 s"
     assert row["outage"] == "1.3 s"
     assert row["recovery"] == "0 s"
-    assert (row["lost"], row["first error"]) == ("0", "none")
+    assert row["late, lost"].endswith(" late 0 lost")
+    assert row["first error"] == "none"
     assert row["before"].startswith(("299", "300", "301"))
     (data,) = csv.DictReader(io.StringIO(table.csv()))
     assert float(data["outage_s"]) == pytest.approx(1.3, abs=0.1)
@@ -67,8 +67,8 @@ def test_unknown_figures_have_their_reason(tmp_path: Path) -> None:
     run = write_run(tmp_path / "run")
     use_fault(run, fault_record(10.0, 14.0, START))
     row = row_of(impact_table(read_record(run)))
-    assert row["in force"].endswith("only latency logs of all clients show what a fault did")
-    assert (row["outage"], row["late"], row["first error"]) == ("\N{EN DASH}",) * 3
+    assert row["fault"].endswith("s; only latency logs of all clients show what a fault did")
+    assert (row["outage"], row["late, lost"], row["first error"]) == ("\N{EN DASH}",) * 3
 
 
 def test_a_run_without_faults_has_no_tables(tmp_path: Path) -> None:
