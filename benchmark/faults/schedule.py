@@ -170,7 +170,10 @@ def _check(request: FaultRequest, kind: Kind, committee: Committee, duration_s: 
     if request.target == HALVES and not isinstance(kind, Partition):
         raise UsageError(f"{name}: only partitions have the target {HALVES}")
     if depends_on_leader(request.target) and not committee.knows_leader:
-        raise UsageError(f"{name}: this protocol has no metric that reports its leader; name the nodes")
+        raise UsageError(
+            f"{name}: the leader is unknown without a metric of the protocol that reports it and a monitoring host; "
+            "name the nodes"
+        )
     generators = {client.host.name for client in committee.clients}
     if isinstance(kind, HostDown) and (shared := [n.host.name for n in committee.nodes if n.host.name in generators]):
         raise UsageError(

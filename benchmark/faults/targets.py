@@ -29,13 +29,14 @@ class Committee:
     tolerated: int = 0
     """Nodes that may crash while the system still responds."""
     knows_leader: bool = False
-    """Whether the nodes export which of them leads."""
+    """Whether a run can find out which node leads."""
 
     @classmethod
-    def of(cls, deployment: Deployment, protocol: Protocol) -> Self:
-        """Return the committee of a deployment of `protocol`."""
+    def of(cls, deployment: Deployment, protocol: Protocol, *, monitored: bool) -> Self:
+        """Return the committee of a deployment of `protocol`, whose metrics are scraped if it is `monitored`."""
         tolerated = protocol.tolerated_faults(len(deployment.nodes))
-        return cls(deployment.nodes, deployment.clients, tolerated, protocol.leader_metric is not None)
+        knows_leader = monitored and protocol.leader_metric is not None
+        return cls(deployment.nodes, deployment.clients, tolerated, knows_leader)
 
 
 def depends_on_leader(target: str) -> bool:

@@ -130,7 +130,7 @@ def configure(run: RunContext, state: RunState) -> Supervisor:
 def _open_injector(run: RunContext, state: RunState, supervisor: Supervisor) -> None:
     """Open a script that injects faults on the host of each node."""
     request, fleet, working = run.request, run.testbed.fleet, run.testbed.settings.working_dir
-    committee = Committee.of(run.deployment, request.protocol)
+    committee = Committee.of(run.deployment, request.protocol, monitored=run.prepared.prometheus is not None)
     schedule = make_schedule(request.faults, committee, request.duration_s, random.SystemRandom().getrandbits(32))
     hosts = list(dict.fromkeys(node.host.name for node in committee.nodes))
     uploaded = fleet.put(dict.fromkeys(hosts, injection.files(working)), deadline=SET_UP_S)

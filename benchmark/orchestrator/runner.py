@@ -64,7 +64,9 @@ class Runner:
         plans = [make_plan(self.testbed.inventory, request, load) for load in request.loads]
         require_measurable(self.testbed, request.protocol, plans[0])
         if request.faults:
-            committee = Committee.of(deploy(self.testbed.inventory, request, request.loads[0]), request.protocol)
+            inventory = self.testbed.inventory
+            deployment, monitored = deploy(inventory, request, request.loads[0]), inventory.monitoring is not None
+            committee = Committee.of(deployment, request.protocol, monitored=monitored)
             make_schedule(request.faults, committee, request.duration_s, seed=0)  # every run has its own seed
         self._min_seconds_left += runs * (request.warm_up_s + request.duration_s)
         nodes, clients = plans[0].nodes, plans[0].clients

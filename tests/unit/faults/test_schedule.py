@@ -158,7 +158,7 @@ def test_impossible_requests_are_errors(text: str, message: str) -> None:
 
 
 def test_errors_that_depend_on_the_system() -> None:
-    with pytest.raises(UsageError, match="no metric that reports its leader"):
+    with pytest.raises(UsageError, match="the leader is unknown without a metric"):
         schedule("crash:leader@10s", nodes=committee(a=3, knows_leader=False))
     with pytest.raises(UsageError, match=r"would stop the load generator on a-0; .*--dedicated-clients"):
         schedule("host_down:one@10s", nodes=committee(a=3, dedicated=0))

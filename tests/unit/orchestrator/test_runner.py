@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -70,6 +71,15 @@ def test_missing_monitoring_host_is_an_error_without_latency_logs(
     with Runner(testbed, recorder, began=0.0) as runner, pytest.raises(UsageError, match="no monitoring host"):
         runner.announce(make_request(protocol=unlogged), 1)
     assert fleet.operations == []
+
+
+def test_leader_is_unknown_without_a_monitoring_host(recorder: Recorder, make_request: Callable[..., Request]) -> None:
+    request = make_request(faults=(parse_fault("crash:leader@0s"),), duration_s=60.0)
+    for monitoring in (True, False):
+        testbed, _ = fake_testbed(inventory(monitoring=monitoring, a=3, b=2))
+        expected = nullcontext() if monitoring else pytest.raises(UsageError, match="the leader is unknown without")
+        with Runner(testbed, recorder, began=0.0) as runner, expected:
+            runner.announce(request, 1)
 
 
 def test_latency_logs_give_results_without_a_monitoring_host(
