@@ -144,6 +144,20 @@ class Run:
         ]
         return _pandas().DataFrame(rows)
 
+    def faults(self) -> pd.DataFrame:
+        """Return what each fault did, with the metrics before, during and after it in columns named so."""
+        parts = ("before", "during", "after")
+        rows = []
+        for fault in self.summary.faults:
+            row: dict[str, object] = fault.model_dump(exclude={*parts, "unknown"})
+            for part in parts:
+                stats: WindowStats | None = getattr(fault, part)
+                cells = {"completed_tps": stats.completed_tps, "errors": stats.failed} if stats else {}
+                row |= {f"{part}_{name}": value for name, value in cells.items()}
+                row |= _latency_cells(stats.latency_s if stats else None, f"{part}_")
+            rows.append(row)
+        return _pandas().DataFrame(rows)
+
     def hosts(self) -> pd.DataFrame:
         """Return the resource usage of each host."""
         return _pandas().DataFrame([{"host": name} | used.model_dump() for name, used in self.summary.hosts.items()])

@@ -9,7 +9,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from factories.faults import fault_record, use_fault
 from factories.result_factory import (
+    START,
     breakdown,
     failed,
     store_run,
@@ -101,6 +103,19 @@ def test_breakdown_has_a_row_for_each_part_value_and_region(tmp_path: Path) -> N
     assert (row["count"], row["mean_s"]) == (stats.count, stats.latency_s.mean)
     assert np.isnan(found.loc["commit type", "direct-skip", "us-east-1"]["mean_s"])
     assert "locks" not in found.index.get_level_values("part")
+
+
+def test_a_fault_has_a_row_with_what_was_before_during_and_after(tmp_path: Path) -> None:
+    folder = write_run(tmp_path / "t" / "20260101T000000Z-one")
+    use_latency_logs(folder, load=300, stall=(10.05, 1.3))
+    use_fault(folder, fault_record(10.0, None, START))
+    (row,) = api.run("latest", tmp_path).faults().to_dict("records")
+    assert (row["kind"], row["target"]) == ("crash", "us-east-1-0")
+    assert row["outage_s"] == pytest.approx(1.3, abs=0.1)
+    assert row["before_completed_tps"] == pytest.approx(300, rel=0.02)
+    assert row["during_p99_s"] > row["before_p99_s"]
+    assert row["during_errors"] == 0
+    assert "after_p99_s" not in row
 
 
 def test_lists_all_runs_as_rows(stored: Path) -> None:
