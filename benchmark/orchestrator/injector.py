@@ -19,7 +19,7 @@ from benchmark.errors import HostError, InfrastructureError, UsageError
 from benchmark.faults.kinds import Crash, Loss, Pause, Restart
 from benchmark.faults.record import FaultRecord
 from benchmark.faults.schedule import ScheduledFault, resolve
-from benchmark.faults.targets import Committee
+from benchmark.faults.targets import Committee, depends_on_leader
 from benchmark.host_layout import NODE_EXPORTER_PORT
 from benchmark.host_scripts import read_script
 from benchmark.orchestrator.supervisor import RUN_DIRECTORY, Supervisor
@@ -187,7 +187,7 @@ class Injector:
 
     def _resolve(self, fault: ScheduledFault) -> ScheduledFault:
         leader = None
-        if fault.effect is None and self.committee.knows_leader:
+        if fault.effect is None and depends_on_leader(fault.target):
             host = self.find_leader()
             leader = next((node.name for node in self.committee.nodes if node.host.name == host), None)
         found = resolve(fault, self.committee, self.schedule, leader)

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from benchmark.host_scripts import read_script
 from benchmark.inventory import Host
@@ -27,12 +27,13 @@ FACTS = (
 
 
 class FakeSession(Session):
-    """A remote command: lock.sh, supervise.sh or a clock."""
+    """A remote command: lock.sh, supervise.sh, inject.py or a clock."""
 
     def __init__(self, fleet: FakeFleet, host: str, command: str) -> None:
         self.fleet, self.host, self.command = fleet, host, command
         self.sent: list[str] = []
         self.closed = False
+        self._mechanisms: list[dict[str, Any]] = []
         self._lines = [fleet.lock_answer] if " lock " in command else []
 
     def send(self, text: str | bytes) -> None:
@@ -41,6 +42,17 @@ class FakeSession(Session):
         if self.host in self.fleet.mute:
             return
         match self.sent[-1].split():
+            case [word, *_] if word.startswith("{"):
+                order = json.loads(self.sent[-1])
+                self._mechanisms = order.get("mechanisms", self._mechanisms)
+                killed = [name for each in self._mechanisms if each["kind"] == "crash" for name in each["processes"]]
+                if order["do"] == "inject":
+                    self.fleet.exits.setdefault(self.host, []).extend(f"exited {name} 137" for name in killed)
+                now = time.time() + self.fleet.clock_offset_s
+                problem = self.fleet.unproved.get(order["do"], "")
+                answer = {"do": order["do"], "id": order["id"], "began": now, "at": now}
+                text = problem or f"{order['do']} seen"
+                self._lines.append(json.dumps({**answer, "ok": not problem, "text": text}))
             case ["start", name, at]:
                 self._lines += [f"started {name} {at}", f"ready {name} {at}"]
             case ["probe", name]:
@@ -55,7 +67,8 @@ class FakeSession(Session):
 
     def read_lines(self) -> list[str]:
         self.fleet.touch("read")
-        lines, self._lines = self._lines + self.fleet.exits.pop(self.host, []), []
+        exits = [] if "inject.py" in self.command else self.fleet.exits.pop(self.host, [])
+        lines, self._lines = self._lines + exits, []
         return lines
 
     @property
@@ -69,6 +82,13 @@ class FakeSession(Session):
     @property
     def failure(self) -> str | None:
         return "the connection was lost" if self.host in self.fleet.lost else None
+
+    @property
+    def exit_status(self) -> int | None:
+        return None if self.host in self.fleet.lost or not self.closed else 0
+
+    def finish_input(self) -> None:
+        self.closed = self.host not in self.fleet.stuck
 
     def close(self) -> None:
         self.closed = True
@@ -102,6 +122,10 @@ class FakeFleet(Fleet):
         """Hosts whose commands do not answer."""
         self.hung: set[str] = set()
         """Processes that no longer answer."""
+        self.leader = ""
+        """Host of the node that leads, if any does."""
+        self.unproved: dict[str, str] = {}
+        """Orders to inject.py that fail, such as `prove`, and why."""
         self.stuck: set[str] = set()
         """Hosts that do not confirm the end of their processes."""
         self.preamble = ""
@@ -189,6 +213,10 @@ class FakeFleet(Fleet):
     def supervisors(self) -> list[FakeSession]:
         """The sessions of supervise.sh."""
         return [session for session in self.sessions if "supervise.sh" in session.command]
+
+    def injectors(self) -> list[FakeSession]:
+        """The sessions of inject.py."""
+        return [session for session in self.sessions if "inject.py" in session.command]
 
     def locks(self) -> list[FakeSession]:
         """The sessions of lock.sh."""

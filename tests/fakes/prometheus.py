@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from datetime import timedelta
 
 import numpy as np
@@ -54,6 +55,9 @@ class FakePrometheus(Prometheus):
 
     def query(self, query: str, timeout: timedelta | None = None) -> list[Answer]:
         self._fleet.touch("query")
+        if query.startswith("timestamp(etcd_server_is_leader)"):
+            now = time.time()
+            return [Answer({"host": self._fleet.leader}, (now, now))] if self._fleet.leader else []
         return [Answer({"quantity": "completed_tps"}, (0.0, 60.0))] if "quantity" in query else []
 
     def problem(self) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
@@ -17,6 +18,7 @@ from fakes.fleet import FakeFleet
 from fakes.sshd import free_port
 
 from benchmark.errors import HostError, SystemFailure
+from benchmark.host_scripts import read_script
 from benchmark.inventory import Host
 from benchmark.orchestrator import supervisor
 from benchmark.orchestrator.supervisor import Supervisor
@@ -410,6 +412,24 @@ def test_processes_of_a_killed_script_are_killed_by_the_next_connection(tmp_path
         assert ask("kill", tmp_path / HOST.name).stale_processes == 2
         assert marked() == 0
         assert (run_folder(tmp_path, "logs") / "node-0.log").exists()
+
+
+def test_faults_that_a_killed_script_left_are_healed_by_the_next_connection(tmp_path: Path) -> None:
+    node = process("node-0", "exec sleep 71")
+    with supervised(tmp_path, [node]) as found:
+        found.start([node], time.time())
+        wait_for(lambda: started(found))
+        folder = tmp_path / HOST.name / "w" / "run"
+        (folder / "inject.py").write_text(read_script("inject.py"))
+        pid, start = (int(word) for word in (folder / "node-0" / "pid").read_text().split())
+        (folder / "faults.json").write_text(json.dumps({"f1": [["continue", pid, start]]}))
+        ask("count", tmp_path / HOST.name)
+        assert (folder / "faults.json").exists()
+        assert ask("kill", tmp_path / HOST.name).unhealed == ""
+        assert not (folder / "faults.json").exists()
+        (folder / "faults.json").write_text("[")  # damaged: what is in force is unknown
+        assert "Expecting value" in ask("remove", tmp_path / HOST.name).unhealed
+        assert folder.exists()
 
 
 def ask(leftovers: host_facts.Leftovers, folder: Path) -> host_facts.Facts:
