@@ -18,7 +18,7 @@ from benchmark.settings import Settings
 M = TypeVar("M", bound=BaseModel)
 
 
-_ADDED = ("geobench", "definition")
+_ADDED = ("geobench", "definition", "verify")
 
 
 def dump_options(*options: BaseModel) -> dict[str, JsonValue]:

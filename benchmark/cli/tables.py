@@ -48,6 +48,9 @@ def runs(summaries: Sequence[Summary], folder: Path) -> Iterator[Shown]:
     for summary in summaries:
         yield from (f"[red]invalid: {escape(text)}[/red]" for text in summary.reasons)
         yield from (f"[yellow]warning: {escape(text)}[/yellow]" for text in summary.warnings)
+        if found := summary.verification:
+            colour = {"ok": "green", "violation": "bold red", "unknown": "yellow"}[found.verdict]
+            yield f"[{colour}]linearizability at {summary.requested_tps:g} tx/s: {found}[/]"
     for summary in summaries:
         # Panics and crashes are warnings already.
         counts = {name: kinds["error"].count for name, kinds in summary.log_findings.items() if "error" in kinds}

@@ -91,6 +91,7 @@ def facts_of(manifest: Manifest) -> Iterator[tuple[str, str]]:
     yield "hosts of the nodes", ", ".join(sorted(placement.nodes))
     yield "clients", str(len(placement.clients))
     yield "hosts of the clients", ", ".join(sorted(placement.clients))
+    yield "probe workload (--verify)", "yes" if "probe" in placement.processes else "no"
     parameters = manifest.parameters
     yield "duration_s", str(parameters.duration_s)
     yield "warm_up_s", str(parameters.warm_up_s)

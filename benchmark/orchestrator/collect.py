@@ -31,6 +31,7 @@ from benchmark.orchestrator.evaluate import RunData, evaluate, fetch
 from benchmark.orchestrator.logs import collect_command, collected, names_by_host, parse_report, script
 from benchmark.orchestrator.manifest import make_manifest, with_outcome
 from benchmark.orchestrator.snapshot import save_snapshot
+from benchmark.orchestrator.verify import verify
 from benchmark.remote.deadlines import ANSWER_S
 from benchmark.results.events import Step, SummaryWritten, WarningIssued
 from benchmark.results.log_findings import LIMIT, LogReport
@@ -89,6 +90,7 @@ def collect(run: RunContext, state: RunState) -> Summary:
             began=min((each.started for each in state.supervisor.states.values() if each.started), default=None),
             latencies=latencies,
             faults=state.faults,
+            verification=verify(run),
         )
         summary = evaluate(run.request.protocol, run.deployment.plan, run.identity, data)
     try:

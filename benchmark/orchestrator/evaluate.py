@@ -25,6 +25,7 @@ from benchmark.protocols.base import Protocol
 from benchmark.protocols.process import Plan, Process
 from benchmark.results.log_findings import LogReport
 from benchmark.results.summary import Identity, Summary, summarise
+from benchmark.results.verification import Verification
 from benchmark.testbed.facts import Facts
 
 _HOST_METRICS = (
@@ -59,6 +60,8 @@ class RunData:
     latencies: Sequence[ClientLog] = ()
     """The latency logs of all clients, or none."""
     faults: Sequence[FaultRecord] = ()
+    verification: Verification | None = None
+    """None without `--verify`."""
 
 
 def fetch(
@@ -139,6 +142,10 @@ def evaluate(protocol: Protocol, plan: Plan, identity: Identity, data: RunData) 
             f"{protocol.load_step} tx/s per {protocol.load_from}"
         )
     verdict.warnings.extend(data.logs.warnings())
+    if data.verification and data.verification.verdict == "violation":
+        verdict.reasons.insert(0, f"linearizability violated: {data.verification.reason}")
+    elif data.verification and data.verification.verdict == "unknown":
+        verdict.warnings.append(f"whether the system stayed linearizable is unknown: {data.verification.reason}")
     identity = identity.model_copy(update={"leader": leaders[0] if len(leaders) == 1 else None})
     breakdown = measure_breakdown(
         protocol.breakdown, data.samples.series, data.start, data.end, protocol.label_values(plan)
@@ -150,4 +157,14 @@ def evaluate(protocol: Protocol, plan: Plan, identity: Identity, data: RunData) 
         if each.injected is not None
     ]
     impacts = fault_impacts(windows, data.latencies, data.start, data.end)
-    return summarise(measurement, verdict, identity, usage, data.warm_up, data.logs.findings, breakdown, impacts)
+    return summarise(
+        measurement,
+        verdict,
+        identity,
+        usage,
+        data.warm_up,
+        data.logs.findings,
+        breakdown,
+        impacts,
+        data.verification,
+    )

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from benchmark.artifacts.binaries import require_used
 from benchmark.artifacts.install import Installation, Installed
 from benchmark.artifacts.store import FOLDER
+from benchmark.errors import UsageError
 from benchmark.host_layout import TARGETS_DIRECTORY
 from benchmark.metrics.prometheus import Prometheus
 from benchmark.metrics.targets import targets
@@ -23,6 +24,7 @@ from benchmark.results.events import Events, Step, WarningIssued
 from benchmark.testbed import machines, packages
 from benchmark.testbed.facts import Facts
 from benchmark.testbed.testbed import Testbed
+from benchmark.verify.linearizability import build_checker
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,11 @@ def prepare(testbed: Testbed, request: Request, events: Events, stack: ExitStack
     plan, processes = deployment.plan, deployment.processes
     if isinstance(request.source, Binaries):
         require_used(request.source.folder, processes)
+    if deployment.probe:
+        try:
+            build_checker()
+        except UsageError as error:  # the history is kept
+            events.emit(WarningIssued(f"the verdict of --verify will be unknown: {error}"))
     carriers = list({host.name: host for host in (*plan.nodes, *plan.clients)}.values())
     if machines.machines(testbed):
         with events.phase("install"):

@@ -170,7 +170,7 @@ def start_nodes(run: RunContext, supervisor: Supervisor) -> None:
 def start_clients(run: RunContext, supervisor: Supervisor) -> None:
     """Start all clients at the same time and wait until they are ready; they do not send load yet."""
     with run.events.phase("start_clients"):
-        _start(run, supervisor, run.deployment.clients)
+        _start(run, supervisor, _load(run))
 
 
 def monitor(run: RunContext, state: RunState, supervisor: Supervisor) -> None:
@@ -256,7 +256,7 @@ def warm_up(run: RunContext, state: RunState, supervisor: Supervisor) -> None:
     """Start the load and wait until the warm-up is over."""
     with run.events.phase("warm_up"):
         load = _next_interval(time.time() + _LEAD_S)
-        supervisor.start_load(run.deployment.clients, load)
+        supervisor.start_load(_load(run), load)
         start = load + run.request.warm_up_s
         state.times = RunTimes(load=load, start=start, end=start + run.request.duration_s)
         _watch(run, supervisor, until=start, end=state.times.end)
@@ -320,6 +320,11 @@ def stop(run: RunContext, state: RunState) -> None:
                     run.events.emit(WarningIssued(f"{host}: {facts.stale_processes} process groups had to be killed"))
             for host, reason in left.failed.items():
                 run.events.emit(WarningIssued(f"processes may be left on {host}, `geobench stop` ends them: {reason}"))
+
+
+def _load(run: RunContext) -> list[Process]:
+    """Return the processes that send requests: the clients, and the probe workload if there is one."""
+    return [each for each in run.deployment.processes if each.job != "node"]
 
 
 def _start(run: RunContext, supervisor: Supervisor, processes: Sequence[Process]) -> None:

@@ -289,7 +289,7 @@ class Supervisor:
 
         def running_clients() -> list[Process]:
             hosts, states = answering(), self.states
-            clients = [each for each in self.processes if each.job == "client" and each.host.name in hosts]
+            clients = [each for each in self.processes if each.job != "node" and each.host.name in hosts]
             return [each for each in clients if states[each.name].started and states[each.name].exit_code is None]
 
         def stop_clients() -> None:

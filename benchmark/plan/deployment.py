@@ -10,6 +10,7 @@ from benchmark.inventory import Inventory
 from benchmark.plan.load_shape import rate_segments
 from benchmark.plan.placement import place
 from benchmark.plan.request import Request
+from benchmark.protocols.probe import probe
 from benchmark.protocols.process import Plan, Process
 
 
@@ -20,11 +21,13 @@ class Deployment:
     plan: Plan
     nodes: tuple[Process, ...]
     clients: tuple[Process, ...]
+    probe: Process | None = None
+    """The probe workload of `--verify`."""
 
     @property
     def processes(self) -> tuple[Process, ...]:
         """All processes, nodes first."""
-        return (*self.nodes, *self.clients)
+        return (*self.nodes, *self.clients, *([self.probe] if self.probe else []))
 
     def by_host(self) -> dict[str, list[Process]]:
         """Return the processes of each host that has any, by its name."""
@@ -61,5 +64,11 @@ def deploy(
     inventory: Inventory, request: Request, load: int, rtt_ms: Mapping[tuple[str, str], float] | None = None
 ) -> Deployment:
     """Plan a run as `make_plan` does, and describe its processes."""
-    plan = make_plan(inventory, request, load, rtt_ms)
-    return Deployment(plan, request.protocol.nodes(plan), request.protocol.clients(plan))
+    plan, protocol = make_plan(inventory, request, load, rtt_ms), request.protocol
+    probing = None
+    if request.verify:
+        api = protocol.key_value_api()
+        if api is None:
+            raise UsageError(f"--verify: {protocol.name} has no key-value interface to check; etcd has one")
+        probing = probe(api, plan)
+    return Deployment(plan, protocol.nodes(plan), protocol.clients(plan), probing)

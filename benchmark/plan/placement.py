@@ -96,5 +96,5 @@ def endpoints(processes: Sequence[Process]) -> list[Endpoint]:
     return [
         Endpoint(process.host.name, process.metrics_port, process.job, process.metrics_path)
         for process in processes
-        if process.metrics_port is not None
+        if process.metrics_port is not None and process.job != "probe"
     ]

@@ -73,6 +73,8 @@ class RunOptions(BaseModel):
     """Faults to inject, instead of those in the settings: crash:leader@60s partition:halves@30s-60s."""
     snapshot: bool = False
     """Save the Prometheus database with each run."""
+    verify: bool = False
+    """Check that the system stays linearizable, with a small probe workload beside the load."""
     name: str | None = None
     """Name of these runs, stored in their manifests."""
 
@@ -108,6 +110,8 @@ class Request:
     faults: tuple[FaultRequest, ...] = ()
     snapshot: bool = False
     """Whether the Prometheus database is saved with each run."""
+    verify: bool = False
+    """Whether a probe workload beside the load checks that the system stays linearizable."""
     name: str | None = None
     results_dir: Path = Path("results")
     source: Repository | Binaries | None = None
@@ -152,6 +156,7 @@ def make_request(settings: Settings, options: RunOptions, loads: Sequence[int], 
         load_shape=load_shape,
         faults=faults or settings.faults,
         snapshot=options.snapshot,
+        verify=options.verify,
         name=options.name,
         results_dir=results_dir,
         build=build,

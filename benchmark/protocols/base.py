@@ -13,6 +13,7 @@ from pydantic import BaseModel, JsonValue
 
 from benchmark.metrics.breakdown import LatencyPart
 from benchmark.metrics.names import LOAD_GENERATOR, MetricNames
+from benchmark.protocols.probe import KeyValueApi
 from benchmark.protocols.process import Build, Plan, Process
 
 
@@ -82,6 +83,10 @@ class Protocol(ABC):
     @abstractmethod
     def clients(self, plan: Plan) -> tuple[Process, ...]:
         """Return the process of each client, in the plan's order; none if nodes generate the load."""
+
+    def key_value_api(self) -> KeyValueApi | None:
+        """Return how `--verify` reads and writes the nodes; None if they have no linearizable operations on keys."""
+        return None
 
     def label_values(self, plan: Plan) -> Mapping[str, Mapping[str, str]]:
         """Return readable names for values of labels in the breakdown, by label and value."""

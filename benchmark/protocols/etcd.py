@@ -19,6 +19,7 @@ from benchmark.inventory import Host
 from benchmark.metrics.breakdown import LatencyPart
 from benchmark.protocols.base import Protocol
 from benchmark.protocols.load_generator import HttpRequest, LoadGenerator, generators, nearest
+from benchmark.protocols.probe import KeyValueApi, ProbeRequest
 from benchmark.protocols.process import Plan, Process
 
 PEER_PORT = 2380
@@ -212,6 +213,28 @@ class Etcd(Protocol):
                 ]
             )
         return generators(plan, "put", requests, parameters)
+
+    def key_value_api(self) -> KeyValueApi:
+        """Return etcd's JSON API: reads are linearizable by default, a transaction compares and swaps."""
+        put = '{"key":"{{key:base64}}","value":"{{value:base64}}"}'
+        compare = '{"key":"{{key:base64}}","target":"VALUE","result":"EQUAL","value":"{{expected:base64}}"}'
+        return KeyValueApi(
+            port=CLIENT_PORT,
+            read=ProbeRequest(
+                path="/v3/kv/range",
+                body='{"key":"{{key:base64}}"}',
+                done=r'"value":"([^"]*)"',
+                otherwise=r'^\{"header":\{[^}]*\}\}',
+            ),
+            write=ProbeRequest(path="/v3/kv/put", body=put, done=r'^\{"header":'),
+            cas=ProbeRequest(
+                path="/v3/kv/txn",
+                body=f'{{"compare":[{compare}],"success":[{{"requestPut":{put}}}]}}',
+                done='"succeeded":true',
+                otherwise=r'^\{"header":\{[^}]*\}\}',
+            ),
+            base64=True,
+        )
 
     def label_values(self, plan: Plan) -> Mapping[str, Mapping[str, str]]:
         """Return the host of each member by its id, which label `To` has."""

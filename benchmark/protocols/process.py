@@ -29,7 +29,7 @@ class Process:
     """
 
     name: str
-    job: Literal["node", "client"]
+    job: Literal["node", "client", "probe"]
     host: Host
     argv: tuple[str, ...]
     environment: Mapping[str, str] = field(default_factory=dict)

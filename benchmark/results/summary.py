@@ -21,6 +21,7 @@ from benchmark.measure.window_stats import WindowStats
 from benchmark.model import Finite, StrictModel
 from benchmark.results.log_findings import Findings
 from benchmark.results.upgrade import upgrade_summary
+from benchmark.results.verification import Verification
 
 Status = Literal["ok", "invalid", "failed", "interrupted"]
 
@@ -98,6 +99,8 @@ class Summary(Identity):
     """Parts of the latency that the nodes measured; empty if the protocol names none, or nothing was measured."""
     faults: list[FaultImpact] = []
     """What each fault that was injected did, in the order of the manifest."""
+    verification: Verification | None = None
+    """Whether the system stayed linearizable; null without `--verify`, and in a run that was not measured."""
     hosts: dict[str, HostUsage] = {}
     """Resource usage by host name."""
     log_findings: Findings = {}
@@ -126,6 +129,7 @@ def summarise(
     log_findings: Findings | None = None,
     breakdown: Sequence[MeasuredPart] = (),
     faults: Sequence[FaultImpact] = (),
+    verification: Verification | None = None,
 ) -> Summary:
     """Combine a measurement and its verdict into the summary of a run."""
     total = measurement.total
@@ -154,6 +158,7 @@ def summarise(
         by_workload=measurement.workloads,
         breakdown=list(breakdown),
         faults=list(faults),
+        verification=verification,
         hosts=dict(usage or {}),
         log_findings=log_findings or {},
     )

@@ -203,18 +203,25 @@ def test_example_in_the_docs_is_benchmarked(runner: Runner, tmp_path: Path) -> N
 
 
 @pytest.mark.quiet
-def test_etcd_serves_reads_and_writes_from_clients_with_several_processes(runner: Runner) -> None:
+def test_etcd_serves_reads_and_writes_from_clients_with_several_processes_and_is_linearizable(runner: Runner) -> None:
     parameters = {"reads": 0.75, "popularity": "zipf", "keys": 100, "value_bytes": {"uniform": [16, 64]}}
-    summary = runner("etcd", 120, committee=3, client_parameters={**parameters, "processes": 2})
+    summary = runner("etcd", 120, committee=3, client_parameters={**parameters, "processes": 2}, verify=True)
     assert_measured(summary, 120)
-    folder = runner.results / runner.testbed.inventory.testbed_id / summary.run_id / "latencies"
-    logs = [read_latency_log(path).by_tag() for path in sorted(folder.iterdir())]
+    folder = runner.results / runner.testbed.inventory.testbed_id / summary.run_id
+    logs = [read_latency_log(path).by_tag() for path in sorted((folder / "latencies").iterdir())]
     total: Counter[str] = Counter()
     for log in logs:
         total.update({".".join(filter(None, tag)): int(counts.sum()) for tag, counts in log.items()})
     assert set(total) == {"get", "put", "_scheduling_delay"}
     assert total["get"] + total["put"] == total["_scheduling_delay"]
     assert total["get"] / total["_scheduling_delay"] == pytest.approx(0.75, abs=0.08)
+    found = summary.verification
+    assert found is not None
+    assert found.verdict == ("ok" if shutil.which("go") else "unknown"), found.reason
+    *operations, end = [json.loads(line) for line in (folder / "history.jsonl").read_text().splitlines()][1:]
+    assert end == {"complete": True, "unread": []}
+    assert len([each for each in operations if each["outcome"] == "ok"]) > 200
+    assert {each.get("swapped") for each in operations if each["op"] == "cas"} == {True, False}
 
 
 def test_faults_are_proved_in_force_and_healed(runner: Runner) -> None:

@@ -14,6 +14,7 @@ from benchmark.compare.comparison import Compared
 from benchmark.measure.fault_impact import FaultImpact
 from benchmark.measure.run_metrics import Latency, Quantile
 from benchmark.measure.window_stats import WindowStats
+from benchmark.results.verification import Verification
 
 
 def printed(comparison: Compared) -> list[str]:
@@ -151,3 +152,12 @@ def test_outages_over_repeats_are_shown_with_their_range(tmp_path: Path) -> None
     lines = printed(compared(tmp_path, *sides))
     shown = "at 2000 tx/s, crash:leader: outage 2 s (1 s to 3 s, 3 faults); recovery -, 3 unknown"
     assert f"A {shown}" in " ".join(lines)
+
+
+def test_the_verdict_on_linearizability_is_printed(tmp_path: Path) -> None:
+    done = summary("20260101T000000Z-one", 200)
+    for verdict in ("ok", "violation", "unknown"):
+        found = Verification(verdict=verdict, operations=512, timeouts=3, seconds=0.1)
+        lines = list(tables.runs([done.model_copy(update={"verification": found})], tmp_path))
+        text = f"linearizability at 200 tx/s: {verdict}, 512 operations, 3 with unknown outcome"
+        assert any(text in str(line) for line in lines)

@@ -13,6 +13,8 @@ from benchmark.artifacts.store import File
 from benchmark.compare.manifest_diff import differences
 from benchmark.results.manifest import ArtifactRecord, FileRecord, VariantRecord, parse_manifest
 
+PROBE = {"host": "a-1", "argv": ["python3"], "environment": {}, "prepare": [], "ready": "", "user": "", "files": {}}
+
 
 def names(**changed: Any) -> list[str]:
     return [each.name for each in differences(manifest(), manifest(**changed))]
@@ -37,6 +39,7 @@ def test_a_manifest_does_not_differ_from_itself() -> None:
         ({"hosts": {"a-1": {"cpu_model": "Neoverse-N1"}}}, ["cpu_model"]),
         ({"hosts": {"a-1": {"os": "Debian GNU/Linux 13"}}}, ["os"]),
         ({"hosts": {name: {"os": ""} for name in ("a-1", "b-0")}}, []),
+        ({"placement": {"processes": {"probe": PROBE}}}, ["probe workload (--verify)"]),
         ({"rtt_ms": {"a/b": 90.0, "b/a": 70.3}}, ["round trip a/b"]),
     ],
 )

@@ -21,6 +21,7 @@ from benchmark.plan.placement import place
 from benchmark.protocols.etcd import Etcd, EtcdClient, EtcdNode
 from benchmark.results.log_findings import LogReport
 from benchmark.results.summary import Identity, Summary, parse_summary
+from benchmark.results.verification import Verification
 from benchmark.testbed.facts import Facts
 
 PLAN = place(inventory(a=3), Etcd, load=200)
@@ -166,3 +167,17 @@ def test_the_summary_says_that_the_load_generator_is_a_closed_loop() -> None:
     summary = judged(identity=IDENTITY.model_copy(update={"closed_loop": True}))
     assert (summary.closed_loop, summary.status) == (True, "ok")
     assert any("latencies leave out the time that requests would have waited" in text for text in summary.warnings)
+
+
+def test_a_violation_makes_a_run_invalid_and_an_unknown_verdict_is_a_warning() -> None:
+    stayed = judged(verification=Verification(verdict="ok", operations=9, timeouts=0, seconds=0.1))
+    assert (stayed.status, stayed.verification and stayed.verification.verdict) == ("ok", "ok")
+    broke = judged(
+        verification=Verification(verdict="violation", reason="key 3", operations=9, timeouts=0, seconds=0.1)
+    )
+    assert (broke.status, broke.reasons) == ("invalid", ["linearizability violated: key 3"])
+    assert broke.completed_tps is not None
+    unknown = judged(verification=Verification(verdict="unknown", reason="no Go", seconds=0.0))
+    assert unknown.status == "ok"
+    assert "whether the system stayed linearizable is unknown: no Go" in unknown.warnings
+    assert judged().verification is None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,9 @@ from factories.hosts import inventory
 
 from benchmark.errors import UsageError
 from benchmark.plan.deployment import deploy, make_plan
+from benchmark.plan.placement import endpoints
 from benchmark.plan.request import Request
+from benchmark.protocols.base import Protocol
 from benchmark.protocols.etcd import Etcd, EtcdClient, EtcdNode
 from benchmark.settings import Settings
 
@@ -61,3 +64,22 @@ def test_load_shape_is_rejected_if_the_protocol_does_not_support_it(monkeypatch:
     monkeypatch.setattr(Etcd, "load_shapes", False)
     with pytest.raises(UsageError, match="etcd supports a constant load only, found load shape 'ramp'"):
         make_plan(HOSTS, request(load_shape="ramp"), 100)
+
+
+def test_verify_adds_a_probe_of_all_nodes_on_the_host_of_the_first_client() -> None:
+    deployment = deploy(HOSTS, request(verify=True), 100)
+    assert deployment.processes[-1] is deployment.probe
+    assert deployment.probe is not None
+    assert deployment.probe.host == deployment.plan.clients[0]
+    config = json.loads(deployment.probe.files["config.json"])
+    assert config["replicas"] == ["127.0.0.1:2379", *(host.endpoint(2379) for host in deployment.plan.nodes[1:])]
+    assert config["clients"] <= 8
+    assert config["keys"] <= 10
+    assert config["rate"] <= 200
+    assert endpoints(deployment.processes) == endpoints((*deployment.nodes, *deployment.clients))
+
+
+def test_verify_is_rejected_for_a_system_without_key_value_interface(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Etcd, "key_value_api", Protocol.key_value_api)
+    with pytest.raises(UsageError, match="--verify: etcd has no key-value interface to check"):
+        deploy(HOSTS, request(verify=True), 100)

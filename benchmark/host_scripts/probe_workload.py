@@ -1,0 +1,201 @@
+"""Read, write and compare-and-swap a few keys of a key-value system, and write the history of all operations.
+
+usage: python3 -I -S probe_workload.py --config CONFIG
+
+Waits for the line `go UNIX_TIME` on standard input. At SIGTERM, it completes the operations in flight, reads all keys
+back from every replica, and exits; a second SIGTERM ends it at once. The history is `history.jsonl` in the current
+folder, one JSON object per line: a header, an operation each, and an end that names the keys nobody could read back.
+Times are in ns of this host's monotonic clock. The outcome of an operation is `ok`, `failed` if it was never sent, or
+`unknown`: then it may take effect at any later time.
+"""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import http.client
+import json
+import random
+import re
+import secrets
+import signal
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+FORMAT = 1
+HISTORY = "history.jsonl"
+PAUSE_S = 0.5
+"""After an operation without success, so that an outage leaves few operations with unknown outcome."""
+LARGEST = 1 << 20
+
+
+class History:
+    """The file of all operations; threads may write at the same time."""
+
+    def __init__(self, path: Path, started: int) -> None:
+        self._lock = threading.Lock()
+        self._file = path.open("w", encoding="utf-8", buffering=1 << 16)
+        self.write({"format": FORMAT, "started": started, "started_unix": time.time()})
+
+    def write(self, line: dict[str, Any]) -> None:
+        """Append a line."""
+        text = json.dumps(line) + "\n"
+        with self._lock:
+            self._file.write(text)
+
+    def end(self, unread: list[str]) -> None:
+        """Append the line without which a history counts as incomplete."""
+        self.write({"complete": True, "unread": unread})
+        self._file.close()
+
+
+class Client:
+    """One client of the system: it sends one operation at a time, always to the same replica."""
+
+    def __init__(self, number: int, config: dict[str, Any], history: History, seen: dict[str, str]) -> None:
+        self._number = number
+        self._host, _, port = config["replicas"][number % len(config["replicas"])].rpartition(":")
+        self._port = int(port)
+        self._config = config
+        self._history = history
+        self._seen = seen
+        self._random = random.Random(f"{config['seed']}/{number}")
+        self._connection: http.client.HTTPConnection | None = None
+        self._sent = 0
+
+    def load(self, keys: list[str], begin: float, stopping: threading.Event) -> None:
+        """Send operations until `stopping`, from `begin` (monotonic s) on."""
+        interval = self._config["clients"] / self._config["rate"]
+        due = begin + interval * self._number / self._config["clients"]
+        while not stopping.wait(max(0.0, due - time.monotonic())):
+            due = max(due + interval, time.monotonic())
+            key = self._random.choice(keys)
+            op = self._random.choices(("read", "write", "cas"), (2, 2, 1))[0]
+            if not self.operate("write" if op == "cas" and key not in self._seen else op, key):
+                due = max(due, time.monotonic() + PAUSE_S)
+
+    def read_back(self, keys: list[str], deadline: float, found: set[str]) -> None:
+        """Read all keys, and try again until `deadline` (monotonic s); add those that were read to `found`."""
+        for key in keys:
+            while not self.operate("read", key):
+                if time.monotonic() + PAUSE_S > deadline:
+                    return
+                time.sleep(PAUSE_S)
+            found.add(key)
+
+    def operate(self, op: str, key: str) -> bool:
+        """Send one operation, and write it into the history; return whether its outcome is known."""
+        line: dict[str, Any] = {"client": self._number, "op": op, "key": key}
+        if op != "read":
+            self._sent += 1
+            line["value"] = f"c{self._number}-{self._sent}"  # unique
+        if op == "cas":
+            line["expected"] = self._seen[key]
+        line["start"] = time.monotonic_ns()
+        line |= self._send(op, line)
+        line["end"] = time.monotonic_ns()
+        self._history.write(line)
+        if line["outcome"] != "ok":
+            self._disconnect()
+            return False
+        now = line.get("found") if op == "read" else line["value"] if line.get("swapped", True) else None
+        if now is not None:
+            self._seen[key] = now
+        return True
+
+    def _send(self, op: str, line: dict[str, Any]) -> dict[str, Any]:
+        """Return the outcome of an operation."""
+        request = self._config["requests"][op]
+        words = {name: line.get(name, "") for name in ("value", "expected")} | {
+            "key": self._config["prefix"] + line["key"]
+        }
+        method, path, body = request["method"], _fill(request["path"], words), _fill(request["body"], words)
+        try:
+            if self._connection is None:
+                connection = http.client.HTTPConnection(self._host, self._port, timeout=self._config["timeout_s"])
+                connection.connect()
+                self._connection = connection
+        except OSError as error:
+            return {"outcome": "failed", "error": f"cannot connect: {error}"}
+        try:
+            self._connection.request(method, path, body.encode(), request["headers"])
+            answer = self._connection.getresponse()
+            text = answer.read(LARGEST).decode("utf-8", "replace")
+        except (OSError, http.client.HTTPException) as error:
+            return {"outcome": "unknown", "error": str(error) or type(error).__name__}
+        if not 200 <= answer.status < 300:
+            return {"outcome": "unknown", "error": f"HTTP {answer.status}: {text[:200]}"}
+        done = re.search(request["done"], text)
+        otherwise = bool(request["otherwise"]) and re.search(request["otherwise"], text) is not None
+        if not done and not otherwise:
+            return {"outcome": "unknown", "error": f"unexpected answer: {text[:200]}"}
+        if op == "read":
+            return {"outcome": "ok", "found": self._decode(done[1]) if done else None}
+        return {"outcome": "ok", "swapped": bool(done)} if op == "cas" else {"outcome": "ok"}
+
+    def _decode(self, value: str) -> str:
+        return base64.b64decode(value).decode("utf-8", "replace") if self._config["base64"] else value
+
+    def _disconnect(self) -> None:
+        if self._connection:
+            self._connection.close()
+            self._connection = None
+
+
+def _fill(template: str, words: dict[str, str]) -> str:
+    """Replace the placeholders `{{NAME}}` and `{{NAME:base64}}`."""
+    for name, word in words.items():
+        encoded = base64.b64encode(word.encode()).decode()
+        template = template.replace(f"{{{{{name}}}}}", word).replace(f"{{{{{name}:base64}}}}", encoded)
+    return template
+
+
+def _in_threads(calls: list[tuple[Any, ...]]) -> list[threading.Thread]:
+    threads = [threading.Thread(target=function, args=arguments, daemon=True) for function, *arguments in calls]
+    for thread in threads:
+        thread.start()
+    return threads
+
+
+def main(arguments: list[str]) -> int:
+    """Run the workload; return the exit code."""
+    parser = argparse.ArgumentParser(description="Run a probe workload and write its history.")
+    parser.add_argument("--config", type=Path, required=True)
+    config = json.loads(parser.parse_args(arguments).config.read_text(encoding="utf-8"))
+    # Keys of another run on the same data are others.
+    config["prefix"] = f"geobench-probe-{secrets.token_hex(4)}-"
+    stopping = threading.Event()
+    running = False
+
+    def stop(*_: object) -> None:
+        if stopping.is_set() or not running:
+            sys.exit(1)
+        stopping.set()
+
+    signal.signal(signal.SIGTERM, stop)
+    word, _, begin = sys.stdin.readline().partition(" ")
+    if word != "go":
+        return 1
+    started = time.monotonic() + float(begin) - time.time()
+    running = True
+    history = History(Path(HISTORY), int(started * 1e9))
+    keys = [str(number) for number in range(config["keys"])]
+    seen: dict[str, str] = {}
+    clients = [Client(number, config, history, seen) for number in range(config["clients"])]
+    threads = _in_threads([(client.load, keys, started, stopping) for client in clients])
+    stopping.wait()
+    for thread in threads:
+        thread.join()
+    found: set[str] = set()
+    deadline = time.monotonic() + config["read_back_s"]
+    for thread in _in_threads([(client.read_back, keys, deadline, found) for client in clients]):
+        thread.join()
+    history.end([key for key in keys if key not in found])
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,1 @@
+"""Check whether the history of a probe workload is linearizable."""
