@@ -119,7 +119,7 @@ def _run_cells(summary: Summary) -> list[str]:
 def _latency_cell(metric: Metric, latency: Latency | None) -> str:
     """Return a quantile, with its bounds where they differ by more than the precision that is shown, or the mean."""
     quantile = latency.quantiles.get(metric.key) if latency else None
-    if quantile is None:
+    if quantile is None or (quantile.upper is None and not quantile.lower):
         return numbers.latency(latency.mean if latency and metric.key == "mean" else None)
     if quantile.upper is None:
         return f"> {numbers.latency(quantile.lower)}"

@@ -51,8 +51,8 @@ def bounds(quantile: Quantile | None) -> str:
 
 
 def quantile(found: Quantile | None) -> str:
-    """Return the estimate of a quantile, or the bound it exceeds: `135 ms`, `> 5 s`."""
-    if found is None:
+    """Return the estimate of a quantile, or the bound it exceeds: `135 ms`, `> 5 s`; a dash if that is 0."""
+    if found is None or (found.upper is None and not found.lower):
         return NONE
     return duration(found.estimate) if found.upper is not None else f">\N{NO-BREAK SPACE}{duration(found.lower)}"
 

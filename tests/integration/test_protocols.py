@@ -246,6 +246,10 @@ def test_faults_are_proved_in_force_and_healed(runner: Runner) -> None:
     assert partition["healed_proof"].endswith("packet filter deleted, probes of 2 hosts answered")
     assert pause["proof"].endswith("node-2: 1 process in state T")
     assert lives["node-1"]["started_again"] is None
+    impacts = [(each.kind, each.target, each.injected, each.healed) for each in summary.faults]
+    assert impacts == [(each["kind"], each["target"], each["injected"], each["healing"]) for each in manifest["faults"]]
+    assert summary.faults[0].outage_s is not None
+    assert summary.faults[0].outage_s > 0.5, "nothing completes until followers have missed the leader's heartbeats"
 
 
 def test_hosts_heal_their_faults_when_the_runner_is_killed(runner: Runner, tmp_path: Path) -> None:

@@ -44,6 +44,7 @@ def test_bounds_share_a_unit_if_possible() -> None:
 def test_quantile_above_the_last_bucket_shows_the_bound_it_exceeds() -> None:
     assert plain(formatting.quantile(Quantile(estimate=0.13, lower=0.125, upper=0.16))) == "130 ms"
     assert plain(formatting.quantile(Quantile(estimate=5.0, lower=5.0, upper=None))) == "> 5 s"
+    assert plain(formatting.quantile(Quantile(estimate=0.0, lower=0.0, upper=None))) == "-", "nothing completed"
 
 
 def test_interval_has_the_unit_of_its_value() -> None:
