@@ -76,7 +76,7 @@ class FaultImpact(StrictModel):
     late: int | None = None
     """Requests that completed from the injection to the end of `after`, but took longer than `late_limit_s`."""
     late_limit_s: Finite | None = None
-    """Latency of the slowest request that completed before the fault, and 10 % more."""
+    """The limit of `--slo`; otherwise the slowest request that completed before the fault, and 10 % more."""
     waited_s: Finite | None = None
     """By how much all late requests together took longer than the mean before, in s: the area between both curves."""
     lost: int | None = None
@@ -141,16 +141,11 @@ class _Baseline:
     """Completed requests in 2 s by which they may differ."""
     slow_share: float
     """Share of requests in 2 s that may be slow or fail."""
-
-    @property
-    def late_limit_s(self) -> float | None:
-        """1.1 times the slowest completed request; None if none completed."""
-        usual = self.stats.successful_latency_s
-        slowest = usual.quantiles["max"].upper if usual else None
-        return None if slowest is None else slowest * (1 + TOLERANCE)
+    late_limit_s: float | None
+    """Latency above which requests are late."""
 
     @classmethod
-    def create(cls, clients: Sequence[ClientLog], start_ms: int, end_ms: int) -> _Baseline:
+    def create(cls, clients: Sequence[ClientLog], start_ms: int, end_ms: int, slo_s: float | None) -> _Baseline:
         """Measure what was before a fault, between two times on the grid."""
         stats = _stats(clients, start_ms, end_ms)
         p99 = stats.latency_s.p99 if stats.latency_s else None
@@ -161,6 +156,7 @@ class _Baseline:
             completed, slow = counts.rolling()
             tolerance = float(np.abs(completed - rate * _STEADY).max())
             share = max(share, float(slow.max()))
+        slowest = stats.successful_latency_s.quantiles["max"].upper if stats.successful_latency_s else None
         gaps = _gaps(counts.completed)
         return cls(
             start_ms=start_ms,
@@ -171,6 +167,7 @@ class _Baseline:
             slow_limit_s=limit,
             rate_tolerance=max(tolerance, TOLERANCE * rate * _STEADY),
             slow_share=share,
+            late_limit_s=slo_s if slo_s is not None or slowest is None else slowest * (1 + TOLERANCE),
         )
 
     @property
@@ -180,9 +177,12 @@ class _Baseline:
 
 
 def fault_impacts(
-    faults: Sequence[FaultWindow], clients: Sequence[ClientLog], start: float, end: float
+    faults: Sequence[FaultWindow], clients: Sequence[ClientLog], start: float, end: float, slo_s: float | None = None
 ) -> list[FaultImpact]:
-    """Return what each fault did in the measured window from `start` to `end` (unix s), in the order of `faults`."""
+    """Return what each fault did in the measured window from `start` to `end` (unix s), in the order of `faults`.
+
+    Requests are late if they took longer than `slo_s`; without it, than the slowest before the fault and 10 %.
+    """
     begin_ms, end_ms = on_grid(start, end)
     inside = [index for index, fault in enumerate(faults) if begin_ms / 1000 <= fault.injected < end_ms / 1000]
     found = {
@@ -197,7 +197,7 @@ def fault_impacts(
         first_ms = _floor(members[0].injected)
         last_ms = _floor(faults[groups[position + 1][0]].injected) if position + 1 < len(groups) else end_ms
         if first_ms > begin_ms and (baseline is None or first_ms - begin_ms >= _STEADY * INTERVAL_MS):
-            baseline = _Baseline.create(clients, begin_ms, first_ms)
+            baseline = _Baseline.create(clients, begin_ms, first_ms, slo_s)
         if baseline is None or not baseline.rate:
             found |= {index: _unknown(faults[index], "no request completed before the fault") for index in group}
             continue

@@ -90,6 +90,7 @@ def collect(run: RunContext, state: RunState) -> Summary:
             began=min((each.started for each in state.supervisor.states.values() if each.started), default=None),
             latencies=latencies,
             faults=state.faults,
+            slo_s=run.request.slo_s,
             verification=verify(run),
         )
         summary = evaluate(run.request.protocol, run.deployment.plan, run.identity, data)

@@ -60,6 +60,8 @@ class RunData:
     latencies: Sequence[ClientLog] = ()
     """The latency logs of all clients, or none."""
     faults: Sequence[FaultRecord] = ()
+    slo_s: float | None = None
+    """Latency above which a request is late after a fault."""
     verification: Verification | None = None
     """None without `--verify`."""
 
@@ -156,7 +158,7 @@ def evaluate(protocol: Protocol, plan: Plan, identity: Identity, data: RunData) 
         for each in data.faults
         if each.injected is not None
     ]
-    impacts = fault_impacts(windows, data.latencies, data.start, data.end)
+    impacts = fault_impacts(windows, data.latencies, data.start, data.end, data.slo_s)
     return summarise(
         measurement,
         verdict,

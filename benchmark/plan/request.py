@@ -71,6 +71,8 @@ class RunOptions(BaseModel):
     """Folder of prebuilt binaries; nothing is built."""
     faults: tuple[str, ...] = ()
     """Faults to inject, instead of those in the settings: crash:leader@60s partition:halves@30s-60s."""
+    slo: Duration | None = None
+    """Latency above which a request is late after a fault [default: 1.1 times the slowest before it]."""
     snapshot: bool = False
     """Save the Prometheus database with each run."""
     verify: bool = False
@@ -108,6 +110,8 @@ class Request:
     load_shape: str = CONSTANT
     """As `load_shape.rate_segments` reads it."""
     faults: tuple[FaultRequest, ...] = ()
+    slo_s: float | None = None
+    """Latency above which a request is late after a fault; None to derive it from the time before the fault."""
     snapshot: bool = False
     """Whether the Prometheus database is saved with each run."""
     verify: bool = False
@@ -143,6 +147,9 @@ def make_request(settings: Settings, options: RunOptions, loads: Sequence[int], 
         faults = tuple(map(parse_fault, options.faults))
     except ValueError as error:
         raise UsageError(f"--faults: {error}") from None
+    faults = faults or settings.faults
+    if options.slo is not None and not faults:
+        raise UsageError("--slo is the limit for requests after a fault; schedule one with --faults, or leave it out")
     return Request(
         protocol=make_protocol(kind, settings),
         settings=settings,
@@ -154,7 +161,8 @@ def make_request(settings: Settings, options: RunOptions, loads: Sequence[int], 
         committee=options.committee,
         dedicated_clients=settings.dedicated_clients if dedicated is None else dedicated,
         load_shape=load_shape,
-        faults=faults or settings.faults,
+        faults=faults,
+        slo_s=None if options.slo is None else options.slo.total_seconds(),
         snapshot=options.snapshot,
         verify=options.verify,
         name=options.name,

@@ -106,6 +106,12 @@ def test_faults_that_were_injected_have_their_impact_in_the_summary() -> None:
         assert abs(impact.outage_s - 2) <= 0.1
         assert (impact.after is None) is (healed is None)
         assert parse_summary(summary.to_json()) == summary
+    (limited,) = judged(latencies=logs, faults=[fault], slo_s=1.0).faults
+    assert limited.late_limit_s == 1.0
+    assert limited.late is not None
+    assert abs(limited.late - 200) <= 4, "those that were due in the first second"
+    assert limited.availability is not None
+    assert abs(limited.availability - (1 - limited.late / 6000)) < 1e-3
     (unknown,) = judged(faults=[fault]).faults
     assert unknown.outage_s is None
     assert unknown.unknown == {"all": "only latency logs of all clients show what a fault did"}

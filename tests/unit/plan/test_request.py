@@ -42,6 +42,13 @@ def test_options_override_settings() -> None:
     assert (request.warm_up_s, request.find_warm_up) == (0, False)
 
 
+def test_a_limit_of_latency_needs_a_fault() -> None:
+    options = RunOptions(slo=timedelta(seconds=0.5), faults=("crash:leader@1s",))
+    assert make_request(SETTINGS, options, (10,), Path("r")).slo_s == 0.5
+    with pytest.raises(UsageError, match="schedule one with --faults, or leave it out"):
+        make_request(SETTINGS, RunOptions(slo=timedelta(seconds=0.5)), (10,), Path("r"))
+
+
 @pytest.mark.parametrize("duration", [timedelta(0), timedelta(seconds=14)])
 def test_a_duration_without_enough_samples_is_rejected(duration: timedelta) -> None:
     with pytest.raises(UsageError, match=r"is too short to be measured; use at least 15s, 3 scrape intervals of 5s"):
