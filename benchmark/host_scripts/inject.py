@@ -1,12 +1,13 @@
 """Injects and heals faults on one host: `python3 -I -S inject.py serve|heal RUN_DIRECTORY MARK [SSH_CONNECTION…]`.
 
 `serve` reads orders from standard input, JSON objects with `do` and `id`, and answers each with one line of JSON:
-`prepare` (with `mechanisms`, a list of objects whose `kind` is crash, end, pause or drop, as the classes of these names
-describe), `inject` (with `deadline_s`), `prove`, `prove_held`, `heal`, `prove_healed` (with `cut`, addresses that other
-faults cut off). An answer repeats `do` and `id` and has `began` and `at` (Unix times of this host's clock), `ok` and
-`text`, which is the proof or the problem. A fault is healed on order, when
-its deadline has passed, and with all others when the input ends, because the runner is gone, or at SIGTERM. What is to
-be undone is in the file `faults.json` before it is done: `heal` undoes that, also after this script was killed.
+`check` (with `packets`: whether packets are to be dropped), `prepare` (with `mechanisms`, a list of objects whose
+`kind` is crash, end, pause or drop, as the classes of these names describe), `inject` (with `deadline_s`), `prove`,
+`prove_held`, `heal`, `prove_healed` (with `cut`, addresses that other faults cut off). An answer repeats `do` and `id`
+and has `began` and `at` (Unix times of this host's clock), `ok` and `text`, which is the proof or the problem. A fault
+is healed on order, when its deadline has passed, and with all others when the input ends, because the runner is gone,
+or at SIGTERM. What is to be undone is in the file `faults.json` before it is done: `heal` undoes that, also after this
+script was killed.
 MARK distinguishes the runs' packet filters; SSH_CONNECTION is that of the operator, which no fault affects.
 """
 
@@ -320,6 +321,8 @@ def run_nft(*words: str, text: str | None = None) -> str:
         done = subprocess.run(
             ["nft", *words], input=text, capture_output=True, text=True, timeout=COMMAND_S, check=False
         )
+    except FileNotFoundError:
+        raise ProblemError("it has no nft; install the package nftables") from None
     except (OSError, subprocess.TimeoutExpired) as error:
         raise ProblemError(f"nft cannot run: {error}") from None
     if done.returncode:
@@ -403,6 +406,10 @@ class Agent:
 
     def _obey(self, order: dict[str, Any]) -> tuple[bool, str]:
         number, what = str(order["id"]), order["do"]
+        if what == "check":
+            if order["packets"]:
+                run_nft("list", "tables")
+            return True, ""
         if what == "prepare":
             self.faults[number] = [self._make(number, index, each) for index, each in enumerate(order["mechanisms"])]
         parts = self.faults[number]

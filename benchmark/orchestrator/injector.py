@@ -75,8 +75,8 @@ def command(working_dir: str, run_id: str) -> str:
 class Injector:
     """All faults of one run; `sessions` maps the host of each node to its script.
 
-    Life cycle: `begin` when the measured window does, `advance` as often as needed, `finish` when the window is over,
-    `close` in every case.
+    Life cycle: `check` before anything starts, `begin` when the measured window does, `advance` as often as needed,
+    `finish` when the window is over, `close` in every case.
     """
 
     sessions: Mapping[str, Session]
@@ -118,6 +118,27 @@ class Injector:
                 problem="it was not injected: the run ended before",
             )
 
+    def check(self) -> None:
+        """Require that all hosts can inject the scheduled faults; HostError names the others."""
+        packets = any(fault.kind.drops_packets for fault in self.schedule)
+        for session in self.sessions.values():
+            session.send(json.dumps({"do": "check", "id": "", "packets": packets}) + "\n")
+        end = time.monotonic() + _ANSWER_S
+        while time.monotonic() < end and not all(
+            session.ended or (host, "", "check") in self._answers for host, session in self.sessions.items()
+        ):
+            time.sleep(0.005)
+            self._read()
+        problems = {}
+        for host, session in self.sessions.items():
+            answer = self._answers.get((host, "", "check"))
+            if answer is None:
+                problems[host] = session.stderr.strip() or session.failure or f"no answer within {_ANSWER_S:g} s"
+            elif not answer.ok:
+                problems[host] = answer.text
+        if problems:
+            raise HostError("faults cannot be injected on hosts:", problems)
+
     def begin(self, start: float, end: float) -> None:
         """Set the measured window, Unix s of the operator's clock, to which the schedule refers."""
         self._window = start, end
@@ -147,7 +168,8 @@ class Injector:
     def close(self, deadline_s: float) -> list[str]:
         """End the scripts, which heal what is left; return the hosts that did not end before the deadline."""
         for session in self.sessions.values():
-            session.finish_input()
+            with suppress(HostError):
+                session.finish_input()
         end = time.monotonic() + deadline_s
         while (left := [host for host, each in self.sessions.items() if not each.ended]) and time.monotonic() < end:
             time.sleep(0.01)
@@ -183,7 +205,7 @@ class Injector:
                 problems.append(f"was not healed: {error}")
         self._note(fault, problem="; ".join(problems))
         for problem in problems:
-            self.emit(WarningIssued(f"fault {fault} {problem}"))
+            self.emit(WarningIssued(f"fault {self.records[fault.id]} {problem}"))
 
     def _resolve(self, fault: ScheduledFault) -> ScheduledFault:
         leader = None
@@ -243,7 +265,9 @@ class Injector:
             in_force=max(self._local(host, answer.at) for host, answer in force.items()),
             proof=_join(proved),
         )
-        self.emit(FaultInjected(str(fault), self.records[fault.id].nodes, self.records[fault.id].proof))
+        self.emit(
+            FaultInjected(str(self.records[fault.id]), self.records[fault.id].nodes, self.records[fault.id].proof)
+        )
 
     def _hold(self, fault: ScheduledFault, parts: Mapping[str, list[JsonValue]]) -> _Steps:
         """Wait for the end of a fault; _FaultError if it is no longer in force then."""
@@ -279,7 +303,9 @@ class Injector:
         ]
         proved = yield from self._prove(fault, parts, "prove_healed", _PROVE_S, cut=cut)
         self._note(fault, healed=healed, healed_proof=_join(proved))
-        self.emit(FaultHealed(str(fault), self.records[fault.id].nodes, self.records[fault.id].healed_proof))
+        self.emit(
+            FaultHealed(str(self.records[fault.id]), self.records[fault.id].nodes, self.records[fault.id].healed_proof)
+        )
 
     def _start_again(self, processes: Sequence[Process]) -> _Steps:
         states = self.supervisor.states

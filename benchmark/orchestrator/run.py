@@ -146,6 +146,7 @@ def _open_injector(run: RunContext, state: RunState, supervisor: Supervisor) -> 
         run.testbed.settings.health_check_timeout.total_seconds(),
     )
     opened.raise_for_failures("could not start the fault injection:")
+    state.injector.check()
 
 
 def _find_leader(run: RunContext) -> str:
@@ -269,7 +270,10 @@ def measure(run: RunContext, state: RunState, supervisor: Supervisor) -> None:
         load, start = state.times.load, _next_interval(max(state.times.start, time.time()))
         times = state.times = RunTimes(load=load, start=start, end=start + run.request.duration_s)
         names = {"load": times.load, "measure": times.start, "stop": times.end}
-        text = marks(run.identity.run_id, [Mark(at, "phase", name) for name, at in names.items()])
+        marked = [Mark(at, "phase", name) for name, at in names.items()]
+        if state.injector:
+            marked += [Mark(times.start + fault.start_s, "fault", str(fault)) for fault in state.injector.schedule]
+        text = marks(run.identity.run_id, marked)
         if run.prepared.prometheus and not supervisor.lost:
             content = {run.testbed.monitoring.name: {MARKS_FILE: text.encode()}}
             for reason in run.testbed.fleet.put(content, deadline=ANSWER_S).failed.values():
@@ -310,12 +314,16 @@ def _changed_clocks(run: RunContext, supervisor: Supervisor) -> dict[str, Clock]
 def stop(run: RunContext, state: RunState) -> None:
     """Stop all processes that may have been started."""
     with run.events.phase("stop"):
-        unconfirmed = state.injector.close(CHANGE_S) if state.injector else []
-        if state.supervisor:
-            unconfirmed = list(dict.fromkeys([*unconfirmed, *state.supervisor.stop(CHANGE_S)]))
+        unconfirmed: list[str] = []
+        try:
+            unconfirmed += state.injector.close(CHANGE_S) if state.injector else []
+        finally:
+            unconfirmed += state.supervisor.stop(CHANGE_S) if state.supervisor else []
         if unconfirmed:  # a supervisor that was killed leaves processes, a host may be reached again
-            left = run.testbed.kill_leftovers(unconfirmed)
+            left = run.testbed.kill_leftovers(dict.fromkeys(unconfirmed))
             for host, facts in left.ok.items():
+                if facts.unhealed:
+                    run.events.emit(WarningIssued(f"{host}: a fault could not be healed: {facts.unhealed}"))
                 if facts.stale_processes:
                     run.events.emit(WarningIssued(f"{host}: {facts.stale_processes} process groups had to be killed"))
             for host, reason in left.failed.items():

@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
+from benchmark.errors import HostError
 from benchmark.host_scripts import read_script
 from benchmark.inventory import Host
 from benchmark.remote.fleet import Completed, File, Fleet, Results, Session
@@ -88,6 +89,8 @@ class FakeSession(Session):
         return None if self.host in self.fleet.lost or not self.closed else 0
 
     def finish_input(self) -> None:
+        if self.host in self.fleet.lost:
+            raise HostError("could not send input to the command on:", {self.host: "the connection was lost"})
         self.closed = self.host not in self.fleet.stuck
 
     def close(self) -> None:

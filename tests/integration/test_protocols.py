@@ -25,6 +25,7 @@ from fakes.runner import beside_load
 from paths import FAKES, ROOT
 
 from benchmark.errors import SystemFailure, UsageError
+from benchmark.host_scripts import read_script
 from benchmark.measure.window_stats import WindowStats
 from benchmark.metrics.latency_log import read_latency_log
 from benchmark.orchestrator.logs import read_log
@@ -250,6 +251,53 @@ def test_faults_are_proved_in_force_and_healed(runner: Runner) -> None:
     assert impacts == [(each["kind"], each["target"], each["injected"], each["healing"]) for each in manifest["faults"]]
     assert summary.faults[0].outage_s is not None
     assert summary.faults[0].outage_s > 0.5, "nothing completes until followers have missed the leader's heartbeats"
+
+
+def test_a_packet_filter_that_does_not_filter_is_no_proof(testbed: LocalTestbed) -> None:
+    host, other = (testbed.inventory.host(name) for name in ("us-east-1-1", "us-east-1-2"))
+    folder = "geobench/sabotage"
+    script = {f"{folder}/inject.py": read_script("inject.py").encode()}
+    testbed.fleet.put({host.name: script}, deadline=20).raise_for_failures("put")
+    opened = testbed.fleet.open(
+        f"exec python3 -I -S {folder}/inject.py serve {folder} mark $SSH_CONNECTION", hosts=[host.name], deadline=20
+    )
+    session = opened.raise_for_failures("open")[host.name]
+
+    def order(do: str, number: int, **details: Any) -> tuple[bool, str]:
+        session.send(json.dumps({"do": do, "id": str(number), **details}) + "\n")
+        deadline = time.monotonic() + 20
+        while not (lines := session.read_lines()):
+            assert not session.ended, session.stderr
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        answer = json.loads(lines[0])
+        return answer["ok"], answer["text"]
+
+    def inject(number: int, share: float, *, cut: bool = True) -> None:
+        peer = {"address": other.address, "port": 9100, "in": cut, "out": cut}
+        assert order("prepare", number, mechanisms=[{"kind": "drop", "peers": [peer], "share": share}])[0]
+        assert order("inject", number, deadline_s=60)[0]
+
+    try:
+        inject(1, 1.0)
+        assert order("prove", 1)[0]
+        testbed.output(host.name, "nft flush ruleset")  # by somebody else
+        ok, text = order("prove_held", 1)
+        assert not ok
+        assert "No such file or directory" in text
+        assert order("heal", 1) == (True, "")
+        inject(2, 1.0, cut=False)  # a table without rules
+        assert order("prove", 2) == (False, f"still reaches {other.address}")
+        inject(3, 0.5, cut=False)
+        assert order("prove", 3) == (False, "0 of 0 packets dropped")
+    finally:
+        session.finish_input()
+        deadline = time.monotonic() + 20
+        while not session.ended and time.monotonic() < deadline:
+            time.sleep(0.01)
+        session.close()
+        testbed.output(host.name, "nft --file /etc/nftables.conf")
+    assert "geobench_" not in testbed.output(host.name, "nft list tables")
 
 
 def test_hosts_heal_their_faults_when_the_runner_is_killed(runner: Runner, tmp_path: Path) -> None:

@@ -37,5 +37,6 @@ def test_load_generator_has_the_syntax_of_python_3_10(path: Path) -> None:
     ast.parse(path.read_text(encoding="utf-8"), feature_version=(3, 10))
 
 
-def test_share_has_the_syntax_of_python_3_8() -> None:
-    ast.parse(read_script("share.py"), feature_version=(3, 8))
+@pytest.mark.parametrize("name", ["share.py", "inject.py"])
+def test_scripts_for_all_hosts_have_the_syntax_of_python_3_8(name: str) -> None:
+    ast.parse(read_script(name), feature_version=(3, 8))

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from fakes.fleet import FakeFleet
 from fakes.recorder import Recorder
+from pydantic import TypeAdapter
 
 from benchmark.errors import HostError, SystemFailure
 from benchmark.faults.record import FaultRecord
@@ -62,7 +63,7 @@ def test_a_fault_is_prepared_injected_proved_held_healed_and_proved_healed(
     run: Run, fleet: FakeFleet, recorder: Recorder
 ) -> None:
     summary, manifest = run("partition:node-1@50ms-100ms")
-    assert orders(fleet) == ["prepare", "inject", "prove", "prove_held", "heal", "prove_healed"]
+    assert orders(fleet) == ["check", "prepare", "inject", "prove", "prove_held", "heal", "prove_healed"]
     (fault,) = manifest.faults
     require_moments(fault, manifest)
     host = manifest.placement.nodes[1]
@@ -110,9 +111,10 @@ def test_a_run_is_invalid_if_any_step_of_a_fault_fails(
 
 
 def test_a_script_that_does_not_answer_makes_the_run_invalid(
-    run: Run, fleet: FakeFleet, monkeypatch: pytest.MonkeyPatch
+    run: Run, recorder: Recorder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(injector, "_ANSWERS", injector.TypeAdapter(int))  # no answer is understood
+    not_understood = TypeAdapter(int)
+    recorder.act_in("measure", lambda: monkeypatch.setattr(injector, "_ANSWERS", not_understood))
     summary, manifest = run("pause:node-1@20ms-50ms")
     assert manifest.faults[0].problem.startswith("was not injected: no answer to `prepare` within 0.1 s from ")
     assert summary.status == "invalid"
@@ -179,6 +181,20 @@ class Notified(list[Event]):
     def append(self, item: Event) -> None:
         super().append(item)
         self._notify(item)
+
+
+def test_a_host_that_cannot_drop_packets_ends_the_run_before_anything_starts(run: Run, fleet: FakeFleet) -> None:
+    fleet.unproved = {"check": "it has no nft; install the package nftables"}
+    with pytest.raises(HostError, match=r"faults cannot be injected on hosts:\n  .*: it has no nft"):
+        run("partition:node-1@20ms-50ms")
+    assert not any(line.startswith("start") for each in fleet.supervisors() for line in each.sent)
+
+
+def test_faults_are_healed_where_scripts_do_not_confirm_it(run: Run, fleet: FakeFleet, recorder: Recorder) -> None:
+    recorder.act_in("measure", lambda: setattr(fleet, "lost", {"b-0"}))
+    with pytest.raises(HostError, match=r"lost the connection to hosts during the run:\n  b-0"):
+        run("pause:node-1@50ms-100ms")
+    assert any(" kill " in command for command in fleet.commands)
 
 
 def test_the_end_of_a_script_ends_the_run(
