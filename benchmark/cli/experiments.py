@@ -93,6 +93,10 @@ def run_comparison(
         commit = (f"commit={sides.commits[index]}",) if sides.commits else ()
         settings, options = apply_overrides(target.settings, run_options, (*overrides, *commit))
         requests[arm] = make_request(settings, options, sides.loads, target.results_dir)
+    if run_options.verify is None:  # faults on one side must not make the probe workload a difference
+        supported = all(each.protocol.key_value_api() for each in requests.values())
+        verify = supported and any(each.verify for each in requests.values())
+        requests = {arm: dataclasses.replace(each, verify=verify) for arm, each in requests.items()}
     _warn_if_short(requests.values())
     folder = folder or _begin_sweep(target, requests, sides, run_options)
     _run_sweep(target, requests, folder, retries)

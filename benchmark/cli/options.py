@@ -127,6 +127,8 @@ def _click_option(name: str, field: FieldInfo) -> Callable[[Command], Command]:
         return click.option(flag, name, is_flag=True, help=help_text)
     if NoneType in get_args(kind):
         kind = next(each for each in get_args(kind) if each is not NoneType)
+    if kind is bool:  # unset is neither
+        return click.option(f"{flag}/--no-{flag.removeprefix('--')}", name, default=None, help=help_text)
     settings: dict[str, Any] = {}
     if get_origin(kind) is tuple:
         kind, *others = get_args(kind)

@@ -75,8 +75,8 @@ class RunOptions(BaseModel):
     """Latency above which a request is late after a fault [default: 1.1 times the slowest before it]."""
     snapshot: bool = False
     """Save the Prometheus database with each run."""
-    verify: bool = False
-    """Check that the system stays linearizable, with a small probe workload beside the load."""
+    verify: bool | None = None
+    """Check that the system stays linearizable, with a small probe workload [default: with faults, if supported]."""
     name: str | None = None
     """Name of these runs, stored in their manifests."""
 
@@ -150,8 +150,10 @@ def make_request(settings: Settings, options: RunOptions, loads: Sequence[int], 
     faults = faults or settings.faults
     if options.slo is not None and not faults:
         raise UsageError("--slo is the limit for requests after a fault; schedule one with --faults, or leave it out")
+    protocol = make_protocol(kind, settings)
+    supported = protocol.key_value_api() is not None
     return Request(
-        protocol=make_protocol(kind, settings),
+        protocol=protocol,
         settings=settings,
         loads=loads,
         duration_s=duration.total_seconds(),
@@ -164,7 +166,7 @@ def make_request(settings: Settings, options: RunOptions, loads: Sequence[int], 
         faults=faults,
         slo_s=None if options.slo is None else options.slo.total_seconds(),
         snapshot=options.snapshot,
-        verify=options.verify,
+        verify=bool(faults) and supported if options.verify is None else options.verify,
         name=options.name,
         results_dir=results_dir,
         build=build,

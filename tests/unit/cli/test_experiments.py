@@ -80,6 +80,21 @@ def test_both_sides_of_a_comparison_run_alternately_with_their_options(
     assert json.loads(capsys.readouterr().out)["runs"].keys() == {"a", "b"}
 
 
+@pytest.mark.parametrize(("option", "expected"), [((), True), (("--no-verify",), False)])
+def test_faults_on_one_side_of_a_comparison_verify_both(
+    files: tuple[str, ...], monkeypatch: pytest.MonkeyPatch, option: tuple[str, ...], expected: bool
+) -> None:
+    verified: list[bool] = []
+
+    def judge(found: Summary, request: Request) -> Summary:
+        verified.append(request.verify)
+        return found
+
+    use_judged_runs(monkeypatch, judge)
+    assert call("compare", "--a", "faults=[]", "--b", "faults=[crash:one@1s]", "--loads", "60", *option, *files) == 0
+    assert verified == [expected, expected]
+
+
 @pytest.mark.parametrize(("limit", "code"), [("5%", 1), ("50%", 0)])
 def test_a_comparison_fails_if_b_is_worse_by_more_than_the_limit(
     files: tuple[str, ...], monkeypatch: pytest.MonkeyPatch, limit: str, code: int

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from paths import ROOT
 from pydantic import ValidationError
 
 from benchmark.errors import UsageError
@@ -140,3 +141,17 @@ def test_request_is_stored_as_json_without_credentials() -> None:
     assert (document["loads"], document["protocol"], document["load_shape"]) == ([10], "remora", "ramp")
     assert document["parameters"]["settings"]["load_shape"] == "ramp"
     assert "token" not in json.dumps(document)
+
+
+def test_verify_is_the_default_with_faults_where_the_system_supports_it() -> None:
+    def verifies(protocol: str = "etcd", **options: object) -> bool:
+        return make_request(
+            SETTINGS, RunOptions.model_validate({"protocol": protocol, **options}), (10,), Path("r")
+        ).verify
+
+    faults = ("crash:one@1s",)
+    assert not verifies()
+    assert verifies(verify=True)
+    assert verifies(faults=faults)
+    assert not verifies(faults=faults, verify=False)
+    assert not verifies(str(ROOT / "assets" / "declared" / "nginx.yaml"), faults=faults)
