@@ -17,7 +17,8 @@ field() { # PID NUMBER: prints a field of /proc/PID/stat; its second one, the na
 # Faults first: a process that is stopped or a packet filter would outlive what caused it.
 if [[ $leftovers != count && (-f run/faults.json || -f run/injector.pid) ]]; then
     as_root=()
-    ((EUID == 0)) || as_root=(sudo -n)
+    # Only packet filters need it.
+    ((EUID == 0)) || ! sudo -n true </dev/null 2>/dev/null || as_root=(sudo -n)
     said=$("${as_root[@]}" python3 -I -S run/inject.py heal run 2>&1 </dev/null) || unhealed=${said//$'\n'/ }
     [[ -z ${unhealed-} ]] || echo "unhealed $unhealed"
 fi

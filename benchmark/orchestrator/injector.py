@@ -64,11 +64,12 @@ def files(working_dir: str) -> dict[str, bytes]:
     return {f"{working_dir}/{RUN_DIRECTORY}/{SCRIPT_NAME}": read_script(SCRIPT_NAME).encode()}
 
 
-def command(working_dir: str, run_id: str) -> str:
-    """Return the command that runs the script on a host, as root or through sudo, without which packets pass."""
+def command(working_dir: str, run_id: str, *, packets: bool) -> str:
+    """Return the command that runs the script on a host; dropping `packets` requires root or sudo."""
     folder = f"{working_dir}/{RUN_DIRECTORY}"
     words = join(["python3", "-I", "-S", f"{folder}/{SCRIPT_NAME}", "serve", folder, run_id])
-    return f'if [ "$(id -u)" = 0 ]; then exec {words} $SSH_CONNECTION; else exec sudo -n {words} $SSH_CONNECTION; fi'
+    plain = f"exec {words} $SSH_CONNECTION"
+    return f'[ "$(id -u)" = 0 ] || exec sudo -n {words} $SSH_CONNECTION; {plain}' if packets else plain
 
 
 @dataclass
