@@ -65,7 +65,17 @@ def build_checker() -> Path:
         with (cache / "build.lock").open("w") as lock, tempfile.TemporaryDirectory(dir=cache) as folder:
             fcntl.flock(lock, fcntl.LOCK_EX)
             built = Path(folder, "checker")
-            command = [go, "build", "-mod=readonly", "-trimpath", "-ldflags=-s -w", "-o", str(built), "."]
+            command = [
+                go,
+                "build",
+                "-mod=readonly",
+                "-buildvcs=false",
+                "-trimpath",
+                "-ldflags=-s -w",
+                "-o",
+                str(built),
+                ".",
+            ]
             done = subprocess.run(
                 command, cwd=_SOURCE, env=environment, capture_output=True, text=True, timeout=_BUILD_S, check=False
             )
