@@ -78,10 +78,13 @@ class Client:
                 due = max(due, time.monotonic() + PAUSE_S)
 
     def read_back(self, keys: list[str], deadline: float, found: set[str]) -> None:
-        """Read all keys, and try again until `deadline` (monotonic s); add those that were read to `found`."""
+        """Read all keys, and try again until `deadline` (monotonic s); add those that were read to `found`.
+
+        A replica that does not answer is given up once others have returned all keys.
+        """
         for key in keys:
             while not self.operate("read", key):
-                if time.monotonic() + PAUSE_S > deadline:
+                if time.monotonic() + PAUSE_S > deadline or len(found) == len(keys):
                     return
                 time.sleep(PAUSE_S)
             found.add(key)

@@ -83,6 +83,14 @@ def test_an_incorrect_system_is_caught(fault: Fault, tmp_path: Path) -> None:
     assert 1 < len(window.operations) < 60
 
 
+def test_a_replica_that_is_down_does_not_delay_the_end(tmp_path: Path) -> None:
+    with key_value_store("none") as (store, replicas):
+        process = start(tmp_path, [*replicas, "127.0.0.1:1"], read_back_s=60)
+        wait_for(lambda: store.requests > 100, "requests", 20)
+        stop(process)
+    assert lines(tmp_path / HISTORY)[-1] == {"complete": True, "unread": []}
+
+
 def test_operations_without_answer_are_unknown_and_unsent_ones_failed(tmp_path: Path) -> None:
     with key_value_store("no answer") as (store, replicas):
         process = start(tmp_path, [replicas[0], "127.0.0.1:1"], read_back_s=0.1)
