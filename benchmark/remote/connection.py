@@ -202,14 +202,20 @@ def connect(host: Host, user: str, key: PKey, timeout: float, gateway: Connectio
         raise ConnectError(f"{where}: {reason}", temporary=temporary, timed_out=late) from None
     finally:
         if not connection.is_connected:
-            connection.client.close()
+            _close(connection)
 
 
 def disconnect(connection: Connection) -> None:
     """Close a connection at once."""
     with contextlib.suppress(OSError, EOFError, SSHException):
         connection.transport.sock.shutdown(socket.SHUT_RDWR)  # wakes paramiko's thread, which waits on it
-    connection.client.close()
+    _close(connection)
+
+
+def _close(connection: Connection) -> None:
+    # If it leads through a gateway whose connection has ended, paramiko cannot send that it closes.
+    with contextlib.suppress(OSError, EOFError, SSHException):
+        connection.client.close()
 
 
 def _detect_silence(transport: Transport) -> None:

@@ -135,7 +135,8 @@ class _Helper:
 def serve() -> None:
     """Serve requests from standard input until it ends."""
     requests, results = Connection(os.dup(0), writable=False), Connection(os.dup(1), readable=False)
-    os.dup2(2, 1)  # what is printed here is no result
+    sys.stdout = sys.stderr  # what is printed here is no result
+    os.dup2(2, 1)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     lock = threading.Lock()
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from fakes.sshd import USER, Sshd, free_port, make_key
+from paramiko import SSHClient
 
 from benchmark.errors import HostError, UsageError
 from benchmark.inventory import Jump
@@ -375,6 +376,18 @@ def test_reaches_hosts_through_a_gateway_that_they_share(tmp_path: Path) -> None
             assert len({each.stdout for each in done.values()}) == 3
             gateway.stop()
             assert set(fleet.run("true", deadline=10).failed) == {"host-0", "host-1", "host-2"}
+
+
+def test_a_connection_that_cannot_send_its_end_is_closed(server: Sshd, monkeypatch: pytest.MonkeyPatch) -> None:
+    close = SSHClient.close
+
+    def close_and_fail(client: SSHClient) -> None:
+        close(client)
+        raise EOFError  # as paramiko does if the gateway has just gone
+
+    with Fleet([server.host()], USER, server.user_key, timeout=SECOND, retries=0) as fleet:
+        fleet.run("true", deadline=10).raise_for_failures("true")
+        monkeypatch.setattr(SSHClient, "close", close_and_fail)
 
 
 def test_a_gateway_that_cannot_be_reached_is_named(server: Sshd) -> None:
