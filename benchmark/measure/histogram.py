@@ -137,15 +137,20 @@ def add_failures(histogram: Histogram, count: float, at_least: float | None) -> 
 def merge(histograms: Sequence[Histogram]) -> Histogram:
     """Add histograms up; their order and grouping make no difference.
 
-    Only the bounds that all of them share are kept: the counts up to these are exact.
+    Only the bounds up to which all of them are exact are kept: a histogram is so at its own bounds, and within its
+    empty buckets.
     """
     if not histograms:
         return make_histogram([], [])
     first = histograms[0].bounds
     if all(np.array_equal(first, histogram.bounds) for histogram in histograms):
         return Histogram(first, np.sum([histogram.cumulative for histogram in histograms], axis=0))
-    shared = first
+    bounds = np.unique(np.concatenate([histogram.bounds for histogram in histograms]))
+    exact, total = np.ones(len(bounds), dtype=bool), np.zeros(len(bounds))
     for histogram in histograms:
-        shared = np.intersect1d(shared, histogram.bounds)
-    rows = [histogram.cumulative[np.isin(histogram.bounds, shared)] for histogram in histograms]
-    return Histogram(shared, np.sum(rows, axis=0))
+        bucket = np.searchsorted(histogram.bounds, bounds, side="left")
+        counts = histogram.cumulative[bucket]
+        empty = np.diff(histogram.cumulative, prepend=0.0) == 0
+        exact &= (histogram.bounds[bucket] == bounds) | empty[bucket]
+        total += counts
+    return Histogram(bounds[exact], total[exact])

@@ -73,11 +73,21 @@ def test_buckets_are_made_monotonic() -> None:
     assert make_histogram([1, 2, math.inf], [4, 3, 5]).cumulative.tolist() == [4, 4, 5]
 
 
-@given(latencies, latencies)
-def test_merging_different_bounds_keeps_the_shared_ones(left: list[float], right: list[float]) -> None:
-    merged = merge([counted(left), counted(right, [0.1, 0.3, 1.0, math.inf])])
-    assert merged.bounds.tolist() == [0.1, 1.0, math.inf]
-    assert merged.cumulative.tolist() == counted(left + right, [0.1, 1.0, math.inf]).cumulative.tolist()
+@given(latencies, latencies, latencies)
+def test_merging_different_bounds_keeps_those_up_to_which_all_are_exact(
+    left: list[float], middle: list[float], right: list[float]
+) -> None:
+    few = [0.1, 0.3, 1.0, math.inf]
+    merged = merge([counted(left), counted(middle, [0.1, 0.4, math.inf]), counted(right, few)])
+    assert {0.1, math.inf} <= set(merged.bounds.tolist())
+    assert merged.cumulative.tolist() == counted(left + middle + right, merged.bounds.tolist()).cumulative.tolist()
+    nested = merge([counted(left), merge([counted(middle, [0.1, 0.4, math.inf]), counted(right, few)])])
+    assert merged.bounds.tolist() == nested.bounds.tolist()
+
+
+def test_merging_keeps_the_bounds_above_the_slowest_value_of_others() -> None:
+    fast, slow = counted([0.1, 0.2], [0.1, 0.2, math.inf]), counted([0.15, 4.0], [0.1, 0.2, 3.0, 4.0, math.inf])
+    assert merge([fast, slow]).quantile(1.0) == Quantile(estimate=4.0, lower=3.0, upper=4.0)
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
