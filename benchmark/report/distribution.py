@@ -35,21 +35,22 @@ def distribution_chart(record: Record) -> Chart | None:
     if not (np.isfinite(every.bounds) & (every.bounds > 0)).any():
         return None
     regions = record.histograms if 1 < len(record.histograms) <= _MANY_REGIONS else {}
-    make = _percentile_chart if _is_fine(every) else _bucket_chart
+    make = _percentile_chart if _fine_part(every).bounded else _bucket_chart
     return make(every, record.histograms, regions, record.summary.failed or 0)
 
 
 def _percentile_chart(
     every: Histogram, data: Mapping[str, Histogram], shown: Mapping[str, Histogram], failed: int
 ) -> Chart:
-    curves = {name: _percentiles(histogram) for name, histogram in {"all": every, **data}.items()}
+    fine = {name: _fine_part(histogram) for name, histogram in {"all": every, **data}.items()}
+    curves = {name: _percentiles(histogram) for name, histogram in fine.items() if histogram.bounded}
     values = [
         f"{metric.short} {formatting.quantile(quantile)}"
         for metric, q in QUANTILES.items()
         if (quantile := every.quantile(q))
     ]
     logarithmic = needs_log_scale([value for _, latencies in curves.values() for value in latencies.tolist()])
-    known = float(every.cumulative[np.isfinite(every.bounds)][-1]) / every.count
+    known = float(fine["all"].cumulative[-2]) / every.count
     caption = (
         f"Latency by percentile of the {every.count:.0f} transactions, from latency logs. The scale is logarithmic "
         "towards 100; each curve ends with its slowest transaction."
@@ -63,7 +64,7 @@ def _percentile_chart(
         axes = figure.add_subplot()
         end = max(float(tails[-1]) for tails, _ in curves.values())
         for index, name in enumerate(shown, start=1):
-            tails, latencies = curves[name]
+            tails, latencies = curves.get(name, (np.zeros(0), np.zeros(0)))
             axes.plot(tails, latencies * 1000, label=name, **(series_style(index) | {"linewidth": 1.1}))
         tails, latencies = curves["all"]
         axes.plot(tails, latencies * 1000, label="all clients", zorder=3, **(series_style(0) | {"linewidth": 1.6}))
@@ -93,13 +94,20 @@ def _percentile_chart(
     )
 
 
-def _is_fine(histogram: Histogram) -> bool:
-    """Return whether the buckets that hold values are so narrow that a curve through them shows no steps."""
-    used = np.flatnonzero((np.diff(histogram.cumulative, prepend=0.0) > 0) & np.isfinite(histogram.bounds))
-    lower = np.where(used > 0, histogram.bounds[np.maximum(used - 1, 0)], 0.0)
-    upper = histogram.bounds[used]
+def _fine_part(histogram: Histogram) -> Histogram:
+    """Return the histogram up to its first bucket with values through which a curve would show a step.
+
+    Only its infinite bucket is left where that is the first one. All finite bounds have values at or below them.
+    """
+    counts = np.diff(histogram.cumulative, prepend=0.0)
     # A histogram may leave out the bounds between two values: the buckets that its values are in count.
-    return bool(used.size) and bool(np.all(upper - lower <= np.maximum(_FINE * upper, _FINEST_S)))
+    used = np.flatnonzero(counts > 0)
+    upper = histogram.bounds[used]
+    lower = np.where(used > 0, histogram.bounds[np.maximum(used - 1, 0)], 0.0)
+    wide = np.flatnonzero((upper - lower > np.maximum(_FINE * upper, _FINEST_S)) | np.isinf(upper))
+    kept = used[: wide[0]] if wide.size else used
+    bounds, cumulative = histogram.bounds[kept], histogram.cumulative[kept]
+    return Histogram(np.append(bounds, math.inf), np.append(cumulative, histogram.count))
 
 
 def _percentiles(histogram: Histogram) -> tuple[Array, Array]:

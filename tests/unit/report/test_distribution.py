@@ -71,6 +71,17 @@ def test_axis_has_the_usual_percentiles_and_the_legend_is_off_the_data(record: R
     assert not Bbox.intersection(legend.get_window_extent(), axes.get_window_extent())
 
 
+def test_requests_that_hang_end_the_curve_of_their_region_and_of_all(record: Record) -> None:
+    hanging = add_failures(add_failures(logged(sampled(900, 0.02)), 50, None), 50, 10.0)
+    chart = chart_of(record, {"a": hanging, "b": logged(sampled(1_000, 0.15))})
+    last = {str(row[0]): float(row[1]) for row in chart.rows}  # type: ignore[arg-type]
+    assert last["a"] == pytest.approx(90.0)
+    # Whether they are slower than those of b is unknown, too.
+    assert last["all"] == pytest.approx(45.0, abs=2)
+    assert last["b"] > 99.9
+    assert len(chart.rows) < 1000
+
+
 def test_failures_of_unknown_latency_end_the_curve(record: Record) -> None:
     histogram = add_failures(logged(sampled(9_900, 0.02)), 100, 2.0)
     chart = chart_of(record, {"a": histogram})
