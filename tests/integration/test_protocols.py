@@ -140,7 +140,7 @@ def assert_measured(summary: Summary, tps: float) -> None:
 def test_the_measured_network_is_the_requested_one_and_another_one_fails_the_check(
     testbed: LocalTestbed, tmp_path: Path
 ) -> None:
-    settings = {"testbed_id": "it-protocols", "regions": testbed.inventory.regions, "disk": {"durable": False}}
+    settings = {"testbed_id": "it-protocols", "regions": testbed.inventory.regions}
     files = {"inventory": testbed.inventory.model_dump_json(), "settings": json.dumps(settings)}
     for name, text in files.items():
         (tmp_path / name).write_text(text)
