@@ -169,6 +169,11 @@ def start(tmp_path: Path) -> Iterator[Callable[[Json], Generator]]:
         yield begin
 
 
+def at_most(exact: list[float], q: float) -> float:
+    """A quantile of sorted latencies if a loaded machine has delayed 3 % of the responses by any time."""
+    return exact[min(math.ceil((q + 0.03) * len(exact)), len(exact)) - 1]
+
+
 @pytest.mark.timing
 @pytest.mark.parametrize(
     ("model", "rate"),
@@ -202,7 +207,8 @@ def test_latencies_match_the_log_of_the_server(
     assert found["latency_squared_s"] == pytest.approx(squares, rel=0.02, abs=2 * len(exact) * mean * allowed)
     for q in (0.5, 0.9, 0.99):
         lower, upper = quantile_bounds(found, "latency_s", q)
-        assert lower * 0.99 - allowed <= exact[math.ceil(q * len(exact)) - 1] <= upper * 1.01
+        assert lower * 0.99 - allowed <= at_most(exact, q)
+        assert exact[math.ceil(q * len(exact)) - 1] <= upper * 1.01
     log = read_log(tmp_path / "latencies.hlog")
     total = merged(log)
     assert {tag: each.total_count for tag, each in total.items()} == {
@@ -210,11 +216,9 @@ def test_latencies_match_the_log_of_the_server(
         "_scheduling_delay": len(exact),
     }
     for q in (0.5, 0.9, 0.99, 1.0):
-        expected = exact[math.ceil(q * len(exact)) - 1] * 1e6
-        tolerated = (0.01, allowed) if q < 1.0 else (0.05, 10 * allowed)  # one delay of the machine is the maximum
-        assert total["default"].get_value_at_percentile(100 * q) == pytest.approx(
-            expected, rel=tolerated[0], abs=tolerated[1] * 1e6
-        )
+        value = total["default"].get_value_at_percentile(100 * q) / 1e6
+        assert value >= exact[math.ceil(q * len(exact)) - 1] * 0.99 - allowed
+        assert value <= at_most(exact, q) * 1.01 + allowed * (1 if q < 0.97 else 10)
     # Completions by interval of 0.1 s: the same as in the server's log, but for those at the edges of intervals.
     done = Counter({start: each.total_count for tag, start, each in log if tag == "default"})
     to_unix = time.time() - time.monotonic()
