@@ -125,6 +125,17 @@ def plain_tag(text: str) -> Tag:
     return Tag(text)
 
 
+class LogRows(NamedTuple):
+    """Some rows of a log, with the number of entries in each, and the entries."""
+
+    starts_ms: Integers
+    lengths_ms: Integers
+    tag: npt.NDArray[np.int16]
+    sizes: Integers
+    buckets: npt.NDArray[np.unsignedinteger]
+    counts: npt.NDArray[np.unsignedinteger]
+
+
 @dataclass(frozen=True, eq=False)
 class LatencyLog:
     """The latencies of one client: a row per interval and tag, and in each row an entry per bucket with any.
@@ -144,6 +155,26 @@ class LatencyLog:
     counts: npt.NDArray[np.unsignedinteger]
     notes: tuple[str, ...] = ()
     """What is wrong with the file although it can be used."""
+
+    @classmethod
+    def from_rows(
+        cls,
+        layout: Layout,
+        tags: tuple[Tag, ...],
+        parts: Sequence[LogRows],
+        notes: tuple[str, ...] = (),
+    ) -> LatencyLog:
+        """Join the rows of at least one part, in any order; rows of one interval and tag may remain apart."""
+        starts, lengths, codes, sizes, buckets, counts = (np.concatenate(column) for column in zip(*parts, strict=True))
+        if np.any(np.diff(starts) < 0):
+            order = np.argsort(starts, kind="stable")
+            rank = np.empty_like(order)
+            rank[order] = np.arange(len(order))
+            entries = np.argsort(np.repeat(rank, sizes), kind="stable")
+            starts, lengths, codes, sizes = starts[order], lengths[order], codes[order], sizes[order]
+            buckets, counts = buckets[entries], counts[entries]
+        offsets = np.concatenate([[0], np.cumsum(sizes)])
+        return cls(layout, tags, starts, lengths, codes, offsets, buckets, counts, notes)
 
     @property
     def aligned(self) -> bool:
@@ -296,17 +327,6 @@ def _smallest(values: Integers) -> npt.NDArray[np.unsignedinteger]:
     return values.astype(np.min_scalar_type(int(values.max(initial=0))))
 
 
-class _Part(NamedTuple):
-    """The rows of a chunk, with the number of entries in each, and the entries."""
-
-    starts_ms: Integers
-    lengths_ms: Integers
-    tag: npt.NDArray[np.int16]
-    sizes: Integers
-    buckets: npt.NDArray[np.unsignedinteger]
-    counts: npt.NDArray[np.unsignedinteger]
-
-
 @dataclass
 class _Reader:
     """Read one log, chunk by chunk."""
@@ -322,7 +342,7 @@ class _Reader:
     base_ms: int | None = None
     entries: int = 0
     counted: float = 0.0
-    parts: list[_Part] = field(default_factory=list)
+    parts: list[LogRows] = field(default_factory=list)
 
     def read(self) -> LatencyLog:
         """Read the whole file."""
@@ -408,7 +428,7 @@ class _Reader:
             self.codes.setdefault(tag, len(self.codes))
         codes = np.array([self.codes[tag] for tag in names], dtype=np.int16)
         per_row = np.bincount(row, minlength=len(sizes))
-        self.parts.append(_Part(*times, codes, per_row, _smallest(bucket), _smallest(count)))
+        self.parts.append(LogRows(*times, codes, per_row, _smallest(bucket), _smallest(count)))
 
     def _times(self, numbers: Sequence[int], seconds: Sequence[Floats]) -> tuple[Integers, Integers]:
         """Return when intervals begin and how long they last in ms, given how the log states them."""
@@ -469,34 +489,13 @@ class _Reader:
 
     def _log(self, notes: tuple[str, ...]) -> LatencyLog:
         nothing = np.zeros(0, dtype=np.int64)
-        parts = self.parts or [_Part(nothing, nothing, nothing.astype(np.int16), nothing, *2 * [_smallest(nothing)])]
-        starts = np.concatenate([part.starts_ms for part in parts])
-        lengths = np.concatenate([part.lengths_ms for part in parts])
-        tags = np.concatenate([part.tag for part in parts])
-        sizes = np.concatenate([part.sizes for part in parts])
-        buckets = np.concatenate([part.buckets for part in parts])
-        counts = np.concatenate([part.counts for part in parts])
-        if np.any(np.diff(starts) < 0):
-            order = np.argsort(starts, kind="stable")
-            rank = np.empty_like(order)
-            rank[order] = np.arange(len(order))
-            entries = np.argsort(np.repeat(rank, sizes), kind="stable")
-            starts, lengths, tags, sizes = starts[order], lengths[order], tags[order], sizes[order]
-            buckets, counts = buckets[entries], counts[entries]
+        parts = self.parts or [LogRows(nothing, nothing, nothing.astype(np.int16), nothing, *2 * [_smallest(nothing)])]
         parsed = [self.parse_tag(tag[4:].decode("utf-8", "replace")) for tag in self.codes]
         names = tuple(dict.fromkeys(tag for tag in parsed if tag is not None))
         code = np.array([-1 if tag is None else names.index(tag) for tag in parsed], dtype=np.int16)
-        log = LatencyLog(
-            layout=self.layout or MICROSECONDS,
-            tags=names,
-            starts_ms=starts,
-            lengths_ms=lengths,
-            tag=code[tags] if len(code) else tags,
-            offsets=np.concatenate([[0], np.cumsum(sizes)]),
-            buckets=buckets,
-            counts=counts,
-            notes=notes,
-        )
+        if len(code):
+            parts = [part._replace(tag=code[part.tag]) for part in parts]
+        log = LatencyLog.from_rows(self.layout or MICROSECONDS, names, parts, notes)
         return log.only(log.tag >= 0) if None in parsed else log
 
     def _check(self, numbers: Sequence[int], wrong: npt.NDArray[np.bool_] | Integers, text: str) -> None:

@@ -20,7 +20,7 @@ from typing import Literal, NoReturn, TextIO
 import numpy as np
 
 from benchmark.errors import UsageError
-from benchmark.metrics.latency_log import INTERVAL_MS, Floats, Integers, LatencyLog, Tag, from_requests
+from benchmark.metrics.latency_log import Floats, Integers, LatencyLog, LogRows, Tag, from_requests
 from benchmark.metrics.names import PER_SECOND, Unit
 
 Column = int | str
@@ -81,32 +81,6 @@ def read_requests(path: Path, columns: RequestColumns) -> LatencyLog:
     return _Reader(str(path), columns).read(path)
 
 
-def _concatenate(logs: Sequence[LatencyLog], tags: Sequence[Tag]) -> LatencyLog:
-    """Join logs whose tags are the first of `tags`; rows of one interval and tag may remain apart."""
-    starts = np.concatenate([log.starts_ms for log in logs])
-    sizes = np.concatenate([np.diff(log.offsets) for log in logs])
-    codes = np.concatenate([log.tag for log in logs])
-    buckets = np.concatenate([log.buckets for log in logs])
-    counts = np.concatenate([log.counts for log in logs])
-    if np.any(np.diff(starts) < 0):
-        order = np.argsort(starts, kind="stable")
-        rank = np.empty_like(order)
-        rank[order] = np.arange(len(order))
-        entries = np.argsort(np.repeat(rank, sizes), kind="stable")
-        starts, sizes, codes = starts[order], sizes[order], codes[order]
-        buckets, counts = buckets[entries], counts[entries]
-    return replace(
-        logs[0],
-        tags=tuple(tags),
-        starts_ms=starts,
-        lengths_ms=np.full_like(starts, INTERVAL_MS),
-        tag=codes,
-        offsets=np.concatenate([[0], np.cumsum(sizes)]),
-        buckets=buckets,
-        counts=counts,
-    )
-
-
 class _Reader:
     """Read one file, a few thousand lines at a time."""
 
@@ -133,7 +107,11 @@ class _Reader:
                     parts.append(from_requests(*self._parse(chunk, places), self._tags))
         except OSError as error:
             raise UsageError(f"{self._name}: cannot be read: {error.strerror}") from None
-        log = _concatenate(parts, self._tags)
+        found = [
+            LogRows(part.starts_ms, part.lengths_ms, part.tag, np.diff(part.offsets), part.buckets, part.counts)
+            for part in parts
+        ]
+        log = LatencyLog.from_rows(parts[0].layout, tuple(self._tags), found)
         notes = ["its last line was cut off, and is left out"] if self._cut else []
         if self._whole_seconds and len(log.starts_ms):
             notes.append("its times are whole seconds")
