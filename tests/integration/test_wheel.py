@@ -17,6 +17,7 @@ from fakes.runner import beside_load
 from paths import ROOT
 
 from benchmark import __version__
+from benchmark.report import uplot
 
 pytestmark = pytest.mark.integration
 
@@ -80,6 +81,11 @@ def test_version_and_help_work_in_an_empty_folder(geobench: Path, tmp_path: Path
     assert "etcd, my-web, mysticeti, remora or FILE.yaml" in " ".join(call(geobench, tmp_path, "run", "--help").split())
     assert call(geobench, tmp_path, "results", "--json") == "[]\n"
     assert list(tmp_path.iterdir()) == []
+
+
+def test_vendored_scripts_are_installed_with_their_licence(geobench: Path) -> None:
+    (vendor,) = geobench.parents[1].glob("lib/*/site-packages/benchmark/report/templates/vendor")
+    assert {path.name for path in vendor.iterdir()} == uplot.SHA256.keys()
 
 
 @pytest.mark.parametrize("protocol", ["my-web", "etcd"])
