@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from benchmark.measure.histogram import Array, Histogram, merge
+from benchmark.measure.histogram import Array, Histogram
 from benchmark.measure.run_metrics import QUANTILES
 from benchmark.report import formatting
 from benchmark.report.chart import LOG_REMARK, Chart, needs_log_scale, set_log_scale
@@ -29,9 +29,7 @@ def distribution_chart(record: Record) -> Chart | None:
 
     It is a curve of percentiles where the latencies are known that well, otherwise their share up to each bucket bound.
     """
-    if not record.histograms:
-        return None
-    every = merge(list(record.histograms.values()))
+    every = record.histogram
     if not (np.isfinite(every.bounds) & (every.bounds > 0)).any():
         return None
     regions = record.histograms if 1 < len(record.histograms) <= _MANY_REGIONS else {}

@@ -108,8 +108,8 @@ class Record:
         return make_timeline(self.clients, self.start, self.end, step=step, names=self.metrics)
 
     @cached_property
-    def histograms(self) -> dict[str, Histogram]:
-        """Latencies counted in the measured window, by region; failed requests count as their timeout."""
+    def increases(self) -> dict[str, list[Increase]]:
+        """What the clients of each region counted in the measured window."""
         grouped: dict[str, list[Increase]] = {}
         for log in self.logs:
             target = next((client for client in self.clients if client.name == log.name), None)
@@ -119,7 +119,17 @@ class Record:
             inside = client.sample_range(self.start, self.end)
             if inside is not None:
                 grouped.setdefault(client.region, []).append(increase_of(client, inside, self.metrics))
-        found = {region: latency_histogram(members) for region, members in sorted(grouped.items())}
+        return grouped
+
+    @cached_property
+    def histogram(self) -> Histogram:
+        """Latencies of all clients, merged as in the summary; failed requests count as their timeout."""
+        return latency_histogram([each for members in self.increases.values() for each in members])
+
+    @cached_property
+    def histograms(self) -> dict[str, Histogram]:
+        """The same by region, of those in which the latency of a request is known."""
+        found = {region: latency_histogram(members) for region, members in sorted(self.increases.items())}
         return {region: histogram for region, histogram in found.items() if histogram.count > 0 and histogram.bounded}
 
     @cached_property
