@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from statistics import median
 
+from benchmark.measure.window_stats import median_of
 from benchmark.model import Finite, StrictModel
 from benchmark.results.summary import Summary
 
@@ -55,12 +55,7 @@ def _by_value(runs: Sequence[Summary]) -> dict[tuple[str, str], tuple[float | No
                 rate = None if each.count is None or not each.sampled_seconds else each.count / each.sampled_seconds
                 stats.setdefault((part.name, value), []).append((mean, rate))
     return {
-        key: (_median([mean for mean, _ in each]), _median([rate for _, rate in each]))
+        key: (median_of([mean for mean, _ in each]), median_of([rate for _, rate in each]))
         for key, each in stats.items()
         if len(each) == len(runs)
     }
-
-
-def _median(values: Sequence[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return median(known) if len(known) == len(values) else None

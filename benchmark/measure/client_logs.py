@@ -115,6 +115,7 @@ def increase_of_log(
         fine=True,
         timeout_s=timeout_s if timeout_s is not None or least == 0 or math.isinf(least) else least,
         hung=_hung(client.log, end_ms, start_ms, histogram.slowest, workload),
+        carried_over=_carried_over(client.log, start_ms, end_ms, workload),
     )
 
 
@@ -131,6 +132,20 @@ def _hung(log: LatencyLog, end_ms: int, start_ms: int, slowest: float, workload:
     due = left.starts_ms[rows] / 1000 - age
     hung = (age > _HANGS * slowest) & (due >= start_ms / 1000) & (due < end_ms / 1000)
     return float(counts[hung].sum())
+
+
+def _carried_over(log: LatencyLog, start_ms: int, end_ms: int, workload: str | None) -> float:
+    """Return how many requests that fell due before the window completed in it, to half an interval of the log."""
+    inside = log.rows(start_ms, end_ms)
+    used = inside.only(np.diff(inside.offsets) > 0).tagged(
+        lambda tag: _completed(tag) and workload in (None, tag.workload)
+    )
+    middles, ends = middles_of(log), (used.starts_ms + used.lengths_ms / 2) / 1000
+    # Entries are ordered by bucket: few rows have such a request, so few are looked at.
+    few = used.only(ends - middles[used.buckets[used.offsets[1:] - 1]] < start_ms / 1000)
+    rows, buckets, counts = few.entries()
+    ended = (few.starts_ms + few.lengths_ms / 2)[rows] / 1000
+    return float(counts[ended - middles[buckets] < start_ms / 1000].sum())
 
 
 def first_completed(client: ClientLog, start: float, end: float) -> float | None:

@@ -11,6 +11,7 @@ from typing import Literal
 from benchmark.measure.host_usage import HostUsage, saturated_hosts
 from benchmark.measure.measurement import Measurement
 from benchmark.measure.run_metrics import METRICS
+from benchmark.measure.window_stats import WindowStats
 
 
 @dataclass(frozen=True)
@@ -19,6 +20,8 @@ class Thresholds:
 
     tolerance: float = 0.02
     """Share of the scheduled load by which throughput may differ from it."""
+    backlog: float = 0.1
+    """Share of the scheduled load by which requests that fell due before the window may raise the throughput."""
     client_delay_s: float = 0.010
     """p99 scheduling delay of a client above which the run gets a warning."""
     client_delay_share: float = 0.10
@@ -206,10 +209,7 @@ def _judge_load(
     if completed > scheduled + slack and closed_loop:
         verdict.warnings.append(f"completed {completed:.1f} tx/s, more than the requested {requested:g}")
     elif completed > scheduled + slack:
-        verdict.reasons.append(
-            f"completed more than scheduled ({completed:.1f} of {scheduled:.1f} tx/s): backlog from warm-up, or "
-            "double counting"
-        )
+        _judge_excess(total, verdict, scheduled, slack, thresholds)
     failed = (total.failed or 0) / total.sampled_seconds
     if total.errors:
         counts = ", ".join(f"{count} {name or 'untyped'}" for name, count in total.errors.items())
@@ -231,6 +231,22 @@ def _judge_load(
             verdict.reasons.append(f"completed {completed:.1f} tx/s, but {left}: counted twice?")
         if lost > slack:
             verdict.reasons.append(f"{lost:.1f} of {sent:.1f} sent tx/s neither completed, nor failed, nor in flight")
+
+
+def _judge_excess(total: WindowStats, verdict: Verdict, scheduled: float, slack: float, thresholds: Thresholds) -> None:
+    """Judge a throughput above the scheduled load: requests that fell due before the window may explain it."""
+    completed, carried = total.completed_tps or 0.0, total.carried_over
+    text = f"completed more than scheduled ({completed:.1f} of {scheduled:.1f} tx/s)"
+    if carried is None:
+        verdict.reasons.append(f"{text}: backlog from warm-up, or double counting")
+        return
+    explained = f"{carried} requests that fell due before the window completed in it"
+    if completed - carried / total.sampled_seconds > scheduled + slack:
+        verdict.reasons.append(f"{text}, although only {explained}: counted twice?")
+    elif completed > scheduled * (1 + thresholds.backlog):
+        verdict.reasons.append(f"{text}: {explained}; use a longer warm-up")
+    else:
+        verdict.warnings.append(f"{text}: {explained}")
 
 
 def _behind(measurement: Measurement, thresholds: Thresholds) -> list[str]:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
-
-import numpy as np
+from statistics import median
 
 from benchmark.measure.histogram import Histogram, add_failures, merge
 from benchmark.measure.run_metrics import QUANTILES, Latency
@@ -38,6 +37,8 @@ class WindowStats(StrictModel):
     unanswered: int = 0
     """Transactions that hung when the window ended: not failed yet, but far slower than all that completed. Quantiles
     of `latency_s` count them as slower than all others, its mean does not count them."""
+    carried_over: int | None = None
+    """Transactions that completed in the window but fell due before it; null where that is unknown."""
     unknown: dict[str, str] = {}
     """Why metrics are null although a client exports them, by their name, such as `mean_s`."""
 
@@ -72,6 +73,9 @@ class Increase:
     """Age of the oldest transaction without an outcome at the end."""
     hung: float | None = None
     """Transactions that hang, where they are counted; otherwise they are derived from the age of the oldest one."""
+    carried_over: float | None = None
+    """Transactions that fell due before the window and completed in it; from samples, those without an outcome by then:
+    the most that can have completed."""
     unknown: dict[str, str] = field(default_factory=dict)
     """Why metrics of this target are unknown, by their name."""
 
@@ -128,8 +132,15 @@ def increase_of(target: ScrapedTarget, samples: SampleRange, names: MetricNames)
         else None,
         timeout_s=float(target.gauge(TIMEOUT)[samples.last]) if known(TIMEOUT) else None,
         oldest_s=float(target.gauge(OLDEST)[samples.last]) if known(OLDEST) else 0.0,
+        carried_over=_without_outcome(target, samples.first, names) if known(DUE) else None,
         unknown=unknown,
     )
+
+
+def _without_outcome(target: ScrapedTarget, sample: int, names: MetricNames) -> float:
+    """Return how many transactions had fallen due by a sample and neither completed nor failed."""
+    ended = [float(target.gauge(name)[sample]) for name in (names.completed, names.errors) if name and target.has(name)]
+    return max(0.0, float(target.gauge(DUE)[sample]) - math.fsum(ended))
 
 
 def window_stats(increases: Iterable[Increase], names: MetricNames) -> WindowStats:
@@ -138,12 +149,13 @@ def window_stats(increases: Iterable[Increase], names: MetricNames) -> WindowSta
     unknown = {name: each.unknown[name] for each in reversed(members) for name in sorted(each.unknown)}
     if "errors" in unknown:  # some of the failed transactions are not all of them
         members = [replace(each, errors=None) for each in members]
-    aggregate = _median if names.aggregation == "median" else math.fsum
+    aggregate = median_of if names.aggregation == "median" else math.fsum
     errors = [each.errors for each in members if each.errors is not None]
     kinds = sorted({kind for each in errors for kind in each})
     completed = [each.completed for each in members if each.completed is not None]
+    carried = [each.carried_over for each in members if each.carried_over is not None]
     rates = [each.completed / each.seconds for each in members if each.completed is not None]
-    complete = len(completed) == len(members)
+    complete = 0 < len(completed) == len(members)
     latencies = latency_histogram(members)
     if latencies.count > 0 and not latencies.bounded:
         reason = "the clients' histograms have no bounds in common"
@@ -154,10 +166,11 @@ def window_stats(increases: Iterable[Increase], names: MetricNames) -> WindowSta
         scheduled_tps=_rate([(each.scheduled, each.seconds) for each in members]),
         backlog_tps=_rate([(each.backlog, each.seconds) for each in members]),
         completed=aggregate(completed) if complete else None,
-        sampled_seconds=_median([each.seconds for each in members]),
+        sampled_seconds=median_of([each.seconds for each in members]) or 0.0,
         latency_s=_latency(members),
         successful_latency_s=_latency([replace(each, errors=None, hung=0.0) for each in members]),
         unanswered=round(math.fsum(each.unanswered for each in members)),
+        carried_over=round(math.fsum(carried)) if 0 < len(carried) == len(members) else None,
         errors={kind: round(sum(each.get(kind, 0.0) for each in errors)) for kind in kinds} if errors else None,
         unknown=unknown,
     )
@@ -204,5 +217,7 @@ def _rate(parts: Sequence[tuple[float | None, float]]) -> float | None:
     return math.fsum(rates) if rates and len(rates) == len(parts) else None
 
 
-def _median(values: Sequence[float]) -> float:
-    return float(np.median(values)) if values else 0.0
+def median_of(values: Sequence[float | None]) -> float | None:
+    """Return the median of values; None if there are none, or one of them is unknown."""
+    known = [value for value in values if value is not None]
+    return median(known) if 0 < len(known) == len(values) else None

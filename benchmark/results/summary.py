@@ -145,7 +145,7 @@ def summarise(
         sampled_seconds=total.sampled_seconds if measured else None,
         scheduled_tps=total.scheduled_tps,
         sent_tps=total.sent_tps,
-        completed_tps=total.completed_tps if measured else None,
+        completed_tps=total.completed_tps,
         latency_s=total.latency_s,
         successful_latency_s=total.successful_latency_s,
         errors=total.errors if measured else None,

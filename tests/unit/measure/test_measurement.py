@@ -148,7 +148,7 @@ def test_no_completed_transactions_mean_zero_throughput_and_no_latency() -> None
 
 def test_no_samples_give_no_measurement() -> None:
     measurement = of()
-    assert measurement.total.completed_tps == 0
+    assert measurement.total.completed_tps is None
     assert (measurement.clients, measurement.timeline) == ({}, None)
 
 

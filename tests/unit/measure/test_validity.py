@@ -4,7 +4,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from factories.sample_factory import client, failures, labels_of, series, steady
+from factories.latency_logs import recorded
+from factories.sample_factory import Array, client, failures, labels_of, series, steady
 from numpy.typing import NDArray
 
 from benchmark.measure.host_usage import HostUsage
@@ -83,12 +84,51 @@ def test_clients_that_sent_too_little_are_named_with_the_numbers() -> None:
     assert verdict.warnings == ["clients sent 150.0 of 200.0 scheduled tx/s; these cannot keep up: a (50.0 of 100.0)"]
 
 
-def test_a_run_that_completed_more_than_scheduled_is_invalid() -> None:
-    # A backlog of the warm-up drains within the window.
-    latency = np.where(DUE < 1009, np.maximum(0.01, 1015 - DUE), 0.01)
-    verdict = judge(of(client("a", SCRAPES, DUE, latency)), requested_tps=100)
-    assert len(verdict.reasons) == 1
-    assert " of 100.0 tx/s): backlog from warm-up, or double counting" in verdict.reasons[0]
+def drained(held_s: float) -> Array:
+    """Latencies of requests of which those due in the last `held_s` before the window complete within it."""
+    return np.where((1010 - held_s <= DUE) & (DUE < 1010), 1010.3 - DUE, 0.01)
+
+
+@pytest.mark.parametrize("logged", [False, True])
+def test_requests_that_fell_due_before_the_window_explain_a_throughput_above_the_load(logged: bool) -> None:
+    """100 tx/s for 40 s, and one second of requests held up before: 102.5 tx/s complete in the window."""
+    verdict = judge(measured(drained(1.0), logged=logged), requested_tps=100)
+    assert verdict.status == "ok", verdict.reasons
+    (warning,) = [text for text in verdict.warnings if "than scheduled" in text]
+    assert warning.startswith("completed more than scheduled (102.")
+    assert int(warning.split(": ")[1].split()[0]) == pytest.approx(100, abs=6)
+
+
+@pytest.mark.parametrize("logged", [False, True])
+def test_a_backlog_of_the_warm_up_that_makes_up_much_of_the_throughput_is_invalid(logged: bool) -> None:
+    verdict = judge(measured(drained(6.0), logged=logged), requested_tps=100)
+    (reason,) = verdict.reasons
+    assert reason.startswith("completed more than scheduled (115.")
+    assert reason.endswith("requests that fell due before the window completed in it; use a longer warm-up")
+
+
+@pytest.mark.parametrize("logged", [False, True])
+def test_requests_that_no_backlog_explains_were_counted_twice(logged: bool) -> None:
+    latency = drained(0.5)
+    doubled = measured(latency, logged=logged, twice=0.05)
+    found = [text for text in judge(doubled, requested_tps=100).reasons if "than scheduled" in text]
+    assert len(found) == 1
+    assert found[0].endswith("requests that fell due before the window completed in it: counted twice?")
+    unknown = replace(doubled, total=doubled.total.model_copy(update={"carried_over": None}))
+    assert any("backlog from warm-up, or double counting" in text for text in judge(unknown, requested_tps=100).reasons)
+
+
+def measured(latency: Array, *, logged: bool, twice: float = 0.0) -> Measurement:
+    """The window from 1010 to 1050 of a client, of whose requests a share is counted `twice`."""
+    every = np.concatenate([np.arange(len(DUE)), np.arange(0, len(DUE), round(1 / twice) if twice else len(DUE) + 1)])
+    every = every if twice else every[: len(DUE)]
+    samples = client("a", SCRAPES, DUE[every], latency[every])
+    samples = [replace(one, values=np.minimum(one.values, np.searchsorted(DUE, SCRAPES, side="right")))
+               if one.metric in ("due", "submitted") else one for one in samples]  # fmt: skip
+    if not logged:
+        return of(samples)
+    log = replace(recorded("a", DUE[every] + latency[every], latency[every]), scheduled=lambda a, b: 100 * (b - a))
+    return measure(RunSamples([]), 1010, 1050, scrape_interval=1, logs=[log])
 
 
 def test_a_closed_loop_may_exceed_the_requested_load_and_is_named() -> None:

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from benchmark.measure.histogram import make_histogram, merge
 from benchmark.measure.run_metrics import Quantile
-from benchmark.measure.window_stats import Increase, WindowStats, window_stats
+from benchmark.measure.window_stats import Increase, WindowStats, median_of, window_stats
 from benchmark.metrics.names import LOAD_GENERATOR, MetricNames
 
 
@@ -174,7 +174,12 @@ def test_the_median_is_taken_where_every_replica_counts_all_transactions() -> No
 
 def test_no_clients_have_no_throughput() -> None:
     found = window_stats([], LOAD_GENERATOR)
-    assert (found.completed_tps, found.latency_s, found.sent_tps) == (0.0, None, None)
+    assert (found.completed_tps, found.latency_s, found.sent_tps, found.carried_over) == (None, None, None, None)
+
+
+def test_a_median_with_an_unknown_value_or_of_nothing_is_unknown() -> None:
+    assert median_of([3.0, 1.0, 2.0]) == 2.0
+    assert (median_of([]), median_of([1.0, None])) == (None, None)
 
 
 def test_statistics_survive_json_and_unknown_fields_are_an_error() -> None:
