@@ -244,6 +244,15 @@ class Scraped:
         found = self.client.samples('submitted{job="client"}', now - WINDOW.total_seconds(), now)
         return len(found) == 2 and all(len(one.times) >= 9 for one in found) and len(self.client.scraped(BORN)) == 8
 
+    def complete_until(self) -> float:
+        """Return a recent time before which no more samples of the clients will appear."""
+        now = time.time()
+        wanted = {one.name for one in HOSTS[:2]}
+        wait_for(
+            lambda: wanted <= {host for job, host, _ in self.client.scraped(now) if job == "client"}, "later scrapes"
+        )
+        return now
+
     def ask(self, path: str, **parameters: str) -> Any:
         address = f"{self.url}/api/v1/{path}?{urllib.parse.urlencode(parameters)}"
         with urllib.request.urlopen(address, timeout=DEADLINE) as answer:
@@ -309,7 +318,7 @@ def test_samples_include_both_edges_and_split_windows_share_only_the_edge(scrape
 
 @pytest.mark.parametrize("part", [1, 150, 700])
 def test_reading_in_parts_changes_nothing(scraped: Scraped, monkeypatch: pytest.MonkeyPatch, part: int) -> None:
-    end = time.time()
+    end = scraped.complete_until()
     start = end - (0.3 if part == 1 else 2)  # a request for each millisecond takes its time
     selector = '{job="client",__name__=~"submitted|latency_s_bucket"}'
     whole = {json.dumps([one.metric, one.labels]): one for one in scraped.client.samples(selector, start, end)}
@@ -384,6 +393,7 @@ def test_hosts_that_came_back_with_each_other_s_addresses_are_not_taken_for_one_
 
 
 def test_progress_agrees_with_what_the_clients_do(scraped: Scraped) -> None:
+    wait_for(scraped.steady, "a window full of samples")
     progress = read_live_stats(scraped.client, WINDOW)
     assert progress.scheduled_tps == pytest.approx(2 * RATE, rel=0.1)
     assert progress.completed_tps == pytest.approx(2 * RATE, rel=0.1)
@@ -395,8 +405,7 @@ def test_progress_agrees_with_what_the_clients_do(scraped: Scraped) -> None:
 
 
 def test_targets_are_scraped_with_parameters_and_without_their_time_stamps(scraped: Scraped) -> None:
-    now = time.time()
-    (one,) = scraped.client.samples('op_s_count{job="node"}', now - 2, now)
+    (one,) = scraped.client.samples('op_s_count{job="node"}', BORN, time.time())
     assert one.labels["host"] == HOSTS[2].name
     assert len(one.times) > 5
 
