@@ -94,7 +94,7 @@ def run_comparison(
         settings, options = apply_overrides(target.settings, run_options, (*overrides, *commit))
         requests[arm] = make_request(settings, options, sides.loads, target.results_dir)
     if run_options.verify is None:  # faults on one side must not make the probe workload a difference
-        supported = all(each.protocol.key_value_api() for each in requests.values())
+        supported = all(each.protocol.checks for each in requests.values())
         verify = supported and any(each.verify for each in requests.values())
         requests = {arm: dataclasses.replace(each, verify=verify) for arm, each in requests.items()}
     _warn_if_short(requests.values())

@@ -65,10 +65,10 @@ def deploy(
 ) -> Deployment:
     """Plan a run as `make_plan` does, and describe its processes."""
     plan, protocol = make_plan(inventory, request, load, rtt_ms), request.protocol
-    probing = None
-    if request.verify:
-        api = protocol.key_value_api()
-        if api is None:
-            raise UsageError(f"--verify: {protocol.name} has no key-value interface to check; etcd has one")
-        probing = probe(api, plan)
+    if request.verify and not protocol.checks:
+        raise UsageError(
+            f"--verify: {protocol.name} has no key-value interface to check; etcd has one, and the file of a declared "
+            "system can describe one: docs/protocols.md"
+        )
+    probing = probe(protocol.key_value_api(plan), plan) if request.verify else None
     return Deployment(plan, protocol.nodes(plan), protocol.clients(plan), probing)

@@ -151,7 +151,7 @@ def make_request(settings: Settings, options: RunOptions, loads: Sequence[int], 
     if options.slo is not None and not faults:
         raise UsageError("--slo is the limit for requests after a fault; schedule one with --faults, or leave it out")
     protocol = make_protocol(kind, settings)
-    supported = protocol.key_value_api() is not None
+    supported = bool(protocol.checks)
     return Request(
         protocol=protocol,
         settings=settings,

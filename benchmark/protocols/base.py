@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import sys
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar, Literal
 
@@ -15,6 +15,8 @@ from benchmark.metrics.breakdown import LatencyPart
 from benchmark.metrics.names import LOAD_GENERATOR, MetricNames
 from benchmark.protocols.probe import KeyValueApi
 from benchmark.protocols.process import Build, Plan, Process
+
+Check = Literal["linearizability"]
 
 
 class NoParameters(BaseModel, extra="forbid"):
@@ -48,6 +50,8 @@ class Protocol(ABC):
     """Whether the load generator sends more only after responses, so that its latencies hide waiting time."""
     random_arrivals: ClassVar[bool] = False
     """Whether the load generator may send at random times, so that counts vary as those of a Poisson process."""
+    checks: ClassVar[tuple[Check, ...]] = ()
+    """What `--verify` can check."""
     leader_metric: ClassVar[str | None] = None
     """Gauge of a node that is 1 while it leads."""
     breakdown: ClassVar[tuple[LatencyPart, ...]] = ()
@@ -84,9 +88,9 @@ class Protocol(ABC):
     def clients(self, plan: Plan) -> tuple[Process, ...]:
         """Return the process of each client, in the plan's order; none if nodes generate the load."""
 
-    def key_value_api(self) -> KeyValueApi | None:
-        """Return how `--verify` reads and writes the nodes; None if they have no linearizable operations on keys."""
-        return None
+    def key_value_api(self, plan: Plan) -> Sequence[KeyValueApi]:
+        """Return how `--verify` reads and writes keys at each node, where `checks` has `linearizability`."""
+        raise NotImplementedError
 
     def label_values(self, plan: Plan) -> Mapping[str, Mapping[str, str]]:
         """Return readable names for values of labels in the breakdown, by label and value."""

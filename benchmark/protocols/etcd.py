@@ -19,7 +19,7 @@ from benchmark.inventory import Host
 from benchmark.metrics.breakdown import LatencyPart
 from benchmark.protocols.base import Protocol
 from benchmark.protocols.load_generator import HttpRequest, LoadGenerator, generators, nearest
-from benchmark.protocols.probe import KeyValueApi, ProbeRequest
+from benchmark.protocols.probe import KeyValueApi, Operation, prober
 from benchmark.protocols.process import Plan, Process
 
 PEER_PORT = 2380
@@ -132,6 +132,7 @@ class Etcd(Protocol):
     packages = ("etcd-server", "etcd-client")
     most_nodes = 7
     leader_metric = "etcd_server_is_leader"
+    checks = ("linearizability",)
     load_shapes = True
     breakdown = (
         LatencyPart(
@@ -214,27 +215,12 @@ class Etcd(Protocol):
             )
         return generators(plan, "put", requests, parameters)
 
-    def key_value_api(self) -> KeyValueApi:
+    def key_value_api(self, plan: Plan) -> tuple[KeyValueApi, ...]:
         """Return etcd's JSON API: reads are linearizable by default, a transaction compares and swaps."""
-        put = '{"key":"{{key:base64}}","value":"{{value:base64}}"}'
-        compare = '{"key":"{{key:base64}}","target":"VALUE","result":"EQUAL","value":"{{expected:base64}}"}'
-        return KeyValueApi(
-            port=CLIENT_PORT,
-            read=ProbeRequest(
-                path="/v3/kv/range",
-                body='{"key":"{{key:base64}}"}',
-                done=r'"value":"([^"]*)"',
-                otherwise=r'^\{"header":\{[^}]*\}\}',
-            ),
-            write=ProbeRequest(path="/v3/kv/put", body=put, done=r'^\{"header":'),
-            cas=ProbeRequest(
-                path="/v3/kv/txn",
-                body=f'{{"compare":[{compare}],"success":[{{"requestPut":{put}}}]}}',
-                done='"succeeded":true',
-                otherwise=r'^\{"header":\{[^}]*\}\}',
-            ),
-            base64=True,
-        )
+        host = prober(plan)
+        # By loopback on the same host: clouds route its public address through the internet.
+        ends = (f"127.0.0.1:{CLIENT_PORT}" if node == host else node.endpoint(CLIENT_PORT) for node in plan.nodes)
+        return tuple(_key_value_api(f"http://{end}/v3/kv") for end in ends)
 
     def label_values(self, plan: Plan) -> Mapping[str, Mapping[str, str]]:
         """Return the host of each member by its id, which label `To` has."""
@@ -262,6 +248,32 @@ class Etcd(Protocol):
             alive=f"http {CLIENT_PORT} /health",  # once the load runs, nothing interferes with elections
             grace=0,  # the data is discarded, and on SIGTERM a leader would wait to transfer its role
         )
+
+
+def _key_value_api(url: str) -> KeyValueApi:
+    """Return the operations at one member."""
+    put = '{"key":"{{key:base64}}","value":"{{value:base64}}"}'
+    compare = '{"key":"{{key:base64}}","target":"VALUE","result":"EQUAL","value":"{{expected:base64}}"}'
+    headers = {"Content-Type": "application/json"}
+    only_header = r'^200 \{"header":\{[^}]*\}\}'
+    return KeyValueApi(
+        read=Operation(
+            url=f"{url}/range",
+            headers=headers,
+            body='{"key":"{{key:base64}}"}',
+            done=r'"value":"([^"]*)"',
+            otherwise=only_header,
+            base64=True,
+        ),
+        write=Operation(url=f"{url}/put", headers=headers, body=put, done=r'^200 \{"header":'),
+        cas=Operation(
+            url=f"{url}/txn",
+            headers=headers,
+            body=f'{{"compare":[{compare}],"success":[{{"requestPut":{put}}}]}}',
+            done='"succeeded":true',
+            otherwise=only_header,
+        ),
+    )
 
 
 def _peer(host: Host) -> str:

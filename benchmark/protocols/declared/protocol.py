@@ -25,7 +25,9 @@ from benchmark.protocols.declared.schema import (
     read_declaration,
 )
 from benchmark.protocols.declared.templates import Templates, uses
+from benchmark.protocols.declared.verification import OperationDeclaration, ReadDeclaration
 from benchmark.protocols.load_generator import HttpRequest, LoadGenerator, generators, nearest
+from benchmark.protocols.probe import KeyValueApi, Operation
 from benchmark.protocols.process import Build, Plan, Process
 from benchmark.settings import Document, redact_document
 
@@ -62,6 +64,8 @@ class Declared(Protocol):
         plan = Plan(hosts, clients, sum(shares), shares, duration_s=1.0)
         self.nodes(plan)
         self.clients(plan)
+        if self.checks:
+            self.key_value_api(plan)
 
     def definition(self) -> dict[str, JsonValue]:
         """Return the fields of the file without defaults and credentials; parameters are recorded with their values."""
@@ -111,6 +115,38 @@ class Declared(Protocol):
         if written := declared.written:
             made = tuple(replace(each, latency_log=written.file, latency_source=written.source) for each in made)
         return made
+
+    def key_value_api(self, plan: Plan) -> tuple[KeyValueApi, ...]:
+        """Return the described operations on keys at each node."""
+        declared = self.declaration.verify
+        assert declared is not None
+        common = self._common_names(plan) | {"parameters": self.node_parameters.model_dump()} | _PROBE_PLACEHOLDERS
+        found = []
+        for node in self._describe_nodes(plan):
+            names = common | {"node": node, "ports": self.declaration.node.ports}
+            operations = {
+                name: self._operation(("verify", name), operation, names)
+                for name in ("read", "write", "cas")
+                if (operation := getattr(declared, name))
+            }
+            found.append(KeyValueApi(**operations))
+        return tuple(found)
+
+    def _operation(self, path: tuple[str, str], declared: OperationDeclaration, names: Names) -> Operation:
+        operation = Operation(
+            url=self._templates.render((*path, "url"), declared.url, names).strip(),
+            method=declared.method,
+            headers=self._render_all((*path, "headers"), declared.headers, names),
+            body=self._templates.render((*path, "body"), declared.body, names),
+            command=self._command((*path, "command"), declared.command, names) if declared.command else (),
+            done=declared.done,
+            otherwise=getattr(declared, "otherwise", ""),
+            failed=declared.failed or "",
+            base64=isinstance(declared, ReadDeclaration) and declared.base64,
+        )
+        if declared.url:
+            self._check(path, HttpRequest(operation.method, operation.url, operation.headers))
+        return operation
 
     def _requests(self, names: Names) -> list[HttpRequest]:
         return [
@@ -211,7 +247,7 @@ def read_protocol(path: Path) -> type[Declared]:
         "name": found.name,
         "summary": found.summary,
         "packages": found.packages,
-        "packages_on_clients": found.client is not None,
+        "packages_on_clients": found.client is not None or bool(found.verify and found.verify.runs_commands),
         "build": Build(build.packages, build.command, build.outputs, build.repository) if build else None,
         "minimum_nodes": found.minimum_nodes,
         "most_nodes": found.most_nodes,
@@ -221,6 +257,7 @@ def read_protocol(path: Path) -> type[Declared]:
         "load_shapes": bool(found.load),
         "closed_loop": _is_closed_loop(found.client) if found.client else False,
         "random_arrivals": bool(found.client and found.client.written),  # files have no schedule to compare with
+        "checks": ("linearizability",) if found.verify else (),
         "leader_metric": found.leader_metric,
         "breakdown": found.breakdown,
         "node_model": parameters_model("NodeParameters", found.node_parameters, NoParameters),
@@ -261,6 +298,16 @@ def _placeholder(
 
 _PLACEHOLDERS: dict[str, object] = {kind: partial(_placeholder, kind) for kind in ("key", "value", "sequence")}
 """Functions whose result the load generator replaces with a new value in each request."""
+
+
+def _probe_placeholder(kind: str, base64: bool = False) -> str:
+    return _placeholder(kind, base64=base64)
+
+
+_PROBE_PLACEHOLDERS: dict[str, object] = {
+    kind: partial(_probe_placeholder, kind) for kind in ("key", "value", "expected")
+}
+"""Functions whose result the probe workload replaces in each operation."""
 
 
 def _describe(job: Literal["node", "client"], hosts: Sequence[Host]) -> list[dict[str, object]]:

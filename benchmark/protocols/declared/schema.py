@@ -23,6 +23,7 @@ from benchmark.metrics.breakdown import LatencyPart
 from benchmark.metrics.names import MetricNames, Unit
 from benchmark.metrics.selectors import parse_selector
 from benchmark.protocols.declared.client_logs import DeclaredModel, HistogramsDeclaration, RequestsDeclaration, Workload
+from benchmark.protocols.declared.verification import VerifyDeclaration
 from benchmark.settings import Document, explain_errors, pattern, read_document
 
 Scalar = bool | int | float | str
@@ -221,6 +222,8 @@ class Declaration(DeclaredModel):
     metrics: MetricsDeclaration | None = None
     breakdown: tuple[LatencyPart, ...] = ()
     """Metrics of the nodes that split the latency."""
+    verify: VerifyDeclaration | None = None
+    """How `--verify` checks that it stays correct."""
 
     @model_validator(mode="after")
     def _breakdown_of_nodes(self) -> Declaration:

@@ -72,7 +72,9 @@ def test_verify_adds_a_probe_of_all_nodes_on_the_host_of_the_first_client() -> N
     assert deployment.probe is not None
     assert deployment.probe.host == deployment.plan.clients[0]
     config = json.loads(deployment.probe.files["config.json"])
-    assert config["replicas"] == ["127.0.0.1:2379", *(host.endpoint(2379) for host in deployment.plan.nodes[1:])]
+    ends = ["127.0.0.1:2379", *(host.endpoint(2379) for host in deployment.plan.nodes[1:])]
+    assert [each["read"]["url"] for each in config["replicas"]] == [f"http://{end}/v3/kv/range" for end in ends]
+    assert [each["node"] for each in config["replicas"]] == [node.name for node in deployment.nodes]
     assert config["clients"] <= 8
     assert config["keys"] <= 10
     assert config["rate"] <= 200
@@ -80,6 +82,6 @@ def test_verify_adds_a_probe_of_all_nodes_on_the_host_of_the_first_client() -> N
 
 
 def test_verify_is_rejected_for_a_system_without_key_value_interface(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Etcd, "key_value_api", Protocol.key_value_api)
+    monkeypatch.setattr(Etcd, "checks", Protocol.checks)
     with pytest.raises(UsageError, match="--verify: etcd has no key-value interface to check"):
         deploy(HOSTS, request(verify=True), 100)
