@@ -15,13 +15,13 @@ from zipimport import zipimporter
 
 class Importer(zipimporter):
     def get_filename(self, fullname):
-        path = f"{self.archive}/{self.prefix}{fullname.rpartition('.')[2]}"
+        path = f"{{self.archive}}/{{self.prefix}}{{fullname.rpartition('.')[2]}}"
         return path + ("/__init__.py" if self.is_package(fullname) else ".py")
 
 
 sys.path_hooks.insert(0, Importer)
 sys.path_importer_cache.clear()
-from load_generator.__main__ import main
+from {package}.__main__ import main
 
 sys.exit(main(sys.argv[1:]))
 """
@@ -34,17 +34,17 @@ def read_script(name: str) -> str:
 
 
 @cache
-def build_load_generator() -> bytes:
-    """Return the load generator as one file that `python3 -I -S FILE --config CONFIG` runs.
+def build_archive(package: str) -> bytes:
+    """Return a package of this one, such as `load_generator`, as one file that `python3 -I -S FILE ARGUMENTS` runs.
 
-    The file is a zip archive of the package and an entry point. Equal sources give equal bytes: entries are sorted,
-    have a fixed date and are not compressed.
+    The file is a zip archive of the package and an entry point, which calls `main` of the package's `__main__`. Equal
+    sources give equal bytes: entries are sorted, have a fixed date and are not compressed.
     """
-    package = files(__name__).joinpath("load_generator")
-    names = sorted(entry.name for entry in package.iterdir() if entry.name.endswith(".py"))
-    modules = {f"load_generator/{name}": package.joinpath(name).read_text(encoding="utf-8") for name in names}
+    folder = files(__name__).joinpath(package)
+    names = sorted(entry.name for entry in folder.iterdir() if entry.name.endswith(".py"))
+    modules = {f"{package}/{name}": folder.joinpath(name).read_text(encoding="utf-8") for name in names}
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
-        for path, text in {"__main__.py": _ENTRY_POINT, **modules}.items():
+        for path, text in {"__main__.py": _ENTRY_POINT.format(package=package), **modules}.items():
             archive.writestr(zipfile.ZipInfo(path), text)
     return buffer.getvalue()

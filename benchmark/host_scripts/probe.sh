@@ -19,7 +19,7 @@ if [[ $leftovers != count && (-f run/faults.json || -f run/injector.pid) ]]; the
     as_root=()
     # Only packet filters need it.
     ((EUID == 0)) || ! sudo -n true </dev/null 2>/dev/null || as_root=(sudo -n)
-    said=$("${as_root[@]}" python3 -I -S run/inject.py heal run 2>&1 </dev/null) || unhealed=${said//$'\n'/ }
+    said=$("${as_root[@]}" python3 -I -S run/inject.pyz heal run 2>&1 </dev/null) || unhealed=${said//$'\n'/ }
     [[ -z ${unhealed-} ]] || echo "unhealed $unhealed"
 fi
 

@@ -1,4 +1,4 @@
-"""Inject the faults of a run through the script inject.py on each host of a node, prove them, heal them, record them.
+"""Inject the faults of a run through the script inject.pyz on each host of a node, prove them, heal them, record them.
 
 Every fault is prepared, injected, proved in force, held, healed and proved healed. What is not proved makes the run
 invalid. The hosts heal faults themselves when their deadline passes or the connection to the runner is lost.
@@ -16,18 +16,18 @@ from shlex import join
 from pydantic import JsonValue, TypeAdapter, ValidationError
 
 from benchmark.errors import HostError, InfrastructureError, UsageError
-from benchmark.faults.kinds import Crash, Loss, Pause, Restart
+from benchmark.faults.kinds import Crash, Pause, Restart
 from benchmark.faults.record import FaultRecord
 from benchmark.faults.schedule import ScheduledFault, resolve
 from benchmark.faults.targets import Committee, depends_on_leader
-from benchmark.host_layout import NODE_EXPORTER_PORT
-from benchmark.host_scripts import read_script
+from benchmark.host_scripts import build_archive
+from benchmark.orchestrator.mechanisms import mechanism_names, mechanisms
 from benchmark.orchestrator.supervisor import RUN_DIRECTORY, Supervisor
 from benchmark.protocols.process import Process
 from benchmark.remote.fleet import Session
 from benchmark.results.events import Event, FaultHealed, FaultInjected, WarningIssued
 
-SCRIPT_NAME = "inject.py"
+SCRIPT_NAME = "inject.pyz"
 _PREPARE_S = 0.5
 """Faults whose nodes are known are prepared this long before they begin: a probe takes a round trip."""
 _ANSWER_S = 15.0
@@ -61,7 +61,7 @@ class _FaultError(Exception):
 
 def files(working_dir: str) -> dict[str, bytes]:
     """Return the files that a host with faults needs, content by path on the host."""
-    return {f"{working_dir}/{RUN_DIRECTORY}/{SCRIPT_NAME}": read_script(SCRIPT_NAME).encode()}
+    return {f"{working_dir}/{RUN_DIRECTORY}/{SCRIPT_NAME}": build_archive("inject")}
 
 
 def command(working_dir: str, run_id: str, *, packets: bool) -> str:
@@ -121,9 +121,9 @@ class Injector:
 
     def check(self) -> None:
         """Require that all hosts can inject the scheduled faults; HostError names the others."""
-        packets = any(fault.kind.drops_packets for fault in self.schedule)
+        kinds = sorted({name for fault in self.schedule for name in mechanism_names(fault.kind)})
         for session in self.sessions.values():
-            session.send(json.dumps({"do": "check", "id": "", "packets": packets}) + "\n")
+            session.send(json.dumps({"do": "check", "id": "", "kinds": kinds}) + "\n")
         end = time.monotonic() + _ANSWER_S
         while time.monotonic() < end and not all(
             session.ended or (host, "", "check") in self._answers for host, session in self.sessions.items()
@@ -188,7 +188,7 @@ class Injector:
             try:
                 fault = self._resolve(fault)
                 self.schedule[index] = fault
-                parts = self._parts(fault)
+                parts = mechanisms(fault, self.committee, self._addresses)
                 yield from self._order(fault, parts, "prepare")
                 yield from self._until(begin)
                 if time.time() < begin:
@@ -216,34 +216,6 @@ class Injector:
         found = resolve(fault, self.committee, self.schedule, leader)
         assert found.effect is not None
         self._note(found, nodes=found.effect.nodes, hosts=found.effect.hosts)
-        return found
-
-    def _parts(self, fault: ScheduledFault) -> dict[str, list[JsonValue]]:
-        """Return what a fault is made of, by the host that has to do it."""
-        assert fault.effect is not None
-        found: dict[str, list[JsonValue]] = {host: [] for host in fault.effect.hosts}
-        # First the processes, which then do not see the network fail.
-        kind = {Pause: "pause", Restart: "end"}.get(type(fault.kind), "crash")
-        if fault.kind.stops_processes:
-            for host in found:
-                names: list[JsonValue] = [each.name for each in self._processes(fault) if each.host.name == host]
-                found[host].append({"kind": kind, "processes": names, "again": fault.end_s is not None})
-        if fault.kind.drops_packets:
-            share = fault.kind.share if isinstance(fault.kind, Loss) else 1.0
-            for host in found:
-                # A link between two of the hosts is cut once, so that packets are lost with the requested probability.
-                ends = [("out", b) for a, b in fault.effect.links if a == host]
-                ends += [("in", a) for a, b in fault.effect.links if b == host and a not in found]
-                peers: list[JsonValue] = [
-                    {
-                        "address": self._addresses[other],
-                        "port": NODE_EXPORTER_PORT,
-                        "in": ("in", other) in ends,
-                        "out": ("out", other) in ends,
-                    }
-                    for other in dict.fromkeys(other for _, other in ends)
-                ]
-                found[host].append({"kind": "drop", "peers": peers, "share": share})
         return found
 
     def _inject(self, fault: ScheduledFault, parts: Mapping[str, list[JsonValue]]) -> _Steps:

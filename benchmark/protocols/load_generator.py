@@ -11,7 +11,7 @@ from datetime import timedelta
 from pydantic import BaseModel, Field, model_validator
 
 from benchmark.errors import SettingsError
-from benchmark.host_scripts import build_load_generator
+from benchmark.host_scripts import build_archive
 from benchmark.host_scripts.load_generator.config import Config
 from benchmark.host_scripts.load_generator.fields import ConfigError
 from benchmark.inventory import Host
@@ -130,7 +130,7 @@ def generators(
             job="client",
             host=host,
             argv=("python3", "-I", "-S", "load_generator.pyz", "--config", "config.json"),
-            files={"config.json": json.dumps(config, indent=1), "load_generator.pyz": build_load_generator()},
+            files={"config.json": json.dumps(config, indent=1), "load_generator.pyz": build_archive("load_generator")},
             ports=(METRICS_PORT,),
             metrics_port=METRICS_PORT,
             ready=f"http {METRICS_PORT} /metrics",

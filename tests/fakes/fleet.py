@@ -28,7 +28,7 @@ FACTS = (
 
 
 class FakeSession(Session):
-    """A remote command: lock.sh, supervise.sh, inject.py or a clock."""
+    """A remote command: lock.sh, supervise.sh, inject.pyz or a clock."""
 
     def __init__(self, fleet: FakeFleet, host: str, command: str) -> None:
         self.fleet, self.host, self.command = fleet, host, command
@@ -68,7 +68,7 @@ class FakeSession(Session):
 
     def read_lines(self) -> list[str]:
         self.fleet.touch("read")
-        exits = [] if "inject.py" in self.command else self.fleet.exits.pop(self.host, [])
+        exits = [] if "inject.pyz" in self.command else self.fleet.exits.pop(self.host, [])
         lines, self._lines = self._lines + exits, []
         return lines
 
@@ -128,7 +128,7 @@ class FakeFleet(Fleet):
         self.leader = ""
         """Host of the node that leads, if any does."""
         self.unproved: dict[str, str] = {}
-        """Orders to inject.py that fail, such as `prove`, and why."""
+        """Orders to inject.pyz that fail, such as `prove`, and why."""
         self.stuck: set[str] = set()
         """Hosts that do not confirm the end of their processes."""
         self.preamble = ""
@@ -218,8 +218,8 @@ class FakeFleet(Fleet):
         return [session for session in self.sessions if "supervise.sh" in session.command]
 
     def injectors(self) -> list[FakeSession]:
-        """The sessions of inject.py."""
-        return [session for session in self.sessions if "inject.py" in session.command]
+        """The sessions of inject.pyz."""
+        return [session for session in self.sessions if "inject.pyz" in session.command]
 
     def locks(self) -> list[FakeSession]:
         """The sessions of lock.sh."""

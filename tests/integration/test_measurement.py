@@ -19,7 +19,7 @@ from fakes.reference_server import running_server
 from numpy.typing import NDArray
 
 from benchmark.errors import InfrastructureError
-from benchmark.host_scripts import build_load_generator
+from benchmark.host_scripts import build_archive
 from benchmark.measure.client_logs import ClientLog, log_timeline
 from benchmark.measure.measurement import Measurement, measure
 from benchmark.measure.run_metrics import QUANTILES
@@ -95,7 +95,7 @@ def generator(folder: Path, url: str) -> Iterator[tuple[subprocess.Popen[str], i
     log = {"latency_log": str(folder / "latencies.hlog")}
     path.write_text(json.dumps({"listen": "127.0.0.1:0", "profile": profile, "requests": requests} | log))
     archive = folder / "load_generator.pyz"
-    archive.write_bytes(build_load_generator())
+    archive.write_bytes(build_archive("load_generator"))
     command = [sys.executable, "-I", "-S", str(archive), "--config", str(path)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         try:

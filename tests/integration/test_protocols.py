@@ -25,7 +25,7 @@ from fakes.runner import beside_load
 from paths import FAKES, ROOT
 
 from benchmark.errors import SystemFailure, UsageError
-from benchmark.host_scripts import read_script
+from benchmark.host_scripts import build_archive
 from benchmark.measure.window_stats import WindowStats
 from benchmark.metrics.latency_log import read_latency_log
 from benchmark.orchestrator.logs import read_log
@@ -256,10 +256,10 @@ def test_faults_are_proved_in_force_and_healed(runner: Runner) -> None:
 def test_a_packet_filter_that_does_not_filter_is_no_proof(testbed: LocalTestbed) -> None:
     host, other = (testbed.inventory.host(name) for name in ("us-east-1-1", "us-east-1-2"))
     folder = "geobench/sabotage"
-    script = {f"{folder}/inject.py": read_script("inject.py").encode()}
+    script = {f"{folder}/inject.pyz": build_archive("inject")}
     testbed.fleet.put({host.name: script}, deadline=20).raise_for_failures("put")
     opened = testbed.fleet.open(
-        f"exec python3 -I -S {folder}/inject.py serve {folder} mark $SSH_CONNECTION", hosts=[host.name], deadline=20
+        f"exec python3 -I -S {folder}/inject.pyz serve {folder} mark $SSH_CONNECTION", hosts=[host.name], deadline=20
     )
     session = opened.raise_for_failures("open")[host.name]
 

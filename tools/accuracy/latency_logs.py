@@ -26,7 +26,7 @@ sys.path.insert(0, str(ROOT / "tests"))
 from fakes.reference_server import running_server  # noqa: E402
 from prometheus_client.parser import text_string_to_metric_families  # noqa: E402
 
-from benchmark.host_scripts import build_load_generator  # noqa: E402
+from benchmark.host_scripts import build_archive  # noqa: E402
 from benchmark.measure.client_logs import ClientLog, log_timeline  # noqa: E402
 from benchmark.measure.histogram import Array  # noqa: E402
 from benchmark.measure.measurement import measure  # noqa: E402
@@ -91,7 +91,7 @@ def compare(name: str, rate: float, seconds: float, folder: Path) -> list[Row]:
     """Send `rate` requests per second for so many seconds; return what was measured."""
     model = MODELS[name].format(middle=WARM_UP_S + seconds / 2)
     folder.mkdir()
-    (folder / "generator.pyz").write_bytes(build_load_generator())
+    (folder / "generator.pyz").write_bytes(build_archive("load_generator"))
     with running_server(model, folder) as server:
         config = {
             "rate": rate,

@@ -32,7 +32,7 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from benchmark.host_scripts import build_load_generator
+from benchmark.host_scripts import build_archive
 
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"
 BODY = '{"key": "{{key:1000:base64}}", "value": "{{value:128:base64}}"}'
@@ -132,7 +132,7 @@ def generator(python: str, url: str, rate: float, start: str, processes: int = 1
             "latency_log": f"{folder}/latencies.hlog",
         }
         archive, file = Path(folder, "load_generator.pyz"), Path(folder, "config.json")
-        archive.write_bytes(build_load_generator())
+        archive.write_bytes(build_archive("load_generator"))
         file.write_text(json.dumps(config), encoding="utf-8")
         command = [python, "-I", "-S", str(archive), "--config", str(file)]
         with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:

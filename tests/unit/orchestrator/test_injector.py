@@ -205,7 +205,7 @@ def test_the_end_of_a_script_ends_the_run(
         session.closed = True
 
     recorder.act_in("measure", lose)
-    with pytest.raises(HostError, match=r"lost the fault injection on hosts:\n  .*: its inject.py ended"):
+    with pytest.raises(HostError, match=r"lost the fault injection on hosts:\n  .*: its inject.pyz ended"):
         run("pause:node-1@20ms-50ms")
 
 

@@ -18,7 +18,7 @@ from fakes.fleet import FakeFleet
 from fakes.sshd import free_port
 
 from benchmark.errors import HostError, SystemFailure
-from benchmark.host_scripts import read_script
+from benchmark.host_scripts import build_archive
 from benchmark.inventory import Host
 from benchmark.orchestrator import supervisor
 from benchmark.orchestrator.supervisor import Supervisor
@@ -420,7 +420,7 @@ def test_faults_that_a_killed_script_left_are_healed_by_the_next_connection(tmp_
         found.start([node], time.time())
         wait_for(lambda: started(found))
         folder = tmp_path / HOST.name / "w" / "run"
-        (folder / "inject.py").write_text(read_script("inject.py"))
+        (folder / "inject.pyz").write_bytes(build_archive("inject"))
         pid, start = (int(word) for word in (folder / "node-0" / "pid").read_text().split())
         (folder / "faults.json").write_text(json.dumps({"f1": [["continue", pid, start]]}))
         ask("count", tmp_path / HOST.name)

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from benchmark.host_scripts import build_load_generator
+from benchmark.host_scripts import build_archive
 from benchmark.host_scripts.load_generator.schedule import Schedule
 from benchmark.plan.load_shape import rate_segments
 from benchmark.protocols.load_generator import HttpRequest, LoadGenerator, generators, nearest, split
@@ -73,7 +73,7 @@ def test_generator_is_configured_as_requested() -> None:
     (process,) = generators(plan(17), "put", [request], parameters)
     assert (process.job, process.name, process.host.name) == ("client", "client-0", "a-0")
     assert process.ready.startswith(f"http {process.metrics_port} ")
-    assert process.files["load_generator.pyz"] == build_load_generator()
+    assert process.files["load_generator.pyz"] == build_archive("load_generator")
     assert "load_generator.pyz" in process.argv
     assert process.latency_log == config["latency_log"]
 

@@ -25,7 +25,7 @@ from hdrh.histogram import HdrHistogram
 from hdrh.log import HistogramLogReader
 from prometheus_client.parser import text_string_to_metric_families
 
-from benchmark.host_scripts import build_load_generator
+from benchmark.host_scripts import build_archive
 from benchmark.host_scripts.load_generator.metrics import BOUNDS
 from benchmark.host_scripts.load_generator.schedule import Schedule
 
@@ -39,7 +39,7 @@ def archive(folder: Path) -> Path:
     """Write the generator as it is copied to hosts."""
     path = folder / "load_generator.pyz"
     if not path.exists():
-        path.write_bytes(build_load_generator())
+        path.write_bytes(build_archive("load_generator"))
     return path
 
 

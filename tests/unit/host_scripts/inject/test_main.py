@@ -14,10 +14,11 @@ from typing import Any
 
 import pytest
 
-from benchmark.host_scripts import inject
+from benchmark.host_scripts import build_archive
+from benchmark.host_scripts.inject.leftovers import STATE
+from benchmark.host_scripts.inject.processes import members, read_stat
 
 DEADLINE_S = 10
-SCRIPT = Path(inject.__file__)
 
 
 class Agent:
@@ -26,17 +27,19 @@ class Agent:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.group = self.start("node-0")
-        words = [sys.executable, "-I", "-S", str(SCRIPT), "serve", str(folder), "mark"]
+        self.script = folder / "inject.pyz"
+        self.script.write_bytes(build_archive("inject"))
+        words = [sys.executable, "-I", "-S", str(self.script), "serve", str(folder), "mark"]
         self.process = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
     def start(self, name: str) -> subprocess.Popen[bytes]:
         """Start a process group of two processes under a name, as supervise.sh does."""
         found = subprocess.Popen(["sh", "-c", "sleep 300 & exec sleep 300"], start_new_session=True)
-        stat = inject.read_stat(found.pid)
+        stat = read_stat(found.pid)
         assert stat
         (self.folder / name).mkdir(exist_ok=True)
         (self.folder / name / "pid").write_text(f"{found.pid} {stat[2]}\n")
-        wait_for(lambda: len(inject.members(found.pid)) == 2)
+        wait_for(lambda: len(members(found.pid)) == 2)
         return found
 
     def __call__(self, do: str, **details: Any) -> dict[str, Any]:
@@ -56,11 +59,11 @@ class Agent:
 
     def states(self) -> set[str]:
         """The states of the processes of the group."""
-        return set(inject.members(self.group.pid).values())
+        return set(members(self.group.pid).values())
 
     def heal_as_stop_does(self) -> str:
         """Heal what is left, as `geobench stop` and the next run do; return what is printed."""
-        words = [sys.executable, "-I", "-S", str(SCRIPT), "heal", str(self.folder)]
+        words = [sys.executable, "-I", "-S", str(self.script), "heal", str(self.folder)]
         return subprocess.run(words, capture_output=True, text=True, timeout=DEADLINE_S, check=True).stdout
 
 
@@ -101,7 +104,7 @@ def test_crash_kills_the_group_and_is_healed_by_another_process(agent: Agent) ->
 def test_crash_of_another_process_than_that_of_the_run_is_not_proved(agent: Agent) -> None:
     agent.inject("end")  # nobody ends it
     proof = agent("prove")
-    assert (proof["ok"], proof["text"]) == (False, f"node-0: pid {min(inject.members(agent.group.pid))} still runs")
+    assert (proof["ok"], proof["text"]) == (False, f"node-0: pid {min(members(agent.group.pid))} still runs")
 
 
 def test_pause_stops_all_processes_of_the_group_until_it_is_healed(agent: Agent) -> None:
@@ -147,7 +150,7 @@ def test_all_is_healed_when_the_script_ends(agent: Agent, end: str) -> None:
         agent.process.send_signal(signal.Signals[end])
     agent.process.wait(DEADLINE_S)
     assert agent.states() == {"S"}
-    assert not (agent.folder / inject.STATE).exists()
+    assert not (agent.folder / STATE).exists()
 
 
 def test_what_a_killed_script_left_is_healed_by_the_next_connection(agent: Agent) -> None:
@@ -158,7 +161,7 @@ def test_what_a_killed_script_left_is_healed_by_the_next_connection(agent: Agent
     assert agent.states() == {"T"}
     assert agent.heal_as_stop_does() == ""
     assert agent.states() == {"S"}
-    assert [path.name for path in agent.folder.iterdir()] == ["node-0"]
+    assert sorted(path.name for path in agent.folder.iterdir()) == ["inject.pyz", "node-0"]
 
 
 def test_a_script_that_serves_is_ended_before_its_faults_are_healed(agent: Agent) -> None:

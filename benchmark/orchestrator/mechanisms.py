@@ -1,0 +1,58 @@
+"""The mechanisms of inject.pyz that a fault is made of, as the orders to its hosts name them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from pydantic import JsonValue
+
+from benchmark.faults.kinds import Kind, Loss, Pause, Restart
+from benchmark.faults.schedule import ScheduledFault
+from benchmark.faults.targets import Committee
+from benchmark.host_layout import NODE_EXPORTER_PORT
+
+
+def mechanism_names(kind: Kind) -> list[str]:
+    """Return the names of the mechanisms of a kind; processes first, which then do not see the network fail."""
+    names = []
+    if kind.stops_processes:
+        names.append({Pause: "pause", Restart: "end"}.get(type(kind), "crash"))
+    if kind.drops_packets:
+        names.append("drop")
+    return names
+
+
+def mechanisms(fault: ScheduledFault, committee: Committee, addresses: Mapping[str, str]) -> dict[str, list[JsonValue]]:
+    """Return what a fault with an effect is made of, by the host that has to do it; `addresses` are those of hosts."""
+    assert fault.effect is not None
+    found: dict[str, list[JsonValue]] = {host: [] for host in fault.effect.hosts}
+    for name in mechanism_names(fault.kind):
+        for host, parts in found.items():
+            if name == "drop":
+                share = fault.kind.share if isinstance(fault.kind, Loss) else 1.0
+                parts.append({"kind": name, "peers": _peers(fault, host, addresses), "share": share})
+            else:
+                processes: list[JsonValue] = [
+                    node.name for node in committee.nodes if node.host.name == host and node.name in fault.effect.nodes
+                ]
+                parts.append({"kind": name, "processes": processes, "again": fault.end_s is not None})
+    return found
+
+
+def _peers(fault: ScheduledFault, host: str, addresses: Mapping[str, str]) -> list[JsonValue]:
+    """Return the other ends of the links that `host` has to disturb.
+
+    A link between two hosts of the fault is disturbed once, so that packets are lost with the requested probability.
+    """
+    assert fault.effect is not None
+    ends = [("out", b) for a, b in fault.effect.links if a == host]
+    ends += [("in", a) for a, b in fault.effect.links if b == host and a not in fault.effect.hosts]
+    return [
+        {
+            "address": addresses[other],
+            "port": NODE_EXPORTER_PORT,
+            "in": ("in", other) in ends,
+            "out": ("out", other) in ends,
+        }
+        for other in dict.fromkeys(other for _, other in ends)
+    ]
