@@ -8,6 +8,7 @@ import signal
 import sys
 import threading
 from collections.abc import Sequence
+from importlib import import_module
 from itertools import pairwise
 from pathlib import Path
 from types import FrameType
@@ -16,10 +17,12 @@ from typing import NoReturn
 import click
 
 from benchmark.cli import messages
-from benchmark.cli.commands import cli
+from benchmark.cli.commands import COMPLETE_VARIABLE, cli
 from benchmark.errors import StorageError, TestbedError, UsageError
 
 _MULTIPLE = ("--loads", "--faults")
+_RENAMED = {"--profile": "--load-shape"}
+"""Options of earlier versions and their present names."""
 _AGAIN_S = 0.02
 
 
@@ -31,9 +34,14 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     code = 0
     try:
         reject_empty(words)
-        cli.main(words, prog_name=program, standalone_mode=False)
+        if COMPLETE_VARIABLE in os.environ:
+            import_module("benchmark.cli.completion")  # registers how bash is answered
+        cli.main(words, prog_name=program, complete_var=COMPLETE_VARIABLE, standalone_mode=False)
         sys.stdout.flush()
     except click.ClickException as error:
+        if isinstance(error, click.NoSuchOption) and error.option_name in _RENAMED:
+            message = f"No such option '{error.option_name}'; it is called '{_RENAMED[error.option_name]}' now."
+            error = click.NoSuchOption(error.option_name, message, ctx=error.ctx)
         error.show()
         code = 2
     except TestbedError as error:
@@ -74,13 +82,14 @@ def reject_empty(words: Sequence[str]) -> None:
 
 
 def repeat_option(arguments: Sequence[str]) -> list[str]:
-    """Write `--loads 200 1000` as `--loads 200 --loads 1000`, which click can parse."""
+    """Write `--loads 200 1000`, or `--loads=200 1000`, as `--loads 200 --loads 1000`, which click can parse."""
     found: list[str] = []
     option = None
     for argument in arguments:
         if argument.startswith("-"):
-            option = argument if argument in _MULTIPLE else None
-            first = option is not None
+            name, equals, _ = argument.partition("=")
+            option = name if name in _MULTIPLE else None
+            first = option is not None and not equals
             found.append(argument)
         elif option and not first:
             found += [option, argument]

@@ -8,32 +8,55 @@ import click
 
 from benchmark.version import describe_version
 
-COMMANDS = {
-    "check": ("hosts", "Check that a run can start: hosts reachable, clocks, disks, ports."),
-    "compare": ("compare", "Compare two runs or sweeps, or run A and B alternately."),
-    "extend": ("hosts", "Postpone automatic shutdown by DURATION, such as 4h."),
-    "grafana": ("hosts", "Forward a local port to the testbed's Grafana, until Ctrl-C."),
-    "logs": ("results", "Print the logs of RUN."),
-    "network": ("network", "Measure the network between the hosts."),
-    "profile": ("profile", "Sample NODE of the current run and draw a flame graph."),
-    "prometheus": ("results", "Serve the Prometheus snapshot of RUN, until Ctrl-C."),
-    "report": ("report", "Write the report of a run, sweep or search, or of a comparison."),
-    "results": ("results", "List all runs with their results."),
-    "run": ("run", "Benchmark the system at each offered load."),
-    "search": ("search", "Find the highest load that meets the limits."),
-    "ssh": ("hosts", "Log in to HOST, or run COMMAND there, with OpenSSH."),
-    "status": ("hosts", "Show which hosts are ready, when they shut down and what they cost."),
-    "stop": ("hosts", "Kill leftover processes and clean up the hosts."),
+SECTIONS = {
+    "Set up": {
+        "completion": ("completion", "Print the completion script of a shell."),
+    },
+    "Testbed": {
+        "status": ("hosts", "Show which hosts are ready, their expiry and cost."),
+        "check": ("hosts", "Check that a run can start: hosts, clocks, disks, ports."),
+        "extend": ("hosts", "Postpone automatic shutdown by DURATION, such as 4h."),
+        "stop": ("hosts", "Kill leftover processes and clean up the hosts."),
+        "ssh": ("hosts", "Log in to HOST, or run COMMAND there, with OpenSSH."),
+        "network": ("network", "Measure the network between the hosts."),
+        "grafana": ("hosts", "Forward a local port to the testbed's Grafana."),
+    },
+    "Runs": {
+        "run": ("run", "Benchmark the system at each offered load."),
+        "search": ("search", "Find the highest load that meets the limits."),
+        "compare": ("compare", "Compare two runs or sweeps, or run A and B alternately."),
+        "profile": ("profile", "Sample NODE of the current run and draw a flame graph."),
+    },
+    "Results": {
+        "results": ("results", "List all runs with their results."),
+        "report": ("report", "Write the report of results, or of a comparison."),
+        "logs": ("results", "Print the logs of RUN."),
+        "prometheus": ("results", "Serve the Prometheus snapshot of RUN."),
+    },
 }
-"""Each command with its module in this package and its short help, which `--help` prints without an import."""
+"""The sections of `--help`: each command with its module in this package and its short help, which needs no import."""
+COMMANDS = {name: entry for section in SECTIONS.values() for name, entry in section.items()}
+
+COMPLETE_VARIABLE = "_GEOBENCH_COMPLETE"
+"""Environment variable by which a shell's completion script calls this program."""
+
+_EXAMPLES = """\b
+Examples:
+  pulumi up                          create the testbed
+  geobench run --loads 200           one run
+  geobench run --loads 200:1000:200 --repeat 3
+                                     a sweep with confidence intervals
+  geobench report                    the latest results as one page
+
+`geobench COMMAND --help` has examples and defaults of a command."""
 
 
 class LazyGroup(click.Group):
     """A group whose commands are defined in the modules that `COMMANDS` names."""
 
     def list_commands(self, context: click.Context) -> list[str]:
-        """Return the names of all commands, sorted."""
-        return sorted(COMMANDS)
+        """Return the names of all commands, in the order of `--help`."""
+        return list(COMMANDS)
 
     def get_command(self, context: click.Context, name: str) -> click.Command | None:
         """Import the module of a command and return the command; an unknown name is an error with near matches."""
@@ -46,9 +69,11 @@ class LazyGroup(click.Group):
         return command
 
     def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the names and short helps of all commands."""
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, COMMANDS[name][1]) for name in self.list_commands(context)])
+        """Write the names and short helps of all commands, by section."""
+        width = max(map(len, COMMANDS))
+        for title, section in SECTIONS.items():
+            with formatter.section(title):
+                formatter.write_dl([(name.ljust(width), text) for name, (_, text) in section.items()])
 
 
 def _print_version(context: click.Context, _: click.Parameter, wanted: bool) -> None:
@@ -57,7 +82,7 @@ def _print_version(context: click.Context, _: click.Parameter, wanted: bool) -> 
         context.exit()
 
 
-@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=LazyGroup, epilog=_EXAMPLES, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option(
     "--version",
     is_flag=True,

@@ -6,26 +6,36 @@ from pathlib import Path
 
 import click
 
+from benchmark.cli import completers
+from benchmark.cli.help import Command, Option, examples
 from benchmark.cli.options import ComparisonOptions, options_of, read_share, resume_option, retries_option
-from benchmark.cli.target import Target, results_dir, testbed_options
+from benchmark.cli.target import Target, json_option, results_dir, results_dir_option, testbed_options
 from benchmark.errors import UsageError
 from benchmark.plan.request import RunOptions
 
 
-@click.command()
+@click.command(
+    cls=Command,
+    epilog=examples(
+        "geobench compare --a committee=3 --b committee=7 --loads 100,200 --repeat 3",
+        "geobench compare --commits main my-branch --loads 500 --repeat 5",
+        "geobench compare SWEEP OTHER-SWEEP --fail-over 5%",
+    ),
+)
 @testbed_options
-@click.argument("names", nargs=-1, metavar="[A B]")
-@options_of("sides", ComparisonOptions)
-@click.option("--fail-over", help="Exit with 1 if B is significantly worse by more than this share, such as 5%.")
-@options_of("run_options", RunOptions)
+@click.argument("names", nargs=-1, metavar="[A B]", shell_complete=completers.results)
+@options_of("sides", ComparisonOptions, "Sides and load")
+@options_of("run_options", RunOptions, "Each run")
+@click.option(
+    "--fail-over",
+    cls=Option,
+    metavar="SHARE",
+    help="Exit with 1 if B is significantly worse by more than this share, such as 5%.",
+)
 @retries_option
 @resume_option("comparison")
-@click.option(
-    "--results-dir",
-    "existing_dir",
-    type=click.Path(path_type=Path),
-    help="Results directory of A and B [default: results_dir in the settings].",
-)
+@results_dir_option
+@json_option
 def compare(
     stack: str | None,
     inventory: Path | None,
@@ -37,7 +47,7 @@ def compare(
     run_options: RunOptions,
     retries: int,
     resume: str | None,
-    existing_dir: Path | None,
+    results_folder: Path | None,
 ) -> None:
     """Compare two runs or sweeps, or run A and B alternately.
 
@@ -47,15 +57,13 @@ def compare(
     new = bool(sides.a or sides.b or sides.commits or resume)
     if new and names:
         raise UsageError("both existing and new runs given: pass either two names, or --a and --b, or --commits")
-    if new and existing_dir:
-        raise UsageError("--results-dir names existing results; new runs are written to results_dir of the settings")
     if bool(sides.a) != bool(sides.b) and not resume:
         given, missing = ("--a", "--b") if sides.a else ("--b", "--a")
         raise UsageError(f"{given} without {missing}: describe both sides, such as --a committee=3 --b committee=5")
-    target = Target(stack, inventory, settings) if new else None
+    target = Target(stack, inventory, settings, results_folder) if new else None
     from benchmark.cli import experiments  # while Pulumi reads the stack
 
     if target:
         experiments.run_comparison(target, sides, run_options, retries, resume, limit, as_json)
     else:
-        experiments.compare_existing(names, existing_dir or results_dir(stack, inventory, settings), limit, as_json)
+        experiments.compare_existing(names, results_folder or results_dir(stack, inventory, settings), limit, as_json)

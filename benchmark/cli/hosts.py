@@ -6,22 +6,23 @@ import json
 import signal
 import subprocess
 import sys
-import tempfile
 from datetime import timedelta
 from pathlib import Path
 
 import click
 
-from benchmark.cli import messages
-from benchmark.cli.target import DurationType, Target, inventory_option, on_testbed, stack_option
+from benchmark.cli import completers, messages
+from benchmark.cli.help import Command, examples
+from benchmark.cli.parameter_types import DurationType, NumberType
+from benchmark.cli.target import Target, on_testbed, testbed_options
+from benchmark.errors import UsageError
 from benchmark.host_layout import GRAFANA_PORT
-from benchmark.remote.openssh import known_hosts_line, openssh_command
 
 
 @click.command()
 @on_testbed
 def status(target: Target, as_json: bool) -> None:
-    """Show which hosts are ready, when they shut down and what they cost."""
+    """Show which hosts are ready, their expiry and cost."""
     from benchmark.cli import testbed_status  # while Pulumi reads the stack, here and below
 
     testbed_status.show_status(target, as_json)
@@ -39,9 +40,9 @@ def extend(target: Target, as_json: bool, duration: timedelta) -> None:
 
 @click.command()
 @on_testbed
-@click.option("--committee", type=click.IntRange(1), help="Check that this many nodes fit.")
+@click.option("--committee", type=NumberType(1), help="Check that this many nodes fit.")
 def check(target: Target, as_json: bool, committee: int | None) -> None:
-    """Check that a run can start: hosts reachable, clocks, disks, ports."""
+    """Check that a run can start: hosts, clocks, disks, ports."""
     from benchmark.cli import testbed_status
 
     testbed_status.show_check(target, committee, as_json)
@@ -69,9 +70,9 @@ def stop(target: Target, as_json: bool, force: bool) -> None:
 @click.command()
 @on_testbed
 def grafana(target: Target, as_json: bool) -> None:
-    """Forward a local port to the testbed's Grafana, until Ctrl-C.
+    """Forward a local port to the testbed's Grafana.
 
-    Without Grafana the port leads to the testbed's Prometheus.
+    It does so until Ctrl-C. Without Grafana the port leads to the testbed's Prometheus.
     """
     with target.open() as testbed, testbed.dashboard(GRAFANA_PORT) as (what, port):
         address = f"http://127.0.0.1:{port}"
@@ -83,26 +84,37 @@ def grafana(target: Target, as_json: bool) -> None:
         signal.pause()
 
 
-@click.command(context_settings={"ignore_unknown_options": True})
-@stack_option
-@inventory_option
-@click.argument("host")
+@click.command(
+    cls=Command,
+    context_settings={"ignore_unknown_options": True},
+    epilog=examples(
+        "geobench ssh us-east-1-0",
+        "geobench ssh node-0 -- ps aux --sort -rss",
+        "geobench ssh all uptime",
+    ),
+)
+@testbed_options
+@click.argument("host", shell_complete=completers.hosts)
 @click.argument("command", nargs=-1, type=click.UNPROCESSED)
-def ssh(stack: str | None, inventory: Path | None, host: str, command: tuple[str, ...]) -> None:
-    """Log in to HOST, or run COMMAND there, with OpenSSH."""
+def ssh(stack: str | None, inventory: Path | None, settings: Path | None, host: str, command: tuple[str, ...]) -> None:
+    """Log in to HOST, or run COMMAND there, with OpenSSH.
+
+    HOST may be a process of the latest run, such as node-0. `all` runs COMMAND on every host at once; each line of
+    output begins with its host, and the exit code is 1 if the command failed anywhere.
+    """
+    from benchmark.cli import remote_shell
     from benchmark.testbed.testbed import require_network
 
-    target = Target(stack, inventory, None)
-    entry = target.inventory.host(host)
+    target = Target(stack, inventory, settings)
+    hosts = remote_shell.find_hosts(target, host)
+    if host == remote_shell.ALL and not command:
+        raise UsageError("`ssh all` needs a command, such as `geobench ssh all uptime`")
     require_network(target.inventory)
-    with tempfile.TemporaryDirectory() as folder:
-        known_hosts = Path(folder, "known_hosts")
-        known_hosts.write_text(known_hosts_line(entry))
-        key = target.private_key
-        if isinstance(key, str):
-            path = Path(folder, "key")
-            path.touch(mode=0o600)
-            path.write_text(key)
-            key = path
-        words = openssh_command(entry, target.inventory.ssh.user, key, known_hosts, command)
-        raise SystemExit(subprocess.run(words, check=False).returncode)
+    with remote_shell.openssh(target, batch=host == remote_shell.ALL) as login:
+        if host != remote_shell.ALL:
+            raise SystemExit(subprocess.run(login(hosts[0], command), check=False).returncode)
+        codes = remote_shell.stream({each.name: login(each, command) for each in hosts})
+    failed = [f"{name} ({code})" for name, code in codes.items() if code]
+    if failed:
+        messages.error(f"the command failed on {len(failed)} of {len(hosts)} hosts: {', '.join(failed)}")
+        raise SystemExit(1)

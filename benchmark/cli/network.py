@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 import click
 
 from benchmark.cli import messages
-from benchmark.cli.target import DurationType, Target, on_testbed, prepare_output
+from benchmark.cli.parameter_types import DurationType
+from benchmark.cli.target import Target, on_testbed, prepare_output
 from benchmark.errors import InfrastructureError
 from benchmark.files import write_atomically
 from benchmark.settings import format_duration, format_trace

@@ -7,17 +7,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
-from functools import wraps
+from functools import partial, wraps
 from pathlib import Path
 from types import NoneType
 from typing import Annotated, Any, TypeVar, get_args, get_origin
 
 import click
 from annotated_types import Ge
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic.fields import FieldInfo
 
-from benchmark.cli.target import Command, DurationType
+from benchmark.cli import completers
+from benchmark.cli.help import Option
+from benchmark.cli.parameter_types import DurationType, LoadsType, NumberType
+from benchmark.cli.target import Command
 from benchmark.errors import SettingsError, UsageError
 from benchmark.plan.request import RunOptions
 from benchmark.protocols.registry import protocol_names
@@ -43,11 +46,16 @@ class CommandOptions(BaseModel):
     model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
 
 
+def _join(loads: Sequence[int | Sequence[int]]) -> list[int]:
+    """Join the loads of several words on the command line."""
+    return [load for each in loads for load in ([each] if isinstance(each, int) else each)]
+
+
 class SweepOptions(CommandOptions):
     """The loads of a sweep, how often and in which order they are run."""
 
-    loads: tuple[Annotated[int, Ge(1)], ...] = ()
-    """Offered loads in tx/s: 200 1000."""
+    loads: Annotated[tuple[Annotated[int, Ge(1)], ...], BeforeValidator(_join)] = ()
+    """Requested loads in tx/s: 200 1000, or 200,1000, or FIRST:LAST:STEP."""
     repeat: int = Field(default=1, ge=1)
     """Runs of each load."""
     shuffle: bool = False
@@ -86,7 +94,7 @@ class SearchOptions(CommandOptions):
 
 retries_option = click.option(
     "--retries",
-    type=click.IntRange(0),
+    type=NumberType(0),
     default=2,
     show_default=True,
     help="Retries of a run after infrastructure failures.",
@@ -96,12 +104,18 @@ retries_option = click.option(
 def resume_option(kind: str) -> Callable[[Command], Command]:
     """Return the option that continues an interrupted sweep or search."""
     return click.option(
-        "--resume", metavar="ID|FOLDER|latest", help=f"Continue an interrupted {kind} with its options."
+        "--resume",
+        metavar="ID|FOLDER|latest",
+        shell_complete=completers.results,
+        help=f"Continue an interrupted {kind} with its options.",
     )
 
 
-def options_of(argument: str, model: type[BaseModel]) -> Callable[[Command], Command]:
-    """Add an option for each field of `model`; the command gets their values as the model, in `argument`."""
+def options_of(argument: str, model: type[BaseModel], section: str = "") -> Callable[[Command], Command]:
+    """Add an option for each field of `model`; the command gets their values as the model, in `argument`.
+
+    `section` is the one of the help that lists them.
+    """
 
     def add_options(command: Command) -> Command:
         @wraps(command)
@@ -111,38 +125,37 @@ def options_of(argument: str, model: type[BaseModel]) -> Callable[[Command], Com
 
         with_options: Command = with_model
         for name, field in reversed(model.model_fields.items()):
-            with_options = _click_option(name, field)(with_options)
+            with_options = _click_option(name, field, section)(with_options)
         return with_options
 
     return add_options
 
 
-def _click_option(name: str, field: FieldInfo) -> Callable[[Command], Command]:
+def _click_option(name: str, field: FieldInfo, section: str) -> Callable[[Command], Command]:
     """Return the click option of a field: type, least value, default and help are those of the field."""
     extra = field.json_schema_extra if isinstance(field.json_schema_extra, dict) else {}
     flag = str(extra.get("option", f"--{name.replace('_', '-')}"))
     help_text = (field.description or "").replace("a known protocol,", ", ".join(protocol_names()))
+    option = partial(click.option, cls=Option, section=section, help=help_text)
     kind: Any = field.annotation
     if kind is bool:
-        return click.option(flag, name, is_flag=True, help=help_text)
+        return option(flag, name, is_flag=True)
     if NoneType in get_args(kind):
         kind = next(each for each in get_args(kind) if each is not NoneType)
     if kind is bool:  # unset is neither
-        return click.option(f"{flag}/--no-{flag.removeprefix('--')}", name, default=None, help=help_text)
-    settings: dict[str, Any] = {}
+        return option(f"{flag}/--no-{flag.removeprefix('--')}", name, default=None)
+    settings: dict[str, Any] = {"shell_complete": completers.OF_OPTIONS.get(flag)}
     if get_origin(kind) is tuple:
         kind, *others = get_args(kind)
-        settings = {"multiple": True} if others == [...] else {"nargs": 1 + len(others)}
+        settings |= {"multiple": True} if others == [...] else {"nargs": 1 + len(others)}
     elif field.default is not None:
-        settings = {"default": field.default, "show_default": True}
-    constraints = list(field.metadata)
+        settings |= {"default": field.default, "show_default": True}
     if get_origin(kind) is Annotated:
-        kind, *own = get_args(kind)
-        constraints += own
-    least = next((each.ge for each in constraints if isinstance(each, Ge) and isinstance(each.ge, int)), None)
-    types = {timedelta: DurationType(), Path: click.Path(path_type=Path)}
-    parsed = click.IntRange(least) if least is not None else types.get(kind, kind)
-    return click.option(flag, name, type=parsed, help=help_text, **settings)
+        kind = get_args(kind)[0]
+    least = next((each.ge for each in field.metadata if isinstance(each, Ge) and isinstance(each.ge, int)), None)
+    number = LoadsType() if "multiple" in settings else NumberType(least)  # the loads are the only list of numbers
+    types = {timedelta: DurationType(), Path: click.Path(path_type=Path), int: number}
+    return option(flag, name, type=types.get(kind, kind), **settings)
 
 
 def apply_overrides(settings: Settings, options: RunOptions, overrides: Sequence[str]) -> tuple[Settings, RunOptions]:

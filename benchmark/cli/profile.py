@@ -8,8 +8,9 @@ from pathlib import Path
 
 import click
 
-from benchmark.cli import messages
-from benchmark.cli.target import DurationType, Target, on_testbed, prepare_output
+from benchmark.cli import completers, messages
+from benchmark.cli.parameter_types import DurationType
+from benchmark.cli.target import Target, on_testbed, prepare_output
 from benchmark.files import write_atomically
 from benchmark.orchestrator.profiler import CallGraph
 from benchmark.orchestrator.profiler import profile as sample
@@ -18,7 +19,7 @@ from benchmark.report.flame_graph import flame_graph
 
 @click.command()
 @on_testbed
-@click.argument("node")
+@click.argument("node", shell_complete=completers.processes)
 @click.option(
     "--seconds",
     type=DurationType(timedelta(seconds=1)),

@@ -8,16 +8,24 @@ from pathlib import Path
 
 import click
 
-from benchmark.cli import messages
-from benchmark.cli.target import json_option, prepare_output, results_option
+from benchmark.cli import completers, messages
+from benchmark.cli.help import Command, examples
+from benchmark.cli.target import on_results, prepare_output
 from benchmark.compare.comparison import find_variants
 from benchmark.errors import UsageError
 from benchmark.report import write_comparison, write_plots, write_report
 from benchmark.results.find import find
 
 
-@click.command()
-@click.argument("names", nargs=-1, metavar="[RUN|SWEEP|SEARCH|latest] [B]")
+@click.command(
+    cls=Command,
+    epilog=examples(
+        "geobench report",
+        "geobench report SWEEP --plots figures/",
+        "geobench report RUN OTHER-RUN --output difference.html",
+    ),
+)
+@click.argument("names", nargs=-1, metavar="[RUN|SWEEP|SEARCH|latest] [B]", shell_complete=completers.results)
 @click.option(
     "--plots", type=click.Path(path_type=Path), help="Write plots (SVG, PDF) and their data (CSV) to this folder."
 )
@@ -26,12 +34,11 @@ from benchmark.results.find import find
     type=click.Path(path_type=Path, dir_okay=False),
     help="File of a comparison [default: beside the runs].",
 )
-@results_option
-@json_option
+@on_results
 def report(names: tuple[str, ...], plots: Path | None, output: Path | None, results_dir: Path, as_json: bool) -> None:
-    """Write the report of a run, sweep or search, or of a comparison.
+    """Write the report of results, or of a comparison.
 
-    Without a name it is the latest one; two names are compared.
+    Without a name it is that of the latest run, sweep or search; two names are compared.
     """
     if len(names) > 2:
         raise UsageError(f"found {len(names)} names, expected a run, sweep or search, or two to compare")

@@ -4,15 +4,24 @@ from __future__ import annotations
 
 import click
 
+from benchmark.cli.help import Command, examples
 from benchmark.cli.options import SweepOptions, options_of, resume_option, retries_option
-from benchmark.cli.target import Target, on_testbed
+from benchmark.cli.target import Target, running_on_testbed
 from benchmark.plan.request import RunOptions
 
 
-@click.command()
-@on_testbed
-@options_of("sweep_options", SweepOptions)
-@options_of("run_options", RunOptions)
+@click.command(
+    cls=Command,
+    epilog=examples(
+        "geobench run --loads 200 --duration 60s",
+        "geobench run --loads 200:1000:200 --repeat 5 --shuffle",
+        "geobench run --loads 500 --committee 3 --faults crash:leader@20s",
+        "geobench run --resume latest",
+    ),
+)
+@running_on_testbed
+@options_of("sweep_options", SweepOptions, "Load")
+@options_of("run_options", RunOptions, "Each run")
 @retries_option
 @resume_option("sweep")
 def run(

@@ -4,15 +4,23 @@ from __future__ import annotations
 
 import click
 
+from benchmark.cli.help import Command, examples
 from benchmark.cli.options import SearchOptions, options_of, resume_option, retries_option
-from benchmark.cli.target import Target, on_testbed
+from benchmark.cli.target import Target, running_on_testbed
 from benchmark.plan.request import RunOptions
 
 
-@click.command()
-@on_testbed
-@options_of("search_options", SearchOptions)
-@options_of("run_options", RunOptions)
+@click.command(
+    cls=Command,
+    epilog=examples(
+        "geobench search --limit p99=1s",
+        "geobench search --limit p99=500ms --limit achieved=99% --from 500 --to 10000",
+        "geobench search --resume latest",
+    ),
+)
+@running_on_testbed
+@options_of("search_options", SearchOptions, "Search")
+@options_of("run_options", RunOptions, "Each run")
 @retries_option
 @resume_option("search")
 def search(

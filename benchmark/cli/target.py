@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import timedelta
 from functools import cached_property, wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,10 +12,11 @@ from typing import TYPE_CHECKING, Any
 import click
 from pydantic import ValidationError
 
-from benchmark.cli import messages
+from benchmark.cli import completers, messages
+from benchmark.cli.help import Option
 from benchmark.errors import SettingsError, UsageError
 from benchmark.inventory import Inventory, read_inventory
-from benchmark.settings import Settings, format_duration, load_settings, parse_duration, stack_settings
+from benchmark.settings import Settings, load_settings, stack_settings
 from benchmark.testbed.stack import NoHostsError, Stack, begin_reading, project_directory, selected_stack
 from benchmark.testbed.strays import Strays, begin_search
 
@@ -31,13 +31,16 @@ class Target:
     waits for it. Commands import their heavier modules in between.
     """
 
-    def __init__(self, stack: str | None, inventory: Path | None, settings: Path | None) -> None:
+    def __init__(
+        self, stack: str | None, inventory: Path | None, settings: Path | None, results_folder: Path | None = None
+    ) -> None:
         if stack and inventory:
             raise UsageError("--stack and --inventory exclude each other; pass one of them")
         self.project = project_directory()
         self._stack_name = stack
         self._inventory_file = inventory
         self._settings_file = settings
+        self._results_folder = results_folder
         self._reading = None if inventory else begin_reading(self.project, stack)
 
     @cached_property
@@ -77,7 +80,7 @@ class Target:
     @property
     def results_dir(self) -> Path:
         """The folder to which results are written."""
-        return self.project / self.settings.results_dir
+        return self._results_folder or self.project / self.settings.results_dir
 
     def begin_stray_search(self) -> Callable[[], Strays]:
         """Start to look for cloud hosts that the stack does not know; return a function that waits for the result.
@@ -161,40 +164,43 @@ def prepare_output(path: Path) -> Path:
     return path
 
 
-class DurationType(click.ParamType[timedelta]):
-    """A duration such as 90, 90s, 3m or 12h."""
-
-    name = "duration"
-
-    def __init__(self, minimum: timedelta = timedelta(0)) -> None:
-        self._minimum = minimum
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> timedelta:
-        """Parse a duration; click's usage error lists the accepted values."""
-        try:
-            found = parse_duration(value)
-        except ValueError as error:
-            self.fail(str(error), param, ctx)
-        if found < self._minimum:
-            self.fail(f"found {value}, expected at least {format_duration(self._minimum)}", param, ctx)
-        return found
-
-
 Command = Callable[..., None]
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document on standard output.")
-stack_option = click.option("--stack", help="Stack of the testbed [default: the selected stack].")
-inventory_option = click.option(
-    "--inventory", type=click.Path(path_type=Path), help="Inventory file, instead of a stack."
+stack_option = click.option(
+    "--stack",
+    cls=Option,
+    section="Testbed",
+    shell_complete=completers.stacks,
+    help="Stack of the testbed [default: the selected stack].",
+)
+_inventory_option = click.option(
+    "--inventory",
+    cls=Option,
+    section="Testbed",
+    type=click.Path(path_type=Path),
+    help="Inventory file, instead of a stack.",
+)
+_settings_option = click.option(
+    "--settings",
+    cls=Option,
+    section="Testbed",
+    type=click.Path(path_type=Path),
+    help="Settings file, instead of the stack's.",
+)
+
+
+results_dir_option = click.option(
+    "--results-dir",
+    "results_folder",
+    type=click.Path(path_type=Path),
+    help="Results directory [default: results_dir in the settings].",
 )
 
 
 def testbed_options(command: Command) -> Command:
-    """Add the options that select a testbed, and `--json`."""
-    settings_option = click.option(
-        "--settings", type=click.Path(path_type=Path), help="Settings file, instead of the stack's."
-    )
-    return stack_option(inventory_option(settings_option(json_option(command))))
+    """Add the options that select a testbed: `stack`, `inventory` and `settings`."""
+    return stack_option(_inventory_option(_settings_option(command)))
 
 
 def on_testbed(command: Command) -> Command:
@@ -204,14 +210,26 @@ def on_testbed(command: Command) -> Command:
     def with_target(stack: str | None, inventory: Path | None, settings: Path | None, **options: Any) -> None:
         command(target=Target(stack, inventory, settings), **options)
 
-    return testbed_options(with_target)
+    return testbed_options(json_option(with_target))
 
 
-def results_option(command: Command) -> Command:
-    """Add the option that selects the results folder."""
-    return click.option(
-        "--results-dir",
-        type=click.Path(path_type=Path),
-        default=results_dir,
-        help="Results directory [default: results_dir in the settings of the selected stack].",
-    )(command)
+def running_on_testbed(command: Command) -> Command:
+    """Add the options of `on_testbed`, and `--results-dir` for the results that the command writes."""
+
+    @wraps(command)
+    def with_target(
+        stack: str | None, inventory: Path | None, settings: Path | None, results_folder: Path | None, **options: Any
+    ) -> None:
+        command(target=Target(stack, inventory, settings, results_folder), **options)
+
+    return testbed_options(results_dir_option(json_option(with_target)))
+
+
+def on_results(command: Command) -> Command:
+    """Add the options that select a results folder, and `--json`; pass the command the selected `results_dir`."""
+
+    @wraps(command)
+    def with_folder(stack: str | None, results_folder: Path | None, **options: Any) -> None:
+        command(results_dir=results_folder or results_dir(stack), **options)
+
+    return results_dir_option(stack_option(json_option(with_folder)))

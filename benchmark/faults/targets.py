@@ -17,7 +17,8 @@ HALVES = "halves"
 """Target of a partition into two sides as equal as possible."""
 _CHOSEN_AT_INJECTION = ("leader", "followers")
 _CHOSEN_AT_RANDOM = ("one", "minority", "majority", "max_faulty", HALVES)
-_WORDS = ("one", "minority", "majority", "max_faulty", "all", "leader", "followers")
+TARGETS = ("one", "minority", "majority", "max_faulty", "all", "leader", "followers")
+"""Words that choose nodes, for any kind of fault."""
 
 
 @dataclass(frozen=True)
@@ -109,8 +110,8 @@ def _named(target: str, nodes: Sequence[Process], spared: Sequence[Process]) -> 
     names = {name for node in nodes for name in (node.name, node.host.name, node.host.region)}
     for word in wanted:
         if word not in names:
-            near = difflib.get_close_matches(word, [*_WORDS, *sorted(names)], n=1)
-            known = f"write {_join(_WORDS)}, a number, a region or a node: {_join(sorted(names))}"
+            near = difflib.get_close_matches(word, [*TARGETS, *sorted(names)], n=1)
+            known = f"write {_join(TARGETS)}, a number, a region or a node: {_join(sorted(names))}"
             raise UsageError(f"unknown target {word!r}; {f'did you mean {near[0]!r}?' if near else known}")
     return [node for node in spared if {node.name, node.host.name, node.host.region}.intersection(wanted)]
 

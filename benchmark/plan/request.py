@@ -54,15 +54,16 @@ class RunOptions(BaseModel):
     committee: int | None = Field(default=None, ge=1, json_schema_extra=PER_SIDE)
     """Number of nodes [default: as many as possible]."""
     duration: Duration | None = Field(default=None, json_schema_extra=PER_SIDE)
-    """Duration of the measurement of each run."""
+    """Duration of the measurement of each run [default: benchmark_duration in the settings, else 180 s]."""
     warm_up: Duration | None = None
-    """Warm-up before measuring [default: detected, at least 15 s]."""
+    """Warm-up before measuring [default: warm_up in the settings, else detected, at least 15 s]."""
     load_shape: str | None = Field(default=None, json_schema_extra=PER_SIDE)
-    """Load over time: constant, ramp[:SHARE], steps:NUMBER, or a CSV file of rates."""
+    """Load over time: constant, ramp[:SHARE], steps:NUMBER, or a CSV file of rates [default: load_shape in the
+    settings, else constant]."""
     dedicated_clients: int | None = Field(default=None, ge=0, json_schema_extra=PER_SIDE)
-    """Number of hosts that only generate load."""
+    """Number of hosts that only generate load [default: dedicated_clients in the settings, else 0]."""
     protocol: str | None = Field(default=None, json_schema_extra=PER_SIDE)
-    """System under test: a known protocol, or FILE.yaml."""
+    """System under test: a known protocol, or FILE.yaml [default: protocol in the settings, else etcd]."""
     commit: str | None = Field(default=None, json_schema_extra=PER_SIDE)
     """Branch, tag or hash to build, instead of the one in the settings."""
     repository: str | None = None

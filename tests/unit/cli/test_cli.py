@@ -83,7 +83,7 @@ def test_an_empty_value_is_an_error_and_not_an_option_that_was_not_given(
     [
         (("run", "--loads", "200", "--duration", "0s"), "a duration of 0s is too short to be measured"),
         (("run", "--loads", "200", "--duration", "0"), "a duration of 0s is too short to be measured"),
-        (("run", "--loads", "200", "--committee", "0"), "0 is not in the range x>=1"),
+        (("run", "--loads", "200", "--committee", "0"), "found 0, expected at least 1"),
         (("run", "--loads", "200", "--load-shape", "0"), "load shape: found '0', expected constant"),
         (("run", "--loads", "200", "--protocol", "false"), "false"),
         (("run", "--loads", "200", "--commit", "0"), "etcd is installed from packages and not built"),
@@ -91,7 +91,7 @@ def test_an_empty_value_is_an_error_and_not_an_option_that_was_not_given(
         (("search", "--limit", "p99=0"), "--limit p99=0: no request takes 0 s"),
         (("search", "--limit", "achieved=0"), "--limit achieved: found '0', expected a share"),
         (("search", "--precision", "0"), "--precision: found '0', expected a share"),
-        (("search", "--max-runs", "0"), "0 is not in the range x>=1"),
+        (("search", "--max-runs", "0"), "found 0, expected at least 1"),
         (("compare", "--fail-over", "0", "--a", "committee=1", "--b", "committee=2"), "--fail-over: found '0'"),
         (("compare", "--a", "committee=", "--b", "committee=2", "--loads", "5"), "committee=: no value"),
         (("compare", "--a", "committee=1", "--loads", "5"), "--a without --b: describe both sides"),

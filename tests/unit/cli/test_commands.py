@@ -7,8 +7,9 @@ import sys
 
 import click
 import pytest
+from factories.command_line import call
 
-from benchmark.cli.commands import COMMANDS, cli
+from benchmark.cli.commands import COMMANDS, SECTIONS, cli
 
 
 def modules_after(*arguments: str) -> set[str]:
@@ -24,6 +25,40 @@ def test_listed_help_matches_that_of_the_command(name: str) -> None:
     assert command is not None
     assert command.name == name
     assert command.get_short_help_str(limit=200) == COMMANDS[name][1]
+
+
+def helps() -> list[tuple[str, ...]]:
+    return [(), *((name,) for name in COMMANDS), ("network", "measure")]
+
+
+@pytest.mark.parametrize("words", helps(), ids=" ".join)
+def test_help_fits_80_columns_and_has_no_ranges(words: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
+    assert call(*words, "--help") == 0
+    text = capsys.readouterr().out
+    assert max(map(len, text.splitlines())) <= 80
+    assert "RANGE" not in text
+    assert "x>=" not in text
+
+
+def test_help_of_the_group_has_sections_with_a_line_for_each_command(capsys: pytest.CaptureFixture[str]) -> None:
+    assert call("--help") == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [title for title in SECTIONS if f"{title}:" in lines] == list(SECTIONS)
+    for name, (_, text) in COMMANDS.items():
+        assert [line for line in lines if line.split() == [name, *text.split()]], name
+
+
+def test_help_of_a_command_has_sections_and_examples(capsys: pytest.CaptureFixture[str]) -> None:
+    assert call("run", "--help") == 0
+    lines = capsys.readouterr().out.splitlines()
+    titles = [line for line in lines if line.endswith(":") and not line.startswith("   ")]
+    assert titles == ["Testbed:", "Load:", "Each run:", "Options:", "  Examples:"]
+    assert "    geobench run --resume latest" in lines
+
+
+def test_former_name_of_an_option_is_explained(capsys: pytest.CaptureFixture[str]) -> None:
+    assert call("run", "--loads", "5", "--profile", "ramp") == 2
+    assert "No such option '--profile'; it is called '--load-shape' now." in capsys.readouterr().err
 
 
 def test_help_of_the_group_imports_no_command() -> None:

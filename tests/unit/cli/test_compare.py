@@ -19,10 +19,3 @@ def test_results_dir_names_the_folder_of_both_runs(tmp_path: Path, capsys: Captu
     assert call("compare", *words) == 0
     found = json.loads(capsys.readouterr().out)
     assert found["metrics"][0]["metric"] == "completed_tps"
-
-
-def test_results_dir_of_new_runs_is_rejected(tmp_path: Path, capsys: Captured) -> None:
-    assert (
-        call("compare", "--a", "committee=1", "--b", "committee=2", "--loads", "5", "--results-dir", str(tmp_path)) == 2
-    )
-    assert "new runs are written to results_dir of the settings" in capsys.readouterr().err

@@ -18,6 +18,5 @@ def test_commands_name_the_emulated_network_if_that_is_down(
     monkeypatch.chdir(tmp_path)
     through = HostCapabilities(through="203.0.113.9")
     options = write(tmp_path, [of_provider(host, "local", capabilities=through) for host in inventory(a=2, b=2).hosts])
-    given = options[:2] if command[0] == "ssh" else options  # it takes no settings
-    assert call(command[0], *given, *command[1:]) == 3
+    assert call(command[0], *options, *command[1:]) == 3
     assert "the emulated network of testbed t is down" in capsys.readouterr().err

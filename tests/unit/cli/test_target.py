@@ -9,7 +9,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from factories.command_line import call, fake_pulumi
+from factories.command_line import call, fake_pulumi, write
 from factories.hosts import inventory, of_provider
 from factories.result_factory import write_run
 
@@ -45,6 +45,13 @@ def stack(project: Path) -> Path:
     for command in (("stack", "init", "t"), ("config", "set", "settings", "s.yaml")):
         subprocess.run([pulumi, "--non-interactive", *command], check=True, capture_output=True, timeout=60)
     return project
+
+
+def test_a_results_folder_that_is_given_replaces_that_of_the_settings(tmp_path: Path, project: Path) -> None:
+    options = write(project, list(inventory(a=1).hosts), "testbed_id: t\nregions: [a]\nresults_dir: elsewhere\n")
+    files = Path(options[1]), Path(options[3])
+    assert Target(None, *files).results_dir == project / "elsewhere"
+    assert Target(None, *files, tmp_path / "given").results_dir == tmp_path / "given"
 
 
 @pytest.mark.parametrize(
