@@ -315,6 +315,35 @@ def test_writes_and_reads_are_limited_to_the_bandwidth_and_only_on_that_host(tes
             assert f"{number} " not in rules.read_text(encoding="ascii")
 
 
+def test_a_host_limits_its_own_disk_and_no_other(testbed: Testbed, scratch: str) -> None:
+    host = testbed.create(scratch)
+    image, other = host.directory / "disk.img", testbed.host("us-east-1-1").directory / "disk.img"
+    groups = Path("/sys/fs/cgroup")
+
+    def limited(image: Path) -> bool:
+        number = (Path("/sys/block") / device(image).name / "dev").read_text(encoding="ascii").strip()
+        files = [*groups.glob("blkio/blkio.throttle.write_bps_device"), *groups.glob("geobench-*/io.max")]
+        lines = [line for file in files for line in file.read_text(encoding="ascii").splitlines()]
+        return any(line.startswith(number) and "1000" in line for line in lines)
+
+    program = (
+        "import socket; s = socket.socket(socket.AF_UNIX); s.connect('/run/disk-control/disk'); "
+        "s.send(b'1000 600\\n'); print(s.recv(9), flush=True); input()"
+    )
+    client = subprocess.Popen(
+        ["nsenter", "--target", str(host.process_id()), "--mount", "python3", "-c", program],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+    )  # fmt: skip
+    with client:
+        assert client.stdout
+        assert client.stdout.readline() == b"b'ok\\n'\n"
+        assert limited(image)
+        assert not limited(other)
+        client.kill()
+    wait_for(lambda: not limited(image), "the end of the limit")
+    assert "Read-only file system" in testbed.ssh(scratch, "touch /run/disk-control/x").stderr
+
+
 def test_a_full_disk_leaves_the_hosts_other_files_and_other_hosts_alone(testbed: Testbed, scratch: str) -> None:
     testbed.create(scratch)
     full = testbed.ssh(scratch, f"dd if=/dev/zero of={WORKING_DIR}/x bs=1M count=100")

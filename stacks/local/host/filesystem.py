@@ -15,6 +15,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from benchmark.host_layout import DISK_CONTROL
 from benchmark.inventory import Role
 from stacks.local.host.disk import MOUNT_OPTIONS, Disk
 from stacks.local.host.services import SSHD_CONFIG, TEXTFILES, WAN_METRICS, resolver, services
@@ -70,7 +71,8 @@ def write_upper(upper: Path, config: HostConfig, rules: str, hidden: Iterable[Pa
     for path in hidden:
         _hide(upper, path)
     _create_devices(upper / "dev")
-    for name in ("run/sshd", "run/lock", WAN_METRICS.lstrip("/"), TEXTFILES.lstrip("/")):
+    places = (WAN_METRICS, TEXTFILES, DISK_CONTROL)
+    for name in ("run/sshd", "run/lock", *(place.lstrip("/") for place in places)):
         _create_parents(upper, upper / name)
         _create_folder(upper / name)
     files = {
@@ -123,6 +125,8 @@ def mounts(directory: Path, metrics: Path | None, device: Path | None = None) ->
     if metrics is not None:
         lines.append((str(metrics), WAN_METRICS, "none", "bind,ro"))
 
+    if device is not None:
+        lines.append((str(directory / "control"), DISK_CONTROL, "none", "bind,ro"))
     places = [(source, root + place, kind, options) for source, place, kind, options in lines]
     if device is not None:
         places.append((str(device), str(directory / "disk"), "ext4", MOUNT_OPTIONS))

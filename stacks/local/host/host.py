@@ -1,14 +1,16 @@
 """One host of a local testbed: its own namespaces over an overlay of this machine's files, with sshd as process 1.
 
 A host's folder is `hosts/NAME` beside its network's folder: `upper` has its files, `disk.img` those of its working
-folder, `process` names process 1, `log` is the output of process 1. The host itself writes `process` before anything
-else, so even a creation that crashed leaves nothing that cannot be found again.
+folder, `process` names process 1, `log` is the output of process 1, `disk_control` names the process that limits its
+disk on request, through a socket in `control`. The host itself writes `process` before anything else, so even a
+creation that crashed leaves nothing that cannot be found again.
 https://man7.org/linux/man-pages/man7/namespaces.7.html
 """
 
 from __future__ import annotations
 
 import contextlib
+import json
 import re
 import shutil
 import subprocess
@@ -22,12 +24,13 @@ from benchmark.errors import InfrastructureError
 from stacks.local.host.disk import Disk, attached, create_image, wait_until_released
 from stacks.local.host.filesystem import HostConfig, mounts, write_upper
 from stacks.local.host.services import firewall
-from stacks.local.host.throttle import limit_bandwidth, remove_limit
+from stacks.local.host.throttle import control_files, limit_bandwidth, remove_limit
 from stacks.local.process import PATH, find_process, kill_process
 from stacks.local.wan.network import WideAreaNetwork
 
 CHECKOUT = Path(__file__).resolve().parents[3]
 SCRIPT = Path(__file__).with_name("host.sh")
+DISK_CONTROL = Path(__file__).with_name("disk_control.py")
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 """Names of hosts: they become the names of folders, and hostnames of at most 63 characters."""
@@ -93,7 +96,7 @@ class Host:
         shutil.rmtree(self.directory / "work", ignore_errors=True)
         # A setuid file that a host writes would give its rights to any user of this machine who can reach it.
         self.directory.parents[1].chmod(0o700)
-        for name in ("work", "root", "disk"):
+        for name in ("work", "root", "disk", "control"):
             (self.directory / name).mkdir(exist_ok=True)
         metrics = network.directory.absolute() / "metrics" if config.role == "monitoring" else None
         try:
@@ -103,6 +106,7 @@ class Host:
                 pid = self._wait_for("its first process", self.process_id)
                 if device and config.disk:
                     limit_bandwidth(self._group, device, pid, config.disk.bandwidth)
+                    self._control_disk(device, pid, config.disk)
                 try:
                     network.attach(self.name, config.region, address, pid)
                 except InfrastructureError:
@@ -129,6 +133,9 @@ class Host:
                 f"host {self.name}: process {self.process_id()} does not end; one of its processes hangs in the kernel"
             )
         (self.directory / "process").unlink(missing_ok=True)
+        # It ends by itself, too, but must not write a limit after its device belongs to somebody else.
+        kill_process(self.directory / "disk_control", _DEADLINE_SECONDS)
+        (self.directory / "disk_control").unlink(missing_ok=True)
         self._network.detach(self.name)
         if self._image.exists():
             wait_until_released(self._image)
@@ -168,6 +175,26 @@ class Host:
                 check=False,
                 timeout=_DEADLINE_SECONDS,
             )
+
+    def _control_disk(self, device: Path, pid: int, disk: Disk) -> None:
+        """Start what limits the host's disk on its request, where the kernel can do that."""
+        limits = control_files(self._group, device, disk.bandwidth)
+        (self.directory / "control/disk").unlink(missing_ok=True)
+        if limits is None:
+            return
+        arguments = [str(DISK_CONTROL), str(self.directory), str(pid), json.dumps(limits)]
+        with (self.directory / "log").open("ab") as log:
+            subprocess.run(
+                ["setsid", "--fork", sys.executable, "-I", "-S", *arguments],
+                env={"PATH": PATH, "LANG": "C.UTF-8"},
+                cwd="/",
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                check=True,
+                timeout=_DEADLINE_SECONDS,
+            )
+        self._wait_for("the control of its disk", (self.directory / "control/disk").exists)
 
     def _wait_for(self, what: str, condition: Callable[[], Found | None]) -> Found:
         deadline = time.monotonic() + _DEADLINE_SECONDS

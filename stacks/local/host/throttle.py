@@ -12,6 +12,7 @@ import contextlib
 from pathlib import Path
 
 from benchmark.errors import InfrastructureError
+from stacks.local.host.disk_control import Limits
 
 _MOUNTS = Path("/proc/self/mountinfo")
 _BLOCK = Path("/sys/block")
@@ -28,8 +29,8 @@ def check_throttle() -> None:
 def limit_bandwidth(group: str, device: Path, pid: int, bandwidth: int | None) -> None:
     """Limit what the processes of process 1 `pid` read from a loop device, and what they write, to bytes per second.
 
-    `group` names the host on this machine. None removes limits of an earlier user of the device. InfrastructureError
-    if the kernel does not accept the limit.
+    `group` names the host on this machine. None removes limits of an earlier user of the device; faults may set one
+    later. InfrastructureError if the kernel does not accept the limit.
     """
     try:
         root, version = _root()
@@ -43,6 +44,8 @@ def limit_bandwidth(group: str, device: Path, pid: int, bandwidth: int | None) -
             for name in _V1_FILES:
                 (root / name).write_text(f"{number} {bandwidth or 0}", encoding="ascii")
         if bandwidth is None:
+            if version == 2:
+                _try_group(root, group, pid)
             return
         members = root
         if version == 2:
@@ -54,6 +57,26 @@ def limit_bandwidth(group: str, device: Path, pid: int, bandwidth: int | None) -
         (members / "cgroup.procs").write_text(f"{pid}", encoding="ascii")
     except OSError as error:
         raise _missing(f"{error.filename or root}: {error.strerror}") from None
+
+
+def control_files(group: str, device: Path, bandwidth: int | None) -> Limits | None:
+    """Return how the limit of a host can be changed while it runs; None where the kernel has no limits.
+
+    `bandwidth` is what `limit_bandwidth` was called with, before.
+    """
+    try:
+        check_throttle()
+        root, version = _root()
+    except InfrastructureError:
+        return None
+    if version == 2 and not (root / group / "io.max").exists():
+        return None
+    number = (_BLOCK / device.name / "dev").read_text(encoding="ascii").strip()
+    if version == 1:
+        files = {str(root / name): f"{number} {{}}" for name in _V1_FILES}
+    else:
+        files = {str(root / group / "io.max"): f"{number} rbps={{}} wbps={{}}"}
+    return Limits(files=files, unlimited="0" if version == 1 else "max", bandwidth=bandwidth)
 
 
 def remove_limit(group: str) -> None:
@@ -72,6 +95,14 @@ def remove_limit(group: str) -> None:
                 block = Path("/sys/dev/block", number)
                 if number.startswith("7:") and not (block / "loop").exists():  # a loop device that is free
                     (root / name).write_text(f"{number} 0", encoding="ascii")
+
+
+def _try_group(root: Path, group: str, pid: int) -> None:
+    """Give a host without a limit its group, so that a fault can limit it later; nothing else needs it."""
+    with contextlib.suppress(OSError):
+        (root / "cgroup.subtree_control").write_text("+io +memory", encoding="ascii")
+        (root / group).mkdir(exist_ok=True)
+        (root / group / "cgroup.procs").write_text(f"{pid}", encoding="ascii")
 
 
 def _root() -> tuple[Path, int]:

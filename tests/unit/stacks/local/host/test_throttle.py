@@ -8,7 +8,7 @@ import pytest
 
 from benchmark.errors import InfrastructureError
 from stacks.local.host import throttle
-from stacks.local.host.throttle import check_throttle, limit_bandwidth, remove_limit
+from stacks.local.host.throttle import check_throttle, control_files, limit_bandwidth, remove_limit
 
 LOOP = Path("/dev/loop3")
 
@@ -41,13 +41,35 @@ def test_version_2_limits_the_group_of_the_host(groups: Path) -> None:
     assert (groups / "geobench-t-a-0/cgroup.procs").read_text() == "42"
 
 
-def test_version_2_without_a_limit_changes_nothing_and_an_empty_group_is_removed(groups: Path) -> None:
+def test_version_2_without_a_limit_gives_the_host_a_group_for_later_ones(groups: Path) -> None:
     limit_bandwidth("geobench-t-a-0", LOOP, 42, None)
-    assert list((groups / "geobench-t-a-0").iterdir()) == []
-    assert not (groups / "cgroup.subtree_control").exists()
+    group = groups / "geobench-t-a-0"
+    assert {file.name: file.read_text() for file in group.iterdir()} == {"cgroup.procs": "42"}
+    (group / "cgroup.procs").unlink()
     remove_limit("geobench-t-a-0")
-    assert not (groups / "geobench-t-a-0").exists()
+    assert not group.exists()
     remove_limit("geobench-t-a-0")
+
+
+def test_version_2_whose_controllers_cannot_be_used_runs_hosts_without_a_limit(groups: Path) -> None:
+    (groups / "cgroup.subtree_control").mkdir()
+    limit_bandwidth("geobench-t-a-0", LOOP, 42, None)
+    assert control_files("geobench-t-a-0", LOOP, None) is None
+
+
+@pytest.mark.parametrize("bandwidth", [None, 5_000_000])
+def test_how_limits_are_changed_depends_on_the_version(groups: Path, bandwidth: int | None) -> None:
+    file = groups / "geobench-t-a-0/io.max"
+    file.touch()
+    expected = {"files": {str(file): "7:3 rbps={} wbps={}"}, "unlimited": "max", "bandwidth": bandwidth}
+    assert control_files("geobench-t-a-0", LOOP, bandwidth) == expected
+    version_1(groups)
+    assert control_files("geobench-t-a-0", LOOP, bandwidth) is None
+    files = [groups / f"blkio.throttle.{name}_bps_device" for name in ("read", "write")]
+    for each in files:
+        each.touch()
+    expected = {"files": {str(each): "7:3 {}" for each in files}, "unlimited": "0", "bandwidth": bandwidth}
+    assert control_files("geobench-t-a-0", LOOP, bandwidth) == expected
 
 
 def test_version_1_limits_the_device_in_the_root_group_or_removes_the_limit_of_an_earlier_user(groups: Path) -> None:
