@@ -1,24 +1,27 @@
 #!/usr/bin/env bash
-# Create the testbed of stack `dev` and run a benchmark on it. DURATION, such as 20s, is how long load is measured.
+# Create the testbed of stack `dev` and run a benchmark on it. DURATION, 20s by default, is how long load is measured.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 # shellcheck source=tools/setup/owner.sh
 . tools/setup/owner.sh
+# shellcheck source=tools/setup/steps.sh
+. tools/setup/steps.sh
 . ./env.sh
 
-# Local hosts need root. Pulumi's processes cannot ask for the password, so sudo asks here, once.
-[ "$(id -u)" = 0 ] || ! command -v sudo >/dev/null || sudo -n true 2>/dev/null || sudo -v
+log_to .state/demo.log
+ask_for_root # Pulumi's processes, which create the local hosts, cannot ask for the password.
 # The local provider is part of this project: the clouds' plugins need not be downloaded for it.
-PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION=true pulumi up --yes --stack dev
-# One node in each region: so two processors are about half busy, and the machine does not limit the result.
-geobench run --stack dev --loads 200 --committee 3 ${DURATION:+--duration "$DURATION"} && outcome=0 || outcome=$?
+export PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION=true
+step "local testbed: 12 hosts in 3 regions" pulumi up --yes --stack dev
 cat <<'END'
 
-Next, to type in this shell:
+The benchmark starts. Next, in a shell:
     . ./env.sh
     geobench status                          # the hosts
     geobench run --loads 100 --committee 5   # another load, more nodes
-    geobench results                         # all results so far
+    geobench report                          # the latest result as a page
     pulumi destroy                           # remove the testbed
+
 END
-exit "$outcome"
+# One node in each region: so two processors are about half busy, and the machine does not limit the result.
+exec geobench run --stack dev --loads 200 --committee 3 --duration "${DURATION:-20s}"

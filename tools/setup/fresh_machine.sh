@@ -7,13 +7,14 @@ cache=${XDG_CACHE_HOME:-$HOME/.cache}
 
 usage() {
     cat <<'END'
-usage: tools/setup/fresh_machine.sh [OPTION]... [unit|demo|all]
+usage: tools/setup/fresh_machine.sh [OPTION]... [unit|demo|user|all]
        tools/setup/fresh_machine.sh [OPTION]... -- COMMAND
 
 Make a minimal Debian root of this machine's release, with nothing but make and Python, and
 clone the checkout's HEAD into it. Run there, as root:
   unit     make setup unit (default)
-  demo     make setup demo, then destroy the testbed
+  demo     first_contact.sh: the commands of README.md, and what they changed
+  user     the same as a user who may use sudo
   all      make setup demo, destroy the testbed, make test
   COMMAND  a shell command, in the clone; nothing is set up before
 
@@ -49,7 +50,7 @@ while [ $# -gt 0 ]; do
     --build-cli) build_cli=yes ;;
     -h | --help) usage && exit ;;
     --) shift && part=command command=$* && break ;;
-    unit | demo | all) part=$1 ;;
+    unit | demo | user | all) part=$1 ;;
     *) usage >&2 && exit 2 ;;
     esac
     shift
@@ -57,7 +58,7 @@ done
 destroy='. ./env.sh && pulumi destroy --yes --stack dev'
 case $part in
 unit) command='make setup unit' limit=1800 ;;
-demo) command="make setup demo && $destroy" limit=1800 ;;
+demo | user) command=tools/setup/first_contact.sh limit=1800 ;;
 all) command="make setup demo && $destroy && make test" limit=7200 ;;
 command) limit=7200 ;;
 esac
@@ -72,6 +73,8 @@ revision=$(git -C "$checkout" rev-parse --verify --quiet "$commit^{commit}") || 
 exec 9>"$folder/lock"
 flock --nonblock 9 || die "another fresh_machine.sh uses $folder; wait for it, or pass --folder"
 root=$folder/root
+user=root home=/root packages=ca-certificates,make,python3
+if [ "$part" = user ]; then user=ann home=/home/ann packages+=,sudo; fi
 release=$(sed -n 's/^VERSION_CODENAME=//p' /etc/os-release)
 
 # shellcheck disable=SC2329
@@ -84,7 +87,7 @@ clean_up() {
     if [ -n "$keep" ]; then echo "fresh_machine: kept $root"; else rm -rf --one-file-system "$root"; fi
 }
 if [ -n "$reuse" ]; then
-    [ -d "$root/root/geobench" ] || die "no root in $folder; make one with --keep"
+    [ -d "$root$home/geobench" ] || die "no root in $folder; make one with --keep"
 else
     rm -rf --one-file-system "$root"
 fi
@@ -104,15 +107,19 @@ make_root() {
     done
     apt-config dump | grep -E '^Acquire::(https?|Check|Retries)' >"$folder/apt.conf" || true
     isolated --mount-proc timeout 900 mmdebstrap --quiet --mode=root --variant=minbase \
-        --include=ca-certificates,make,python3 --aptopt="$folder/apt.conf" "$release" "$root" "${sources[@]}" &
+        --include=$packages --aptopt="$folder/apt.conf" "$release" "$root" "${sources[@]}" &
     wait $! || die "mmdebstrap could not make $root"
     file=/usr/local/share/ca-certificates
     if compgen -G "$file/*.crt" >/dev/null; then
         cp "$file"/*.crt "$root$file/"
         chroot "$root" update-ca-certificates >/dev/null 2>&1
     fi
+    if [ "$user" != root ]; then
+        chroot "$root" useradd --create-home --shell /bin/bash "$user"
+        echo "$user ALL=(ALL) NOPASSWD:ALL" >"$root/etc/sudoers.d/$user"
+    fi
     for file in /etc/pip.conf ~/.config/pip/pip.conf ~/.pip/pip.conf ~/.config/go/env; do
-        if [ -f "$file" ]; then install -D -m 600 "$file" "$root/${file/#$HOME/root}"; fi
+        if [ -f "$file" ]; then install -D -m 600 "$file" "$root${file/#$HOME/$home}"; fi
     done
     printf '127.0.0.1 localhost\n127.0.1.1 fresh\n' >"$root/etc/hosts"
     echo 'nameserver 10.0.2.3' >"$root/etc/resolv.conf" # slirp4netns forwards to this machine's resolver
@@ -120,18 +127,19 @@ make_root() {
 }
 
 clone() {
-    git -c advice.detachedHead=false clone --quiet --no-local "$checkout" "$root/root/geobench"
-    git -C "$root/root/geobench" -c advice.detachedHead=false checkout --quiet "$revision"
+    git -c advice.detachedHead=false clone --quiet --no-local "$checkout" "$root$home/geobench"
+    git -C "$root$home/geobench" -c advice.detachedHead=false checkout --quiet "$revision"
     if [ -z "$build_cli" ] && compgen -G "$cache/geobench/pulumi-*/bin/pulumi" >/dev/null; then
-        mkdir -p "$root/root/.cache/geobench"
-        cp -a "$cache"/geobench/pulumi-* "$root/root/.cache/geobench/"
+        mkdir -p "$root$home/.cache/geobench"
+        cp -a "$cache"/geobench/pulumi-* "$root$home/.cache/geobench/"
     fi
+    chroot "$root" chown -R "$user:" "$home"
 }
 
 # shellcheck disable=SC2329
 # Runs as process 1 of the fresh machine: enters the root for good and runs the command there.
 enter() {
-    local root=$1 go=$2 seconds=$3 command=$4 name variables=()
+    local root=$1 go=$2 seconds=$3 command=$4 user=$5 home=$6 name variables=()
     mount --bind "$root" "$root"
     cd "$root"
     mount -t proc proc proc
@@ -155,9 +163,9 @@ enter() {
     cd /
     umount --lazy old
     rmdir old
-    cd /root/geobench
+    cd "$home/geobench"
     # Not exec: process 1 has to reap orphans, which bash does while it waits.
-    env -i HOME=/root LANG=C.UTF-8 GEOBENCH_FRESH_MACHINE=yes "${variables[@]}" \
+    setpriv --reuid "$user" --regid "$user" --init-groups -- env -i HOME="$home" USER="$user" LANG=C.UTF-8 GEOBENCH_FRESH_MACHINE=yes "${variables[@]}" \
         PATH=/usr/local/go/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
         timeout --kill-after=60 "$seconds" bash -euo pipefail -c "$command" &
     wait $!
@@ -171,7 +179,8 @@ run() {
         >"$folder/network.log" 2>&1 &
     if command -v go >/dev/null; then go=$(go env GOROOT); fi
     isolated nsenter --net="$network" -- unshare --ipc --uts -- \
-        bash -euo pipefail -c "$(declare -f enter); enter \"\$@\"" enter "$root" "$go" "$limit" "$command" </dev/null &
+        bash -euo pipefail -c "$(declare -f enter); enter \"\$@\"" enter "$root" "$go" "$limit" "$command" "$user" "$home" \
+        </dev/null &
     wait $!
 }
 

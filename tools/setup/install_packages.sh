@@ -1,8 +1,11 @@
 #!/usr/bin/env bash
 # Install the missing Debian packages of a list, and leave the machine's services as they were.
-# usage: install_packages.sh [LIST]    LIST defaults to debian-packages.txt beside this script
+# usage: install_packages.sh [--missing] [LIST]
+# LIST defaults to debian-packages.txt beside this script. --missing prints the missing packages and installs nothing.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
+only_list=''
+if [ "${1:-}" = --missing ]; then only_list=yes && shift; fi
 list=${1:-$here/debian-packages.txt}
 policy=/usr/sbin/policy-rc.d
 
@@ -19,6 +22,7 @@ while read -r package; do
     [ "$status" = installed ] || missing+=("$package")
 done < <(grep -v '^#' "$list")
 [ ${#missing[@]} -gt 0 ] || exit 0
+if [ -n "$only_list" ]; then echo "${missing[*]}" && exit; fi
 
 if [ "$(id -u)" -ne 0 ]; then
     command -v sudo >/dev/null || die "not root, and sudo not found; as root, run: apt-get install ${missing[*]}"

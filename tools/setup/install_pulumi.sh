@@ -51,14 +51,19 @@ if [ ! -x "$target/bin/pulumi" ]; then # another run may have built it while thi
     work=$(mktemp -d "$cache/build.XXXXXX")
     trap 'rm -rf "$work"' EXIT
     export CGO_ENABLED=0 GOTOOLCHAIN=local GOWORK=off
-    build() { # build FOLDER VERSION PACKAGE
-        (cd "$here/$1" && go build -mod=readonly -trimpath -tags osusergo -o "$work/bin/" \
-            -ldflags "-s -w -X github.com/pulumi/pulumi/sdk/v3/go/common/version.Version=$2" "$3") >&2 ||
-            die "go build of $3 $2 failed; its messages are above"
+    build() { # build FOLDER VERSION PACKAGE: compile it and count its packages, in a subshell
+        cd "$here/$1"
+        echo "downloading the modules of $3 $2"
+        total=$(go list -mod=readonly -tags osusergo -deps "$3" | wc -l)
+        go build -v -mod=readonly -trimpath -tags osusergo -o "$work/bin/" \
+            -ldflags "-s -w -X github.com/pulumi/pulumi/sdk/v3/go/common/version.Version=$2" "$3" 2>&1 |
+            awk -v total="$total" '
+                / / { print; fflush(); next } # what is downloaded, and errors
+                { printf "compiled %d of %d packages\n", ++count, total; fflush() }'
     }
     echo "install_pulumi: building the Pulumi CLI $cli_version, once; this takes some minutes" >&2
-    build pulumi-language-python "$host_version" github.com/pulumi/pulumi/sdk/v3/python/cmd/pulumi-language-python
-    build pulumi-cli "$cli_version" github.com/pulumi/pulumi/pkg/v3/cmd/pulumi
+    (build pulumi-language-python "$host_version" github.com/pulumi/pulumi/sdk/v3/python/cmd/pulumi-language-python) >&2
+    (build pulumi-cli "$cli_version" github.com/pulumi/pulumi/pkg/v3/cmd/pulumi) >&2
     sdk=$(cd "$here/pulumi-language-python" && go list -mod=readonly -m -f '{{.Dir}}' github.com/pulumi/pulumi/sdk/v3)
     install -m 755 "$sdk/python/cmd/pulumi-language-python-exec" "$sdk/python/dist/pulumi-resource-pulumi-python" "$work/bin/"
     chmod 755 "$work"

@@ -4,6 +4,8 @@ set -euo pipefail
 cd "$(dirname "$0")/../.."
 # shellcheck source=tools/setup/owner.sh
 . tools/setup/owner.sh
+# shellcheck source=tools/setup/steps.sh
+. tools/setup/steps.sh
 python=${PYTHON:-python3}
 lock=tools/setup/requirements.lock
 umask 022
@@ -20,33 +22,33 @@ check_prerequisites() {
     tools/setup/install_pulumi.sh --check >/dev/null
 }
 
-install_locked() { # install_locked [OPTION]... FILE
-    .venv/bin/python -m pip install --quiet --no-input --require-hashes "${@:1:$#-1}" -r "${@: -1}" || die "pip failed"
-}
-
 make_venv() {
-    local wanted
+    local wanted index
     wanted=$("$python" --version && cat "$lock")
     wanted=$(sha256sum <<<"$wanted")
-    if [ "$(cat .venv/requirements.sha256 2>/dev/null)" = "$wanted" ] && .venv/bin/python -c '' 2>/dev/null; then
+    if [ "$(cat .venv/requirements.sha256 2>/dev/null)" = "$wanted" ] && [ -x .venv/bin/geobench ] &&
+        .venv/bin/python -c '' 2>/dev/null; then
         return
     fi
     "$python" -c 'import venv, ensurepip' 2>/dev/null || die "$python has no venv module; install python3-venv"
     .venv/bin/python -m pip --version >/dev/null 2>&1 || "$python" -m venv --clear .venv
-    echo "installing Python packages into .venv"
-    # Every file must have the hash of the lock. First the installer itself: the bundled pip can be years old, and a
-    # source package is built with the setuptools of the lock instead of what an isolated build would download.
-    awk '/^[^ ]/ { wanted = /^(pip|setuptools)==/ } wanted' "$lock" >.venv/installer.lock
-    install_locked .venv/installer.lock
-    install_locked --no-build-isolation "$lock"
+    # Every file must have the hash of the lock. First the installers themselves: the bundled pip can be years old, and
+    # a source package is built with the setuptools of the lock instead of what an isolated build would download.
+    awk '/^[^ ]/ { wanted = /^(pip|setuptools|uv)==/ } wanted' "$lock" >.venv/installer.lock
+    .venv/bin/python -m pip install --no-input --progress-bar off --require-hashes -r .venv/installer.lock ||
+        die "pip failed"
+    # uv takes a tenth of pip's time, but ignores pip's configuration: if it cannot find the packages, pip takes over.
+    index=${PIP_INDEX_URL:-$(.venv/bin/python -m pip config get global.index-url 2>/dev/null || true)}
+    .venv/bin/uv pip install --python .venv/bin/python ${index:+--default-index "$index"} --native-tls \
+        --require-hashes --no-build-isolation -r "$lock" ||
+        .venv/bin/python -m pip install --no-input --progress-bar off --require-hashes --no-build-isolation -r "$lock" ||
+        die "neither uv nor pip could install the packages of $lock"
+    # `geobench` runs this checkout, so it need not be installed again when the code changes.
+    [ -x .venv/bin/geobench ] ||
+        .venv/bin/python -m pip install --no-deps --no-build-isolation --editable . || die "pip failed"
     echo "$wanted" >.venv/requirements.sha256
 }
 
-# `geobench` runs this checkout, so it need not be installed again when the code changes.
-install_command() {
-    [ -x .venv/bin/geobench ] ||
-        .venv/bin/python -m pip install --quiet --no-deps --no-build-isolation --editable . || die "pip failed"
-}
 # Pulumi writes into Pulumi.dev.yaml what belongs to this machine alone: the salt of its passphrase, and the values of
 # `pulumi up -c NAME=VALUE`. Git ignores both; `git update-index --no-skip-worktree Pulumi.dev.yaml` ends that, and then
 # the filter still keeps the salt out of commits.
@@ -75,15 +77,25 @@ select_stack() {
     [ "$current" = dev ] || pulumi stack select "$current" --non-interactive
 }
 
+install_cli() {
+    local folder
+    folder=$(tools/setup/install_pulumi.sh)
+    ln -sfn "$folder" .state/pulumi
+}
+
 check_prerequisites
 mkdir -p -m 700 .state
 exec 8>.state/setup.lock
-flock 8
-tools/setup/install_packages.sh
-make_venv
-install_command
-pulumi=$(tools/setup/install_pulumi.sh)
-ln -sfn "$pulumi" .state/pulumi
-select_stack
+flock --nonblock 8 || { echo "waiting for another set-up of this checkout" && flock 8; }
+log_to .state/setup.log
+missing=$(tools/setup/install_packages.sh --missing)
+if [ -n "$missing" ]; then
+    echo "installing Debian packages, without starting their services: $missing"
+    ask_for_root
+fi
+step "Debian packages" tools/setup/install_packages.sh
+step "Python packages in .venv" make_venv
+step "Pulumi CLI" install_cli
+step "stack dev" select_stack
 hide_local_configuration
 echo "ready: '. ./env.sh', then 'pulumi up'"
