@@ -15,7 +15,7 @@ help: ## this list
 setup: ## install Debian packages, .venv, the Pulumi CLI and stack `dev`; takes seconds when repeated
 	@tools/setup/setup.sh
 
-demo: setup ## create a local testbed and benchmark etcd on it; DURATION=20s make demo is shorter
+demo: setup ## create a local testbed and benchmark etcd on it; DURATION=60s make demo is more precise
 	@tools/setup/demo.sh
 
 lint: setup ## linters, import contracts, types, and whether generated files are current

@@ -13,34 +13,32 @@ from paths import ROOT
 
 from benchmark import __version__
 
-# Runs in a mount namespace of its own, with an overlay over /usr/sbin: the machine's own policy-rc.d is never touched.
+# Runs in a mount namespace of its own, with overlays over /usr/sbin and /etc: the machine's own are never touched.
 IN_OVERLAY = """
 set -eu
-mkdir "$1/scratch"; mount -t tmpfs none "$1/scratch"; mkdir "$1/scratch/upper" "$1/scratch/work"
-mount -t overlay none -o "lowerdir=/usr/sbin,upperdir=$1/scratch/upper,workdir=$1/scratch/work" /usr/sbin
+mkdir "$1/scratch"; mount -t tmpfs none "$1/scratch"
+for folder in usr/sbin etc; do
+    mkdir -p "$1/scratch/$folder/upper" "$1/scratch/$folder/work"
+    options="lowerdir=/$folder,upperdir=$1/scratch/$folder/upper,workdir=$1/scratch/$folder/work"
+    mount -t overlay none -o "$options" "/$folder"
+done
 rm -f /usr/sbin/policy-rc.d
+mkdir -p /etc/systemd/system/multi-user.target.wants /etc/rc2.d
+links() { find /etc/systemd/system /etc/rc?.d -type l | sort; }
+links > "$1/before"
 [ "$2" = none ] || { echo "$2" > /usr/sbin/policy-rc.d; }
 PATH="$1/bin:$PATH" "$3" || echo "status $?" >> "$1/log"
 cat /usr/sbin/policy-rc.d >> "$1/log" 2>/dev/null || echo "no policy" >> "$1/log"
+links | diff "$1/before" - | grep '^[<>]' >> "$1/log" || true
 """
 
 FAKE_APT = """#!/bin/sh
 echo "apt-get $*" >> "{folder}/log"
 [ "$1" = install ] || exit 0
-touch "{folder}/installed"
+ln -sf /lib/systemd/system/prometheus.service /etc/systemd/system/multi-user.target.wants/
+ln -sf ../init.d/dependency /etc/rc2.d/S01dependency
 tail -n 1 /usr/sbin/policy-rc.d >> "{folder}/log"
 [ ! -e "{folder}/fails" ]
-"""
-
-
-# Two units are enabled once packages are installed: one of a package that was requested, one of its dependency.
-FAKE_SYSTEMCTL = """#!/bin/sh
-case "$*" in
-*list-unit-files*)
-    echo "ssh.service enabled enabled"
-    [ ! -e "{folder}/installed" ] || printf '%s.service enabled enabled\\n' prometheus nginx ;;
-*) echo "systemctl $*" >> "{folder}/log" ;;
-esac
 """
 
 
@@ -53,7 +51,6 @@ class TestPackages:
         for name, text in {
             "apt-get": FAKE_APT.format(folder=folder),
             "dpkg-query": '#!/bin/sh\ncase "$*" in *prometheus) echo not-installed;; *) echo installed;; esac\n',
-            "systemctl": FAKE_SYSTEMCTL.format(folder=folder),
         }.items():
             (folder / "bin" / name).write_text(text, encoding="utf-8")
             (folder / "bin" / name).chmod(0o755)
@@ -66,24 +63,20 @@ class TestPackages:
         assert self.install(tmp_path) == [
             "apt-get install -y -q --no-install-recommends --no-remove prometheus",
             "exit 101",
-            "systemctl --root=/ disable --quiet nginx.service prometheus.service",
             "no policy",
+            "> /etc/rc2.d/K01dependency",
         ]
 
     def test_the_machines_own_policy_is_respected(self, tmp_path: Path) -> None:
         log = self.install(tmp_path, "exit 104")
-        assert (log[1], log[-1]) == ("exit 104", "exit 104")
+        assert log[1:3] == ["exit 104", "exit 104"]
 
     def test_a_failure_fetches_package_lists_once_and_restores_policy_and_services(self, tmp_path: Path) -> None:
         (tmp_path / "fails").touch()
         log = self.install(tmp_path)
         calls = [line.split()[1] for line in log if line.startswith("apt-get")]
         assert calls == ["install", "update", "install"]
-        assert log[-3:] == [
-            "systemctl --root=/ disable --quiet nginx.service prometheus.service",
-            "status 1",
-            "no policy",
-        ]
+        assert log[-3:] == ["status 1", "no policy", "> /etc/rc2.d/K01dependency"]
 
 
 PROGRAM = """

@@ -29,21 +29,21 @@ if [ "$(id -u)" -ne 0 ]; then
     exec sudo -- "$0" "$list"
 fi
 
-# Packages bring units that start with the next boot; an unrequested SSH server would be a security risk.
-# A minimal system has no systemd yet: what is enabled then are the links that packages have made.
+# Packages bring services that start with the next boot; an unrequested SSH server would be a security risk. What is
+# enabled are links, also where no systemd is installed or another init system runs.
 enabled() {
-    if command -v systemctl >/dev/null; then
-        systemctl --root=/ list-unit-files --state=enabled --no-legend | cut -d ' ' -f 1
-    else
-        find /etc/systemd/system -type l -printf '%f\n' 2>/dev/null
-    fi | sort -u
+    find /etc/systemd/system /etc/rc?.d -type l ! -name 'K*' 2>/dev/null | sort
 }
 
 clean_up() {
+    local link
     [ -z "${made_policy:-}" ] || rm -f "$policy"
-    if command -v systemctl >/dev/null; then
-        comm -13 <(echo "$before") <(enabled) | xargs -r systemctl --root=/ disable --quiet
-    fi
+    comm -13 <(echo "$before") <(enabled) | while read -r link; do
+        case $link in
+        /etc/rc*) mv "$link" "${link%/*}/K${link##*/S}" ;; # as `update-rc.d NAME disable` does
+        *) rm "$link" ;;
+        esac
+    done
 }
 
 install() {

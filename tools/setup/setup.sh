@@ -39,7 +39,7 @@ make_venv() {
         die "pip failed"
     # uv takes a tenth of pip's time, but ignores pip's configuration: if it cannot find the packages, pip takes over.
     index=${PIP_INDEX_URL:-$(.venv/bin/python -m pip config get global.index-url 2>/dev/null || true)}
-    .venv/bin/uv pip install --python .venv/bin/python ${index:+--default-index "$index"} --native-tls \
+    .venv/bin/uv pip install --python .venv/bin/python ${index:+--default-index "$index"} --system-certs \
         --require-hashes --no-build-isolation -r "$lock" ||
         .venv/bin/python -m pip install --no-input --progress-bar off --require-hashes --no-build-isolation -r "$lock" ||
         die "neither uv nor pip could install the packages of $lock"

@@ -247,22 +247,33 @@ def test_root_through_sudo_continues_as_the_owner_of_the_checkout(checkout: Path
 
 
 class TestDemo:
+    RUN = "geobench run --stack dev --loads 100 --committee 3"
+
     def demo(self, checkout: Path, pulumi: str, geobench: str, **variables: str) -> tuple[int, list[str], str]:
         calls = checkout / "calls"
         executable(checkout / ".state/pulumi/pulumi", f'echo "pulumi $*" >> "{calls}"; {pulumi}')
         executable(checkout / ".venv/bin/geobench", f'echo "geobench $*" >> "{calls}"; {geobench}')
         executable(checkout / ".venv/bin/python", "")
         done = run([checkout / "tools/setup/demo.sh"], checkout, **variables)
-        return done.returncode, calls.read_text(encoding="utf-8").splitlines(), done.stdout
+        return done.returncode, calls.read_text(encoding="utf-8").splitlines(), done.stdout + done.stderr
 
     def test_creates_the_testbed_and_runs_a_benchmark(self, checkout: Path) -> None:
-        status, calls, output = self.demo(checkout, "", "", DURATION="20s")
-        assert calls == [
-            "pulumi up --yes --stack dev",
-            "geobench run --stack dev --loads 200 --committee 3 --duration 20s",
-        ]
+        status, calls, output = self.demo(checkout, "", "", DURATION="1m")
+        assert calls == ["pulumi up --yes --stack dev", f"{self.RUN} --duration 1m"]
         assert status == 0
         assert "pulumi destroy" in output
+
+    def test_prints_a_line_per_step_and_the_result_last(self, checkout: Path) -> None:
+        geobench = 'echo phases >&2; echo "warning: a loaded machine" >&2; printf "table\nresults: here\n"'
+        status, calls, output = self.demo(checkout, "seq 100; echo warning: of Pulumi", geobench)
+        assert (status, calls[-1]) == (0, f"{self.RUN} --duration 20s")
+        lines = output.splitlines()
+        assert re.fullmatch(r"local testbed: 12 hosts in 3 regions +\d+ s", lines[0])
+        assert re.fullmatch(r"benchmark: etcd on 3 hosts, 100 tx/s for 20s +\d+ s", lines[1])
+        assert lines[-2:] == ["table", "results: here"]
+        assert len(lines) < 20
+        log = (checkout / ".state/demo.log").read_text(encoding="utf-8").splitlines()
+        assert {"100", "phases", "table"} <= set(log)
 
     def test_asks_for_the_password_of_sudo_once_before_pulumi_starts(self, checkout: Path) -> None:
         calls = checkout / "calls"
@@ -273,13 +284,49 @@ class TestDemo:
         calls.unlink()
         assert self.demo(checkout, "", "")[1][:2] == ["sudo -n true", "pulumi up --yes --stack dev"]
 
-    def test_takes_the_settings_duration_by_default(self, checkout: Path) -> None:
-        assert self.demo(checkout, "", "")[1][-1] == "geobench run --stack dev --loads 200 --committee 3"
-
-    def test_demo_stops_at_the_first_failure(self, checkout: Path) -> None:
-        status, calls, _ = self.demo(checkout, "exit 255", "")
+    def test_demo_stops_at_the_first_failure_and_shows_the_end_of_its_log(self, checkout: Path) -> None:
+        status, calls, output = self.demo(checkout, "seq 100; exit 255", "")
         assert (status, len(calls)) == (255, 1)
+        heading, *end = output.splitlines()
+        assert re.fullmatch(
+            r"local testbed: 12 hosts in 3 regions: failed after \d+ s; the end of \.state/demo\.log:", heading
+        )
+        assert end == [f"    {number}" for number in range(81, 101)]
         assert self.demo(checkout, "", "exit 3")[0] == 3
+
+
+class TestSteps:
+    def steps(self, folder: Path, script: str) -> subprocess.CompletedProcess[str]:
+        (folder / "script").write_text(
+            f"set -euo pipefail; . {ROOT}/tools/setup/steps.sh; log_to {folder}/log; {script}", encoding="utf-8"
+        )
+        return run(["bash", folder / "script"], folder)
+
+    def test_a_function_ends_at_its_first_error(self, tmp_path: Path) -> None:
+        done = self.steps(tmp_path, "part() { echo one; false; echo two; }; step 'a part' part; echo on")
+        assert (done.returncode, done.stdout) == (1, "")
+        assert done.stderr == f"a part: failed after 0 s; the end of {tmp_path}/log:\n    one\n"
+
+    def test_a_failed_step_shows_its_own_log_only(self, tmp_path: Path) -> None:
+        done = self.steps(tmp_path, "step one echo from one; step two bash -c 'echo from two; exit 7'")
+        assert (done.returncode, done.stdout.split()) == (7, ["one", "0", "s"])
+        assert "from two" in done.stderr
+        assert "from one" not in done.stderr
+
+    def test_a_terminal_shows_the_last_line_of_the_log_and_the_time_in_one_line(self, tmp_path: Path) -> None:
+        """The step ends once its progress has been seen: no time is measured."""
+        shown, log = tmp_path / "shown", tmp_path / "log"
+        (tmp_path / "script").write_text(
+            f"set -euo pipefail; . {ROOT}/tools/setup/steps.sh; log_to {log}\n"
+            f"part() {{ echo compiled 3 of 9; until grep -q 'd 3' {shown}; do read -rt 1 <> <(:) || :; done; }}\n"
+            "step build part",
+            encoding="utf-8",
+        )
+        done = run(["script", "--quiet", "--flush", "--command", f"bash {tmp_path}/script", shown], tmp_path)
+        assert done.returncode == 0
+        text = shown.read_bytes().decode()
+        assert re.search(r"\r\x1b\[Kbuild: \d+ s, compiled 3 of 9\r\x1b\[K", text)
+        assert re.search(r"build +\d+ s\r?\n", text)
 
 
 def requirement_lines(*names: str) -> Iterable[Requirement]:
