@@ -104,15 +104,18 @@ class Echoes:
                 continue  # a request without an answer
 
     def receive(self, until: float) -> None:
-        """Read answers until the monotonic time `until`."""
-        poll = select.poll()
-        for fd in self.by_fd:
-            poll.register(fd, select.POLLIN)
+        """Read answers until the monotonic time `until`; end the program if nobody reads its output any more."""
+        output = select.poll()
+        output.register(sys.stdout.fileno(), 0)
+        both = select.poll()
+        for fd in (*self.by_fd, sys.stdout.fileno()):
+            both.register(fd, select.POLLIN if fd in self.by_fd else 0)
         while (left := until - time.monotonic()) > 0:
-            for fd, _ in poll.poll(left * 1000):
+            # Raw sockets also get what others are waiting for, which need not wake this process.
+            for fd, _ in (both if self.waiting else output).poll(left * 1000):
+                if fd not in self.by_fd:
+                    sys.exit("nobody reads the output")
                 self._read(*self.by_fd[fd])
-            if not self.waiting:
-                time.sleep(max(0.0, min(left, until - time.monotonic())))
 
     def finish(self) -> None:
         """Read answers to the last requests, and report those that did not come."""

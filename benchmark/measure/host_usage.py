@@ -21,7 +21,7 @@ COUNTERS = (CPU, RECEIVED, SENT, READ, WRITTEN)
 IDLE_MODES = ("idle", "iowait")
 # Bytes through these are counted at a device below them, too, or never leave the host: bonds, teams, bridges, VLANs
 # (eth0.100), tunnels, and disks made of other disks.
-_VIRTUAL_DEVICES = re.compile(
+VIRTUAL_DEVICES = (
     r"lo|br[-q\d].*|.+\.\d+|(bond|team|docker|podman|cni|flannel|cali|lxc|lxd|virbr|vlan|vxlan|geneve|macv|ipvl|veth"
     r"|vnet|tun|tap|wg|tailscale|zt|gre|sit|ip6tnl|ifb|dummy|nlmon|ovs|kube|dm-|md|loop|ram|zram|bcache|drbd).*"
 )
@@ -79,7 +79,7 @@ def by_machine(usage: Mapping[str, HostUsage], machines: Mapping[str, str]) -> d
 
 def counts_once(labels: Mapping[str, str]) -> bool:
     """Return whether the bytes of a device with these labels are counted at no other device."""
-    return not _VIRTUAL_DEVICES.fullmatch(labels.get("device", ""))
+    return not re.fullmatch(VIRTUAL_DEVICES, labels.get("device", ""))
 
 
 def increase_where(host: ScrapedTarget, metric: str, wanted: Callable[[Mapping[str, str]], bool]) -> Array:

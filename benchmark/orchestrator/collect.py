@@ -21,6 +21,7 @@ from benchmark.errors import (
     failure_kind,
 )
 from benchmark.measure.client_logs import ClientLog, on_grid
+from benchmark.measure.run_metrics import METRICS
 from benchmark.measure.scrapes import RunSamples
 from benchmark.measure.warm_up import WarmUp, find_window
 from benchmark.metrics.sample_files import write_samples
@@ -98,7 +99,22 @@ def collect(run: RunContext, state: RunState) -> Summary:
         _store(run, state, samples.series, summary)
     except StorageError as error:
         _store_elsewhere(run, state, samples.series, summary, error)
-    run.events.emit(SummaryWritten(summary.run_id, summary.status, str(run.folder.path), timings(run, state)))
+    run.events.emit(
+        SummaryWritten(
+            summary.run_id,
+            summary.status,
+            str(run.folder.path),
+            timings(run, state),
+            requested_tps=summary.requested_tps,
+            completed_tps=summary.completed_tps,
+            saturated=summary.saturated,
+            latencies_s={
+                metric.name: value
+                for metric in METRICS
+                if metric.unit == "s" and (value := metric.of(summary)) is not None
+            },
+        )
+    )
     return summary
 
 

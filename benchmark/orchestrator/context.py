@@ -9,7 +9,9 @@ from dataclasses import dataclass, field
 from benchmark.faults.record import FaultRecord
 from benchmark.measure.warm_up import WarmUp
 from benchmark.orchestrator.injector import Injector
+from benchmark.orchestrator.live import LiveWriter
 from benchmark.orchestrator.network import RunNetwork
+from benchmark.orchestrator.outlook import Position
 from benchmark.orchestrator.prepare import Prepared
 from benchmark.orchestrator.supervisor import RUN_DIRECTORY, Clock, Supervisor
 from benchmark.plan.deployment import Deployment
@@ -33,10 +35,20 @@ class RunContext:
     events: Events
     identity: Identity
     folder: RunFolder
+    position: Position
+    ends: float | None
+    """Estimated end of the last run of the command, unix s; null if it is unknown."""
 
     @classmethod
     def create(
-        cls, testbed: Testbed, request: Request, deployment: Deployment, prepared: Prepared, events: Events
+        cls,
+        testbed: Testbed,
+        request: Request,
+        deployment: Deployment,
+        prepared: Prepared,
+        events: Events,
+        position: Position,
+        ends: float | None,
     ) -> RunContext:
         """Name the run and create its folder, which also gets all events. Raises UsageError."""
         plan = deployment.plan
@@ -51,7 +63,7 @@ class RunContext:
         )
         folder = RunFolder.create(request.results_dir, testbed.inventory.testbed_id, identity.run_id)
         events.observers.insert(0, folder.append_event)
-        return cls(testbed, request, deployment, prepared, events, identity, folder)
+        return cls(testbed, request, deployment, prepared, events, identity, folder, position, ends)
 
     @property
     def directory(self) -> str:
@@ -67,6 +79,8 @@ class RunState:
     """None until the supervisors of all hosts are open."""
     injector: Injector | None = None
     """None in runs without faults."""
+    live: LiveWriter | None = None
+    """None until the supervisors are open."""
     times: RunTimes | None = None
     """None until the load has begun."""
     changed_clocks: dict[str, Clock] = field(default_factory=dict)

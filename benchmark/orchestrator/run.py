@@ -32,13 +32,14 @@ from benchmark.orchestrator.collect import collect, collect_partial, with_cause,
 from benchmark.orchestrator.context import RunContext, RunState
 from benchmark.orchestrator.injector import Injector
 from benchmark.orchestrator.latency_logs import has_latency_logs
+from benchmark.orchestrator.live import LiveWriter
 from benchmark.orchestrator.supervisor import Clock, Supervisor
 from benchmark.plan.placement import endpoints
 from benchmark.protocols.process import Process
 from benchmark.remote.deadlines import ANSWER_S, CHANGE_S, SET_UP_S
 from benchmark.results.events import Progress, RunStarted, WarningIssued
 from benchmark.results.manifest import RunTimes
-from benchmark.results.run_folder import BUILD_LOG
+from benchmark.results.run_folder import BUILD_LOG, LOGS
 from benchmark.results.summary import Summary
 
 _LEAD_S = 0.05
@@ -61,7 +62,8 @@ def execute(run: RunContext) -> Summary:
     Raises InfrastructureError, SystemFailure or Interrupted; by then the processes are stopped, and the folder holds
     what is known of the run.
     """
-    run.events.emit(RunStarted(run.identity.run_id, run.deployment.plan.load, str(run.folder.path)))
+    load, where = run.deployment.plan.load, run.position
+    run.events.emit(RunStarted(run.identity.run_id, load, str(run.folder.path), where.number, where.runs, run.ends))
     if run.prepared.installed and run.prepared.installed.log:
         with run.folder.storing(BUILD_LOG) as path:
             shutil.copyfile(run.prepared.installed.log, path)
@@ -124,6 +126,8 @@ def configure(run: RunContext, state: RunState) -> Supervisor:
         state.supervisor.measure_clocks(ANSWER_S)
         if run.request.faults:
             _open_injector(run, state, state.supervisor)
+        state.live = LiveWriter(run.testbed, run.deployment, run.folder.path, f"{run.directory}/{LOGS}")
+        state.live.open()
         return state.supervisor
 
 
@@ -262,7 +266,7 @@ def warm_up(run: RunContext, state: RunState, supervisor: Supervisor) -> None:
         supervisor.start_load(_load(run), load)
         start = load + run.request.warm_up_s
         state.times = RunTimes(load=load, start=start, end=start + run.request.duration_s)
-        _watch(run, supervisor, until=start, end=state.times.end)
+        _watch(run, state, until=start, end=state.times.end)
 
 
 def measure(run: RunContext, state: RunState, supervisor: Supervisor) -> None:
@@ -282,7 +286,7 @@ def measure(run: RunContext, state: RunState, supervisor: Supervisor) -> None:
                 run.events.emit(WarningIssued(f"dashboards will not mark the phases of this run: {reason}"))
         if state.injector:
             state.injector.begin(times.start, times.end)
-        _watch(run, supervisor, until=times.end, end=times.end, injector=state.injector)
+        _watch(run, state, until=times.end, end=times.end, injector=state.injector)
         if state.injector:
             state.injector.finish(lambda: _check(run, supervisor))
         expected = [node for node in run.deployment.nodes if node.name not in supervisor.planned_deaths]
@@ -317,6 +321,8 @@ def stop(run: RunContext, state: RunState) -> None:
     """Stop all processes that may have been started."""
     with run.events.phase("stop"):
         unconfirmed: list[str] = []
+        if state.live:
+            state.live.close()
         try:
             unconfirmed += state.injector.close(CHANGE_S) if state.injector else []
         finally:
@@ -351,13 +357,13 @@ def _check(run: RunContext, supervisor: Supervisor) -> None:
         run.events.emit(WarningIssued(f"lost the monitoring host {host} ({reason}); the run goes on without samples"))
 
 
-def _watch(
-    run: RunContext, supervisor: Supervisor, *, until: float, end: float, injector: Injector | None = None
-) -> None:
+def _watch(run: RunContext, state: RunState, *, until: float, end: float, injector: Injector | None = None) -> None:
     """Check all processes until the time `until`, and emit progress now and then; `end` is that of the window.
 
     Progress is for display: a Prometheus that does not answer does not end the run.
     """
+    names, supervisor = run.request.protocol.metrics, state.supervisor
+    assert supervisor is not None
     rates_over = timedelta(seconds=max(2.0, 4 * run.testbed.settings.scrape_interval.total_seconds()))
     next_progress = time.time() + _PROGRESS_S
     silent = False
@@ -365,12 +371,14 @@ def _watch(
         _check(run, supervisor)
         if injector:
             injector.advance()
+        if state.live:
+            state.live.advance()
         if now >= next_progress:
             next_progress = now + _PROGRESS_S
             stats = LiveStats()
             if run.prepared.prometheus and not supervisor.lost:
                 try:
-                    stats = read_live_stats(run.prepared.prometheus, rates_over, run.request.protocol.metrics)
+                    stats = read_live_stats(run.prepared.prometheus, rates_over, names)
                     silent = False
                 except InfrastructureError:
                     next_progress = now + _RETRY_PROGRESS_S
@@ -381,4 +389,7 @@ def _watch(
                         )
                     silent = True
             run.events.emit(Progress(round(end - now, 1), **dataclasses.asdict(stats)))
+            if state.live:
+                answering = not silent and not supervisor.lost
+                state.live.sample(run.prepared.prometheus if answering else None, rates_over, names)
         time.sleep(max(0.0, min(_POLL_S, until - time.time())))

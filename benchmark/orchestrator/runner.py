@@ -14,6 +14,7 @@ from benchmark.faults.schedule import make_schedule
 from benchmark.faults.targets import Committee
 from benchmark.orchestrator.context import RunContext
 from benchmark.orchestrator.latency_logs import require_measurable
+from benchmark.orchestrator.outlook import Position, estimated_end
 from benchmark.orchestrator.prepare import Prepared, prepare
 from benchmark.orchestrator.run import execute
 from benchmark.plan.deployment import Deployment, deploy, make_plan
@@ -44,6 +45,10 @@ class Runner:
         """By load, of the request that the testbed is prepared for."""
         self._just_prepared = False
         self._min_seconds_left = 0.0
+        self.position = Position()
+        """Of the next run among those of the command."""
+        self._overheads_s: list[float] = []
+        """What earlier runs took beyond their load."""
 
     def __enter__(self) -> Runner:
         return self
@@ -68,7 +73,7 @@ class Runner:
             deployment, monitored = deploy(inventory, request, request.loads[0]), inventory.monitoring is not None
             committee = Committee.of(deployment, request.protocol, monitored=monitored)
             make_schedule(request.faults, committee, request.duration_s, seed=0)  # every run has its own seed
-        self._min_seconds_left += runs * (request.warm_up_s + request.duration_s)
+        self._min_seconds_left += runs * request.load_s
         nodes, clients = plans[0].nodes, plans[0].clients
         self.events.emit(
             PlanAnnounced(
@@ -105,6 +110,7 @@ class Runner:
         """
         try:
             prepared = self.prepare(request)
+            began = time.time()
             # Every run has its phases, the first one also those before it.
             events = Events(*self.events.observers)
             events.phases, self.events.phases = self.events.phases, {}
@@ -114,10 +120,19 @@ class Runner:
             self._just_prepared = False
             if load not in self._deployments:
                 self._deployments[load] = deploy(self.testbed.inventory, request, load, prepared.rtt_ms)
-            context = RunContext.create(self.testbed, request, self._deployments[load], prepared, events)
+            context = RunContext.create(
+                self.testbed,
+                request,
+                self._deployments[load],
+                prepared,
+                events,
+                self.position,
+                estimated_end(began, request.load_s, self.position, self._overheads_s),
+            )
             begin(context.identity.run_id)
             summary = execute(context)
-            self._min_seconds_left -= request.warm_up_s + request.duration_s
+            self._min_seconds_left -= request.load_s
+            self._overheads_s.append(time.time() - began - request.load_s)
             return summary
         except InfrastructureError:
             self.close()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 from benchmark.errors import SystemFailure
+from benchmark.orchestrator.outlook import Position
 from benchmark.orchestrator.retry import RETRIES, with_retries
 from benchmark.orchestrator.runner import Runner, require_same_commit, require_same_hosts
 from benchmark.plan.request import Request
@@ -35,6 +36,7 @@ def run_search(
             runner.announce(request, 1)
         while (step := search.next_action()).requested_tps is not None:
             taken = folder.open_step(step.requested_tps)
+            runner.position = Position(len(search.steps), None)
             emit(Step(f"step {len(search.steps)}: {step.requested_tps} tx/s ({step.reason})"))
             _take(runner, request, folder, taken, retries)
             folder.save()

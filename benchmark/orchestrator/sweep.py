@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from benchmark.errors import LockedError, SystemFailure
+from benchmark.orchestrator.outlook import Position
 from benchmark.orchestrator.retry import RETRIES, with_retries
 from benchmark.orchestrator.runner import Runner, require_same_commit, require_same_hosts
 from benchmark.plan.request import Request
@@ -22,7 +23,12 @@ def run_benchmark(testbed: Testbed, request: Request, observer: Observer, began:
     """
     with Runner(testbed, observer, began) as runner:
         runner.announce(request, len(request.loads))
-        return [runner.run(request, load) for load in request.loads]
+        summaries = []
+        for number, load in enumerate(request.loads, 1):
+            later = len(request.loads) - number
+            runner.position = Position(number, len(request.loads), (request.load_s,) * later)
+            summaries.append(runner.run(request, load))
+        return summaries
 
 
 def run_sweep(
@@ -46,6 +52,8 @@ def run_sweep(
         for number, planned in enumerate(journal.planned_runs, 1):
             if planned.done:
                 continue
+            later = [requests[each.arm] for each in journal.planned_runs[number:] if not each.done]
+            runner.position = Position(number, len(journal.planned_runs), tuple(each.load_s for each in later))
             runner.events.emit(Step(f"run {number} of {len(journal.planned_runs)}: {planned}"))
             with_retries(
                 runner,

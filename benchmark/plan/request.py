@@ -124,6 +124,11 @@ class Request:
     build: Build | None = None
     """How the system is built; None for a system that is installed from packages."""
 
+    @property
+    def load_s(self) -> float:
+        """Duration of the load of each run, in seconds."""
+        return self.warm_up_s + self.duration_s
+
 
 def make_request(settings: Settings, options: RunOptions, loads: Sequence[int], results_dir: Path) -> Request:
     """Return the request that settings and options make; options override settings.

@@ -72,6 +72,12 @@ class RunStarted(_Timed):
     run_id: str
     requested_tps: int
     folder: str
+    number: int | None = None
+    """Of the runs of its command, beginning with 1."""
+    runs: int | None = None
+    """Runs of the command; null if it is not known before, as in a search."""
+    ends: float | None = None
+    """Estimated end of the last run of the command; null if it is unknown."""
     kind: Literal["run_started"] = "run_started"
 
 
@@ -139,6 +145,11 @@ class SummaryWritten(_Timed):
     folder: str
     timings_s: Mapping[str, float]
     """As in the manifest."""
+    requested_tps: float | None = None
+    completed_tps: float | None = None
+    saturated: bool = False
+    latencies_s: Mapping[str, float] = field(default_factory=dict)
+    """Estimates by the name of the metric; those that are unknown are missing."""
     kind: Literal["summary_written"] = "summary_written"
 
 

@@ -68,8 +68,8 @@ class FakeSession(Session):
 
     def read_lines(self) -> list[str]:
         self.fleet.touch("read")
-        exits = [] if "inject.pyz" in self.command else self.fleet.exits.pop(self.host, [])
-        lines, self._lines = self._lines + exits, []
+        printed = self.fleet.exits if "supervise.sh" in self.command else self.fleet.measured
+        lines, self._lines = self._lines + ([] if "inject.pyz" in self.command else printed.pop(self.host, [])), []
         return lines
 
     @property
@@ -120,6 +120,8 @@ class FakeFleet(Fleet):
         """Hosts where every operation fails, and why."""
         self.exits: dict[str, list[str]] = {}
         """Lines that supervisors print besides their answers, such as `exited node-0 1`."""
+        self.measured: dict[str, list[str]] = {}
+        """Lines that a long measurement of round trips prints, by host."""
         self.lost: set[str] = set()
         self.mute: set[str] = set()
         """Hosts whose commands do not answer."""

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
 
-from benchmark.measure.live_stats import LiveStats, live_query, read_live_stats
+from benchmark.measure.live_stats import HostStats, LiveStats, host_query, live_query, read_details, read_live_stats
 from benchmark.measure.run_metrics import METRICS
 from benchmark.metrics.names import LOAD_GENERATOR, MetricNames
 from benchmark.metrics.prometheus import Answer, Prometheus
@@ -28,6 +28,31 @@ def test_values_that_are_not_numbers_are_omitted() -> None:
     values = {"scheduled_tps": "12.5", "mean_s": "0.25", "p99_s": "NaN", "p50_s": "+Inf"}
     found = read_live_stats(Answering(values), WINDOW)
     assert found == LiveStats(scheduled_tps=12.5, latencies_s={"mean_s": 0.25})
+
+
+def test_details_are_by_region_and_by_host() -> None:
+    class Labelled(Prometheus):
+        def __init__(self) -> None:
+            pass
+
+        def query(self, query: str, timeout: timedelta | None = None) -> list[Answer]:
+            if "node_cpu" in query:
+                found = [("host", "a-0", "cpu_busy", 0.5), ("host", "a-0", "made_up", 1.0)]
+            else:
+                found = [("region", "b", "p99_s", 0.25), ("region", "a", "completed_tps", 9.0), ("", "", "mean_s", 1.0)]
+            return [Answer({label: name, "quantity": what}, (1.0, value)) for label, name, what, value in found]
+
+    regions, hosts = read_details(Labelled(), WINDOW)
+    assert regions == {"a": LiveStats(completed_tps=9.0), "b": LiveStats(latencies_s={"p99_s": 0.25})}
+    assert hosts == {"a-0": HostStats(cpu_busy=0.5)}
+
+
+def test_failed_requests_of_a_region_count_as_slowest_in_its_quantiles() -> None:
+    query = live_query(WINDOW, LOAD_GENERATOR, by="region")
+    assert "sum by (region, le) (rate(latency_s_bucket" in query
+    assert "+ on (region, le) label_replace((sum by (region)(rate(errors" in query.replace(
+        "by (region) (", "by (region)("
+    )
 
 
 def test_values_before_the_first_scrape_are_unknown() -> None:
@@ -57,7 +82,8 @@ def test_prometheus_accepts_the_query_of_any_system(tmp_path: Path) -> None:
         ),
         MetricNames("lat", squared=None, throughput='tx_total{code=~"2.."}', unit="ns", errors=None),
     ]
-    rules = [{"record": "r", "expr": live_query(WINDOW, names)} for names in systems]
+    queries = [host_query(WINDOW), *(live_query(WINDOW, names, by) for names in systems for by in ("", "region"))]
+    rules = [{"record": "r", "expr": query} for query in queries]
     file = tmp_path / "rules.json"  # JSON is YAML
     file.write_text(json.dumps({"groups": [{"name": "g", "rules": rules}]}), encoding="utf-8")
     checked = subprocess.run(

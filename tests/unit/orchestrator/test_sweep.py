@@ -74,7 +74,14 @@ def begin(results: Path, loads: Sequence[int] = (100, 200), repeat: int = 2) -> 
 
 def go(folder: SweepFolder, retries: int = 2) -> list[str]:
     told: list[str] = []
-    run_sweep(cast(Any, None), {"": cast(Any, object())}, folder, lambda event: told.append(str(event)), 0.0, retries)
+    run_sweep(
+        cast(Any, None),
+        {"": cast(Any, SimpleNamespace(load_s=1.0))},
+        folder,
+        lambda event: told.append(str(event)),
+        0.0,
+        retries,
+    )
     return told
 
 

@@ -30,6 +30,17 @@ def test_every_request_has_its_round_trip() -> None:
     assert times[2] >= 0.02
 
 
+def test_a_measurement_ends_when_nobody_reads_it() -> None:
+    command = [sys.executable, "-I", "-S", "-", "100", "600", "v4=127.0.0.1:1"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdin
+        assert process.stdout
+        process.stdin.write(script().encode())
+        process.stdin.close()
+        process.stdout.close()
+        assert process.wait(timeout=60) == 1
+
+
 def test_hosts_that_answer_no_echo_request_are_timed_by_tcp() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         blocked = script().replace("socket.SOCK_DGRAM, socket.SOCK_RAW", "-1, -2")  # as without the permission
