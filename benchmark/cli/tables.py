@@ -51,6 +51,9 @@ def runs(summaries: Sequence[Summary], folder: Path) -> Iterator[Shown]:
         if found := summary.verification:
             colour = {"ok": "green", "violation": "bold red", "unknown": "yellow"}[found.verdict]
             yield f"[{colour}]linearizability at {summary.requested_tps:g} tx/s: {found}[/]"
+        if (progress := summary.progress) and progress.longest_s is not None:
+            colour = "green" if progress.verdict == "ok" else "bold red"
+            yield f"[{colour}]progress at {summary.requested_tps:g} tx/s: {progress}[/]"
     for summary in summaries:
         # Panics and crashes are warnings already.
         counts = {name: kinds["error"].count for name, kinds in summary.log_findings.items() if "error" in kinds}

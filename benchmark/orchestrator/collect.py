@@ -32,7 +32,7 @@ from benchmark.orchestrator.evaluate import RunData, evaluate, fetch
 from benchmark.orchestrator.logs import collect_command, collected, names_by_host, parse_report, script
 from benchmark.orchestrator.manifest import make_manifest, with_outcome
 from benchmark.orchestrator.snapshot import save_snapshot
-from benchmark.orchestrator.verify import verify
+from benchmark.orchestrator.verify import progress, verify
 from benchmark.remote.deadlines import ANSWER_S
 from benchmark.results.events import Step, SummaryWritten, WarningIssued
 from benchmark.results.log_findings import LIMIT, LogReport
@@ -92,7 +92,8 @@ def collect(run: RunContext, state: RunState) -> Summary:
             latencies=latencies,
             faults=state.faults,
             slo_s=run.request.slo_s,
-            verification=verify(run),
+            verification=verify(run),  # it also stores the history that shows progress
+            progress=progress(run, state, samples, latencies),
         )
         summary = evaluate(run.request.protocol, run.deployment.plan, run.identity, data)
     try:
@@ -173,8 +174,17 @@ def collect_partial(run: RunContext, state: RunState, error: Exception) -> None:
     if state.times and not (run.folder.path / LATENCIES).exists():
         for reason in latency_logs.download(run, lost)[1].values():
             run.events.emit(WarningIssued(f"no latency log: {reason}"))
+    verification = verify(run, lost) if state.times else None
+    violations = [verification.violation] if verification and verification.violation else []
+    for text in violations:
+        run.events.emit(WarningIssued(text))
     logs = _collect_logs(run, lost=lost)
-    found = {"warnings": logs.warnings(), "log_findings": logs.findings}
+    found = {
+        "reasons": [*summary.reasons, *violations],
+        "warnings": logs.warnings(),
+        "log_findings": logs.findings,
+        "verification": verification,
+    }
     with contextlib.suppress(StorageError):  # reported above
         run.folder.write(SUMMARY, summary.model_copy(update=found).to_json())
 

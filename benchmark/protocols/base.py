@@ -17,6 +17,7 @@ from benchmark.protocols.probe import KeyValueApi
 from benchmark.protocols.process import Build, Plan, Process
 
 Check = Literal["linearizability"]
+PROGRESS_S = 30.0
 
 
 class NoParameters(BaseModel, extra="forbid"):
@@ -87,6 +88,10 @@ class Protocol(ABC):
     @abstractmethod
     def clients(self, plan: Plan) -> tuple[Process, ...]:
         """Return the process of each client, in the plan's order; none if nodes generate the load."""
+
+    def progress_within_s(self, plan: Plan) -> float:
+        """Return the time in which the system makes progress again after a tolerated fault began or ended."""
+        return PROGRESS_S
 
     def key_value_api(self, plan: Plan) -> Sequence[KeyValueApi]:
         """Return how `--verify` reads and writes keys at each node, where `checks` has `linearizability`."""

@@ -17,7 +17,7 @@ from benchmark.errors import UsageError
 from benchmark.host_scripts.load_generator.template import ZIPF_EXPONENT
 from benchmark.inventory import Host
 from benchmark.metrics.breakdown import LatencyPart
-from benchmark.protocols.base import Protocol
+from benchmark.protocols.base import PROGRESS_S, Protocol
 from benchmark.protocols.load_generator import HttpRequest, LoadGenerator, generators, nearest
 from benchmark.protocols.probe import KeyValueApi, Operation, prober
 from benchmark.protocols.process import Plan, Process
@@ -27,6 +27,7 @@ CLIENT_PORT = 2379
 _UNMEASURED_RTT_MS = 300.0
 _LEAST_HEARTBEAT_MS = 100
 _LARGEST_ELECTION_MS = 50_000
+_ELECTIONS = 5
 # The member is ready when the cluster is healthy and it leads; until then the script asks the leader to transfer its
 # role. etcdctl is slow to start, so the health is queried without it.
 _LEAD = f"""\
@@ -166,10 +167,7 @@ class Etcd(Protocol):
         if leader is not None and leader >= len(plan.nodes):
             last = len(plan.nodes) - 1
             raise UsageError(f"node_parameters: leader: found {leader}, expected the index of a node, 0 to {last}")
-        largest = max((plan.rtt_ms.get((a.region, b.region), 0.0) for a in plan.nodes for b in plan.nodes), default=0.0)
-        heartbeat_ms = parameters.heartbeat_ms or max(
-            _LEAST_HEARTBEAT_MS, math.ceil(largest if plan.rtt_ms else _UNMEASURED_RTT_MS)
-        )
+        heartbeat_ms, election_ms = self._timeouts_ms(plan)
         flags = {
             "data-dir": "data",
             "listen-peer-urls": f"http://0.0.0.0:{PEER_PORT}",
@@ -177,7 +175,7 @@ class Etcd(Protocol):
             "initial-cluster": ",".join(f"node-{i}={_peer(host)}" for i, host in enumerate(plan.nodes)),
             "initial-cluster-state": "new",
             "heartbeat-interval": str(heartbeat_ms),
-            "election-timeout": str(parameters.election_ms or min(10 * heartbeat_ms, _LARGEST_ELECTION_MS)),
+            "election-timeout": str(election_ms),
             "snapshot-count": str(parameters.snapshot_count),
             "log-level": "info",
             "logger": "zap",
@@ -221,6 +219,19 @@ class Etcd(Protocol):
         # By loopback on the same host: clouds route its public address through the internet.
         ends = (f"127.0.0.1:{CLIENT_PORT}" if node == host else node.endpoint(CLIENT_PORT) for node in plan.nodes)
         return tuple(_key_value_api(f"http://{end}/v3/kv") for end in ends)
+
+    def progress_within_s(self, plan: Plan) -> float:
+        """Return five election timeouts, as each election starts after one to two of them and can be split."""
+        return max(PROGRESS_S, _ELECTIONS * self._timeouts_ms(plan)[1] / 1000)
+
+    def _timeouts_ms(self, plan: Plan) -> tuple[int, int]:
+        """Return the heartbeat interval and the election timeout."""
+        assert isinstance(self.node_parameters, EtcdNode)
+        largest = max((plan.rtt_ms.get((a.region, b.region), 0.0) for a in plan.nodes for b in plan.nodes), default=0.0)
+        heartbeat_ms = self.node_parameters.heartbeat_ms or max(
+            _LEAST_HEARTBEAT_MS, math.ceil(largest if plan.rtt_ms else _UNMEASURED_RTT_MS)
+        )
+        return heartbeat_ms, self.node_parameters.election_ms or min(10 * heartbeat_ms, _LARGEST_ELECTION_MS)
 
     def label_values(self, plan: Plan) -> Mapping[str, Mapping[str, str]]:
         """Return the host of each member by its id, which label `To` has."""

@@ -21,7 +21,7 @@ from benchmark.measure.window_stats import WindowStats
 from benchmark.model import Finite, StrictModel
 from benchmark.results.log_findings import Findings
 from benchmark.results.upgrade import upgrade_summary
-from benchmark.results.verification import Verification
+from benchmark.results.verification import Progress, Verification
 
 Status = Literal["ok", "invalid", "failed", "interrupted"]
 
@@ -100,7 +100,10 @@ class Summary(Identity):
     faults: list[FaultImpact] = []
     """What each fault that was injected did, in the order of the manifest."""
     verification: Verification | None = None
-    """Whether the system stayed linearizable; null without `--verify`, and in a run that was not measured."""
+    """Whether the system stayed linearizable; null without `--verify`, and in a run that ended before the load."""
+    progress: Progress | None = None
+    """Whether it made progress while faults were tolerated; null without faults and `--verify`, and in a run that was
+    not measured."""
     hosts: dict[str, HostUsage] = {}
     """Resource usage by host name."""
     log_findings: Findings = {}
@@ -130,6 +133,7 @@ def summarise(
     breakdown: Sequence[MeasuredPart] = (),
     faults: Sequence[FaultImpact] = (),
     verification: Verification | None = None,
+    progress: Progress | None = None,
 ) -> Summary:
     """Combine a measurement and its verdict into the summary of a run."""
     total = measurement.total
@@ -159,6 +163,7 @@ def summarise(
         breakdown=list(breakdown),
         faults=list(faults),
         verification=verification,
+        progress=progress,
         hosts=dict(usage or {}),
         log_findings=log_findings or {},
     )

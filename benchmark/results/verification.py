@@ -9,6 +9,7 @@ from pydantic import Field
 from benchmark.model import Finite, StrictModel
 
 Verdict = Literal["ok", "violation", "unknown"]
+Liveness = Literal["ok", "no progress", "unknown"]
 
 
 class Verification(StrictModel):
@@ -25,7 +26,36 @@ class Verification(StrictModel):
     seconds: Finite
     """Duration of the check."""
 
+    @property
+    def violation(self) -> str:
+        """What was violated, as a sentence; empty if nothing was, or if that is unknown."""
+        return f"linearizability violated: {self.reason}" if self.verdict == "violation" else ""
+
     def __str__(self) -> str:
         if self.operations is None:
             return self.verdict
         return f"{self.verdict}, {self.operations} operations, {self.timeouts} with unknown outcome"
+
+
+class Progress(StrictModel):
+    """Whether a system made progress while the faults in force were within what it tolerates."""
+
+    verdict: Liveness
+    """`ok`: always within `limit_s`; `no progress`: not for longer; `unknown`: it was never required to, see `reason`.
+    """
+    reason: str = ""
+    """Empty if the verdict is `ok`."""
+    limit_s: Finite
+    """Time that the system may need after a fault began or ended."""
+    required_s: Finite = 0.0
+    """Time in which progress was required."""
+    longest_s: Finite | None = None
+    """Longest time without progress in it; null if it was never required."""
+
+    def __str__(self) -> str:
+        if self.longest_s is None:
+            return self.verdict
+        return (
+            f"{self.verdict}, at most {self.longest_s:.1f} s without a success in the {self.required_s:.0f} s in which "
+            "faults were tolerated"
+        )

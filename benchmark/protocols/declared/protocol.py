@@ -116,6 +116,10 @@ class Declared(Protocol):
             made = tuple(replace(each, latency_log=written.file, latency_source=written.source) for each in made)
         return made
 
+    def progress_within_s(self, plan: Plan) -> float:
+        """Return the described time."""
+        return self.declaration.progress_within.total_seconds()
+
     def key_value_api(self, plan: Plan) -> tuple[KeyValueApi, ...]:
         """Return the described operations on keys at each node."""
         declared = self.declaration.verify

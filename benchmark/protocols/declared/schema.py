@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -22,9 +23,10 @@ from benchmark.errors import SettingsError
 from benchmark.metrics.breakdown import LatencyPart
 from benchmark.metrics.names import MetricNames, Unit
 from benchmark.metrics.selectors import parse_selector
+from benchmark.protocols.base import PROGRESS_S
 from benchmark.protocols.declared.client_logs import DeclaredModel, HistogramsDeclaration, RequestsDeclaration, Workload
 from benchmark.protocols.declared.verification import VerifyDeclaration
-from benchmark.settings import Document, explain_errors, pattern, read_document
+from benchmark.settings import Document, Duration, explain_errors, pattern, read_document
 
 Scalar = bool | int | float | str
 Port = Annotated[int, Field(ge=1, le=65535)]
@@ -208,6 +210,8 @@ class Declaration(DeclaredModel):
     """Largest committee that is selected by default."""
     tolerated_faults: Annotated[int, Field(ge=0)] | Literal["minority", "third", "all_but_one"] = 0
     """How many nodes may crash."""
+    progress_within: Annotated[Duration, Field(ge=timedelta(seconds=1))] = timedelta(seconds=PROGRESS_S)
+    """Time in which it makes progress again after a fault that it tolerates began or ended."""
     leader_metric: MetricName | None = None
     """Gauge of a node that is 1 while it leads."""
     node_parameters: dict[Identifier, Scalar] = {}

@@ -129,7 +129,7 @@ func read(path string) (*history, error) {
 	}
 	defer file.Close()
 	found := &history{keys: map[string][]porcupine.Operation{}}
-	numbers := map[string]int{}
+	numbers, written := map[string]int{}, map[int]bool{}
 	number := func(text *string) int {
 		if text == nil {
 			return absent
@@ -142,11 +142,15 @@ func read(path string) (*history, error) {
 	lines := bufio.NewScanner(file)
 	lines.Buffer(make([]byte, 0, 1<<16), mostLine)
 	at := 0
+	var damaged error
 	for lines.Scan() {
-		at++
+		if at++; damaged != nil {
+			return nil, damaged
+		}
 		var one line
 		if err := json.Unmarshal(lines.Bytes(), &one); err != nil {
-			return nil, fmt.Errorf("line %d is damaged: %v", at, err)
+			damaged = fmt.Errorf("line %d is damaged: %v", at, err) // the last line may have been cut off
+			continue
 		}
 		switch {
 		case at == 1 && one.Format != format:
@@ -165,6 +169,9 @@ func read(path string) (*history, error) {
 			return nil, fmt.Errorf("line %d: %v", at, err)
 		}
 		found.operations++
+		if e.Value != nil {
+			written[number(e.Value)] = true
+		}
 		switch e.Outcome {
 		case "failed": // it was never sent
 			continue
@@ -184,10 +191,40 @@ func read(path string) (*history, error) {
 		}
 		found.keys[e.Key] = append(found.keys[e.Key], porcupine.Operation{Input: a, Call: e.Start, Return: end})
 	}
-	for _, operations := range found.keys {
-		pin(operations)
+	for key, operations := range found.keys {
+		if !found.complete {
+			found.keys[key] = complement(operations, written, numbers)
+		}
+		pin(found.keys[key])
 	}
 	return found, lines.Err()
+}
+
+// complement returns the operations of an incomplete history with what may be missing at its end: writes in flight,
+// whose values others saw. Comparisons that failed are left out, as a write that nobody saw may be the reason.
+func complement(operations []porcupine.Operation, written map[int]bool, numbers map[string]int) []porcupine.Operation {
+	var kept []porcupine.Operation
+	missing := map[int]bool{}
+	first := int64(never)
+	for _, each := range operations {
+		a := each.Input.(*action)
+		first = min(first, each.Call)
+		if a.op != "cas" || a.swapped || a.unknown {
+			kept = append(kept, each)
+		}
+		for _, value := range []int{a.found, a.expected} {
+			missing[value] = value != absent && !written[value]
+		}
+	}
+	for text, value := range numbers {
+		if !missing[value] {
+			continue
+		}
+		lost := &action{op: "write", value: value, unknown: true}
+		lost.entry = entry{Op: "write", Value: &text, Outcome: "unknown", Error: "not in the history", Start: first, End: first}
+		kept = append(kept, porcupine.Operation{Input: lost, Call: first, Return: never})
+	}
+	return kept
 }
 
 // pin ends operations with unknown outcome whose value was seen: as values are unique, they took effect before that.
@@ -428,12 +465,11 @@ func main() {
 	switch {
 	case err != nil:
 		judged.Reason = "the history cannot be read: " + err.Error()
-	case !found.complete:
-		// Writes in flight at its end are missing, and reads of their values would look like a violation.
-		judged.Operations, judged.Timeouts = found.operations, found.timeouts
-		judged.Reason = "the history is incomplete: the probe workload was killed"
 	default:
 		judged = judge(found, time.Duration(limitS*float64(time.Second)))
+		if !found.complete && judged.Verdict != "violation" {
+			judged.Verdict, judged.Reason = "unknown", "the history is incomplete: the probe workload was killed"
+		}
 	}
 	if err := json.NewEncoder(os.Stdout).Encode(judged); err != nil {
 		os.Exit(1)

@@ -14,7 +14,7 @@ from benchmark.compare.comparison import Compared
 from benchmark.measure.fault_impact import FaultImpact
 from benchmark.measure.run_metrics import Latency, Quantile
 from benchmark.measure.window_stats import WindowStats
-from benchmark.results.verification import Verification
+from benchmark.results.verification import Progress, Verification
 
 
 def printed(comparison: Compared) -> list[str]:
@@ -161,3 +161,15 @@ def test_the_verdict_on_linearizability_is_printed(tmp_path: Path) -> None:
         lines = list(tables.runs([done.model_copy(update={"verification": found})], tmp_path))
         text = f"linearizability at 200 tx/s: {verdict}, 512 operations, 3 with unknown outcome"
         assert any(text in str(line) for line in lines)
+
+
+def test_progress_is_printed_where_it_was_required(tmp_path: Path) -> None:
+    done = summary("20260101T000000Z-one", 200)
+    found = Progress(verdict="ok", limit_s=30, required_s=60, longest_s=1.25)
+    lines = [str(line) for line in tables.runs([done.model_copy(update={"progress": found})], tmp_path)]
+    assert any(
+        "progress at 200 tx/s: ok, at most 1.2 s without a success in the 60 s in which" in line for line in lines
+    )
+    unknown = Progress(verdict="unknown", limit_s=30)
+    lines = [str(line) for line in tables.runs([done.model_copy(update={"progress": unknown})], tmp_path)]
+    assert not any("progress at" in line for line in lines)

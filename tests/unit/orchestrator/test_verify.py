@@ -11,10 +11,12 @@ import pytest
 from fakes.fleet import FakeFleet
 from fakes.recorder import Recorder
 
-from benchmark.errors import UsageError
+from benchmark.errors import Interrupted, UsageError
 from benchmark.orchestrator import prepare, verify
-from benchmark.results.run_folder import HISTORY, VIOLATION
+from benchmark.protocols.etcd import Etcd
+from benchmark.results.run_folder import HISTORY, VIOLATION, read_summary
 from benchmark.results.summary import Summary
+from benchmark.settings import parse_fault
 
 pytestmark = pytest.mark.usefixtures("fast")
 STALE = [
@@ -82,3 +84,61 @@ def test_a_missing_checker_is_reported_before_the_run(
 def test_a_run_without_probe_has_no_verdict(execute: Callable[..., Summary], folder: Callable[[], Path]) -> None:
     assert execute().verification is None
     assert not (folder() / HISTORY).exists()
+
+
+@pytest.mark.skipif(shutil.which("go") is None, reason="building the checker needs Go")
+def test_the_history_of_an_interrupted_run_is_kept_and_checked(
+    execute: Callable[..., Summary], recorder: Recorder, fleet: FakeFleet, folder: Callable[[], Path]
+) -> None:
+    def interrupt() -> None:
+        raise KeyboardInterrupt
+
+    fleet.stored[HISTORY] = lambda: history(*STALE[:-1])
+    recorder.act_in("measure", interrupt)
+    with pytest.raises(Interrupted):
+        execute(verify=True, duration_s=600.0)
+    found = read_summary(folder())
+    assert found is not None
+    assert (found.status, found.verification and found.verification.verdict) == ("interrupted", "violation")
+    assert found.reasons[-1].startswith("linearizability violated: key 4, ")
+    assert (folder() / HISTORY).read_bytes() == history(*STALE[:-1])
+    assert any(text.startswith("linearizability violated: key 4") for text in recorder.texts())
+
+
+def test_a_run_that_ends_before_the_load_has_no_history(
+    execute: Callable[..., Summary], recorder: Recorder, folder: Callable[[], Path]
+) -> None:
+    def interrupt() -> None:
+        raise KeyboardInterrupt
+
+    recorder.act_in("start_nodes", interrupt)
+    with pytest.raises(Interrupted):
+        execute(verify=True)
+    found = read_summary(folder())
+    assert found is not None
+    assert found.verification is None
+
+
+def test_progress_is_that_of_the_probe_workload(
+    execute: Callable[..., Summary], fleet: FakeFleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    header = {"format": 1, "started": 0, "started_unix": 1000.0, "replicas": ["node-0"]}
+    fleet.stored[HISTORY] = lambda: history(header, *STALE[1:])
+    monkeypatch.setattr(Etcd, "progress_within_s", lambda *_: 0.01)
+    found = execute(verify=True)
+    assert found.progress is not None
+    assert found.progress.verdict == "no progress"
+    assert found.status == "invalid"
+    assert any(text.startswith("no progress: nothing succeeded for ") for text in found.reasons)
+    fleet.stored[HISTORY] = lambda: b"{"
+    unknown = execute(verify=True).progress
+    assert unknown is not None
+    assert unknown.reason.startswith("the history could not be read: ")
+    assert execute().progress is None
+
+
+def test_progress_in_runs_with_faults_needs_something_that_shows_it(execute: Callable[..., Summary]) -> None:
+    found = execute(faults=(parse_fault("crash:one@5ms-15ms"),), duration_s=1.0).progress
+    assert found is not None
+    assert (found.verdict, found.longest_s) == ("unknown", None)
+    assert found.reason == "only a probe workload, latency logs, or nodes that count transactions show it"

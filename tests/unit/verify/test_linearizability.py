@@ -122,12 +122,26 @@ def test_what_was_not_read_back_is_unknown_but_hides_no_violation(tmp_path: Path
     assert found.verdict == "violation"
 
 
+def test_an_incomplete_history_shows_violations_but_is_never_ok(tmp_path: Path) -> None:
+    for operations in LINEARIZABLE.values():
+        for known in range(1, len(operations)):
+            # The others were in flight when the probe workload was killed, or had ended without being written.
+            for kept in (operations[:known], operations[known:]):
+                found, _ = check_history(history(tmp_path, *kept, complete=False))
+                assert found.verdict == "unknown"
+                assert found.reason == "the history is incomplete: the probe workload was killed"
+    for name in ("lost write", "stale read", "read before the write", "two swaps of one value"):
+        found, window = check_history(history(tmp_path, *VIOLATIONS[name], complete=False))
+        assert (found.verdict, window is not None) == ("violation", True), name
+
+
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
         ("", "the history is incomplete: the probe workload was killed"),
         ('{"format": 2}\n', "the history cannot be read: line 1: found format 2, expected 1"),
-        ('{"format": 1}\n{"op": "re', "the history cannot be read: line 2 is damaged"),
+        ('{"format": 1}\n{"op": "re\n{"complete": true}\n', "the history cannot be read: line 2 is damaged"),
+        ('{"format": 1}\n{"op": "re', "the history is incomplete: the probe workload was killed"),
         ('{"format": 1}\n{"op": "drop", "outcome": "ok"}\n', "line 2: found operation \"drop\", expected read, write"),
         ('{"format": 1}\n{"op": "cas", "outcome": "ok", "value": "a"}\n', "line 2: a cas without its value"),
         ('{"format": 1}\n{"complete": true, "unread": []}\n', "no operation succeeded"),
