@@ -17,9 +17,9 @@ from benchmark.cli.parameter_types import NumberType
 from benchmark.cli.tables import run_lines
 from benchmark.cli.target import Target, json_option, on_results, results_dir, results_dir_option, testbed_options
 from benchmark.errors import UsageError
-from benchmark.orchestrator.logs import find_logs, log_name, read_log
 from benchmark.orchestrator.snapshot import opened_snapshot
 from benchmark.results.find import find_run
+from benchmark.results.log_files import find_logs, log_name, read_log
 from benchmark.results.run_folder import LOGS, find_runs, is_running
 
 

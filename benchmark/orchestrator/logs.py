@@ -1,24 +1,20 @@
-"""Search and compress the logs of a run on the hosts that wrote them, and read them back.
+"""Search and compress the logs of a run on the hosts that wrote them.
 
 collect_logs.sh runs there; it contains the patterns that it searches for.
 """
 
 from __future__ import annotations
 
-import gzip
 import shlex
-import zlib
 from collections.abc import Collection, Iterable, Mapping
-from pathlib import Path
 
-from benchmark.errors import UsageError
 from benchmark.host_scripts import read_script
 from benchmark.protocols.process import Process
+from benchmark.results.log_files import SUFFIX
 from benchmark.results.log_findings import KINDS, LIMIT, Finding, Kind, LogReport
 
 LINES = 3
 _LONGEST_LINE = 400
-SUFFIX = ".log.gz"
 _COLLECTED = "collected"
 
 
@@ -76,29 +72,3 @@ def parse_report(outputs: Mapping[str, str], known: Mapping[str, Collection[str]
     for key in sorted((key for key in counts if counts[key] > 0), key=lambda key: (key[0], KINDS.index(key[1]))):
         report.findings.setdefault(key[0], {})[key[1]] = Finding(count=counts[key], first=lines.get(key, []))
     return report
-
-
-def find_logs(folder: Path, process: str | None) -> list[Path]:
-    """Return the logs in a run's folder of logs, all or that of `process`; UsageError names the existing ones."""
-    found = sorted(folder.glob(f"*/{process or '*'}{SUFFIX}"))
-    if not found:
-        have = ", ".join(sorted(log_name(path) for path in folder.glob(f"*/*{SUFFIX}"))) or "none"
-        raise UsageError(f"no logs of {process or 'any process'} in {folder}; existing ones: {have}")
-    return found
-
-
-def log_name(path: Path) -> str:
-    """Return the name of the process that wrote a log."""
-    return path.name.removesuffix(SUFFIX)
-
-
-def read_log(path: Path) -> str:
-    """Return the text of a log, of an overlong one the beginning; invalid bytes are replaced.
-
-    UsageError if the file is damaged: it comes from a host.
-    """
-    try:
-        with gzip.open(path, "rt", encoding="utf-8", errors="replace") as file:
-            return file.read(2 * LIMIT)
-    except (OSError, EOFError, zlib.error) as error:
-        raise UsageError(f"cannot read the log {path}: {error}") from None

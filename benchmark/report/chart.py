@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from html import escape
 from pathlib import Path
 from typing import Literal
@@ -18,7 +19,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from benchmark.files import replace_file, write_atomically
-from benchmark.report.palette import PALETTE, light
+from benchmark.report.chart_model import ChartModel, model_of
+from benchmark.report.palette import PALETTE, Style, light
 
 LOG_REMARK = " The latency scale is logarithmic."
 WIDTH_IN = 7.0
@@ -40,6 +42,10 @@ class Chart:
     """The data that is drawn."""
     draw: Callable[[Figure], None]
     height: float = 2.6
+    hover: Literal["x", "point"] | None = None
+    """Whether the pointer shows all series at its position on the x axis, or the nearest point; None for neither."""
+    origin: float | None = None
+    """Unix time of 0 on the x axis, if that is the time."""
 
     def csv(self) -> str:
         """Return the data as CSV with a header."""
@@ -51,10 +57,21 @@ class Chart:
 
     def svg(self) -> str:
         """Return an SVG element for a page; its text is selectable, its colours follow the page's theme."""
-        with _drawn(self, {"svg.fonttype": "none", "font.family": "sans-serif"}) as figure:
+        return self._embedded[0]
+
+    def model(self) -> ChartModel | None:
+        """Return what the script of a page knows about the element; None if there is nothing to point at."""
+        return self._embedded[1]
+
+    @cached_property
+    def _embedded(self) -> tuple[str, ChartModel | None]:
+        # Simplified paths would show their corners when they are enlarged.
+        style: Style = {"svg.fonttype": "none", "font.family": "sans-serif", "path.simplify": not self.hover}
+        with _drawn(self, style) as figure:
+            model = model_of(figure, self.hover, self.origin) if self.hover else None
             out = io.StringIO()
             figure.savefig(out, format="svg", transparent=True, metadata=_NO_METADATA)
-        return _themed(out.getvalue(), self)
+        return _themed(out.getvalue(), self), model
 
     def save(self, folder: Path) -> list[Path]:
         """Write SVG and PDF, both with embedded fonts, and CSV into `folder`."""
@@ -74,8 +91,8 @@ _NO_METADATA = {"Date": None, "Creator": None, "Format": None, "Type": None}
 
 
 @contextmanager
-def _drawn(chart: Chart, extra: dict[str, object]) -> Iterator[Figure]:
-    style: dict[str, object] = {
+def _drawn(chart: Chart, extra: Style) -> Iterator[Figure]:
+    style: Style = {
         "font.size": 8.5, "axes.titlesize": 9, "legend.fontsize": 8, "legend.handlelength": 3.2, "lines.linewidth": 1.4,
         "text.color": light("ink"), "axes.labelcolor": light("ink"), "axes.edgecolor": light("muted"),
         "xtick.color": light("muted"), "ytick.color": light("muted"), "xtick.labelcolor": light("ink"),
@@ -100,7 +117,9 @@ def _themed(text: str, chart: Chart) -> str:
     text = re.sub(r'(\bid="|xlink:href="#|url\(#)', rf"\g<1>{chart.name}-", text)
     for role, colour in PALETTE.items():
         text = text.replace(colour.light, f"var(--{role})")
-    text = re.sub(r"font: ([\d.]+)px [^;\"]*", r"font-size: \1px", text)
+    text = re.sub(r"font-family: [^;\"]*; ?", "", text)  # that of the page
+    text = re.sub(r"(?<=[\d z])\s*\n(?=[\"LMQCz])", "", text)
+    text = re.sub(r"(\d\.\d\d)\d+", r"\1", text)  # hundredths of a point
     head = re.search(r"<svg[^>]*>", text)
     assert head is not None
     box = re.search(r'viewBox="[^"]*"', head.group())

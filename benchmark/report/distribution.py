@@ -14,6 +14,7 @@ from benchmark.measure.histogram import Array, Histogram
 from benchmark.measure.run_metrics import QUANTILES
 from benchmark.report import formatting
 from benchmark.report.chart import LOG_REMARK, Chart, needs_log_scale, set_log_scale
+from benchmark.report.chart_model import PercentileFormatter
 from benchmark.report.palette import light, series_style
 from benchmark.report.run_data import Record
 
@@ -67,7 +68,8 @@ def _percentile_chart(
         tails, latencies = curves["all"]
         axes.plot(tails, latencies * 1000, label="all clients", zorder=3, **(series_style(0) | {"linewidth": 1.6}))
         ticks = [0.0, 0.5, *(1 - 10.0**-nines for nines in range(1, 12) if 10.0**nines <= every.count)]
-        axes.set_xticks([_tail(share) for share in ticks], [f"{share * 100:.10g}" for share in ticks])
+        axes.set_xticks([_tail(share) for share in ticks])
+        axes.xaxis.set_major_formatter(PercentileFormatter())
         axes.set_xlim(0, end)
         if logarithmic:
             set_log_scale(axes, "y")
@@ -89,6 +91,7 @@ def _percentile_chart(
         ],
         draw=draw,
         height=3.0,
+        hover="x",
     )
 
 
@@ -159,6 +162,7 @@ def _bucket_chart(
         ],
         draw=partial(_draw, every, shown),
         height=3.0,
+        hover="x",
     )
 
 
@@ -171,9 +175,8 @@ def _draw(every: Histogram, regions: Mapping[str, Histogram], figure: Figure) ->
     axes.set_xlim(low * 1000, float(finite[inside][-1]) * 1300)
     # Between two bounds the curve may lie anywhere between these two steps.
     upper = np.append(share[1:], 1.0)
-    axes.fill_between(
-        finite[inside] * 1000, share[inside], upper[inside], step="post", color=light("line"), linewidth=0
-    )
+    edges = np.append(finite[inside], finite[inside][-1]) * 1000
+    axes.stairs(upper[inside], edges, baseline=share[inside], fill=True, color=light("line"), linewidth=0)
     for index, (region, histogram) in enumerate(regions.items(), start=1):
         x, y = _points(histogram)
         axes.plot(x[x > 0] * 1000, y[x > 0], label=region, **(series_style(index) | {"linewidth": 1.1}))

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import PercentFormatter
 
 from benchmark.measure.histogram import Array
 from benchmark.measure.host_usage import CPU, IDLE_MODES, SENT, counts_once, increase_where
@@ -60,7 +61,8 @@ def host_chart(record: Record) -> Chart | None:
         upper.set_xlim(*limits(record))
         _lines(upper, times, busy)
         upper.set(ylim=(0, 1.02), ylabel="CPU busy")
-        upper.set_yticks([0, 0.5, 1], ["0", "50 %", "100 %"])
+        upper.set_yticks([0, 0.5, 1])
+        upper.yaxis.set_major_formatter(PercentFormatter(1.0, 0, "\N{NO-BREAK SPACE}%"))
         upper.axhline(THRESHOLDS.cpu_busy, color=light("bad"), linewidth=0.7, linestyle=(0, (2, 2)))
         _lines(lower, times, {name: rates / 1e6 for name, rates in sent.items()})
         lower.set(ylabel="sent (MB/s)", xlabel=SINCE)
@@ -84,6 +86,8 @@ def host_chart(record: Record) -> Chart | None:
         ],
         draw=draw,
         height=3.4,
+        hover="x",
+        origin=record.start,
     )
 
 
@@ -94,9 +98,8 @@ def _lines(axes: Axes, times: Array, by_host: Mapping[str, Array]) -> None:
         return
     stacked = np.stack(list(by_host.values()))
     highest = list(by_host)[int(np.argmax(stacked.mean(axis=1)))]
-    axes.fill_between(
-        times, stacked.min(axis=0), stacked.max(axis=0), color=light("blue"), alpha=0.2, linewidth=0, label="range"
-    )
+    outline = np.append(times, times[::-1]), np.append(stacked.min(axis=0), stacked.max(axis=0)[::-1])
+    axes.fill(*outline, color=light("blue"), alpha=0.2, linewidth=0, label="range")
     axes.plot(times, np.median(stacked, axis=0), label="median", **series_style(0))
     axes.plot(times, by_host[highest], label=highest, **series_style(1))
 

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import base64
+import hashlib
+import json
 import math
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from functools import cache
+from importlib.resources import files
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
@@ -18,6 +22,7 @@ from benchmark.report.chart import Chart
 from benchmark.report.distribution import distribution_chart
 from benchmark.report.faults import impact_table, proof_table
 from benchmark.report.host_charts import host_chart
+from benchmark.report.log_lines import log_lines
 from benchmark.report.map import world_chart
 from benchmark.report.palette import css
 from benchmark.report.run_data import Record
@@ -71,6 +76,7 @@ def tables_of(record: Record) -> list[Table]:
 def run_page(record: Record) -> str:
     """Return the report of a run: HTML that needs no other file."""
     summary, precise = record.summary, precision(record.window)
+    logs = log_lines(record)
     context = {
         "title": f"{summary.protocol} {formatting.version(summary.commit)}, {summary.nodes} nodes, "
         f"{summary.requested_tps:g} tx/s",
@@ -88,6 +94,7 @@ def run_page(record: Record) -> str:
         "settings": reproduce.settings(record),
         "definition": reproduce.definition(record),
         "files": reproduce.files(record.folder),
+        "log_lines": logs and logs.packed(),
         "emulated": any(host.provider == "local" for host in record.manifest.inventory.hosts),
     }
     return render("run.html", context)
@@ -111,7 +118,17 @@ def _environment() -> Environment:
     environment.filters["data_uri"] = lambda text: "data:text/csv;base64," + base64.b64encode(text.encode()).decode()
     environment.filters["capitalize_first"] = lambda text: text[:1].upper() + text[1:]
     environment.filters["inline"] = lambda chart: Markup(chart.svg())
+    environment.filters["models"] = _models
+    script = files("benchmark.report").joinpath("templates/report.js").read_text(encoding="utf-8")
+    environment.globals["script"] = Markup(script)
+    environment.globals["script_hash"] = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     return environment
+
+
+def _models(charts: Mapping[str, Chart]) -> Markup:
+    """Return the models of all charts that have one as JSON that can stand in a page."""
+    found = {name: asdict(model) for name, chart in charts.items() if (model := chart.model())}
+    return Markup(json.dumps(found, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c"))
 
 
 def state(status: str, saturated: bool) -> tuple[str, str]:

@@ -65,6 +65,7 @@ def search_chart(points: Sequence[Point], limits: Limits, outcome: NextAction) -
         rows=[point.row for point in points],
         draw=draw,
         height=4.8,
+        hover="point",
     )
 
 
@@ -91,7 +92,7 @@ def _draw_latency(axes: Axes, points: Sequence[Point], limits: Limits) -> None:
     else:
         axes.set_ylim(0, max(values) * 1.25)
     top = axes.get_ylim()[1]
-    labels = {True: "met", False: "not met"}
+    named: set[str] = set()
     for point, aside in _side_by_side(axes, points):
         load = point.requested_tps
         if point.p99_s is None:
@@ -99,13 +100,15 @@ def _draw_latency(axes: Axes, points: Sequence[Point], limits: Limits) -> None:
             continue
         style = _MET if point.met else _NOT_MET
         high = top * 0.9 if point.p99_s.upper is None else point.p99_s.upper * 1000
-        bar: Style = {"color": style["color"], "transform": aside}
+        label = _label(point)
+        bar: Style = {"color": style["color"], "transform": aside, "label": f"__{label}"}
         axes.plot([load, load], [point.p99_s.lower * 1000, high], linewidth=2.2, alpha=0.5, **bar)
         if point.p99_s.upper is None:
             axes.plot(load, high, "^", markersize=6, alpha=0.8, **bar)
-        axes.plot(
-            load, point.p99_s.estimate * 1000, transform=aside, label=labels.pop(point.met, None), **style
-        )  # fmt: skip
+        # The legend names each series once.
+        shown = f"_{label}" if label in named else label
+        named.add(label)
+        axes.plot(load, point.p99_s.estimate * 1000, transform=aside, label=shown, **style)
     if any(point.p99_s is None for point in points):
         axes.plot([], [], label="not met: no measurement", **_NOT_MEASURED)
     axes.axhspan(limits.p99_s * 1000, top, color=light("land"), linewidth=0, zorder=0)
@@ -123,12 +126,18 @@ def _draw_throughput(axes: Axes, points: Sequence[Point], limits: Limits) -> Non
     for point, aside in _side_by_side(axes, points):
         if point.completed_tps is not None:
             style = _MET if point.met else _NOT_MET
-            axes.plot(point.requested_tps, point.completed_tps, transform=aside, **style)
+            label = f"_{_label(point)}"
+            axes.plot(point.requested_tps, point.completed_tps, transform=aside, label=label, **style)
     edge = [low * limits.achieved, high * limits.achieved]
-    axes.fill_between([low, high], axes.get_ylim()[0], edge, color=light("land"), linewidth=0, zorder=0)
+    bottom = axes.get_ylim()[0]
+    axes.fill([low, high, high, low], [*edge, bottom, bottom], color=light("land"), linewidth=0, zorder=0)
     axes.plot([low, high], edge, **_LIMIT)
     axes.set_xlim(low, high)
     axes.set_ylabel("throughput (tx/s)")
+
+
+def _label(point: Point) -> str:
+    return "met" if point.met else "not met"
 
 
 def _side_by_side(axes: Axes, points: Sequence[Point]) -> list[tuple[Point, Transform]]:

@@ -48,7 +48,7 @@ def curve_chart(curves: Curves) -> Chart | None:
             axes.set_ylim(bottom=0)
         axes.set_xlim(0, 1.06 * axes.get_xlim()[1])
         axes.set(xlabel="throughput (tx/s)", ylabel="latency (ms)")
-        axes.legend(loc="best")
+        figure.legend(loc="outside lower right", ncols=4)
 
     return Chart(
         name="curve",
@@ -59,6 +59,7 @@ def curve_chart(curves: Curves) -> Chart | None:
         rows=_rows(measured),
         draw=draw,
         height=3.4,
+        hover="point",
     )
 
 
@@ -72,12 +73,12 @@ def achieved_chart(curves: Curves) -> Chart | None:
         axes = figure.add_subplot()
         highest = max(load.requested_tps for loads in measured.values() for load in loads) * 1.06
         requested: Style = {"color": light("muted"), "linewidth": 0.8, "linestyle": (0, (2, 2))}
-        axes.plot([0, highest], [0, highest], label="all requested", **requested)
+        axes.axline((0, 0), slope=1, label="all requested", **requested)
         for index, (label, loads) in enumerate(measured.items()):
             _line(axes, loads, (None, "completed_tps"), label or "completed", series_style(index) | _side_style(index))
         axes.set(xlim=(0, highest), xlabel="requested load (tx/s)", ylabel="completed (tx/s)")
         axes.set_ylim(bottom=0)
-        axes.legend(loc="upper left")
+        figure.legend(loc="outside lower right", ncols=4)
 
     return Chart(
         name="achieved",
@@ -88,6 +89,7 @@ def achieved_chart(curves: Curves) -> Chart | None:
         rows=_rows(measured),
         draw=draw,
         height=3.0,
+        hover="point",
     )
 
 
@@ -123,10 +125,12 @@ def _line(axes: Axes, loads: Sequence[LoadSummary], figures: tuple[str | None, s
     axes.plot(xs, [y.estimate * scale for y in ys], markersize=5, label=label, zorder=3, **style)
     for x, y, load in zip(xs, ys, loads, strict=True):
         if y.lower is not None and y.upper is not None:
-            axes.plot([x, x], [y.lower * scale, y.upper * scale], color=style["color"], linewidth=2.2, alpha=0.5)
+            bounds = [y.lower * scale, y.upper * scale]
+            axes.plot([x, x], bounds, label=f"__{label}", color=style["color"], linewidth=2.2, alpha=0.5)
         values = load.metrics[up].values
         at = load.metrics[across].values if across else [x] * len(values)
-        axes.plot(at, [value * scale for value in values], ".", markersize=3, color=style["color"], alpha=0.7)
+        single: Style = {"linestyle": "", "marker": ".", "markersize": 3, "color": style["color"], "alpha": 0.7}
+        axes.plot(at, [value * scale for value in values], label=f"__{label}", **single)
 
 
 def _side_style(side: int) -> Style:

@@ -41,7 +41,7 @@ def _load_chart(record: Record, timeline: Timeline) -> Chart:
             axes.stairs(failed, edges, label="failed", baseline=None, color=light("bad"), linestyle=":")
         axes.axhline(requested, color=light("muted"), linewidth=0.8, linestyle=(0, (2, 2)), label="requested")
         axes.set_ylim(0, 1.15 * max(requested, float(np.nan_to_num(sent).max()), float(completed.max())))
-        axes.set(xlabel=SINCE, ylabel="transactions per second")
+        axes.set(xlabel=SINCE, ylabel="load (tx/s)")
         mark_time(axes, record)
         figure.legend(loc="outside lower right", ncols=4)
 
@@ -56,6 +56,8 @@ def _load_chart(record: Record, timeline: Timeline) -> Chart:
         columns=("time_s", "sent_tps", "completed_tps", "failed_tps"),
         rows=_rows(record, timeline, sent, completed, failed),
         draw=draw,
+        hover="x",
+        origin=record.start,
     )
 
 
@@ -92,6 +94,8 @@ def _latency_chart(record: Record, timeline: Timeline) -> Chart:
         columns=("time_s", "mean_s", *timeline.quantiles_s),
         rows=_rows(record, timeline, timeline.mean_s, *timeline.quantiles_s.values()),
         draw=draw,
+        hover="x",
+        origin=record.start,
     )
 
 

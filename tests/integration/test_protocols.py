@@ -28,7 +28,6 @@ from benchmark.errors import SystemFailure, UsageError
 from benchmark.host_scripts import build_archive
 from benchmark.measure.window_stats import WindowStats
 from benchmark.metrics.latency_log import read_latency_log
-from benchmark.orchestrator.logs import read_log
 from benchmark.orchestrator.profiler import profile
 from benchmark.orchestrator.sweep import run_benchmark
 from benchmark.plan.request import Request
@@ -36,6 +35,7 @@ from benchmark.plan.source import Binaries
 from benchmark.protocols.parameters import make_protocol
 from benchmark.protocols.registry import find_protocol
 from benchmark.results.events import Event, PhaseStarted, Progress
+from benchmark.results.log_files import read_log
 from benchmark.results.summary import Summary, Window
 from benchmark.settings import Network, Settings, parse_fault, read_matrix, read_trace
 from stacks.local.wan.links import links_for

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import subprocess
 from pathlib import Path
 
@@ -11,17 +10,15 @@ from factories.hosts import inventory
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from benchmark.errors import UsageError
 from benchmark.orchestrator.logs import (
     collect_command,
     collected,
-    find_logs,
     names_by_host,
     parse_report,
-    read_log,
     script,
 )
 from benchmark.protocols.process import Process
+from benchmark.results.log_files import read_log
 from benchmark.results.log_findings import LIMIT, Finding, LogReport
 
 RUST = "thread 'tokio-runtime-worker' panicked at crates/dag/src/core.rs:17:5:\nindex out of bounds\n"
@@ -190,23 +187,3 @@ def test_no_output_of_a_host_is_an_error(parts: list[str]) -> None:
 def test_separators_of_other_alphabets_do_not_end_a_line(tmp_path: Path) -> None:
     report = collect(tmp_path, {"node-0": "panic: a\u2028b\x0bc\x85d\r\n"})
     assert report.findings["node-0"]["panic"].first == ["panic: a\u2028b c\x85d"]
-
-
-@pytest.mark.parametrize("content", [b"", b"no gzip", gzip.compress(b"x" * 999)[:20]], ids=["empty", "text", "cut off"])
-def test_a_damaged_log_is_named(tmp_path: Path, content: bytes) -> None:
-    (tmp_path / "x.log.gz").write_bytes(content)
-    if not content:
-        assert read_log(tmp_path / "x.log.gz") == ""
-        return
-    with pytest.raises(UsageError, match=r"cannot read the log .*x\.log\.gz: "):
-        read_log(tmp_path / "x.log.gz")
-
-
-def test_logs_are_found_by_process(tmp_path: Path) -> None:
-    for name in ("a-0/node-0", "a-0/client-0", "b-0/node-1"):
-        (tmp_path / f"{name}.log.gz").parent.mkdir(exist_ok=True)
-        (tmp_path / f"{name}.log.gz").touch()
-    assert [path.parent.name for path in find_logs(tmp_path, "node-1")] == ["b-0"]
-    assert len(find_logs(tmp_path, None)) == 3
-    with pytest.raises(UsageError, match=r"no logs of node-7 in .*; existing ones: client-0, node-0, node-1"):
-        find_logs(tmp_path, "node-7")

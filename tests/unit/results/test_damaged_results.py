@@ -19,12 +19,12 @@ from benchmark import api
 from benchmark.cli import tables
 from benchmark.compare.comparison import compare_variants, find_variants
 from benchmark.errors import UsageError
-from benchmark.orchestrator.logs import find_logs, read_log
 from benchmark.report.run_data import read_record
 from benchmark.report.search_data import read_search_record
 from benchmark.report.sweep_page import read_sweep_record
 from benchmark.results.events import read_events
 from benchmark.results.find import find_run, find_search, find_sweep
+from benchmark.results.log_files import find_logs, read_log
 from benchmark.results.run_folder import find_runs
 
 ODD: list[Any] = [
