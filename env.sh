@@ -32,6 +32,18 @@ if [ -x "$_geobench/.venv/bin/python" ] && [ -x "$_geobench/.state/pulumi/pulumi
     if [ -z "${PULUMI_CONFIG_PASSPHRASE+set}${PULUMI_CONFIG_PASSPHRASE_FILE:-}" ] && [ -s "$_geobench/.state/passphrase" ]; then
         export PULUMI_CONFIG_PASSPHRASE_FILE="$_geobench/.state/passphrase"
     fi
+    # Local hosts need root, and Pulumi's processes cannot ask for a password: sudo asks before they start.
+    pulumi() {
+        case " $* " in
+        *" up "* | *" update "* | *" preview "* | *" refresh "* | *" destroy "*)
+            if [ -t 0 ] && [ "$(id -u)" != 0 ] && command -v sudo >/dev/null && ! sudo -n true 2>/dev/null &&
+                PYTHONPATH="$GEOBENCH_HOME" python -P -m stacks.local.selected "$@"; then
+                sudo -v || return
+            fi
+            ;;
+        esac
+        command pulumi "$@"
+    }
     unset _geobench
 else
     if [ -d "$_geobench/.state" ] && [ ! -x "$_geobench/.state" ]; then

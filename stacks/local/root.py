@@ -1,21 +1,25 @@
 """Run what needs root, with sudo if this process belongs to another user.
 
 Each process of Pulumi starts one helper with sudo, whose standard input and output carry requests and results. It
-ends with its input. sudo must not ask for a password: Pulumi's processes are in the background of the terminal.
+ends with its input. sudo must not ask for a password: Pulumi's processes are in the background of the terminal. The
+helper is code of the checkout and its Python environment, so it is not started if another user could have changed it.
 """
 
 from __future__ import annotations
 
 import contextlib
 import functools
+import grp
 import inspect
 import os
+import pwd
 import shutil
+import stat
 import subprocess
 import sys
 import threading
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from importlib import import_module
 from itertools import count
@@ -64,7 +68,38 @@ def _start() -> _Helper:
         raise InfrastructureError(
             f"local hosts need root, and sudo reports: {reason}; run `sudo -v`, then this command again"
         )
+    own = [path for name in ("stacks", "benchmark") for path in (CHECKOUT / name).rglob("*")]
+    imported = [entry for path in map(Path, sys.path) if path.is_dir() for entry in path.iterdir()]
+    require_own_code([*own, *imported, CHECKOUT, Path(sys.executable), Path(sys.executable).resolve()])
     return _Helper()
+
+
+def require_own_code(paths: Iterable[Path]) -> None:
+    """Check that only this user and root can change files and folders, or replace them in the folders above.
+
+    Raises InfrastructureError. The user's private group, as Debian gives one to each user, counts as the user.
+    """
+    user, group = os.getuid(), _private_group()
+    for path in sorted({above for given in paths for above in (given, *given.parents)}):
+        try:
+            found = path.stat()
+        except FileNotFoundError:  # a link to nothing
+            continue
+        shared = found.st_mode & stat.S_IWOTH or (found.st_mode & stat.S_IWGRP and found.st_gid not in (0, group))
+        if found.st_uid not in (0, user) or (shared and not found.st_mode & stat.S_ISVTX):
+            raise InfrastructureError(
+                f"local hosts need root, and other users can change {path}, which would run as root; make it yours "
+                f"alone (`chmod go-w {path}`), or use a checkout in your home folder"
+            )
+
+
+def _private_group() -> int | None:
+    try:
+        user = pwd.getpwuid(os.getuid())
+        group = grp.getgrgid(user.pw_gid)
+    except KeyError:
+        return None
+    return group.gr_gid if group.gr_name == user.pw_name and set(group.gr_mem) <= {user.pw_name} else None
 
 
 class _Helper:
@@ -74,7 +109,7 @@ class _Helper:
         variables = [f"PYTHONPATH={CHECKOUT}", "PYTHONDONTWRITEBYTECODE=1"]  # no files of root in the checkout
         if folder := os.environ.get("GEOBENCH_STATE_DIR"):
             variables.append(f"GEOBENCH_STATE_DIR={folder}")
-        command = ["sudo", "-n", "--", "/usr/bin/env", *variables, sys.executable, "-m", "stacks.local.root"]
+        command = ["sudo", "-n", "--", "/usr/bin/env", *variables, sys.executable, "-P", "-m", "stacks.local.root"]
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         assert self._process.stdin
         assert self._process.stdout

@@ -15,7 +15,7 @@ from benchmark.errors import InfrastructureError
 from benchmark.settings import Disk
 from stacks.local import root
 from stacks.local.requirements import check_machine
-from stacks.local.root import as_root
+from stacks.local.root import as_root, require_own_code
 
 SUDO = '#!/bin/sh\n[ "$2" != true ] || exit 0\nshift 2\nexec "$@"\n'
 
@@ -30,6 +30,7 @@ def sudo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         patch.setenv("PATH", f"{program.parent}:/usr/bin:/bin")
         patch.setenv("GEOBENCH_STATE_DIR", str(program.parent / "the state"))
         patch.setattr(os, "geteuid", lambda: 1000)
+        patch.setattr(root, "require_own_code", lambda paths: None)  # the checkout of tests may be shared
         root._start.cache_clear()
         yield program
         end_helper()
@@ -107,3 +108,44 @@ def test_a_user_without_sudo_is_told_to_become_root(tmp_path: Path, monkeypatch:
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(InfrastructureError, match=r"need root, and sudo is not installed; as root \(`su`\), run"):
         root._start.__wrapped__()
+
+
+class TestCodeThatRunsAsRoot:
+    @pytest.fixture
+    def code(self, tmp_path: Path) -> Path:
+        file = tmp_path / "folder/module.py"
+        file.parent.mkdir()
+        file.touch()
+        return file
+
+    def test_code_of_this_user_is_accepted_below_a_folder_with_sticky_bit(self, code: Path) -> None:
+        require_own_code([code])  # /tmp is writable by everybody
+        code.parent.chmod(0o1777)
+        require_own_code([code])
+
+    @pytest.mark.parametrize("name", [".", "module.py"])
+    def test_a_file_or_folder_that_everybody_can_change_is_rejected(self, code: Path, name: str) -> None:
+        code.parent.joinpath(name).chmod(0o777)
+        with pytest.raises(
+            InfrastructureError,
+            match=rf"other users can change {code.parent / name}, .*`chmod go-w {code.parent / name}`",
+        ):
+            require_own_code([code])
+
+    def test_code_of_another_user_is_rejected(self, code: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(os, "getuid", lambda: 12345)
+        monkeypatch.setattr(Path, "stat", lambda path: os.stat_result((0o100644, 0, 0, 1, 54321, 0, 0, 0, 0, 0)))
+        with pytest.raises(InfrastructureError, match="other users can change"):
+            require_own_code([code])
+
+    def test_only_the_private_group_of_the_user_may_change_code(
+        self, code: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        code.chmod(0o664)
+        group = code.stat().st_gid
+        monkeypatch.setattr(root, "_private_group", lambda: group)
+        require_own_code([code])
+        monkeypatch.setattr(root, "_private_group", lambda: None)
+        monkeypatch.setattr(Path, "stat", lambda path: os.stat_result((0o100664, 0, 0, 1, os.getuid(), 77, 0, 0, 0, 0)))
+        with pytest.raises(InfrastructureError, match="other users can change"):
+            require_own_code([code])
