@@ -6,10 +6,12 @@ import difflib
 from collections.abc import Mapping
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, ValidationError
 
 from benchmark.errors import UsageError
 from benchmark.settings import explain_errors
+from benchmark.settings.sizes import Bandwidth as BytesPerSecond
+from benchmark.settings.sizes import Size
 
 
 def _read_share(value: object) -> object:
@@ -34,6 +36,15 @@ class Kind(BaseModel):
     """Whether it drops packets between hosts, so that no other such fault can affect a link at the same time."""
     instant: ClassVar[bool] = False
     """Whether it is healed as soon as it was in force; its end equals its start."""
+    takes: ClassVar[str] = ""
+    """What of its hosts it takes, which no other fault can take at the same time; empty if nothing."""
+    needs_root: ClassVar[bool] = False
+    """Whether its hosts need root or sudo, apart from faults of packets, which always do."""
+
+    @property
+    def patience_s(self) -> float:
+        """Time that its proof may take besides what all may."""
+        return 0.0
 
 
 class Crash(Kind):
@@ -76,6 +87,84 @@ class Loss(Kind):
     """Share of the packets lost in each direction: `30%` or 0.3."""
 
 
+class HostKind(Kind):
+    """A fault of the hosts of the target."""
+
+    mechanism: ClassVar[str]
+    """What injects it on the host (benchmark/host_scripts/inject)."""
+
+    def order(self) -> dict[str, JsonValue]:
+        """Return the parameters of the mechanism, in bytes, bytes per second and shares."""
+        return dict(self.model_dump(mode="json"))
+
+
+class DiskFull(HostKind):
+    """The file system of the node's data is filled; what was taken is freed at the end."""
+
+    name = "disk_full"
+    takes = "space of the disk"
+    mechanism = "fill"
+    leave: Annotated[Size, Field(ge=0)] = 0
+    """How much remains free: `100MB`; by default nothing."""
+
+    def order(self) -> dict[str, JsonValue]:
+        """Return the parameters in bytes."""
+        return {"leave": self.leave}
+
+
+class DiskSlow(HostKind):
+    """Reads and writes of the disk of the node's data are limited to a bandwidth."""
+
+    name = "disk_slow"
+    takes = "disk"
+    needs_root = True
+    mechanism = "throttle"
+    bandwidth: Annotated[BytesPerSecond, Field(ge=64_000)]
+    """Most that is read, and most that is written: `1MB/s`."""
+
+    def order(self) -> dict[str, JsonValue]:
+        """Return the parameters in bytes per second."""
+        return {"bandwidth": self.bandwidth}
+
+
+class DiskStall(HostKind):
+    """Nothing is read from the disk of the node's data, and nothing written, until the end."""
+
+    name = "disk_stall"
+    takes = "disk"
+    needs_root = True
+    mechanism = "throttle"
+
+    def order(self) -> dict[str, JsonValue]:
+        """Return the parameters in bytes per second."""
+        return {"bandwidth": 0}
+
+
+class Cpu(HostKind):
+    """Other processes take a share of the processors that the node may use."""
+
+    name = "cpu"
+    takes = "processors"
+    mechanism = "burn"
+    share: Annotated[float, BeforeValidator(_read_share), Field(gt=0, le=0.95)]
+    """Share of each processor that is taken: `80%` or 0.8."""
+
+
+class Memory(HostKind):
+    """Another process takes a share of the memory that is available when the fault begins."""
+
+    name = "memory"
+    takes = "memory"
+    mechanism = "hold"
+    share: Annotated[float, BeforeValidator(_read_share), Field(gt=0, le=0.95)]
+    """Share of the available memory that is taken: `50%` or 0.5."""
+
+    @property
+    def patience_s(self) -> float:
+        """The kernel has to provide the memory."""
+        return 30.0
+
+
 class HostDown(Kind):
     """All processes of the host stop, and all packets between it and the other hosts are dropped."""
 
@@ -84,7 +173,10 @@ class HostDown(Kind):
     drops_packets = True
 
 
-KINDS: Mapping[str, type[Kind]] = {kind.name: kind for kind in (Crash, Pause, Restart, Partition, Loss, HostDown)}
+KINDS: Mapping[str, type[Kind]] = {
+    kind.name: kind
+    for kind in (Crash, Pause, Restart, Partition, Loss, HostDown, DiskFull, DiskSlow, DiskStall, Cpu, Memory)
+}
 
 
 def make_kind(name: str, parameters: Mapping[str, object]) -> Kind:

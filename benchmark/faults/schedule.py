@@ -80,7 +80,7 @@ def make_schedule(
             faults[index] = _with_effect(fault, committee, faults)
     for index, fault in enumerate(faults):
         if is_random(fault.target) and not any(
-            depends_on_leader(other.target) and _compete(fault, other) for other in faults
+            depends_on_leader(other.target) and _exclude(fault, other) for other in faults
         ):
             faults[index] = _with_effect(fault, committee, faults)
     for one, other in itertools.combinations(faults, 2):
@@ -189,7 +189,7 @@ def _with_effect(
     busy = {
         node
         for other in others
-        if other.id != fault.id and other.effect and _compete(fault, other)
+        if other.id != fault.id and other.effect and _exclude(fault, other)
         for node in other.effect.nodes
     }
     seed = f"{fault.seed}/{fault.occurrence}"
@@ -233,6 +233,15 @@ def _compete(one: ScheduledFault, other: ScheduledFault) -> bool:
     return one.kind.stops_processes and other.kind.stops_processes and _overlap(one, other)
 
 
+def _exclude(one: ScheduledFault, other: ScheduledFault) -> bool:
+    return _compete(one, other) or _take_the_same(one, other)
+
+
+def _take_the_same(one: ScheduledFault, other: ScheduledFault) -> bool:
+    """Return whether two faults at the same time cannot affect the same host."""
+    return bool(one.kind.takes) and one.kind.takes == other.kind.takes and _overlap(one, other)
+
+
 def _conflict(one: ScheduledFault, other: ScheduledFault) -> str:
     """Return why two faults cannot be combined; empty if they can."""
     if not _overlap(one, other):
@@ -246,6 +255,11 @@ def _conflict(one: ScheduledFault, other: ScheduledFault) -> str:
             known, unknown = (one, other) if one.effect else (other, one)
             if depends_on_leader(unknown.target) and known.start_s >= unknown.start_s:
                 return "may stop the same node"
+    if _take_the_same(one, other):
+        if not (one.effect and other.effect):
+            return f"may take the {one.kind.takes} of the same host"
+        if hosts := set(one.effect.hosts).intersection(other.effect.hosts):
+            return f"take the {one.kind.takes} of {min(hosts)} at the same time"
     both_down = isinstance(one.kind, HostDown) and isinstance(other.kind, HostDown)
     if one.kind.drops_packets and other.kind.drops_packets and not both_down:
         if not (one.effect and other.effect):

@@ -64,12 +64,12 @@ def files(working_dir: str) -> dict[str, bytes]:
     return {f"{working_dir}/{RUN_DIRECTORY}/{SCRIPT_NAME}": build_archive("inject")}
 
 
-def command(working_dir: str, run_id: str, *, packets: bool) -> str:
-    """Return the command that runs the script on a host; dropping `packets` requires root or sudo."""
+def command(working_dir: str, run_id: str, *, root: bool) -> str:
+    """Return the command that runs the script on a host, as `root` or through sudo if faults require that."""
     folder = f"{working_dir}/{RUN_DIRECTORY}"
     words = join(["python3", "-I", "-S", f"{folder}/{SCRIPT_NAME}", "serve", folder, run_id])
     plain = f"exec {words} $SSH_CONNECTION"
-    return f'[ "$(id -u)" = 0 ] || exec sudo -n {words} $SSH_CONNECTION; {plain}' if packets else plain
+    return f'[ "$(id -u)" = 0 ] || exec sudo -n {words} $SSH_CONNECTION; {plain}' if root else plain
 
 
 @dataclass
@@ -230,7 +230,7 @@ class Injector:
         if isinstance(fault.kind, Restart):
             for process in self._processes(fault):
                 self.supervisor.end(process)
-        patience = max([_PROVE_S, *(each.grace + _PROVE_S for each in self._processes(fault))])
+        patience = fault.kind.patience_s + max([_PROVE_S, *(each.grace + _PROVE_S for each in self._processes(fault))])
         proved = yield from self._prove(fault, parts, "prove", patience)
         force = proved if isinstance(fault.kind, Restart) else done
         self._note(

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from pydantic import JsonValue
 
-from benchmark.faults.kinds import Kind, Loss, Pause, Restart
+from benchmark.faults.kinds import HostKind, Kind, Loss, Pause, Restart
 from benchmark.faults.schedule import ScheduledFault
 from benchmark.faults.targets import Committee
 from benchmark.host_layout import NODE_EXPORTER_PORT
@@ -19,6 +19,8 @@ def mechanism_names(kind: Kind) -> list[str]:
         names.append({Pause: "pause", Restart: "end"}.get(type(kind), "crash"))
     if kind.drops_packets:
         names.append("drop")
+    if isinstance(kind, HostKind):
+        names.append(kind.mechanism)
     return names
 
 
@@ -31,10 +33,13 @@ def mechanisms(fault: ScheduledFault, committee: Committee, addresses: Mapping[s
             if name == "drop":
                 share = fault.kind.share if isinstance(fault.kind, Loss) else 1.0
                 parts.append({"kind": name, "peers": _peers(fault, host, addresses), "share": share})
+                continue
+            processes: list[JsonValue] = [
+                node.name for node in committee.nodes if node.host.name == host and node.name in fault.effect.nodes
+            ]
+            if isinstance(fault.kind, HostKind):
+                parts.append({"kind": name, "processes": processes, **fault.kind.order()})
             else:
-                processes: list[JsonValue] = [
-                    node.name for node in committee.nodes if node.host.name == host and node.name in fault.effect.nodes
-                ]
                 parts.append({"kind": name, "processes": processes, "again": fault.end_s is not None})
     return found
 

@@ -8,6 +8,7 @@ import pytest
 from paths import ROOT
 
 from benchmark import host_layout
+from benchmark.host_scripts.inject.throttle import CONTROL
 
 BOOTSTRAP = (ROOT / "stacks" / "cloud" / "bootstrap.sh").read_text(encoding="utf-8")
 MACHINE = (ROOT / "benchmark" / "host_scripts" / "machine.sh").read_text(encoding="utf-8")
@@ -33,3 +34,7 @@ def test_scripts_use_the_ports_of_the_layout() -> None:
     assert f"get {host_layout.NODE_EXPORTER_PORT} /metrics" in MACHINE
     assert f"get {host_layout.PROMETHEUS_PORT} /api" in MACHINE
     assert f"TARGETS={host_layout.TARGETS_DIRECTORY}\n" in MACHINE
+
+
+def test_faults_of_disks_use_the_path_of_the_layout() -> None:
+    assert f"{host_layout.DISK_CONTROL}/disk" == CONTROL

@@ -11,8 +11,8 @@ proof or the problem.
 
 A fault is healed on order, when its deadline has passed, and with all others when the input ends, because the runner is
 gone, or at SIGTERM. What is to be undone is in the file `faults.json` before it is done: `heal` undoes that, also after
-`serve` was killed. MARK distinguishes the runs' packet filters; SSH_CONNECTION is that of the operator, which no fault
-affects.
+`serve` was killed, and a second process, the watchdog, when `serve` cannot. MARK distinguishes the runs' packet
+filters; SSH_CONNECTION is that of the operator, which no fault affects.
 
 The package is copied to hosts as one zip file, in which it is called `inject`, so its imports are relative. It needs
 Python >= 3.8, where no generic type of the standard library can be subscripted at run time.

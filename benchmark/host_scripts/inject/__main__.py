@@ -8,7 +8,7 @@ import signal
 import sys
 
 from .agent import Agent, serve
-from .leftovers import OWN_PID, heal_leftovers
+from .leftovers import OWN_PID, heal_leftovers, place_state
 from .mechanism import ProblemError
 from .processes import read_stat
 
@@ -20,6 +20,7 @@ def main(arguments: list[str]) -> int:
     if mode == "serve":
         own = read_stat(os.getpid())
         assert own is not None
+        place_state()
         OWN_PID.write_text(f"{os.getpid()} {own[2]}\n")
         for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
             signal.signal(number, lambda *_: sys.exit(1))

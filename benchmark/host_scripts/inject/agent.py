@@ -11,12 +11,24 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from .disk import Fill, Throttle
 from .leftovers import read_state, write_state
+from .load import Burn, Hold
 from .mechanism import Context, Mechanism, ProblemError
 from .packets import Drop
 from .processes import Crash, End, Pause
+from .watchdog import Watchdog
 
-MECHANISMS: Mapping[str, type[Mechanism]] = {"crash": Crash, "end": End, "pause": Pause, "drop": Drop}
+MECHANISMS: Mapping[str, type[Mechanism]] = {
+    "crash": Crash,
+    "end": End,
+    "pause": Pause,
+    "drop": Drop,
+    "fill": Fill,
+    "throttle": Throttle,
+    "burn": Burn,
+    "hold": Hold,
+}
 
 
 class Agent:
@@ -28,11 +40,13 @@ class Agent:
         self.faults: dict[str, list[Mechanism]] = {}
         self.deadlines: dict[str, float] = {}
         self.late: set[str] = set()
+        self.watchdog = Watchdog()
 
     def obey(self, order: dict[str, Any]) -> dict[str, Any]:
         """Carry out an order and return the answer."""
         answer = {"do": order.get("do"), "id": order.get("id")}
         began = time.time()
+        self.expire()  # after a standstill, what the watchdog has healed is late, too
         try:
             ok, text = self._obey(order)
         except (ProblemError, OSError) as error:
@@ -71,6 +85,7 @@ class Agent:
             part.find()
         write_state({**read_state(), number: [action for part in parts for action in part.undo()]})
         self.deadlines[number] = time.monotonic() + deadline_s
+        self.watchdog.expect(number, self.deadlines[number])
         for part in parts:
             part.inject()
 
@@ -83,6 +98,7 @@ class Agent:
         for part in self.faults[number]:
             part.heal()
         self.deadlines.pop(number, None)
+        self.watchdog.expect(number, None)
         write_state({key: actions for key, actions in read_state().items() if key != number})
 
     def expire(self) -> float | None:
@@ -102,7 +118,10 @@ def serve(agent: Agent) -> None:
     rest = b""
     while True:
         wait = agent.expire()
-        if not select.select([0], [], [], wait)[0]:
+        ready = select.select([0, agent.watchdog.fileno()], [], [], wait)[0]
+        if agent.watchdog.fileno() in ready:
+            agent.watchdog.replace()
+        if 0 not in ready:
             continue
         data = os.read(0, 1 << 16)
         if not data:

@@ -18,7 +18,7 @@ from benchmark.host_scripts import build_archive
 from benchmark.host_scripts.inject.leftovers import STATE
 from benchmark.host_scripts.inject.processes import members, read_stat
 
-DEADLINE_S = 10
+DEADLINE_S = 60
 
 
 class Agent:
@@ -60,6 +60,12 @@ class Agent:
     def states(self) -> set[str]:
         """The states of the processes of the group."""
         return set(members(self.group.pid).values())
+
+    def watchdog(self) -> int:
+        """The pid of the process that heals if the script cannot; 0 if there is none."""
+        pid = self.process.pid
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        return next((int(each) for each in children if (stat := read_stat(each)) and stat[0] != "Z"), 0)
 
     def heal_as_stop_does(self) -> str:
         """Heal what is left, as `geobench stop` and the next run do; return what is printed."""
@@ -153,9 +159,37 @@ def test_all_is_healed_when_the_script_ends(agent: Agent, end: str) -> None:
     assert not (agent.folder / STATE).exists()
 
 
-def test_what_a_killed_script_left_is_healed_by_the_next_connection(agent: Agent) -> None:
+def test_all_is_healed_when_the_script_is_killed(agent: Agent) -> None:
     agent.inject("pause")
     wait_for(lambda: agent.states() == {"T"})
+    agent.process.kill()
+    wait_for(lambda: agent.states() == {"S"})
+    wait_for(lambda: not (agent.folder / STATE).is_symlink() and not (agent.folder / "injector.pid").exists())
+
+
+def test_a_fault_is_healed_after_its_deadline_although_the_script_stands_still(agent: Agent) -> None:
+    agent.inject("pause", deadline_s=0.3)
+    wait_for(lambda: agent.states() == {"T"})
+    agent.process.send_signal(signal.SIGSTOP)
+    wait_for(lambda: agent.states() == {"S"})
+    agent.process.send_signal(signal.SIGCONT)
+    assert not agent("heal")["ok"]
+
+
+def test_a_watchdog_that_was_killed_is_replaced(agent: Agent) -> None:
+    agent.inject("pause")
+    former = agent.watchdog()
+    os.kill(former, signal.SIGKILL)
+    wait_for(lambda: agent.watchdog() not in (0, former))
+    agent.process.kill()
+    wait_for(lambda: agent.states() == {"S"})
+
+
+def test_what_a_killed_script_and_its_watchdog_left_is_healed_by_the_next_connection(agent: Agent) -> None:
+    agent.inject("pause")
+    wait_for(lambda: agent.states() == {"T"})
+    agent.process.send_signal(signal.SIGSTOP)  # else it would start another watchdog
+    os.kill(agent.watchdog(), signal.SIGKILL)
     agent.process.kill()
     agent.process.wait(DEADLINE_S)
     assert agent.states() == {"T"}
