@@ -25,6 +25,7 @@ PHASES = {
     "start_clients": "starting clients",
     "warm_up": "warming up",
     "measure": "measuring",
+    "settle": "waiting until the nodes agree",
     "stop": "stopping",
     "collect": "collecting samples and logs",
 }

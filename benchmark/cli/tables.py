@@ -48,9 +48,10 @@ def runs(summaries: Sequence[Summary], folder: Path) -> Iterator[Shown]:
     for summary in summaries:
         yield from (f"[red]invalid: {escape(text)}[/red]" for text in summary.reasons)
         yield from (f"[yellow]warning: {escape(text)}[/yellow]" for text in summary.warnings)
-        if found := summary.verification:
-            colour = {"ok": "green", "violation": "bold red", "unknown": "yellow"}[found.verdict]
-            yield f"[{colour}]linearizability at {summary.requested_tps:g} tx/s: {found}[/]"
+        for name, found in (("linearizability", summary.verification), ("agreement", summary.agreement)):
+            if found:
+                colour = {"ok": "green", "violation": "bold red", "unknown": "yellow"}[found.verdict]
+                yield f"[{colour}]{name} at {summary.requested_tps:g} tx/s: {found}[/]"
         if (progress := summary.progress) and progress.longest_s is not None:
             colour = "green" if progress.verdict == "ok" else "bold red"
             yield f"[{colour}]progress at {summary.requested_tps:g} tx/s: {progress}[/]"

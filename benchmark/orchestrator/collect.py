@@ -93,6 +93,7 @@ def collect(run: RunContext, state: RunState) -> Summary:
             faults=state.faults,
             slo_s=run.request.slo_s,
             verification=verify(run),  # it also stores the history that shows progress
+            agreement=state.agreement,
             progress=progress(run, state, samples, latencies),
         )
         summary = evaluate(run.request.protocol, run.deployment.plan, run.identity, data)

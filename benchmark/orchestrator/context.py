@@ -20,6 +20,7 @@ from benchmark.results.events import Events
 from benchmark.results.manifest import RunTimes
 from benchmark.results.run_folder import RunFolder, new_run_id
 from benchmark.results.summary import Identity
+from benchmark.results.verification import Agreement
 from benchmark.testbed.round_trips import RoundTrips
 from benchmark.testbed.testbed import Testbed
 
@@ -93,6 +94,8 @@ class RunState:
     """None until the run has ended."""
     log_notes: list[str] = field(default_factory=list)
     """What is wrong with the latency logs: warnings of the summary."""
+    agreement: Agreement | None = None
+    """None until the nodes were asked; also if they never are."""
     hung: Sequence[str] = ()
     """A sentence for each node that did not pass its readiness check at the end of the window."""
 

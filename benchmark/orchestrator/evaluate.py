@@ -25,7 +25,7 @@ from benchmark.protocols.base import Protocol
 from benchmark.protocols.process import Plan, Process
 from benchmark.results.log_findings import LogReport
 from benchmark.results.summary import Identity, Summary, summarise
-from benchmark.results.verification import Progress, Verification
+from benchmark.results.verification import Agreement, Progress, Verification
 from benchmark.testbed.facts import Facts
 
 _HOST_METRICS = (
@@ -64,6 +64,8 @@ class RunData:
     """Latency above which a request is late after a fault."""
     verification: Verification | None = None
     """None without `--verify`."""
+    agreement: Agreement | None = None
+    """None if the nodes were not asked."""
     progress: Progress | None = None
     """None without faults and `--verify`."""
 
@@ -146,10 +148,11 @@ def evaluate(protocol: Protocol, plan: Plan, identity: Identity, data: RunData) 
             f"{protocol.load_step} tx/s per {protocol.load_from}"
         )
     verdict.warnings.extend(data.logs.warnings())
-    if data.verification and data.verification.violation:
-        verdict.reasons.insert(0, data.verification.violation)
-    elif data.verification and data.verification.verdict == "unknown":
-        verdict.warnings.append(f"whether the system stayed linearizable is unknown: {data.verification.reason}")
+    for check, what in ((data.verification, "the system stayed linearizable"), (data.agreement, "the nodes agree")):
+        if check and check.violation:
+            verdict.reasons.insert(0, check.violation)
+        elif check and check.verdict == "unknown":
+            verdict.warnings.append(f"whether {what} is unknown: {check.reason}")
     if data.progress and data.progress.verdict == "no progress":
         verdict.reasons.append(f"no progress: {data.progress.reason}")
     identity = identity.model_copy(update={"leader": leaders[0] if len(leaders) == 1 else None})
@@ -173,5 +176,6 @@ def evaluate(protocol: Protocol, plan: Plan, identity: Identity, data: RunData) 
         breakdown,
         impacts,
         data.verification,
+        data.agreement,
         data.progress,
     )

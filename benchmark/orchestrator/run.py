@@ -1,4 +1,6 @@
-"""The phases of a run, in their order: configure, start_nodes, start_clients, warm_up, monitor, measure, stop, collect.
+"""The phases of a run, in their order.
+
+They are configure, start_nodes, start_clients, warm_up, monitor, measure, settle, stop and collect.
 
 In every case, the processes are stopped and the available results are written. Nothing here prints.
 """
@@ -28,6 +30,7 @@ from benchmark.metrics.targets import Identity, Mark, identities, marks
 from benchmark.orchestrator import injector as injection
 from benchmark.orchestrator import network
 from benchmark.orchestrator import supervisor as supervision
+from benchmark.orchestrator.agreement import settle
 from benchmark.orchestrator.collect import collect, collect_partial, with_cause, write_manifest
 from benchmark.orchestrator.context import RunContext, RunState
 from benchmark.orchestrator.injector import Injector
@@ -79,6 +82,7 @@ def execute(run: RunContext) -> Summary:
             warm_up(run, state, supervisor)
             monitor(run, state, supervisor)
             measure(run, state, supervisor)
+            settle(run, state, supervisor, lambda: _check(run, supervisor))
         except SystemFailure as error:
             raise with_cause(run, error) from None
         finally:

@@ -14,7 +14,7 @@ from typing import Protocol as Interface
 
 from benchmark.errors import HostError, SystemFailure
 from benchmark.host_scripts import read_script
-from benchmark.protocols.process import Process
+from benchmark.protocols.process import AGREEMENT, Process
 from benchmark.remote.fleet import Fleet
 
 RUN_DIRECTORY = "run"
@@ -27,8 +27,7 @@ WATCH_COMMAND = f"exec bash -c 'export LC_ALL=C; {_ANSWERING}'"
 """Answers like a supervisor without processes."""
 _LATEST = 32503680000.0
 """The year 3000 in Unix seconds."""
-_TAIL = 20
-_SHOWN = 8
+_TAIL, _SHOWN = 20, 8
 _WHY_S = 7.0
 """Readiness checks end within 5 s."""
 
@@ -98,8 +97,9 @@ def files(processes: Sequence[Process], working_dir: str, binaries: str | None =
     for process in processes:
         folder = f"{base}/{process.name}"
         found[f"{folder}/command"] = (search + process.script()).encode()
-        if process.prepare:
-            found[f"{folder}/prepare"] = (search + process.prepare_script()).encode()
+        for name, script in (("prepare", process.prepare_script()), (AGREEMENT, process.agreement_script())):
+            if script:
+                found[f"{folder}/{name}"] = (search + script).encode()
         found[f"{folder}/ready"] = (process.ready + "\n").encode() if process.ready else b""
         found[f"{folder}/alive"] = (process.alive + "\n").encode() if process.alive else found[f"{folder}/ready"]
         found[f"{folder}/grace"] = f"{process.grace}\n".encode()

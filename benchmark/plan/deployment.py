@@ -68,7 +68,9 @@ def deploy(
     if request.verify and not protocol.checks:
         raise UsageError(
             f"--verify: {protocol.name} has no key-value interface to check; etcd has one, and the file of a declared "
-            "system can describe one: docs/protocols.md"
+            "system can describe one, or what its nodes must agree on: docs/protocols.md"
         )
-    probing = probe(protocol.key_value_api(plan), plan) if request.verify else None
+    probing = None
+    if request.verify and "linearizability" in protocol.checks:
+        probing = probe(protocol.key_value_api(plan), plan)
     return Deployment(plan, protocol.nodes(plan), protocol.clients(plan), probing)

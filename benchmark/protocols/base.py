@@ -16,7 +16,7 @@ from benchmark.metrics.names import LOAD_GENERATOR, MetricNames
 from benchmark.protocols.probe import KeyValueApi
 from benchmark.protocols.process import Build, Plan, Process
 
-Check = Literal["linearizability"]
+Check = Literal["linearizability", "agreement"]
 PROGRESS_S = 30.0
 
 
@@ -52,7 +52,9 @@ class Protocol(ABC):
     random_arrivals: ClassVar[bool] = False
     """Whether the load generator may send at random times, so that counts vary as those of a Poisson process."""
     checks: ClassVar[tuple[Check, ...]] = ()
-    """What `--verify` can check."""
+    """What `--verify` can check; for agreement, the processes of nodes have the command."""
+    agreement_within_s: ClassVar[float] = 30.0
+    """Time after the load in which all nodes agree."""
     leader_metric: ClassVar[str | None] = None
     """Gauge of a node that is 1 while it leads."""
     breakdown: ClassVar[tuple[LatencyPart, ...]] = ()

@@ -12,6 +12,9 @@ from benchmark.inventory import Host
 if TYPE_CHECKING:
     from benchmark.metrics.foreign_logs import LatencySource  # it imports numpy, which makes `--help` slow
 
+AGREEMENT = "agreement"
+"""File in the folder of a node with the script that prints what all nodes must agree on."""
+
 
 @dataclass(frozen=True)
 class Process:
@@ -25,7 +28,8 @@ class Process:
     SIGTERM and SIGKILL. `user` runs `prepare` and the command, and owns their folder, where the login is root; any
     other login runs them itself. `latency_log` is the file in the folder, if any, to which the process
     writes the latencies of all requests: an HdrHistogram interval log as the project's load generator writes it, or
-    what `latency_source` describes, in all files that match the name as a pattern.
+    what `latency_source` describes, in all files that match the name as a pattern. `agreement` is a command that prints
+    what all nodes must agree on once the load is over.
     """
 
     name: str
@@ -44,6 +48,7 @@ class Process:
     user: str = ""
     latency_log: str = ""
     latency_source: LatencySource | None = None
+    agreement: tuple[str, ...] = ()
 
     def script(self) -> str:
         """Return the bash script that becomes this process."""
@@ -52,6 +57,10 @@ class Process:
     def prepare_script(self) -> str:
         """Return the bash script for `prepare`; empty if there is nothing to prepare."""
         return self._script(self.prepare) if self.prepare else ""
+
+    def agreement_script(self) -> str:
+        """Return the bash script for `agreement`; empty if there is none."""
+        return self._script(self.agreement) if self.agreement else ""
 
     def _script(self, argv: tuple[str, ...]) -> str:
         exports = [f"export {name}={shlex.quote(value)}" for name, value in self.environment.items()]

@@ -229,6 +229,7 @@ def _request(record: Record) -> list[tuple[str, str]]:
         ("measured until", formatting.moment(record.end)),
         ("samples", f"every {record.scrape_interval:g} s" if record.samples.series else "none"),
         ("linearizability", str(summary.verification or "")),
+        ("agreement", str(summary.agreement or "")),
         ("progress", str(summary.progress or "")),
         ("node parameters", _inline(parameters.node_parameters)),
         ("client parameters", _inline(parameters.client_parameters)),

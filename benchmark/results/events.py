@@ -22,7 +22,7 @@ from benchmark.results.upgrade import upgrade_event
 
 Phase = Literal[
     "connect", "check", "install", "configure", "monitor", "start_nodes", "start_clients",
-    "warm_up", "measure", "stop", "collect",
+    "warm_up", "measure", "settle", "stop", "collect",
 ]  # fmt: skip
 
 

@@ -21,7 +21,7 @@ from benchmark.measure.window_stats import WindowStats
 from benchmark.model import Finite, StrictModel
 from benchmark.results.log_findings import Findings
 from benchmark.results.upgrade import upgrade_summary
-from benchmark.results.verification import Progress, Verification
+from benchmark.results.verification import Agreement, Progress, Verification
 
 Status = Literal["ok", "invalid", "failed", "interrupted"]
 
@@ -101,6 +101,8 @@ class Summary(Identity):
     """What each fault that was injected did, in the order of the manifest."""
     verification: Verification | None = None
     """Whether the system stayed linearizable; null without `--verify`, and in a run that ended before the load."""
+    agreement: Agreement | None = None
+    """Whether the nodes agree after the load; null if they were not asked."""
     progress: Progress | None = None
     """Whether it made progress while faults were tolerated; null without faults and `--verify`, and in a run that was
     not measured."""
@@ -133,6 +135,7 @@ def summarise(
     breakdown: Sequence[MeasuredPart] = (),
     faults: Sequence[FaultImpact] = (),
     verification: Verification | None = None,
+    agreement: Agreement | None = None,
     progress: Progress | None = None,
 ) -> Summary:
     """Combine a measurement and its verdict into the summary of a run."""
@@ -163,6 +166,7 @@ def summarise(
         breakdown=list(breakdown),
         faults=list(faults),
         verification=verification,
+        agreement=agreement,
         progress=progress,
         hosts=dict(usage or {}),
         log_findings=log_findings or {},

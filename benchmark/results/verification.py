@@ -37,6 +37,27 @@ class Verification(StrictModel):
         return f"{self.verdict}, {self.operations} operations, {self.timeouts} with unknown outcome"
 
 
+class Agreement(StrictModel):
+    """Whether all nodes gave the same answer once the load was over and all faults were healed."""
+
+    verdict: Verdict
+    """`ok`: all nodes gave the same answer; `violation`: they differed until the end; `unknown`: a node gave none."""
+    reason: str = ""
+    """Empty if the verdict is `ok`."""
+    answers: dict[str, str] = {}
+    """The last answer of each node, cut off; those that gave none are left out."""
+    seconds: Finite
+    """Time from the end of the load until all agreed, or until that was given up."""
+
+    @property
+    def violation(self) -> str:
+        """What was violated, as a sentence; empty if nothing was, or if that is unknown."""
+        return f"the nodes disagree: {self.reason}" if self.verdict == "violation" else ""
+
+    def __str__(self) -> str:
+        return f"{self.verdict}, {len(self.answers)} nodes after {self.seconds:.1f} s"
+
+
 class Progress(StrictModel):
     """Whether a system made progress while the faults in force were within what it tolerates."""
 

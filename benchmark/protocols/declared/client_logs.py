@@ -24,6 +24,8 @@ _FILES = pattern(
     r"^[A-Za-z0-9_*-][A-Za-z0-9_.*-]*(/[A-Za-z0-9_*-][A-Za-z0-9_.*-]*)*$",
     "a relative path of letters, digits, '_', '-', '.' and '*', no part of which begins with '.'",
 )
+_METRIC = pattern(r"^[A-Za-z_:][A-Za-z0-9_:]*$", "the name of a metric: letters, digits, '_' and ':'")
+MetricName = Annotated[str, StringConstraints(pattern=_METRIC)]
 Workload = Annotated[str, StringConstraints(pattern=_WORKLOAD)]
 FilePattern = Annotated[str, StringConstraints(pattern=_FILES)]
 """A path in the client's folder in which `*` stands for any characters; all matching files count."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -32,6 +33,11 @@ from benchmark.protocols.process import Build, Plan, Process
 from benchmark.settings import Document, redact_document
 
 _BASH = ("bash", "-euo", "pipefail", "-c")
+_SERIES = """\
+exec 3<>/dev/tcp/127.0.0.1/{port}
+printf '%s\\r\\n\\r\\n' {path} >&3
+tr -d '\\r' <&3 | grep -E '^{metric}([{{ ]|$)' | sort
+"""
 _READY = re.compile(r"|tcp \d+|http \d+ /\S*|metric \d+ /\S* [A-Za-z_:][\w:]*|log \S.*|run [\w./-]+")
 _METRICS = re.compile(r"(\d+)(/[^\s?]*)?(\?\S*)?")
 Names = Mapping[str, object]
@@ -64,7 +70,7 @@ class Declared(Protocol):
         plan = Plan(hosts, clients, sum(shares), shares, duration_s=1.0)
         self.nodes(plan)
         self.clients(plan)
-        if self.checks:
+        if "linearizability" in self.checks:
             self.key_value_api(plan)
 
     def definition(self) -> dict[str, JsonValue]:
@@ -88,7 +94,9 @@ class Declared(Protocol):
         processes = []
         for index, (host, node) in enumerate(zip(plan.nodes, self._describe_nodes(plan), strict=True)):
             share = plan.shares[index] if self.load_from == "node" else 0
-            processes.append(self._process("node", index, host, declared, common | {"node": node, "load": share}))
+            names = common | {"node": node, "load": share}
+            process = self._process("node", index, host, declared, names)
+            processes.append(replace(process, agreement=self._agreement(process, names)))
         return tuple(processes)
 
     def clients(self, plan: Plan) -> tuple[Process, ...]:
@@ -135,6 +143,16 @@ class Declared(Protocol):
             }
             found.append(KeyValueApi(**operations))
         return tuple(found)
+
+    def _agreement(self, node: Process, names: Names) -> tuple[str, ...]:
+        """Return the command that prints what a node must agree on with the others; empty if nothing is described."""
+        declared = self.declaration.verify and self.declaration.verify.agreement
+        if not declared:
+            return ()
+        if declared.command:
+            return self._command(("verify", "agreement", "command"), declared.command, names)
+        path = shlex.quote(f"GET {node.metrics_path} HTTP/1.0")
+        return (*_BASH, _SERIES.format(port=node.metrics_port, path=path, metric=declared.metric))
 
     def _operation(self, path: tuple[str, str], declared: OperationDeclaration, names: Names) -> Operation:
         operation = Operation(
@@ -261,7 +279,10 @@ def read_protocol(path: Path) -> type[Declared]:
         "load_shapes": bool(found.load),
         "closed_loop": _is_closed_loop(found.client) if found.client else False,
         "random_arrivals": bool(found.client and found.client.written),  # files have no schedule to compare with
-        "checks": ("linearizability",) if found.verify else (),
+        "checks": found.verify.checks if found.verify else (),
+        "agreement_within_s": found.verify.agreement.within.total_seconds()
+        if found.verify and found.verify.agreement
+        else Protocol.agreement_within_s,
         "leader_metric": found.leader_metric,
         "breakdown": found.breakdown,
         "node_model": parameters_model("NodeParameters", found.node_parameters, NoParameters),

@@ -24,7 +24,13 @@ from benchmark.metrics.breakdown import LatencyPart
 from benchmark.metrics.names import MetricNames, Unit
 from benchmark.metrics.selectors import parse_selector
 from benchmark.protocols.base import PROGRESS_S
-from benchmark.protocols.declared.client_logs import DeclaredModel, HistogramsDeclaration, RequestsDeclaration, Workload
+from benchmark.protocols.declared.client_logs import (
+    DeclaredModel,
+    HistogramsDeclaration,
+    MetricName,
+    RequestsDeclaration,
+    Workload,
+)
 from benchmark.protocols.declared.verification import VerifyDeclaration
 from benchmark.settings import Document, Duration, explain_errors, pattern, read_document
 
@@ -32,7 +38,6 @@ Scalar = bool | int | float | str
 Port = Annotated[int, Field(ge=1, le=65535)]
 _ID = pattern(r"^[a-z][a-z0-9-]{0,30}$", "up to 31 lower-case letters, digits and dashes, starting with a letter")
 _IDENTIFIER = pattern(r"^[a-z][a-z0-9_]*$", "lower-case letters, digits and '_', starting with a letter")
-_METRIC = pattern(r"^[A-Za-z_:][A-Za-z0-9_:]*$", "the name of a metric: letters, digits, '_' and ':'")
 _LABEL = pattern(r"^[A-Za-z_][A-Za-z0-9_]*$", "the name of a label: letters, digits and '_'")
 _USER = pattern(r"^[a-z_][a-z0-9_-]{0,31}$", "the name of a user")
 _FILE = pattern(
@@ -40,7 +45,6 @@ _FILE = pattern(
     "a relative path of letters, digits, '_', '-' and '.', no part of which begins with '.'",
 )
 Identifier = Annotated[str, StringConstraints(pattern=_IDENTIFIER)]
-MetricName = Annotated[str, StringConstraints(pattern=_METRIC)]
 LabelName = Annotated[str, StringConstraints(pattern=_LABEL)]
 
 
@@ -245,6 +249,8 @@ class Declaration(DeclaredModel):
         if self.load and self.metrics:
             raise ValueError("found both `load` and `metrics`; remove `metrics`, the load generator has its own")
         exporter = self.metrics.exported_by if self.metrics else "client"
+        if self.verify and self.verify.agreement and self.verify.agreement.metric and not self.node.metrics:
+            raise ValueError("verify.agreement.metric: nodes export it; set `node.metrics` to PORT or PORT/PATH")
         if not self.load and exporter == "client" and not self.client:
             raise ValueError("no load generator: expected `load`, `client`, or `metrics: {from: node}`")
         source = self.client if exporter == "client" else self.node

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
+from datetime import timedelta
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
-from benchmark.protocols.declared.client_logs import DeclaredModel
+from benchmark.protocols.base import Check
+from benchmark.protocols.declared.client_logs import DeclaredModel, MetricName
+from benchmark.settings import Duration
 
 
 def _check_pattern(text: str) -> str:
@@ -76,13 +79,45 @@ class SwapDeclaration(OperationDeclaration):
     """The key has another value."""
 
 
-class VerifyDeclaration(DeclaredModel):
-    """What `--verify` does with the nodes."""
+class AgreementDeclaration(DeclaredModel):
+    """What all nodes must agree on once the load is over and all faults are healed."""
 
-    read: ReadDeclaration
-    write: WriteDeclaration
+    command: Annotated[tuple[str, ...], Field(min_length=1)] | str = ""
+    """Words, or a bash script, with the names of `node`; it runs on the host of each node, as the node does, for 10 s
+    at most. All must print the same text."""
+    metric: MetricName | None = None
+    """Instead of a command: all series of this metric, with labels and values."""
+    within: Annotated[Duration, Field(ge=timedelta(0))] = timedelta(seconds=30)
+    """Time that they have for that."""
+
+    @model_validator(mode="after")
+    def _command_or_metric(self) -> AgreementDeclaration:
+        if bool(self.command) == bool(self.metric):
+            raise ValueError("expected either `command` or `metric`")
+        return self
+
+
+class VerifyDeclaration(DeclaredModel):
+    """What `--verify` does with the nodes: it reads and writes keys, or asks what they agree on, or both."""
+
+    read: ReadDeclaration | None = None
+    write: WriteDeclaration | None = None
     cas: SwapDeclaration | None = None
     """Compare-and-swap, where the system has it."""
+    agreement: AgreementDeclaration | None = None
+
+    @model_validator(mode="after")
+    def _read_and_write(self) -> VerifyDeclaration:
+        if (self.read is None) != (self.write is None) or (self.cas and not self.read):
+            raise ValueError("expected both `read` and `write`, as each is of no use without the other")
+        if not (self.read or self.agreement):
+            raise ValueError("expected `read` and `write`, or `agreement`")
+        return self
+
+    @property
+    def checks(self) -> tuple[Check, ...]:
+        """What can be checked."""
+        return (*(("linearizability",) if self.read else ()), *(("agreement",) if self.agreement else ()))
 
     @property
     def runs_commands(self) -> bool:

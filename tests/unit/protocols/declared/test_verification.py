@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -98,3 +101,75 @@ def test_errors_have_line_and_column(tmp_path: Path, old: str, new: str, at: str
     assert found, str(error.value)
     assert text.splitlines()[int(found[1]) - 1][int(found[2]) - 1 :].lstrip('"').startswith(at), str(error.value)
     assert message in str(error.value)
+
+
+AGREES = """\
+name: chain
+node:
+  command: serve
+  ports: {http: 80}
+  metrics: "{{ ports.http }}/stats?all=1"
+  environment: {HOME: "/data"}
+load: {url: "http://{{ nearest.address }}/"}
+verify:
+  agreement: {command: "hash {{ node.name }}", within: 5s}
+"""
+
+
+def test_nodes_are_asked_what_they_agree_on(tmp_path: Path) -> None:
+    chain = described(tmp_path, AGREES)
+    assert (chain.checks, chain.agreement_within_s, chain.packages_on_clients) == (("agreement",), 5.0, False)
+    nodes = chain.nodes(place(inventory(a=3), type(chain), 10))
+    assert [node.agreement[-1] for node in nodes] == ["hash node-0", "hash node-1"]
+    assert nodes[1].agreement_script() == "export HOME=/data\nexec bash -euo pipefail -c 'hash node-1'\n"
+
+
+def test_series_of_a_metric_are_what_nodes_agree_on(tmp_path: Path) -> None:
+    metrics = '# HELP height h\nheight_total 1\nheight{shard="b"} 2\r\nheight{shard="a"} 7\nother 1\n'
+    server = ThreadingHTTPServer(("127.0.0.1", 0), answering(metrics))
+    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+    try:
+        text = AGREES.replace('command: "hash {{ node.name }}"', "metric: height").replace(
+            "http: 80", f"http: {server.server_port}"
+        )
+        chain = described(tmp_path, text)
+        node, *_ = chain.nodes(place(inventory(a=3), type(chain), 10))
+        done = subprocess.run(
+            ["bash", "-c", node.agreement_script()], capture_output=True, text=True, check=True, timeout=30
+        )
+    finally:
+        server.shutdown()
+        server.server_close()
+    assert done.stdout == 'height{shard="a"} 7\nheight{shard="b"} 2\n'
+
+
+def answering(metrics: str) -> type[BaseHTTPRequestHandler]:
+    """A server with these metrics at one path."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200 if self.path == "/stats?all=1" else 404)
+            self.end_headers()
+            self.wfile.write(metrics.encode() if self.path == "/stats?all=1" else b"")
+
+        def log_message(self, *_: object) -> None:
+            """Print nothing."""
+
+    return Handler
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ('command: "hash {{ node.name }}"', "metric: height, command: x", "expected either `command` or `metric`"),
+        ('command: "hash {{ node.name }}"', "metric: he-ight", "expected the name of a metric"),
+        ("{{ node.name }}", "{{ nod.name }}", "'nod' is unknown"),
+        ('{command: "hash {{ node.name }}", within: 5s}', "null", "expected `read` and `write`, or `agreement`"),
+        ('  metrics: "{{ ports.http }}/stats?all=1"\n', "", "set `node.metrics` to PORT"),
+    ],
+)
+def test_errors_in_agreement_are_explained(tmp_path: Path, old: str, new: str, message: str) -> None:
+    text = AGREES if "metrics" not in old else AGREES.replace('command: "hash {{ node.name }}"', "metric: height")
+    assert text.count(old) == 1
+    with pytest.raises(SettingsError, match=re.escape(message)):
+        described(tmp_path, text.replace(old, new))
