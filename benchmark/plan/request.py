@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Self
 
@@ -12,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 from pydantic_core import to_jsonable_python
 
 from benchmark.errors import UsageError
-from benchmark.plan.load_shape import CONSTANT
+from benchmark.plan.load_shape import CONSTANT, rate_segments
 from benchmark.plan.source import Binaries, describe, find_build, find_source
 from benchmark.protocols.base import Protocol
 from benchmark.protocols.parameters import make_protocol
@@ -27,6 +29,7 @@ from benchmark.settings import (
     format_duration,
     parse_fault,
     redacted,
+    split_place,
 )
 from benchmark.version import full_version
 
@@ -135,7 +138,8 @@ def make_request(settings: Settings, options: RunOptions, loads: Sequence[int], 
 
     Raises SettingsError for parameters that the protocol does not have, UsageError for options that exclude each other.
     """
-    kind = find_protocol(settings.protocol if options.protocol is None else options.protocol)
+    with _located(settings, "protocol", options.protocol):
+        kind = find_protocol(settings.protocol if options.protocol is None else options.protocol)
     build = find_build(kind, settings.build)
     # A protocol that is named on the command line can be another one than that of the settings' repository.
     repository = settings.repository if build or options.protocol is None else None
@@ -143,12 +147,11 @@ def make_request(settings: Settings, options: RunOptions, loads: Sequence[int], 
     warm_up = settings.warm_up if options.warm_up is None else options.warm_up
     load_shape = settings.load_shape if options.load_shape is None else options.load_shape
     duration = settings.benchmark_duration if options.duration is None else options.duration
-    if duration < LEAST_INTERVALS * settings.scrape_interval:
-        least = format_duration(LEAST_INTERVALS * settings.scrape_interval)
-        raise UsageError(
-            f"a duration of {format_duration(duration)} is too short to be measured; use at least {least}, "
-            f"{LEAST_INTERVALS} scrape intervals of {format_duration(settings.scrape_interval)}"
-        )
+    with _located(settings, "benchmark_duration", options.duration):
+        _require_intervals(duration, settings.scrape_interval)
+    warm_up_s = LEAST_WARM_UP_S if warm_up is None else warm_up.total_seconds()
+    with _located(settings, "load_shape", options.load_shape):
+        rate_segments(load_shape, warm_up_s, duration.total_seconds())
     try:
         faults = tuple(map(parse_fault, options.faults))
     except ValueError as error:
@@ -157,13 +160,17 @@ def make_request(settings: Settings, options: RunOptions, loads: Sequence[int], 
     if options.slo is not None and not faults:
         raise UsageError("--slo is the limit for requests after a fault; schedule one with --faults, or leave it out")
     protocol = make_protocol(kind, settings)
+    with _located(settings, "repository", options.repository or options.commit or options.binaries):
+        source = find_source(
+            kind, build, repository, url=options.repository, commit=options.commit, binaries=options.binaries
+        )
     supported = bool(protocol.checks)
     return Request(
         protocol=protocol,
         settings=settings,
         loads=loads,
         duration_s=duration.total_seconds(),
-        warm_up_s=LEAST_WARM_UP_S if warm_up is None else warm_up.total_seconds(),
+        warm_up_s=warm_up_s,
         # A load that changes by design never becomes steady.
         find_warm_up=warm_up is None and load_shape == CONSTANT,
         committee=options.committee,
@@ -176,10 +183,28 @@ def make_request(settings: Settings, options: RunOptions, loads: Sequence[int], 
         name=options.name,
         results_dir=results_dir,
         build=build,
-        source=find_source(
-            kind, build, repository, url=options.repository, commit=options.commit, binaries=options.binaries
-        ),
+        source=source,
     )
+
+
+@contextmanager
+def _located(settings: Settings, field: str, option: object) -> Iterator[None]:
+    """Add where the settings have a field to an error about it, unless an option replaces the field."""
+    try:
+        yield
+    except UsageError as error:
+        if option is not None or split_place(str(error))[0]:
+            raise
+        raise type(error)(settings.located(str(error), field)) from None
+
+
+def _require_intervals(duration: timedelta, scrape_interval: timedelta) -> None:
+    if duration < LEAST_INTERVALS * scrape_interval:
+        least = format_duration(LEAST_INTERVALS * scrape_interval)
+        raise UsageError(
+            f"a duration of {format_duration(duration)} is too short to be measured; use at least {least}, "
+            f"{LEAST_INTERVALS} scrape intervals of {format_duration(scrape_interval)}"
+        )
 
 
 def request_to_dict(request: Request) -> dict[str, JsonValue]:

@@ -3,21 +3,11 @@
 from __future__ import annotations
 
 from benchmark.settings.disk import Disk
-from benchmark.settings.document import Document, parse_document, read_document
+from benchmark.settings.document import Document, Place, parse_document, read_document, split_place
 from benchmark.settings.durations import Duration, format_duration, parse_duration
 from benchmark.settings.faults import FaultRequest, parse_fault
-from benchmark.settings.model import (
-    PROJECT,
-    BuildSettings,
-    Machine,
-    RegionSpec,
-    Repository,
-    Settings,
-    configured_settings,
-    load_settings,
-    parse_settings,
-    stack_settings,
-)
+from benchmark.settings.load import PROJECT, configured_settings, load_settings, parse_settings, stack_settings
+from benchmark.settings.model import BuildSettings, Machine, RegionSpec, Repository, Settings
 from benchmark.settings.network import (
     Jitter,
     Link,
@@ -32,6 +22,7 @@ from benchmark.settings.network import (
 )
 from benchmark.settings.redaction import has_literal_secret, redact, redact_document, redact_words, redacted
 from benchmark.settings.regions import KnownRegion, known_regions
+from benchmark.settings.requirements import missing_requirements
 from benchmark.settings.validation import explain_errors, pattern
 from benchmark.settings.yaml_files import expand, parse_value, parse_yaml, read_mapping, read_text, require_mapping
 
@@ -49,6 +40,7 @@ __all__ = [
     "Machine",
     "Matrix",
     "Network",
+    "Place",
     "RegionSpec",
     "Repository",
     "RoundTrip",
@@ -62,6 +54,7 @@ __all__ = [
     "has_literal_secret",
     "known_regions",
     "load_settings",
+    "missing_requirements",
     "parse_document",
     "parse_duration",
     "parse_fault",
@@ -79,5 +72,6 @@ __all__ = [
     "redact_words",
     "redacted",
     "require_mapping",
+    "split_place",
     "stack_settings",
 ]

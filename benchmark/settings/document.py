@@ -2,14 +2,37 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 import yaml
 
 from benchmark.errors import SettingsError
 from benchmark.settings.yaml_files import parse_yaml, read_text, require_mapping
+
+
+class Place(NamedTuple):
+    """Where something is in a file; line and column count from 1, and are None where an error does not have them."""
+
+    file: str
+    line: int | None = None
+    column: int | None = None
+
+    def __str__(self) -> str:
+        return self.file if self.line is None else f"{self.file}, line {self.line}, column {self.column}"
+
+
+_PLACE = re.compile(r"(?P<file>[^:\n]+), line (?P<line>\d+), column (?P<column>\d+): (?P<message>.*)", re.DOTALL)
+
+
+def split_place(message: str) -> tuple[Place | None, str]:
+    """Split an error that begins with the place of a value into both; None if it does not begin so."""
+    if found := _PLACE.fullmatch(message):
+        return Place(found["file"], int(found["line"]), int(found["column"])), found["message"]
+    return None, message
 
 
 @dataclass(frozen=True)
@@ -24,7 +47,7 @@ class Document:
     def where(self, path: Sequence[int | str]) -> str:
         """Return `FILE, line L, column C` of the value at `path`, or of the innermost value around it."""
         mark = self._find(path)[0].start_mark
-        return f"{self.source}, line {mark.line + 1}, column {mark.column + 1}"
+        return str(Place(self.source, mark.line + 1, mark.column + 1))
 
     def written(self, path: Sequence[int | str]) -> str | None:
         """Return the text of the value at `path` as it is written, without quotes; None if it is no single value."""
@@ -42,7 +65,7 @@ class Document:
             row, first = row + line, min((len(each) - len(each.lstrip()) for each in lines), default=0)
         elif node.style in ('"', "'"):
             first += 1
-        return f"{self.source}, line {row + 1}, column {first + column + 1}"
+        return str(Place(self.source, row + 1, first + column + 1))
 
     def _find(self, path: Sequence[int | str]) -> tuple[yaml.Node, bool]:
         """Return the node at `path`, or the innermost one around it, and whether it is the one at `path`."""

@@ -1,14 +1,12 @@
-"""Define the settings of a testbed and its benchmarks, and read them from one YAML file.
-
-Both programs read the same file: the testbed program uses regions, specs and time to live, the runner uses protocol,
-durations and loads. Fields of the stack's configuration with the same names override the file.
-"""
+"""Define the settings of a testbed and its benchmarks."""
 
 from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
+from dataclasses import dataclass
+from dataclasses import field as dataclass_field
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Literal, NamedTuple
@@ -16,26 +14,19 @@ from typing import Annotated, Literal, NamedTuple
 from pydantic import (
     AfterValidator,
     Field,
-    ValidationError,
+    PrivateAttr,
+    ValidationInfo,
     field_validator,
     model_validator,
 )
 
-from benchmark.errors import SettingsError
 from benchmark.inventory import Provider
 from benchmark.settings.base import SettingsModel
 from benchmark.settings.disk import Disk
-from benchmark.settings.document import read_document
 from benchmark.settings.durations import Duration
 from benchmark.settings.faults import Fault
 from benchmark.settings.network import Network
-from benchmark.settings.original import adopt
-from benchmark.settings.validation import FieldError, FieldPath, explain_errors, pattern
-from benchmark.settings.yaml_files import expand, parse_value, read_mapping, require_mapping
-
-PROJECT = "geobench"
-"""Name of the Pulumi project, which is the namespace of the stack's configuration keys."""
-
+from benchmark.settings.validation import FieldPath, pattern
 
 _ID = pattern(r"^[a-z][a-z0-9-]{0,30}$", "up to 31 lower-case letters, digits and dashes, starting with a letter")
 
@@ -136,8 +127,18 @@ _SHARED_FOLDERS = [[name] for name in ["home", "media", "mnt", "opt", "root", "s
 """Folders whose own subfolder `run` is not a run's; folders in them are possible."""
 
 
+@dataclass(frozen=True)
+class Origin:
+    """The file from which settings were read. All are equal: settings are the same wherever they come from."""
+
+    where: Callable[[FieldPath], str | None] = dataclass_field(default=lambda path: None, compare=False)
+    """Returns `FILE, line L, column C` of a field; None where no file is known."""
+
+
 class Settings(SettingsModel):
     """Settings of a testbed and its benchmarks."""
+
+    _origin: Origin = PrivateAttr(default=Origin())
 
     testbed_id: str = Field(default="testbed", pattern=_ID)
     """Name of the testbed: lower-case letters, digits and dashes. Testbeds with different ids exist side by side."""
@@ -253,7 +254,9 @@ class Settings(SettingsModel):
 
     @field_validator("regions")
     @classmethod
-    def _known_providers(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+    def _known_providers(cls, value: tuple[str, ...], known: ValidationInfo) -> tuple[str, ...]:
+        if not value and known.data.get("cloud_provider", "machines") != "machines":
+            raise ValueError("list at least one, such as `regions: [us-east-1]`")
         for text in value:
             prefix, colon, name = text.rpartition(":")
             if colon and (prefix not in ("aws", "vultr", "local") or not name):
@@ -277,8 +280,6 @@ class Settings(SettingsModel):
     def _has_hosts(self) -> Settings:
         if self.cloud_provider == "machines" and not self.machines:
             raise ValueError("cloud_provider is machines, but `machines` is empty; list at least one")
-        if self.cloud_provider != "machines" and not self.regions:
-            raise ValueError("`regions` is empty; list at least one")
         return self
 
     @model_validator(mode="after")
@@ -299,6 +300,16 @@ class Settings(SettingsModel):
             )
         return self
 
+    def read_from(self, origin: Origin) -> Settings:
+        """Note where the fields come from, and return these settings."""
+        self._origin = origin
+        return self
+
+    def located(self, message: str, *path: int | str) -> str:
+        """Return `message` after the place of the field at `path` in its file, where that is known."""
+        place = self._origin.where(path)
+        return f"{place}: {message}" if place else message
+
     @property
     def region_specs(self) -> tuple[RegionSpec, ...]:
         """The listed regions with their providers, in order."""
@@ -307,100 +318,3 @@ class Settings(SettingsModel):
             prefix, _, name = text.rpartition(":")
             specs.append(RegionSpec(prefix or self.cloud_provider, name))  # type: ignore[arg-type]
         return tuple(specs)
-
-
-_RENAMED = {"profile": "load_shape"}
-"""Fields of earlier versions and their present names."""
-
-
-def load_settings(path: Path, overrides: Mapping[str, object] | None = None) -> Settings:
-    """Read a settings file; `overrides` (field to value) take precedence.
-
-    `${NAME}` in the file is replaced from the environment. Paths in it are relative to the current folder.
-    Raises SettingsError that names file, field, what was found and what is accepted.
-    """
-    document = read_document(path, keep_tags=True)
-    adopted = adopt({name: _expand(value, name, path) for name, value in document.content.items()})
-    given = dict(overrides or {})
-
-    def place(field: FieldPath) -> FieldPath | None:
-        """Return where a field is in the file; None if it is overridden, or about the file as a whole."""
-        if not field or field[0] in given:
-            return None
-        return (*adopted.moved.get(str(field[0]), field[:1]), *field[1:])
-
-    problems = [f"{document.where(each.path)}: {each.message}" for each in adopted.problems]
-    try:
-        settings = Settings.model_validate(adopted.fields | given)
-    except ValidationError as error:
-        for each in _explain(error, written=lambda field: document.written(at) if (at := place(field)) else None):
-            at = place(each.path)
-            if at not in [other.path for other in adopted.problems]:
-                problems.append(f"{document.where(at) if at else path}: {each.message}")
-    if problems:
-        raise SettingsError("\n".join(problems))
-    return settings
-
-
-def parse_settings(fields: Mapping[str, object], source: str, also_known: Sequence[str] = ()) -> Settings:
-    """Validate the fields of settings; SettingsError reports all errors, each with `source`, field, found and accepted.
-
-    An unknown field's nearest name may be one of `also_known`, which are accepted where the fields come from.
-    """
-    try:
-        return Settings.model_validate(fields)
-    except ValidationError as error:
-        raise SettingsError("\n".join(f"{source}: {each.message}" for each in _explain(error, also_known))) from None
-
-
-def _explain(
-    error: ValidationError,
-    also_known: Sequence[str] = (),
-    written: Callable[[FieldPath], str | None] = lambda path: None,
-) -> list[FieldError]:
-    reference = "docs/settings.md lists all fields"
-    return explain_errors(
-        error, Settings, also_known=also_known, renamed=_RENAMED, reference=reference, written=written
-    )
-
-
-def stack_settings(project: Path, stack: str) -> Settings:
-    """Load the settings file that a stack's configuration (`Pulumi.STACK.yaml` in `project`) names.
-
-    Fields of the configuration with the same names override the file. Raises SettingsError.
-    """
-    config_file = project / f"Pulumi.{stack}.yaml"
-    if not config_file.exists():
-        raise SettingsError(f"{config_file} not found: stack {stack} has no configuration; see Pulumi.dev.yaml")
-    config = require_mapping(read_mapping(config_file).get("config") or {}, f"{config_file}: config")
-    return configured_settings(project, config, str(config_file))
-
-
-def configured_settings(project: Path, config: Mapping[str, object], source: str) -> Settings:
-    """Load the settings file that `config` names, a stack's configuration with its full keys.
-
-    Its other values (which may be text) override the file; `source` names it in errors. Raises SettingsError.
-    """
-    prefix = f"{PROJECT}:"
-    values = {key.removeprefix(prefix): value for key, value in config.items() if key.startswith(prefix)}
-    path = values.pop("settings", None)
-    if not isinstance(path, str):
-        raise SettingsError(
-            f"{source}: {prefix}settings is not set; run `pulumi config set settings assets/settings.local.yaml`"
-        )
-    parsed = {
-        name: parse_value(value, f"{source}: {prefix}{name}") if isinstance(value, str) else value
-        for name, value in values.items()
-    }
-    return load_settings(project / path, parsed)
-
-
-def _expand(value: object, field: str, path: Path) -> object:
-    """Replace `${NAME}` from the environment in every string of `value`, except where a host's shell does it."""
-    if isinstance(value, str):
-        return value if field == "build.command" else expand(value, f"{path}: {field}")
-    if isinstance(value, dict):
-        return {key: _expand(item, f"{field}.{key}", path) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_expand(item, field, path) for item in value]
-    return value

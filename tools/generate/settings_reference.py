@@ -1,15 +1,15 @@
-"""Generate docs/settings.md and the JSON schema for editors from the docstrings of the settings model."""
+"""Generate docs/settings.md and the JSON schemas for editors from the docstrings of the models."""
 
 from __future__ import annotations
 
 import json
 import textwrap
 from collections.abc import Mapping
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from benchmark.settings import Settings, format_duration
+from benchmark.protocols.declared.editor_schema import system_schema
+from benchmark.settings.editor_schema import editor_schema, schema_text
 
 INTRODUCTION = """# Settings
 
@@ -46,33 +46,14 @@ here, such as `logs_dir`, is an error that says what to write instead.
 """
 
 
-DURATION = {
-    "description": "Seconds, such as `90`, or a number with a unit: `250ms`, `90s`, `3m`, `12h`, `1d`.",
-    "anyOf": [
-        {"type": "number", "minimum": 0},
-        {"type": "string", "pattern": r"^\d+(\.\d+)? *(ms|s|m|h|d)?$|\$\{"},
-    ],
-}
-
-
 def documents() -> dict[Path, str]:
     """Map every generated file, relative to the checkout, to its text."""
     schema = editor_schema()
     return {
-        Path("assets/settings.schema.json"): json.dumps(schema, indent=2, ensure_ascii=False) + "\n",
+        Path("assets/settings.schema.json"): schema_text(schema),
+        Path("assets/declared/system.schema.json"): schema_text(system_schema()),
         Path("docs/settings.md"): reference(schema),
     }
-
-
-def editor_schema() -> dict[str, Any]:
-    """Return the model's JSON schema with durations as people write them; pydantic's own has ISO 8601 defaults."""
-    schema = Settings.model_json_schema()
-    schema["$defs"]["Duration"] = DURATION
-    for name, field in Settings.model_fields.items():
-        if field.annotation is timedelta:
-            kept = {key: schema["properties"][name][key] for key in ("description", "title")}
-            schema["properties"][name] = kept | {"$ref": "#/$defs/Duration", "default": format_duration(field.default)}
-    return schema
 
 
 def reference(schema: Mapping[str, Any]) -> str:

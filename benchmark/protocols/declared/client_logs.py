@@ -40,7 +40,7 @@ def _check_column(value: object) -> int | str:
     return value
 
 
-Column = Annotated[int | str, PlainValidator(_check_column)]
+Column = Annotated[int | str, PlainValidator(_check_column, json_schema_input_type=int | str)]
 """A column's number, in a file without a header, or its name in the first line."""
 
 
@@ -85,7 +85,9 @@ class RequestsDeclaration(DeclaredModel):
     """Files in which a load generator lists its requests, one a line: as CSV, or separated by tabs or spaces."""
 
     file: FilePattern
-    time: Annotated[tuple[Column, ...], BeforeValidator(_check_times)]
+    time: Annotated[
+        tuple[Column, ...], BeforeValidator(_check_times, json_schema_input_type=int | str | list[int | str])
+    ]
     """Column of the Unix time, in s, ms, us or ns; or two columns: the seconds, and the microseconds to add."""
     time_of: Literal["start", "end"] = "end"
     """Which end of the request that time is."""

@@ -34,7 +34,7 @@ def test_unknown_parameter_is_an_error_with_the_nearest_name(tmp_path: Path) -> 
     file.write_text("zzz: 1\n")
     with pytest.raises(
         SettingsError,
-        match=r"node_parameters \(.*n\.yaml, line 1, column 6\): unknown parameter 'zzz'; known",
+        match=r"n\.yaml, line 1, column 6: node_parameters: unknown parameter 'zzz'; known",
     ):
         read_parameters("node_parameters", file, EtcdNode)
 

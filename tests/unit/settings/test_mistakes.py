@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from benchmark.errors import SettingsError
-from benchmark.settings import load_settings
+from benchmark.settings import Settings, load_settings
 
 
 @pytest.mark.parametrize(
@@ -58,12 +58,52 @@ def test_mistake_is_explained_at_its_place(tmp_path: Path, text: str, expected: 
     assert "\x1b" not in str(error.value)
 
 
-def test_errors_about_the_whole_file_have_no_line(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("instances: 3\n", "line 1, column 1: regions: list at least one, such as `regions: [us-east-1]`, found []"),
+        (
+            "# x\nregions: []\n",
+            "line 2, column 10: regions: list at least one, such as `regions: [us-east-1]`, found []",
+        ),
+        (
+            "# x\ncloud_provider: machines\n",
+            "line 2, column 1: cloud_provider is machines, but `machines` is empty; list at least one",
+        ),
+    ],
+)
+def test_missing_values_are_reported_at_the_field_or_the_beginning(tmp_path: Path, text: str, expected: str) -> None:
     file = tmp_path / "s.yaml"
-    file.write_text("instances: 3\n")
+    file.write_text(text)
     with pytest.raises(SettingsError) as error:
         load_settings(file)
-    assert str(error.value) == f"{file}: `regions` is empty; list at least one"
+    assert str(error.value) == f"{file}, {expected}"
+
+
+def test_all_variables_that_are_not_set_are_reported_once(tmp_path: Path) -> None:
+    file = tmp_path / "s.yaml"
+    file.write_text("regions: [a, '${NO_REGION}']\nrepository: {url: '${NO_URL}'}\noperator_cidrs: ['${NO_CIDR}']\n")
+    with pytest.raises(SettingsError) as error:
+        load_settings(file)
+    assert str(error.value).splitlines() == [
+        f"{file}, line {place}: {field}: ${{{name}}} is not set in the environment; `export {name}=…` first"
+        for place, field, name in (
+            ("1, column 14", "regions.1", "NO_REGION"),
+            ("2, column 19", "repository.url", "NO_URL"),
+            ("3, column 18", "operator_cidrs.0", "NO_CIDR"),
+        )
+    ]
+
+
+def test_settings_are_equal_wherever_they_come_from(tmp_path: Path) -> None:
+    file = tmp_path / "s.yaml"
+    file.write_text("# x\nregions: [a]\n")
+    found = load_settings(file)
+    assert found == Settings(regions=("a",))
+    assert found.located("wrong", "regions") == f"{file}, line 2, column 10: wrong"
+    assert found.model_copy().located("wrong", "regions", 0) == f"{file}, line 2, column 11: wrong"
+    assert Settings(regions=("a",)).located("wrong", "regions") == "wrong"
+    assert load_settings(file, {"regions": ["b"]}).located("wrong", "regions") == "wrong"
 
 
 def test_errors_in_overriding_values_have_no_line_of_the_file(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from tools.generate.__main__ import ROOT, main
 FILES = [
     "assets/dashboards/hosts.json",
     "assets/dashboards/run.json",
+    "assets/declared/system.schema.json",
     "assets/settings.schema.json",
     "docs/reliability.md",
     "docs/settings.md",

@@ -10,7 +10,8 @@ import pytest
 from paths import ROOT
 
 from benchmark.settings import Machine, Network, Repository, Settings, load_settings, parse_duration, stack_settings
-from tools.generate.settings_reference import DURATION, describe_type, editor_schema, reference
+from benchmark.settings.editor_schema import DURATION, editor_schema
+from tools.generate.settings_reference import describe_type, reference
 
 DURATION_PATTERN = str(DURATION["anyOf"][1]["pattern"])  # type: ignore[index]
 
