@@ -35,7 +35,8 @@ make_venv() {
     # Every file must have the hash of the lock. First the installers themselves: the bundled pip can be years old, and
     # a source package is built with the setuptools of the lock instead of what an isolated build would download.
     awk '/^[^ ]/ { wanted = /^(pip|setuptools|uv)==/ } wanted' "$lock" >.venv/installer.lock
-    .venv/bin/python -m pip install --no-input --progress-bar off --require-hashes -r .venv/installer.lock ||
+    .venv/bin/python -m pip install --no-input --no-compile --progress-bar off --require-hashes \
+        -r .venv/installer.lock ||
         die "pip failed"
     # uv takes a tenth of pip's time, but ignores pip's configuration: if it cannot find the packages, pip takes over.
     index=${PIP_INDEX_URL:-$(.venv/bin/python -m pip config get global.index-url 2>/dev/null || true)}
@@ -45,7 +46,8 @@ make_venv() {
         die "neither uv nor pip could install the packages of $lock"
     # `geobench` runs this checkout, so it need not be installed again when the code changes.
     [ -x .venv/bin/geobench ] ||
-        .venv/bin/python -m pip install --no-deps --no-build-isolation --editable . || die "pip failed"
+        .venv/bin/uv pip install --python .venv/bin/python --offline --no-deps --no-build-isolation --editable . ||
+        die "uv failed"
     echo "$wanted" >.venv/requirements.sha256
 }
 
