@@ -29,9 +29,9 @@ unchanged() {
 
 record before
 echo '$ make demo'
-SECONDS=0
-make demo 2>&1 | tee "$work/demo" || die "make demo failed"
-echo "== make demo: $SECONDS s, $(wc -l <"$work/demo") lines"
+TIMEFORMAT='== make demo: %R s, processor time %U s + %S s (kernel)'
+time make demo 2>&1 | tee "$work/demo" || die "make demo failed"
+echo "== $(wc -l <"$work/demo") lines"
 [ "$(wc -l <"$work/demo")" -le 60 ] || die "more than 60 lines"
 grep -q '^warning: ' "$work/demo" || echo "== no warning"
 
