@@ -125,6 +125,16 @@ class Run:
         """Return the metrics of each workload; they are known from latency logs only."""
         return _groups("workload", self.summary.by_workload)
 
+    def phases(self) -> pd.DataFrame:
+        """Return the metrics of each phase, with its start and end in seconds since the window began."""
+        start = self.summary.window.start if self.summary.window else 0.0
+        rows: list[dict[str, object]] = []
+        for phase in self.summary.phases:
+            times = {"phase": phase.label, "start_s": phase.start - start, "end_s": phase.end - start}
+            cells = _stats_cells(phase.stats) if phase.stats else {}
+            rows.append(times | cells)
+        return _pandas().DataFrame(rows)
+
     def breakdown(self) -> pd.DataFrame:
         """Return the parts of the latency that nodes measured: a row for each part, label value and region.
 
@@ -149,13 +159,24 @@ class Run:
         parts = ("before", "during", "after")
         rows = []
         for fault in self.summary.faults:
-            row: dict[str, object] = fault.model_dump(exclude={*parts, "unknown"})
+            row: dict[str, object] = fault.model_dump(exclude={*parts, "unknown", "regions", "catch_up_s"})
+            row["catch_up_s"] = fault.slowest_catch_up_s
             for part in parts:
                 stats: WindowStats | None = getattr(fault, part)
                 cells = {"completed_tps": stats.completed_tps, "errors": stats.failed} if stats else {}
                 row |= {f"{part}_{name}": value for name, value in cells.items()}
                 row |= _latency_cells(stats.latency_s if stats else None, f"{part}_")
             rows.append(row)
+        return _pandas().DataFrame(rows)
+
+    def fault_regions(self) -> pd.DataFrame:
+        """Return what the clients of each region saw of each fault: a row for each fault and region."""
+        rows = [
+            {"kind": fault.kind, "target": fault.target, "injected": fault.injected, "region": region}
+            | seen.model_dump(exclude={"unknown"})
+            for fault in self.summary.faults
+            for region, seen in fault.regions.items()
+        ]
         return _pandas().DataFrame(rows)
 
     def hosts(self) -> pd.DataFrame:
@@ -227,15 +248,15 @@ def _row(summary: Summary) -> dict[str, object]:
 
 
 def _groups(column: str, groups: Mapping[str, WindowStats]) -> pd.DataFrame:
-    return _pandas().DataFrame(
-        [
-            {column: name}
-            | each.model_dump(exclude={"unknown", "latency_s", "successful_latency_s", "errors"})
-            | _latency_cells(each.latency_s)
-            | _latency_cells(each.successful_latency_s, "successful_")
-            | {"errors": each.failed}
-            for name, each in groups.items()
-        ]
+    return _pandas().DataFrame([{column: name} | _stats_cells(each) for name, each in groups.items()])
+
+
+def _stats_cells(stats: WindowStats) -> dict[str, object]:
+    return (
+        stats.model_dump(exclude={"unknown", "latency_s", "successful_latency_s", "errors"})
+        | _latency_cells(stats.latency_s)
+        | _latency_cells(stats.successful_latency_s, "successful_")
+        | {"errors": stats.failed}
     )
 
 

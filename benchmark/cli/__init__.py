@@ -20,7 +20,7 @@ from benchmark.cli import messages
 from benchmark.cli.commands import COMPLETE_VARIABLE, cli
 from benchmark.errors import StorageError, TestbedError, UsageError
 
-_MULTIPLE = ("--loads", "--faults")
+_MULTIPLE = ("--loads", "--faults", "--phases")
 _RENAMED = {"--profile": "--load-shape"}
 """Options of earlier versions and their present names."""
 _AGAIN_S = 0.02

@@ -132,7 +132,7 @@ def _processes_if_any(given: Mapping[str, Any]) -> Sequence[str]:
 
 OF_OPTIONS: Mapping[str, Completer] = {
     "--protocol": _or_file(_completer(_protocols)),
-    "--faults": _completer(_faults),
+    "--faults": _or_file(_completer(_faults)),
     "--load-shape": _or_file(_words("constant", "ramp", "steps:")),
     "--limit": _words("p99=", "achieved="),
     "--a": _or_file(_words()),

@@ -29,6 +29,11 @@ def share(value: float) -> str:
     return formatting.plain(formatting.share(value))
 
 
+def tenths(value: float) -> str:
+    """Format a share to a tenth of a percent, rounded down: `99.9 %`."""
+    return formatting.plain(formatting.tenths(value))
+
+
 def change(relative: float) -> str:
     """Format a relative difference: `+2.1%`, `3.2 times`."""
     return f"{relative:+.1%}" if relative < 2 else f"{1 + relative:.3g} times"

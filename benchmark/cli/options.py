@@ -29,6 +29,7 @@ from benchmark.settings import (
     has_literal_secret,
     load_settings,
     parse_settings,
+    parse_share,
     parse_value,
     read_mapping,
     redact,
@@ -198,12 +199,14 @@ def _set(fields: dict[str, Any], name: str, value: object) -> None:
         fields[step] = dict(inner)
         fields = fields[step]
     fields[last] = value
+    if name == "phases":  # which determine the duration
+        fields.pop("benchmark_duration", None)
 
 
 def read_share(text: str, option: str) -> float:
     """Parse `5%` or `0.05`; UsageError that names `option` otherwise."""
     try:
-        share = float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
+        share = float(str(parse_share(text)))
     except ValueError:
         share = -1.0
     if not 0 < share <= 1:

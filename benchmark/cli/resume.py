@@ -93,7 +93,7 @@ def _as_written_now(stored: Mapping[str, JsonValue], request: Request) -> dict[s
     """
     settings = Settings(regions=("any",))
     written = settings.model_dump(mode="json", exclude={"token_file", "repository"})
-    found: dict[str, JsonValue] = {"faults": [], **stored}
+    found: dict[str, JsonValue] = {"faults": [], "phases": [], **stored}
     parameters = stored.get("parameters")
     if isinstance(parameters, dict) and isinstance(former := parameters.get("settings"), dict):
         with suppress(ValidationError):  # of another version, or with a redacted value

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.box import SIMPLE, SIMPLE_HEAD
 from rich.markup import escape
+from rich.padding import PaddingDimensions
 from rich.table import Table
 
 from benchmark.cli import numbers
@@ -17,7 +18,9 @@ from benchmark.measure.run_metrics import COMPARED, LATENCIES, Latency, Metric
 
 if TYPE_CHECKING:
     from benchmark.compare.comparison import Compared
-    from benchmark.compare.faults import FaultSpread
+    from benchmark.compare.faults import FaultSpread, Spread
+    from benchmark.compare.phases import ComparedPhase
+    from benchmark.measure.fault_impact import FaultImpact
     from benchmark.results.run_folder import StoredRun
     from benchmark.results.search import Search
     from benchmark.results.summary import Summary
@@ -44,6 +47,7 @@ def runs(summaries: Sequence[Summary], folder: Path) -> Iterator[Shown]:
             table.add_row("completed\nonly", "", *(cell.partition("\n")[0] for cell in only), "", "")
     yield table
     for summary in summaries:
+        yield from _phases(summary)
         yield from _faults(summary)
     for summary in summaries:
         yield from (f"[red]invalid: {escape(text)}[/red]" for text in summary.reasons)
@@ -62,6 +66,27 @@ def runs(summaries: Sequence[Summary], folder: Path) -> Iterator[Shown]:
             listed = ", ".join(f"{name} {count}" for name, count in list(counts.items())[:8])
             yield f"errors in logs: {escape(listed)}; see log_findings in summary.json, or `geobench logs`"
         yield f"results: {escape(str(folder / summary.run_id))}"
+
+
+def _phases(summary: Summary) -> Iterator[Shown]:
+    """Yield a table of the phases of a run, a line each, and why their statistics are unknown."""
+    if not summary.phases or summary.window is None:
+        return
+    columns = ("phase", "time s", "tx/s", *(metric.short for metric in _LATENCIES), "errors")
+    table = _table(*columns, title=f"phases at {summary.requested_tps:g} tx/s", padding=(0, 1, 0, 0))
+    for column in table.columns[1:]:
+        column.justify = "right"
+    for phase in summary.phases:
+        begin, end, stats = phase.start - summary.window.start, phase.end - summary.window.start, phase.stats
+        table.add_row(
+            phase.label,
+            f"{begin:g}-{end:g}",
+            numbers.rate(stats.completed_tps if stats else None),
+            *(_latency_cell(metric, stats.latency_s if stats else None) for metric in _LATENCIES),
+            numbers.NONE if stats is None or stats.failed is None else str(stats.failed),
+        )
+    yield table
+    yield from (f"phase {phase.label} unknown: {escape(phase.unknown)}" for phase in summary.phases if phase.unknown)
 
 
 def _faults(summary: Summary) -> Iterator[Shown]:
@@ -90,10 +115,27 @@ def _faults(summary: Summary) -> Iterator[Shown]:
         )
     yield table
     for fault in summary.faults:
+        yield from _fault_lines(fault)
         name = escape(f"{fault.kind}:{fault.target}")
         for reason in dict.fromkeys(fault.unknown.values()):
             figures = ", ".join(figure for figure, why in fault.unknown.items() if why == reason)
             yield f"{name}: {'effect' if figures == 'all' else figures} unknown: {escape(reason)}"
+
+
+def _fault_lines(fault: FaultImpact) -> Iterator[str]:
+    """Yield how available the system was, when nodes had caught up, and what clients of each region saw."""
+    name = escape(f"{fault.kind}:{fault.target}")
+    if fault.availability is not None:
+        share, slo = numbers.tenths(fault.availability), fault.slo
+        yield f"{name}: {share} of the {f'seconds met {slo}' if slo else 'requests neither late nor lost'}"
+    if caught := [f"{host} {numbers.latency(value)}" for host, value in fault.catch_up_s.items() if value is not None]:
+        yield f"{name}: caught up after healing: {escape(', '.join(caught))}"
+    for region, seen in fault.regions.items():
+        outage = "no outage" if seen.outage_s == 0 else f"outage {numbers.latency(seen.outage_s)}"
+        recovery = f"recovery {numbers.latency(seen.recovery_s)}"
+        available = numbers.NONE if seen.availability is None else numbers.tenths(seen.availability)
+        lost = numbers.NONE if seen.lost is None else str(seen.lost)
+        yield f"{name}: clients in {escape(region)}: {outage}, {recovery}, {available} available, {lost} lost"
 
 
 def run_lines(run: StoredRun) -> Iterator[Shown]:
@@ -150,8 +192,8 @@ def sweep(folder: SweepFolder) -> Iterator[Shown]:
             table.add_row(f"{load.requested_tps:g}", counted, *medians, f"{load.saturated or 'no'}")
         yield table
         yield from _remarks(loads)
-        for load in loads:
-            yield from (f"{load.requested_tps:g} tx/s, {_spread(each)}" for each in load.faults)
+        yield from _phase_medians(loads)
+        yield from _fault_spreads([("", load.requested_tps, each) for load in loads for each in load.faults])
     for planned in journal.planned_runs:
         for attempt in planned.attempts:
             if attempt.outcome != "ok":
@@ -159,6 +201,40 @@ def sweep(folder: SweepFolder) -> Iterator[Shown]:
                 which = f"{attempt.outcome}{kind}: {planned}: {attempt.run_id or 'before the run'}: {attempt.reason}"
                 yield f"[red]{escape(which)}[/red]"
     yield f"results: {escape(str(folder.path))}"
+
+
+def _phase_medians(loads: Sequence[LoadSummary]) -> Iterator[Shown]:
+    """Yield the medians of each phase and load over the repeats, if there are phases."""
+    names = {metric.name: metric.label for metric in COMPARED} | {"failed": "failed"}
+    table = _table("phase", "load\ntx/s", *names.values(), title="phases: medians over the repeats")
+    for load in loads:
+        for phase in load.phases:
+            cells = [_phase_value(name, phase.metrics.get(name)) for name in names]
+            table.add_row(phase.phase, f"{load.requested_tps:g}", *cells)
+    if table.rows:
+        yield table
+
+
+def _compared_phases(phases: Sequence[ComparedPhase]) -> Iterator[Shown]:
+    """Yield the medians of A and B in each phase that both had."""
+    if not phases:
+        return
+    table = _table("phase", "load\ntx/s", "metric", "A", "B", "B - A", title="phases: medians, differences not tested")
+    for each in phases:
+        for metric in COMPARED:
+            a, b = (side.metrics.get(metric.name) for side in (each.a, each.b))
+            change = numbers.change(b / a - 1) if a and b is not None else numbers.NONE
+            cells = [_phase_value(metric.name, value) for value in (a, b)]
+            table.add_row(each.a.phase, f"{each.requested_tps:g}", metric.label, *cells, change)
+        failed = [_phase_value("failed", side.metrics.get("failed")) for side in (each.a, each.b)]
+        table.add_row(each.a.phase, f"{each.requested_tps:g}", "failed", *failed, "", end_section=True)
+    yield table
+
+
+def _phase_value(name: str, value: float | None) -> str:
+    if value is None:
+        return numbers.NONE
+    return f"{value:g}" if name == "failed" else numbers.latency(value) if name.endswith("_s") else numbers.rate(value)
 
 
 def _remarks(loads: Sequence[LoadSummary]) -> Iterator[str]:
@@ -175,17 +251,36 @@ def _remarks(loads: Sequence[LoadSummary]) -> Iterator[str]:
                 yield f"[yellow]outlier: {metric.label} at {load.requested_tps:g} tx/s: {run_id} (counted)[/yellow]"
 
 
-def _spread(found: FaultSpread) -> str:
-    """Return the distribution of outages and recoveries in words: median and range."""
-    texts = []
-    for name, times in (("outage", found.outage_s), ("recovery", found.recovery_s)):
-        known = numbers.latency(times.median_s)
-        if len(times.values_s) > 1:
-            known += (
-                f" ({numbers.latency(times.least_s)} to {numbers.latency(times.most_s)}, {len(times.values_s)} faults)"
-            )
-        texts.append(f"{name} {known}" + (f", {times.unknown} unknown" if times.unknown else ""))
-    return escape(f"{found.fault}: {'; '.join(texts)}")
+def _fault_spreads(found: Sequence[tuple[str, float, FaultSpread]]) -> Iterator[Shown]:
+    """Yield a table of faults over the repeats, with the side and load of each, and what clients of each region saw."""
+    if not found:
+        return
+    columns = ("fault", "load\ntx/s", "outage", "recovery", "catch-up", "available", "late", "lost")
+    table = _table(*columns, title="faults: median and range over all of them", padding=(0, 1, 0, 0))
+    remarks = []
+    for side, load, each in found:
+        shares = (_spread_cell(each.availability, numbers.tenths),)
+        times = [_spread_cell(spread, numbers.latency) for spread in (each.outage_s, each.recovery_s, each.catch_up_s)]
+        counts = [_spread_cell(spread, "{:g}".format) for spread in (each.late, each.lost)]
+        table.add_row(f"{side}{escape(each.fault)}", f"{load:g}", *times, *shares, *counts)
+        for region, seen in each.regions.items():
+            times = [_spread_cell(spread, numbers.latency) for spread in (seen.outage_s, seen.recovery_s)]
+            table.add_row(f"  {escape(region)}", "", *times, "", _spread_cell(seen.availability, numbers.tenths))
+        if each.recovery_s.unknown:
+            unknown, known = each.recovery_s.unknown, len(each.recovery_s.values)
+            which = f"{side}{each.fault} at {load:g} tx/s"
+            remarks.append(f"{which}: recovery unknown for {unknown} of {unknown + known} faults")
+    yield table
+    yield from map(escape, remarks)
+
+
+def _spread_cell(spread: Spread, write: Callable[[float], str]) -> str:
+    """Return a median, and below it the range if there are several values."""
+    if spread.median is None or spread.least is None or spread.most is None:
+        return numbers.NONE
+    if len(spread.values) == 1:
+        return write(spread.median)
+    return f"{write(spread.median)}\n({write(spread.least)} to {write(spread.most)})"
 
 
 def search(found: Search, folder: Path) -> Iterator[Shown]:
@@ -231,9 +326,14 @@ def compared(comparison: Compared) -> Iterator[Shown]:
     else:
         yield f"in brackets: {sides_confidence:.0%} confidence intervals of A and B, {confidence:.0%} of B - A"
     yield "p-values are adjusted for the number of metrics and loads (Holm), confidence intervals are not"
-    for fault in comparison.faults:
-        for name, side in (("A", fault.a), ("B", fault.b)):
-            yield f"{name} at {fault.requested_tps:g} tx/s, {_spread(side)}"
+    yield from _compared_phases(comparison.phases)
+    yield from _fault_spreads(
+        [
+            (name, fault.requested_tps, side)
+            for fault in comparison.faults
+            for name, side in (("A ", fault.a), ("B ", fault.b))
+        ]
+    )
     for warning in comparison.warnings:
         yield f"[yellow]warning: {escape(warning)}[/yellow]"
     yield f"[bold]{escape(comparison.verdict)}[/bold]"
@@ -242,9 +342,9 @@ def compared(comparison: Compared) -> Iterator[Shown]:
         yield f"[{colour}]{comparison.gate.outcome}: {escape(comparison.gate.text)}[/{colour}]"
 
 
-def _table(*columns: str, title: str | None = None) -> Table:
+def _table(*columns: str, title: str | None = None, padding: PaddingDimensions = 0) -> Table:
     """Return an empty table that fits into 80 columns with confidence intervals in its cells."""
-    return Table(*columns, title=title, box=SIMPLE_HEAD, padding=0, show_edge=False)
+    return Table(*columns, title=title, box=SIMPLE_HEAD, padding=padding, show_edge=False)
 
 
 def _yes(shown: bool) -> str:

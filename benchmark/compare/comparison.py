@@ -13,6 +13,7 @@ from typing import Literal
 from benchmark.compare.faults import ComparedFault, compare_faults
 from benchmark.compare.manifest_diff import Difference, differences
 from benchmark.compare.parts import ComparedPart, compare_parts
+from benchmark.compare.phases import ComparedPhase, compare_phases
 from benchmark.compare.repeats import why_not_counted
 from benchmark.compare.statistics import Comparison, Interval, compare, repeats_needed
 from benchmark.compare.van_elteren import compare_strata, holm
@@ -120,6 +121,8 @@ class Compared(StrictModel):
     metrics: list[MetricComparison]
     parts: list[ComparedPart] = []
     """Parts of the latency that both measured."""
+    phases: list[ComparedPhase] = []
+    """Phases that both had."""
     faults: list[ComparedFault] = []
     """Outages and recoveries of the faults that both had."""
     verdict: str
@@ -187,6 +190,7 @@ def compare_variants(a: Variant, b: Variant, *, interleaved: bool = False, fail_
         warnings=find_warnings(a, b, found, interleaved=interleaved),
         metrics=metrics,
         parts=compare_parts(a.counted, b.counted, loads),
+        phases=compare_phases(a.counted, b.counted, loads),
         faults=compare_faults(a.counted, b.counted, loads),
         verdict=verdict_on(metrics, min(len(a.counted), len(b.counted))),
         gate=None if fail_over is None else judge_gate(metrics, a, b, fail_over),

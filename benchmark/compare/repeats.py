@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from benchmark.compare.faults import FaultSpread, fault_spreads
+from benchmark.compare.phases import PhaseMedians, phase_medians
 from benchmark.compare.statistics import Interval, median_interval, outliers
 from benchmark.measure.run_metrics import COMPARED
 from benchmark.model import Finite, StrictModel
@@ -33,6 +34,8 @@ class LoadSummary(StrictModel):
     """How many of the runs that count completed less than was scheduled."""
     metrics: dict[str, Repeated]
     """By the metric's name; without those that a run has no value of."""
+    phases: list[PhaseMedians] = []
+    """Phases of the runs that count."""
     faults: list[FaultSpread] = []
     """Outages and recoveries of the faults in the runs that count."""
 
@@ -57,6 +60,7 @@ def over_repeats(summaries: Sequence[Summary], confidence: float = 0.95) -> list
                 set_aside={each.run_id: why_not_counted(each) for each in runs if each.status != "ok"},
                 saturated=sum(summary.saturated for summary in counted),
                 metrics=metrics,
+                phases=phase_medians(counted),
                 faults=fault_spreads(counted),
             )
         )

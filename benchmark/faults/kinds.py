@@ -9,19 +9,9 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, ValidationError
 
 from benchmark.errors import UsageError
-from benchmark.settings import explain_errors
+from benchmark.settings import explain_errors, parse_share
 from benchmark.settings.sizes import Bandwidth as BytesPerSecond
 from benchmark.settings.sizes import Size
-
-
-def _read_share(value: object) -> object:
-    """Read `30%` as 0.3; the field checks everything else."""
-    if isinstance(value, str) and value.endswith("%"):
-        try:
-            return float(value.removesuffix("%")) / 100
-        except ValueError:
-            return value
-    return value
 
 
 class Kind(BaseModel):
@@ -83,7 +73,7 @@ class Loss(Kind):
 
     name = "loss"
     drops_packets = True
-    share: Annotated[float, BeforeValidator(_read_share), Field(gt=0, le=1)]
+    share: Annotated[float, BeforeValidator(parse_share), Field(gt=0, le=1)]
     """Share of the packets lost in each direction: `30%` or 0.3."""
 
 
@@ -146,7 +136,7 @@ class Cpu(HostKind):
     name = "cpu"
     takes = "processors"
     mechanism = "burn"
-    share: Annotated[float, BeforeValidator(_read_share), Field(gt=0, le=0.95)]
+    share: Annotated[float, BeforeValidator(parse_share), Field(gt=0, le=0.95)]
     """Share of each processor that is taken: `80%` or 0.8."""
 
 
@@ -156,7 +146,7 @@ class Memory(HostKind):
     name = "memory"
     takes = "memory"
     mechanism = "hold"
-    share: Annotated[float, BeforeValidator(_read_share), Field(gt=0, le=0.95)]
+    share: Annotated[float, BeforeValidator(parse_share), Field(gt=0, le=0.95)]
     """Share of the available memory that is taken: `50%` or 0.5."""
 
     @property

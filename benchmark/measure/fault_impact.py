@@ -13,22 +13,15 @@ from typing import NamedTuple
 
 import numpy as np
 
-from benchmark.measure.client_logs import ClientLog, edges_of, incomplete, increase_of_log, middles_of, on_grid
-from benchmark.measure.histogram import Array
-from benchmark.measure.window_stats import WindowStats, window_stats
-from benchmark.metrics.latency_log import INTERVAL_MS, SCHEDULING_DELAY, UNANSWERED
-from benchmark.metrics.names import LOAD_GENERATOR
+from benchmark.measure.client_logs import ClientLog, incomplete, on_grid
+from benchmark.measure.impact_counts import Baseline, Counts, Criteria, ceil_ms, floor_ms, gaps_of, least_gap, stats_of
+from benchmark.measure.window_stats import WindowStats
+from benchmark.metrics.latency_log import INTERVAL_MS
 from benchmark.model import Finite, StrictModel
 
-STEADY_S = 2.0
-"""Requests must be as before the fault for so long until the system has recovered."""
-TOLERANCE = 0.1
-"""By which rate and p99 may differ from those before the fault, as a share."""
-_SLOW_SHARE = 0.01
-"""Of all requests: what may exceed a p99."""
-_CHANCE = 0.01
-"""Stretches without a success that chance makes as long with this probability are no outage."""
-_STEADY = round(STEADY_S * 1000 / INTERVAL_MS)
+_FEW = 10
+"""Requests in a second that have no meaningful quantile."""
+_SECOND = 1000 // INTERVAL_MS
 _SLICES = 20
 """Parts of the window in which the load must be the same."""
 
@@ -42,6 +35,24 @@ class FaultWindow:
     injected: float
     healed: float | None
     """When healing began; None if the fault is permanent."""
+    hosts: tuple[str, ...] = ()
+    """Hosts of the nodes that it affected."""
+
+
+class RegionImpact(StrictModel):
+    """What a fault did to the clients of one region, as far as it differs from others; null is unknown."""
+
+    first_error_s: Finite | None = None
+    outage_s: Finite | None = None
+    longest_outage_s: Finite | None = None
+    least_outage_s: Finite | None = None
+    recovery_s: Finite | None = None
+    late: int | None = None
+    late_limit_s: Finite | None = None
+    waited_s: Finite | None = None
+    lost: int | None = None
+    availability: Finite | None = None
+    unknown: dict[str, str] = {}
 
 
 class FaultImpact(StrictModel):
@@ -72,7 +83,8 @@ class FaultImpact(StrictModel):
     """Shorter stretches without a success also occur by chance or without a fault, and are not counted."""
     recovery_s: Finite | None = None
     """Time from when healing began, or from the injection of a permanent fault, until for 2 s the completed rate
-    and the p99 were within 10 % of those before the fault, or of windows of 2 s there."""
+    and the p99 were within 10 % of those before the fault, or of windows of 2 s there; `recovery` in the settings
+    changes these limits."""
     late: int | None = None
     """Requests that completed from the injection to the end of `after`, but took longer than `late_limit_s`."""
     late_limit_s: Finite | None = None
@@ -82,107 +94,59 @@ class FaultImpact(StrictModel):
     lost: int | None = None
     """Requests that failed or never got an outcome, from the injection to the end of `after`."""
     availability: Finite | None = None
-    """Share of all requests in that time that were neither late nor lost."""
+    """Share of all requests in that time that were neither late nor lost; with `slo`, share of its seconds that met
+    that limit."""
+    slo: str | None = None
+    """Limit of a quantile, such as `p99=0.5s`, on which `availability` is based; null if it is based on requests."""
+    catch_up_s: dict[str, Finite | None] = {}
+    """Time from when healing began until each host's node had the position of the others, up to a scrape interval too
+    long; null if that is unknown. Empty if the fault was permanent, or the protocol has no metric of the position."""
+    regions: dict[str, RegionImpact] = {}
+    """What the clients of each region saw; empty if all are in one."""
     unknown: dict[str, str] = {}
     """Why figures are null."""
 
-
-@dataclass(frozen=True)
-class _Counts:
-    """Requests of all clients by the interval in which they ended; slow ones completed at or above a limit."""
-
-    completed: Array
-    failed: Array
-    slow: Array
-    slow_sum: float
-    """Sum of the latencies of slow requests, s."""
-
-    @classmethod
-    def create(cls, clients: Sequence[ClientLog], start_ms: int, end_ms: int, limit_s: float) -> _Counts:
-        """Count between two times on the grid; whether a request is slow depends on where its bucket begins."""
-        number = (end_ms - start_ms) // INTERVAL_MS
-        completed, failed, slow, slow_sum = np.zeros(number), np.zeros(number), np.zeros(number), 0.0
-        for client in clients:
-            log = client.log.rows(start_ms, end_ms)
-            at, totals = (log.starts_ms - start_ms) // INTERVAL_MS, log.totals()
-            good = log.rows_of(lambda tag: not tag.error and tag.workload != SCHEDULING_DELAY)
-            bad = log.rows_of(lambda tag: tag.error not in ("", UNANSWERED))
-            np.add.at(completed, at[good], totals[good])
-            np.add.at(failed, at[bad], totals[bad])
-            rows, buckets, counts = log.entries()
-            beyond = good[rows] & (edges_of(log)[buckets] >= limit_s)
-            np.add.at(slow, at[rows[beyond]], counts[beyond])
-            slow_sum += float((counts[beyond] * middles_of(log)[buckets[beyond]]).sum())
-        return cls(completed, failed, slow, slow_sum)
-
-    def rolling(self) -> tuple[Array, Array]:
-        """Return the completed requests, and the share of slow and failed ones, in the 2 s from each interval on."""
-        completed, ended, slow = (
-            np.lib.stride_tricks.sliding_window_view(values, _STEADY).sum(axis=1)
-            for values in (self.completed, self.completed + self.failed, self.slow + self.failed)
-        )
-        return completed, np.where(ended > 0, slow / np.maximum(ended, 1), 1.0)
-
-
-@dataclass(frozen=True)
-class _Baseline:
-    """The requests before a fault, and by how much those of 2 s differ from each other without one."""
-
-    start_ms: int
-    end_ms: int
-    stats: WindowStats
-    rate: float
-    """Completed requests per interval."""
-    longest_gap: int
-    """Most intervals in a row without a success."""
-    slow_limit_s: float | None
-    """1.1 times the p99; None if it is unknown."""
-    rate_tolerance: float
-    """Completed requests in 2 s by which they may differ."""
-    slow_share: float
-    """Share of requests in 2 s that may be slow or fail."""
-    late_limit_s: float | None
-    """Latency above which requests are late."""
-
-    @classmethod
-    def create(cls, clients: Sequence[ClientLog], start_ms: int, end_ms: int, slo_s: float | None) -> _Baseline:
-        """Measure what was before a fault, between two times on the grid."""
-        stats = _stats(clients, start_ms, end_ms)
-        p99 = stats.latency_s.p99 if stats.latency_s else None
-        limit = None if p99 is None or p99.upper is None else p99.upper * (1 + TOLERANCE)
-        counts = _Counts.create(clients, start_ms, end_ms, math.inf if limit is None else limit)
-        rate, tolerance, share = float(counts.completed.mean()), 0.0, _SLOW_SHARE
-        if len(counts.completed) >= _STEADY:
-            completed, slow = counts.rolling()
-            tolerance = float(np.abs(completed - rate * _STEADY).max())
-            share = max(share, float(slow.max()))
-        slowest = stats.successful_latency_s.quantiles["max"].upper if stats.successful_latency_s else None
-        gaps = _gaps(counts.completed)
-        return cls(
-            start_ms=start_ms,
-            end_ms=end_ms,
-            stats=stats,
-            rate=rate,
-            longest_gap=int(gaps.max(initial=0)),
-            slow_limit_s=limit,
-            rate_tolerance=max(tolerance, TOLERANCE * rate * _STEADY),
-            slow_share=share,
-            late_limit_s=slo_s if slo_s is not None or slowest is None else slowest * (1 + TOLERANCE),
-        )
-
     @property
-    def steady(self) -> bool:
-        """Whether it is long enough to judge whether 2 s are like it."""
-        return self.end_ms - self.start_ms >= _STEADY * INTERVAL_MS
+    def slowest_catch_up_s(self) -> float | None:
+        """The time until the last node had caught up; None if it is unknown."""
+        known = [value for value in self.catch_up_s.values() if value is not None]
+        return max(known) if known and len(known) == len(self.catch_up_s) else None
 
 
 def fault_impacts(
-    faults: Sequence[FaultWindow], clients: Sequence[ClientLog], start: float, end: float, slo_s: float | None = None
+    faults: Sequence[FaultWindow],
+    clients: Sequence[ClientLog],
+    start: float,
+    end: float,
+    criteria: Criteria = Criteria(),  # noqa: B008
 ) -> list[FaultImpact]:
-    """Return what each fault did in the measured window from `start` to `end` (unix s), in the order of `faults`.
+    """Return what each fault did in the measured window from `start` to `end` (unix s), in the order of `faults`."""
+    found = _impacts(faults, clients, start, end, criteria)
+    regions = sorted({client.region for client in clients})
+    if len(regions) < 2:
+        return found
+    by_region = {
+        region: _impacts(faults, [each for each in clients if each.region == region], start, end, criteria)
+        for region in regions
+    }
+    fields = set(RegionImpact.model_fields)
+    return [
+        impact.model_copy(
+            update={
+                "regions": {
+                    region: RegionImpact.model_validate(parts[index].model_dump(include=fields))
+                    for region, parts in by_region.items()
+                }
+            }
+        )
+        for index, impact in enumerate(found)
+    ]
 
-    Requests are late if they took longer than `slo_s`; without it, than the slowest before the fault and 10 %.
-    """
+
+def _impacts(
+    faults: Sequence[FaultWindow], clients: Sequence[ClientLog], start: float, end: float, criteria: Criteria
+) -> list[FaultImpact]:
+    """Return what each fault did to some clients."""
     begin_ms, end_ms = on_grid(start, end)
     inside = [index for index, fault in enumerate(faults) if begin_ms / 1000 <= fault.injected < end_ms / 1000]
     found = {
@@ -194,10 +158,10 @@ def fault_impacts(
     groups, baseline = _overlapping(faults, inside), None
     for position, group in enumerate(groups):
         members = [faults[index] for index in group]
-        first_ms = _floor(members[0].injected)
-        last_ms = _floor(faults[groups[position + 1][0]].injected) if position + 1 < len(groups) else end_ms
-        if first_ms > begin_ms and (baseline is None or first_ms - begin_ms >= _STEADY * INTERVAL_MS):
-            baseline = _Baseline.create(clients, begin_ms, first_ms, slo_s)
+        first_ms = floor_ms(members[0].injected)
+        last_ms = floor_ms(faults[groups[position + 1][0]].injected) if position + 1 < len(groups) else end_ms
+        if first_ms > begin_ms and (baseline is None or first_ms - begin_ms >= criteria.steady * INTERVAL_MS):
+            baseline = Baseline.create(clients, begin_ms, first_ms, criteria)
         if baseline is None or not baseline.rate:
             found |= {index: _unknown(faults[index], "no request completed before the fault") for index in group}
             continue
@@ -206,7 +170,7 @@ def fault_impacts(
         recovery = found[group[0]].recovery_s
         settled = _settled(members)
         # After a fault from which the system did not recover, the next one is compared with the time before both.
-        begin_ms = end_ms if recovery is None else _ceil(settled + recovery)
+        begin_ms = end_ms if recovery is None else ceil_ms(settled + recovery)
     return [found[index] for index in range(len(faults))]
 
 
@@ -232,26 +196,30 @@ def _impact(
     fault: FaultWindow,
     members: Sequence[FaultWindow],
     clients: Sequence[ClientLog],
-    baseline: _Baseline,
+    baseline: Baseline,
     last_ms: int,
     changes: str | None,
 ) -> FaultImpact:
     """Return what one of some faults that overlap did until `last_ms`; `changes` is why the load is not the same."""
-    first_ms, settled, unknown = _floor(fault.injected), _settled(members), dict[str, str]()
-    healed_ms = min(last_ms, last_ms if fault.healed is None else max(_ceil(fault.healed), first_ms + INTERVAL_MS))
-    during, after = _stats(clients, first_ms, healed_ms), None
+    first_ms, settled, unknown = floor_ms(fault.injected), _settled(members), dict[str, str]()
+    healed_ms = min(last_ms, last_ms if fault.healed is None else max(ceil_ms(fault.healed), first_ms + INTERVAL_MS))
+    during, after = stats_of(clients, first_ms, healed_ms), None
     if all(member.healed is not None for member in members):
-        if _ceil(settled) < last_ms:
-            after = _stats(clients, _ceil(settled), last_ms)
+        if ceil_ms(settled) < last_ms:
+            after = stats_of(clients, ceil_ms(settled), last_ms)
         else:
             unknown["after"] = "nothing was measured between healing and the next fault or the end of the window"
     limit = baseline.late_limit_s
-    counts = _Counts.create(clients, first_ms, last_ms, math.inf if limit is None else limit)
-    losses = _losses(counts, _stats(clients, first_ms, last_ms), baseline)
+    counts = Counts.create(clients, first_ms, last_ms, math.inf if limit is None else limit)
+    losses = _losses(counts, stats_of(clients, first_ms, last_ms), baseline)
+    quantile, availability = baseline.criteria.slo_quantile, losses.availability
+    if quantile is not None:
+        availability, why = _seconds_available(counts, baseline, quantile)
+        unknown |= {"availability": why} if why else {}
     if losses.lost is None:
         unknown |= dict.fromkeys(("lost", "availability", "first_error_s"), "the latency logs have no failed requests")
     errors = np.flatnonzero(counts.failed) if losses.lost else np.zeros(0)
-    gaps, least = _gaps(counts.completed), _least_gap(baseline, len(counts.completed))
+    gaps, least = gaps_of(counts.completed), least_gap(baseline, len(counts.completed))
     # A stretch begins within the interval before the empty ones and ends in the one after them, in the mean halfway.
     outages = np.minimum((gaps[gaps >= least] + 1) * INTERVAL_MS / 1000, last_ms / 1000 - fault.injected)
     recovery, why = (None, changes) if changes else _recovery(members, clients, baseline, last_ms)
@@ -278,7 +246,8 @@ def _impact(
         late_limit_s=limit,
         waited_s=losses.waited_s,
         lost=losses.lost,
-        availability=losses.availability,
+        availability=None if "availability" in unknown else availability,
+        slo=baseline.criteria.slo,
         unknown=unknown,
     )
 
@@ -290,7 +259,7 @@ class _Losses(NamedTuple):
     availability: float | None
 
 
-def _losses(counts: _Counts, affected: WindowStats, baseline: _Baseline) -> _Losses:
+def _losses(counts: Counts, affected: WindowStats, baseline: Baseline) -> _Losses:
     """Return how many requests were late or lost; `counts` has as slow ones those that were late."""
     lost = None if affected.failed is None else affected.failed + affected.unanswered
     usual, completed, late = baseline.stats.successful_latency_s, float(counts.completed.sum()), int(counts.slow.sum())
@@ -300,48 +269,35 @@ def _losses(counts: _Counts, affected: WindowStats, baseline: _Baseline) -> _Los
     return _Losses(late, round(counts.slow_sum - late * usual.mean, 6), lost, share)
 
 
+def _seconds_available(counts: Counts, baseline: Baseline, quantile: float) -> tuple[float | None, str]:
+    """Return the share of seconds in which a quantile was within the limit, or None and why that is unknown."""
+    if baseline.rate * _SECOND < _FEW:
+        return None, f"less than {_FEW} requests per second completed before the fault, too few for a quantile of each"
+    share = counts.available(quantile)
+    return share, "" if share is not None else "less than a second was measured from the injection on"
+
+
 def _recovery(
-    members: Sequence[FaultWindow], clients: Sequence[ClientLog], baseline: _Baseline, last_ms: int
+    members: Sequence[FaultWindow], clients: Sequence[ClientLog], baseline: Baseline, last_ms: int
 ) -> tuple[float | None, str]:
     """Return how long the system took to recover from faults that overlap, or None and why that is unknown."""
-    settled = _settled(members)
+    settled, steady, steady_s = _settled(members), baseline.criteria.steady, baseline.criteria.steady_s
     permanent = any(member.healed is None for member in members)
-    begin_ms = _floor(settled) if permanent else _ceil(settled)
+    begin_ms = floor_ms(settled) if permanent else ceil_ms(settled)
     if not baseline.steady:
-        return None, f"less than {STEADY_S:g} s were measured before the fault"
+        return None, f"less than {steady_s:g} s were measured before the fault"
     if baseline.slow_limit_s is None:
         return None, "more than 1 % of the requests before the fault failed"
-    if last_ms - begin_ms < _STEADY * INTERVAL_MS:
-        return None, f"less than {STEADY_S:g} s were measured before the next fault or the end of the window"
-    counts = _Counts.create(clients, begin_ms, last_ms, baseline.slow_limit_s)
-    completed, slow = counts.rolling()
-    good = np.abs(completed - baseline.rate * _STEADY) <= baseline.rate_tolerance + 1e-9
+    if last_ms - begin_ms < steady * INTERVAL_MS:
+        return None, f"less than {steady_s:g} s were measured before the next fault or the end of the window"
+    counts = Counts.create(clients, begin_ms, last_ms, baseline.slow_limit_s)
+    completed, slow = counts.rolling(steady)
+    good = np.abs(completed - baseline.rate * steady) <= baseline.rate_tolerance + 1e-9
     good &= (slow <= baseline.slow_share + 1e-9) & (counts.completed[: len(good)] > 0)
     if not good.any():
         return None, f"not within {(last_ms - begin_ms) / 1000:g} s, until the next fault or the end of the window"
     first = int(np.argmax(good))
     return (max(0.0, round((begin_ms + first * INTERVAL_MS) / 1000 - settled, 3)) if first else 0.0), ""
-
-
-def _least_gap(baseline: _Baseline, intervals: int) -> int:
-    """Return how many intervals without a success are an outage: more than before, and than chance would leave.
-
-    Chance is that of independent requests, of a Poisson process.
-    """
-    chance = math.ceil(math.log(max(intervals, 1) / _CHANCE) / baseline.rate)
-    return max(baseline.longest_gap + 1, chance)
-
-
-def _gaps(completed: Array) -> Array:
-    """Return the lengths of all stretches of intervals without a success."""
-    empty = np.concatenate([[False], completed == 0, [False]]).astype(np.int8)
-    changes = np.diff(empty)
-    return np.asarray(np.flatnonzero(changes == -1) - np.flatnonzero(changes == 1), dtype=np.float64)
-
-
-def _stats(clients: Sequence[ClientLog], start_ms: int, end_ms: int) -> WindowStats:
-    increases = [increase_of_log(client, start_ms / 1000, end_ms / 1000, None) for client in clients]
-    return window_stats(increases, LOAD_GENERATOR)
 
 
 def _why_unknown(clients: Sequence[ClientLog], start: float, end: float) -> str | None:
@@ -371,11 +327,3 @@ def _unknown(fault: FaultWindow, why: str) -> FaultImpact:
     return FaultImpact(
         kind=fault.kind, target=fault.target, injected=fault.injected, healed=fault.healed, unknown={"all": why}
     )
-
-
-def _floor(moment: float) -> int:
-    return math.floor(round(moment * 1000, 3) / INTERVAL_MS) * INTERVAL_MS
-
-
-def _ceil(moment: float) -> int:
-    return math.ceil(round(moment * 1000, 3) / INTERVAL_MS) * INTERVAL_MS

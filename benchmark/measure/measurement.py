@@ -24,6 +24,7 @@ from benchmark.measure.client_logs import (
 )
 from benchmark.measure.host_usage import COUNTERS
 from benchmark.measure.outages import Outage, find_outages
+from benchmark.measure.phases import PhaseStats, PhaseWindow, phases_of_logs, phases_of_samples, timeouts_of
 from benchmark.measure.plausibility import impossible_figures, impossible_usage
 from benchmark.measure.run_metrics import Quantile
 from benchmark.measure.scrapes import RunSamples, ScrapedTarget
@@ -32,7 +33,6 @@ from benchmark.measure.window_stats import Increase, WindowStats, increase_of, w
 from benchmark.metrics.names import (
     LOAD_GENERATOR,
     SCHEDULING_DELAY,
-    TIMEOUT,
     WAN_DELAY,
     WAN_UNCHANGED_SINCE,
     MetricNames,
@@ -78,6 +78,7 @@ class Measurement:
     """Whether the statistics come from latency logs; they come from samples otherwise."""
     workloads: dict[str, WindowStats] = field(default_factory=dict)
     """By the name of the workload; empty without logs."""
+    phases: list[PhaseStats] = field(default_factory=list)
     unverified: list[str] = field(default_factory=list)
     """Clients with a log but without two samples in the window, so that nothing confirms the log."""
     contradictions: list[str] = field(default_factory=list)
@@ -93,11 +94,12 @@ def measure(
     scrape_interval: float = 5.0,
     began: float | None = None,
     logs: Sequence[ClientLog] = (),
+    phases: Sequence[PhaseWindow] = (),
 ) -> Measurement:
     """Measure a run in the window from `start` to `end` (unix s).
 
     `scrape_interval` (s) defines what a gap is (2.5 intervals) and how fine the timeline is; `began` (unix s) is when
-    the first process was started. `logs` are those of all clients, or none.
+    the first process was started. `logs` are those of all clients, or none; `phases` are parts of the window.
     """
     clients = samples.targets(names.job, names.counters)
     emulators = samples.targets("host", [f"{WAN_DELAY}_count"])
@@ -139,6 +141,9 @@ def measure(
         outages=find_outages(samples, start, end),
         impossible=impossible,
         left_out=left_out,
+        phases=phases_of_logs(phases, logs, timeouts_of(clients), names)
+        if logs
+        else phases_of_samples(phases, clients, names),
     )
     return _from_logs(sampled, logs, {client.name: client for client in clients}, began) if logs else sampled
 
@@ -153,9 +158,9 @@ def _from_logs(
     by_workload: dict[str, list[Increase]] = {workload: [] for workload in workloads_of(logs)}
     contradictions, unverified = [], []
     delays: dict[str, Quantile] = {}
+    timeouts = timeouts_of(list(targets.values()))
     for client in logs:
-        target = targets.get(client.name)
-        timeout = float(target.gauge(TIMEOUT)[-1]) if target and target.has(TIMEOUT) else None
+        target, timeout = targets.get(client.name), timeouts.get(client.name)
         increases[client.name] = increase_of_log(client, start, end, timeout)
         by_region.setdefault(client.region, []).append(increases[client.name])
         if delay := delay_of(client, start, end):

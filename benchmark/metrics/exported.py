@@ -13,12 +13,12 @@ _PARTS = ("_bucket", "_sum", "_count")
 
 
 def check_exported(
-    prometheus: Prometheus, names: MetricNames, up_s: float, leader: str | None = None
+    prometheus: Prometheus, names: MetricNames, up_s: float, leader: str | None = None, position: str | None = None
 ) -> tuple[list[str], list[str]]:
     """Return why a run with these metrics cannot be measured, and what would be unknown.
 
-    `up_s` is for how many seconds the oldest of the processes has run: no latency is longer. `leader` is the gauge of
-    nodes that shows which one leads.
+    `up_s` is for how many seconds the oldest of the processes has run: no latency is longer. `leader` and
+    `position` are the metrics of nodes that show which one leads, and how far each one is.
     """
     exported = prometheus.exported(names.job)
     problems: list[str] = []
@@ -47,10 +47,14 @@ def check_exported(
     ):
         if name and name != usual and (missing := parse_selector(name).name) not in exported:
             unknown.append(f"metrics.{field}: {_missing(missing, exported, names.job)}")
-    if leader:
+    if leader or position:
         by_nodes = exported if names.job == "node" else prometheus.exported("node")
-        if leader not in by_nodes:
-            unknown.append(f"leader_metric: {_missing(leader, by_nodes, 'node')}")
+        of_nodes = {"leader_metric": leader, "position_metric": position}
+        unknown += [
+            f"{field}: {_missing(name, by_nodes, 'node')}"
+            for field, name in of_nodes.items()
+            if name and name not in by_nodes
+        ]
     return problems, unknown
 
 

@@ -21,6 +21,8 @@ from benchmark.errors import (
     failure_kind,
 )
 from benchmark.measure.client_logs import ClientLog, on_grid
+from benchmark.measure.impact_counts import Criteria
+from benchmark.measure.phases import phase_windows
 from benchmark.measure.run_metrics import METRICS
 from benchmark.measure.scrapes import RunSamples
 from benchmark.measure.warm_up import WarmUp, find_window
@@ -91,7 +93,10 @@ def collect(run: RunContext, state: RunState) -> Summary:
             began=min((each.started for each in state.supervisor.states.values() if each.started), default=None),
             latencies=latencies,
             faults=state.faults,
-            slo_s=run.request.slo_s,
+            phases=phase_windows(
+                [(phase.name, phase.duration.total_seconds()) for phase in run.request.phases], times.start
+            ),
+            criteria=_criteria(run),
             verification=verify(run),  # it also stores the history that shows progress
             agreement=state.agreement,
             progress=progress(run, state, samples, latencies),
@@ -118,6 +123,11 @@ def collect(run: RunContext, state: RunState) -> Summary:
         )
     )
     return summary
+
+
+def _criteria(run: RunContext) -> Criteria:
+    recovery, request = run.request.settings.recovery, run.request
+    return Criteria(recovery.within, recovery.steady.total_seconds(), request.slo_s, request.slo_quantile)
 
 
 def _store(run: RunContext, state: RunState, series: Sequence[Series], summary: Summary) -> None:
@@ -285,8 +295,9 @@ def _cut_warm_up(run: RunContext, state: RunState, samples: RunSamples, latencie
         times = state.times = RunTimes(load=times.load, start=start_ms / 1000, end=end_ms / 1000)
     if not run.request.find_warm_up:
         return WarmUp(seconds=times.start - times.load, method="as requested")
-    if run.request.faults:  # they change what is measured, as a warm-up does, and times of faults count from the start
-        return WarmUp(seconds=times.start - times.load, method="not detected in runs with faults")
+    if run.request.faults or run.request.phases:
+        # Faults change what is measured, as a warm-up does, and times of faults and phases count from the start.
+        return WarmUp(seconds=times.start - times.load, method="not detected in runs with faults or phases")
     start, end, found = find_window(
         samples,
         times.load,

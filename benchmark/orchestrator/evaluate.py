@@ -8,10 +8,13 @@ from dataclasses import dataclass
 from benchmark.faults.record import FaultRecord
 from benchmark.inventory import Host
 from benchmark.measure.breakdown import measure_breakdown
+from benchmark.measure.catch_up import with_catch_up
 from benchmark.measure.client_logs import ClientLog
 from benchmark.measure.fault_impact import FaultWindow, fault_impacts
 from benchmark.measure.host_usage import by_machine, host_usage
+from benchmark.measure.impact_counts import Criteria
 from benchmark.measure.measurement import measure
+from benchmark.measure.phases import PhaseWindow
 from benchmark.measure.scrapes import RunSamples
 from benchmark.measure.validity import judge
 from benchmark.measure.warm_up import WarmUp
@@ -59,9 +62,10 @@ class RunData:
     """When the first process started."""
     latencies: Sequence[ClientLog] = ()
     """The latency logs of all clients, or none."""
+    phases: Sequence[PhaseWindow] = ()
     faults: Sequence[FaultRecord] = ()
-    slo_s: float | None = None
-    """Latency above which a request is late after a fault."""
+    criteria: Criteria = Criteria()  # noqa: RUF009
+    """By which requests are late, and the system counts as recovered or available."""
     verification: Verification | None = None
     """None without `--verify`."""
     agreement: Agreement | None = None
@@ -94,7 +98,9 @@ def fetch(
     count = sum(answer.value[1] for answer in prometheus.query(f"count({nodes} @ {end:.3f})"))
     if count * max((len(one.times) for one in scrapes), default=0) > _NODE_SAMPLES:
         parts = [name for part in protocol.breakdown for name in part.exported]
-        names = dict.fromkeys(["process_.*", protocol.leader_metric, *protocol.metrics.exported, *parts])
+        names = dict.fromkeys(
+            ["process_.*", protocol.leader_metric, protocol.position_metric, *protocol.metrics.exported, *parts]
+        )
         nodes = f'{{job="node",__name__=~"{"|".join(name for name in names if name)}"}}'
     return [*samples('{job="client"}'), *samples(_HOST_METRICS), *samples(nodes), *scrapes]
 
@@ -109,6 +115,7 @@ def evaluate(protocol: Protocol, plan: Plan, identity: Identity, data: RunData) 
         scrape_interval=data.scrape_interval,
         began=data.began,
         logs=data.latencies,
+        phases=data.phases,
     )
     scheduled = measurement.total.scheduled_tps
     usage = host_usage(data.samples, data.start, data.end)
@@ -161,11 +168,16 @@ def evaluate(protocol: Protocol, plan: Plan, identity: Identity, data: RunData) 
     )
     windows = [
         # What is permanent is healed only when the run is over.
-        FaultWindow(each.kind, each.target, each.injected, None if each.scheduled_end_s is None else each.healing)
+        FaultWindow(
+            each.kind, each.target, each.injected, None if each.scheduled_end_s is None else each.healing, each.hosts
+        )
         for each in data.faults
         if each.injected is not None
     ]
-    impacts = fault_impacts(windows, data.latencies, data.start, data.end, data.slo_s)
+    impacts = fault_impacts(windows, data.latencies, data.start, data.end, data.criteria)
+    if position := protocol.position_metric:
+        nodes = data.samples.targets("node", (position,))
+        impacts = with_catch_up(impacts, windows, nodes, position, data.end)
     return summarise(
         measurement,
         verdict,

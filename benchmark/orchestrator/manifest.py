@@ -27,6 +27,7 @@ from benchmark.results.manifest import (
     HostFacts,
     Manifest,
     Parameters,
+    PhaseRecord,
     Placement,
     ProcessRecord,
     ProcessState,
@@ -64,6 +65,9 @@ def make_manifest(
             duration_s=request.duration_s,
             warm_up_s=request.warm_up_s,
             load_shape=request.load_shape,
+            phases=tuple(
+                PhaseRecord(name=phase.name, duration_s=phase.duration.total_seconds()) for phase in request.phases
+            ),
             node_parameters=redacted(protocol.node_parameters.model_dump(mode="json")),
             client_parameters=redacted(protocol.client_parameters.model_dump(mode="json")),
         ),

@@ -252,7 +252,9 @@ def _require_metrics(run: RunContext, supervisor: Supervisor, prometheus: Promet
     started = min((supervisor.states[each.name].started or load for each in processes), default=load)
     while True:
         _check(run, supervisor)
-        problems, unknown = check_exported(prometheus, protocol.metrics, time.time() - started, protocol.leader_metric)
+        problems, unknown = check_exported(
+            prometheus, protocol.metrics, time.time() - started, protocol.leader_metric, protocol.position_metric
+        )
         if not problems:
             break
         if time.time() > deadline:

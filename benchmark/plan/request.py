@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,13 +24,20 @@ from benchmark.protocols.registry import find_protocol
 from benchmark.settings import (
     Duration,
     FaultRequest,
+    PhaseRequest,
     Repository,
     Settings,
+    check_duration,
     explain_errors,
     format_duration,
+    load_faults,
+    parse_duration,
     parse_fault,
+    parse_phase,
+    place_in_phases,
     redacted,
     split_place,
+    total_duration,
 )
 from benchmark.version import full_version
 
@@ -74,9 +82,12 @@ class RunOptions(BaseModel):
     binaries: Path | None = None
     """Folder of prebuilt binaries; nothing is built."""
     faults: tuple[str, ...] = ()
-    """Faults to inject, instead of those in the settings: crash:leader@60s partition:halves@30s-60s."""
-    slo: Duration | None = None
-    """Latency above which a request is late after a fault [default: 1.1 times the slowest before it]."""
+    """Faults to inject, instead of those in the settings: crash:leader@60s partition:halves@30s-60s, or FILE.yaml."""
+    phases: tuple[str, ...] = ()
+    """Parts of the measured window with statistics of their own: "healthy 60s" "attack 60s"."""
+    slo: str | None = None
+    """Latency above which a request is late after a fault, or a quantile and its limit for availability, such as
+    p99=500ms [default: 1.1 times the slowest before it]."""
     snapshot: bool = False
     """Save the Prometheus database with each run."""
     verify: bool | None = None
@@ -113,9 +124,14 @@ class Request:
     dedicated_clients: int = 0
     load_shape: str = CONSTANT
     """As `load_shape.rate_segments` reads it."""
+    phases: tuple[PhaseRequest, ...] = ()
+    """They fill the measured window; none if it is one."""
     faults: tuple[FaultRequest, ...] = ()
+    """Their times count from the start of the measured window."""
     slo_s: float | None = None
     """Latency above which a request is late after a fault; None to derive it from the time before the fault."""
+    slo_quantile: float | None = None
+    """Quantile that must be within `slo_s` for the system to count as available; None to count requests."""
     snapshot: bool = False
     """Whether the Prometheus database is saved with each run."""
     verify: bool = False
@@ -146,19 +162,15 @@ def make_request(settings: Settings, options: RunOptions, loads: Sequence[int], 
     dedicated = options.dedicated_clients
     warm_up = settings.warm_up if options.warm_up is None else options.warm_up
     load_shape = settings.load_shape if options.load_shape is None else options.load_shape
-    duration = settings.benchmark_duration if options.duration is None else options.duration
-    with _located(settings, "benchmark_duration", options.duration):
+    phases, faults, duration = _schedule(settings, options)
+    with _located(settings, "benchmark_duration", options.duration or phases):
         _require_intervals(duration, settings.scrape_interval)
     warm_up_s = LEAST_WARM_UP_S if warm_up is None else warm_up.total_seconds()
     with _located(settings, "load_shape", options.load_shape):
         rate_segments(load_shape, warm_up_s, duration.total_seconds())
-    try:
-        faults = tuple(map(parse_fault, options.faults))
-    except ValueError as error:
-        raise UsageError(f"--faults: {error}") from None
-    faults = faults or settings.faults
     if options.slo is not None and not faults:
         raise UsageError("--slo is the limit for requests after a fault; schedule one with --faults, or leave it out")
+    slo_s, slo_quantile = (None, None) if options.slo is None else _read_slo(options.slo)
     protocol = make_protocol(kind, settings)
     with _located(settings, "repository", options.repository or options.commit or options.binaries):
         source = find_source(
@@ -176,8 +188,10 @@ def make_request(settings: Settings, options: RunOptions, loads: Sequence[int], 
         committee=options.committee,
         dedicated_clients=settings.dedicated_clients if dedicated is None else dedicated,
         load_shape=load_shape,
+        phases=phases,
         faults=faults,
-        slo_s=None if options.slo is None else options.slo.total_seconds(),
+        slo_s=slo_s,
+        slo_quantile=slo_quantile,
         snapshot=options.snapshot,
         verify=bool(faults) and supported if options.verify is None else options.verify,
         name=options.name,
@@ -205,6 +219,50 @@ def _require_intervals(duration: timedelta, scrape_interval: timedelta) -> None:
             f"a duration of {format_duration(duration)} is too short to be measured; use at least {least}, "
             f"{LEAST_INTERVALS} scrape intervals of {format_duration(scrape_interval)}"
         )
+
+
+def _schedule(
+    settings: Settings, options: RunOptions
+) -> tuple[tuple[PhaseRequest, ...], tuple[FaultRequest, ...], timedelta]:
+    """Return phases, faults and the duration of the measured window; UsageError if they contradict each other."""
+    duration, phases, faults = options.duration, settings.phases, settings.faults
+    files = [load_faults(Path(text)) for text in options.faults if _is_file(text)]
+    try:
+        inline = [parse_fault(text) for text in options.faults if not _is_file(text)]
+    except ValueError as error:
+        raise UsageError(f"--faults: {error}") from None
+    try:
+        given = [tuple(map(parse_phase, options.phases)), *(file.phases for file in files)]
+        if found := next(filter(None, given), None):
+            phases = found
+            duration = total_duration(phases) if duration is None else duration
+        duration = settings.benchmark_duration if duration is None else duration
+        check_duration(phases, duration, "--duration")
+    except ValueError as error:
+        raise UsageError(f"--phases: {error}") from None
+    try:
+        faults = (*inline, *(fault for file in files for fault in file.faults)) if options.faults else faults
+        return phases, place_in_phases(faults, phases), duration
+    except ValueError as error:
+        raise UsageError(str(error)) from None
+
+
+def _is_file(text: str) -> bool:
+    return text.endswith((".yaml", ".yml"))
+
+
+def _read_slo(text: str) -> tuple[float, float | None]:
+    """Read `500ms`, or `p99=500ms`: a latency in s, and the quantile that it limits; UsageError otherwise."""
+    quantile, equals, limit = text.rpartition("=")
+    try:
+        share = float(quantile.removeprefix("p")) / 100 if re.fullmatch(r"p\d{1,2}(\.\d{1,3})?", quantile) else 0.0
+        if equals and not share:
+            raise ValueError("expected a latency such as 500ms, or a quantile and its limit such as p99=500ms")
+        if not (limit_s := parse_duration(limit).total_seconds()):
+            raise ValueError("no request takes 0 s; expected a longer duration")
+        return limit_s, share or None
+    except ValueError as error:
+        raise UsageError(f"--slo {text}: {error}") from None
 
 
 def request_to_dict(request: Request) -> dict[str, JsonValue]:

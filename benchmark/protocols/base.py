@@ -57,6 +57,9 @@ class Protocol(ABC):
     """Time after the load in which all nodes agree."""
     leader_metric: ClassVar[str | None] = None
     """Gauge of a node that is 1 while it leads."""
+    position_metric: ClassVar[str | None] = None
+    """Metric of a node's position in what all nodes agree on, such as the index of the last entry that it applied: it
+    shows when a node has caught up after a fault."""
     breakdown: ClassVar[tuple[LatencyPart, ...]] = ()
     """Metrics of the nodes that split the latency."""
     node_model: ClassVar[type[BaseModel]] = NoParameters

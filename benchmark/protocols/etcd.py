@@ -133,6 +133,7 @@ class Etcd(Protocol):
     packages = ("etcd-server", "etcd-client")
     most_nodes = 7
     leader_metric = "etcd_server_is_leader"
+    position_metric = "etcd_server_proposals_applied_total"
     checks = ("linearizability",)
     load_shapes = True
     breakdown = (

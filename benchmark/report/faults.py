@@ -20,7 +20,9 @@ def impact_table(record: Record) -> Table | None:
     """Return what each fault did, in a row each; None if none was injected."""
     if not record.summary.faults:
         return None
-    columns = ("fault", "before", "during", "after", "first error", "outage", "recovery", "late, lost", "available")
+    columns = (
+        "fault", "before", "during", "after", "first error", "outage", "recovery", "catch-up", "late, lost", "available"
+    )  # fmt: skip
     rows = [
         [
             Cell(f"{found.kind}:{found.target}", _period(record, found)),
@@ -28,8 +30,12 @@ def impact_table(record: Record) -> Table | None:
             Cell(_known(found, "first_error_s") if found.lost else "none" if found.lost == 0 else formatting.NONE),
             _outage_cell(found),
             Cell(_known(found, "recovery_s"), found.unknown.get("recovery_s", "")),
+            _catch_up_cell(found),
             Cell(formatting.NONE if found.late is None else f"{found.late} late", _lost(found)),
-            Cell(formatting.NONE if found.availability is None else formatting.tenths(found.availability)),
+            Cell(
+                formatting.NONE if found.availability is None else formatting.tenths(found.availability),
+                found.unknown.get("availability", found.slo or ""),
+            ),
         ]
         for found in record.summary.faults
     ]
@@ -41,11 +47,42 @@ def impact_table(record: Record) -> Table | None:
             *(found.kind, found.target, found.injected, found.healed),
             *(value for part in parts for value in _stats_values(getattr(found, part))),
             *(getattr(found, name) for name in _FIGURES),
+            found.slowest_catch_up_s,
         ]
         for found in record.summary.faults
     ]
     caption = "Effect of each fault: tx/s, p99 and errors before, during and after; its other figures in the latter two"
-    return Table("faults", caption, columns, rows, ([*header, *_FIGURES], data))
+    return Table("faults", caption, columns, rows, ([*header, *_FIGURES, "catch_up_s"], data))
+
+
+def region_table(record: Record) -> Table | None:
+    """Return what clients of each region saw of each fault; None if all are in one region, or there was no fault."""
+    rows, data = [], []
+    for found in record.summary.faults:
+        for region, seen in found.regions.items():
+            outage = (
+                formatting.NONE
+                if seen.outage_s is None
+                else formatting.duration(seen.outage_s)
+                if seen.outage_s
+                else "none"
+            )
+            counts = [formatting.NONE if count is None else str(count) for count in (seen.late, seen.lost)]
+            available = formatting.NONE if seen.availability is None else formatting.tenths(seen.availability)
+            rows.append(
+                [
+                    Cell(f"{found.kind}:{found.target}", _period(record, found)),
+                    Cell(region),
+                    Cell(outage, seen.unknown.get("outage_s", ""), mark="bad" if seen.outage_s else ""),
+                    Cell(formatting.duration(seen.recovery_s), seen.unknown.get("recovery_s", "")),
+                    *(Cell(text) for text in (*counts, available)),
+                ]
+            )
+            times = (found.kind, found.target, found.injected, region)
+            data.append([*times, *(getattr(seen, name) for name in _FIGURES)])
+    columns = ("fault", "clients in", "outage", "recovery", "late", "lost", "available")
+    header = ("kind", "target", "injected", "region", *_FIGURES)
+    return Table("fault_regions", "Effect by region of the clients", columns, rows, (header, data)) if rows else None
 
 
 def proof_table(record: Record) -> Table | None:
@@ -96,6 +133,12 @@ def _outage_cell(found: FaultImpact) -> Cell:
         return Cell("none", f"of {formatting.duration(found.least_outage_s)} or more")
     longest = "" if found.longest_outage_s == found.outage_s else f"longest {_known(found, 'longest_outage_s')}"
     return Cell(formatting.duration(found.outage_s), longest, mark="bad")
+
+
+def _catch_up_cell(found: FaultImpact) -> Cell:
+    slowest, times = found.slowest_catch_up_s, found.catch_up_s.items()
+    detail = ", ".join(f"{host} {formatting.duration(value)}" for host, value in times) if len(times) > 1 else ""
+    return Cell(formatting.duration(slowest), found.unknown.get("catch_up_s", detail))
 
 
 def _lost(found: FaultImpact) -> str:

@@ -20,7 +20,7 @@ from benchmark.report.batch_means import Precision, precision
 from benchmark.report.breakdown import breakdown_charts, breakdown_table
 from benchmark.report.chart import Chart
 from benchmark.report.distribution import distribution_chart
-from benchmark.report.faults import impact_table, proof_table
+from benchmark.report.faults import impact_table, proof_table, region_table
 from benchmark.report.host_charts import host_chart
 from benchmark.report.log_lines import log_lines
 from benchmark.report.map import world_chart
@@ -32,6 +32,7 @@ from benchmark.report.tables import (
     figures_table,
     hosts_table,
     network_table,
+    phase_figures,
     phase_table,
     round_trip_table,
 )
@@ -56,7 +57,9 @@ def tables_of(record: Record) -> list[Table]:
     made = [
         round_trip_table(record),
         network_table(record),
+        phase_figures(record),
         impact_table(record),
+        region_table(record),
         proof_table(record),
         figures_table("regions", "By region of the clients", "region", summary.by_region)
         if summary.by_region

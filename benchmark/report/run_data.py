@@ -13,10 +13,11 @@ from benchmark.measure.client_logs import ClientLog, increase_of_log, log_timeli
 from benchmark.measure.histogram import Histogram
 from benchmark.measure.host_usage import COUNTERS, HostUsage, host_usage
 from benchmark.measure.log_extremes import slowest
+from benchmark.measure.phases import timeouts_of
 from benchmark.measure.scrapes import RunSamples, ScrapedTarget
 from benchmark.measure.timeline import Timeline, make_timeline
 from benchmark.measure.window_stats import Increase, increase_of, latency_histogram
-from benchmark.metrics.names import TIMEOUT, MetricNames
+from benchmark.metrics.names import MetricNames
 from benchmark.metrics.sample_files import read_samples
 from benchmark.results.latency_logs import stored_logs
 from benchmark.results.manifest import Manifest, parse_manifest, read_manifest
@@ -111,10 +112,10 @@ class Record:
     def increases(self) -> dict[str, list[Increase]]:
         """What the clients of each region counted in the measured window."""
         grouped: dict[str, list[Increase]] = {}
+        timeouts = timeouts_of(self.clients)
         for log in self.logs:
-            target = next((client for client in self.clients if client.name == log.name), None)
-            timeout = float(target.gauge(TIMEOUT)[-1]) if target and target.has(TIMEOUT) else None
-            grouped.setdefault(log.region, []).append(increase_of_log(log, self.start, self.end, timeout))
+            increase = increase_of_log(log, self.start, self.end, timeouts.get(log.name))
+            grouped.setdefault(log.region, []).append(increase)
         for client in self.clients if not self.logs else ():
             inside = client.sample_range(self.start, self.end)
             if inside is not None:

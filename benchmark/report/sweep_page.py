@@ -17,7 +17,14 @@ from benchmark.report.chart import Chart
 from benchmark.report.difference_chart import difference_chart
 from benchmark.report.page import render
 from benchmark.report.sweep_charts import Curves, achieved_chart, curve_chart
-from benchmark.report.sweep_tables import attempts_table, compared_table, faults_table, loads_table, parts_table
+from benchmark.report.sweep_tables import (
+    attempts_table,
+    compared_table,
+    faults_table,
+    loads_table,
+    parts_table,
+    phases_table,
+)
 from benchmark.report.tables import Table
 from benchmark.results.manifest import read_manifest
 from benchmark.results.summary import Summary
@@ -59,6 +66,7 @@ class SweepRecord:
             compared_table(self.compared) if self.compared else None,
             parts_table(self.compared) if self.compared else None,
             loads_table(self.curves),
+            phases_table(self.curves),
             faults_table(self.curves),
             self.attempts,
         ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from benchmark.compare.comparison import AtLoad, Compared, MetricComparison
-from benchmark.compare.faults import Spread
+from benchmark.compare.faults import RegionSpread, Spread
 from benchmark.compare.parts import ComparedPart
 from benchmark.compare.statistics import Interval
 from benchmark.measure.run_metrics import COMPARED
@@ -86,44 +86,79 @@ def parts_table(compared: Compared) -> Table | None:
     return Table("parts", caption, columns, rows, (tuple(ComparedPart.model_fields), data)) if rows else None
 
 
+def phases_table(curves: Curves) -> Table | None:
+    """Return the medians of each phase at each load over its repeats; None if there were no phases."""
+    found = [(side, load, each) for side, loads in curves.items() for load in loads for each in load.phases]
+    labels = {metric.name: metric.label for metric in COMPARED} | {"failed": "failed"}
+    units = {metric.name: metric.unit for metric in COMPARED}
+    rows = []
+    for side, load, each in found:
+        cells = []
+        for name in labels:
+            value, known = each.metrics[name], [found for found in each.values[name] if found is not None]
+            write = _WRITTEN[units[name]] if name in units else "{:g}".format
+            spread = f"{write(min(known))}\N{EN DASH}{write(max(known))}" if len(known) > 1 else ""
+            cells.append(Cell(formatting.NONE if value is None else write(value), spread))
+        first = [Cell(side)] if len(curves) > 1 else []
+        rows.append([*first, Cell(each.phase), Cell(f"{load.requested_tps:g}"), *cells])
+    data = [(side, each.phase, load.requested_tps, *each.metrics.values()) for side, load, each in found]
+    columns = (*(["side"] if len(curves) > 1 else []), "phase", "load tx/s", *labels.values())
+    caption = "Phases of the measured window: median and range over the repeats; differences are not tested"
+    return (
+        Table("phases", caption, columns, rows, (("side", "phase", "requested_tps", *labels), data)) if rows else None
+    )
+
+
+_FAULT_FIGURES: Mapping[str, tuple[str, Callable[[float | None], str]]] = {
+    "outage_s": ("outage", formatting.duration),
+    "recovery_s": ("recovery", formatting.duration),
+    "catch_up_s": ("catch-up", formatting.duration),
+    "availability": ("available", lambda value: formatting.NONE if value is None else formatting.tenths(value)),
+    "late": ("late", lambda value: formatting.NONE if value is None else f"{value:g}"),
+    "lost": ("lost", lambda value: formatting.NONE if value is None else f"{value:g}"),
+}
+"""Figures of a fault with their column and how they are written."""
+
+
 def faults_table(curves: Curves) -> Table | None:
-    """Return outages and recoveries of the faults at each load over its repeats; None if there were no faults."""
-    found = [(side, load, each) for side, loads in curves.items() for load in loads for each in load.faults]
-    rows = [
-        [
-            *([Cell(side)] if len(curves) > 1 else []),
-            Cell(each.fault),
-            Cell(f"{load.requested_tps:g}"),
-            _spread_cell(each.outage_s),
-            _spread_cell(each.recovery_s),
-        ]
-        for side, load, each in found
-    ]
-    figures = ("median_s", "least_s", "most_s", "unknown")
-    data = [
-        (side, each.fault, load.requested_tps, *(getattr(times, name) for times in spreads for name in figures))
-        for side, load, each in found
-        for spreads in [(each.outage_s, each.recovery_s)]
-    ]
+    """Return what the faults at each load did over its repeats, by region too; None if there were no faults."""
+    found: list[tuple[str, float, str, str, RegionSpread]] = []
+    for side, loads in curves.items():
+        for load, each in [(one, fault) for one in loads for fault in one.faults]:
+            found.append((side, load.requested_tps, each.fault, "", each))
+            found += [(side, load.requested_tps, each.fault, region, seen) for region, seen in each.regions.items()]
+    rows, data = [], []
+    for side, tps, fault, region, seen in found:
+        spreads = {name: getattr(seen, name, None) for name in _FAULT_FIGURES}
+        cells = [_spread_cell(spread, _FAULT_FIGURES[name][1]) for name, spread in spreads.items()]
+        first = [Cell(side)] if len(curves) > 1 else []
+        rows.append([*first, Cell(fault, f"clients in {region}" if region else ""), Cell(f"{tps:g}"), *cells])
+        values = [getattr(spread, part, None) for spread in spreads.values() for part in _PARTS]
+        data.append((side, fault, region, tps, *values))
     header = (
         "side",
         "fault",
+        "region",
         "requested_tps",
-        *(f"{time}_{name}" for time in ("outage", "recovery") for name in figures),
+        *(f"{name}_{part}" for name in _FAULT_FIGURES for part in _PARTS),
     )
-    columns = (*(["side"] if len(curves) > 1 else []), "fault", "load tx/s", "outage", "recovery")
-    caption = "Outage and recovery over all faults and repeats: median and range; differences are not tested"
+    labels = [label for label, _ in _FAULT_FIGURES.values()]
+    columns = (*(["side"] if len(curves) > 1 else []), "fault", "load tx/s", *labels)
+    caption = "Figures of the faults over all repeats: median and range; differences are not tested"
     return Table("faults", caption, columns, rows, (header, data)) if rows else None
 
 
-def _spread_cell(spread: Spread) -> Cell:
-    if spread.least_s is None or spread.most_s is None:
-        return Cell(formatting.NONE, f"{spread.unknown} unknown")
-    details = [
-        f"{formatting.interval(spread.least_s, spread.most_s, spread.median_s or 0.0)} of {len(spread.values_s)}"
-    ]
+_PARTS = ("median", "least", "most", "unknown")
+
+
+def _spread_cell(spread: Spread | None, write: Callable[[float | None], str]) -> Cell:
+    if spread is None:
+        return Cell("")
+    if spread.median is None:
+        return Cell(formatting.NONE, f"{spread.unknown} unknown" if spread.unknown else "")
+    details = [f"{write(spread.least)}\N{EN DASH}{write(spread.most)} of {len(spread.values)}"]
     details += [f"{spread.unknown} unknown"] if spread.unknown else []
-    return Cell(formatting.duration(spread.median_s), "; ".join(details))
+    return Cell(write(spread.median), "; ".join(details))
 
 
 def _tested(p_value: float, found: MetricComparison | AtLoad) -> list[Cell]:

@@ -82,6 +82,16 @@ def figures_table(name: str, caption: str, first: str, groups: Mapping[str, Wind
     return Table(name, caption, columns, rows, (header, data))
 
 
+def phase_figures(record: Record) -> Table | None:
+    """Return the statistics of each phase of the measured window as a row; None if it has none."""
+    groups = {
+        f"{phase.label}, {phase.start - record.start:g}\N{EN DASH}{phase.end - record.start:g} s": phase.stats
+        for phase in record.summary.phases
+        if phase.stats is not None
+    }
+    return figures_table("phase_figures", "By phase of the measured window", "phase", groups) if groups else None
+
+
 def hosts_table(record: Record) -> Table | None:
     """Return the resource usage of each host; None if no node exporter was sampled."""
     if not record.usage:

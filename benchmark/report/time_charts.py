@@ -135,6 +135,7 @@ def mark_time(axes: Axes, record: Record, *, named: bool = True) -> None:
         if found.healed is not None and found.recovery_s:
             healed = found.healed - record.start
             axes.axvspan(healed, healed + found.recovery_s, color=light("bad"), alpha=0.15, linewidth=0)
+    _mark_phases(axes, record, named=named)
     if not named:
         return
     small: Style = {"transform": above, "fontsize": 7.5, "va": "bottom", "color": light("muted")}
@@ -143,6 +144,25 @@ def mark_time(axes: Axes, record: Record, *, named: bool = True) -> None:
         axes.text(axes.get_xlim()[0], 1.02, "warm-up", **small)
     for injected, fault in faults:
         axes.text(injected - record.start, 1.1, fault.name, **(small | {"color": light("bad")}))
+
+
+def _mark_phases(axes: Axes, record: Record, *, named: bool) -> None:
+    """Draw where phases begin and end, and write their names within."""
+    for phase in record.summary.phases:
+        begin, end = phase.start - record.start, phase.end - record.start
+        for edge in (begin, end):
+            axes.axvline(edge, color=light("muted"), linewidth=0.8, linestyle=(0, (4, 3)))
+        if named:
+            axes.text(
+                (begin + end) / 2,
+                0.98,
+                phase.label,
+                transform=axes.get_xaxis_transform(),
+                ha="center",
+                va="top",
+                fontsize=7.5,
+                color=light("muted"),
+            )
 
 
 def limits(record: Record) -> tuple[float, float]:

@@ -74,6 +74,13 @@ class ArtifactRecord(StrictModel):
     """By architecture."""
 
 
+class PhaseRecord(StrictModel):
+    """A part of the measured window, after the one before it."""
+
+    name: str
+    duration_s: Finite
+
+
 class Parameters(StrictModel):
     """What the user requested with settings and options."""
 
@@ -88,6 +95,7 @@ class Parameters(StrictModel):
     duration_s: Finite
     warm_up_s: Finite
     load_shape: str
+    phases: tuple[PhaseRecord, ...] = ()
     node_parameters: JsonObject
     client_parameters: JsonObject
 

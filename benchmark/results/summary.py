@@ -14,6 +14,7 @@ from benchmark.measure.breakdown import MeasuredPart
 from benchmark.measure.fault_impact import FaultImpact
 from benchmark.measure.host_usage import HostUsage
 from benchmark.measure.measurement import Measurement
+from benchmark.measure.phases import PhaseStats
 from benchmark.measure.run_metrics import Latency
 from benchmark.measure.validity import Verdict
 from benchmark.measure.warm_up import WarmUp
@@ -97,6 +98,8 @@ class Summary(Identity):
     """By the name of the workload; empty without latency logs. What was sent and scheduled is not known by workload."""
     breakdown: list[MeasuredPart] = []
     """Parts of the latency that the nodes measured; empty if the protocol names none, or nothing was measured."""
+    phases: list[PhaseStats] = []
+    """Parts of the window with statistics of their own, in their order; empty if none were requested."""
     faults: list[FaultImpact] = []
     """What each fault that was injected did, in the order of the manifest."""
     verification: Verification | None = None
@@ -164,6 +167,7 @@ def summarise(
         by_client=measurement.clients,
         by_workload=measurement.workloads,
         breakdown=list(breakdown),
+        phases=measurement.phases,
         faults=list(faults),
         verification=verification,
         agreement=agreement,

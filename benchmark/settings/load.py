@@ -1,28 +1,43 @@
-"""Read settings from one YAML file.
+"""Read settings and files of faults from YAML files.
 
-Both programs read the same file: the testbed program uses regions, specs and time to live, the runner uses protocol,
-durations and loads. Fields of the stack's configuration with the same names override the file.
+Both programs read the same settings: the testbed program uses regions, specs and time to live, the runner uses
+protocol, durations and loads. Fields of the stack's configuration with the same names override the file.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 from pydantic import ValidationError
 
 from benchmark.errors import SettingsError
+from benchmark.settings.base import SettingsModel
 from benchmark.settings.document import read_document
+from benchmark.settings.faults import Fault
 from benchmark.settings.model import Origin, Settings
 from benchmark.settings.original import adopt
+from benchmark.settings.phases import Phase
 from benchmark.settings.validation import FieldError, FieldPath, explain_errors
 from benchmark.settings.yaml_files import expand, parse_value, read_mapping, require_mapping
 
 PROJECT = "geobench"
 """Name of the Pulumi project, which is the namespace of the stack's configuration keys."""
 
+M = TypeVar("M", bound=SettingsModel)
+
 _RENAMED = {"profile": "load_shape"}
 """Fields of earlier versions and their present names."""
+
+
+class FaultFile(SettingsModel):
+    """A file that `--faults` names."""
+
+    phases: tuple[Phase, ...] = ()
+    """Phases of the run, as in the settings."""
+    faults: tuple[Fault, ...]
+    """Faults to inject, as in the settings."""
 
 
 def load_settings(path: Path, overrides: Mapping[str, object] | None = None) -> Settings:
@@ -31,6 +46,19 @@ def load_settings(path: Path, overrides: Mapping[str, object] | None = None) -> 
     `${NAME}` in the file is replaced from the environment. Paths in it are relative to the current folder.
     Raises SettingsError that names file, field, what was found and what is accepted.
     """
+    settings, where = _load(path, Settings, overrides)
+    return settings.read_from(Origin(where))
+
+
+def load_faults(path: Path) -> FaultFile:
+    """Read a file of faults; SettingsError as of `load_settings`."""
+    return _load(path, FaultFile)[0]
+
+
+def _load(
+    path: Path, model: type[M], overrides: Mapping[str, object] | None = None
+) -> tuple[M, Callable[[FieldPath], str | None]]:
+    """Return the content of a file, and where in it a field is."""
     document = read_document(path, keep_tags=True)
     unset: list[FieldError] = []
     adopted = adopt({name: _expand(value, (name,), unset) for name, value in document.content.items()})
@@ -45,9 +73,13 @@ def load_settings(path: Path, overrides: Mapping[str, object] | None = None) -> 
     known = [*unset, *adopted.problems]
     problems = [f"{document.where(each.path)}: {each.message}" for each in known]
     try:
-        settings = Settings.model_validate(adopted.fields | given)
+        found = model.model_validate(adopted.fields | given)
     except ValidationError as error:
-        for each in _explain(error, written=lambda field: document.written(at) if (at := place(field)) else None):
+
+        def written(field: FieldPath) -> str | None:
+            return document.written(at) if (at := place(field)) else None
+
+        for each in _explain(error, model, written=written):
             at = place(each.path)
             if not at or not any(other.path[: len(at)] == at for other in known):
                 about_file = at is None and not each.path
@@ -58,7 +90,7 @@ def load_settings(path: Path, overrides: Mapping[str, object] | None = None) -> 
     def where(field: FieldPath) -> str | None:
         return document.where(at) if (at := place(field)) else None
 
-    return settings.read_from(Origin(where))
+    return found, where
 
 
 def parse_settings(fields: Mapping[str, object], source: str, also_known: Sequence[str] = ()) -> Settings:
@@ -69,18 +101,18 @@ def parse_settings(fields: Mapping[str, object], source: str, also_known: Sequen
     try:
         return Settings.model_validate(fields)
     except ValidationError as error:
-        raise SettingsError("\n".join(f"{source}: {each.message}" for each in _explain(error, also_known))) from None
+        explained = _explain(error, Settings, also_known)
+        raise SettingsError("\n".join(f"{source}: {each.message}" for each in explained)) from None
 
 
 def _explain(
     error: ValidationError,
+    model: type[SettingsModel],
     also_known: Sequence[str] = (),
     written: Callable[[FieldPath], str | None] = lambda path: None,
 ) -> list[FieldError]:
-    reference = "docs/settings.md lists all fields"
-    return explain_errors(
-        error, Settings, also_known=also_known, renamed=_RENAMED, reference=reference, written=written
-    )
+    reference = "docs/settings.md lists all fields" if model is Settings else ""
+    return explain_errors(error, model, also_known=also_known, renamed=_RENAMED, reference=reference, written=written)
 
 
 def stack_settings(project: Path, stack: str) -> Settings:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from dataclasses import field as dataclass_field
 from datetime import timedelta
@@ -15,6 +16,8 @@ from pydantic import (
     AfterValidator,
     Field,
     PrivateAttr,
+    TypeAdapter,
+    ValidationError,
     ValidationInfo,
     field_validator,
     model_validator,
@@ -24,8 +27,9 @@ from benchmark.inventory import Provider
 from benchmark.settings.base import SettingsModel
 from benchmark.settings.disk import Disk
 from benchmark.settings.durations import Duration
-from benchmark.settings.faults import Fault
+from benchmark.settings.faults import Fault, FaultRequest, Recovery, place_in_phases
 from benchmark.settings.network import Network
+from benchmark.settings.phases import Phase, PhaseRequest, check_duration, total_duration
 from benchmark.settings.validation import FieldPath, pattern
 
 _ID = pattern(r"^[a-z][a-z0-9-]{0,30}$", "up to 31 lower-case letters, digits and dashes, starting with a letter")
@@ -184,8 +188,13 @@ class Settings(SettingsModel):
     load; `steps:NUMBER`, upwards; or a CSV file with lines SECONDS,RATE, whose peak is the requested load."""
     dedicated_clients: int = Field(default=0, ge=0)
     """Number of hosts that only generate load; 0 runs a client on the host of each node."""
+    phases: tuple[Phase, ...] = ()
+    """Parts of the measured window with statistics of their own, as texts such as `attack 60s` or as fields. Together
+    they last as long as benchmark_duration, which can be omitted."""
     faults: tuple[Fault, ...] = ()
     """Faults to inject in every run, as texts such as `crash:leader@60s` or as fields; see docs/faults.md."""
+    recovery: Recovery = Recovery()
+    """When a system counts as recovered from a fault."""
     monitoring: bool = True
     """Whether one host runs Prometheus (and Grafana) instead of a node. Nothing can be measured without it."""
     grafana_public: bool = False
@@ -222,6 +231,30 @@ class Settings(SettingsModel):
     """Size of the root disk of AWS hosts in GB."""
     state: Literal["running", "stopped"] = "running"
     """`stopped` halts the hosts and keeps their disks."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _as_long_as_its_phases(cls, values: object) -> object:
+        """Make the measured window as long as its phases where its length is not set."""
+        if isinstance(values, Mapping) and values.get("phases") and "benchmark_duration" not in values:
+            with suppress(ValidationError):  # which is reported where it is
+                phases = TypeAdapter(tuple[Phase, ...]).validate_python(values["phases"])
+                return {**values, "benchmark_duration": total_duration(phases)}
+        return values
+
+    @field_validator("phases")
+    @classmethod
+    def _fill_the_window(cls, value: tuple[PhaseRequest, ...], info: ValidationInfo) -> tuple[PhaseRequest, ...]:
+        if "benchmark_duration" in info.data:
+            check_duration(value, info.data["benchmark_duration"], "benchmark_duration")
+        return value
+
+    @field_validator("faults")
+    @classmethod
+    def _in_known_phases(cls, value: tuple[FaultRequest, ...], info: ValidationInfo) -> tuple[FaultRequest, ...]:
+        if "phases" in info.data:
+            place_in_phases(value, info.data["phases"])
+        return value
 
     @field_validator("working_dir", mode="before")
     @classmethod

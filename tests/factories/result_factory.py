@@ -23,6 +23,7 @@ from benchmark.errors import FailureKind
 from benchmark.inventory import Host, Inventory, Ssh
 from benchmark.measure.breakdown import MeasuredPart, measure_breakdown
 from benchmark.measure.measurement import measure
+from benchmark.measure.phases import phase_windows
 from benchmark.measure.run_metrics import Quantile
 from benchmark.measure.scrapes import RunSamples
 from benchmark.measure.validity import Verdict, judge
@@ -411,10 +412,17 @@ def _client(index: int, rate: float, capacity: float, slower: float, seed: int) 
     return client(f"{REGIONS[index]}-0", scrapes, due, latency, region=REGIONS[index], bounds=FINE)
 
 
-def use_latency_logs(folder: Path, *, load: int = 60, stall: tuple[float, float] | None = None) -> None:
+def use_latency_logs(
+    folder: Path,
+    *,
+    load: int = 60,
+    stall: tuple[float, float] | None = None,
+    phases: Sequence[tuple[str, float]] = (),
+) -> None:
     """Make the results of a run that `write_run` wrote come from latency logs of the same requests.
 
-    `stall` is when the system stopped answering, in s since the window began, and for how long.
+    `stall` is when the system stopped answering, in s since the window began, and for how long. `phases` are names and
+    durations in s.
     """
     logs = []
     for index, region in enumerate(REGIONS):
@@ -438,7 +446,14 @@ def use_latency_logs(folder: Path, *, load: int = 60, stall: tuple[float, float]
     clients = {f"client-{at}": ProcessRecord(host=log.host, argv=(), environment={}) for at, log in enumerate(logs)}
     placement = stored.placement.model_copy(update={"processes": stored.placement.processes | clients})
     (folder / MANIFEST).write_text(stored.model_copy(update={"placement": placement}).to_json())
-    measurement = measure(RunSamples(read_samples(folder / SAMPLES)), START, END, scrape_interval=1.0, logs=logs)
+    measurement = measure(
+        RunSamples(read_samples(folder / SAMPLES)),
+        START,
+        END,
+        scrape_interval=1.0,
+        logs=logs,
+        phases=phase_windows(phases, START),
+    )
     before = read_summary(folder)
     assert before is not None
     identity = Identity(**{name: getattr(before, name) for name in Identity.model_fields})

@@ -116,6 +116,17 @@ def test_a_fault_has_a_row_with_what_was_before_during_and_after(tmp_path: Path)
     assert row["during_p99_s"] > row["before_p99_s"]
     assert row["during_errors"] == 0
     assert "after_p99_s" not in row
+    regions = api.run("latest", tmp_path).fault_regions().set_index("region")
+    assert regions.loc["us-east-1", "outage_s"] == pytest.approx(1.3, abs=0.15)
+
+
+def test_phases_have_a_row_each(tmp_path: Path) -> None:
+    folder = write_run(tmp_path / "t" / "20260101T000000Z-one")
+    use_latency_logs(folder, load=300, phases=[("ok", 10.0), ("ok", 20.0)])
+    first, second = api.run("latest", tmp_path).phases().to_dict("records")
+    assert (first["phase"], first["start_s"], first["end_s"]) == ("ok", 0.0, 10.0)
+    assert (second["phase"], second["start_s"], second["end_s"]) == ("ok 2", 10.0, 30.0)
+    assert first["completed"] + second["completed"] == pytest.approx(9000, rel=0.02)
 
 
 def test_lists_all_runs_as_rows(stored: Path) -> None:

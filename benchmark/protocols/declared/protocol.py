@@ -284,6 +284,7 @@ def read_protocol(path: Path) -> type[Declared]:
         if found.verify and found.verify.agreement
         else Protocol.agreement_within_s,
         "leader_metric": found.leader_metric,
+        "position_metric": found.position_metric,
         "breakdown": found.breakdown,
         "node_model": parameters_model("NodeParameters", found.node_parameters, NoParameters),
         "client_model": parameters_model(

@@ -218,6 +218,8 @@ class Declaration(DeclaredModel):
     """Time in which it makes progress again after a fault that it tolerates began or ended."""
     leader_metric: MetricName | None = None
     """Gauge of a node that is 1 while it leads."""
+    position_metric: MetricName | None = None
+    """Metric of a node's position in what all nodes agree on, such as the index of the last entry that it applied."""
     node_parameters: dict[Identifier, Scalar] = {}
     """Parameters that users may set, with their defaults."""
     client_parameters: dict[Identifier, Scalar] = {}

@@ -118,7 +118,7 @@ def test_every_field_of_the_run_options_is_an_option() -> None:
     arguments = [
         "--committee=4", "--duration=90s", "--warm-up=0", "--load-shape=ramp", "--dedicated-clients=0",
         "--protocol=etcd", "--commit=main", "--repository=https://x.org/a", "--binaries=b", "--snapshot", "--verify",
-        "--faults=crash:leader@1s", "--slo=500ms",
+        "--faults=crash:leader@1s", "--slo=p99=500ms", "--phases=attack 60s",
             "--name=n",
     ]  # fmt: skip
     found = parse(RunOptions, *arguments)

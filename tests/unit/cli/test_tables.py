@@ -11,9 +11,11 @@ from rich.console import Console
 
 from benchmark.cli import tables
 from benchmark.compare.comparison import Compared
-from benchmark.measure.fault_impact import FaultImpact
+from benchmark.measure.fault_impact import FaultImpact, RegionImpact
+from benchmark.measure.phases import PhaseStats
 from benchmark.measure.run_metrics import Latency, Quantile
 from benchmark.measure.window_stats import WindowStats
+from benchmark.results.summary import Summary
 from benchmark.results.verification import Progress, Verification
 
 
@@ -149,9 +151,65 @@ def test_outages_over_repeats_are_shown_with_their_range(tmp_path: Path) -> None
          for at, run in enumerate(noisy(name, 1, 3, [2000]))]
         for name in "ab"
     ]  # fmt: skip
-    lines = printed(compared(tmp_path, *sides))
-    shown = "at 2000 tx/s, crash:leader: outage 2 s (1 s to 3 s, 3 faults); recovery -, 3 unknown"
-    assert f"A {shown}" in " ".join(lines)
+    lines = [" ".join(line.split()) for line in printed(compared(tmp_path, *sides))]
+    at = lines.index("A crash:leader 2000 2 s - - - - -")
+    assert lines[at + 1] == "(1 s to 3 s)"
+    assert lines[at + 2] == "B crash:leader 2000 2 s - - - - -"
+    assert "A crash:leader at 2000 tx/s: recovery unknown for 3 of 3 faults" in lines
+
+
+def test_faults_show_regions_and_what_caught_up(tmp_path: Path) -> None:
+    run = summary("20260101T000000Z-one", 200)
+    assert run.window
+    cut = RegionImpact(outage_s=10.0, recovery_s=0.1, availability=0.6667, lost=7)
+    fault = FaultImpact(
+        kind="partition",
+        target="one",
+        injected=run.window.start,
+        healed=run.window.start + 9,
+        availability=0.9987,
+        slo="p99=0.5s",
+        catch_up_s={"a-1": 1.25, "b-0": None},
+        regions={"a": cut, "b": RegionImpact(outage_s=0.0)},
+        unknown={"catch_up_s": "not within 3 s"},
+    )
+    lines = [str(line) for line in tables.runs([run.model_copy(update={"faults": [fault]})], tmp_path)]
+    assert "partition:one: 99.8 % of the seconds met p99=0.5s" in lines
+    assert "partition:one: caught up after healing: a-1 1.25 s" in lines
+    assert "partition:one: catch_up_s unknown: not within 3 s" in lines
+    assert "partition:one: clients in a: outage 10 s, recovery 100 ms, 66.6 % available, 7 lost" in lines
+    assert "partition:one: clients in b: no outage, recovery -, - available, - lost" in lines
+
+
+def phase(run: Summary, label: str, begin: float, end: float, tps: float | None) -> PhaseStats:
+    assert run.window
+    stats = run.by_region["us-east-1"].model_copy(update={"completed_tps": tps, "errors": {"timeout": 3}})
+    edges = {"start": run.window.start + begin, "end": run.window.start + end}
+    return PhaseStats(name=label, label=label, **edges, stats=None if tps is None else stats, unknown="few" * (not tps))
+
+
+def test_phases_of_a_run_have_a_line_each(tmp_path: Path) -> None:
+    run = summary("20260101T000000Z-one", 200)
+    phases = [phase(run, "ok", 0, 10, 200.0), phase(run, "attack", 10, 12.5, 4.25), phase(run, "ok 2", 12.5, 20, None)]
+    console = Console(width=80, record=True, file=io.StringIO())
+    for each in tables.runs([run.model_copy(update={"phases": phases})], tmp_path):
+        console.print(each, soft_wrap=isinstance(each, str))
+    lines = [" ".join(line.split()) for line in console.export_text().splitlines()]
+    assert "ok 0-10 200.0 120 ms 118 ms 141 ms 149 ms 3" in lines
+    assert "attack 10-12.5 4.2 120 ms 118 ms 141 ms 149 ms 3" in lines
+    assert "ok 2 12.5-20 - - - - - -" in lines
+    assert "phase ok 2 unknown: few" in lines
+
+
+def test_phases_of_a_comparison_are_side_by_side(tmp_path: Path) -> None:
+    sides = [
+        [run.model_copy(update={"phases": [phase(run, "attack", 0, 10, tps + at)]})
+         for at, run in enumerate(noisy(name, 1, 3, [2000]))]
+        for name, tps in (("a", 100.0), ("b", 150.0))
+    ]  # fmt: skip
+    lines = [" ".join(line.split()) for line in printed(compared(tmp_path, *sides))]
+    assert "attack 2000 throughput 101.0 151.0 +49.5%" in lines
+    assert "attack 2000 failed 3 3" in lines
 
 
 def test_the_verdict_on_linearizability_is_printed(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from factories.sample_factory import Array
 
 from benchmark.measure.client_logs import ClientLog
 from benchmark.measure.fault_impact import FaultImpact, FaultWindow, fault_impacts
+from benchmark.measure.impact_counts import Criteria
 
 START, END = 1000.0, 1030.0
 DUE = np.arange(995.0, 1032.0, 0.004) + 0.0005
@@ -37,8 +38,11 @@ def failing(begin: float, seconds: float, after: float, error: str) -> ClientLog
     return joined(log_of(LATENCY[~bad], DUE[~bad]), lost)
 
 
-def impact(*clients: ClientLog, healed: float | None = 1012.0, injected: float = 1005.0) -> FaultImpact:
-    (found,) = fault_impacts([FaultWindow("pause", "leader", injected, healed)], clients, START, END)
+def impact(
+    *clients: ClientLog, healed: float | None = 1012.0, injected: float = 1005.0, criteria: Criteria | None = None
+) -> FaultImpact:
+    fault = FaultWindow("pause", "leader", injected, healed)
+    (found,) = fault_impacts([fault], clients, START, END, criteria or Criteria())
     return found
 
 
@@ -197,6 +201,7 @@ def test_what_the_logs_do_not_cover_is_unknown() -> None:
     for found, why in cases:
         assert why in found.unknown["all"]
         figures = found.model_dump(exclude={"kind", "target", "injected", "healed", "unknown"})
+        assert (figures.pop("catch_up_s"), figures.pop("regions")) == ({}, {})
         assert set(figures.values()) == {None}
 
 
@@ -221,3 +226,51 @@ def test_figures_do_not_depend_on_how_requests_are_split_over_clients() -> None:
     statistics = {"before", "during", "after", "waited_s"}
     assert apart.model_dump(exclude=statistics) == together.model_dump(exclude=statistics)
     assert apart.waited_s == pytest.approx(together.waited_s)
+
+
+def test_clients_of_a_region_that_is_cut_off_have_an_outage_of_their_own() -> None:
+    cut, other = log_of(stopped((1005.0, 4.0)), region="eu-west-1"), log_of(LATENCY)
+    found = impact(cut, dataclasses.replace(other, name="b"), healed=1009.0)
+    assert found.outage_s == 0
+    assert found.regions["us-east-1"].outage_s == 0
+    assert found.regions["us-east-1"].availability == 1
+    assert found.regions["eu-west-1"].outage_s == near(4.0)
+    assert found.regions["eu-west-1"].recovery_s == near(0.1)
+    alone = impact(cut, healed=1009.0)
+    assert alone.regions == {}
+    assert alone.outage_s == found.regions["eu-west-1"].outage_s
+    lost = [each.late or 0 for each in found.regions.values()]
+    assert found.late == sum(lost)
+
+
+def test_a_limit_of_a_quantile_counts_the_seconds_that_met_it() -> None:
+    """From 1005 to 1030, 3 s without any response, then one with all that had waited, and 2 s with 5 % of 0.4 s."""
+    slow = (DUE >= 1015) & (DUE < 1017) & (np.arange(len(DUE)) % 20 == 0)
+    latency = stopped((1005.0, 3.0), usual=np.where(slow, 0.4, LATENCY))
+    found = impact(log_of(latency), healed=1008.0, criteria=Criteria(slo_s=0.1, slo_quantile=0.99))
+    assert (found.slo, found.late_limit_s) == ("p99=0.1s", 0.1)
+    # Slow requests end up to 0.4 s after the second in which they fell due.
+    assert found.availability is not None
+    assert 17 / 25 <= found.availability <= 19 / 25
+    half = impact(log_of(latency), healed=1008.0, criteria=Criteria(slo_s=0.1, slo_quantile=0.5))
+    assert half.availability == pytest.approx(21 / 25), "half of the requests are never slow but after the stop"
+    refused = impact(failing(1005.0, 5.0, 0.001, "refused"), criteria=Criteria(slo_s=0.1, slo_quantile=0.99))
+    assert refused.availability == pytest.approx(20 / 25), "a failed request is not within any limit"
+
+
+def test_seconds_with_few_requests_have_no_quantile() -> None:
+    few = DUE[::100]
+    found = impact(log_of(LATENCY[::100], few), criteria=Criteria(slo_s=0.1, slo_quantile=0.99))
+    assert found.availability is None
+    assert found.unknown["availability"].startswith("less than 10 requests per second completed before the fault")
+
+
+def test_the_limits_of_a_recovery_can_be_set() -> None:
+    """After 3 s without a response, requests take half longer for 5 s."""
+    longer = np.where((DUE >= 1008) & (DUE < 1013), 1.5 * LATENCY, LATENCY)
+    log = log_of(stopped((1005.0, 3.0), usual=longer))
+    assert impact(log, healed=1008.0).recovery_s == near(5.1)
+    assert impact(log, healed=1008.0, criteria=Criteria(within=0.6)).recovery_s == near(0.1)
+    assert impact(log, healed=1008.0, criteria=Criteria(steady_s=30.0)).recovery_s is None
+    short = impact(log_of(stopped((1005.0, 1.0), (1006.6, 1.0))), healed=1006.0, criteria=Criteria(steady_s=0.4))
+    assert short.recovery_s == near(0.1), "0.4 s are enough, and another stop follows"

@@ -11,6 +11,7 @@ from factories.hosts import inventory
 from factories.latency_logs import recorded
 from factories.sample_factory import histogram, labels_of, series, steady
 
+from benchmark.measure.impact_counts import Criteria
 from benchmark.measure.scrapes import RunSamples
 from benchmark.measure.warm_up import WarmUp
 from benchmark.metrics.prometheus import Answer, Prometheus
@@ -77,7 +78,7 @@ def test_all_metrics_of_nodes_are_kept_unless_they_are_too_many() -> None:
         assert own.labels["instance"] == "198.18.0.3:2379"
     assert '{job="node"}' in few.asked
     (selected,) = (selector for selector in many.asked if 'job="node"' in selector)
-    assert "process_.*|etcd_server_is_leader|latency_s_bucket|" in selected
+    assert "process_.*|etcd_server_is_leader|etcd_server_proposals_applied_total|latency_s_bucket|" in selected
     assert "|etcd_disk_wal_fsync_duration_seconds_bucket|etcd_disk_wal_fsync_duration_seconds_sum|" in selected
 
 
@@ -106,7 +107,7 @@ def test_faults_that_were_injected_have_their_impact_in_the_summary() -> None:
         assert abs(impact.outage_s - 2) <= 0.1
         assert (impact.after is None) is (healed is None)
         assert parse_summary(summary.to_json()) == summary
-    (limited,) = judged(latencies=logs, faults=[fault], slo_s=1.0).faults
+    (limited,) = judged(latencies=logs, faults=[fault], criteria=Criteria(slo_s=1.0)).faults
     assert limited.late_limit_s == 1.0
     assert limited.late is not None
     assert abs(limited.late - 200) <= 4, "those that were due in the first second"

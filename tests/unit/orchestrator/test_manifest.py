@@ -30,7 +30,7 @@ from benchmark.protocols.process import Build
 from benchmark.protocols.registry import find_protocol
 from benchmark.results.manifest import Manifest, RunTimes, parse_manifest
 from benchmark.results.summary import Identity
-from benchmark.settings import Repository, Settings, load_settings
+from benchmark.settings import Repository, Settings, load_settings, parse_phase
 from benchmark.testbed.facts import Facts
 from benchmark.testbed.round_trips import RoundTrips, Sample
 from benchmark.version import full_version
@@ -65,6 +65,7 @@ def write_manifest(kind: type[Protocol] = Etcd, settings: Settings = SETTINGS) -
     hosts = inventory(a=2, b=1)
     assert SETTINGS.repository is not None
     request = Request(
+        phases=(parse_phase("all 60s"),),
         protocol=make_protocol(kind, settings),
         settings=settings,
         loads=(100,),

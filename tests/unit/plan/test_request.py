@@ -44,10 +44,58 @@ def test_options_override_settings() -> None:
 
 
 def test_a_limit_of_latency_needs_a_fault() -> None:
-    options = RunOptions(slo=timedelta(seconds=0.5), faults=("crash:leader@1s",))
-    assert make_request(SETTINGS, options, (10,), Path("r")).slo_s == 0.5
+    for text, limit in (("500ms", (0.5, None)), ("p99=500ms", (0.5, 0.99)), ("p99.9=2s", (2.0, 0.999))):
+        made = make_request(SETTINGS, RunOptions(slo=text, faults=("crash:leader@1s",)), (10,), Path("r"))
+        assert (made.slo_s, made.slo_quantile) == (limit[0], limit[1] and pytest.approx(limit[1]))
     with pytest.raises(UsageError, match="schedule one with --faults, or leave it out"):
-        make_request(SETTINGS, RunOptions(slo=timedelta(seconds=0.5)), (10,), Path("r"))
+        make_request(SETTINGS, RunOptions(slo="500ms"), (10,), Path("r"))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("p99", "--slo p99: 'p99' is not a duration"),
+        ("q99=1s", "expected a latency such as 500ms, or a quantile and its limit such as p99=500ms"),
+        ("p100=1s", "--slo p100=1s: expected a latency"),
+        ("p0=1s", "--slo p0=1s: expected a latency"),
+        ("=1s", "--slo =1s: expected a latency"),
+        ("p99=0s", "--slo p99=0s: no request takes 0 s"),
+    ],
+)
+def test_a_limit_that_is_none_is_an_error(text: str, message: str) -> None:
+    with pytest.raises(UsageError) as error:
+        make_request(SETTINGS, RunOptions(slo=text, faults=("crash:leader@1s",)), (10,), Path("r"))
+    assert message in str(error.value)
+
+
+def test_phases_set_the_duration_and_the_times_of_faults() -> None:
+    options = RunOptions(phases=("healthy 20s", "attack 30s"), faults=("crash:one@attack", "pause:one@3s-4s"))
+    made = make_request(SETTINGS, options, (10,), Path("r"))
+    assert made.duration_s == 50
+    assert [(each.kind, each.start.total_seconds()) for each in made.faults] == [("crash", 20), ("pause", 3)]
+    settings = Settings.model_validate({"regions": ["a"], "phases": ["x 30s", "y 15s"], "faults": ["crash:one@y"]})
+    (fault,) = make_request(settings, RunOptions(), (10,), Path("r")).faults
+    assert (fault.start.total_seconds(), fault.end) == (30, timedelta(seconds=45))
+
+
+def test_phases_must_fill_the_duration() -> None:
+    options = RunOptions(phases=("healthy 20s", "attack 30s"), duration=timedelta(minutes=1))
+    expected = r"--phases: the phases last 50s together \(healthy 20s, attack 30s\), but --duration is 1m"
+    with pytest.raises(UsageError, match=expected):
+        make_request(SETTINGS, options, (10,), Path("r"))
+    with pytest.raises(UsageError, match="--phases: found 'attack', expected NAME DURATION"):
+        make_request(SETTINGS, RunOptions(phases=("attack",)), (10,), Path("r"))
+
+
+def test_faults_come_from_files_and_the_command_line(tmp_path: Path) -> None:
+    file = tmp_path / "more.yaml"
+    file.write_text("phases: [healthy 20s, attack 30s]\nfaults: [pause:one@attack]\n")
+    made = make_request(SETTINGS, RunOptions(faults=(str(file), "crash:leader@1s")), (10,), Path("r"))
+    assert [each.kind for each in made.faults] == ["crash", "pause"]
+    assert (made.duration_s, [phase.name for phase in made.phases]) == (50, ["healthy", "attack"])
+    file.write_text("faults: [pause:one@attack]\n")
+    with pytest.raises(UsageError, match="fault pause:one: there is no phase 'attack'; known are: none"):
+        make_request(SETTINGS, RunOptions(faults=(str(file),)), (10,), Path("r"))
 
 
 @pytest.mark.parametrize("duration", [timedelta(0), timedelta(seconds=14)])

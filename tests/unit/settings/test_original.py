@@ -139,7 +139,10 @@ def test_faults_are_read(file: Path, text: str, faults: list[str]) -> None:
         ("crash:leader@60s", "line 2, column 9: faults: expected a list: `faults: [crash:leader@60s]`"),
         ("[crash:leader]", "line 2, column 10: faults.0: found 'crash:leader', expected KIND:TARGET@START, "),
         ("[!x crash:one@1s]", "line 2, column 10: faults.0: unknown tag !x"),
-        ("[{kind: crash, target: one}]", "line 2, column 10: faults.0.start is missing"),
+        (
+            "[{kind: crash, target: one}]",
+            "line 2, column 10: faults.0: crash:one has no start; write a time, or a phase",
+        ),
         ("[{kind: crash, target: one, start: 1, ends: 3}]", "unknown field 'faults.0.ends'; did you mean 'end'?"),
     ],
 )
