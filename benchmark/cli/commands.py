@@ -10,6 +10,7 @@ from benchmark.version import describe_version
 
 SECTIONS = {
     "Set up": {
+        "init": ("init", "Write a settings file: answer five questions, or give options."),
         "validate": ("validate", "Check settings and described systems, without any host."),
         "completion": ("completion", "Print the completion script of a shell."),
     },

@@ -8,7 +8,15 @@ import click
 
 from benchmark.cli import completers
 from benchmark.cli.help import Command, Option, examples
-from benchmark.cli.options import ComparisonOptions, options_of, read_share, resume_option, retries_option
+from benchmark.cli.options import (
+    ComparisonOptions,
+    dry_run_option,
+    options_of,
+    read_share,
+    reject_resume,
+    resume_option,
+    retries_option,
+)
 from benchmark.cli.target import Target, json_option, results_dir, results_dir_option, testbed_options
 from benchmark.errors import UsageError
 from benchmark.plan.request import RunOptions
@@ -32,6 +40,7 @@ from benchmark.plan.request import RunOptions
     metavar="SHARE",
     help="Exit with 1 if B is significantly worse by more than this share, such as 5%.",
 )
+@dry_run_option
 @retries_option
 @resume_option("comparison")
 @results_dir_option
@@ -45,6 +54,7 @@ def compare(
     sides: ComparisonOptions,
     fail_over: str | None,
     run_options: RunOptions,
+    dry_run: bool,
     retries: int,
     resume: str | None,
     results_folder: Path | None,
@@ -60,7 +70,15 @@ def compare(
     if bool(sides.a) != bool(sides.b) and not resume:
         given, missing = ("--a", "--b") if sides.a else ("--b", "--a")
         raise UsageError(f"{given} without {missing}: describe both sides, such as --a committee=3 --b committee=5")
+    if dry_run and not new:
+        raise UsageError("--dry-run is about new runs: describe both sides with --a and --b or with --commits")
     target = Target(stack, inventory, settings, results_folder) if new else None
+    if target and dry_run:
+        from benchmark.cli import dry_run as planned
+
+        reject_resume(resume)
+        planned.show_comparison(target, sides, run_options, as_json)
+        return
     from benchmark.cli import experiments  # while Pulumi reads the stack
 
     if target:

@@ -13,7 +13,14 @@ from pathlib import Path
 import click
 
 from benchmark.cli import messages, tables
-from benchmark.cli.options import ComparisonOptions, SearchOptions, SweepOptions, apply_overrides, read_share
+from benchmark.cli.options import (
+    ComparisonOptions,
+    SearchOptions,
+    SweepOptions,
+    comparison_requests,
+    read_share,
+    require_loads,
+)
 from benchmark.cli.output import show
 from benchmark.cli.report import write_reports
 from benchmark.cli.resume import (
@@ -51,7 +58,7 @@ def run(
     if folder:
         sweep_options = load_options(SweepOptions, folder.journal.options)
         run_options = load_options(RunOptions, folder.journal.options)
-    _require_loads(sweep_options)
+    require_loads(sweep_options)
     request = make_request(target.settings, run_options, sweep_options.loads, target.results_dir)
     _warn_if_short([request])
     if not folder and len(sweep_options.loads) * sweep_options.repeat == 1:
@@ -87,16 +94,8 @@ def run_comparison(
     if folder:
         sides = load_options(ComparisonOptions, folder.journal.options)
         run_options = load_options(RunOptions, folder.journal.options)
-    _require_loads(sides)
-    requests = {}
-    for index, (arm, overrides) in enumerate((("a", sides.a), ("b", sides.b))):
-        commit = (f"commit={sides.commits[index]}",) if sides.commits else ()
-        settings, options = apply_overrides(target.settings, run_options, (*overrides, *commit))
-        requests[arm] = make_request(settings, options, sides.loads, target.results_dir)
-    if run_options.verify is None:  # faults on one side must not make the probe workload a difference
-        supported = all(each.protocol.checks for each in requests.values())
-        verify = supported and any(each.verify for each in requests.values())
-        requests = {arm: dataclasses.replace(each, verify=verify) for arm, each in requests.items()}
+    require_loads(sides)
+    requests = comparison_requests(target.settings, sides, run_options, target.results_dir)
     _warn_if_short(requests.values())
     folder = folder or _begin_sweep(target, requests, sides, run_options)
     _run_sweep(target, requests, folder, retries)
@@ -290,11 +289,6 @@ def _warn_if_short(requests: Iterable[Request]) -> None:
                 f"{format_duration(interval)}: throughput and latency will be imprecise"
             )
             return
-
-
-def _require_loads(options: SweepOptions) -> None:
-    if not options.loads:
-        raise UsageError("no load given: pass --loads 200 1000, or --resume ID to continue a sweep")
 
 
 def process_start() -> float:

@@ -5,6 +5,7 @@ Each option is a field of a model: the models generate the options of the comman
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from functools import partial, wraps
@@ -22,7 +23,7 @@ from benchmark.cli.help import Option
 from benchmark.cli.parameter_types import DurationType, LoadsType, NumberType
 from benchmark.cli.target import Command
 from benchmark.errors import SettingsError, UsageError
-from benchmark.plan.request import RunOptions
+from benchmark.plan.request import Request, RunOptions, make_request
 from benchmark.protocols.registry import protocol_names
 from benchmark.settings import (
     Settings,
@@ -102,6 +103,11 @@ retries_option = click.option(
 )
 
 
+dry_run_option = click.option(
+    "--dry-run", is_flag=True, help="Print placement, versions, ports, faults, duration and cost; start nothing."
+)
+
+
 def resume_option(kind: str) -> Callable[[Command], Command]:
     """Return the option that continues an interrupted sweep or search."""
     return click.option(
@@ -110,6 +116,12 @@ def resume_option(kind: str) -> Callable[[Command], Command]:
         shell_complete=completers.results,
         help=f"Continue an interrupted {kind} with its options.",
     )
+
+
+def reject_resume(resume: str | None) -> None:
+    """Raise UsageError if `--resume` is given together with `--dry-run`."""
+    if resume:
+        raise UsageError("--dry-run and --resume exclude each other: the journal lists the runs that are left")
 
 
 def options_of(argument: str, model: type[BaseModel], section: str = "") -> Callable[[Command], Command]:
@@ -186,6 +198,28 @@ def apply_overrides(settings: Settings, options: RunOptions, overrides: Sequence
         else:
             _set(fields, name, parse_value(value, name))
     return parse_settings(fields, redact(" ".join(overrides)), RunOptions.per_side()), options
+
+
+def comparison_requests(
+    settings: Settings, sides: ComparisonOptions, options: RunOptions, results_dir: Path
+) -> dict[str, Request]:
+    """Return the requests of A and B, by `a` and `b`."""
+    requests = {}
+    for index, (arm, overrides) in enumerate((("a", sides.a), ("b", sides.b))):
+        commit = (f"commit={sides.commits[index]}",) if sides.commits else ()
+        own, changed = apply_overrides(settings, options, (*overrides, *commit))
+        requests[arm] = make_request(own, changed, sides.loads, results_dir)
+    if options.verify is None:  # faults on one side must not make the probe workload a difference
+        supported = all(each.protocol.checks for each in requests.values())
+        verify = supported and any(each.verify for each in requests.values())
+        requests = {arm: dataclasses.replace(each, verify=verify) for arm, each in requests.items()}
+    return requests
+
+
+def require_loads(options: SweepOptions) -> None:
+    """Raise UsageError if no load is given."""
+    if not options.loads:
+        raise UsageError("no load given: pass --loads 200 1000, or --resume ID to continue a sweep")
 
 
 def _set(fields: dict[str, Any], name: str, value: object) -> None:

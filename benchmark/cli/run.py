@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from benchmark.cli.help import Command, examples
-from benchmark.cli.options import SweepOptions, options_of, resume_option, retries_option
+from benchmark.cli.options import SweepOptions, dry_run_option, options_of, reject_resume, resume_option, retries_option
 from benchmark.cli.target import Target, running_on_testbed
 from benchmark.plan.request import RunOptions
 
@@ -22,6 +22,7 @@ from benchmark.plan.request import RunOptions
 @running_on_testbed
 @options_of("sweep_options", SweepOptions, "Load")
 @options_of("run_options", RunOptions, "Each run")
+@dry_run_option
 @retries_option
 @resume_option("sweep")
 def run(
@@ -29,6 +30,7 @@ def run(
     as_json: bool,
     sweep_options: SweepOptions,
     run_options: RunOptions,
+    dry_run: bool,
     retries: int,
     resume: str | None,
 ) -> None:
@@ -36,6 +38,12 @@ def run(
 
     Several loads or repeats make a sweep, which continues with --resume after an interruption.
     """
+    if dry_run:
+        from benchmark.cli import dry_run as planned
+
+        reject_resume(resume)
+        planned.show_run(target, sweep_options, run_options, as_json)
+        return
     from benchmark.cli import experiments  # while Pulumi reads the stack
 
     experiments.run(target, sweep_options, run_options, retries, resume, as_json)

@@ -5,7 +5,14 @@ from __future__ import annotations
 import click
 
 from benchmark.cli.help import Command, examples
-from benchmark.cli.options import SearchOptions, options_of, resume_option, retries_option
+from benchmark.cli.options import (
+    SearchOptions,
+    dry_run_option,
+    options_of,
+    reject_resume,
+    resume_option,
+    retries_option,
+)
 from benchmark.cli.target import Target, running_on_testbed
 from benchmark.plan.request import RunOptions
 
@@ -21,6 +28,7 @@ from benchmark.plan.request import RunOptions
 @running_on_testbed
 @options_of("search_options", SearchOptions, "Search")
 @options_of("run_options", RunOptions, "Each run")
+@dry_run_option
 @retries_option
 @resume_option("search")
 def search(
@@ -28,10 +36,17 @@ def search(
     as_json: bool,
     search_options: SearchOptions,
     run_options: RunOptions,
+    dry_run: bool,
     retries: int,
     resume: str | None,
 ) -> None:
     """Find the highest load that meets the limits."""
+    if dry_run:
+        from benchmark.cli import dry_run as planned
+
+        reject_resume(resume)
+        planned.show_search(target, search_options, run_options, as_json)
+        return
     from benchmark.cli import experiments  # while Pulumi reads the stack
 
     experiments.run_search(target, search_options, run_options, retries, resume, as_json)

@@ -69,6 +69,16 @@ class Target:
         return found
 
     @property
+    def expected_settings(self) -> Settings:
+        """The settings of `--settings`, else those of the stack, which need not be up."""
+        if self._settings_file:
+            return load_settings(self._settings_file)
+        name = self._stack_name or selected_stack(self.project)
+        if name is None:
+            raise UsageError("no stack is selected; pass --settings FILE or --stack NAME")
+        return stack_settings(self.project, name.rpartition("/")[2])
+
+    @property
     def private_key(self) -> Path | str:
         """The path of the private key, or its text; UsageError if none is known."""
         named = self.settings.ssh_private_key_file or self.inventory.ssh.private_key_file
@@ -80,7 +90,11 @@ class Target:
     @property
     def results_dir(self) -> Path:
         """The folder to which results are written."""
-        return self._results_folder or self.project / self.settings.results_dir
+        return self.results_folder(self.settings)
+
+    def results_folder(self, settings: Settings) -> Path:
+        """Return the folder to which results of a testbed with these settings are written."""
+        return self._results_folder or self.project / settings.results_dir
 
     def begin_stray_search(self) -> Callable[[], Strays]:
         """Start to look for cloud hosts that the stack does not know; return a function that waits for the result.

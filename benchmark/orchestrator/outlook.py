@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from statistics import fmean
 
-_OVERHEAD_S = 10.0
+OVERHEAD_S = 10.0
 """Expected time of a run beyond its load, until one has been measured."""
 
 
@@ -27,5 +27,5 @@ def estimated_end(now: float, load_s: float, position: Position, overheads_s: li
     """
     if position.runs is None:
         return None
-    overhead = fmean(overheads_s) if overheads_s else _OVERHEAD_S
+    overhead = fmean(overheads_s) if overheads_s else OVERHEAD_S
     return now + sum(each + overhead for each in (load_s, *position.later_s))

@@ -38,12 +38,17 @@ def expected_inventory(settings: Settings) -> Inventory:
         )
     if settings.monitoring:
         hosts[0] = hosts[0].model_copy(update={"role": "monitoring"})
+    rented = any(host.provider in ("aws", "vultr") for host in hosts)
     return Inventory(
-        testbed_id=settings.testbed_id, created_at=datetime.now(UTC), ssh=Ssh(user="root"), hosts=tuple(hosts)
+        testbed_id=settings.testbed_id,
+        created_at=datetime.now(UTC),
+        hourly_cost_usd=None if rented else 0.0,
+        ssh=Ssh(user="root"),
+        hosts=tuple(hosts),
     )
 
 
 def _specs(settings: Settings, provider: Provider) -> str:
-    if isinstance(settings.specs, dict):
-        return settings.specs.get(provider, "")
-    return settings.specs or ("namespace" if provider == "local" else "")
+    if provider == "local":
+        return "namespace"
+    return settings.specs.get(provider, "") if isinstance(settings.specs, dict) else settings.specs or ""
