@@ -29,10 +29,11 @@ protocol: etcd
 benchmark_duration: 60s
 ```
 
-Start from an example: `assets/settings.local.yaml`, `settings.aws.yaml`, `settings.vultr.yaml` or
+`geobench init` writes such a file with its schema beside it, by which editors complete and check
+it; examples are `assets/settings.local.yaml`, `settings.aws.yaml`, `settings.vultr.yaml` and
 `settings.machines.yaml` in the same folder. `${NAME}` in the file is replaced from the environment.
-All errors in a file are listed at once, with line and column; an unknown field suggests the nearest
-one.
+`geobench validate FILE` lists all errors in a file at once, with line and column; an unknown field
+suggests the nearest one.
 
 The settings of the orchestrators of Mysticeti, Remora and their relatives are read as they are, in
 YAML or JSON: `cloud_provider: !aws {specs: …, token_file: …}` or `!custom {ssh_username: …,
