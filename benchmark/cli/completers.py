@@ -96,9 +96,10 @@ def _protocols(given: Mapping[str, Any]) -> Iterable[str]:
 
 def _faults(given: Mapping[str, Any]) -> Iterable[str]:
     from benchmark.faults.kinds import KINDS
-    from benchmark.faults.targets import HALVES, TARGETS
+    from benchmark.faults.targets import BRIDGE, HALVES, TARGETS
 
-    return [f"{kind}:{target}@" for kind in KINDS for target in TARGETS] + [f"partition:{HALVES}@"]
+    targets = {"partition": (*TARGETS, HALVES, BRIDGE)}
+    return [f"{kind}:{target}@" for kind in KINDS for target in targets.get(kind, TARGETS)]
 
 
 def _words(*words: str) -> Completer:

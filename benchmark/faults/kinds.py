@@ -3,15 +3,35 @@
 from __future__ import annotations
 
 import difflib
+import re
+from abc import abstractmethod
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, PlainSerializer, ValidationError
 
 from benchmark.errors import UsageError
-from benchmark.settings import explain_errors, parse_share
+from benchmark.settings import explain_errors, format_duration, parse_duration, parse_share
 from benchmark.settings.sizes import Bandwidth as BytesPerSecond
 from benchmark.settings.sizes import Size
+
+_AS_TEXT = (BeforeValidator(parse_duration), PlainSerializer(format_duration, return_type=str))
+_Added = Annotated[timedelta, Field(ge=timedelta(milliseconds=1), le=timedelta(seconds=2)), *_AS_TEXT]
+_RATES = {"bit": 1.0, "kbit": 1e3, "Mbit": 1e6, "Gbit": 1e9}
+_RATE = re.compile(r"(\d+(?:\.\d+)?)\s*(k|M|G)?bit(?:/s)?")
+
+
+def _read_rate(value: object) -> object:
+    """Read `10Mbit` as bits per second."""
+    if isinstance(value, str) and (found := _RATE.fullmatch(value.strip())):
+        return float(found[1]) * _RATES[f"{found[2] or ''}bit"]
+    raise ValueError(f"found {value!r}; write a rate such as 10Mbit or 500kbit")
+
+
+def _format_rate(value: float) -> str:
+    unit = next(unit for unit in ("Gbit", "Mbit", "kbit", "bit") if value >= _RATES[unit] or unit == "bit")
+    return f"{value / _RATES[unit]:g}{unit}"
 
 
 class Kind(BaseModel):
@@ -22,8 +42,8 @@ class Kind(BaseModel):
     name: ClassVar[str]
     stops_processes: ClassVar[bool] = False
     """Whether processes of its nodes stop, so that no other such fault can affect them at the same time."""
-    drops_packets: ClassVar[bool] = False
-    """Whether it drops packets between hosts, so that no other such fault can affect a link at the same time."""
+    changes: ClassVar[str] = ""
+    """What it changes of links between hosts: `reach` if no packet passes, else the property; empty if nothing."""
     instant: ClassVar[bool] = False
     """Whether it is healed as soon as it was in force; its end equals its start."""
     takes: ClassVar[str] = ""
@@ -59,22 +79,108 @@ class Restart(Kind):
     instant = True
 
 
-class Partition(Kind):
+class LinkKind(Kind):
+    """A fault of the links between the hosts of the target and those of the other nodes."""
+
+    one_way: Literal["in", "out"] | None = None
+    """Affect only the packets to the target (`in`) or from it (`out`)."""
+
+
+class Partition(LinkKind):
     """All packets between the hosts of the target and those of the other nodes are dropped."""
 
     name = "partition"
-    drops_packets = True
-    one_way: Literal["in", "out"] | None = None
-    """Drop only the packets to the target (`in`) or from it (`out`)."""
+    changes = "reach"
+    bridge: Annotated[str, BeforeValidator(str)] | None = None
+    """Nodes that still reach both sides: a number, chosen at random, or regions, hosts or nodes joined by `+`."""
+    leader_of: Literal["majority", "minority"] | None = None
+    """The side that has the leader."""
 
 
-class Loss(Kind):
+class Loss(LinkKind):
     """A share of the packets between the hosts of the target and those of the other nodes is dropped at random."""
 
     name = "loss"
-    drops_packets = True
+    changes = "loss"
     share: Annotated[float, BeforeValidator(parse_share), Field(gt=0, le=1)]
     """Share of the packets lost in each direction: `30%` or 0.3."""
+
+
+class Impairment(LinkKind):
+    """A fault of links that lets packets pass, but later, at a limited rate or not always."""
+
+    held_by_receiver: ClassVar[bool] = False
+    """Whether the receiving hosts hold the packets, not the hosts of the target."""
+
+    @abstractmethod
+    def parameters(self) -> dict[str, float]:
+        """Return the parameters of the mechanism, in s and bits per second."""
+
+
+class Delay(Impairment):
+    """Packets between the hosts of the target and those of the other nodes arrive later."""
+
+    name = "delay"
+    changes = "delay"
+    held_by_receiver = True
+    delay: _Added
+    """Time added in each direction, so twice that in a round trip: `100ms`; from 1 ms to 2 s."""
+
+    def parameters(self) -> dict[str, float]:
+        """Return the delay."""
+        return {"delay_s": self.delay.total_seconds()}
+
+
+class Jitter(Impairment):
+    """Packets between the hosts of the target and those of the other nodes arrive later by a random time."""
+
+    name = "jitter"
+    changes = "jitter"
+    held_by_receiver = True
+    jitter: _Added
+    """Longest time added in each direction: each link draws a time between 0 and this one, as often; `20ms`."""
+
+    def parameters(self) -> dict[str, float]:
+        """Return the longest time added."""
+        return {"jitter_s": self.jitter.total_seconds()}
+
+    @property
+    def patience_s(self) -> float:
+        """Round trips have to differ."""
+        return 20 * self.jitter.total_seconds() + 5.0
+
+
+class Bandwidth(Impairment):
+    """The packets between a host of the target and those of the other nodes share a limited rate."""
+
+    name = "bandwidth"
+    changes = "rate"
+    rate: Annotated[float, BeforeValidator(_read_rate), PlainSerializer(_format_rate), Field(ge=1e4, le=1e11)]
+    """Bits per second in each direction of each host: `10Mbit`, `500kbit`; a buffer holds 0.1 s of it."""
+
+    def parameters(self) -> dict[str, float]:
+        """Return the rate."""
+        return {"rate_bps": self.rate}
+
+
+class Flap(Impairment):
+    """The links between the hosts of the target and those of the other nodes go down and up."""
+
+    name = "flap"
+    changes = "flap"
+    period: Annotated[timedelta, Field(ge=timedelta(milliseconds=20), le=timedelta(minutes=1)), *_AS_TEXT]
+    """Time from going down until going down again, such as `2s`."""
+    share: Annotated[float, BeforeValidator(parse_share), Field(ge=0.01, le=0.99)] = 0.5
+    """Share of each period in which the links are down: `30%` or 0.3."""
+
+    def parameters(self) -> dict[str, float]:
+        """Return the period and the share."""
+        return {"period_s": self.period.total_seconds(), "down": self.share}
+
+    @property
+    def patience_s(self) -> float:
+        """The links have to go down and up."""
+        return 2 * self.period.total_seconds()
 
 
 class HostKind(Kind):
@@ -160,12 +266,15 @@ class HostDown(Kind):
 
     name = "host_down"
     stops_processes = True
-    drops_packets = True
+    changes = "reach"
 
 
 KINDS: Mapping[str, type[Kind]] = {
     kind.name: kind
-    for kind in (Crash, Pause, Restart, Partition, Loss, HostDown, DiskFull, DiskSlow, DiskStall, Cpu, Memory)
+    for kind in (
+        *(Crash, Pause, Restart, HostDown, Partition, Loss, Delay, Jitter, Bandwidth, Flap),
+        *(DiskFull, DiskSlow, DiskStall, Cpu, Memory),
+    )
 }
 
 

@@ -21,6 +21,8 @@ class FaultRecord(StrictModel):
     """Processes that it affected."""
     hosts: tuple[str, ...]
     """Hosts that it affected."""
+    bridge: tuple[str, ...] = ()
+    """Processes that still reached both sides of a partition."""
     parameters: dict[str, JsonValue]
     seed: int
     """Seed of the choice of nodes."""

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from benchmark.errors import UsageError
-from benchmark.faults.kinds import HostDown, Kind, Partition, make_kind
-from benchmark.faults.targets import HALVES, Committee, choose, depends_on_leader, is_random
+from benchmark.faults.kinds import HostDown, Kind, LinkKind, Partition, make_kind
+from benchmark.faults.targets import BRIDGE, HALVES, Committee, choose, count_nodes, depends_on_leader, is_random
 from benchmark.protocols.process import Process
 from benchmark.settings import FaultRequest, format_duration
 
@@ -31,7 +31,9 @@ class Effect:
     """Names of processes."""
     hosts: tuple[str, ...]
     links: tuple[tuple[str, str], ...] = ()
-    """Hosts (from, to) between which packets are dropped, one pair per direction."""
+    """Hosts (from, to) between which packets are dropped or impaired, one pair per direction."""
+    bridge: tuple[str, ...] = ()
+    """Names of processes that still reach both sides of a partition."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,11 @@ class ScheduledFault:
     """None if it stays until the end of the run; `start_s` if it is healed as soon as it was in force."""
     effect: Effect | None = None
     """None if its nodes are chosen when it is injected."""
+
+    @property
+    def depends_on_leader(self) -> bool:
+        """Whether its nodes are known only when it is injected."""
+        return depends_on_leader(self.target) or (isinstance(self.kind, Partition) and self.kind.leader_of is not None)
 
     def __str__(self) -> str:
         end = "" if self.end_s in (None, self.start_s) else f"-{self.end_s:g}s"
@@ -76,11 +83,11 @@ def make_schedule(
     faults.sort(key=lambda each: each.start_s)
     # Named nodes first, as random ones have to avoid them.
     for index, fault in enumerate(faults):
-        if fault.effect is None and not depends_on_leader(fault.target) and not is_random(fault.target):
+        if fault.effect is None and not fault.depends_on_leader and not is_random(fault.target):
             faults[index] = _with_effect(fault, committee, faults)
     for index, fault in enumerate(faults):
         if is_random(fault.target) and not any(
-            depends_on_leader(other.target) and _exclude(fault, other) for other in faults
+            each.depends_on_leader and (each is fault or _exclude(fault, each)) for each in faults
         ):
             faults[index] = _with_effect(fault, committee, faults)
     for one, other in itertools.combinations(faults, 2):
@@ -167,9 +174,14 @@ def _check(request: FaultRequest, kind: Kind, committee: Committee, duration_s: 
         raise UsageError(
             f"{name}: only `all`, regions and named nodes can be restarted one after another; omit the end"
         )
-    if request.target == HALVES and not isinstance(kind, Partition):
-        raise UsageError(f"{name}: only partitions have the target {HALVES}")
-    if depends_on_leader(request.target) and not committee.knows_leader:
+    if request.target in (HALVES, BRIDGE) and not isinstance(kind, Partition):
+        raise UsageError(f"{name}: only partitions have the target {request.target}")
+    if isinstance(kind, Partition) and kind.leader_of and not is_random(request.target):
+        raise UsageError(
+            f"{name}: leader_of chooses nodes, so it needs one of the targets {HALVES}, {BRIDGE}, one, minority, "
+            "majority, max_faulty or a number"
+        )
+    if (depends_on_leader(request.target) or getattr(kind, "leader_of", None)) and not committee.knows_leader:
         raise UsageError(
             f"{name}: the leader is unknown without a metric of the protocol that reports it and a monitoring host; "
             "name the nodes"
@@ -194,31 +206,60 @@ def _with_effect(
     }
     seed = f"{fault.seed}/{fault.occurrence}"
     try:
-        nodes = choose(fault.target, committee, seed, spare=fault.spare, busy=busy, leader=leader)
-        return dataclasses.replace(fault, effect=_effect(fault.kind, nodes, committee))
+        bridge = _bridge(fault, committee, seed, leader)
+        sides = dataclasses.replace(committee, nodes=tuple(n for n in committee.nodes if n not in bridge))
+        with_leader = None
+        if isinstance(fault.kind, Partition) and fault.kind.leader_of:
+            if leader in [node.name for node in bridge]:
+                raise UsageError(f"{leader} leads, but is the bridge, so it is on neither side; omit leader_of")
+            with_leader = _is_smaller(fault, sides) == (fault.kind.leader_of == "minority")
+        target = HALVES if fault.target == BRIDGE else fault.target
+        nodes = choose(target, sides, seed, spare=fault.spare, busy=busy, leader=leader, with_leader=with_leader)
+        return dataclasses.replace(fault, effect=_effect(fault.kind, nodes, committee, bridge))
     except UsageError as error:
         raise UsageError(f"fault {fault}: {error}") from None
 
 
-def _effect(kind: Kind, nodes: Sequence[Process], committee: Committee) -> Effect:
+def _bridge(fault: ScheduledFault, committee: Committee, seed: str, leader: str | None) -> tuple[Process, ...]:
+    """Choose the nodes that still reach both sides of a partition."""
+    if not isinstance(fault.kind, Partition) or not (fault.kind.bridge or fault.target == BRIDGE):
+        return ()
+    words = fault.kind.bridge or "1"
+    spared = {leader} if fault.kind.leader_of and leader else set()
+    found = choose(words, committee, f"{seed}/bridge", busy=spared)
+    if len(found) > len(committee.nodes) - 2:
+        raise UsageError(f"bridge {words}: it leaves fewer than two other nodes, so there are no two sides")
+    return found
+
+
+def _is_smaller(fault: ScheduledFault, committee: Committee) -> bool:
+    """Return whether the target of a partition is the smaller side; UsageError if the sides are equal."""
+    target = HALVES if fault.target == BRIDGE else fault.target
+    inside = count_nodes(target, committee)
+    outside = len(committee.nodes) - inside
+    if inside == outside:
+        raise UsageError(f"both sides have {inside} nodes, so neither is the majority; omit leader_of")
+    return inside < outside
+
+
+def _effect(kind: Kind, nodes: Sequence[Process], committee: Committee, bridge: Sequence[Process] = ()) -> Effect:
     """Return what a fault of `nodes` affects; UsageError if there is nothing else to cut them from."""
     inside = list(dict.fromkeys(node.host.name for node in nodes))
     links: list[tuple[str, str]] = []
-    if kind.drops_packets:
+    if kind.changes:
         processes = (*committee.nodes, *committee.clients) if isinstance(kind, HostDown) else committee.nodes
-        every = list(dict.fromkeys(process.host.name for process in processes))
-        outside = [host for host in every if host not in inside]
+        spared = {node.host.name for node in bridge}
+        others = [each for each in dict.fromkeys(process.host.name for process in processes) if each not in spared]
         if isinstance(kind, Partition):
-            one_way = kind.one_way
-            pairs = list(itertools.product(inside, outside))
-        else:
-            one_way = None
-            pairs = [(a, b) for a in inside for b in every if b in outside or every.index(a) < every.index(b)]
-        links += pairs if one_way != "in" else []
-        links += [(b, a) for a, b in pairs] if one_way != "out" else []
+            others = [host for host in others if host not in inside]
+        leaving = [(a, b) for a in inside for b in others if a != b]
+        one_way = kind.one_way if isinstance(kind, LinkKind) else None
+        links += leaving if one_way != "in" else []
+        links += [(b, a) for a, b in leaving if one_way != "out" and (one_way or (b, a) not in links)]
         if not links:
             raise UsageError("there are no other nodes to cut it from")
-    return Effect(tuple(node.name for node in nodes), tuple(inside), tuple(links))
+    names = tuple(node.name for node in bridge)
+    return Effect(tuple(node.name for node in nodes), tuple(inside), tuple(links), names)
 
 
 def _overlap(one: ScheduledFault, other: ScheduledFault) -> bool:
@@ -253,17 +294,24 @@ def _conflict(one: ScheduledFault, other: ScheduledFault) -> str:
         elif one.effect or other.effect:
             # Whoever leads is not under an earlier fault, but may be named by a later one. Random nodes avoid both.
             known, unknown = (one, other) if one.effect else (other, one)
-            if depends_on_leader(unknown.target) and known.start_s >= unknown.start_s:
+            if unknown.depends_on_leader and known.start_s >= unknown.start_s:
                 return "may stop the same node"
     if _take_the_same(one, other):
         if not (one.effect and other.effect):
             return f"may take the {one.kind.takes} of the same host"
         if hosts := set(one.effect.hosts).intersection(other.effect.hosts):
             return f"take the {one.kind.takes} of {min(hosts)} at the same time"
-    both_down = isinstance(one.kind, HostDown) and isinstance(other.kind, HostDown)
-    if one.kind.drops_packets and other.kind.drops_packets and not both_down:
+    if _collide(one.kind, other.kind):
+        dropped = {one.kind.changes, other.kind.changes} <= {"reach", "loss"}
+        what = "drop packets" if dropped else "change the delivery of packets"
         if not (one.effect and other.effect):
-            return "may drop packets on the same link"
+            return f"may {what} on the same link"
         if shared_links := set(one.effect.links).intersection(other.effect.links):
-            return f"drop packets from {' to '.join(min(shared_links))} at the same time"
+            return f"{what} from {' to '.join(min(shared_links))} at the same time"
     return ""
+
+
+def _collide(one: Kind, other: Kind) -> bool:
+    """Return whether two kinds cannot be combined on one link: nothing else can be proved where no packet passes."""
+    both = one.changes, other.changes
+    return all(both) and (both[0] == both[1] or "reach" in both) and {HostDown} != {type(one), type(other)}

@@ -15,8 +15,10 @@ from benchmark.protocols.process import Process
 
 HALVES = "halves"
 """Target of a partition into two sides as equal as possible."""
+BRIDGE = "bridge"
+"""Target of a partition into two sides as equal as possible that both still reach one node."""
 _CHOSEN_AT_INJECTION = ("leader", "followers")
-_CHOSEN_AT_RANDOM = ("one", "minority", "majority", "max_faulty", HALVES)
+_CHOSEN_AT_RANDOM = ("one", "minority", "majority", "max_faulty", HALVES, BRIDGE)
 TARGETS = ("one", "minority", "majority", "max_faulty", "all", "leader", "followers")
 """Words that choose nodes, for any kind of fault."""
 
@@ -58,11 +60,13 @@ def choose(
     spare: Collection[str] = (),
     busy: Collection[str] = (),
     leader: str | None = None,
+    with_leader: bool | None = None,
 ) -> tuple[Process, ...]:
     """Return the nodes that `target` means, in the order of the committee.
 
     Nodes in the regions of `spare` are never chosen. Those in `busy`, the names of processes under a fault that cannot
-    be combined with this one, are chosen only if the target names them. `leader` is the name of the leading process.
+    be combined with this one, are chosen only if the target names them. `leader` is the name of the leading process;
+    `with_leader` requires that nodes chosen at random include it, or not.
     UsageError if the target is unknown or means no node.
     """
     regions = {node.host.region for node in committee.nodes}
@@ -77,14 +81,20 @@ def choose(
             raise UsageError(f"target {target}: no node leads")
         found = [node for node in free if (node.name == leader) == (target == "leader")]
     elif is_random(target):
-        count = _count(target, committee)
-        if count > len(free):
+        count = count_nodes(target, committee)
+        first = []
+        if with_leader is not None:
+            if leader is None:
+                raise UsageError(f"target {target}: no node leads")
+            first = _with_leader(target, free, leader) if with_leader else []
+            free = [node for node in free if node.name != leader]
+        if count > (available := len(first) + len(free)):
             raise UsageError(
-                f"target {target}: it means {count} of {len(committee.nodes)} nodes, but only {len(free)} are "
+                f"target {target}: it means {count} of {len(committee.nodes)} nodes, but only {available} are "
                 "neither spared nor under another fault"
             )
-        chosen = random.Random(seed).sample(free, count)
-        found = [node for node in free if node in chosen]
+        chosen = [*first, *random.Random(seed).sample(free, count - len(first))]
+        found = [node for node in spared if node in chosen]
     else:
         found = spared if target == "all" else _named(target, committee.nodes, spared)
     if not found:
@@ -92,7 +102,16 @@ def choose(
     return tuple(found)
 
 
-def _count(target: str, committee: Committee) -> int:
+def _with_leader(target: str, free: Sequence[Process], leader: str) -> list[Process]:
+    """Return the leading node; UsageError if it may not be chosen."""
+    found = [node for node in free if node.name == leader]
+    if not found:
+        raise UsageError(f"target {target}: {leader} leads, but is spared, a bridge or under another fault")
+    return found
+
+
+def count_nodes(target: str, committee: Committee) -> int:
+    """Return how many nodes a target means that is random."""
     size = len(committee.nodes)
     counts = {
         "one": 1,

@@ -19,7 +19,7 @@ from benchmark.errors import HostError, InfrastructureError, UsageError
 from benchmark.faults.kinds import Crash, Pause, Restart
 from benchmark.faults.record import FaultRecord
 from benchmark.faults.schedule import ScheduledFault, resolve
-from benchmark.faults.targets import Committee, depends_on_leader
+from benchmark.faults.targets import Committee
 from benchmark.host_scripts import build_archive
 from benchmark.orchestrator.mechanisms import mechanism_names, mechanisms
 from benchmark.orchestrator.supervisor import RUN_DIRECTORY, Supervisor
@@ -37,6 +37,8 @@ _AGAIN_S = 0.1
 _SLACK_S = 20.0
 """Time after its planned end until a host heals a fault without an order."""
 _LONGEST_TEXT = 300
+_UNREACHABLE = ("reach", "loss", "flap")
+"""Changes of links by which probes may get no answer."""
 _Steps = Generator[None, None, None]
 
 
@@ -108,6 +110,7 @@ class Injector:
                 target=fault.target,
                 nodes=effect.nodes if effect else (),
                 hosts=effect.hosts if effect else (),
+                bridge=effect.bridge if effect else (),
                 parameters=fault.kind.model_dump(mode="json", exclude_none=True),
                 seed=fault.seed,
                 scheduled_start_s=fault.start_s,
@@ -210,12 +213,12 @@ class Injector:
 
     def _resolve(self, fault: ScheduledFault) -> ScheduledFault:
         leader = None
-        if fault.effect is None and depends_on_leader(fault.target):
+        if fault.effect is None and fault.depends_on_leader:
             host = self.find_leader()
             leader = next((node.name for node in self.committee.nodes if node.host.name == host), None)
         found = resolve(fault, self.committee, self.schedule, leader)
         assert found.effect is not None
-        self._note(found, nodes=found.effect.nodes, hosts=found.effect.hosts)
+        self._note(found, nodes=found.effect.nodes, hosts=found.effect.hosts, bridge=found.effect.bridge)
         return found
 
     def _inject(self, fault: ScheduledFault, parts: Mapping[str, list[JsonValue]]) -> _Steps:
@@ -271,7 +274,11 @@ class Injector:
         cut: list[JsonValue] = [
             self._addresses[host]
             for other in self.schedule
-            if other.id != fault.id and other.id in self._lives and other.kind.drops_packets and other.effect
+            if other.id != fault.id
+            and other.id in self._lives
+            and self.records[other.id].injected
+            and other.kind.changes in _UNREACHABLE
+            and other.effect
             for host in other.effect.hosts
         ]
         proved = yield from self._prove(fault, parts, "prove_healed", _PROVE_S, cut=cut)

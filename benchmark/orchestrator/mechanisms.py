@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from pydantic import JsonValue
 
-from benchmark.faults.kinds import HostKind, Kind, Loss, Pause, Restart
+from benchmark.faults.kinds import HostKind, Impairment, Kind, Loss, Pause, Restart
 from benchmark.faults.schedule import ScheduledFault
 from benchmark.faults.targets import Committee
 from benchmark.host_layout import NODE_EXPORTER_PORT
@@ -17,8 +17,8 @@ def mechanism_names(kind: Kind) -> list[str]:
     names = []
     if kind.stops_processes:
         names.append({Pause: "pause", Restart: "end"}.get(type(kind), "crash"))
-    if kind.drops_packets:
-        names.append("drop")
+    if kind.changes:
+        names.append("impair" if isinstance(kind, Impairment) else "drop")
     if isinstance(kind, HostKind):
         names.append(kind.mechanism)
     return names
@@ -27,6 +27,8 @@ def mechanism_names(kind: Kind) -> list[str]:
 def mechanisms(fault: ScheduledFault, committee: Committee, addresses: Mapping[str, str]) -> dict[str, list[JsonValue]]:
     """Return what a fault with an effect is made of, by the host that has to do it; `addresses` are those of hosts."""
     assert fault.effect is not None
+    if isinstance(fault.kind, Impairment):
+        return _impairments(fault, fault.kind, addresses)
     found: dict[str, list[JsonValue]] = {host: [] for host in fault.effect.hosts}
     for name in mechanism_names(fault.kind):
         for host, parts in found.items():
@@ -44,20 +46,39 @@ def mechanisms(fault: ScheduledFault, committee: Committee, addresses: Mapping[s
     return found
 
 
-def _peers(fault: ScheduledFault, host: str, addresses: Mapping[str, str]) -> list[JsonValue]:
-    """Return the other ends of the links that `host` has to disturb.
+def _impairments(fault: ScheduledFault, kind: Impairment, addresses: Mapping[str, str]) -> dict[str, list[JsonValue]]:
+    """Return what holds packets.
 
-    A link between two hosts of the fault is disturbed once, so that packets are lost with the requested probability.
+    Delayed packets are held where they arrive: on the host that sends them, they would count as unsent, and the kernel
+    would hardly send more (TCP small queues).
     """
     assert fault.effect is not None
-    ends = [("out", b) for a, b in fault.effect.links if a == host]
-    ends += [("in", a) for a, b in fault.effect.links if b == host and a not in fault.effect.hosts]
+    hosts = fault.effect.hosts
+    if kind.held_by_receiver:
+        hosts = tuple(dict.fromkeys(to for _, to in fault.effect.links))
+    parameters: JsonValue = dict(kind.parameters())
+    order: dict[str, JsonValue] = {"kind": "impair", "impairment": kind.changes, "parameters": parameters}
+    return {host: [{**order, "peers": _peers(fault, host, addresses, only_in=kind.held_by_receiver)}] for host in hosts}
+
+
+def _peers(fault: ScheduledFault, host: str, addresses: Mapping[str, str], *, only_in: bool = False) -> list[JsonValue]:
+    """Return the other ends of the links that `host` has to disturb: all that lead to it, if `only_in`.
+
+    Otherwise the sender alone disturbs a link between two hosts of the fault, so that packets are lost with the
+    requested probability.
+    """
+    assert fault.effect is not None
+    links = fault.effect.links
+    ends = [("in", a) for a, b in links if b == host and (only_in or a not in fault.effect.hosts)]
+    if not only_in:
+        ends = [("out", b) for a, b in links if a == host] + ends
     return [
         {
             "address": addresses[other],
             "port": NODE_EXPORTER_PORT,
             "in": ("in", other) in ends,
             "out": ("out", other) in ends,
+            "ways": ((host, other) in links) + ((other, host) in links),
         }
         for other in dict.fromkeys(other for _, other in ends)
     ]

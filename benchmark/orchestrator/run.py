@@ -143,7 +143,7 @@ def _open_injector(run: RunContext, state: RunState, supervisor: Supervisor) -> 
     hosts = list(dict.fromkeys(node.host.name for node in committee.nodes))
     uploaded = fleet.put(dict.fromkeys(hosts, injection.files(working)), deadline=SET_UP_S)
     uploaded.raise_for_failures("could not upload the fault injection:")
-    root = any(fault.kind.drops_packets or fault.kind.needs_root for fault in schedule)
+    root = any(fault.kind.changes or fault.kind.needs_root for fault in schedule)
     command = injection.command(working, run.identity.run_id, root=root)
     opened = fleet.open(command, hosts=hosts, deadline=ANSWER_S)
     state.injector = Injector(

@@ -35,7 +35,7 @@ class FaultRequest(SettingsModel):
     """Kind of the fault, such as `crash`; docs/faults.md lists all."""
     target: str
     """Nodes that it affects: `one`, `minority`, `majority`, `max_faulty`, `all`, `leader`, `followers`, a number of
-    nodes, or regions and names of nodes or hosts joined by `+`. Partitions also accept `halves`."""
+    nodes, or regions and names of nodes or hosts joined by `+`. Partitions also accept `halves` and `bridge`."""
     phase: str | None = None
     """Phase from whose start times count; there is a fault in each phase of this name. Without times, the fault lasts
     as long as the phase."""

@@ -46,7 +46,7 @@ class _InForce:
         if record.injected is None:
             return None
         kind = KINDS.get(record.kind)
-        only_processes = kind is not None and kind.stops_processes and not kind.drops_packets
+        only_processes = kind is not None and kind.stops_processes and not kind.changes
         hosts = frozenset() if only_processes else frozenset(record.hosts)
         until = end if record.healed is None else min(end, record.healed)
         return cls(record.injected, until, frozenset(record.nodes), hosts)

@@ -13,10 +13,12 @@ from typing import Any
 
 from .disk import Fill, Throttle
 from .leftovers import read_state, write_state
+from .links import Impair
 from .load import Burn, Hold
 from .mechanism import Context, Mechanism, ProblemError
 from .packets import Drop
 from .processes import Crash, End, Pause
+from .shaper import Shaper
 from .watchdog import Watchdog
 
 MECHANISMS: Mapping[str, type[Mechanism]] = {
@@ -24,6 +26,7 @@ MECHANISMS: Mapping[str, type[Mechanism]] = {
     "end": End,
     "pause": Pause,
     "drop": Drop,
+    "impair": Impair,
     "fill": Fill,
     "throttle": Throttle,
     "burn": Burn,
@@ -37,6 +40,7 @@ class Agent:
     def __init__(self, mark: str, connection: Sequence[str]) -> None:
         self.mark = hashlib.sha256(f"{mark}:{Path.cwd()}".encode()).hexdigest()[:8]
         self.spared = (connection[0], int(connection[3])) if len(connection) == 4 else None
+        self.shaper = Shaper(f"geobench_{self.mark}_links", 1 + int(self.mark, 16) % 65535, self.spared)
         self.faults: dict[str, list[Mechanism]] = {}
         self.deadlines: dict[str, float] = {}
         self.late: set[str] = set()
@@ -91,7 +95,7 @@ class Agent:
 
     def _make(self, number: str, index: int, order: dict[str, Any]) -> Mechanism:
         name = f"geobench_{self.mark}_{number.replace('-', '_')}_{index}"
-        return MECHANISMS[order["kind"]](order, Context(name, self.spared))
+        return MECHANISMS[order["kind"]](order, Context(name, self.spared, self.shaper))
 
     def heal(self, number: str) -> None:
         """Heal a fault; it is forgotten only once that has succeeded."""

@@ -16,7 +16,7 @@ from typing import Any
 from .children import kill
 from .disk import remove
 from .mechanism import ProblemError
-from .packets import delete_table
+from .nft import delete_table
 from .processes import continue_group, read_stat
 from .throttle import leave_group, restore_device
 

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from .shaper import Shaper
 
 
 class ProblemError(Exception):
@@ -18,6 +21,7 @@ class Context(NamedTuple):
     """Unique on the host; made of letters, digits and underscores."""
     spared: tuple[str, int] | None
     """The operator's address and this host's SSH port; None if unknown."""
+    shaper: Shaper
 
 
 class Mechanism(ABC):

@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
-import errno
 import json
-import select
-import socket
-import subprocess
-import time
 from collections.abc import Sequence
 from typing import Any
 
 from .mechanism import Context, Mechanism, ProblemError
+from .nft import chains, delete_table, run_nft
+from .probes import PROBE_S, round_trips, send_datagrams
 
-PRIORITY = -350
-"""Of the hooks: before connection tracking and any firewall, which may accept established connections."""
-PROBE_S = 1.0
 ENOUGH_PACKETS = 200
 """Packets after which the share that was lost is compared with the requested one."""
 SIGMAS = 5
-COMMAND_S = 10
+HEALED_S = 3.0
+"""Time in which peers must answer again, although another fault may delay packets."""
 
 
 class Drop(Mechanism):
@@ -52,19 +46,12 @@ class Drop(Mechanism):
 
     def inject(self) -> None:
         """Load a table of this fault's own, which is dropped whole."""
-        lines = [f"table inet {self.table} {{"]
-        for hook, side, own in (("input", "saddr", "d"), ("output", "daddr", "s")):
-            lines.append(f" chain {hook} {{ type filter hook {hook} priority {PRIORITY}; policy accept;")
-            if self.spared:
-                client, port = self.spared
-                lines.append(f"  {family(client)} {side} {client} tcp {own}port {port} accept")
-            for peer in self.peers:
-                if peer["in" if hook == "input" else "out"]:
-                    match = f"{family(peer['address'])} {side} {peer['address']}"
-                    chance = "" if self.share >= 1 else f"numgen random mod 1000000 < {round(self.share * 1e6)} "
-                    lines += [f'  {match} counter comment "seen"', f'  {match} {chance}counter drop comment "dropped"']
-            lines.append(" }")
-        run_nft("-f", "-", text="\n".join([*lines, "}", ""]))
+
+        def rules(match: str) -> list[str]:
+            chance = "" if self.share >= 1 else f"numgen random mod 1000000 < {round(self.share * 1e6)} "
+            return [f'{match} counter comment "seen"', f'{match} {chance}counter drop comment "dropped"']
+
+        run_nft("-f", "-", text=f"table inet {self.table} {{\n{chains(self.peers, self.spared, rules)}}}\n")
 
     def prove(self) -> tuple[bool, str]:
         """Return whether packets are dropped, as requested, and how that was seen."""
@@ -75,7 +62,7 @@ class Drop(Mechanism):
                 return False, f"still reaches {', '.join(reached)}"
             probed = f", probes of {len(self.reachable)} hosts unanswered"
         elif self._counters()[0] < ENOUGH_PACKETS:
-            self._send_datagrams()
+            send_datagrams([peer["address"] for peer in self.peers if peer["out"]], ENOUGH_PACKETS)
         ok, text = self.prove_held()
         return ok, text + probed
 
@@ -95,7 +82,7 @@ class Drop(Mechanism):
         if self.table in run_nft("list", "tables"):
             return False, f"packet filter {self.table} still exists"
         wanted = self.reachable - set(cut)
-        if lost := sorted(wanted & self._unreachable()):
+        if lost := sorted(wanted & self._unreachable(HEALED_S)):
             return False, f"cannot reach {', '.join(lost)}"
         return True, f"packet filter deleted, probes of {len(wanted)} hosts answered"
 
@@ -109,63 +96,6 @@ class Drop(Mechanism):
                     found[rule["comment"]] += part["counter"]["packets"]
         return found["seen"], found["dropped"]
 
-    def _unreachable(self) -> set[str]:
+    def _unreachable(self, patience: float = PROBE_S) -> set[str]:
         """Return the addresses of peers that neither accept nor reject a connection in time."""
-        waiting: dict[socket.socket, str] = {}
-        answered: set[str] = set()
-        for peer in self.peers:
-            kind = socket.AF_INET6 if ":" in peer["address"] else socket.AF_INET
-            probe = socket.socket(kind, socket.SOCK_STREAM)
-            probe.setblocking(False)
-            code = probe.connect_ex((peer["address"], peer["port"]))
-            if code == errno.EINPROGRESS:
-                waiting[probe] = peer["address"]
-                continue
-            probe.close()
-            if code in (0, errno.ECONNREFUSED):
-                answered.add(peer["address"])
-        end = time.monotonic() + PROBE_S
-        while waiting and (left := end - time.monotonic()) > 0:
-            for probe in select.select([], list(waiting), [], left)[1]:
-                address = waiting.pop(probe)
-                if probe.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) in (0, errno.ECONNREFUSED):
-                    answered.add(address)
-                probe.close()
-        for probe in waiting:
-            probe.close()
-        return {peer["address"] for peer in self.peers} - answered
-
-    def _send_datagrams(self) -> None:
-        """Send what the rules for packets to peers count; peers discard it."""
-        for peer in self.peers:
-            kind = socket.AF_INET6 if ":" in peer["address"] else socket.AF_INET
-            with socket.socket(kind, socket.SOCK_DGRAM) as probe:
-                for _ in range(ENOUGH_PACKETS if peer["out"] else 0):
-                    with contextlib.suppress(OSError):
-                        probe.sendto(b"", (peer["address"], 9))
-
-
-def family(address: str) -> str:
-    """Return the word of nftables for the family of an address."""
-    return "ip6" if ":" in address else "ip"
-
-
-def run_nft(*words: str, text: str | None = None) -> str:
-    """Run nft and return its output; ProblemError if it fails."""
-    try:
-        done = subprocess.run(
-            ["nft", *words], input=text, capture_output=True, text=True, timeout=COMMAND_S, check=False
-        )
-    except FileNotFoundError:
-        raise ProblemError("it has no nft; install the package nftables") from None
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise ProblemError(f"nft cannot run: {error}") from None
-    if done.returncode:
-        raise ProblemError(f"nft {' '.join(words)}: {done.stderr.strip()[-300:]}")
-    return done.stdout
-
-
-def delete_table(table: str) -> None:
-    """Delete a table, if it exists."""
-    if f"table inet {table}" in run_nft("list", "tables").splitlines():
-        run_nft("delete", "table", "inet", table)
+        return {peer["address"] for peer in self.peers} - round_trips(self.peers, patience=patience).keys()

@@ -94,6 +94,51 @@ def test_loss_of_all_affects_every_link_once_and_a_down_host_also_those_to_clien
     assert {("c-0", "c-1"), ("c-1", "c-0"), ("c-0", "a-0")} < set(down.effect.links)
 
 
+def test_a_bridge_reaches_both_halves_and_these_do_not_reach_each_other() -> None:
+    seen = set()
+    for seed in range(40):
+        [fault] = schedule("partition:bridge@0s-9s", seed=seed)
+        assert fault.effect is not None
+        (bridge,) = fault.effect.bridge
+        seen.add(bridge)
+        names = {node.name: node.host.name for node in FIVE.nodes}
+        inside, outside = hit(fault), set(names) - {bridge, *hit(fault)}
+        assert len(inside) == len(outside) == 2
+        cut = {(names[a], names[b]) for a in inside for b in outside}
+        assert set(fault.effect.links) == cut | {(b, a) for a, b in cut}
+    assert len(seen) == 5
+    [fault] = schedule("partition:b,bridge=node-0+node-4@0s-9s")
+    assert fault.effect is not None
+    assert fault.effect.bridge == ("node-0", "node-4")
+    assert {host for link in fault.effect.links for host in link} == {"a-1", "b-0", "b-1"}
+
+
+@pytest.mark.parametrize("target", ["halves", "minority", "majority", "one", "3"])
+@pytest.mark.parametrize("side", ["majority", "minority"])
+def test_the_leader_is_on_the_requested_side_of_a_partition(target: str, side: str) -> None:
+    [fault] = schedule(f"partition:{target},leader_of={side}@10s-20s")
+    assert fault.effect is None
+    found = set()
+    for seed in range(20):
+        inside = hit(resolve(replace(fault, seed=seed), FIVE, [fault], "node-3"))
+        assert (len(inside) < 3) == (("node-3" in inside) == (side == "minority"))
+        found.add(inside)
+    assert len(found) > 2 or (target, side) == ("one", "minority")
+    with pytest.raises(UsageError, match="no node leads"):
+        resolve(fault, FIVE, [fault], None)
+
+
+def test_impairments_affect_every_link_of_their_targets_once_in_each_direction() -> None:
+    [delay] = schedule("delay:a,delay=10ms@0s-9s")
+    [into] = schedule("delay:a,delay=10ms,one_way=in@0s-9s")
+    assert delay.effect is not None
+    assert into.effect is not None
+    everyone = ("a-0", "a-1", "b-0", "b-1", "c-0")
+    both = {(a, b) for a in everyone for b in everyone if a != b and {a, b} & {"a-0", "a-1"}}
+    assert sorted(delay.effect.links) == sorted(both)
+    assert sorted(into.effect.links) == sorted((a, b) for a, b in both if b.startswith("a"))
+
+
 def test_random_nodes_avoid_those_of_other_faults() -> None:
     faults = schedule("crash:one@10s", "crash:one@20s", "crash:node-0@30s", "crash:2@50s")
     assert sorted(node for fault in faults for node in hit(fault)) == [f"node-{i}" for i in range(5)]
@@ -120,6 +165,10 @@ def test_leader_is_chosen_at_injection_as_are_nodes_that_have_to_avoid_it() -> N
         ("host_down:node-0@10s", "host_down:node-1@20s"),
         ("crash:node-0@10s", "crash:leader@20s"),
         ("partition:a,one_way=out@10s-20s", "loss:a,share=1%@30s-40s"),
+        ("delay:a,delay=9ms@1s-9s", "loss:a,share=1%@1s-9s", "jitter:a,jitter=9ms@1s-9s", "flap:a,period=1s@1s-9s"),
+        ("delay:leader,delay=9ms@1s-9s", "loss:a,share=1%@1s-9s", "bandwidth:all,rate=1Mbit@2s-8s"),
+        ("delay:node-0,delay=9ms,one_way=in@1s-9s", "delay:node-0,delay=9ms,one_way=out@1s-9s"),
+        ("delay:node-0,delay=9ms@1s-9s", "partition:b,bridge=a@1s-9s"),
     ],
 )
 def test_faults_that_can_be_combined(texts: tuple[str, ...]) -> None:
@@ -141,6 +190,13 @@ def test_faults_that_can_be_combined(texts: tuple[str, ...]) -> None:
         (("cpu:node-0,share=10%@10s", "cpu:leader,share=10%@20s-30s"), "may take the processors of the same host"),
         (("partition:a@10s-20s", "loss:b,share=1%@15s-25s"), "drop packets from a-0 to b-0 at the same time"),
         (("partition:leader@10s-20s", "loss:b,share=1%@15s-25s"), "may drop packets on the same link"),
+        (
+            ("delay:a,delay=9ms@1s-9s", "delay:b,delay=9ms@9s-19s"),
+            "change the delivery of packets from a-0 to b-0 at the same time",
+        ),
+        (("delay:leader,delay=9ms@1s-9s", "delay:b,delay=9ms@2s-3s"), "may change the delivery of packets on the same"),
+        (("delay:a,delay=9ms@1s-9s", "partition:b@2s-3s"), "change the delivery of packets from a-0 to b-0 at the"),
+        (("flap:a,period=1s@1s-9s", "host_down:node-0@2s-3s"), "change the delivery of packets from a-0 to a-1 at the"),
         (("crash:majority@10s", "crash:majority@20s"), "only 2 are neither spared nor under another fault"),
     ],
 )
@@ -159,6 +215,12 @@ def test_faults_that_cannot_be_combined_are_errors(texts: tuple[str, ...], messa
         ("pause:one@10s-40s every 30s", "fault pause:one: it lasts 30s, so it cannot begin again every 30s"),
         ("restart:one@10s-60s", "only `all`, regions and named nodes can be restarted one after another"),
         ("crash:halves@10s", "fault crash:halves: only partitions have the target halves"),
+        ("delay:bridge,delay=9ms@10s", "fault delay:bridge: only partitions have the target bridge"),
+        (
+            "partition:a,leader_of=majority@10s",
+            "fault partition:a: leader_of chooses nodes, so it needs one of the",
+        ),
+        ("partition:one,bridge=4@10s", "bridge 4: it leaves fewer than two other nodes, so there are no two sides"),
         ("partition:all@10s", "fault partition:all@10s: there are no other nodes to cut it from"),
         ("pause:one@0s-10ms every 20ms", "faults: found 1001 in one run, expected at most 1000"),
         ("crash:one,x=1@10s", "fault crash: unknown parameter 'x'"),
@@ -173,5 +235,10 @@ def test_impossible_requests_are_errors(text: str, message: str) -> None:
 def test_errors_that_depend_on_the_system() -> None:
     with pytest.raises(UsageError, match="the leader is unknown without a metric"):
         schedule("crash:leader@10s", nodes=committee(a=3, knows_leader=False))
+    with pytest.raises(UsageError, match="the leader is unknown without a metric"):
+        schedule("partition:halves,leader_of=minority@10s", nodes=committee(a=4, knows_leader=False))
+    halves = schedule("partition:bridge,leader_of=majority@10s")[0]
+    with pytest.raises(UsageError, match="both sides have 2 nodes, so neither is the majority; omit leader_of"):
+        resolve(halves, FIVE, [halves], "node-3")
     with pytest.raises(UsageError, match=r"would stop the load generator on a-0; .*--dedicated-clients"):
         schedule("host_down:one@10s", nodes=committee(a=3, dedicated=0))

@@ -12,6 +12,7 @@ from fakes.recorder import Recorder
 from pydantic import TypeAdapter
 
 from benchmark.errors import HostError, SystemFailure
+from benchmark.faults.kinds import Flap, Jitter, Kind
 from benchmark.faults.record import FaultRecord
 from benchmark.orchestrator import injector
 from benchmark.results.events import Event, FaultHealed, FaultInjected, WarningIssued
@@ -20,6 +21,10 @@ from benchmark.results.summary import Summary
 from benchmark.settings import parse_fault
 
 pytestmark = pytest.mark.usefixtures("fast", "impatient")
+PARAMETERS = {
+    "loss": ",share=30%", "delay": ",delay=9ms", "jitter": ",jitter=9ms", "bandwidth": ",rate=9Mbit",
+    "flap": ",period=1s",
+}  # fmt: skip
 Run = Callable[..., tuple[Summary, Manifest]]
 
 
@@ -88,18 +93,27 @@ def test_a_fault_is_prepared_injected_proved_held_healed_and_proved_healed(
         ("crash", "prove", "was not in force: "),
         ("pause", "prove", "was not in force: "),
         ("loss", "prove_held", "was no longer in force at its end: "),
+        ("delay", "prove", "was not in force: "),
+        ("jitter", "prove_held", "was no longer in force at its end: "),
+        ("bandwidth", "prove", "was not in force: "),
+        ("flap", "prove", "was not in force: "),
         ("pause", "heal", "was not healed: "),
         ("crash", "prove_healed", "was not healed: "),
     ],
 )
 def test_a_run_is_invalid_if_any_step_of_a_fault_fails(
-    run: Run, fleet: FakeFleet, recorder: Recorder, kind: str, order: str, problem: str
+    run: Run, fleet: FakeFleet, recorder: Recorder, monkeypatch: pytest.MonkeyPatch, kind: str, order: str, problem: str
 ) -> None:
     fleet.unproved = {order: "pid 7 still runs"}
-    text = f"{kind}:node-1{',share=30%' if kind == 'loss' else ''}@20ms-50ms"
-    summary, manifest = run(text)
+    monkeypatch.setattr(Kind, "patience_s", 0.0)
+    monkeypatch.setattr(Jitter, "patience_s", 0.0)
+    monkeypatch.setattr(Flap, "patience_s", 0.0)
+    summary, manifest = run(f"{kind}:node-1{PARAMETERS.get(kind, '')}@20ms-50ms")
     (fault,) = manifest.faults
-    assert fault.problem == f"{problem}{manifest.placement.nodes[1]}: pid 7 still runs"
+    hosts = manifest.placement.nodes if kind in ("delay", "jitter") else manifest.placement.nodes[1:2]
+    assert sorted(fault.problem.removeprefix(problem).split("; ")) == sorted(
+        f"{host}: pid 7 still runs" for host in hosts
+    )
     assert summary.status == "invalid"
     assert f"fault {kind}:node-1 {fault.problem}" in summary.reasons
     warnings = [event.text for event in recorder.events if isinstance(event, WarningIssued)]
@@ -263,3 +277,44 @@ def test_links_are_cut_once_in_each_direction(run: Run, fleet: FakeFleet) -> Non
             (a.name, c.address, "in"), (b.name, c.address, "out"), (b.name, c.address, "in"),
         ]
     )  # fmt: skip
+
+
+def orders_by_host(fleet: FakeFleet) -> dict[str, list[dict[str, object]]]:
+    """What the hosts do of faults of links."""
+    return {
+        each.host: mechanisms
+        for each in fleet.injectors()
+        for line in each.sent
+        if (mechanisms := json.loads(line).get("mechanisms"))
+    }
+
+
+def test_delayed_packets_are_held_where_they_arrive(run: Run, fleet: FakeFleet) -> None:
+    _, manifest = run("delay:node-0,delay=100ms@20ms-50ms")
+    a, b, c = (fleet.hosts[name] for name in manifest.placement.nodes)
+
+    def order(*peers: str) -> list[dict[str, object]]:
+        held = [{"address": each, "port": 9100, "in": True, "out": False, "ways": 2} for each in peers]
+        return [{"kind": "impair", "impairment": "delay", "parameters": {"delay_s": 0.1}, "peers": held}]
+
+    assert orders_by_host(fleet) == {
+        a.name: order(b.address, c.address), b.name: order(a.address), c.name: order(a.address)
+    }  # fmt: skip
+    assert manifest.faults[0].hosts == (a.name,)
+
+
+def test_a_limited_rate_is_shared_by_all_packets_of_a_host(run: Run, fleet: FakeFleet) -> None:
+    _, manifest = run("bandwidth:node-0,rate=1Mbit,one_way=out@20ms-50ms")
+    a, *others = (fleet.hosts[name] for name in manifest.placement.nodes)
+    peers = [{"address": each.address, "port": 9100, "in": False, "out": True, "ways": 1} for each in others]
+    order = {"kind": "impair", "impairment": "rate", "parameters": {"rate_bps": 1e6}, "peers": peers}
+    assert orders_by_host(fleet) == {a.name: [order]}
+
+
+def test_a_partition_with_a_bridge_records_it(run: Run, fleet: FakeFleet) -> None:
+    _, manifest = run("partition:node-0,bridge=node-2@20ms-50ms")
+    (fault,) = manifest.faults
+    assert (fault.nodes, fault.bridge) == (("node-0",), ("node-2",))
+    b = fleet.hosts[manifest.placement.nodes[1]]
+    [[order]] = orders_by_host(fleet).values()
+    assert [peer["address"] for peer in order["peers"]] == [b.address]  # type: ignore[attr-defined]
