@@ -27,6 +27,8 @@ from benchmark.metrics.latency_log import INTERVAL_MS
 from benchmark.metrics.names import MetricNames
 from benchmark.metrics.sample_files import read_samples
 from benchmark.metrics.samples import Series
+from benchmark.results.catalogue import Selection, catalogue
+from benchmark.results.export import COLUMNS, table_row
 from benchmark.results.find import find_run, find_sweep
 from benchmark.results.latency_logs import stored_logs
 from benchmark.results.manifest import Manifest, read_manifest
@@ -201,6 +203,12 @@ def run(name: str | Path, results_dir: Path | str = RESULTS) -> Run:
 def runs(results_dir: Path | str = RESULTS) -> pd.DataFrame:
     """Return all runs with a result, oldest first: a row each."""
     return _pandas().DataFrame([_row(summary) for _, summary, _ in find_runs(Path(results_dir)) if summary])
+
+
+def results(results_dir: Path | str = RESULTS, selection: Selection | None = None) -> pd.DataFrame:
+    """Return all results or those of a selection, oldest first: the rows that `geobench results export` writes."""
+    entries = [each for each in catalogue(Path(results_dir)) if selection is None or selection.matches(each)]
+    return _pandas().DataFrame([table_row(entry) for entry in entries], columns=list(COLUMNS))
 
 
 def sweep(name: str | Path, results_dir: Path | str = RESULTS) -> pd.DataFrame:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from importlib import import_module
+from typing import Any
 
 import click
 
 from benchmark.version import describe_version
 
-SECTIONS = {
+Sections = Mapping[str, Mapping[str, tuple[str, str]]]
+
+SECTIONS: Sections = {
     "Set up": {
         "init": ("init", "Write a settings file: answer five questions, or give options."),
         "validate": ("validate", "Check settings and described systems, without any host."),
@@ -30,7 +34,7 @@ SECTIONS = {
         "profile": ("profile", "Sample NODE of the current run and draw a flame graph."),
     },
     "Results": {
-        "results": ("results", "List all runs with their results."),
+        "results": ("library", "List, tag, export and delete results."),
         "report": ("report", "Write the report of results, or of a comparison."),
         "logs": ("results", "Print the logs of RUN."),
         "prometheus": ("results", "Serve the Prometheus snapshot of RUN."),
@@ -54,26 +58,34 @@ Examples:
 
 
 class LazyGroup(click.Group):
-    """A group whose commands are defined in the modules that `COMMANDS` names."""
+    """A group whose commands are defined in modules of this package, imported when they are called.
+
+    `sections` has for each command its module and its short help, which is printed without an import.
+    """
+
+    def __init__(self, *given: Any, sections: Sections = SECTIONS, **named: Any) -> None:
+        super().__init__(*given, **named)
+        self._sections = sections
+        self._modules = {name: entry for section in sections.values() for name, entry in section.items()}
 
     def list_commands(self, context: click.Context) -> list[str]:
         """Return the names of all commands, in the order of `--help`."""
-        return list(COMMANDS)
+        return list(self._modules)
 
     def get_command(self, context: click.Context, name: str) -> click.Command | None:
         """Import the module of a command and return the command; an unknown name is an error with near matches."""
-        if name not in COMMANDS:
+        if name not in self._modules:
             if name.startswith("-"):
                 return None  # click reports an unknown option
-            raise click.NoSuchCommand(name, possibilities=COMMANDS, ctx=context)
-        module = import_module(f"benchmark.cli.{COMMANDS[name][0]}")
+            raise click.NoSuchCommand(name, possibilities=self._modules, ctx=context)
+        module = import_module(f"benchmark.cli.{self._modules[name][0]}")
         command: click.Command = getattr(module, name)
         return command
 
     def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the names and short helps of all commands, by section."""
-        width = max(map(len, COMMANDS))
-        for title, section in SECTIONS.items():
+        width = max(map(len, self._modules))
+        for title, section in self._sections.items():
             with formatter.section(title):
                 formatter.write_dl([(name.ljust(width), text) for name, (_, text) in section.items()])
 

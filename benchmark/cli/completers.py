@@ -61,7 +61,7 @@ def _results(given: Mapping[str, Any]) -> Iterable[str]:
 
 
 def _runs(given: Mapping[str, Any]) -> Iterable[str]:
-    from benchmark.results.run_folder import COLLECTIONS
+    from benchmark.results.layout import COLLECTIONS
 
     folders = [path for path in _result_folders(given) if not any((path / name).exists() for name in COLLECTIONS)]
     return [_LATEST, *(path.name for path in folders)]

@@ -38,8 +38,8 @@ from benchmark.errors import StorageError, UsageError
 from benchmark.orchestrator import search as search_runner
 from benchmark.orchestrator.sweep import run_benchmark, run_sweep
 from benchmark.plan.request import FEW_INTERVALS, Request, RunOptions, make_request, request_to_dict
-from benchmark.results.find import Kind, find_search, find_sweep
-from benchmark.results.run_folder import LATEST, SUMMARY
+from benchmark.results.find import find_search, find_sweep
+from benchmark.results.layout import LATEST, SUMMARY, Kind
 from benchmark.results.search import Limits, SearchConfig, SearchFolder, new_search
 from benchmark.results.sweep import SweepFolder, new_sweep, plan_runs
 from benchmark.settings import format_duration, parse_duration

@@ -19,8 +19,9 @@ from benchmark.errors import UsageError
 from benchmark.inventory import Host
 from benchmark.orchestrator.supervisor import RUN_DIRECTORY
 from benchmark.remote.openssh import known_hosts_line, openssh_command
+from benchmark.results.layout import LATEST
 from benchmark.results.manifest import read_manifest
-from benchmark.results.run_folder import LATEST, is_running
+from benchmark.results.run_folder import is_running
 from benchmark.testbed.testbed import require_network
 
 ALL = "all"

@@ -1,4 +1,4 @@
-"""Commands that read results: list runs, print logs, serve a run's Prometheus snapshot."""
+"""Commands that read a run's files: print its logs, serve its Prometheus snapshot."""
 
 from __future__ import annotations
 
@@ -12,32 +12,13 @@ import click
 from benchmark.cli import completers
 from benchmark.cli.help import Command, examples
 from benchmark.cli.messages import printable
-from benchmark.cli.output import show
 from benchmark.cli.parameter_types import NumberType
-from benchmark.cli.tables import run_lines
 from benchmark.cli.target import Target, json_option, on_results, results_dir, results_dir_option, testbed_options
 from benchmark.errors import UsageError
 from benchmark.orchestrator.snapshot import opened_snapshot
 from benchmark.results.find import find_run
 from benchmark.results.log_files import find_logs, log_name, read_log
-from benchmark.results.run_folder import LOGS, find_runs, is_running
-
-
-@click.command(cls=Command)
-@on_results
-def results(results_dir: Path, as_json: bool) -> None:
-    """List all runs with their results."""
-    found = list(find_runs(results_dir))
-    if as_json:
-        documents = [
-            json.loads(run.summary.to_json())
-            if run.summary
-            else {"run_id": run.path.name, "status": run.state} | ({"damaged": run.damage} if run.damage else {})
-            for run in found
-        ]
-        click.echo(json.dumps(documents, indent=2))
-    else:
-        show(line for run in found for line in run_lines(run))
+from benchmark.results.run_folder import LOGS, is_running
 
 
 @click.command(

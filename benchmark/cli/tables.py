@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from benchmark.compare.faults import FaultSpread, Spread
     from benchmark.compare.phases import ComparedPhase
     from benchmark.measure.fault_impact import FaultImpact
-    from benchmark.results.run_folder import StoredRun
     from benchmark.results.search import Search
     from benchmark.results.summary import Summary
     from benchmark.results.sweep import SweepFolder
@@ -136,19 +135,6 @@ def _fault_lines(fault: FaultImpact) -> Iterator[str]:
         available = numbers.NONE if seen.availability is None else numbers.tenths(seen.availability)
         lost = numbers.NONE if seen.lost is None else str(seen.lost)
         yield f"{name}: clients in {escape(region)}: {outage}, {recovery}, {available} available, {lost} lost"
-
-
-def run_lines(run: StoredRun) -> Iterator[Shown]:
-    """Yield the name of a run, complete so that it can be copied, and its results in one line."""
-    summary = run.summary
-    yield f"[bold]{escape(f'{run.path.parent.name}/{run.path.name}')}[/bold]"
-    if summary is None:
-        known = {"running": "[cyan]running[/cyan]", "damaged": f"[red]damaged: {escape(run.damage)}[/red]"}
-        yield f"    {known.get(run.state, f'[red]{run.state}[/red]')}"
-        return
-    requested, completed, *latencies, errors, state = (cell.replace("\n", " ") for cell in _run_cells(summary))
-    shown = ", ".join(f"{metric.short} {value}" for metric, value in zip(_LATENCIES, latencies, strict=True))
-    yield f"    {state}: {completed} of {requested} tx/s, {errors} errors; {shown}"
 
 
 def _run_cells(summary: Summary) -> list[str]:

@@ -239,11 +239,16 @@ def running_on_testbed(command: Command) -> Command:
     return testbed_options(results_dir_option(json_option(with_target)))
 
 
-def on_results(command: Command) -> Command:
-    """Add the options that select a results folder, and `--json`; pass the command the selected `results_dir`."""
+def in_results(command: Command) -> Command:
+    """Add the options that select a results folder; pass the command the selected `results_dir`."""
 
     @wraps(command)
     def with_folder(stack: str | None, results_folder: Path | None, **options: Any) -> None:
         command(results_dir=results_folder or results_dir(stack), **options)
 
-    return results_dir_option(stack_option(json_option(with_folder)))
+    return results_dir_option(stack_option(with_folder))
+
+
+def on_results(command: Command) -> Command:
+    """Add the options of `in_results`, and `--json`."""
+    return in_results(json_option(command))

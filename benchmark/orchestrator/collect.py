@@ -37,9 +37,10 @@ from benchmark.orchestrator.snapshot import save_snapshot
 from benchmark.orchestrator.verify import progress, verify
 from benchmark.remote.deadlines import ANSWER_S
 from benchmark.results.events import Step, SummaryWritten, WarningIssued
+from benchmark.results.layout import SUMMARY
 from benchmark.results.log_findings import LIMIT, LogReport
 from benchmark.results.manifest import RunTimes
-from benchmark.results.run_folder import LATENCIES, LOGS, MANIFEST, SAMPLES, SUMMARY, RunFolder
+from benchmark.results.run_folder import LATENCIES, LOGS, MANIFEST, SAMPLES, RunFolder
 from benchmark.results.summary import Summary, not_measured
 
 _LOG_DEADLINE_S = 300.0

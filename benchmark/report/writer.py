@@ -13,7 +13,7 @@ from benchmark.report.run_data import read_record
 from benchmark.report.search_data import read_search_record
 from benchmark.report.search_page import charts_of_search, search_page, steps_table
 from benchmark.report.sweep_page import comparison, read_sweep_record, sweep_page
-from benchmark.results.run_folder import SEARCH, SWEEP
+from benchmark.results.layout import SEARCH, SWEEP
 
 
 def write_report(folder: Path) -> Path:

@@ -9,16 +9,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from benchmark.errors import UsageError
+from benchmark.results.layout import COLLECTIONS, KINDS, LATEST, Kind, kind_of
 from benchmark.results.manifest import read_manifest
-from benchmark.results.run_folder import COLLECTIONS, LATEST, MANIFEST, SEARCH, SWEEP
+from benchmark.results.run_folder import MANIFEST
 from benchmark.results.search import SearchFolder
 from benchmark.results.sweep import SweepFolder
 
-Kind = Literal["run", "sweep", "comparison", "search"]
-KINDS: tuple[Kind, ...] = ("run", "sweep", "comparison", "search")
 _PLURALS: dict[Kind, str] = {"run": "runs", "sweep": "sweeps", "comparison": "comparisons", "search": "searches"}
 _SHOWN = 3
 
@@ -37,12 +35,12 @@ def find(results_dir: Path, name: str, kinds: Sequence[Kind] = KINDS) -> Result:
     Where runs and experiments are wanted, `latest` and a shared beginning or name mean the experiment, not its runs.
     """
     if any((Path(name) / file).exists() for file in (MANIFEST, *COLLECTIONS)):
-        folder = Result(Path(name), _kind_of(Path(name)))
+        folder = Result(Path(name), kind_of(Path(name)))
         if folder.kind not in kinds:
             raise UsageError(f"{name} is a {folder.kind}; expected a {_listed(kinds)}")
         return folder
     paths = [path for path in results_dir.glob("*/*") if path.is_dir() and not path.is_symlink()]
-    every = [Result(path, _kind_of(path)) for path in sorted(paths, key=lambda path: path.name)]
+    every = [Result(path, kind_of(path)) for path in sorted(paths, key=lambda path: path.name)]
     known = [each for each in every if each.kind in kinds]
     if not known:
         raise UsageError(f"no {' or '.join(_PLURALS[kind] for kind in kinds)} in {results_dir} yet")
@@ -76,14 +74,6 @@ def find_sweep(results_dir: Path, name: str, kinds: Sequence[Kind] = ("sweep", "
 def find_search(results_dir: Path, name: str) -> SearchFolder:
     """Read the search called `name`."""
     return SearchFolder.read(find(results_dir, name, ("search",)).path)
-
-
-def _kind_of(path: Path) -> Kind:
-    if (path / SEARCH).exists():
-        return "search"
-    if (path / SWEEP).exists():
-        return "comparison" if "-compare-" in path.name else "sweep"
-    return "run"
 
 
 def _run_ids(result: Result) -> Sequence[str]:

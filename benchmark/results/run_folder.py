@@ -17,16 +17,14 @@ from pydantic import ValidationError
 from benchmark.errors import StorageError, UsageError
 from benchmark.files import write_atomically
 from benchmark.results.events import Event, event_to_json
+from benchmark.results.layout import COLLECTIONS, LATEST, SUMMARY
 from benchmark.results.summary import Summary, parse_summary
 
-LATEST = "latest"
-SUMMARY, MANIFEST, SAMPLES, EVENTS, LOGS = "summary.json", "manifest.json", "samples.parquet", "events.jsonl", "logs"
+MANIFEST, SAMPLES, EVENTS, LOGS = "manifest.json", "samples.parquet", "events.jsonl", "logs"
 LATENCIES = "latencies"
 """Folder of the clients' latency logs, each called CLIENT.hlog."""
 HISTORY, VIOLATION = "history.jsonl", "violation.json"
 """All operations of the probe workload, and those that show a violation of linearizability."""
-COLLECTIONS = SWEEP, SEARCH = "sweep.json", "search.json"
-"""Journals: a folder that contains one belongs to an experiment of several runs."""
 BUILD_LOG = "build.log"
 """Output of the build, in each run of the command that built the system."""
 
@@ -55,7 +53,7 @@ class RunFolder:
         path = results_dir / testbed_id / run_id
         try:
             path.mkdir(parents=True)
-            _link(path)
+            link_latest(path)
             return cls(path)
         except OSError as error:
             raise UsageError(f"cannot write results to {path}: {error.strerror}; see results_dir") from None
@@ -116,11 +114,15 @@ def find_runs(results_dir: Path) -> Iterator[StoredRun]:
     """Yield all runs, oldest first, including those whose summary is missing or damaged."""
     every = [path for path in results_dir.glob("*/*") if path.is_dir() and not path.is_symlink()]
     folders = [path for path in every if not any((path / name).exists() for name in COLLECTIONS)]
-    for folder in sorted(folders, key=lambda path: path.name):
-        try:
-            yield StoredRun(folder, read_summary(folder))
-        except UsageError as error:
-            yield StoredRun(folder, None, str(error))
+    yield from map(read_run, sorted(folders, key=lambda path: path.name))
+
+
+def read_run(folder: Path) -> StoredRun:
+    """Read a run whose summary may be missing or damaged."""
+    try:
+        return StoredRun(folder, read_summary(folder))
+    except UsageError as error:
+        return StoredRun(folder, None, str(error))
 
 
 def is_running(folder: Path) -> bool:
@@ -153,7 +155,7 @@ def read_summary(folder: Path) -> Summary | None:
         raise UsageError(f"{folder / SUMMARY} is not a summary: {cause}") from None
 
 
-def _link(path: Path) -> None:
+def link_latest(path: Path) -> None:
     """Point the link `latest` in the parent folder at `path`, replacing the former link atomically."""
     temporary = path.with_name(f".{LATEST}.{os.getpid()}")
     temporary.unlink(missing_ok=True)

@@ -14,7 +14,7 @@ from pydantic import Field
 from benchmark.errors import UsageError
 from benchmark.model import EditableModel
 from benchmark.results.experiment import ExperimentFolder, Journal, validate_journal
-from benchmark.results.run_folder import SEARCH
+from benchmark.results.layout import SEARCH
 from benchmark.results.summary import Summary
 from benchmark.results.upgrade import JsonObject, upgrade_search
 

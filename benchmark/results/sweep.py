@@ -13,7 +13,7 @@ from pydantic import Field
 from benchmark.errors import FailureKind, TestbedError, failure_kind
 from benchmark.model import EditableModel
 from benchmark.results.experiment import ExperimentFolder, Journal, validate_journal
-from benchmark.results.run_folder import SWEEP
+from benchmark.results.layout import SWEEP
 from benchmark.results.summary import Summary
 from benchmark.results.upgrade import JsonObject, upgrade_sweep
 

@@ -9,8 +9,9 @@ from typing import Any
 from benchmark.faults.record import FaultRecord
 from benchmark.measure.fault_impact import FaultWindow, fault_impacts
 from benchmark.results.latency_logs import stored_logs
+from benchmark.results.layout import SUMMARY
 from benchmark.results.manifest import read_manifest
-from benchmark.results.run_folder import MANIFEST, SUMMARY, read_summary
+from benchmark.results.run_folder import MANIFEST, read_summary
 
 
 def fault_record(start: float, end: float | None, window: float, **changes: Any) -> FaultRecord:

@@ -250,7 +250,7 @@ def test_usage_names_the_program_as_it_was_called(
 ) -> None:
     monkeypatch.setattr(sys, "argv", [program])
     assert call("results", "--help") == 0
-    assert capsys.readouterr().out.startswith(f"Usage: {shown} results [OPTIONS]\n")
+    assert capsys.readouterr().out.startswith(f"Usage: {shown} results [OPTIONS]")
 
 
 def test_version_is_printed_with_the_commit(capsys: pytest.CaptureFixture[str]) -> None:

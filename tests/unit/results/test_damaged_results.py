@@ -22,6 +22,7 @@ from benchmark.errors import UsageError
 from benchmark.report.run_data import read_record
 from benchmark.report.search_data import read_search_record
 from benchmark.report.sweep_page import read_sweep_record
+from benchmark.results.catalogue import catalogue
 from benchmark.results.events import read_events
 from benchmark.results.find import find_run, find_search, find_sweep
 from benchmark.results.log_files import find_logs, read_log
@@ -89,8 +90,8 @@ def _replace(document: Any, number: int, value: Any) -> None:
 
 
 def list_runs(folder: Path) -> None:
-    for stored in find_runs(folder.parents[1]):
-        list(tables.run_lines(stored))
+    list(find_runs(folder.parents[1]))
+    catalogue(folder.parents[1])
 
 
 READERS: dict[str, list[Callable[[Path], object]]] = {

@@ -8,7 +8,8 @@ import pytest
 from factories.result_factory import TESTBED, manifest, store_run, store_sweep, summary
 
 from benchmark.errors import UsageError
-from benchmark.results.find import KINDS, Kind, find, find_run, find_search, find_sweep
+from benchmark.results.find import find, find_run, find_search, find_sweep
+from benchmark.results.layout import KINDS, Kind
 from benchmark.results.run_folder import find_runs
 from benchmark.results.search import Limits, SearchConfig, SearchFolder, new_search
 

@@ -13,7 +13,8 @@ from paths import ROOT
 from benchmark.errors import StorageError, UsageError
 from benchmark.results.events import PhaseStarted, WarningIssued, read_events
 from benchmark.results.find import find_run
-from benchmark.results.run_folder import LATEST, RunFolder, find_runs, is_running, new_run_id, without_result
+from benchmark.results.layout import LATEST
+from benchmark.results.run_folder import RunFolder, find_runs, is_running, new_run_id, without_result
 from benchmark.results.summary import Identity, not_measured
 
 IDENTITY = Identity(run_id="r", protocol="etcd", commit="3.4", nodes=3, clients=3, requested_tps=200.0)
