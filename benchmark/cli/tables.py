@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -179,7 +179,9 @@ def sweep(folder: SweepFolder) -> Iterator[Shown]:
         yield table
         yield from _remarks(loads)
         yield from _phase_medians(loads)
-        yield from _fault_spreads([("", load.requested_tps, each) for load in loads for each in load.faults])
+        for load in loads:
+            for each in load.faults:
+                yield from _fault_spreads(load.requested_tps, {"": each})
     for planned in journal.planned_runs:
         for attempt in planned.attempts:
             if attempt.outcome != "ok":
@@ -237,36 +239,41 @@ def _remarks(loads: Sequence[LoadSummary]) -> Iterator[str]:
                 yield f"[yellow]outlier: {metric.label} at {load.requested_tps:g} tx/s: {run_id} (counted)[/yellow]"
 
 
-def _fault_spreads(found: Sequence[tuple[str, float, FaultSpread]]) -> Iterator[Shown]:
-    """Yield a table of faults over the repeats, with the side and load of each, and what clients of each region saw."""
-    if not found:
-        return
-    columns = ("fault", "load\ntx/s", "outage", "recovery", "catch-up", "available", "late", "lost")
-    table = _table(*columns, title="faults: median and range over all of them", padding=(0, 1, 0, 0))
-    remarks = []
-    for side, load, each in found:
-        shares = (_spread_cell(each.availability, numbers.tenths),)
-        times = [_spread_cell(spread, numbers.latency) for spread in (each.outage_s, each.recovery_s, each.catch_up_s)]
-        counts = [_spread_cell(spread, "{:g}".format) for spread in (each.late, each.lost)]
-        table.add_row(f"{side}{escape(each.fault)}", f"{load:g}", *times, *shares, *counts)
-        for region, seen in each.regions.items():
-            times = [_spread_cell(spread, numbers.latency) for spread in (seen.outage_s, seen.recovery_s)]
-            table.add_row(f"  {escape(region)}", "", *times, "", _spread_cell(seen.availability, numbers.tenths))
-        if each.recovery_s.unknown:
-            unknown, known = each.recovery_s.unknown, len(each.recovery_s.values)
-            which = f"{side}{each.fault} at {load:g} tx/s"
-            remarks.append(f"{which}: recovery unknown for {unknown} of {unknown + known} faults")
+def _fault_spreads(load: float, sides: Mapping[str, FaultSpread]) -> Iterator[Shown]:
+    """Yield a table of one fault over the repeats at a load, by side and region of the clients."""
+    name = next(iter(sides.values())).fault
+    table = _table(title=f"{escape(name)} at {load:g} tx/s: median and range", padding=(0, 1, 0, 0))
+    table.add_column("clients", overflow="fold")
+    for column in ("outage", "recovery", "catch-up", "available", "late", "lost"):
+        table.add_column(column, no_wrap=True)
+    for side, found in sides.items():
+        times = [_time_cell(spread) for spread in (found.outage_s, found.recovery_s, found.catch_up_s)]
+        counts = [_number_cell(spread, "{:g}".format) for spread in (found.late, found.lost)]
+        table.add_row(f"{side} all".strip(), *times, _number_cell(found.availability, numbers.tenths), *counts)
+        for region, seen in found.regions.items():
+            times = [_time_cell(spread) for spread in (seen.outage_s, seen.recovery_s)]
+            share = _number_cell(seen.availability, numbers.tenths)
+            table.add_row(escape(f"{side} {region}".strip()), *times, "", share)
     yield table
-    yield from map(escape, remarks)
+    for side, found in sides.items():
+        if unknown := found.recovery_s.unknown:
+            of = f"{unknown} of {unknown + len(found.recovery_s.values)} faults"
+            yield escape(f"{side} {name}".strip() + f" at {load:g} tx/s: recovery unknown for {of}")
 
 
-def _spread_cell(spread: Spread, write: Callable[[float], str]) -> str:
-    """Return a median, and below it the range if there are several values."""
+def _time_cell(spread: Spread) -> str:
+    """Return the median of a time, and below it the range if there are several values."""
+    if spread.median is None or spread.least is None or len(spread.values) == 1:
+        return numbers.latency(spread.median)
+    return numbers.latency_interval(spread.median, spread.least, spread.most)
+
+
+def _number_cell(spread: Spread, write: Callable[[float], str]) -> str:
     if spread.median is None or spread.least is None or spread.most is None:
         return numbers.NONE
     if len(spread.values) == 1:
         return write(spread.median)
-    return f"{write(spread.median)}\n({write(spread.least)} to {write(spread.most)})"
+    return f"{write(spread.median)}\n({write(spread.least).removesuffix(' %')}-{write(spread.most).removesuffix(' %')})"
 
 
 def search(found: Search, folder: Path) -> Iterator[Shown]:
@@ -313,13 +320,8 @@ def compared(comparison: Compared) -> Iterator[Shown]:
         yield f"in brackets: {sides_confidence:.0%} confidence intervals of A and B, {confidence:.0%} of B - A"
     yield "p-values are adjusted for the number of metrics and loads (Holm), confidence intervals are not"
     yield from _compared_phases(comparison.phases)
-    yield from _fault_spreads(
-        [
-            (name, fault.requested_tps, side)
-            for fault in comparison.faults
-            for name, side in (("A ", fault.a), ("B ", fault.b))
-        ]
-    )
+    for fault in comparison.faults:
+        yield from _fault_spreads(fault.requested_tps, {"A": fault.a, "B": fault.b})
     for warning in comparison.warnings:
         yield f"[yellow]warning: {escape(warning)}[/yellow]"
     yield f"[bold]{escape(comparison.verdict)}[/bold]"

@@ -17,7 +17,15 @@ from benchmark.plan.expected_hosts import expected_inventory
 from benchmark.plan.request import Request, RunOptions, make_request
 from benchmark.protocols.parameters import read_parameters
 from benchmark.protocols.registry import find_protocol
-from benchmark.settings import Place, Settings, load_settings, missing_requirements, read_document, split_place
+from benchmark.settings import (
+    Place,
+    Settings,
+    load_settings,
+    missing_requirements,
+    place_in_phases,
+    read_document,
+    split_place,
+)
 
 Kind = Literal["settings", "system"]
 _LOAD = 1000
@@ -109,9 +117,10 @@ def _check_run(request: Request, errors: list[str]) -> None:
     with _located(settings, errors, "dedicated_clients" if settings.dedicated_clients else "instances"):
         deployment = deploy(inventory, request, _LOAD)
         committee = Committee.of(deployment, request.protocol, monitored=settings.monitoring)
-        for index, fault in enumerate(request.faults):
+        for index, fault in enumerate(settings.faults):
             with _located(settings, errors, "faults", index):
-                make_schedule([fault], committee, request.duration_s, seed=0)
+                placed = place_in_phases([fault], settings.phases)
+                make_schedule(placed, committee, request.duration_s, seed=0)
         if not errors:
             with _located(settings, errors, "faults"):
                 make_schedule(request.faults, committee, request.duration_s, seed=0)

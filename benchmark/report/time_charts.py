@@ -162,6 +162,7 @@ def _mark_phases(axes: Axes, record: Record, *, named: bool) -> None:
                 va="top",
                 fontsize=7.5,
                 color=light("muted"),
+                bbox={"facecolor": light("page"), "edgecolor": "none", "alpha": 0.8, "pad": 1.5},
             )
 
 

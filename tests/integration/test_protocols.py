@@ -37,7 +37,7 @@ from benchmark.protocols.registry import find_protocol
 from benchmark.results.events import Event, PhaseStarted, Progress
 from benchmark.results.log_files import read_log
 from benchmark.results.summary import Summary, Window
-from benchmark.settings import Network, Settings, parse_fault, read_matrix, read_trace
+from benchmark.settings import Network, Settings, parse_fault, parse_phase, read_matrix, read_trace
 from stacks.local.wan.links import links_for
 
 pytestmark = pytest.mark.integration
@@ -227,7 +227,8 @@ def test_etcd_serves_reads_and_writes_from_clients_with_several_processes_and_is
 
 def test_faults_are_proved_in_force_and_healed(runner: Runner) -> None:
     texts = ["crash:leader@1s-3s", "partition:node-1@4s-5500ms", "pause:node-2@6s-7s"]
-    summary = runner("etcd", 60, committee=3, duration_s=8.0, faults=tuple(map(parse_fault, texts)))
+    phases = parse_phase("crash 4s"), parse_phase("rest 4s")
+    summary = runner("etcd", 60, committee=3, duration_s=8.0, phases=phases, faults=tuple(map(parse_fault, texts)))
     assert summary.status in ("ok", "invalid")
     assert beside_load(summary.reasons) == []
     manifest = runner.manifest(summary)
@@ -251,6 +252,11 @@ def test_faults_are_proved_in_force_and_healed(runner: Runner) -> None:
     assert impacts == [(each["kind"], each["target"], each["injected"], each["healing"]) for each in manifest["faults"]]
     assert summary.faults[0].outage_s is not None
     assert summary.faults[0].outage_s > 0.5, "nothing completes until followers have missed the leader's heartbeats"
+    assert set(summary.faults[0].regions) == {"us-east-1", "eu-west-1"}
+    assert [set(each.catch_up_s) for each in summary.faults] == [{"us-east-1-1"}, {"eu-west-1-0"}, {"us-east-1-2"}]
+    assert [(each.label, each.end - each.start) for each in summary.phases] == [("crash", 4), ("rest", 4)]
+    counted = [each.completed for phase in summary.phases if (each := phase.stats)]
+    assert sum(count or 0 for count in counted) == sum(each.completed or 0 for each in summary.by_client.values())
 
 
 def test_a_packet_filter_that_does_not_filter_is_no_proof(testbed: LocalTestbed) -> None:

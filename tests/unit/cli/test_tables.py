@@ -152,9 +152,10 @@ def test_outages_over_repeats_are_shown_with_their_range(tmp_path: Path) -> None
         for name in "ab"
     ]  # fmt: skip
     lines = [" ".join(line.split()) for line in printed(compared(tmp_path, *sides))]
-    at = lines.index("A crash:leader 2000 2 s - - - - -")
-    assert lines[at + 1] == "(1 s to 3 s)"
-    assert lines[at + 2] == "B crash:leader 2000 2 s - - - - -"
+    at = lines.index("A all 2 s - - - - -")
+    assert "crash:leader at 2000 tx/s: median and range" in lines[:at]
+    assert lines[at + 1] == "(1-3)"
+    assert lines[at + 2] == "B all 2 s - - - - -"
     assert "A crash:leader at 2000 tx/s: recovery unknown for 3 of 3 faults" in lines
 
 

@@ -25,6 +25,10 @@ MISTAKES = [
     ("regions: [us-east-1]\ninstnces: 4", 2, 11, "unknown field 'instnces'; did you mean 'instances'?"),
     ("regions: [us-east-1]\nwarm_up: soon", 2, 10, "warm_up: 'soon' is not a duration; write seconds or a unit"),
     (
+        "regions: [us-east-1]\nphases: [a 9s, b 9s, a 9s]\nfaults:\n  - pause:one@a+1s-2s\n  - pause:halves@b", 5, 5,
+        "fault pause:halves: only partitions have the target halves",
+    ),
+    (
         "regions: [us-east-1]\nrepository: {url: '${NO_SUCH}'}", 2, 19,
         "repository.url: ${NO_SUCH} is not set in the environment; `export NO_SUCH=…` first",
     ),
