@@ -162,7 +162,7 @@ def run_search(
     if as_json:
         click.echo(found.to_json(), nl=False)
     else:
-        show(tables.search(found, folder.path))
+        show(tables.search(found, folder.path, folder.summaries()))
     write_reports([*(folder.path.parent / run.run_id for run in folder.summaries()), folder.path])
     if found.answer_tps is None or not found.confirmed:
         raise SystemExit(1)

@@ -34,8 +34,11 @@ from benchmark.results.find import find
     type=click.Path(path_type=Path, dir_okay=False),
     help="File of a comparison [default: beside the runs].",
 )
+@click.option("--open", "open_page", is_flag=True, help="Open the page in the browser.")
 @on_results
-def report(names: tuple[str, ...], plots: Path | None, output: Path | None, results_dir: Path, as_json: bool) -> None:
+def report(
+    names: tuple[str, ...], plots: Path | None, output: Path | None, open_page: bool, results_dir: Path, as_json: bool
+) -> None:
     """Write the report of results, or of a comparison.
 
     Without a name it is that of the latest run, sweep or search; two names are compared.
@@ -53,14 +56,22 @@ def report(names: tuple[str, ...], plots: Path | None, output: Path | None, resu
             raise UsageError("--output needs two names to compare; the report of one is written to its folder")
         folder = find(results_dir, names[0] if names else "latest").path
         written = write_plots(folder, plots) if plots else [write_report(folder)]
+    if open_page and not plots and click.launch(str(written[0])):
+        messages.warning(f"no browser could be started; open {written[0].resolve().as_uri()}")
     click.echo(json.dumps([str(path) for path in written]) if as_json else "\n".join(map(str, written)))
 
 
 def write_reports(folders: Iterable[Path]) -> None:
-    """Write the reports of runs that have just ended and print their paths; a report that fails is a warning."""
+    """Write the reports of runs that have just ended; a report that fails is a warning.
+
+    Only the path of the last one is printed: that of an experiment, which links to those of its runs.
+    """
+    last = None
     for folder in folders:
         try:
-            messages.note(f"report: {write_report(folder)}")
+            last = write_report(folder)
         except Exception as error:
             retry = f"retry with `geobench report {folder.name}`"
             messages.warning(f"could not write the report of {folder.name}: {error!r}; {retry}")
+    if last:
+        messages.note(f"report: {last}")

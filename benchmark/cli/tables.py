@@ -32,6 +32,10 @@ _FINE = 0.005
 """Width of a bucket, as a share of its bound, that three digits do not show."""
 
 
+_SHAPED = 0.01
+"""Share of the requested load from which a difference of the scheduled one is reported."""
+
+
 def runs(summaries: Sequence[Summary], folder: Path) -> Iterator[Shown]:
     """Yield a table of runs of one system, their warnings, and the folders of their results."""
     first = summaries[0]
@@ -51,6 +55,9 @@ def runs(summaries: Sequence[Summary], folder: Path) -> Iterator[Shown]:
     for summary in summaries:
         yield from (f"[red]invalid: {escape(text)}[/red]" for text in summary.reasons)
         yield from (f"[yellow]warning: {escape(text)}[/yellow]" for text in summary.warnings)
+        due = summary.scheduled_tps
+        if due is not None and abs(due - summary.requested_tps) > _SHAPED * summary.requested_tps:
+            yield f"at {summary.requested_tps:g} tx/s, {numbers.rate(due)} tx/s were scheduled on average"
         for name, found in (("linearizability", summary.verification), ("agreement", summary.agreement)):
             if found:
                 colour = {"ok": "green", "violation": "bold red", "unknown": "yellow"}[found.verdict]
@@ -276,13 +283,22 @@ def _number_cell(spread: Spread, write: Callable[[float], str]) -> str:
     return f"{write(spread.median)}\n({write(spread.least).removesuffix(' %')}-{write(spread.most).removesuffix(' %')})"
 
 
-def search(found: Search, folder: Path) -> Iterator[Shown]:
-    """Yield every step of a search, then its answer and the folder."""
-    table = Table("step", "load tx/s", "limits", "why", title=found.search_id)
+def search(found: Search, folder: Path, summaries: Sequence[Summary] = ()) -> Iterator[Shown]:
+    """Yield every step of a search, then its answer and the folder; `summaries` are those of its runs."""
+    by_id = {summary.run_id: summary for summary in summaries if summary.status != "failed"}
+    table = _table("step", "load\ntx/s", "completed\ntx/s", "p99", "limits", title=found.search_id)
+    for column in table.columns[:4]:
+        column.justify = "right"
+    reasons = []
     for index, step in enumerate(found.steps, 1):
         colour, word = ("green", "met") if step.met else ("red", "not met")
-        table.add_row(str(index), str(step.requested_tps), f"[{colour}]{word}[/]", escape(step.text))
+        run = by_id.get(step.run_ids[-1]) if step.run_ids else None
+        measured = numbers.rate(run.completed_tps if run else None), _latency_cell(_P99, run.latency_s if run else None)
+        table.add_row(str(index), str(step.requested_tps), *measured, f"[{colour}]{word}[/]")
+        if run is None:
+            reasons.append(f"step {index}: {escape(step.text)}")
     yield table
+    yield from reasons
     if found.answer_tps is None:
         yield f"[red]no load meets the limits: {escape(found.reason)}[/red]"
     else:

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 
 import click
+from rich.box import SIMPLE_HEAD
 from rich.markup import escape
 from rich.table import Table
 
@@ -133,21 +134,23 @@ def cost_line(spent: Cost, created_at: datetime) -> str:
 
 def check_tables(found: Check, now: datetime) -> Iterator[Shown]:
     """Yield the measurements of each host and whether it is ready for a run, then the expiry."""
-    table = Table()
-    for name in ("host", "clock", "free memory", "free disk", "leftover", "ready"):
-        table.add_column(name, justify="left" if name in ("host", "ready") else "right")
+    table = Table(box=SIMPLE_HEAD, padding=(0, 2, 0, 0), show_edge=False)
+    table.add_column("host", overflow="fold")
+    for name in ("clock\nms", "memory free\nMiB", "disk free\nMiB", "left-\nover", "ready"):
+        table.add_column(name, justify="right")
     for name, fact in found.facts.items():
         clock = found.clocks[name]
-        problem = found.problems.get(name)
         table.add_row(
-            name,
-            f"{clock.offset_s * 1000:+.2f} ± {clock.error_s * 1000:.2f} ms",
-            f"{fact.memory_free_mb} MiB",
-            f"{fact.disk_free_mb} MiB",
+            escape(name),
+            f"{clock.offset_s * 1000:+.2f} ± {clock.error_s * 1000:.2f}",
+            str(fact.memory_free_mb),
+            str(fact.disk_free_mb),
             str(fact.stale_processes),
-            f"[red]{escape(problem)}[/red]" if problem else "[green]yes[/green]",
+            "[red]no[/red]" if name in found.problems else "[green]yes[/green]",
         )
     yield table
+    for name, problem in found.problems.items():
+        yield f"[red]{escape(name)}: {escape(problem)}[/red]"
     if found.rtt_error_ms is not None:
         count = sum(len(each) for each in found.rtt_ms.values())
         yield f"{count} emulated round trips, at most {found.rtt_error_ms:.2f} ms from the requested ones"

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -88,3 +89,21 @@ def test_a_failing_report_is_a_warning(tmp_path: Path, capsys: pytest.CaptureFix
     assert "geobench report broken" in printed.err
     assert f"report: {whole / 'report.html'}" in printed.err
     assert printed.out == "", "standard output is for results"
+
+
+def test_only_the_report_of_the_experiment_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folders = [write_run(tmp_path / name) for name in ("one", "two", "three")]
+    write_reports(folders)
+    assert capsys.readouterr().err == f"report: {folders[-1] / 'report.html'}\n"
+    assert all((folder / "report.html").exists() for folder in folders)
+
+
+def test_a_report_is_opened_in_the_browser(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder, opened = write_run(tmp_path / "results" / "t" / "20270101T000000Z-etcd"), tmp_path / "opened"
+    os.mkfifo(opened)
+    browser = tmp_path / "xdg-open"
+    browser.write_text(f'#!/bin/sh\necho "$1" >{opened}\n')
+    browser.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    assert report(tmp_path / "results", "latest", "--open").exit_code == 0
+    assert opened.read_text() == f"{folder / 'report.html'}\n"

@@ -6,7 +6,7 @@ import io
 from pathlib import Path
 
 from factories.comparisons import compared, noisy
-from factories.result_factory import failed, summary
+from factories.result_factory import failed, summary, write_search
 from rich.console import Console
 
 from benchmark.cli import tables
@@ -15,6 +15,7 @@ from benchmark.measure.fault_impact import FaultImpact, RegionImpact
 from benchmark.measure.phases import PhaseStats
 from benchmark.measure.run_metrics import Latency, Quantile
 from benchmark.measure.window_stats import WindowStats
+from benchmark.results.find import find_search
 from benchmark.results.summary import Summary
 from benchmark.results.verification import Progress, Verification
 
@@ -232,3 +233,26 @@ def test_progress_is_printed_where_it_was_required(tmp_path: Path) -> None:
     unknown = Progress(verdict="unknown", limit_s=30)
     lines = [str(line) for line in tables.runs([done.model_copy(update={"progress": unknown})], tmp_path)]
     assert not any("progress at" in line for line in lines)
+
+
+def test_steps_of_a_search_are_columns(tmp_path: Path) -> None:
+    folder = find_search(tmp_path, str(write_search(tmp_path, breaks_at=100)))
+    console = Console(width=80, record=True, file=io.StringIO())
+    for each in tables.search(folder.journal, folder.path, folder.summaries()):
+        console.print(each, soft_wrap=isinstance(each, str))
+    lines = console.export_text().splitlines()
+    rows = [line.split() for line in lines]
+    first = next(row for row in rows if row[:2] == ["1", "30"])
+    assert first[-1] == "met"
+    assert float(first[2]) > 25
+    assert "ms" in first
+    failed = [row for row in rows if row[2:] == ["-", "-", "not", "met"]]
+    assert failed
+    assert any(line.startswith(f"step {failed[0][0]}: the system failed") for line in lines)
+
+
+def test_an_average_load_below_the_requested_peak_is_reported(tmp_path: Path) -> None:
+    shaped = summary("20260101T000000Z-one", 50).model_copy(update={"scheduled_tps": 37.5})
+    assert "at 50 tx/s, 37.5 tx/s were scheduled on average" in list(tables.runs([shaped], tmp_path))
+    even = shaped.model_copy(update={"scheduled_tps": 50.2})
+    assert not [each for each in tables.runs([even], tmp_path) if isinstance(each, str) and "on average" in each]

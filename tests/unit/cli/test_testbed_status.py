@@ -16,9 +16,12 @@ from factories.hosts import inventory, of_provider
 from fakes.sshd import Sshd
 from rich.console import Console
 
-from benchmark.cli.testbed_status import cost_line, status_tables
+from benchmark.cli.testbed_status import check_tables, cost_line, status_tables
 from benchmark.inventory import Inventory
+from benchmark.orchestrator.preflight import Check
+from benchmark.orchestrator.supervisor import Clock
 from benchmark.testbed.expiry import Cost, HostStatus, State, cost
+from benchmark.testbed.facts import Facts
 
 CREATED = datetime(2026, 1, 1, tzinfo=UTC)
 NOW = CREATED + timedelta(hours=6)
@@ -156,3 +159,21 @@ def test_advice_on_unreachable_hosts_depends_on_the_provider() -> None:
     text = printed(lost, owned)
     assert "Existing machines must be on and admit you" in text
     assert recreate not in text
+
+
+def test_check_shows_whole_host_names_one_a_line_in_80_columns() -> None:
+    names = [f"ap-northeast-1-{index}" for index in range(12)]
+    facts = {name: Facts(memory_free_mb=123456, disk_free_mb=1234567, stale_processes=12) for name in names}
+    clocks = {name: Clock(offset_s=-0.12345, error_s=0.00057) for name in names}
+    problems = {names[3]: "port 2379 is taken; " * 8}
+    found = Check(facts, clocks, problems, {}, None, {})
+    console = Console(width=80, record=True, file=io.StringIO())
+    for shown in check_tables(found, NOW):
+        console.print(shown, soft_wrap=isinstance(shown, str))
+    lines = console.export_text().splitlines()
+    rows = [line.split() for line in lines if line.startswith("ap-northeast-1-") and ":" not in line]
+    assert [row[0] for row in rows] == names
+    assert rows[0][1:] == ["-123.45", "±", "0.57", "123456", "1234567", "12", "yes"]
+    assert rows[3][-1] == "no"
+    assert [line for line in lines if line.startswith(f"{names[3]}: port 2379 is taken")]
+    assert max(len(line) for line in lines if ":" not in line) <= 80
