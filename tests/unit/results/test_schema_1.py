@@ -105,7 +105,7 @@ def test_search_is_shown_and_reported(results: Path) -> None:
 
 def test_results_are_listed(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     copy = shutil.copytree(STORED, tmp_path / "results")
-    for words, count in ((["results"], 1), (["results", "--runs"], 5)):
+    for words, count in ((["results"], 2), (["results", "--runs"], 5)):
         with pytest.raises(SystemExit) as ended:
             main([*words, "--results-dir", str(copy)])
         assert ended.value.code in (0, None)
