@@ -93,9 +93,13 @@ class Client:
     def read_back(self, keys: list[str], deadline: float, found: set[str]) -> None:
         """Read all keys, and try again until `deadline` (monotonic s); add those that were read to `found`.
 
-        A replica that does not answer is given up once others have returned all keys.
+        A replica that does not answer is given up once others have returned all keys. Clients begin with different
+        keys, so that they have read all of them soon.
         """
-        for key in keys:
+        first = self._number % len(keys)
+        for key in keys[first:] + keys[:first]:
+            if time.monotonic() > deadline:
+                return
             while not self.operate("read", key):
                 if time.monotonic() + PAUSE_S > deadline or len(found) == len(keys):
                     return
