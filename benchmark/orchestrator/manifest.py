@@ -53,6 +53,7 @@ def make_manifest(
         protocol=protocol.name,
         definition=_definition(protocol.definition()),
         metrics=protocol.metrics,
+        quorum=protocol.quorum,
         commit=prepared.commit,
         packages=dict(prepared.packages),
         artifact=prepared.installed.to_record() if prepared.installed else None,

@@ -60,6 +60,8 @@ class Protocol(ABC):
     position_metric: ClassVar[str | None] = None
     """Metric of a node's position in what all nodes agree on, such as the index of the last entry that it applied: it
     shows when a node has caught up after a fault."""
+    quorum: ClassVar[Literal["majority"] | None] = None
+    """`majority`: its leader answers a request once most nodes have it, so round trips predict the latency."""
     breakdown: ClassVar[tuple[LatencyPart, ...]] = ()
     """Metrics of the nodes that split the latency."""
     node_model: ClassVar[type[BaseModel]] = NoParameters

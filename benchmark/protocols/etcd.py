@@ -134,6 +134,7 @@ class Etcd(Protocol):
     most_nodes = 7
     leader_metric = "etcd_server_is_leader"
     position_metric = "etcd_server_proposals_applied_total"
+    quorum = "majority"
     checks = ("linearizability",)
     load_shapes = True
     breakdown = (

@@ -144,12 +144,12 @@ def _stage_chart(stages: Groups, summary: Summary) -> Chart | None:
         caption += ". The rest was spent elsewhere" if total < overall else ""
 
     def draw(figure: Figure) -> None:
-        axes = _rows(figure, list(means))
+        axes = bar_rows(figure, list(means))
         for at, found in enumerate(means.values()):
             left = 0.0
             for index, name in enumerate(names):
                 width = found.get(name, 0.0) * 1000
-                _bar(axes, at, left, width, index, name if not at else None)
+                draw_bar(axes, at, left, width, index, name if not at else None)
                 left += width
             axes.annotate(
                 formatting.duration(left / 1000),
@@ -171,7 +171,7 @@ def _stage_chart(stages: Groups, summary: Summary) -> Chart | None:
         columns=("region", "stage", "mean_s"),
         rows=[(region, name, mean) for region, found in means.items() for name, mean in found.items()],
         draw=draw,
-        height=_height(len(means)),
+        height=rows_height(len(means)),
     )
 
 
@@ -210,12 +210,12 @@ def _part_chart(parts: Sequence[MeasuredPart], problem: str | None) -> Chart | N
             if (found := _mean_and_p99(stats))
         ],
         draw=partial(_draw_parts, [part.name for part in shown], groups),
-        height=_height(len(groups) * len(shown) * 0.55),
+        height=rows_height(len(groups) * len(shown) * 0.55),
     )
 
 
 def _draw_parts(names: Sequence[str], groups: Mapping[str, Sequence[Mapping[str, PartStats]]], figure: Figure) -> None:
-    axes = _rows(figure, list(groups))
+    axes = bar_rows(figure, list(groups))
     step = 0.8 / len(names)
     for at, members in enumerate(groups.values()):
         for index, group in enumerate(members):
@@ -265,15 +265,15 @@ def _share_chart(part: MeasuredPart, index: int) -> Chart | None:
     others = len(order) - len(named)
 
     def draw(figure: Figure) -> None:
-        axes = _rows(figure, list(counts))
+        axes = bar_rows(figure, list(counts))
         for at, found in enumerate(counts.values()):
             left, total = 0.0, sum(found.values())
             for index, value in enumerate(named):
                 share = found.get(value, 0.0) / total * 100
-                _bar(axes, at, left, share, index, value if not at else None)
+                draw_bar(axes, at, left, share, index, value if not at else None)
                 left += share
             if others:
-                _bar(axes, at, left, 100 - left, len(named), f"{others} others" if not at else None)
+                draw_bar(axes, at, left, 100 - left, len(named), f"{others} others" if not at else None)
         axes.set(xlim=(0, 100), xlabel="share of all (%)")
         figure.legend(loc="outside lower right", ncols=4)
 
@@ -289,11 +289,12 @@ def _share_chart(part: MeasuredPart, index: int) -> Chart | None:
         columns=("region", "value", "count"),
         rows=[(region, value, count) for region, found in counts.items() for value, count in found.items()],
         draw=draw,
-        height=_height(len(counts)),
+        height=rows_height(len(counts)),
     )
 
 
-def _rows(figure: Figure, names: Sequence[str]) -> Axes:
+def bar_rows(figure: Figure, names: Sequence[str]) -> Axes:
+    """Return axes with a named row for each bar, the first on top."""
     axes = figure.add_subplot()
     axes.set_yticks(range(len(names)), names)
     axes.set_ylim(len(names) - 0.4, -0.6)
@@ -302,7 +303,7 @@ def _rows(figure: Figure, names: Sequence[str]) -> Axes:
     return axes
 
 
-def _bar(axes: Axes, at: int, left: float, width: float, index: int, label: str | None) -> None:
+def draw_bar(axes: Axes, at: int, left: float, width: float, index: int, label: str | None) -> None:
     """Draw a part of a bar; the hatch distinguishes it without colour."""
     hatch = ("", "///", "...", "\\\\\\", "xxx", "---")[index % 6]
     axes.barh(
@@ -322,7 +323,8 @@ def _colour(index: int) -> str:
     return light(SERIES[index % len(SERIES)])
 
 
-def _height(rows: float) -> float:
+def rows_height(rows: float) -> float:
+    """Return the height of a figure with so many rows, inches."""
     return 1.0 + 0.3 * max(rows, 2)
 
 

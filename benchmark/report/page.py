@@ -22,6 +22,7 @@ from benchmark.report.chart import Chart
 from benchmark.report.distribution import distribution_chart
 from benchmark.report.faults import impact_table, proof_table, region_table
 from benchmark.report.host_charts import host_chart
+from benchmark.report.latency_explained import explained_chart, explained_table
 from benchmark.report.log_lines import log_lines
 from benchmark.report.map import world_chart
 from benchmark.report.palette import css
@@ -45,6 +46,7 @@ def charts_of(record: Record) -> list[Chart]:
         world_chart(record),
         *time_charts(record),
         distribution_chart(record),
+        explained_chart(record),
         *breakdown_charts(record),
         host_chart(record),
     ]
@@ -68,6 +70,7 @@ def tables_of(record: Record) -> list[Table]:
         if len(summary.by_workload) > 1
         else None,
         figures_table("clients", "By client", "client", summary.by_client) if summary.by_client else None,
+        explained_table(record),
         breakdown_table(record),
         hosts_table(record),
         clock_table(record),

@@ -15,7 +15,7 @@ from benchmark.measure.host_usage import COUNTERS, HostUsage, host_usage
 from benchmark.measure.log_extremes import slowest
 from benchmark.measure.phases import timeouts_of
 from benchmark.measure.scrapes import RunSamples, ScrapedTarget
-from benchmark.measure.timeline import Timeline, make_timeline
+from benchmark.measure.timeline import Timeline, make_timeline, timelines
 from benchmark.measure.window_stats import Increase, increase_of, latency_histogram
 from benchmark.metrics.names import MetricNames
 from benchmark.metrics.sample_files import read_samples
@@ -96,6 +96,20 @@ class Record:
         start = first if self.load_start is None else max(first, self.load_start)
         step = max(self.scrape_interval, (self.end - start) / _MOST_INTERVALS)
         return make_timeline(self.clients, start, self.end, step=step, names=self.metrics)
+
+    @cached_property
+    def timeline_by_region(self) -> dict[str, Timeline]:
+        """The timeline of the clients of each region, in the same intervals where it comes from logs."""
+        if not self.summary.window:
+            return {}
+        start = self.start if self.load_start is None else self.load_start
+        if not self.logs:
+            step = max(self.scrape_interval, (self.end - start) / _MOST_INTERVALS)
+            return timelines(self.samples, start, self.end, by="region", step=step, names=self.metrics)
+        step = max(_SHOWN_S, (self.end - start) / _MOST_INTERVALS)
+        members = {region: [log for log in self.logs if log.region == region] for region in self.histograms}
+        made = {region: log_timeline(logs, start, self.end, step) for region, logs in members.items()}
+        return {region: timeline for region, timeline in made.items() if timeline is not None}
 
     @cached_property
     def window(self) -> Timeline | None:

@@ -14,16 +14,19 @@ from benchmark.measure.run_metrics import LATENCIES
 from benchmark.measure.timeline import Timeline
 from benchmark.report import formatting
 from benchmark.report.chart import LOG_REMARK, Chart, needs_log_scale, set_log_scale
-from benchmark.report.palette import Style, light, series_style
+from benchmark.report.palette import SERIES, Style, light, series_style
 from benchmark.report.run_data import Record
 
 SINCE = "time since the measured window began (s)"
 
 
 def time_charts(record: Record) -> list[Chart]:
-    """Return load and latency over time; empty if nothing was sampled."""
+    """Return load and latency over time, also by region if there are several; empty if nothing was sampled."""
     timeline = record.timeline
-    return [_load_chart(record, timeline), _latency_chart(record, timeline)] if timeline else []
+    if timeline is None:
+        return []
+    regional = [_region_chart(record)] if len(record.timeline_by_region) > 1 else []
+    return [_load_chart(record, timeline), _latency_chart(record, timeline), *regional]
 
 
 def _load_chart(record: Record, timeline: Timeline) -> Chart:
@@ -97,6 +100,57 @@ def _latency_chart(record: Record, timeline: Timeline) -> Chart:
         hover="x",
         origin=record.start,
     )
+
+
+def _region_chart(record: Record) -> Chart:
+    every = record.timeline_by_region
+    known = {region: _finite(found.quantiles_s["p50_s"]) for region, found in every.items()}
+    medians = {region: float(found.mean()) if found.size else 0.0 for region, found in known.items()}
+    shown = sorted(sorted(medians, key=lambda region: -medians[region])[: len(SERIES)])
+    values = [every[region].quantiles_s[name] for region in shown for name in ("p50_s", "p99_s")]
+    logarithmic = needs_log_scale(np.concatenate([_finite(each) for each in values]).tolist())
+
+    def draw(figure: Figure) -> None:
+        panels = figure.subplots(2, 1, sharex=True)
+        for axes, name, short in zip(panels, ("p50_s", "p99_s"), ("p50", "p99"), strict=True):
+            axes.set_xlim(*limits(record))
+            for index, region in enumerate(shown):
+                found = every[region]
+                middles = (found.edges[1:] + found.edges[:-1]) / 2 - record.start
+                axes.plot(middles, found.quantiles_s[name] * 1000, label=region, **series_style(index))
+            if logarithmic:
+                set_log_scale(axes, "y")
+            else:
+                axes.set_ylim(0, 1.08 * axes.get_ylim()[1])
+            axes.set_ylabel(f"{short} (ms)")
+            mark_time(axes, record, named=axes is panels[0])
+        panels[1].set_xlabel(SINCE)
+        figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower right", ncols=4)
+
+    caption = "Median and 99th percentile of the clients of each region; failed transactions count as their timeout."
+    if len(shown) < len(every):
+        caption += f" Of {len(every)} regions, the {len(shown)} slowest; the CSV has all."
+    listed = (f"{region} {formatting.duration(medians[region])}" for region in shown)
+    return Chart(
+        name="regional",
+        title="Latency over time by region",
+        caption=caption + (LOG_REMARK if logarithmic else ""),
+        alt=f"Latency over time by region of the clients; mean of the medians: {', '.join(listed)}.",
+        columns=("region", "time_s", "mean_s", "p50_s", "p99_s"),
+        rows=[
+            [region, *row]
+            for region, found in every.items()
+            for row in _rows(record, found, found.mean_s, found.quantiles_s["p50_s"], found.quantiles_s["p99_s"])
+        ],
+        draw=draw,
+        height=3.4,
+        hover="x",
+        origin=record.start,
+    )
+
+
+def _finite(values: Array) -> Array:
+    return np.asarray(values[np.isfinite(values)], dtype=np.float64)
 
 
 def _latency_caption(record: Record, timeline: Timeline) -> str:

@@ -20,7 +20,7 @@ from benchmark.measure.warm_up import WarmUp
 from benchmark.metrics.names import MetricNames
 from benchmark.model import Finite, StrictModel
 from benchmark.results.run_folder import MANIFEST
-from benchmark.results.upgrade import JsonObject, add_disk, upgrade_manifest
+from benchmark.results.upgrade import JsonObject, add_disk, add_quorum, upgrade_manifest
 
 
 class BuildRecord(StrictModel):
@@ -197,6 +197,8 @@ class Manifest(StrictModel):
     """Null for systems that are part of this tool, whose version covers them."""
     metrics: MetricNames
     """Names of the metrics of latency and throughput, and which processes export them."""
+    quorum: Literal["majority"] | None = None
+    """`majority` if a leader answers requests once most nodes have them; null if that is not known."""
     commit: str
     packages: dict[str, str]
     artifact: ArtifactRecord | None
@@ -253,6 +255,7 @@ def parse_manifest(text: str | bytes, source: str) -> Manifest:
             upgrade_manifest(document)
         if isinstance(document, dict):
             add_disk(document)
+            add_quorum(document)
             text = json.dumps(document)
         return Manifest.model_validate_json(text)
     except ValidationError as error:

@@ -100,6 +100,12 @@ def add_disk(document: JsonObject) -> None:
         settings["disk"] = _DISK
 
 
+def add_quorum(document: JsonObject) -> None:
+    """Add how the leader commits to a manifest of schema 2 from before it was recorded."""
+    if document.get("protocol") == "etcd":
+        document.setdefault("quorum", "majority")
+
+
 def upgrade_summary(document: JsonObject) -> None:
     """Upgrade a summary."""
     document["schema"] = 2

@@ -67,6 +67,7 @@ def manifest(**changes: object) -> Manifest:
         name=None,
         protocol="etcd",
         metrics=LOAD_GENERATOR,
+        quorum="majority",
         commit="3.4",
         packages={"etcd-server": "3.4"},
         artifact=None,

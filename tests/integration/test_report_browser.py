@@ -86,7 +86,7 @@ def test_page_is_complete_and_makes_no_request(reports: dict[str, Path], browser
     canary = tmp_path / "canary.html"
     canary.write_text('<img src="http://canary.invalid/x.png">')
     assert asked_of(browser, canary, tmp_path / "log")[1] == {"canary.invalid"}, "a request would be seen"
-    for name, charts in (("run", 8), ("sweep", 2), ("comparison", 3), ("search", 1)):
+    for name, charts in (("run", 10), ("sweep", 2), ("comparison", 3), ("search", 1)):
         dom, hosts = asked_of(browser, reports[name], tmp_path / "log")
         assert hosts == set()
         assert dom.count("<svg ") == charts

@@ -168,7 +168,7 @@ def test_charts_can_be_used_with_the_keyboard_and_show_the_log(browser: Browser,
     assert found["second"] != found["first"]
     assert found["moved"]
     assert len(found["zoomed"]) >= 3
-    assert found["others"] == ["load", "latency", "hosts"], "charts over time are enlarged together"
+    assert found["others"] == ["load", "latency", "regional", "hosts"], "charts over time are enlarged together"
     assert found["reset"]
     assert found["restored"]
     assert found["pressed"] == "false"

@@ -74,7 +74,7 @@ def test_page_loads_no_other_file(page: Page) -> None:
 
 def test_page_is_accessible_to_screen_readers(page: Page) -> None:
     assert page.all("html")[0]["lang"] == "en"
-    assert len(page.all("svg")) == 5
+    assert len(page.all("svg")) == 7
     for svg in page.all("svg"):
         assert svg["role"] == "img"
         assert len(svg["aria-label"]) > 40
@@ -220,7 +220,7 @@ def test_faults_are_marked_in_every_chart_over_time(tmp_path: Path) -> None:
     folder = write_run(tmp_path / "run")
     fault = fault_record(8.1, 15.1, START)
     change(folder, "manifest.json", faults=[fault.model_dump(mode="json")])
-    assert Page(write_report(folder)).text.count("crash:us-east-1-0") == 4, "and in the table of proofs"
+    assert Page(write_report(folder)).text.count("crash:us-east-1-0") == 5, "and in the table of proofs"
 
 
 def test_report_of_a_stored_run_has_its_numbers(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
-from factories.result_factory import use_latency_logs, write_run
+from factories.result_factory import LATENCY_S, REGIONS, use_latency_logs, write_run
 from matplotlib.figure import Figure
 from matplotlib.transforms import Bbox
 
@@ -21,14 +21,14 @@ def charts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Chart]:
     return {chart.name: chart for chart in time_charts(read_record(run))}
 
 
-@pytest.mark.parametrize("name", ["load", "latency"])
+@pytest.mark.parametrize("name", ["load", "latency", "regional"])
 def test_legend_is_outside_the_data(charts: dict[str, Chart], name: str) -> None:
     figure = Figure(figsize=(7, charts[name].height), layout="constrained")
     charts[name].draw(figure)
     figure.draw_without_rendering()
     (legend,) = figure.legends
-    (axes,) = figure.axes
-    assert not Bbox.intersection(legend.get_window_extent(), axes.get_window_extent())
+    for axes in figure.axes:
+        assert not Bbox.intersection(legend.get_window_extent(), axes.get_window_extent())
 
 
 def test_load_has_a_row_per_interval_with_sent_and_completed(charts: dict[str, Chart]) -> None:
@@ -37,6 +37,23 @@ def test_load_has_a_row_per_interval_with_sent_and_completed(charts: dict[str, C
     measured = [row for row in load.rows if isinstance(row[0], float) and row[0] > 5]
     assert all(row[1] == pytest.approx(120, rel=0.1) for row in measured)
     assert all(row[2] == pytest.approx(90, rel=0.1) for row in measured)
+
+
+@pytest.mark.parametrize("logged", [False, True], ids=["samples", "logs"])
+def test_latency_of_each_region_is_that_of_its_clients(tmp_path: Path, logged: bool) -> None:
+    run = write_run(tmp_path / "run")
+    if logged:
+        use_latency_logs(run)
+    (chart,) = (chart for chart in time_charts(read_record(run)) if chart.name == "regional")
+    by_region: dict[object, list[float]] = {}
+    for region, time, _, p50, p99 in chart.rows:
+        if isinstance(time, float) and time > 0 and isinstance(p50, float) and isinstance(p99, float):
+            by_region.setdefault(region, []).append(p50)
+            assert p50 <= p99
+    assert by_region.keys() == set(REGIONS)
+    for region, seconds in zip(REGIONS, LATENCY_S, strict=True):
+        assert sum(by_region[region]) / len(by_region[region]) == pytest.approx(seconds, rel=0.1)
+    assert chart.columns == ("region", "time_s", "mean_s", "p50_s", "p99_s")
 
 
 def test_quantiles_are_ordered_in_every_interval(charts: dict[str, Chart]) -> None:

@@ -11,10 +11,6 @@ import pytest
 from factories.result_factory import write_run
 from paths import ROOT
 
-from benchmark.inventory import EmulatedRoundTrip
-from benchmark.results.manifest import read_manifest
-from tools.accuracy.latency_model import predict
-
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
@@ -36,18 +32,6 @@ def test_a_run_is_named_by_a_prefix_or_a_folder(project: Path, name: str) -> Non
     done = compare(project, name)
     assert done.stdout.startswith("leader "), done.stderr
     assert "predicted ms" in done.stdout
-
-
-def test_the_prediction_uses_emulated_round_trips_and_else_measured_ones(project: Path) -> None:
-    recorded = read_manifest(project / "results" / "dev" / "20270101T000000Z-etcd")
-    regions = list(dict.fromkeys(host.region for host in recorded.inventory.hosts))
-    leader, (near, far) = f"{regions[0]}-0", regions[1:]
-    measured, to_leader = recorded.round_trips, (near, regions[0])
-    majority = min(measured[regions[0], near], measured[regions[0], far])
-    assert predict(recorded, leader)[f"{near}-0"][1] == measured[to_leader] + majority
-    trips = {f"{a}/{b}": EmulatedRoundTrip(rtt_ms=0.5 if a == b else 10) for a in regions for b in regions}
-    emulated = recorded.inventory.model_copy(update={"round_trips": trips})
-    assert predict(recorded.model_copy(update={"inventory": emulated}), leader)[f"{near}-0"][1] == 20
 
 
 def test_an_unknown_run_is_explained(project: Path) -> None:
