@@ -46,6 +46,8 @@ class Kind(BaseModel):
     """What it changes of links between hosts: `reach` if no packet passes, else the property; empty if nothing."""
     instant: ClassVar[bool] = False
     """Whether it is healed as soon as it was in force; its end equals its start."""
+    ends_processes: ClassVar[bool] = False
+    """Whether processes of its nodes may end of it; these start again with their data at its end."""
     takes: ClassVar[str] = ""
     """What of its hosts it takes, which no other fault can take at the same time; empty if nothing."""
     needs_root: ClassVar[bool] = False
@@ -198,6 +200,7 @@ class DiskFull(HostKind):
     """The file system of the node's data is filled; what was taken is freed at the end."""
 
     name = "disk_full"
+    ends_processes = True
     takes = "space of the disk"
     mechanism = "fill"
     leave: Annotated[Size, Field(ge=0)] = 0

@@ -271,7 +271,10 @@ def _overlap(one: ScheduledFault, other: ScheduledFault) -> bool:
 
 def _compete(one: ScheduledFault, other: ScheduledFault) -> bool:
     """Return whether two faults at the same time cannot affect the same process."""
-    return one.kind.stops_processes and other.kind.stops_processes and _overlap(one, other)
+    pairs = (one.kind, other.kind), (other.kind, one.kind)
+    return _overlap(one, other) and any(
+        kind.stops_processes and (another.stops_processes or another.ends_processes) for kind, another in pairs
+    )
 
 
 def _exclude(one: ScheduledFault, other: ScheduledFault) -> bool:

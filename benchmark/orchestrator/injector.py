@@ -225,7 +225,7 @@ class Injector:
         """Inject a fault and wait until it is proved; _FaultError if it is not."""
         end = self._window[1] if fault.end_s is None else self._window[0] + fault.end_s
         deadline_s = max(0.0, end - time.time()) + _SLACK_S
-        if fault.kind.stops_processes and not isinstance(fault.kind, Pause):
+        if fault.kind.ends_processes or (fault.kind.stops_processes and not isinstance(fault.kind, Pause)):
             self.supervisor.planned_deaths |= {process.name for process in self._processes(fault)}
         self._note(fault, injected=time.time(), problem="the run ended before it was healed")
         done = yield from self._order(fault, parts, "inject", deadline_s=deadline_s)
@@ -282,10 +282,24 @@ class Injector:
             for host in other.effect.hosts
         ]
         proved = yield from self._prove(fault, parts, "prove_healed", _PROVE_S, cut=cut)
-        self._note(fault, healed=healed, healed_proof=_join(proved))
+        text = _join(proved)
+        if fault.kind.ends_processes:
+            text += yield from self._restore(fault)
+        self._note(fault, healed=healed, healed_proof=text)
         self.emit(
             FaultHealed(str(self.records[fault.id]), self.records[fault.id].nodes, self.records[fault.id].healed_proof)
         )
+
+    def _restore(self, fault: ScheduledFault) -> Generator[None, None, str]:
+        """Start the processes again that ended of a fault, unless it was permanent; return what was done."""
+        states, processes = self.supervisor.states, self._processes(fault)
+        codes = {each.name: states[each.name].exit_code for each in processes}
+        self.supervisor.planned_deaths -= {name for name, code in codes.items() if code is None}
+        ended = [each for each in processes if codes[each.name] is not None]
+        if ended and fault.end_s is not None:
+            yield from self._start_again(ended)
+        again = "" if fault.end_s is None else ", and is ready again"
+        return "".join(f"; {each.name} had ended with exit code {codes[each.name]}{again}" for each in ended)
 
     def _start_again(self, processes: Sequence[Process]) -> _Steps:
         states = self.supervisor.states

@@ -17,7 +17,7 @@ DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
 def test_modules_and_scripts_named_in_documents_exist(path: Path) -> None:
-    named = set(re.findall(r"`(?:python )?([\w/]+\.(?:py|sh))", path.read_text(encoding="utf-8")))
+    named = set(re.findall(r"`(?:python )?([\w/]+\.(?:py|sh))\b", path.read_text(encoding="utf-8")))
     assert {name for name in named if not any(file.match(name) for file in FILES)} == set()
 
 

@@ -34,7 +34,7 @@ def test_faults_have_times_and_nodes() -> None:
 
 def test_faults_that_take_different_things_of_a_host_can_be_combined() -> None:
     texts = ("disk_stall:a@10s-20s", "disk_full:a@10s-20s", "cpu:a,share=10%@10s-20s", "memory:a,share=10%@10s-20s")
-    assert {hit(fault) for fault in schedule(*texts, "crash:a@10s-20s")} == {("node-0", "node-1")}
+    assert {hit(fault) for fault in schedule(*texts)} == {("node-0", "node-1")}
 
 
 def test_random_faults_take_the_same_of_different_hosts() -> None:
@@ -187,6 +187,7 @@ def test_faults_that_can_be_combined(texts: tuple[str, ...]) -> None:
         (("restart:node-0@15s", "pause:node-0@10s-20s"), "stop node-0 at the same time"),
         (("crash:leader@10s", "crash:node-2@20s"), "may stop the same node"),
         (("disk_slow:a,bandwidth=1MB/s@10s-20s", "disk_stall:a@15s-18s"), "take the disk of a-0 at the same time"),
+        (("disk_full:node-0@10s-20s", "crash:a@15s-18s"), "stop node-0 at the same time"),
         (("cpu:node-0,share=10%@10s", "cpu:leader,share=10%@20s-30s"), "may take the processors of the same host"),
         (("partition:a@10s-20s", "loss:b,share=1%@15s-25s"), "drop packets from a-0 to b-0 at the same time"),
         (("partition:leader@10s-20s", "loss:b,share=1%@15s-25s"), "may drop packets on the same link"),

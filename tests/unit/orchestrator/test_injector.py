@@ -158,6 +158,33 @@ def test_a_permanent_crash_is_not_healed(run: Run, fleet: FakeFleet) -> None:
     assert not any("probe node-1" in each.sent for each in fleet.supervisors())
 
 
+def test_a_process_that_ends_of_a_full_disk_does_not_end_the_run_and_starts_again(
+    run: Run, fleet: FakeFleet, recorder: Recorder
+) -> None:
+    def fill(event: Event) -> None:
+        if isinstance(event, FaultInjected):
+            host = next(host for host, files in fleet.files.items() if any("/node-1/" in path for path in files))
+            fleet.exits[host] = ["exited node-1 1"]
+
+    recorder.events = Notified(fill)
+    _, manifest = run("disk_full:node-1@20ms-100ms")
+    (fault,) = manifest.faults
+    assert fault.problem == ""
+    assert fault.healed_proof.endswith("prove_healed seen; node-1 had ended with exit code 1, and is ready again")
+    assert manifest.processes["node-1"].started_again is not None
+
+
+def test_a_process_that_survives_a_full_disk_must_not_end_later(run: Run, fleet: FakeFleet, recorder: Recorder) -> None:
+    def kill(event: Event) -> None:
+        if isinstance(event, FaultHealed):
+            host = next(host for host, files in fleet.files.items() if any("/node-1/" in path for path in files))
+            fleet.exits[host] = ["exited node-1 1"]
+
+    recorder.events = Notified(kill)
+    with pytest.raises(SystemFailure, match=r"node-1 on .* ended with exit code 1"):
+        run("disk_full:node-1@20ms-50ms")
+
+
 def test_another_death_than_the_planned_one_ends_the_run(
     run: Run, fleet: FakeFleet, recorder: Recorder, folder: Callable[[], Path]
 ) -> None:
