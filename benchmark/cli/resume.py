@@ -8,12 +8,12 @@ from typing import Any, TypeVar
 
 import click
 from click.core import ParameterSource
-from pydantic import BaseModel, JsonValue, ValidationError
+from pydantic import BaseModel, JsonValue, TypeAdapter, ValidationError
 
 from benchmark.cli.target import Target
 from benchmark.errors import UsageError
 from benchmark.plan.request import Request, request_to_dict
-from benchmark.settings import Settings
+from benchmark.settings import FaultRequest, Settings
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -94,6 +94,9 @@ def _as_written_now(stored: Mapping[str, JsonValue], request: Request) -> dict[s
     settings = Settings(regions=("any",))
     written = settings.model_dump(mode="json", exclude={"token_file", "repository"})
     found: dict[str, JsonValue] = {"faults": [], "phases": [], **stored}
+    with suppress(ValidationError):
+        faults = TypeAdapter(list[FaultRequest]).validate_python(found["faults"])
+        found["faults"] = [fault.model_dump(mode="json") for fault in faults]
     parameters = stored.get("parameters")
     if isinstance(parameters, dict) and isinstance(former := parameters.get("settings"), dict):
         with suppress(ValidationError):  # of another version, or with a redacted value

@@ -21,7 +21,6 @@ from benchmark.errors import (
     failure_kind,
 )
 from benchmark.measure.client_logs import ClientLog, on_grid
-from benchmark.measure.impact_counts import Criteria
 from benchmark.measure.phases import phase_windows
 from benchmark.measure.run_metrics import METRICS
 from benchmark.measure.scrapes import RunSamples
@@ -97,7 +96,7 @@ def collect(run: RunContext, state: RunState) -> Summary:
             phases=phase_windows(
                 [(phase.name, phase.duration.total_seconds()) for phase in run.request.phases], times.start
             ),
-            criteria=_criteria(run),
+            criteria=run.request.criteria,
             verification=verify(run),  # it also stores the history that shows progress
             agreement=state.agreement,
             progress=progress(run, state, samples, latencies),
@@ -124,11 +123,6 @@ def collect(run: RunContext, state: RunState) -> Summary:
         )
     )
     return summary
-
-
-def _criteria(run: RunContext) -> Criteria:
-    recovery, request = run.request.settings.recovery, run.request
-    return Criteria(recovery.within, recovery.steady.total_seconds(), request.slo_s, request.slo_quantile)
 
 
 def _store(run: RunContext, state: RunState, series: Sequence[Series], summary: Summary) -> None:

@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 from pydantic_core import to_jsonable_python
 
 from benchmark.errors import UsageError
+from benchmark.measure.impact_counts import Criteria
 from benchmark.plan.load_shape import CONSTANT, rate_segments
 from benchmark.plan.source import Binaries, describe, find_build, find_source
 from benchmark.protocols.base import Protocol
@@ -147,6 +148,12 @@ class Request:
     def load_s(self) -> float:
         """Duration of the load of each run, in seconds."""
         return self.warm_up_s + self.duration_s
+
+    @property
+    def criteria(self) -> Criteria:
+        """By which requests are late, and the system counts as recovered or available."""
+        recovery = self.settings.recovery
+        return Criteria(recovery.within, recovery.steady.total_seconds(), self.slo_s, self.slo_quantile)
 
 
 def make_request(settings: Settings, options: RunOptions, loads: Sequence[int], results_dir: Path) -> Request:

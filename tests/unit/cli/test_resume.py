@@ -85,6 +85,22 @@ def test_resuming_with_the_same_options_is_allowed(capsys: pytest.CaptureFixture
     assert call("search", "--resume", "latest", *same) == 3, "it gets as far as the hosts, which are down"
 
 
+def test_a_search_with_faults_that_an_earlier_version_began_can_be_resumed(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert call(*SEARCH, "--faults", "crash:one@5s-9s", "--no-verify") == 3
+    (path,) = project.glob("results/*/*/search.json")
+    found = search_document(project)
+    del found["request"]["phases"], found["request"]["slo_quantile"], found["request"]["faults"][0]["phase"]
+    del found["request"]["parameters"]["settings"]["recovery"]
+    path.write_text(json.dumps(found))
+    assert call("search", "--resume", "latest") == 3, capsys.readouterr().err
+    found["request"]["faults"][0]["end"] = "8s"
+    path.write_text(json.dumps(found))
+    assert call("search", "--resume", "latest") == 2
+    assert "faults" in capsys.readouterr().err
+
+
 def test_a_search_does_not_mix_two_systems_of_the_same_name(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     text = "name: s\nnode: {command: run 1, prepare: 'true'}\nload: {url: 'http://x'}\n"
     Path("s.yaml").write_text(text)

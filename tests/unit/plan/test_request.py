@@ -13,6 +13,7 @@ from paths import ROOT
 from pydantic import ValidationError
 
 from benchmark.errors import UsageError
+from benchmark.measure.impact_counts import Criteria
 from benchmark.plan.load_shape import rate_segments
 from benchmark.plan.request import RunOptions, make_request, request_to_dict
 from benchmark.settings import Repository, Settings, parse_fault
@@ -66,6 +67,13 @@ def test_a_limit_that_is_none_is_an_error(text: str, message: str) -> None:
     with pytest.raises(UsageError) as error:
         make_request(SETTINGS, RunOptions(slo=text, faults=("crash:leader@1s",)), (10,), Path("r"))
     assert message in str(error.value)
+
+
+def test_the_settings_determine_when_a_system_has_recovered() -> None:
+    settings = Settings.model_validate({"regions": ["a"], "recovery": {"within": "20%", "steady": "500ms"}})
+    made = make_request(settings, RunOptions(slo="p99=500ms", faults=("crash:leader@1s",)), (10,), Path("r"))
+    assert (made.criteria.within, made.criteria.steady, made.criteria.slo) == (0.2, 5, "p99=0.5s")
+    assert make_request(SETTINGS, RunOptions(), (10,), Path("r")).criteria == Criteria()
 
 
 def test_phases_set_the_duration_and_the_times_of_faults() -> None:
