@@ -232,6 +232,7 @@ def main(arguments: list[str]) -> int:
     header = {
         "started": int(started * 1e9),
         "started_unix": float(begin),
+        "clients": config["clients"],
         "replicas": [each["node"] for each in config["replicas"]],
     }
     history = History(Path(HISTORY), header)

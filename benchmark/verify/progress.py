@@ -119,7 +119,10 @@ def witnesses_of_history(history: Path, host: str, offset_s: float) -> list[Witn
         nodes, started, began = (known.get(name) for name in ("replicas", "started", "started_unix"))
         if not (isinstance(nodes, list) and nodes and isinstance(started, int) and isinstance(began, float)):
             raise ValueError("the history has no header")
-        successes: dict[str, list[float]] = {str(node): [] for node in nodes}
+        # With more nodes than clients, some have no client.
+        clients = known.get("clients")
+        used = nodes[:clients] if isinstance(clients, int) else nodes
+        successes: dict[str, list[float]] = {str(node): [] for node in used}
         for line in lines:
             try:
                 found = json.loads(line)

@@ -116,6 +116,8 @@ def test_writes_in_a_history_show_progress(tmp_path: Path) -> None:
     first, second = witnesses_of_history(path, "h", 0.5)
     assert (first.node, first.host, first.successes.tolist()) == ("node-0", "h", [1001.0])
     assert (second.node, second.successes.tolist()) == ("node-1", [1002.0])
+    path.write_text(json.dumps(header | {"clients": 1}) + "\n" + json.dumps(operations[0]) + "\n")
+    assert [each.node for each in witnesses_of_history(path, "h", 0.0)] == ["node-0"], "nobody uses the other"
     for text in ("", "[]\n", '{"format": 1}\n', "{"):
         path.write_text(text)
         with pytest.raises(ValueError, match=r"header|Expecting|delimiter|property"):
