@@ -48,6 +48,8 @@ class Kind(BaseModel):
     """Whether it is healed as soon as it was in force; its end equals its start."""
     ends_processes: ClassVar[bool] = False
     """Whether processes of its nodes may end of it; these start again with their data at its end."""
+    held_proof_s: ClassVar[float] = 0.0
+    """How long before its end the proof begins that it is still in force."""
     takes: ClassVar[str] = ""
     """What of its hosts it takes, which no other fault can take at the same time; empty if nothing."""
     needs_root: ClassVar[bool] = False
@@ -111,6 +113,7 @@ class Loss(LinkKind):
 class Impairment(LinkKind):
     """A fault of links that lets packets pass, but later, at a limited rate or not always."""
 
+    held_proof_s = 1.0
     held_by_receiver: ClassVar[bool] = False
     """Whether the receiving hosts hold the packets, not the hosts of the target."""
 

@@ -122,6 +122,11 @@ def _occurrences(
     _check(request, kind, committee, duration_s)
     own = random.Random(f"{seed}/{index}").getrandbits(32) if request.seed is None else request.seed
     fault = ScheduledFault(f"f{index + 1}", kind, request.target, request.spare, own, 0, start, end)
+    if fault.depends_on_leader and isinstance(kind, Partition) and kind.leader_of:
+        try:
+            _is_smaller(fault, _without(committee, _bridge(fault, committee, "", None)))
+        except UsageError as error:
+            raise UsageError(f"fault {fault}: {error}") from None
     if kind.instant:
         fault = dataclasses.replace(fault, end_s=start)
     repeated = [fault]
@@ -207,7 +212,7 @@ def _with_effect(
     seed = f"{fault.seed}/{fault.occurrence}"
     try:
         bridge = _bridge(fault, committee, seed, leader)
-        sides = dataclasses.replace(committee, nodes=tuple(n for n in committee.nodes if n not in bridge))
+        sides = _without(committee, bridge)
         with_leader = None
         if isinstance(fault.kind, Partition) and fault.kind.leader_of:
             if leader in [node.name for node in bridge]:
@@ -230,6 +235,10 @@ def _bridge(fault: ScheduledFault, committee: Committee, seed: str, leader: str 
     if len(found) > len(committee.nodes) - 2:
         raise UsageError(f"bridge {words}: it leaves fewer than two other nodes, so there are no two sides")
     return found
+
+
+def _without(committee: Committee, nodes: Sequence[Process]) -> Committee:
+    return dataclasses.replace(committee, nodes=tuple(node for node in committee.nodes if node not in nodes))
 
 
 def _is_smaller(fault: ScheduledFault, committee: Committee) -> bool:

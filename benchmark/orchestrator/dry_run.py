@@ -9,7 +9,7 @@ from statistics import fmean
 
 from benchmark.errors import UsageError
 from benchmark.faults.schedule import ScheduledFault, make_schedule
-from benchmark.faults.targets import Committee, depends_on_leader, is_random
+from benchmark.faults.targets import Committee, is_random
 from benchmark.inventory import Inventory
 from benchmark.orchestrator.outlook import OVERHEAD_S
 from benchmark.plan.deployment import deploy, make_plan
@@ -144,7 +144,7 @@ def _source(request: Request) -> str:
 
 
 def _fault(fault: ScheduledFault, seeded: set[str]) -> PlannedFault:
-    if depends_on_leader(fault.target) or fault.effect is None:
+    if fault.depends_on_leader or fault.effect is None:
         return PlannedFault(str(fault), None, "when it is injected")
     if is_random(fault.target) and fault.id.partition("-")[0] not in seeded:
         return PlannedFault(str(fault), None, "at random in each run")

@@ -250,7 +250,8 @@ class Injector:
         if fault.end_s is None:
             yield from self._until(float("inf"))
         elif fault.end_s > fault.start_s:
-            yield from self._until(self._window[0] + fault.end_s)
+            early = min(fault.kind.held_proof_s, (fault.end_s - fault.start_s) / 2)
+            yield from self._until(self._window[0] + fault.end_s - early)
         else:
             return
         held = yield from self._order(fault, parts, "prove_held", check=False)
@@ -258,6 +259,8 @@ class Injector:
             raise _FaultError(f"was no longer in force at its end: {_join(failed)}")
         if (text := _join(held)) != self.records[fault.id].proof:
             self._note(fault, proof=f"{self.records[fault.id].proof}; at its end: {text}")
+        if fault.end_s is not None:
+            yield from self._until(self._window[0] + fault.end_s)
 
     def _heal(self, fault: ScheduledFault, parts: Mapping[str, list[JsonValue]]) -> _Steps:
         """Heal a fault and wait until that is proved; _FaultError if it is not."""

@@ -227,12 +227,13 @@ def test_etcd_serves_reads_and_writes_from_clients_with_several_processes_and_is
 
 def test_faults_are_proved_in_force_and_healed(runner: Runner) -> None:
     texts = ["crash:leader@1s-3s", "partition:node-1@4s-5500ms", "pause:node-2@6s-7s"]
+    texts.append("delay:node-1,delay=40ms@6100ms-7900ms")
     phases = parse_phase("crash 4s"), parse_phase("rest 4s")
     summary = runner("etcd", 60, committee=3, duration_s=8.0, phases=phases, faults=tuple(map(parse_fault, texts)))
     assert summary.status in ("ok", "invalid")
     assert beside_load(summary.reasons) == []
     manifest = runner.manifest(summary)
-    crash, partition, pause = manifest["faults"]
+    crash, partition, pause, delay = manifest["faults"]
     assert crash["nodes"] == ["node-0"]  # the leader by default
     for fault in manifest["faults"]:
         begin = manifest["times"]["start"]
@@ -247,6 +248,9 @@ def test_faults_are_proved_in_force_and_healed(runner: Runner) -> None:
     assert re.search(r"(\d+) of \1 packets dropped, probes of 2 hosts unanswered", partition["proof"])
     assert partition["healed_proof"].endswith("packet filter deleted, probes of 2 hosts answered")
     assert pause["proof"].endswith("node-2: 1 process in state T")
+    longer = re.findall(r"round trips to (\d) hosts? longer by ([\d.]+)", delay["proof"].partition("; at its end")[0])
+    assert sorted(count for count, _ in longer) == ["1", "1", "2"], delay["proof"]
+    assert min(float(ms) for _, ms in longer) >= 40, "twice 40 ms, but for what the measurement before took longer"
     assert lives["node-1"]["started_again"] is None
     impacts = [(each.kind, each.target, each.injected, each.healed) for each in summary.faults]
     assert impacts == [(each["kind"], each["target"], each["injected"], each["healing"]) for each in manifest["faults"]]

@@ -238,8 +238,9 @@ def test_errors_that_depend_on_the_system() -> None:
         schedule("crash:leader@10s", nodes=committee(a=3, knows_leader=False))
     with pytest.raises(UsageError, match="the leader is unknown without a metric"):
         schedule("partition:halves,leader_of=minority@10s", nodes=committee(a=4, knows_leader=False))
-    halves = schedule("partition:bridge,leader_of=majority@10s")[0]
     with pytest.raises(UsageError, match="both sides have 2 nodes, so neither is the majority; omit leader_of"):
-        resolve(halves, FIVE, [halves], "node-3")
-    with pytest.raises(UsageError, match=r"would stop the load generator on a-0; .*--dedicated-clients"):
-        schedule("host_down:one@10s", nodes=committee(a=3, dedicated=0))
+        schedule("partition:bridge,leader_of=majority@10s")
+    bridge = schedule("partition:one,bridge=node-3,leader_of=majority@10s")[0]
+    with pytest.raises(UsageError, match="node-3 leads, but is the bridge, so it is on neither side"):
+        resolve(bridge, FIVE, [bridge], "node-3")
+    assert hit(resolve(bridge, FIVE, [bridge], "node-0")) != ("node-0",)
