@@ -31,6 +31,7 @@ SECTIONS: Sections = {
         "run": ("run", "Benchmark the system at each offered load."),
         "search": ("search", "Find the highest load that meets the limits."),
         "compare": ("compare", "Compare two runs or sweeps, or run A and B alternately."),
+        "watch": ("watch", "Show RUN in a browser while it is in progress."),
         "profile": ("profile", "Sample NODE of the current run and draw a flame graph."),
     },
     "Results": {

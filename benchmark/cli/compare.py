@@ -16,6 +16,7 @@ from benchmark.cli.options import (
     reject_resume,
     resume_option,
     retries_option,
+    web_option,
 )
 from benchmark.cli.target import Target, json_option, results_dir, results_dir_option, testbed_options
 from benchmark.errors import UsageError
@@ -42,6 +43,7 @@ from benchmark.plan.request import RunOptions
 )
 @dry_run_option
 @retries_option
+@web_option
 @resume_option("comparison")
 @results_dir_option
 @json_option
@@ -56,6 +58,7 @@ def compare(
     run_options: RunOptions,
     dry_run: bool,
     retries: int,
+    web: bool,
     resume: str | None,
     results_folder: Path | None,
 ) -> None:
@@ -82,6 +85,6 @@ def compare(
     from benchmark.cli import experiments  # while Pulumi reads the stack
 
     if target:
-        experiments.run_comparison(target, sides, run_options, retries, resume, limit, as_json)
+        experiments.run_comparison(target, sides, run_options, retries, resume, limit, as_json, web)
     else:
         experiments.compare_existing(names, results_folder or results_dir(stack, inventory, settings), limit, as_json)

@@ -52,6 +52,7 @@ def run(
     retries: int,
     resume: str | None,
     as_json: bool,
+    web: bool = False,
 ) -> None:
     """Run one load once, or a sweep, or continue a sweep; exit code 1 if a run failed or is invalid."""
     folder = _resume_sweep(target, resume, ("",), sweep_options, run_options) if resume else None
@@ -62,10 +63,10 @@ def run(
     request = make_request(target.settings, run_options, sweep_options.loads, target.results_dir)
     _warn_if_short([request])
     if not folder and len(sweep_options.loads) * sweep_options.repeat == 1:
-        _run_once(target, request, as_json)
+        _run_once(target, request, as_json, web)
         return
     folder = folder or _begin_sweep(target, {"": request}, sweep_options, run_options)
-    _run_sweep(target, {"": request}, folder, retries)
+    _run_sweep(target, {"": request}, folder, retries, web)
     if as_json:
         summaries = folder.summaries()
         document = {
@@ -88,6 +89,7 @@ def run_comparison(
     resume: str | None,
     fail_over: float | None,
     as_json: bool,
+    web: bool = False,
 ) -> None:
     """Run A and B alternately and compare them; exit code 1 if a run failed or B is worse by more than `fail_over`."""
     folder = _resume_sweep(target, resume, ("a", "b"), sides, run_options) if resume else None
@@ -98,7 +100,7 @@ def run_comparison(
     requests = comparison_requests(target.settings, sides, run_options, target.results_dir)
     _warn_if_short(requests.values())
     folder = folder or _begin_sweep(target, requests, sides, run_options)
-    _run_sweep(target, requests, folder, retries)
+    _run_sweep(target, requests, folder, retries, web)
     found = find_variants(folder.path.parent.parent, [str(folder.path)])
     try:
         compared = compare_variants(*found, interleaved=True, fail_over=fail_over)
@@ -130,6 +132,7 @@ def run_search(
     retries: int,
     resume: str | None,
     as_json: bool,
+    web: bool = False,
 ) -> None:
     """Begin or continue a search; exit code 1 unless it finds a confirmed load."""
     folder = _resume_search(target, resume, search_options, run_options) if resume else None
@@ -156,7 +159,7 @@ def run_search(
             request_to_dict(request),
         )
         folder = SearchFolder.create(target.results_dir, begun)
-    with target.open() as testbed, View() as view:
+    with target.open() as testbed, View(web) as view:
         search_runner.run_search(testbed, request, folder, view.observe, process_start(), retries)
     found = folder.journal
     if as_json:
@@ -168,8 +171,8 @@ def run_search(
         raise SystemExit(1)
 
 
-def _run_once(target: Target, request: Request, as_json: bool) -> None:
-    with target.open() as testbed, View() as view:
+def _run_once(target: Target, request: Request, as_json: bool, web: bool) -> None:
+    with target.open() as testbed, View(web) as view:
         summaries = run_benchmark(testbed, request, view.observe, process_start())
     folder = target.results_dir / target.inventory.testbed_id
     if as_json:
@@ -210,11 +213,11 @@ def _resume_sweep(
     return folder
 
 
-def _run_sweep(target: Target, requests: Mapping[str, Request], folder: SweepFolder, retries: int) -> None:
+def _run_sweep(target: Target, requests: Mapping[str, Request], folder: SweepFolder, retries: int, web: bool) -> None:
     """Execute the remaining runs; UsageError if the requests differ from those of the sweep."""
     for arm, request in requests.items():
         require_same_request(f"sweep {folder.journal.sweep_id}", folder.journal.requests[arm], request)
-    with target.open() as testbed, View() as view:
+    with target.open() as testbed, View(web) as view:
         run_sweep(testbed, requests, folder, view.observe, process_start(), retries)
 
 

@@ -102,6 +102,8 @@ retries_option = click.option(
     help="Retries of a run after infrastructure failures.",
 )
 
+web_option = click.option("--web", is_flag=True, help="Serve a live page on this machine and open it in a browser.")
+
 
 dry_run_option = click.option(
     "--dry-run", is_flag=True, help="Print placement, versions, ports, faults, duration and cost; start nothing."

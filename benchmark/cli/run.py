@@ -5,7 +5,15 @@ from __future__ import annotations
 import click
 
 from benchmark.cli.help import Command, examples
-from benchmark.cli.options import SweepOptions, dry_run_option, options_of, reject_resume, resume_option, retries_option
+from benchmark.cli.options import (
+    SweepOptions,
+    dry_run_option,
+    options_of,
+    reject_resume,
+    resume_option,
+    retries_option,
+    web_option,
+)
 from benchmark.cli.target import Target, running_on_testbed
 from benchmark.plan.request import RunOptions
 
@@ -24,6 +32,7 @@ from benchmark.plan.request import RunOptions
 @options_of("run_options", RunOptions, "Each run")
 @dry_run_option
 @retries_option
+@web_option
 @resume_option("sweep")
 def run(
     target: Target,
@@ -32,6 +41,7 @@ def run(
     run_options: RunOptions,
     dry_run: bool,
     retries: int,
+    web: bool,
     resume: str | None,
 ) -> None:
     """Benchmark the system at each offered load.
@@ -46,4 +56,4 @@ def run(
         return
     from benchmark.cli import experiments  # while Pulumi reads the stack
 
-    experiments.run(target, sweep_options, run_options, retries, resume, as_json)
+    experiments.run(target, sweep_options, run_options, retries, resume, as_json, web)

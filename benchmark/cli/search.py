@@ -12,6 +12,7 @@ from benchmark.cli.options import (
     reject_resume,
     resume_option,
     retries_option,
+    web_option,
 )
 from benchmark.cli.target import Target, running_on_testbed
 from benchmark.plan.request import RunOptions
@@ -30,6 +31,7 @@ from benchmark.plan.request import RunOptions
 @options_of("run_options", RunOptions, "Each run")
 @dry_run_option
 @retries_option
+@web_option
 @resume_option("search")
 def search(
     target: Target,
@@ -38,6 +40,7 @@ def search(
     run_options: RunOptions,
     dry_run: bool,
     retries: int,
+    web: bool,
     resume: str | None,
 ) -> None:
     """Find the highest load that meets the limits."""
@@ -49,4 +52,4 @@ def search(
         return
     from benchmark.cli import experiments  # while Pulumi reads the stack
 
-    experiments.run_search(target, search_options, run_options, retries, resume, as_json)
+    experiments.run_search(target, search_options, run_options, retries, resume, as_json, web)

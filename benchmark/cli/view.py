@@ -8,6 +8,7 @@ from rich.live import Live
 
 from benchmark.cli import numbers
 from benchmark.cli.live import PHASES, LivePanel, live
+from benchmark.cli.live_page import LivePage
 from benchmark.cli.output import SafeConsole
 from benchmark.results.events import (
     AnnouncedLoad,
@@ -31,10 +32,12 @@ class View:
     A lost terminal must not end a run: output that cannot be shown is dropped. SIGHUP interrupts the run then.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, web: bool = False) -> None:
+        """With `web`, a live page shows the events as well."""
         self.progress = SafeConsole(stderr=True, highlight=False, emoji=False)
         self._panel = LivePanel()
         self._live: Live | None = None
+        self._page = LivePage(self._print_page) if web else None
 
     def __enter__(self) -> View:
         if self.progress.is_terminal:
@@ -44,14 +47,21 @@ class View:
         return self
 
     def __exit__(self, *_: object) -> None:
+        if self._page:
+            self._page.close()
         if self._live:
             with suppress(OSError):
                 self._live.stop()
 
     def observe(self, event: Event) -> None:
         """Show an event."""
+        if self._page:
+            self._page.observe(event)
         with suppress(OSError):
             self._show(event)
+
+    def _print_page(self, text: str) -> None:
+        self.progress.print(text, soft_wrap=True, markup=False)
 
     def _show(self, event: Event) -> None:
         match event:

@@ -1,0 +1,62 @@
+"""The command that serves the live page of a run."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import sys
+from pathlib import Path
+
+import click
+
+from benchmark.cli import completers
+from benchmark.cli.help import Command, examples
+from benchmark.cli.live_page import open_page
+from benchmark.cli.parameter_types import NumberType
+from benchmark.cli.target import on_results
+from benchmark.errors import UsageError
+from benchmark.results.find import find_run
+from benchmark.results.layout import LATEST
+
+
+@click.command(
+    cls=Command,
+    epilog=examples("geobench watch", "geobench watch 20261129T101413Z --port 8800 --no-open"),
+)
+@click.argument("run", default=LATEST, shell_complete=completers.runs)
+@click.option(
+    "--port",
+    type=NumberType(0, 65535),
+    metavar="PORT",
+    default=0,
+    help="Port to listen on [default: any free port].",
+)
+@click.option("--no-open", is_flag=True, help="Only print the address; open no browser.")
+@on_results
+def watch(run: str, port: int, no_open: bool, results_dir: Path, as_json: bool) -> None:
+    """Show RUN in a browser while it is in progress.
+
+    RUN is an id, the beginning of one, a folder, or `latest`, which also follows the runs that begin later. The page is
+    served until Ctrl-C, on this machine only; its address contains a secret. It also shows runs that have ended.
+    """
+    from benchmark.web.server import LiveServer  # aiohttp takes half a second to import
+    from benchmark.web.watch import Watch
+
+    folder = find_run(results_dir, run)
+    server = LiveServer(Watch(folder, latest=folder.parent if run == LATEST else None))
+
+    async def serve() -> None:
+        with contextlib.ExitStack() as stack:
+            async with server.serving(port):
+                text = json.dumps({"page": server.url}) if as_json else f"live page: {server.url} (Ctrl-C stops it)"
+                click.echo(text)
+                sys.stdout.flush()
+                if not no_open:
+                    open_page(server.url, stack)
+                await asyncio.Event().wait()
+
+    try:
+        asyncio.run(serve())
+    except OSError as error:
+        raise UsageError(f"cannot listen on port {port}: {error.strerror}; pass another --port") from None
