@@ -170,7 +170,7 @@ def make_request(settings: Settings, options: RunOptions, loads: Sequence[int], 
     warm_up = settings.warm_up if options.warm_up is None else options.warm_up
     load_shape = settings.load_shape if options.load_shape is None else options.load_shape
     phases, faults, duration = _schedule(settings, options)
-    with _located(settings, "benchmark_duration", options.duration or phases or None):
+    with _located(settings, "benchmark_duration", (phases or None) if options.duration is None else options.duration):
         _require_intervals(duration, settings.scrape_interval)
     warm_up_s = LEAST_WARM_UP_S if warm_up is None else warm_up.total_seconds()
     with _located(settings, "load_shape", options.load_shape):
