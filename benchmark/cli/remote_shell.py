@@ -46,7 +46,7 @@ def find_hosts(target: Target, name: str) -> list[Host]:
     if name in processes:
         return [target.inventory.host(processes[name])]
     listed = ", ".join(host.name for host in hosts)
-    running = f"; processes of the latest run: {', '.join(processes)}" if processes else ""
+    running = f"; processes of the latest run: {', '.join(processes)}" if processes else "; it has had no run yet"
     raise UsageError(f"no host {name!r} in testbed {target.inventory.testbed_id}, which has {listed}{running}")
 
 
@@ -89,11 +89,13 @@ def stream(
 ) -> dict[str, int]:
     """Run commands at once and print their output as it arrives; return their exit codes, by name.
 
-    With `prefixed`, each line begins with the name. The commands are terminated once `ended` returns true.
+    With `prefixed`, each line begins with the name. The commands are terminated once `ended` returns true. Raises
+    OSError if the output cannot be written.
     """
     slots, printing = threading.Semaphore(_AT_ONCE), threading.Lock()
     running: dict[str, subprocess.Popen[str]] = {}
     codes: dict[str, int] = {}
+    failures: list[OSError] = []
     over = threading.Event()
 
     def run(name: str, words: Sequence[str]) -> None:
@@ -110,10 +112,15 @@ def stream(
             )
             running[name] = process
             assert process.stdout
-            for line in process.stdout:
-                text = printable(line) if sys.stdout.isatty() else line
-                with printing:
-                    click.echo(f"{name}: {text}" if prefixed else text, nl=False)
+            try:
+                for line in process.stdout:
+                    text = printable(line) if sys.stdout.isatty() else line
+                    with printing:
+                        click.echo(f"{name}: {text}" if prefixed else text, nl=False)
+            except OSError as error:  # nobody reads the output any more
+                failures.append(error)
+                over.set()
+                process.terminate()
             codes[name] = process.wait()
 
     threads = [threading.Thread(target=run, args=item, daemon=True) for item in commands.items()]
@@ -131,6 +138,8 @@ def stream(
             process.terminate()
     for thread in threads:
         thread.join()
+    if failures:
+        raise failures[0]
     return {name: codes[name] for name in commands if name in codes}
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -38,19 +40,13 @@ def running(tmp_path: Path, options: tuple[str, ...]) -> Iterator[RunFolder]:
     placed = manifest().model_dump(mode="json", by_alias=True)
     placed["placement"] |= {"processes": processes}
     folder = RunFolder.create(tmp_path / "results", TESTBED, "20270101T000000Z-etcd")
-    folder.write(MANIFEST, type(manifest()).model_validate_json(_json(placed)).to_json())
+    folder.write(MANIFEST, type(manifest()).model_validate_json(json.dumps(placed)).to_json())
     logs = tmp_path / "host" / "run" / "logs"
     logs.mkdir(parents=True)
     (logs / "node-0.log").write_text("first line\n")
     (logs / "client-0.log").write_text("a client\n")
     yield folder
     folder.close()
-
-
-def _json(document: object) -> str:
-    import json
-
-    return json.dumps(document)
 
 
 def test_a_command_runs_on_all_hosts_and_each_line_names_its_host(
@@ -116,6 +112,28 @@ def test_a_followed_log_ends_with_the_run(options: tuple[str, ...], running: Run
         with suppress(ProcessLookupError):
             process.kill()
         process.communicate()
+
+
+def test_output_that_nobody_reads_ends_the_commands(options: tuple[str, ...]) -> None:
+    command = [sys.executable, "-m", "benchmark", "ssh", *options, "all", "yes"]
+    process = subprocess.Popen(
+        command, env={**os.environ, "PYTHONPATH": str(ROOT)}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )  # fmt: skip
+    try:
+        assert process.stdout
+        assert process.stdout.readline().endswith(": y\n")
+        process.stdout.close()
+        assert process.stderr
+        assert process.stderr.read() == ""
+        assert process.wait(timeout=60) == 1
+    finally:
+        process.kill()
+        process.wait()
+
+
+def test_a_process_is_unknown_before_the_first_run(options: tuple[str, ...], capfd: pytest.CaptureFixture[str]) -> None:
+    assert call("ssh", *options, "node-0", "true") == 2
+    assert "no host 'node-0' in testbed t, which has a-0, a-1, b-0; it has had no run yet" in capfd.readouterr().err
 
 
 def test_commands_are_terminated_once_the_end_is_reached() -> None:
