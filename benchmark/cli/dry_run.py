@@ -105,7 +105,8 @@ def _side(name: str, side: Side) -> Iterator[Shown]:
         table.add_row(escape(host), ", ".join(processes))
     yield table
     yield f"loads: {_loads(side.requested_tps, side.scheduled_tps)} tx/s, {escape(side.load_shape)}"
-    yield f"each run: {side.warm_up_s:g} s warm-up, {side.duration_s:g} s measured"
+    phases = f" ({', '.join(side.phases)})" if side.phases else ""
+    yield f"each run: {side.warm_up_s:g} s warm-up, {side.duration_s:g} s measured{escape(phases)}"
     for fault in side.faults:
         nodes = f"nodes are chosen {fault.chosen}" if fault.nodes is None else ", ".join(fault.nodes)
         yield f"fault {escape(fault.fault)}: {escape(nodes)}"

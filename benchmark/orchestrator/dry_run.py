@@ -55,6 +55,8 @@ class Side:
     load_shape: str
     warm_up_s: float
     duration_s: float
+    phases: tuple[str, ...]
+    """Parts of the measured window; none if it is not divided."""
     processes: tuple[PlacedProcess, ...]
     faults: tuple[PlannedFault, ...]
 
@@ -127,6 +129,7 @@ def _side(inventory: Inventory, request: Request) -> Side:
         load_shape=request.load_shape,
         warm_up_s=request.warm_up_s,
         duration_s=request.duration_s,
+        phases=tuple(map(str, request.phases)),
         processes=tuple(
             PlacedProcess(each.name, each.host.name, each.host.region, each.ports) for each in deployment.processes
         ),

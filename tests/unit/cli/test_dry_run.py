@@ -76,6 +76,22 @@ def test_faults_with_their_nodes(project: Path, capsys: Captured) -> None:
     assert len(nodes["pause:one@40s-41s"][0]) == 1
 
 
+def test_phases_of_the_measured_window_are_listed(project: Path, capsys: Captured) -> None:
+    words = (
+        "run",
+        "--loads",
+        "100",
+        "--dry-run",
+        *options(project),
+        "--phases",
+        "before 20s",
+        "--phases",
+        "attack 40s",
+    )
+    assert call(*words) == 0
+    assert "each run: 5 s warm-up, 60 s measured (before 20s, attack 40s)" in capsys.readouterr().out
+
+
 def test_a_search_has_at_most_its_runs(project: Path, capsys: Captured) -> None:
     found = document(capsys, "search", "--max-runs", "4", *options(project))
     assert (found["runs"], found["at_most"]) == (4, True)

@@ -130,7 +130,8 @@ def test_examples_are_valid(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["settings.aws.yaml", "settings.vultr.yaml"])
 def test_examples_of_clouds_are_valid_once_the_operator_is_known(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("OPERATOR_CIDR", "203.0.113.7/32")
+    # An address of its own: values of variables are redacted in all later messages of this process.
+    monkeypatch.setenv("OPERATOR_CIDR", "203.0.113.219/32")
     assert check_file(ROOT / "assets" / name).problems == ()
 
 
