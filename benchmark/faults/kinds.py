@@ -284,8 +284,16 @@ KINDS: Mapping[str, type[Kind]] = {
 }
 
 
+_REJECTED = {
+    "clock": "a clock that is set for one program cannot be proved: hosts share the kernel's clock or have it "
+    "synchronized, Go and static programs never load libfaketime, and others do not report the time that they read"
+}
+
+
 def make_kind(name: str, parameters: Mapping[str, object]) -> Kind:
     """Return the kind called `name` with its parameters; UsageError if it does not exist or does not accept them."""
+    if reason := _REJECTED.get(name):
+        raise UsageError(f"fault {name}: {reason}")
     if (kind := KINDS.get(name)) is None:
         near = difflib.get_close_matches(name, KINDS, n=1)
         hint = f"did you mean {near[0]!r}?" if near else f"known are: {', '.join(KINDS)}"

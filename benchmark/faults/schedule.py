@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from benchmark.errors import UsageError
-from benchmark.faults.kinds import HostDown, Kind, LinkKind, Partition, make_kind
+from benchmark.faults.kinds import DiskFull, HostDown, Kind, LinkKind, Partition, make_kind
 from benchmark.faults.targets import BRIDGE, HALVES, Committee, choose, count_nodes, depends_on_leader, is_random
 from benchmark.protocols.process import Process
 from benchmark.settings import FaultRequest, format_duration
@@ -192,10 +192,13 @@ def _check(request: FaultRequest, kind: Kind, committee: Committee, duration_s: 
             "name the nodes"
         )
     generators = {client.host.name for client in committee.clients}
-    if isinstance(kind, HostDown) and (shared := [n.host.name for n in committee.nodes if n.host.name in generators]):
+    shared = [node.host.name for node in committee.nodes if node.host.name in generators]
+    if shared and isinstance(kind, HostDown | DiskFull):
+        what = "fill the disk of" if isinstance(kind, DiskFull) else "stop"
+        instead = "disk_stall" if isinstance(kind, DiskFull) else "crash or partition"
         raise UsageError(
-            f"{name}: it would stop the load generator on {shared[0]}; move the load to other hosts with "
-            "--dedicated-clients, or use crash or partition"
+            f"{name}: it would {what} the load generator on {shared[0]}; move the load to other hosts with "
+            f"--dedicated-clients, or use {instead}"
         )
 
 

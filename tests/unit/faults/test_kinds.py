@@ -38,11 +38,18 @@ def test_impairments_are_ordered_in_base_units_and_recorded_as_written(
     assert make_kind(name, recorded) == kind
 
 
+REASON = (
+    "a clock that is set for one program cannot be proved: hosts share the kernel's clock or have it synchronized, Go "
+    "and static programs never load libfaketime, and others do not report the time that they read"
+)
+
+
 @pytest.mark.parametrize(
     ("name", "parameters", "message"),
     [
         ("crsh", {}, "unknown kind of fault 'crsh'; did you mean 'crash'?"),
         ("evil", {}, f"unknown kind of fault 'evil'; known are: {', '.join(KINDS)}"),
+        ("clock", {"by": "5s"}, f"fault clock: {REASON}"),
         ("disk_slow", {}, "fault disk_slow: bandwidth is missing"),
         (
             "disk_slow",

@@ -233,6 +233,11 @@ def test_impossible_requests_are_errors(text: str, message: str) -> None:
     assert message in str(error.value)
 
 
+def test_a_full_disk_needs_clients_elsewhere_too() -> None:
+    with pytest.raises(UsageError, match=r"it would fill the disk of the load generator on a-0; .* or use disk_stall"):
+        schedule("disk_full:one@10s", nodes=committee(a=3, dedicated=0))
+
+
 def test_errors_that_depend_on_the_system() -> None:
     with pytest.raises(UsageError, match="the leader is unknown without a metric"):
         schedule("crash:leader@10s", nodes=committee(a=3, knows_leader=False))

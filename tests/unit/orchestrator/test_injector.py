@@ -39,8 +39,8 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 def run(execute: Callable[..., Summary], folder: Callable[[], Path]) -> Run:
     """Run with faults for 0.2 s."""
 
-    def run(*texts: str) -> tuple[Summary, Manifest]:
-        summary = execute(duration_s=0.2, faults=tuple(map(parse_fault, texts)))
+    def run(*texts: str, **fields: object) -> tuple[Summary, Manifest]:
+        summary = execute(duration_s=0.2, faults=tuple(map(parse_fault, texts)), **fields)
         return summary, read_manifest(folder())
 
     return run
@@ -167,7 +167,7 @@ def test_a_process_that_ends_of_a_full_disk_does_not_end_the_run_and_starts_agai
             fleet.exits[host] = ["exited node-1 1"]
 
     recorder.events = Notified(fill)
-    _, manifest = run("disk_full:node-1@20ms-100ms")
+    _, manifest = run("disk_full:node-1@20ms-100ms", dedicated_clients=1)
     (fault,) = manifest.faults
     assert fault.problem == ""
     assert fault.healed_proof.endswith("prove_healed seen; node-1 had ended with exit code 1, and is ready again")
@@ -182,7 +182,7 @@ def test_a_process_that_survives_a_full_disk_must_not_end_later(run: Run, fleet:
 
     recorder.events = Notified(kill)
     with pytest.raises(SystemFailure, match=r"node-1 on .* ended with exit code 1"):
-        run("disk_full:node-1@20ms-50ms")
+        run("disk_full:node-1@20ms-50ms", dedicated_clients=1)
 
 
 def test_another_death_than_the_planned_one_ends_the_run(
