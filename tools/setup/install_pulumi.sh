@@ -52,14 +52,18 @@ if [ ! -x "$target/bin/pulumi" ]; then # another run may have built it while thi
     trap 'rm -rf "$work"' EXIT
     export CGO_ENABLED=0 GOTOOLCHAIN=local GOWORK=off
     build() { # build FOLDER VERSION PACKAGE: compile it and count its packages, in a subshell
+        local count=0 line total
         cd "$here/$1"
         echo "downloading the modules of $3 $2"
         total=$(go list -mod=readonly -tags osusergo -deps "$3" | wc -l)
         go build -v -mod=readonly -trimpath -tags osusergo -o "$work/bin/" \
             -ldflags "-s -w -X github.com/pulumi/pulumi/sdk/v3/go/common/version.Version=$2" "$3" 2>&1 |
-            awk -v total="$total" '
-                / / { print; fflush(); next } # what is downloaded, and errors
-                { printf "compiled %d of %d packages\n", ++count, total; fflush() }'
+            while IFS= read -r line; do # mawk would wait for more input before it prints
+                case $line in
+                *' '*) echo "$line" ;; # what is downloaded, and errors
+                *) echo "compiled $((++count)) of $total packages" ;;
+                esac
+            done
     }
     echo "install_pulumi: building the Pulumi CLI $cli_version, once; this takes some minutes" >&2
     (build pulumi-language-python "$host_version" github.com/pulumi/pulumi/sdk/v3/python/cmd/pulumi-language-python) >&2
