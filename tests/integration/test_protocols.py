@@ -227,13 +227,12 @@ def test_etcd_serves_reads_and_writes_from_clients_with_several_processes_and_is
 
 def test_faults_are_proved_in_force_and_healed(runner: Runner) -> None:
     texts = ["crash:leader@1s-3s", "partition:node-1@4s-5500ms", "pause:node-2@6s-7s"]
-    texts.append("delay:node-1,delay=40ms@6100ms-7900ms")
     phases = parse_phase("crash 4s"), parse_phase("rest 4s")
     summary = runner("etcd", 60, committee=3, duration_s=8.0, phases=phases, faults=tuple(map(parse_fault, texts)))
     assert summary.status in ("ok", "invalid")
     assert beside_load(summary.reasons) == []
     manifest = runner.manifest(summary)
-    crash, partition, pause, delay = manifest["faults"]
+    crash, partition, pause = manifest["faults"]
     assert crash["nodes"] == ["node-0"]  # the leader by default
     for fault in manifest["faults"]:
         begin = manifest["times"]["start"]
@@ -248,9 +247,6 @@ def test_faults_are_proved_in_force_and_healed(runner: Runner) -> None:
     assert re.search(r"(\d+) of \1 packets dropped, probes of 2 hosts unanswered", partition["proof"])
     assert partition["healed_proof"].endswith("packet filter deleted, probes of 2 hosts answered")
     assert pause["proof"].endswith("node-2: 1 process in state T")
-    longer = re.findall(r"round trips to (\d) hosts? longer by ([\d.]+)", delay["proof"].partition("; at its end")[0])
-    assert sorted(count for count, _ in longer) == ["1", "1", "2"], delay["proof"]
-    assert min(float(ms) for _, ms in longer) >= 40, "twice 40 ms, but for what the measurement before took longer"
     assert lives["node-1"]["started_again"] is None
     impacts = [(each.kind, each.target, each.injected, each.healed) for each in summary.faults]
     assert impacts == [(each["kind"], each["target"], each["injected"], each["healing"]) for each in manifest["faults"]]
@@ -261,6 +257,23 @@ def test_faults_are_proved_in_force_and_healed(runner: Runner) -> None:
     assert [(each.label, each.end - each.start) for each in summary.phases] == [("crash", 4), ("rest", 4)]
     counted = [each.completed for phase in summary.phases if (each := phase.stats)]
     assert sum(count or 0 for count in counted) == sum(each.completed or 0 for each in summary.by_client.values())
+
+
+def test_faults_of_one_link_compose_on_all_hosts_that_take_part(runner: Runner) -> None:
+    texts = "delay:node-1,delay=40ms@1s-4s", "bandwidth:node-1,rate=20Mbit@1s-4s"
+    summary = runner("etcd", 60, committee=3, duration_s=5.0, verify=False, faults=tuple(map(parse_fault, texts)))
+    assert beside_load(summary.reasons) == []
+    manifest = runner.manifest(summary)
+    delay, bandwidth = manifest["faults"]
+    assert delay["hosts"] == bandwidth["hosts"] == [manifest["placement"]["nodes"][1]]
+    longer = re.findall(r"round trips to (\d) hosts? longer by ([\d.]+)", delay["proof"].partition("; at its end")[0])
+    assert sorted(count for count, _ in longer) == ["1", "1", "2"], delay["proof"]
+    assert min(float(ms) for _, ms in longer) >= 40, "twice 40 ms, but for what the measurement before took longer"
+    assert re.search(
+        r": [\d.]+ Mbit/s in [\d.]+ s of full links, \d+ packets dropped, \d+ packets on 4 links", bandwidth["proof"]
+    )
+    for fault in manifest["faults"]:
+        assert re.search(r"packets pass, round trips to 2 hosts [\d.]+( to [\d.]+)? ms", fault["healed_proof"])
 
 
 def test_a_packet_filter_that_does_not_filter_is_no_proof(testbed: LocalTestbed) -> None:
