@@ -17,7 +17,7 @@ from benchmark.errors import UsageError
 from benchmark.host_scripts.load_generator.template import ZIPF_EXPONENT
 from benchmark.inventory import Host
 from benchmark.metrics.breakdown import LatencyPart
-from benchmark.protocols.base import PROGRESS_S, Protocol
+from benchmark.protocols.base import Protocol
 from benchmark.protocols.load_generator import HttpRequest, LoadGenerator, generators, nearest
 from benchmark.protocols.probe import KeyValueApi, Operation, prober
 from benchmark.protocols.process import Plan, Process
@@ -27,7 +27,9 @@ CLIENT_PORT = 2379
 _UNMEASURED_RTT_MS = 300.0
 _LEAST_HEARTBEAT_MS = 100
 _LARGEST_ELECTION_MS = 50_000
-_ELECTIONS = 5
+_ELECTIONS = 10
+_LEAST_PROGRESS_S = 15.0
+"""Requests that were in flight may wait several seconds for the leader that is gone."""
 # The member is ready when the cluster is healthy and it leads; until then the script asks the leader to transfer its
 # role. etcdctl is slow to start, so the health is queried without it.
 _LEAD = f"""\
@@ -223,8 +225,8 @@ class Etcd(Protocol):
         return tuple(_key_value_api(f"http://{end}/v3/kv") for end in ends)
 
     def progress_within_s(self, plan: Plan) -> float:
-        """Return five election timeouts, as each election starts after one to two of them and can be split."""
-        return max(PROGRESS_S, _ELECTIONS * self._timeouts_ms(plan)[1] / 1000)
+        """Return ten election timeouts: an election starts after one to two of them, and may have to be repeated."""
+        return max(_LEAST_PROGRESS_S, _ELECTIONS * self._timeouts_ms(plan)[1] / 1000)
 
     def _timeouts_ms(self, plan: Plan) -> tuple[int, int]:
         """Return the heartbeat interval and the election timeout."""

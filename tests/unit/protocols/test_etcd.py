@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 
 import pytest
@@ -147,3 +148,11 @@ def test_majority_remains_after_the_tolerated_faults(nodes: int, faults: int) ->
 def test_unknown_protocol_lists_the_known_ones() -> None:
     with pytest.raises(UsageError, match=r"no protocol named 'etc'; known are: .*etcd"):
         find_protocol("etc")
+
+
+def test_progress_is_due_after_ten_election_timeouts() -> None:
+    near = place(inventory(a=4), Etcd, load=10, committee=3)
+    assert Etcd(EtcdNode(heartbeat_ms=100), EtcdClient()).progress_within_s(near) == 15.0
+    assert Etcd(EtcdNode(election_ms=3000), EtcdClient()).progress_within_s(near) == 30.0
+    far = dataclasses.replace(near, rtt_ms={("a", "a"): 250.0})
+    assert Etcd(EtcdNode(), EtcdClient()).progress_within_s(far) == 25.0
