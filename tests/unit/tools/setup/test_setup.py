@@ -249,6 +249,16 @@ def test_setup_rejects_an_outdated_or_missing_python(checkout: Path, script: str
     assert (message or "absent not found") in done.stderr
 
 
+def test_missing_packages_are_listed_without_installing_them(tmp_path: Path) -> None:
+    executable(tmp_path / "bin/dpkg-query", '[ "${!#}" = here ] && echo installed')
+    executable(tmp_path / "bin/apt-get", f"touch {tmp_path}/called")
+    (tmp_path / "list").write_text("# Why.\nhere\nabsent\nother\n", encoding="utf-8")
+    command = [ROOT / "tools/setup/install_packages.sh", "--missing", tmp_path / "list"]
+    done = run(command, tmp_path, f"{tmp_path}/bin:{SYSTEM_PATH}")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "absent other\n", "")
+    assert not (tmp_path / "called").exists()
+
+
 def test_root_through_sudo_continues_as_the_owner_of_the_checkout(checkout: Path, tmp_path: Path) -> None:
     for name, script in {
         "id": "echo 0",
