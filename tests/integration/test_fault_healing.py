@@ -29,7 +29,6 @@ def hosts(folder: Path) -> Iterator[LocalTestbed]:
 @pytest.mark.parametrize(
     ("kind", "state", "victim"),
     [
-        ("disk_full", "inject", "runner"),
         ("disk_stall", "hold", "runner"),
         ("partition", "in force", "agent"),
         ("pause", "heal", "agent"),

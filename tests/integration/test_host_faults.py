@@ -24,7 +24,7 @@ FAULTS: dict[str, dict[str, Any]] = {
 }
 PROOFS = {
     "fill": r"[\d.]+ [KM]?B free, [\d.]+ GB taken(, the rest is kept by the file system)?",
-    "throttle": r"write of 500 KB: 0\.\d+ s before, [\d.]+ s( and not done)?",
+    "throttle": r"write of 1 MB: 0\.\d+ s before, [\d.]+ s( and not done)?",
     "stall": r"write of 4.1 KB: 0\.\d+ s before, [\d.]+ s and not done",
     "burn": r"\d+\.\d % of \d+ processors? taken for [\d.]+ s",
     "hold": r"[\d.]+ [MG]B of [\d.]+ [MG]B held, [\d.]+ GB available before, now [\d.]+ GB",
@@ -72,7 +72,9 @@ def left(script: FaultScript) -> str:
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_fault_is_proved_in_force_at_its_end_and_healed(script: FaultScript, fault: str) -> None:
     assert re.fullmatch(PROOFS[fault], inject(script, fault))
-    assert re.fullmatch(PROOFS[fault], script.until("prove_held"))
+    ok, text = script("prove_held")  # a run asks only once
+    assert ok, text
+    assert re.fullmatch(PROOFS[fault], text)
     assert script("heal") == (True, "")
     assert script.until("prove_healed", cut=[])
     assert limits(script.testbed) == ""
@@ -114,7 +116,7 @@ def test_a_fault_whose_mechanism_is_sabotaged_is_not_proved(
     wait_for(lambda: not script("prove_held")[0], "a missing proof")
 
 
-@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize("fault", ["fill", "stall", "hold"])
 def test_a_fault_is_healed_when_the_script_is_killed(testbed: LocalTestbed, fault: str) -> None:
     with FaultScript(testbed, HOST) as script:
         inject(script, fault)

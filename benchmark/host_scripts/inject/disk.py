@@ -17,11 +17,11 @@ from .throttle import Limit, find_limit
 
 SLACK = 1 << 20
 """Bytes that a file system may keep for itself while it is full."""
-PROBE_S = 0.5
-"""A slow disk is probed with what it writes in this time."""
+PROBE_S, SLOWER = 1.0, 0.6
+"""A slow disk is probed with what it writes in this time, and must take this share of it: limits let bursts pass."""
 STALL_BYTES, STALL_S = 4096, 1.0
 """What is written to a disk that stands still, and how long it does not arrive."""
-FASTER = 0.5
+FASTER = 0.3
 """Share of the time that a slow disk takes within which a disk without the fault must write the same."""
 BASELINES, LONGEST_BASELINE_S = 3, 5.0
 
@@ -204,7 +204,7 @@ class Throttle(Mechanism):
         self.limit.require(self.names)
         if not self.bandwidth:
             return not done and seconds >= STALL_S, text
-        return seconds >= 0.8 * PROBE_S, text
+        return seconds >= SLOWER * PROBE_S, text
 
     def prove_held(self) -> tuple[bool, str]:
         """Return whether a write still takes as long, or the first one still has not arrived."""
@@ -212,7 +212,7 @@ class Throttle(Mechanism):
         if self.bandwidth:
             self.write.close()
             self.write = Write(self.limit, self.size)
-            while not self.write.seconds()[1] and self.write.seconds()[0] < 0.8 * PROBE_S:
+            while not self.write.seconds()[1] and self.write.seconds()[0] < SLOWER * PROBE_S:
                 time.sleep(0.01)
         return self.prove()
 
