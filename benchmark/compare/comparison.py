@@ -25,10 +25,13 @@ from benchmark.results.manifest import Manifest, read_manifest
 from benchmark.results.run_folder import read_summary, without_result
 from benchmark.results.summary import Source, Summary
 from benchmark.results.sweep import SweepFolder
+from benchmark.settings import redact
 
 CONFIDENCE = 0.95
 ALPHA = 0.05
 _LISTED = 6
+_LONGEST = 60
+"""Characters of a title."""
 _SOURCES: Mapping[Source, str] = {
     "latency_log": "latency logs",
     "buckets": "samples of Prometheus",
@@ -45,6 +48,12 @@ class Variant:
     """The folder that contains the folders of its runs."""
     summaries: Sequence[Summary]
     """All its runs, in the order they ran."""
+    title: str = ""
+    """What the user called it: the values it was run with, such as `committee=3`, or the name of its runs."""
+
+    def named(self, letter: str) -> str:
+        """Return what a reader calls it as one side of a comparison: `A (committee=3)`."""
+        return f"{letter} ({self.title})" if letter and self.title else letter
 
     @property
     def counted(self) -> list[Summary]:
@@ -155,7 +164,7 @@ def find_variant(results_dir: Path, name: str) -> Variant:
     summary = read_summary(found.path)
     if summary is None:
         raise UsageError(f"run {found.path.name} has no result: {without_result(found.path)}")
-    return Variant(summary.run_id, found.path.parent, [summary])
+    return Variant(summary.run_id, found.path.parent, [summary], (read_manifest(found.path).name or "")[:_LONGEST])
 
 
 def variant_of(sweep: SweepFolder, arm: str | None = None) -> Variant:
@@ -166,7 +175,15 @@ def variant_of(sweep: SweepFolder, arm: str | None = None) -> Variant:
         raise UsageError(f"{name} is a comparison of {len(arms)} variants; name one of them: {choice}")
     if arm is not None and arm not in arms:
         raise UsageError(f"{name} is not a comparison, so it has no variant {arm.upper()}; name it without :{arm}")
-    return Variant(f"{name} {arm.upper()}" if arm else name, sweep.path.parent, sweep.summaries(arm))
+    options = sweep.journal.options
+    given = options.get(arm) if arm else [options.get("name")]
+    words = [each for each in given if isinstance(each, str)] if isinstance(given, list) else []
+    commits = options.get("commits")
+    if arm and isinstance(commits, list) and len(commits) == len(arms):
+        words.append(f"commit={commits[arms.index(arm)]}")
+    title = redact(", ".join(words))
+    full = f"{name} {arm.upper()}" if arm else name
+    return Variant(full, sweep.path.parent, sweep.summaries(arm), title[:_LONGEST])
 
 
 def compare_variants(a: Variant, b: Variant, *, interleaved: bool = False, fail_over: float | None = None) -> Compared:
@@ -192,7 +209,7 @@ def compare_variants(a: Variant, b: Variant, *, interleaved: bool = False, fail_
         parts=compare_parts(a.counted, b.counted, loads),
         phases=compare_phases(a.counted, b.counted, loads),
         faults=compare_faults(a.counted, b.counted, loads),
-        verdict=verdict_on(metrics, min(len(a.counted), len(b.counted))),
+        verdict=verdict_on(metrics, min(len(a.counted), len(b.counted)), (a.named("A"), b.named("B"))),
         gate=None if fail_over is None else judge_gate(metrics, a, b, fail_over),
     )
 
@@ -295,11 +312,14 @@ def find_warnings(a: Variant, b: Variant, found: Sequence[Difference], *, interl
     return warnings
 
 
-def verdict_on(metrics: Sequence[MetricComparison], repeats: int) -> str:
+def verdict_on(metrics: Sequence[MetricComparison], repeats: int, names: tuple[str, str] = ("A", "B")) -> str:
     """Summarise a comparison in one sentence; `repeats` is the smaller number of runs that count."""
-    significant = [f"{each.label} {each.relative.estimate:+.1%}" for each in metrics if each.significant]
-    if significant:
-        return f"B differs from A: {', '.join(significant)}"
+    shown: dict[str, list[str]] = {"worse": [], "better": []}
+    for each in metrics:
+        if each.significant:
+            shown["worse" if each.worse > 0 else "better"].append(f"{each.label} {_with_interval(each.relative)}")
+    if parts := [f"{word} in {', '.join(changes)}" for word, changes in shown.items() if changes]:
+        return f"{names[1]} compared with {names[0]} is {'; '.join(parts)}"
     if not metrics:
         return "nothing to compare: a run of A or B has none of the metrics"
     if min(each.least_p_value for each in metrics) * len(metrics) > ALPHA:
@@ -309,6 +329,14 @@ def verdict_on(metrics: Sequence[MetricComparison], repeats: int) -> str:
             few, enough = f"{repeats} runs at {loads} loads are", f"{enough} at one"
         return f"not significant; {few} too few to show any difference, use ≥ {enough}"
     return "no significant difference"
+
+
+def _with_interval(change: Interval) -> str:
+    """Return a relative difference with its confidence interval: `+9.4 % (+8.1 to +10.7 %)`."""
+    text = f"{change.estimate * 100:+.1f} %"
+    if change.lower is None or change.upper is None:
+        return text
+    return f"{text} ({change.lower * 100:+.1f} to {change.upper * 100:+.1f} %)"
 
 
 def judge_gate(metrics: Sequence[MetricComparison], a: Variant, b: Variant, fail_over: float) -> Gate:

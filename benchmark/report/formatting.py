@@ -36,6 +36,18 @@ def error(half: float | None, value: float) -> str:
     return f"{_digits(half / scale, 2)}\N{NO-BREAK SPACE}{unit}"
 
 
+def with_error(value: float, half: float) -> tuple[str, str]:
+    """Return a latency and half of its interval to the digit that the interval allows: `150.2 ms`, `0.7 ms`."""
+    scale, unit = _unit(value)
+    if not half or not math.isfinite(half):
+        return duration(value), error(half, value)
+    width = half / scale
+    power = math.floor(math.log10(width))
+    places = max(0, -power + (width / 10.0**power < 2))  # `1.2`, but `3`
+    shown, error_shown = (f"{each / scale:.{places}f}\N{NO-BREAK SPACE}{unit}" for each in (value, half))
+    return shown, error_shown
+
+
 def bounds(quantile: Quantile | None) -> str:
     """Return the interval that holds a quantile, in one unit if possible: `125–160 ms`, `135 ms`, `more than 10 s`."""  # noqa: RUF002
     if quantile is None:

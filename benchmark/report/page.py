@@ -162,8 +162,9 @@ def claim(record: Record, precise: Precision) -> str:
     text += f"for {summary.window.seconds:g} s"
     if summary.latency_s:
         latency = summary.latency_s
-        half = _plus(precise.mean_s, lambda half: formatting.error(half, latency.mean or half))
-        mean = "unknown" if latency.mean is None else f"{formatting.duration(latency.mean)}{half}"
+        mean = "unknown" if latency.mean is None else formatting.duration(latency.mean)
+        if latency.mean is not None and precise.mean_s is not None:
+            mean = " ± ".join(formatting.with_error(latency.mean, precise.mean_s))
         text += f"; mean latency {mean}, 99th percentile {_within(latency.p99)}"
         text += f"; {count(summary.failed, 'request')} failed" if summary.failed else ""
     return text + "."
@@ -195,14 +196,13 @@ def _tiles(record: Record, precise: Precision) -> list[tuple[str, str, str]]:
         ("throughput", f"{formatting.rate(measured)} tx/s", throughput if measured is not None else "not measured")
     ]
     if latency:
-        mean = (
-            f"± {formatting.error(precise.mean_s, latency.mean or 0.0)} (95 %)"
-            if precise.mean_s is not None and latency.mean is not None
-            else summary.unknown.get("mean_s", unknown)
-        )
+        value, mean = formatting.duration(latency.mean), summary.unknown.get("mean_s", unknown)
+        if precise.mean_s is not None and latency.mean is not None:
+            value, half = formatting.with_error(latency.mean, precise.mean_s)
+            mean = f"± {half} (95 %)"
         if successful:
             mean += f"; successful only: {formatting.duration(successful.mean)}"
-        tiles.append(("mean latency", formatting.duration(latency.mean), mean))
+        tiles.append(("mean latency", value, mean))
         for metric in QUANTILES:
             if metric.brief:
                 quantile = latency.quantiles.get(metric.key)

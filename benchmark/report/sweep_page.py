@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -31,6 +32,9 @@ from benchmark.results.summary import Summary
 from benchmark.results.sweep import SweepFolder
 from benchmark.settings import redact
 
+_FIGURE = re.compile(r"(?<![\w.-])\d+(?:\.\d+)?(?![\w.-]*\w-)")
+"""A number in a warning that is no part of a name, such as that of a host."""
+
 
 @dataclass(frozen=True)
 class SweepRecord:
@@ -47,7 +51,7 @@ class SweepRecord:
     @cached_property
     def curves(self) -> Curves:
         """The statistics per load of each side."""
-        return {name: over_repeats(side.summaries) for name, side in self.sides.items()}
+        return {side.named(name): over_repeats(side.summaries) for name, side in self.sides.items()}
 
     @property
     def charts(self) -> list[Chart]:
@@ -87,7 +91,7 @@ def read_sweep_record(folder: Path) -> SweepRecord:
         folder=folder,
         sides=sides,
         compared=compared,
-        facts=_sweep_facts(sweep),
+        facts=[*_sweep_facts(sweep), *((name, side.title) for name, side in sides.items() if name and side.title)],
         command=first_command(side.folder / run.run_id for side in sides.values() for run in side.summaries),
         attempts=attempts_table(sweep),
     )
@@ -101,7 +105,7 @@ def comparison(a: Variant, b: Variant) -> SweepRecord:
         folder=a.folder,
         sides=sides,
         compared=compare_variants(a, b),
-        facts=[("A", a.name), ("B", b.name)],
+        facts=[(name, f"{side.name}{f', {side.title}' if side.title else ''}") for name, side in sides.items()],
         command=f"geobench compare {shlex.join([a.name, b.name])}",
     )
 
@@ -160,16 +164,22 @@ def _interval(interval: Interval, written: Callable[[float | None], str], unit: 
 
 
 def common_warnings(runs: Sequence[Summary]) -> list[str]:
-    """Return each distinct warning of the runs once, with its loads unless it occurred at all of them."""
-    loads: dict[str, set[float]] = {}
+    """Return one warning for each cause, with its loads unless it occurred at all of them.
+
+    Warnings have the same cause if they differ only in their figures, of which those of one run are shown.
+    """
+    causes: dict[str, dict[str, set[float]]] = {}
     for run in runs:
         for text in run.warnings:
-            loads.setdefault(text, set()).add(run.requested_tps)
+            causes.setdefault(_FIGURE.sub("#", text), {}).setdefault(text, set()).add(run.requested_tps)
     every = {run.requested_tps for run in runs}
-    return [
-        text if found == every else f"at {', '.join(f'{load:g}' for load in sorted(found))} tx/s: {text}"
-        for text, found in loads.items()
-    ]
+    shown = []
+    for texts in causes.values():
+        found = set().union(*texts.values())
+        where = "" if found == every else f"at {', '.join(f'{load:g}' for load in sorted(found))} tx/s: "
+        others = f" (and {len(texts) - 1} with other figures)" if len(texts) > 1 else ""
+        shown.append(f"{where}{next(iter(texts))}{others}")
+    return shown
 
 
 def _sweep_facts(sweep: SweepFolder) -> list[tuple[str, str]]:

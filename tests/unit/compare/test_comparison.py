@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -9,14 +10,18 @@ import pytest
 from factories.comparisons import LOADS, compared, noisy, variant
 from factories.result_factory import failed, store_run, store_sweep, summary
 
-from benchmark.compare.comparison import compare_variants, find_variant, find_variants
+from benchmark.compare.comparison import compare_variants, find_variant, find_variants, variant_of
 from benchmark.errors import UsageError
 from benchmark.results.summary import Summary
 
 
 def test_a_difference_is_significant_with_three_repeats_of_three_loads(tmp_path: Path) -> None:
     found = compared(tmp_path, noisy("a", 1.0, 3), noisy("b", 1.2, 3))
-    assert found.verdict.startswith("B differs from A: ")
+    assert re.match(
+        r"B compared with A is worse in mean latency \+[\d.]+ % \(\+[\d.]+ to \+[\d.]+ %\), p50 latency ", found.verdict
+    )
+    swapped = compared(tmp_path / "swapped", noisy("a", 1.2, 3), noisy("b", 1.0, 3))
+    assert swapped.verdict.startswith("B compared with A is better in mean latency -")
     by_name = {each.metric: each for each in found.metrics}
     assert by_name["p99_s"].significant
     assert by_name["p99_s"].relative.estimate == pytest.approx(0.2, abs=0.03)
@@ -251,3 +256,17 @@ def test_metrics_missing_in_a_run_are_not_compared(tmp_path: Path) -> None:
     nothing = [run.model_copy(update={"completed_tps": 0.0}) for run in silent]
     verdict = compared(tmp_path / "idle", noisy("a", 1.0, 2), nothing).verdict
     assert verdict == "nothing to compare: a run of A or B has none of the metrics"
+
+
+def test_variants_have_the_names_that_the_user_gave(tmp_path: Path) -> None:
+    folder = store_sweep(tmp_path, [("a", summary("r1")), ("b", summary("r2"))])
+    options = {"a": ["committee=3", "--token=abc"], "b": ["committee=5"]}
+    folder.journal = folder.journal.model_copy(update={"options": options})
+    a, b = (variant_of(folder, arm) for arm in ("a", "b"))
+    assert a.named("A").startswith("A (committee=3")
+    assert "abc" not in a.title
+    assert b.named("B") == "B (committee=5)"
+    folder.journal = folder.journal.model_copy(update={"options": {"commits": ["main", "fix"]}})
+    assert [variant_of(folder, arm).title for arm in ("a", "b")] == ["commit=main", "commit=fix"]
+    folder.journal = folder.journal.model_copy(update={"options": {}})
+    assert variant_of(folder, "a").named("A") == "A"

@@ -29,6 +29,20 @@ def test_error_has_the_unit_of_its_value_and_two_digits() -> None:
     assert plain(formatting.error(None, 1.5)) == "-"
 
 
+@pytest.mark.parametrize(
+    ("value", "half", "shown"),
+    [
+        (0.14983, 0.00066, ("149.8 ms", "0.7 ms")),
+        (0.14983, 0.0012, ("149.8 ms", "1.2 ms")),
+        (0.14983, 0.03, ("150 ms", "30 ms")),
+        (1.5342, 0.012, ("1.534 s", "0.012 s")),
+        (0.15, 0.0, ("150 ms", "0 ms")),
+    ],
+)
+def test_a_mean_has_the_digits_that_its_error_allows(value: float, half: float, shown: tuple[str, str]) -> None:
+    assert tuple(plain(each) for each in formatting.with_error(value, half)) == shown
+
+
 def test_bounds_share_a_unit_if_possible() -> None:
     assert plain(formatting.bounds(Quantile(estimate=0.13, lower=0.125, upper=0.16))) == "125-160 ms"
     assert plain(formatting.bounds(Quantile(estimate=0.9, lower=0.75, upper=1.0))) == "750 ms-1 s"

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 from factories.page import Page
-from factories.result_factory import write_sweep
+from factories.result_factory import summary, write_sweep
 
 from benchmark.compare.comparison import find_variants
 from benchmark.report import REPORT, write_comparison, write_plots, write_report
+from benchmark.report.sweep_page import common_warnings
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +41,7 @@ def test_sweep_lists_every_run_and_retry(tmp_path: Path) -> None:
 
 def test_comparison_has_the_difference_and_its_interval(compared: Path) -> None:
     page = Page(write_report(compared))
-    assert "B differs from A" in page.text
+    assert "B compared with A is worse in mean latency +" in page.text
     assert "mean latency +" in page.text
     # 30 % of the 0.15 s of the network, none of the 1/30 s of service.
     label = next(svg["aria-label"] for svg in page.all("svg") if svg["aria-label"].startswith("Differences"))
@@ -56,3 +57,14 @@ def test_comparison_of_two_sweeps_links_to_the_runs_of_both(results: Path, compa
     links = [a["href"] for a in page.all("a") if a["href"].endswith(REPORT)]
     assert len(links) == 10
     assert all((tmp_path / link).parent.is_dir() for link in links)
+
+
+def test_warnings_that_differ_in_figures_only_are_one(tmp_path: Path) -> None:
+    texts = {100.0: "us-east-1-0 and 11 more: CPU 98% busy", 200.0: "us-east-1-0 and 11 more: CPU 100% busy"}
+    runs = [summary(f"r{load:g}", load).model_copy(update={"warnings": [text]}) for load, text in texts.items()]
+    assert common_warnings(runs) == ["us-east-1-0 and 11 more: CPU 98% busy (and 1 with other figures)"]
+    other = summary("r3", 300.0).model_copy(update={"warnings": ["us-east-1-1 and 11 more: CPU 98% busy"]})
+    assert common_warnings([*runs, other]) == [
+        "at 100, 200 tx/s: us-east-1-0 and 11 more: CPU 98% busy (and 1 with other figures)",
+        "at 300 tx/s: us-east-1-1 and 11 more: CPU 98% busy",
+    ]
