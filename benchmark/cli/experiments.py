@@ -7,7 +7,8 @@ import json
 import os
 import secrets
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import click
@@ -34,10 +35,11 @@ from benchmark.cli.target import Target
 from benchmark.cli.view import View
 from benchmark.compare.comparison import Compared, compare_variants, find_variants
 from benchmark.compare.repeats import over_repeats
-from benchmark.errors import StorageError, UsageError
+from benchmark.errors import InfrastructureError, Interrupted, StorageError, SystemFailure, UsageError
 from benchmark.orchestrator import search as search_runner
 from benchmark.orchestrator.sweep import run_benchmark, run_sweep
 from benchmark.plan.request import FEW_INTERVALS, Request, RunOptions, make_request, request_to_dict
+from benchmark.results.events import Event, Observer, RunStarted
 from benchmark.results.find import find_search, find_sweep
 from benchmark.results.layout import LATEST, SUMMARY, Kind
 from benchmark.results.search import Limits, SearchConfig, SearchFolder, new_search
@@ -172,8 +174,8 @@ def run_search(
 
 
 def _run_once(target: Target, request: Request, as_json: bool, web: bool) -> None:
-    with target.open() as testbed, View(web) as view:
-        summaries = run_benchmark(testbed, request, view.observe, process_start())
+    with target.open() as testbed, reported_early() as begun, View(web) as view:
+        summaries = run_benchmark(testbed, request, _noting(begun, view.observe), process_start())
     folder = target.results_dir / target.inventory.testbed_id
     if as_json:
         click.echo(json.dumps([json.loads(summary.to_json()) for summary in summaries], indent=2))
@@ -184,6 +186,28 @@ def _run_once(target: Target, request: Request, as_json: bool, web: bool) -> Non
             raise StorageError(f"the results of {summary.run_id} are not in {folder}; see the warning above")
     write_reports(folder / summary.run_id for summary in summaries)
     _exit_unless_ok([summary.status for summary in summaries])
+
+
+@contextmanager
+def reported_early() -> Iterator[list[Path]]:
+    """Yield a list for the folders of runs; if the last one fails or is interrupted, write its report."""
+    begun: list[Path] = []
+    try:
+        yield begun
+    except (Interrupted, InfrastructureError, SystemFailure):
+        write_reports(begun[-1:])
+        raise
+
+
+def _noting(begun: list[Path], observe: Observer) -> Observer:
+    """Return an observer that also notes the folders of the runs that begin."""
+
+    def noting(event: Event) -> None:
+        if isinstance(event, RunStarted):
+            begun.append(Path(event.folder))
+        observe(event)
+
+    return noting
 
 
 def _begin_sweep(
@@ -217,8 +241,8 @@ def _run_sweep(target: Target, requests: Mapping[str, Request], folder: SweepFol
     """Execute the remaining runs; UsageError if the requests differ from those of the sweep."""
     for arm, request in requests.items():
         require_same_request(f"sweep {folder.journal.sweep_id}", folder.journal.requests[arm], request)
-    with target.open() as testbed, View(web) as view:
-        run_sweep(testbed, requests, folder, view.observe, process_start(), retries)
+    with target.open() as testbed, reported_early() as begun, View(web) as view:
+        run_sweep(testbed, requests, folder, _noting(begun, view.observe), process_start(), retries)
 
 
 def _resume_search(target: Target, name: str, search_options: SearchOptions, run_options: RunOptions) -> SearchFolder:

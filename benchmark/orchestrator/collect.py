@@ -51,6 +51,8 @@ _LAST_OF_EACH_KIND = (
     "END { for (i = 1; i <= NR; i++) if (last[kind[i]] == i) print line[i] }"
 )
 _UNSAMPLED = "the resource usage of hosts, and samples that confirm the latency logs, are missing"
+_LEAST_INTERVALS = 2
+"""Scrape intervals that an interrupted window must have to be measured."""
 _FULL_KB = 1024
 """A disk with less free space than this is full."""
 _NO_SPACE = "no space left on device"
@@ -77,27 +79,13 @@ def collect(run: RunContext, state: RunState) -> Summary:
         state.network = network.RunNetwork(
             run.testbed.inventory.round_trips, network.result(state.round_trips), network.result(after)
         )
-        times, installed = _times(state), run.prepared.installed
-        data = RunData(
-            samples=samples,
-            start=times.start,
-            end=times.end,
-            scrape_interval=run.testbed.settings.scrape_interval.total_seconds(),
-            clocks=state.supervisor.clocks | state.changed_clocks,
-            facts=run.prepared.facts,
-            logs=logs,
-            warm_up=state.warm_up,
-            warnings=[*(installed.warnings if installed else ()), *state.log_notes, *notes],
-            hung=state.hung,
-            network=state.network,
-            began=min((each.started for each in state.supervisor.states.values() if each.started), default=None),
-            latencies=latencies,
-            faults=state.faults,
+        verification = verify(run)  # it also stores the history that shows progress
+        data = dataclasses.replace(
+            _data(run, state, samples, latencies, logs, notes),
             phases=phase_windows(
-                [(phase.name, phase.duration.total_seconds()) for phase in run.request.phases], times.start
+                [(phase.name, phase.duration.total_seconds()) for phase in run.request.phases], _times(state).start
             ),
-            criteria=run.request.criteria,
-            verification=verify(run),  # it also stores the history that shows progress
+            verification=verification,
             agreement=state.agreement,
             progress=progress(run, state, samples, latencies),
         )
@@ -123,6 +111,36 @@ def collect(run: RunContext, state: RunState) -> Summary:
         )
     )
     return summary
+
+
+def _data(
+    run: RunContext,
+    state: RunState,
+    samples: RunSamples,
+    latencies: Sequence[ClientLog],
+    logs: LogReport,
+    notes: Sequence[str],
+) -> RunData:
+    """Return what is evaluated of any run that was measured, also of one that ended early."""
+    assert state.supervisor is not None
+    times, installed = _times(state), run.prepared.installed
+    return RunData(
+        samples=samples,
+        start=times.start,
+        end=times.end,
+        scrape_interval=run.testbed.settings.scrape_interval.total_seconds(),
+        clocks=state.supervisor.clocks | state.changed_clocks,
+        facts=run.prepared.facts,
+        logs=logs,
+        warm_up=state.warm_up,
+        warnings=[*(installed.warnings if installed else ()), *state.log_notes, *notes],
+        hung=state.hung,
+        network=state.network,
+        began=min((each.started for each in state.supervisor.states.values() if each.started), default=None),
+        latencies=latencies,
+        faults=state.faults,
+        criteria=run.request.criteria,
+    )
 
 
 def _store(run: RunContext, state: RunState, series: Sequence[Series], summary: Summary) -> None:
@@ -155,6 +173,8 @@ def collect_partial(run: RunContext, state: RunState, error: Exception) -> None:
 
     The summary comes first: what follows may fail or be interrupted.
     """
+    # The load ended when the processes were stopped.
+    ended = time.time() - run.events.phases.get("stop", 0.0)
     status: Literal["failed", "interrupted"] = "interrupted" if isinstance(error, Interrupted) else "failed"
     text = str(error) if isinstance(error, TestbedError) else repr(error)
     summary = not_measured(run.identity, status, text, failure_kind(error) if status == "failed" else None)
@@ -167,6 +187,7 @@ def collect_partial(run: RunContext, state: RunState, error: Exception) -> None:
         return
     run.events.emit(Step("collecting partial results"))
     lost = error.hosts if isinstance(error, HostError) else {}
+    series: list[Series] = []
     monitoring = run.testbed.inventory.monitoring
     if monitoring is None:
         pass
@@ -174,25 +195,64 @@ def collect_partial(run: RunContext, state: RunState, error: Exception) -> None:
         run.events.emit(WarningIssued("the samples are missing: the monitoring host is lost"))
     elif state.times and not (run.folder.path / SAMPLES).exists():
         try:
-            _store_samples(run, _fetch(run, min(time.time(), state.times.end), state))
+            series = _fetch(run, min(time.time(), state.times.end), state)
+            _store_samples(run, series)
         except (InfrastructureError, StorageError) as failure:
             run.events.emit(WarningIssued(f"the samples are missing: {failure}"))
+    downloaded: tuple[dict[str, Path], dict[str, str]] = ({}, {})
     if state.times and not (run.folder.path / LATENCIES).exists():
-        for reason in latency_logs.download(run, lost)[1].values():
+        downloaded = latency_logs.download(run, lost)
+        for reason in downloaded[1].values():
             run.events.emit(WarningIssued(f"no latency log: {reason}"))
     verification = verify(run, lost) if state.times else None
     violations = [verification.violation] if verification and verification.violation else []
     for text in violations:
         run.events.emit(WarningIssued(text))
     logs = _collect_logs(run, lost=lost)
+    if status == "interrupted":
+        summary = _measure_until(run, state, ended, series, downloaded, logs) or summary
     found = {
         "reasons": [*summary.reasons, *violations],
-        "warnings": logs.warnings(),
+        "warnings": list(dict.fromkeys([*summary.warnings, *logs.warnings()])),
         "log_findings": logs.findings,
         "verification": verification,
     }
     with contextlib.suppress(StorageError):  # reported above
         run.folder.write(SUMMARY, summary.model_copy(update=found).to_json())
+
+
+def _measure_until(
+    run: RunContext,
+    state: RunState,
+    ended: float,
+    series: Sequence[Series],
+    downloaded: tuple[dict[str, Path], dict[str, str]],
+    logs: LogReport,
+) -> Summary | None:
+    """Return the summary of a run whose load ended early; None if too little was measured.
+
+    The manifest gets the window that was measured.
+    """
+    interval = run.testbed.settings.scrape_interval.total_seconds()
+    if state.times is None or min(ended, state.times.end) - state.times.start < _LEAST_INTERVALS * interval:
+        return None
+    planned, start = state.times.end - state.times.start, state.times.start
+    state.times = RunTimes(load=state.times.load, start=start, end=min(ended, state.times.end))
+    try:
+        latencies = latency_logs.read(run, state, downloaded)
+        samples = RunSamples(series, run.request.protocol.metrics)
+        if latencies:
+            start_ms, end_ms = on_grid(start, state.times.end)
+            state.times = RunTimes(load=state.times.load, start=start_ms / 1000, end=end_ms / 1000)
+        data = _data(run, state, samples, latencies, logs, [])
+        found = evaluate(run.request.protocol, run.deployment.plan, run.identity, data)
+        write_manifest(run, state)
+    except Exception as error:  # the run is interrupted anyway, and its samples are kept
+        run.events.emit(WarningIssued(f"what was measured until the interrupt could not be evaluated: {error}"))
+        return None
+    measured = state.times.end - state.times.start
+    reason = f"interrupted {measured:.0f} s into the measured window of {planned:.0f} s, whose beginning is measured"
+    return found.model_copy(update={"status": "interrupted", "reasons": [reason, *found.reasons]})
 
 
 def write_manifest(run: RunContext, state: RunState) -> None:

@@ -89,6 +89,7 @@ def run_page(record: Record) -> str:
         "record": record,
         "summary": summary,
         "state": state(summary.status, summary.saturated),
+        "happened": {"failed": "Failed", "interrupted": "Interrupted"}.get(summary.status, "Invalid"),
         "claim": claim(record, precise),
         "tiles": _tiles(record, precise),
         "request": _request(record),

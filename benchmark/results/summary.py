@@ -60,7 +60,8 @@ class Summary(Identity):
 
     schema_version: Literal[2] = Field(default=2, alias="schema")
     status: Status
-    """`ok`; `invalid`: measured, but not usable, see `reasons`; `failed` and `interrupted`: not measured."""
+    """`ok`; `invalid`: measured, but not usable, see `reasons`; `failed`: not measured;
+    `interrupted`: measured until then, if the window had begun."""
     reasons: list[str] = []
     """Why the status is not `ok`."""
     failure: FailureKind | None = None

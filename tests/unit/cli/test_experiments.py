@@ -8,8 +8,11 @@ from typing import Any
 
 import pytest
 from factories.command_line import call, write_unreachable
+from factories.result_factory import failed, store_run
 from fakes.judged_runner import use_judged_runs
 
+from benchmark.cli import experiments
+from benchmark.errors import InfrastructureError, Interrupted, SystemFailure
 from benchmark.plan.request import Request
 from benchmark.results.summary import Summary
 
@@ -159,3 +162,20 @@ def test_invalid_limit_is_explained(files: tuple[str, ...], capsys: pytest.Captu
     assert "--limit p98=1s: expected p99=DURATION or achieved=SHARE" in capsys.readouterr().err
     assert call("search", "--precision", "lots", *files) == 2
     assert "--precision: found 'lots', expected a share such as 5% or 0.05" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("error", [Interrupted("Ctrl-C"), InfrastructureError("lost"), SystemFailure("node-0 ended")])
+def test_a_run_that_ends_early_has_a_report(tmp_path: Path, error: Exception) -> None:
+    folder = store_run(tmp_path, failed("20260101T000000Z-one"))
+
+    def run() -> None:
+        with experiments.reported_early() as begun:
+            begun += [tmp_path / "earlier", folder]
+            raise error
+
+    with pytest.raises(type(error)):
+        run()
+    page = (folder / "report.html").read_text()
+    happened, nothing = page.index("<b>Failed:</b>"), page.index("stopped before anything was measured")
+    assert happened < nothing, "what happened comes first"
+    assert "<b>Failed:</b> node-0 ended" in page

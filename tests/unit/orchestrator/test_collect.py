@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -170,6 +172,54 @@ def test_samples_end_at_an_interrupt(
     assert samples
     assert max(series.times[-1] for series in samples) < times.load + 60
     assert "collecting partial results" in recorder.texts()
+
+
+def test_what_was_measured_before_an_interrupt_is_evaluated(
+    execute: Callable[..., Summary],
+    recorder: Recorder,
+    folder: Callable[[], Path],
+    fleet: FakeFleet,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "_LEAST_INTERVALS", 0.1)
+    monkeypatch.setattr(run_module, "_PROGRESS_S", 0.1)
+    fleet.stored = {"latencies.hlog": recent}
+    began: list[float] = []
+
+    def wait(_operation: str) -> None:
+        if time.time() > began[0] + 1.5:
+            fleet.hook = lambda operation: None
+            raise KeyboardInterrupt
+
+    def begin() -> None:
+        began.append(time.time())
+        fleet.hook = wait
+
+    recorder.act_in("measure", begin)
+    with pytest.raises(Interrupted):
+        execute(duration_s=600.0)
+    summary, times = read_summary(folder()), read_manifest(folder()).times
+    assert summary
+    assert times
+    assert summary.status == "interrupted"
+    assert re.match(r"interrupted \d+ s into the measured window of 600 s", summary.reasons[0])
+    assert summary.window
+    assert (times.start, times.end) == (summary.window.start, summary.window.end)
+    assert 1 < summary.window.seconds < 300
+    assert summary.completed_tps
+    assert summary.latency_s
+    assert summary.latency_s.mean == pytest.approx(0.002, rel=0.01), "of 1 and 3 ms"
+
+
+def test_an_interrupt_before_the_window_measures_nothing(
+    execute: Callable[..., Summary], recorder: Recorder, folder: Callable[[], Path]
+) -> None:
+    recorder.act_in("warm_up", interrupt)
+    with pytest.raises(Interrupted):
+        execute(duration_s=600.0)
+    summary = read_summary(folder())
+    assert summary
+    assert (summary.status, summary.window, summary.completed_tps) == ("interrupted", None, None)
 
 
 def test_findings_are_kept_after_an_interrupt(
