@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from datetime import datetime
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Console, ConsoleOptions, Group, RenderResult
 from rich.live import Live
 from rich.panel import Panel
 from rich.text import Text
 
 from benchmark.cli import numbers
+from benchmark.measure.live_stats import LiveStats
 from benchmark.measure.run_metrics import LATENCIES
 from benchmark.results.events import Progress, RunStarted
 
@@ -32,6 +34,8 @@ PHASES = {
 _BARS = "▁▂▃▄▅▆▇█"
 _BAR_WIDTH = 30
 _HISTORY = 30
+_OTHER_LINES = 8
+"""Lines of a terminal that are left for the panel without regions, and for what is above it."""
 
 
 class LivePanel:
@@ -40,6 +44,8 @@ class LivePanel:
     def __init__(self, clock: Callable[[], float] = time.time) -> None:
         self._clock = clock
         self._title = ""
+        self._ends: float | None = None
+        self._regions: Mapping[str, LiveStats] = {}
         self._phase = ""
         self._since = clock()
         self._load_since: float | None = None
@@ -50,7 +56,11 @@ class LivePanel:
 
     def run(self, started: RunStarted) -> None:
         """Reset the panel for another run."""
-        self._title = f"{started.run_id}: {started.requested_tps:g} tx/s"
+        place = f"run {started.number}" if is_one_of_several(started) else ""
+        place += f" of {started.runs}, " if place and started.runs else ", " if place else ""
+        self._title = f"{place}{started.run_id}: {started.requested_tps:g} tx/s"
+        self._ends = started.ends if is_one_of_several(started) else None
+        self._regions = {}
         self._load_since = self._until = None
         self._latest = None
         self._completed.clear()
@@ -74,11 +84,35 @@ class LivePanel:
         if "p99_s" in latest.latencies_s:
             self._p99.append(latest.latencies_s["p99_s"])
 
-    def __rich__(self) -> RenderableType:
+    def regions(self, latest: Mapping[str, LiveStats]) -> None:
+        """Show the load of each region, where there is room for it."""
+        self._regions = latest
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         lines = [self._first_line()]
         if self._latest:
             lines += [self._load_line(self._latest), self._latency_line(self._latest), self._health_line(self._latest)]
-        return Panel(Group(*lines), title=Text(self._title, overflow="ellipsis", no_wrap=True), title_align="left")
+            if 1 < len(self._regions) <= console.size.height - _OTHER_LINES:
+                lines += self._region_lines()
+        title = Text(self._title, overflow="ellipsis", no_wrap=True)
+        yield Panel(Group(*lines), title=title, title_align="left", subtitle=self._end(), subtitle_align="left")
+
+    def _end(self) -> str | None:
+        if self._ends is None or (left := self._ends - self._clock()) <= 0:
+            return None
+        return f"all runs end in about {clock_time(left)}, at {datetime.fromtimestamp(self._ends):%H:%M}"
+
+    def _region_lines(self) -> list[Text]:
+        width = max(map(len, self._regions))
+        lines = []
+        for region, stats in self._regions.items():
+            p50, p99 = (numbers.latency(stats.latencies_s.get(name)) for name in ("p50_s", "p99_s"))
+            line = Text(f"{region:<{width}}  ", style="dim", no_wrap=True, overflow="ellipsis")
+            line.append(f"completed {numbers.rate(stats.completed_tps)} tx/s, p50 {p50}, p99 {p99}", style="not dim")
+            if stats.errors_tps:
+                line.append(f", errors {numbers.rate(stats.errors_tps)}/s", style="not dim bold red")
+            lines.append(line)
+        return lines
 
     def _first_line(self) -> Text:
         now = self._clock()
@@ -126,6 +160,11 @@ class LivePanel:
             line.append(f"{latest.inflight:.0f} in flight, ", style="not dim")
         errors = latest.errors_tps
         return line.append(f"errors {numbers.rate(errors)}/s", style="not dim bold red" if errors else "not dim")
+
+
+def is_one_of_several(started: RunStarted) -> bool:
+    """Return whether the command of a run has others."""
+    return started.number is not None and started.runs != 1
 
 
 def live(panel: LivePanel, console: Console) -> Live:

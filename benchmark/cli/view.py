@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from pathlib import Path
 
 from rich.live import Live
 
 from benchmark.cli import numbers
-from benchmark.cli.live import PHASES, LivePanel, live
+from benchmark.cli.live import PHASES, LivePanel, is_one_of_several, live
 from benchmark.cli.live_page import LivePage
 from benchmark.cli.output import SafeConsole
 from benchmark.results.events import (
@@ -24,6 +25,7 @@ from benchmark.results.events import (
     SummaryWritten,
     WarningIssued,
 )
+from benchmark.results.live_feed import FEED, LIVE, LineFollower, parse_sample
 
 
 class View:
@@ -37,6 +39,8 @@ class View:
         self.progress = SafeConsole(stderr=True, highlight=False, emoji=False)
         self._panel = LivePanel()
         self._live: Live | None = None
+        self._feed: LineFollower | None = None
+        self._several = False
         self._page = LivePage(self._print_page) if web else None
 
     def __enter__(self) -> View:
@@ -71,6 +75,8 @@ class View:
                 self.progress.print(f"  {event.text}", soft_wrap=True, markup=False)
             case RunStarted():
                 self._panel.run(event)
+                self._feed = LineFollower(Path(event.folder) / LIVE / FEED)
+                self._several = is_one_of_several(event)
                 self.progress.print(f"run {event.run_id}")
             case PhaseStarted():
                 self._panel.phase(event.name)
@@ -88,6 +94,8 @@ class View:
             case SummaryWritten():
                 harness, start_up = event.timings_s["overhead"], event.timings_s["system_start"]
                 self.progress.print(f"  harness {harness:.1f} s, system start-up {start_up:.1f} s", style="dim")
+                if self._several:
+                    self.progress.print(f"  {_result(event)}", soft_wrap=True, markup=False)
 
     def _announce(self, plan: PlanAnnounced) -> None:
         spread = ", ".join(f"{count} in {region}" for region, count in plan.nodes_by_region.items())
@@ -103,6 +111,7 @@ class View:
     def _progress(self, progress: Progress) -> None:
         self._panel.progress(progress)
         if self._live:
+            self._show_regions()
             return
         mean, p99 = (numbers.latency(progress.latencies_s.get(name)) for name in ("mean_s", "p99_s"))
         errors = f"errors {numbers.rate(progress.errors_tps)}/s"
@@ -114,6 +123,23 @@ class View:
             f"{progress.left_s:.0f} s left",
         ]
         self.progress.print(f"  {'; '.join(parts)}", soft_wrap=True)
+
+    def _show_regions(self) -> None:
+        """Show what the run has last written of its regions."""
+        _, lines = self._feed.read() if self._feed else (False, [])
+        if lines:
+            with suppress(ValueError):
+                self._panel.regions(parse_sample(lines[-1]).regions)
+
+
+def _result(event: SummaryWritten) -> str:
+    """Return the result of a run in one line."""
+    p50, p99 = (numbers.latency(event.latencies_s.get(name)) for name in ("p50_s", "p99_s"))
+    status = f"{event.status}, saturated" if event.saturated else event.status
+    return (
+        f"result: requested {numbers.rate(event.requested_tps)} tx/s, completed {numbers.rate(event.completed_tps)} "
+        f"tx/s, p50 {p50}, p99 {p99}, {status}"
+    )
 
 
 def _load(load: AnnouncedLoad) -> str:

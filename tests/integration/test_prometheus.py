@@ -28,7 +28,7 @@ import pytest
 from benchmark.errors import InfrastructureError
 from benchmark.host_layout import PROMETHEUS_CONFIG, PROMETHEUS_PORT, TARGETS_DIRECTORY
 from benchmark.inventory import Host
-from benchmark.measure.live_stats import read_live_stats
+from benchmark.measure.live_stats import read_details, read_live_stats
 from benchmark.metrics import prometheus as monitoring
 from benchmark.metrics import targets as metrics_targets
 from benchmark.metrics.exported import check_exported
@@ -402,6 +402,21 @@ def test_progress_agrees_with_what_the_clients_do(scraped: Scraped) -> None:
     assert progress.latencies_s["mean_s"] == pytest.approx(0.06, rel=0.01)
     assert progress.latencies_s["p50_s"] == pytest.approx(0.05, rel=0.05)
     assert 0.1 < progress.latencies_s["p99_s"] <= 0.2  # one request in a hundred fails
+
+
+def test_progress_is_known_by_region_and_by_host(scraped: Scraped) -> None:
+    wait_for(scraped.steady, "a window full of samples")
+    regions, hosts = read_details(scraped.client, WINDOW)
+    assert regions.keys() == {"us-east-1", "eu-west-1"}
+    busy, idle = regions["us-east-1"], regions["eu-west-1"]
+    assert (busy.completed_tps or 0) > RATE
+    assert (busy.errors_tps or 0) > 0
+    assert (busy.inflight, busy.nodes, busy.nodes_up, busy.clients_up) == (12, 2, 2, 2)
+    assert busy.latencies_s["mean_s"] == pytest.approx(0.06, rel=0.02)
+    assert 0.1 < busy.latencies_s["p99_s"] <= 0.2
+    assert (idle.completed_tps, idle.latencies_s, idle.clients_up) == (None, {}, 0)
+    assert hosts.keys() == {host.name for host in HOSTS}
+    assert all(host.sent_bytes_per_s is not None and host.cpu_busy is not None for host in hosts.values())
 
 
 def test_targets_are_scraped_with_parameters_and_without_their_time_stamps(scraped: Scraped) -> None:

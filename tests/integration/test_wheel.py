@@ -7,11 +7,13 @@ import os
 import subprocess
 import sys
 import sysconfig
+import urllib.request
 import venv
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from factories.result_factory import write_run
 from fakes.local_testbed import LocalTestbed, local_testbed
 from fakes.runner import beside_load
 from paths import ROOT
@@ -107,3 +109,20 @@ def test_protocols_are_measured_and_reported(
     assert summary["completed_tps"] == pytest.approx(50, rel=0.1)
     run = tmp_path / "results" / "it-wheel" / summary["run_id"]
     assert (run / "report.html").stat().st_size > 100_000
+    assert (run / "live" / "feed.jsonl").stat().st_size > 0
+
+
+def test_a_run_is_shown_in_a_browser(geobench: Path, tmp_path: Path) -> None:
+    write_run(tmp_path / "results" / "dev" / "20260101T000000Z-one")
+    environment = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "DISPLAY")}
+    command = [geobench, "watch", "--no-open", "--results-dir", tmp_path / "results"]
+    with subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, text=True) as server:
+        try:
+            assert server.stdout
+            url = server.stdout.readline().split()[2]
+            with urllib.request.urlopen(url, timeout=60) as page:
+                assert "<title>geobench</title>" in page.read().decode()
+            with urllib.request.urlopen(f"{url}uplot.js", timeout=60) as script:
+                assert uplot.VERSION in script.read().decode()
+        finally:
+            server.terminate()

@@ -14,7 +14,8 @@ from rich.console import Console
 
 from benchmark.cli.live import LivePanel, clock_time, live, sparkline
 from benchmark.cli.view import View
-from benchmark.results.events import PhaseStarted, Progress, RunStarted
+from benchmark.measure.live_stats import LiveStats
+from benchmark.results.events import PhaseStarted, Progress, RunStarted, SummaryWritten
 
 RUN = RunStarted("20261122T161108Z-etcd-3.4.234b-5n-50tps-8129", 50, "results/dev/one")
 PROGRESS = Progress(
@@ -162,3 +163,42 @@ def test_lost_terminal_does_not_end_the_run(monkeypatch: pytest.MonkeyPatch) -> 
                 view.observe(event)
         with suppress(OSError):
             lost.close()
+
+
+def test_the_place_of_a_run_and_the_end_of_all_are_shown(panel: LivePanel, clock: Clock) -> None:
+    panel.run(replace(RUN, number=3, runs=12, ends=clock.now + 754))
+    assert "run 3 of 12, 20261122T161108Z" in shown(panel)
+    assert "all runs end in about 12:34, at " in shown(panel)
+    clock.now += 800
+    assert "all runs end" not in shown(panel)
+    panel.run(replace(RUN, number=3, runs=None))
+    assert "run 3, 20261122T161108Z" in shown(panel)
+    panel.run(replace(RUN, number=1, runs=1, ends=clock.now + 60))
+    assert "run 1" not in shown(panel)
+
+
+def test_regions_have_a_row_where_there_is_room(panel: LivePanel) -> None:
+    panel.progress(PROGRESS)
+    regions = {
+        "us-east-1": LiveStats(completed_tps=17.0, latencies_s={"p50_s": 0.074, "p99_s": 0.121}),
+        "eu-west-1": LiveStats(completed_tps=3.0, errors_tps=2.0),
+    }
+    panel.regions(regions)
+    text = shown(panel)
+    assert "us-east-1  completed 17.0 tx/s, p50 74 ms, p99 121 ms" in text
+    assert "errors 2.0/s" in text
+    panel.regions({f"region-{index}": LiveStats() for index in range(100)})
+    assert "region-1 " not in shown(panel)
+
+
+def test_each_finished_run_of_several_has_a_line(capsys: pytest.CaptureFixture[str]) -> None:
+    summary = SummaryWritten(
+        "r1", "ok", "results/dev/r1", {"overhead": 1.0, "system_start": 2.0},
+        requested_tps=50.0, completed_tps=49.9, latencies_s={"p50_s": 0.137, "p99_s": 0.279},
+    )  # fmt: skip
+    for runs, expected in ((4, True), (1, False)):
+        with View() as view:
+            view.observe(replace(RUN, number=1, runs=runs))
+            view.observe(summary)
+        line = "result: requested 50.0 tx/s, completed 49.9 tx/s, p50 137 ms, p99 279 ms, ok"
+        assert (line in capsys.readouterr().err) == expected
