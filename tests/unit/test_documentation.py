@@ -60,8 +60,9 @@ def test_commands_and_options_exist(page: Path) -> None:
     for name, *words in commands(page):
         command = cli.get_command(context, name)
         assert command, name
-        while isinstance(command, click.Group) and words and words[0] in command.commands:
-            command = command.commands[words.pop(0)]
+        while isinstance(command, click.Group) and words and words[0] in command.list_commands(context):
+            command = command.get_command(context, words.pop(0))
+            assert command
         known = {option for parameter in command.params for option in parameter.opts}
         given = {word.partition("=")[0] for word in words if word.startswith("--")}
         assert given <= known | {"--help"}, (name, given - known)
