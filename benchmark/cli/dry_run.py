@@ -74,7 +74,8 @@ def tables(found: DryRun) -> Iterator[Shown]:
     for name, side in found.sides.items():
         yield from _side(name, side)
     most = "at most " if found.at_most else ""
-    basis = f"mean of {found.overhead_from} stored runs" if found.overhead_from else "assumed"
+    stored = "as in the stored run" if found.overhead_from == 1 else f"mean of {found.overhead_from} stored runs"
+    basis = stored if found.overhead_from else "assumed"
     yield (
         f"estimated duration: {most}{_time(found.duration_s)}: {most}{found.runs} "
         f"{'run' if found.runs == 1 else 'runs'}, each with its load and {found.overhead_s:.0f} s of start, stop and "
