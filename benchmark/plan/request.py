@@ -9,13 +9,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 from pydantic_core import to_jsonable_python
 
 from benchmark.errors import UsageError
-from benchmark.measure.impact_counts import Criteria
 from benchmark.plan.load_shape import CONSTANT, rate_segments
 from benchmark.plan.source import Binaries, describe, find_build, find_source
 from benchmark.protocols.base import Protocol
@@ -41,6 +40,9 @@ from benchmark.settings import (
     total_duration,
 )
 from benchmark.version import full_version
+
+if TYPE_CHECKING:
+    from benchmark.measure.impact_counts import Criteria
 
 LEAST_WARM_UP_S = 15.0
 """Warm-up where none is set; more is cut where the run was not steady by then."""
@@ -152,6 +154,8 @@ class Request:
     @property
     def criteria(self) -> Criteria:
         """By which requests are late, and the system counts as recovered or available."""
+        from benchmark.measure.impact_counts import Criteria  # it imports numpy, which makes `--help` slow
+
         recovery = self.settings.recovery
         return Criteria(recovery.within, recovery.steady.total_seconds(), self.slo_s, self.slo_quantile)
 
