@@ -30,8 +30,8 @@ from benchmark.settings import redact
 CONFIDENCE = 0.95
 ALPHA = 0.05
 _LISTED = 6
-_LONGEST = 60
-"""Characters of a title."""
+_LONGEST = 30
+"""Characters of a title, of which two must fit beside each other into a legend."""
 _SOURCES: Mapping[Source, str] = {
     "latency_log": "latency logs",
     "buckets": "samples of Prometheus",
@@ -164,7 +164,7 @@ def find_variant(results_dir: Path, name: str) -> Variant:
     summary = read_summary(found.path)
     if summary is None:
         raise UsageError(f"run {found.path.name} has no result: {without_result(found.path)}")
-    return Variant(summary.run_id, found.path.parent, [summary], (read_manifest(found.path).name or "")[:_LONGEST])
+    return Variant(summary.run_id, found.path.parent, [summary], _shortened(read_manifest(found.path).name or ""))
 
 
 def variant_of(sweep: SweepFolder, arm: str | None = None) -> Variant:
@@ -183,7 +183,11 @@ def variant_of(sweep: SweepFolder, arm: str | None = None) -> Variant:
         words.append(f"commit={commits[arms.index(arm)]}")
     title = redact(", ".join(words))
     full = f"{name} {arm.upper()}" if arm else name
-    return Variant(full, sweep.path.parent, sweep.summaries(arm), title[:_LONGEST])
+    return Variant(full, sweep.path.parent, sweep.summaries(arm), _shortened(title))
+
+
+def _shortened(title: str) -> str:
+    return title if len(title) <= _LONGEST else f"{title[: _LONGEST - 1]}…"
 
 
 def compare_variants(a: Variant, b: Variant, *, interleaved: bool = False, fail_over: float | None = None) -> Compared:

@@ -48,7 +48,7 @@ def curve_chart(curves: Curves) -> Chart | None:
             axes.set_ylim(bottom=0)
         axes.set_xlim(0, 1.06 * axes.get_xlim()[1])
         axes.set(xlabel="throughput (tx/s)", ylabel="latency (ms)")
-        figure.legend(loc="outside lower right", ncols=4)
+        figure.legend(loc="outside lower right", ncols=2 if len(measured) > 1 else 4)
 
     return Chart(
         name="curve",
@@ -78,7 +78,7 @@ def achieved_chart(curves: Curves) -> Chart | None:
             _line(axes, loads, (None, "completed_tps"), label or "completed", series_style(index) | _side_style(index))
         axes.set(xlim=(0, highest), xlabel="requested load (tx/s)", ylabel="completed (tx/s)")
         axes.set_ylim(bottom=0)
-        figure.legend(loc="outside lower right", ncols=4)
+        figure.legend(loc="outside lower right", ncols=2 if len(measured) > 1 else 4)
 
     return Chart(
         name="achieved",

@@ -270,3 +270,5 @@ def test_variants_have_the_names_that_the_user_gave(tmp_path: Path) -> None:
     assert [variant_of(folder, arm).title for arm in ("a", "b")] == ["commit=main", "commit=fix"]
     folder.journal = folder.journal.model_copy(update={"options": {}})
     assert variant_of(folder, "a").named("A") == "A"
+    folder.journal = folder.journal.model_copy(update={"options": {"a": ["x" * 99]}})
+    assert variant_of(folder, "a").title == "x" * 29 + "…"

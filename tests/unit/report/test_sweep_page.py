@@ -10,8 +10,10 @@ from factories.page import Page
 from factories.result_factory import summary, write_sweep
 
 from benchmark.compare.comparison import find_variants
+from benchmark.compare.repeats import over_repeats
 from benchmark.report import REPORT, write_comparison, write_plots, write_report
-from benchmark.report.sweep_page import common_warnings
+from benchmark.report.sweep_charts import achieved_chart, curve_chart
+from benchmark.report.sweep_page import common_warnings, read_sweep_record
 
 
 @pytest.fixture(scope="module")
@@ -68,3 +70,14 @@ def test_warnings_that_differ_in_figures_only_are_one(tmp_path: Path) -> None:
         "at 100, 200 tx/s: us-east-1-0 and 11 more: CPU 98% busy (and 1 with other figures)",
         "at 300 tx/s: us-east-1-1 and 11 more: CPU 98% busy",
     ]
+
+
+def test_legends_of_long_names_fit_into_their_charts(compared: Path) -> None:
+    sides = read_sweep_record(compared).sides
+    long = "committee=3, dedicated_clients"
+    curves = {f"{name} ({long})": over_repeats(side.summaries) for name, side in sides.items()}
+    for chart in (curve_chart(curves), achieved_chart(curves)):
+        assert chart
+        starts = re.findall(r'-key-\d+-text0">\s*<text[^>]* x="(-?[\d.]+)"', chart.svg())
+        assert len(starts) >= 3
+        assert all(float(start) > 20 for start in starts), "beside its line, inside the drawing"
