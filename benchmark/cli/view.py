@@ -134,7 +134,10 @@ class View:
 
 def _result(event: SummaryWritten) -> str:
     """Return the result of a run in one line."""
-    p50, p99 = (numbers.latency(event.latencies_s.get(name)) for name in ("p50_s", "p99_s"))
+    p50, p99 = (
+        ("> " if name in event.unbounded else "") + numbers.latency(event.latencies_s.get(name))
+        for name in ("p50_s", "p99_s")
+    )
     status = f"{event.status}, saturated" if event.saturated else event.status
     return (
         f"result: requested {numbers.rate(event.requested_tps)} tx/s, completed {numbers.rate(event.completed_tps)} "

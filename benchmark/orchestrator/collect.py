@@ -108,6 +108,11 @@ def collect(run: RunContext, state: RunState) -> Summary:
                 for metric in METRICS
                 if metric.unit == "s" and (value := metric.of(summary)) is not None
             },
+            unbounded=tuple(
+                f"{name}_s"
+                for name, quantile in (summary.latency_s.quantiles.items() if summary.latency_s else ())
+                if quantile.upper is None
+            ),
         )
     )
     return summary

@@ -150,6 +150,8 @@ class SummaryWritten(_Timed):
     saturated: bool = False
     latencies_s: Mapping[str, float] = field(default_factory=dict)
     """Estimates by the name of the metric; those that are unknown are missing."""
+    unbounded: tuple[str, ...] = ()
+    """Those of them that are only known to be higher, as where requests failed without a known timeout."""
     kind: Literal["summary_written"] = "summary_written"
 
 

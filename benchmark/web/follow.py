@@ -81,6 +81,8 @@ class State:
     completed_tps: float | None = None
     p50_s: float | None = None
     p99_s: float | None = None
+    unbounded: Sequence[str] = ()
+    """Quantiles that are only known to be higher."""
     report: bool = False
     """Whether its report can be shown."""
 
@@ -241,6 +243,9 @@ def state_of(summary: Summary | UsageError | None, report: bool) -> State:
         completed_tps=summary.completed_tps,
         p50_s=quantiles.get("p50"),
         p99_s=quantiles.get("p99"),
+        unbounded=tuple(f"{name}_s" for name, each in latency.quantiles.items() if each.upper is None)
+        if latency
+        else (),
         report=report,
     )
 

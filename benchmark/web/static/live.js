@@ -38,6 +38,7 @@ const clock = (seconds) => {
 const rate = (value) => !known(value) ? "–" : value >= 1000 ? value.toFixed(0) : value >= 100 ? value.toFixed(1) : String(Number(value.toPrecision(3)));
 const digits = (value) => Math.abs(value) >= 1000 ? value.toFixed(0) : String(Number(value.toPrecision(4)));
 const ms = (seconds) => !known(seconds) ? "–" : seconds >= 10 ? `${seconds.toFixed(1)} s` : `${Number((seconds * 1000).toPrecision(3))} ms`;
+const result = (state, name) => (state.unbounded?.includes(name) ? "> " : "") + ms(state[name]);
 const now = () => Date.now() / 1000;
 
 // Events of the run.
@@ -323,7 +324,7 @@ function drawLeft(between, current) {
 function drawTiles() {
   const {latest, state} = run, over = ended() && known(state.completed_tps);
   const tiles = over
-    ? [["requested", `${rate(state.requested_tps)} tx/s`], ["completed", `${rate(state.completed_tps)} tx/s`], ["p50", ms(state.p50_s)], ["p99", ms(state.p99_s)]]
+    ? [["requested", `${rate(state.requested_tps)} tx/s`], ["completed", `${rate(state.completed_tps)} tx/s`], ["p50", result(state, "p50_s")], ["p99", result(state, "p99_s")]]
     : [["scheduled", `${rate(latest?.scheduled_tps)} tx/s`], ["completed", `${rate(latest?.completed_tps)} tx/s`], ["p50", ms(latest?.latencies_s?.p50_s)],
       ["p99", ms(latest?.latencies_s?.p99_s)], ["errors", `${rate(latest?.errors_tps)} /s`, latest?.errors_tps > 0], ["nodes up", up(latest?.nodes_up, latest?.nodes), latest?.nodes_up < latest?.nodes]];
   $("tiles").replaceChildren(...tiles.map(([name, value, bad]) => {
@@ -358,6 +359,7 @@ function drawRegions() {
       make("td", rate(stats.errors_tps), stats.errors_tps > 0 ? "bad" : ""), make("td", up(stats.nodes_up, stats.nodes), stats.nodes_up < stats.nodes ? "bad" : ""), make("td", rate(stats.scheduled_tps)));
     return row;
   }));
+  $("regions-note").hidden = !ended();
   worldMap($("map"), regions, trips(), (name) => {
     const p99 = latest[name]?.latencies_s?.p99_s;
     return known(p99) ? [name, `p99 ${ms(p99)}`] : [name];
@@ -370,7 +372,7 @@ function drawRuns(states) {
   $("runs").replaceChildren(...all.map(([name, state]) => {
     const row = make("tr"), head = make("th", name);
     head.scope = "row";
-    row.append(head, ...[rate(state.requested_tps), rate(state.completed_tps), ms(state.p50_s), ms(state.p99_s)].map((text) => make("td", text)),
+    row.append(head, ...[rate(state.requested_tps), rate(state.completed_tps), result(state, "p50_s"), result(state, "p99_s")].map((text) => make("td", text)),
       make("td", state.saturated ? `${state.status}, saturated` : state.status, state.status === "ok" ? "good" : "bad"));
     return row;
   }));

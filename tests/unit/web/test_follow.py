@@ -13,7 +13,7 @@ from paths import ROOT
 
 from benchmark.results.events import Phase
 from benchmark.results.run_folder import EVENTS, SUMMARY
-from benchmark.web.follow import RunFollower, thin
+from benchmark.web.follow import RunFollower, state_of, thin
 
 BEGIN = 1_800_000_000.0
 
@@ -65,6 +65,16 @@ def test_the_result_is_shown_once_there_is_one(live: LiveRun) -> None:
     assert follower.poll() == []
     (live.path / "report.html").touch()
     assert read(follower.poll())["state"]["report"]
+
+
+def test_a_quantile_without_an_upper_bound_is_marked() -> None:
+    found = summary("r1", 60.0)
+    assert found.latency_s
+    p99 = found.latency_s.quantiles["p99"].model_copy(update={"upper": None})
+    latency = found.latency_s.model_copy(update={"p99": p99})
+    state = state_of(found.model_copy(update={"latency_s": latency}), report=False)
+    assert state.unbounded == ("p99_s",)
+    assert state_of(found, report=False).unbounded == ()
 
 
 def test_before_its_first_event_a_run_is_not_touched(tmp_path: Path) -> None:
