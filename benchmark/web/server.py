@@ -28,6 +28,8 @@ from benchmark.web.watch import Watch
 POLL_S = 0.5
 STALLED_S = 10.0
 """A viewer that takes nothing for this time is dropped."""
+_LAST_S = 4.0
+"""Time for the last messages to be sent."""
 _MOST_VIEWERS = 50
 _MOST_WAITING = 200
 """Messages that wait for a viewer."""
@@ -120,7 +122,7 @@ class LiveServer:
             viewer.end()
         tasks = [viewer.task for viewer in self._viewers if viewer.task]
         if tasks:
-            await asyncio.wait(tasks, timeout=2.0)
+            await asyncio.wait(tasks, timeout=_LAST_S)
 
     def publish(self, messages: Sequence[str]) -> None:
         """Give messages to all viewers; who has not taken many earlier ones is dropped."""

@@ -20,6 +20,7 @@ from paths import ROOT
 
 from benchmark import __version__
 from benchmark.report import uplot
+from benchmark.results.live_feed import parse_sample
 
 pytestmark = pytest.mark.integration
 
@@ -109,7 +110,9 @@ def test_protocols_are_measured_and_reported(
     assert summary["completed_tps"] == pytest.approx(50, rel=0.1)
     run = tmp_path / "results" / "it-wheel" / summary["run_id"]
     assert (run / "report.html").stat().st_size > 100_000
-    assert (run / "live" / "feed.jsonl").stat().st_size > 0
+    samples = [parse_sample(line) for line in (run / "live" / "feed.jsonl").read_bytes().splitlines()]
+    assert samples
+    assert {host for sample in samples for host in sample.hosts} <= {"us-east-1-0", "us-east-1-1"}
 
 
 def test_a_run_is_shown_in_a_browser(geobench: Path, tmp_path: Path) -> None:

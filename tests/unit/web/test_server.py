@@ -164,7 +164,7 @@ def test_the_end_of_the_server_is_the_last_message(live: LiveRun) -> None:
 
 def test_a_viewer_that_reads_nothing_is_dropped_and_the_others_are_not(live: LiveRun) -> None:
     async def look() -> None:
-        async with serving(live, stalled_s=0.3) as (server, session):
+        async with serving(live, stalled_s=4.0) as (server, session):
             parts = urlsplit(server.url)
             with socket.socket(socket.AF_INET) as stalled:
                 stalled.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
