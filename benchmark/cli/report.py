@@ -13,7 +13,8 @@ from benchmark.cli.help import Command, examples
 from benchmark.cli.target import on_results, prepare_output
 from benchmark.compare.comparison import find_variants
 from benchmark.errors import UsageError
-from benchmark.report import write_comparison, write_plots, write_report
+from benchmark.report import write_comparison, write_paper, write_paper_comparison, write_plots, write_report
+from benchmark.report.paper_style import STYLES
 from benchmark.results.find import find
 
 
@@ -22,6 +23,7 @@ from benchmark.results.find import find
     epilog=examples(
         "geobench report",
         "geobench report SWEEP --plots figures/",
+        "geobench report SWEEP --paper --style usenix",
         "geobench report RUN OTHER-RUN --output difference.html",
     ),
 )
@@ -30,14 +32,29 @@ from benchmark.results.find import find
     "--plots", type=click.Path(path_type=Path), help="Write plots (SVG, PDF) and their data (CSV) to this folder."
 )
 @click.option(
+    "--paper", is_flag=True, help="Write figures, LaTeX and Markdown tables, and a methods paragraph for a paper."
+)
+@click.option(
+    "--style",
+    type=click.Choice([*STYLES]),
+    help="Width and font size of figures [default: acm for --paper, page for --plots].",
+)
+@click.option(
     "--output",
-    type=click.Path(path_type=Path, dir_okay=False),
-    help="File of a comparison [default: beside the runs].",
+    type=click.Path(path_type=Path),
+    help="File of a comparison, or folder of --paper [default: beside the runs].",
 )
 @click.option("--open", "open_page", is_flag=True, help="Open the page in the browser.")
 @on_results
 def report(
-    names: tuple[str, ...], plots: Path | None, output: Path | None, open_page: bool, results_dir: Path, as_json: bool
+    names: tuple[str, ...],
+    plots: Path | None,
+    paper: bool,
+    style: str | None,
+    output: Path | None,
+    open_page: bool,
+    results_dir: Path,
+    as_json: bool,
 ) -> None:
     """Write the report of results, or of a comparison.
 
@@ -45,20 +62,38 @@ def report(
     """
     if len(names) > 2:
         raise UsageError(f"found {len(names)} names, expected a run, sweep or search, or two to compare")
+    if plots and paper:
+        raise UsageError("--plots writes all plots and --paper those for a paper; pass one of them")
+    if style and not (plots or paper):
+        raise UsageError("--style needs --paper or --plots")
     if len(names) == 2:
         if plots:
             raise UsageError("--plots needs one run, sweep or search; a comparison run with --a and --b counts as one")
         a, b = find_variants(results_dir, names)
-        path = output or a.folder / f"{a.name}-against-{b.name}.html".replace(" ", "-")
-        written = [write_comparison(a, b, prepare_output(path))]
+        path = output or a.folder / f"{a.name}-against-{b.name}{'-paper' if paper else '.html'}".replace(" ", "-")
+        if paper:
+            written = write_paper_comparison(a, b, _folder(path), style or "acm")
+        elif path.is_dir():
+            raise UsageError(f"--output {path} is a folder; expected a file")
+        else:
+            written = [write_comparison(a, b, prepare_output(path))]
     else:
-        if output:
+        if output and not paper:
             raise UsageError("--output needs two names to compare; the report of one is written to its folder")
         folder = find(results_dir, names[0] if names else "latest").path
-        written = write_plots(folder, plots) if plots else [write_report(folder)]
-    if open_page and not plots and click.launch(str(written[0])):
+        if paper:
+            written = write_paper(folder, _folder(output or folder / "paper"), style or "acm")
+        else:
+            written = write_plots(folder, plots, style or "page") if plots else [write_report(folder)]
+    if open_page and not plots and not paper and click.launch(str(written[0])):
         messages.warning(f"no browser could be started; open {written[0].resolve().as_uri()}")
     click.echo(json.dumps([str(path) for path in written]) if as_json else "\n".join(map(str, written)))
+
+
+def _folder(path: Path) -> Path:
+    if path.exists() and not path.is_dir():
+        raise UsageError(f"{path} is a file; expected a folder for the files of --paper")
+    return prepare_output(path / "paper.md").parent
 
 
 def write_reports(folders: Iterable[Path]) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from benchmark.report.paper_style import STYLES
+
 if TYPE_CHECKING:
     from benchmark.compare.comparison import Variant
 
@@ -27,8 +29,28 @@ def write_comparison(a: Variant, b: Variant, path: Path) -> Path:
     return writer.write_comparison(a, b, path)
 
 
-def write_plots(folder: Path, into: Path) -> list[Path]:
-    """Write every plot of a run, sweep or search as SVG and PDF, all data as CSV, and return the paths."""
+def write_plots(folder: Path, into: Path, style: str = "page") -> list[Path]:
+    """Write every plot of a run, sweep or search as SVG and PDF, all data as CSV, and return the paths.
+
+    `style` is a key of `STYLES`.
+    """
     from benchmark.report import writer
 
-    return writer.write_plots(folder, into)
+    return writer.write_plots(folder, into, STYLES[style])
+
+
+def write_paper(folder: Path, into: Path, style: str) -> list[Path]:
+    """Write figures, tables and a methods paragraph about a run, sweep or search for a paper, and return the paths.
+
+    `style` is a key of `STYLES`. UsageError if no run counts.
+    """
+    from benchmark.report import paper
+
+    return paper.write_paper(folder, into, STYLES[style])
+
+
+def write_paper_comparison(a: Variant, b: Variant, into: Path, style: str) -> list[Path]:
+    """Write the same about a comparison; UsageError if A and B have no load in common."""
+    from benchmark.report import paper
+
+    return paper.write_paper_comparison(a, b, into, STYLES[style])

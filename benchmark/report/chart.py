@@ -1,4 +1,4 @@
-"""A chart of a report: drawn once, embedded in the page and saved for papers, with its data and description."""
+"""A chart of a report: embedded in the page and saved for papers, with its data and description."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from html import escape
-from pathlib import Path
 from typing import Literal
 
 import matplotlib
@@ -18,7 +17,6 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-from benchmark.files import replace_file, write_atomically
 from benchmark.report.chart_model import ChartModel, model_of
 from benchmark.report.palette import PALETTE, Style, light
 
@@ -70,38 +68,29 @@ class Chart:
         with _drawn(self, style) as figure:
             model = model_of(figure, self.hover, self.origin) if self.hover else None
             out = io.StringIO()
-            figure.savefig(out, format="svg", transparent=True, metadata=_NO_METADATA)
+            figure.savefig(out, format="svg", transparent=True, metadata=UNDATED)
         return _themed(out.getvalue(), self), model
 
-    def save(self, folder: Path) -> list[Path]:
-        """Write SVG and PDF, both with embedded fonts, and CSV into `folder`."""
-        paths = [folder / f"{self.name}.{kind}" for kind in ("svg", "pdf", "csv")]
-        with (
-            _drawn(self, {"svg.fonttype": "path", "pdf.fonttype": 42}) as figure,
-            replace_file(paths[0]) as svg,
-            replace_file(paths[1]) as pdf,
-        ):
-            figure.savefig(svg, format="svg", metadata=_NO_METADATA)
-            figure.savefig(pdf, format="pdf", metadata={"Title": self.title, "CreationDate": None})
-        write_atomically(paths[2], self.csv())
-        return paths
 
-
-_NO_METADATA = {"Date": None, "Creator": None, "Format": None, "Type": None}
+UNDATED = {"Date": None, "Creator": None, "Format": None, "Type": None}
+"""Metadata of an SVG file that depends on nothing but the chart."""
+LOOK: Style = {
+    "text.color": light("ink"), "axes.labelcolor": light("ink"), "axes.edgecolor": light("muted"),
+    "xtick.color": light("muted"), "ytick.color": light("muted"), "xtick.labelcolor": light("ink"),
+    "ytick.labelcolor": light("ink"), "grid.color": light("line"), "axes.spines.top": False,
+    "axes.spines.right": False, "axes.grid": True, "axes.axisbelow": True, "legend.frameon": False,
+    "figure.facecolor": light("page"), "axes.facecolor": "none", "path.simplify": True,
+}  # fmt: skip
+"""Colours and lines of charts of any size."""
 
 
 @contextmanager
 def _drawn(chart: Chart, extra: Style) -> Iterator[Figure]:
     style: Style = {
         "font.size": 8.5, "axes.titlesize": 9, "legend.fontsize": 8, "legend.handlelength": 3.2, "lines.linewidth": 1.4,
-        "text.color": light("ink"), "axes.labelcolor": light("ink"), "axes.edgecolor": light("muted"),
-        "xtick.color": light("muted"), "ytick.color": light("muted"), "xtick.labelcolor": light("ink"),
-        "ytick.labelcolor": light("ink"), "grid.color": light("line"), "grid.linewidth": 0.6, "axes.linewidth": 0.7,
-        "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True, "axes.axisbelow": True,
-        "legend.frameon": False, "figure.facecolor": light("page"), "axes.facecolor": "none",
-        "svg.hashsalt": chart.name, "path.simplify": True,
+        "grid.linewidth": 0.6, "axes.linewidth": 0.7, "svg.hashsalt": chart.name,
     }  # fmt: skip
-    with matplotlib.rc_context(style | extra):  # type: ignore[arg-type]
+    with matplotlib.rc_context(LOOK | style | extra):  # type: ignore[arg-type]
         figure = Figure(figsize=(WIDTH_IN, chart.height), layout="constrained")
         chart.draw(figure)
         if engine := figure.get_layout_engine():

@@ -157,11 +157,16 @@ class Record:
 
 def read_record(folder: Path) -> Record:
     """Read a run's folder with secrets redacted; UsageError if it has no manifest or no summary."""
-    text = json.dumps(redact_document(json.loads(read_manifest(folder).to_json())))
+    manifest = read_redacted_manifest(folder)
     summary = read_summary(folder)
     if summary is None:
         raise UsageError(f"{folder} has no report: {without_result(folder)}")
     samples = folder / SAMPLES
     series = read_samples(samples) if samples.exists() else []
-    manifest = parse_manifest(text, str(folder))
     return Record(folder, summary, manifest, RunSamples(series, manifest.metrics))
+
+
+def read_redacted_manifest(folder: Path) -> Manifest:
+    """Read a run's manifest with secrets redacted; UsageError if there is none."""
+    text = json.dumps(redact_document(json.loads(read_manifest(folder).to_json())))
+    return parse_manifest(text, str(folder))

@@ -9,6 +9,8 @@ from benchmark.compare.comparison import Variant
 from benchmark.files import write_atomically
 from benchmark.report import REPORT
 from benchmark.report.page import charts_of, run_page, tables_of
+from benchmark.report.paper_figures import save_figure
+from benchmark.report.paper_style import PaperStyle
 from benchmark.report.run_data import read_record
 from benchmark.report.search_data import read_search_record
 from benchmark.report.search_page import charts_of_search, search_page, steps_table
@@ -34,7 +36,7 @@ def write_comparison(a: Variant, b: Variant, path: Path) -> Path:
     return path
 
 
-def write_plots(folder: Path, into: Path) -> list[Path]:
+def write_plots(folder: Path, into: Path, style: PaperStyle) -> list[Path]:
     """Write every plot of a run, sweep or search as SVG and PDF, all data as CSV, and return the paths."""
     if (folder / SWEEP).exists():
         sweep = read_sweep_record(folder)
@@ -46,7 +48,7 @@ def write_plots(folder: Path, into: Path) -> list[Path]:
         run = read_record(folder)
         charts, tables = charts_of(run), tables_of(run)
     into.mkdir(parents=True, exist_ok=True)
-    written = [path for chart in charts for path in chart.save(into)]
+    written = [path for chart in charts for path in save_figure(chart, into, style)]
     for table in tables:
         path = into / f"{table.name}.csv"
         write_atomically(path, table.csv())

@@ -63,6 +63,19 @@ def test_plots_are_written_to_the_given_folder(tmp_path: Path) -> None:
     assert sorted(done.output.split()) == sorted(map(str, (tmp_path / "figures").iterdir()))
 
 
+def test_paper_is_written_beside_the_results_or_to_the_given_folder(tmp_path: Path) -> None:
+    for day in (1, 2):
+        write_run(tmp_path / "dev" / f"2027010{day}T000000Z-etcd", seed=day)
+    done = report(tmp_path, "20270101", "--paper", "--style", "ieee")
+    assert done.exit_code == 0, done.exception
+    folder = tmp_path / "dev" / "20270101T000000Z-etcd" / "paper"
+    assert sorted(done.output.split()) == sorted(map(str, folder.iterdir()))
+    assert 'width="252pt"' in (folder / "distribution.svg").read_text()
+    compared = report(tmp_path, "20270101", "20270102", "--paper", "--output", str(tmp_path / "both"))
+    assert compared.exit_code == 0, compared.exception
+    assert (tmp_path / "both" / "methods.tex").read_text().count("20270102T000000Z-etcd") == 1
+
+
 def test_two_names_are_compared(tmp_path: Path) -> None:
     for day in (1, 2):
         write_run(tmp_path / "dev" / f"2027010{day}T000000Z-etcd", seed=day)
@@ -77,6 +90,11 @@ def test_usage_errors_are_explained(tmp_path: Path) -> None:
     assert isinstance(report(tmp_path, "nothing").exception, UsageError)
     assert isinstance(report(tmp_path, "a", "b", "c").exception, UsageError)
     assert isinstance(report(tmp_path, "a", "b", "--plots", "x").exception, UsageError)
+    assert "--style needs --paper or --plots" in str(report(tmp_path, "a", "--style", "acm").exception)
+    assert "pass one of them" in str(report(tmp_path, "a", "--paper", "--plots", "x").exception)
+    (tmp_path / "file").touch()
+    write_run(tmp_path / "dev" / "20270101T000000Z-etcd")
+    assert "is a file" in str(report(tmp_path, "2027", "--paper", "--output", str(tmp_path / "file")).exception)
     assert "--output needs two names" in str(report(tmp_path, "a", "--output", "x.html").exception)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
 import pytest
 from matplotlib.figure import Figure
@@ -45,13 +44,6 @@ def test_ids_are_unique_to_the_chart_and_every_reference_resolves() -> None:
     assert len(ids) == len(set(ids))
     assert all(name.startswith("load-") for name in ids)
     assert set(re.findall(r'(?:xlink:href="#|url\(#)([^")]+)', svg)) <= set(ids)
-
-
-def test_files_do_not_change_when_drawn_again(tmp_path: Path) -> None:
-    first = {path.name: path.read_bytes() for path in CHART.save(tmp_path)}
-    again = {path.name: path.read_bytes() for path in CHART.save(tmp_path)}
-    assert first.keys() == {"load.svg", "load.pdf", "load.csv"}
-    assert first == again
 
 
 @pytest.mark.parametrize(
