@@ -34,6 +34,7 @@ from benchmark.measure.window_stats import WindowStats  # noqa: E402
 from benchmark.orchestrator.sweep import run_benchmark  # noqa: E402
 from benchmark.plan.deployment import deploy  # noqa: E402
 from benchmark.plan.request import Request, RunOptions, make_request  # noqa: E402
+from benchmark.report.formatting import duration, plain, quantile  # noqa: E402
 from benchmark.results.find import find_run  # noqa: E402
 from benchmark.results.manifest import read_manifest  # noqa: E402
 from benchmark.settings import format_duration, parse_duration  # noqa: E402
@@ -128,20 +129,19 @@ def cell(stats: WindowStats | None) -> str:
     latency = stats.successful_latency_s
     if latency is None or latency.mean is None:
         return f"{stats.completed_tps:.1f}"
-    p99 = f"{latency.p99.estimate:.2f}" if latency.p99 else "-"
-    return f"{stats.completed_tps:.1f}, {latency.mean:.2f} / {p99} s"
+    return f"{stats.completed_tps:.1f}, {plain(duration(latency.mean))} / {plain(quantile(latency.p99))}"
 
 
-def row(case: Case, testbed: Testbed, options: argparse.Namespace) -> tuple[list[str], bool]:
-    """Run a case; return its row and whether it met the expectations."""
+def row(case: Case, leader: str, testbed: Testbed, options: argparse.Namespace) -> tuple[list[str], bool]:
+    """Run a case in which `leader` is expected to lead; return its row and whether it met the expectations."""
     duration_s = options.duration.total_seconds()
     fault = case.fault(round(START * duration_s, 1), hold_s(options.duration))
     first, empty = [case.name, case.expected], ["-"] * 7
     try:
         request = make_run(testbed, options, [fault])
-        if case.rejected:
-            return [*first, *empty, "accepted"], False
         (summary,) = run_benchmark(testbed, request, lambda _: None, began=time.time())
+        if case.rejected:
+            return [*first, *empty, "deviation: accepted"], False
     except UsageError as error:
         met = bool(case.rejected) and case.rejected in str(error)
         return [*first, *empty, "ok, rejected" if met else f"rejected: {error}"], met
@@ -155,6 +155,8 @@ def row(case: Case, testbed: Testbed, options: argparse.Namespace) -> tuple[list
     regions = {f"node-{index}": hosts[host] for index, host in enumerate(manifest.placement.nodes)}
     verdict = summary.verification.verdict if summary.verification else "unknown"
     found = deviations(case, impact, verdict, regions, 0.9 * hold_s(options.duration))
+    if case.target == "leader" and record.nodes != (leader,):
+        found.append(f"{', '.join(record.nodes)} led")
     cells = [
         *map(cell, (impact.before, impact.during, impact.after)),
         "-" if impact.outage_s is None else f"{impact.outage_s:.1f}",
@@ -187,7 +189,7 @@ def tabulate(testbed: Testbed, options: argparse.Namespace) -> bool:
     print("\n".join([line(COLUMNS), rule(COLUMNS)]), flush=True)
     failed = []
     for case in cases:
-        cells, met = row(case, testbed, options)
+        cells, met = row(case, system.leader, testbed, options)
         failed += [] if met else [case.name]
         print(line(cells), flush=True)
     print(f"\n{len(cases) - len(failed)} of {len(cases)} as expected" + "".join(f"; not {name}" for name in failed))

@@ -14,13 +14,13 @@ from benchmark.faults.kinds import KINDS
 from benchmark.faults.schedule import make_schedule
 from benchmark.faults.targets import Committee
 from benchmark.measure.fault_impact import FaultImpact, RegionImpact
-from benchmark.measure.run_metrics import Latency
+from benchmark.measure.run_metrics import Latency, Quantile
 from benchmark.measure.window_stats import WindowStats
 from benchmark.plan.deployment import deploy
 from benchmark.plan.request import RunOptions, make_request
 from benchmark.settings import Settings, parse_fault
 from tools.accuracy.fault_cases import NODES, Case, Range, System, make_cases
-from tools.accuracy.fault_table import deviations
+from tools.accuracy.fault_table import cell, deviations
 
 HOSTS = inventory(a=3, b=2, c=2, d=2, e=2)
 FROM_A = {"b": 40.0, "c": 60.0, "d": 80.0, "e": 140.0}
@@ -63,7 +63,7 @@ def test_means_are_the_way_to_the_leader_and_its_quorum() -> None:
     assert SYSTEM.mean_s() == pytest.approx(0.060 + 0.064)
     assert SYSTEM.mean_s(("node-3", "node-4")) == pytest.approx(0.060 + 0.1 / 3)
     assert SYSTEM.mean_s(("node-1",)) == pytest.approx(0.080 + 0.070)
-    assert SYSTEM.change_s(added=lambda _: 0.2) == pytest.approx(0.2 + 0.2 * 4 / 5)
+    assert SYSTEM.change_s(added_s=0.2) == pytest.approx(0.2 + 0.2 * 4 / 5)
 
 
 def test_unknown_round_trips_are_an_error() -> None:
@@ -73,9 +73,9 @@ def test_unknown_round_trips_are_an_error() -> None:
 
 def test_expectations_are_stated_in_words() -> None:
     words = {case.name: case.expected for case in CASES}
-    assert words["crash:node-0"] == ("outage: 1.9 to 7 s; some errors; clients of node-0: no success until its end")
-    assert words["delay:node-0,delay=100ms"] == "outage: none; mean latency +0.26 to +0.46 s; no errors"
-    assert words["clock:node-0"] == "rejected before the run"
+    assert words["crash:leader"] == ("outage: 1.9 to 7 s; some errors; no success of clients of node-0")
+    assert words["delay:leader,delay=100ms"] == "outage: none; mean latency +0.26 to +0.46 s; no errors"
+    assert words["clock:leader"] == "rejected before the run"
 
 
 def stats(mean: float) -> WindowStats:
@@ -115,6 +115,13 @@ def test_a_run_as_expected_has_no_deviation() -> None:
 )
 def test_each_figure_that_differs_is_a_deviation(change: dict[str, object], expected: str) -> None:
     assert deviations(CASE, MET.model_copy(update=change), "ok", REGIONS, cut_s=18.0) == [expected]
+
+
+def test_parts_of_the_window_show_rate_mean_and_p99() -> None:
+    slow = Latency.model_validate({"mean": 0.15, "stdev": None, "p99": Quantile(estimate=12, lower=10, upper=None)})
+    assert cell(stats(0.1).model_copy(update={"successful_latency_s": slow})) == "100.0, 150 ms / > 10 s"
+    assert cell(stats(0.1).model_copy(update={"completed_tps": 0, "successful_latency_s": None})) == "0.0"
+    assert cell(None) == "-"
 
 
 @pytest.mark.parametrize("verdict", ["violation", "unknown"])
