@@ -21,7 +21,6 @@ from benchmark.cli.parameter_types import NumberType
 from benchmark.cli.target import Command, in_results, json_option
 from benchmark.results.catalogue import Entry, Selection, State, catalogue
 from benchmark.results.layout import KINDS
-from benchmark.settings import parse_duration
 
 _SHOWN = 30
 """Results that a terminal shows."""
@@ -54,6 +53,8 @@ class SinceType(click.ParamType[datetime]):
             return found if found.tzinfo else found.replace(tzinfo=UTC)
         except ValueError:
             pass
+        from benchmark.settings import parse_duration  # not before Pulumi was started
+
         try:
             return datetime.now(UTC) - parse_duration(value)
         except ValueError:

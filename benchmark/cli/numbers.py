@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from benchmark.compare.statistics import Interval
+from typing import TYPE_CHECKING
+
 from benchmark.report import formatting
+
+if TYPE_CHECKING:  # it imports numpy, which would make `results` slow
+    from benchmark.compare.statistics import Interval
 
 NONE = "-"
 """An unknown value; never 0."""

@@ -7,8 +7,6 @@ from typing import Any
 
 import click
 
-from benchmark.settings import format_duration, parse_duration
-
 MOST_LOADS = 1000
 """Loads of one command, at most."""
 _LOADS = "loads in tx/s, such as 200, 100,200 or FIRST:LAST:STEP"
@@ -45,6 +43,8 @@ class DurationType(click.ParamType[timedelta]):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> timedelta:
         """Parse a duration; click's usage error lists the accepted values."""
+        from benchmark.settings import format_duration, parse_duration  # commands without a duration start sooner
+
         try:
             found = parse_duration(value)
         except ValueError as error:

@@ -10,17 +10,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from pydantic import ValidationError
 
 from benchmark.cli import completers, messages
 from benchmark.cli.help import Option
 from benchmark.errors import SettingsError, UsageError
-from benchmark.inventory import Inventory, read_inventory
-from benchmark.settings import Settings, load_settings, stack_settings
-from benchmark.testbed.stack import NoHostsError, Stack, begin_reading, project_directory, selected_stack
+from benchmark.testbed.stack import (
+    NoHostsError,
+    Stack,
+    begin_reading,
+    begin_selection,
+    project_directory,
+    selected_stack,
+)
 from benchmark.testbed.strays import Strays, begin_search
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # models take time to import, and Pulumi answers meanwhile
+    from benchmark.inventory import Inventory
+    from benchmark.settings import Settings
     from benchmark.testbed.testbed import Testbed
 
 
@@ -51,6 +57,8 @@ class Target:
     def inventory(self) -> Inventory:
         """The hosts; UsageError if the stack is not up or the file is not an inventory."""
         if self._inventory_file:
+            from benchmark.inventory import read_inventory
+
             return read_inventory(self._inventory_file)
         assert self._stack is not None
         return self._stack.inventory
@@ -58,6 +66,8 @@ class Target:
     @cached_property
     def settings(self) -> Settings:
         """The settings of `--settings`, else those of the stack; for an inventory file what it states, and defaults."""
+        from benchmark.settings import load_settings, stack_settings
+
         if self._settings_file:
             found = load_settings(self._settings_file)
         elif self._stack is None:
@@ -71,6 +81,8 @@ class Target:
     @property
     def expected_settings(self) -> Settings:
         """The settings of `--settings`, else those of the stack, which need not be up."""
+        from benchmark.settings import load_settings, stack_settings
+
         if self._settings_file:
             return load_settings(self._settings_file)
         name = self._stack_name or selected_stack(self.project)
@@ -121,6 +133,10 @@ class Target:
 
 def _stated_settings(inventory: Inventory) -> Settings:
     """Return the settings of a testbed as far as its inventory states them, else defaults."""
+    from pydantic import ValidationError
+
+    from benchmark.settings import Settings
+
     stated: dict[str, object] = {"testbed_id": inventory.testbed_id, "regions": inventory.regions}
     if disk := next((host.disk for host in inventory.hosts if host.disk), None):
         stated |= {"working_dir": disk.working_dir, "disk": disk.model_dump(exclude={"working_dir"})}
@@ -156,10 +172,13 @@ def results_dir(stack: str | None = None, inventory: Path | None = None, setting
     Print a warning and return the default if the stack's configuration cannot be read.
     """
     project = project_directory()
+    selected = None if settings or inventory or stack else begin_selection(project)
+    from benchmark.settings import Settings, load_settings, stack_settings
+
     if settings:
         return project / load_settings(settings).results_dir
     default: Path = project / Settings.model_fields["results_dir"].default
-    name = None if inventory else stack or selected_stack(project)
+    name = selected() if selected else None if inventory else stack
     try:
         return project / stack_settings(project, name.rpartition("/")[2]).results_dir if name else default
     except SettingsError as error:

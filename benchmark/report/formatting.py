@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 import re
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
-from benchmark.measure.run_metrics import Quantile
+if TYPE_CHECKING:  # lists of results format numbers, and need no pydantic
+    from benchmark.measure.run_metrics import Quantile
 
 NONE = "\N{EN DASH}"
 _EXACT = 0.002

@@ -8,10 +8,12 @@ import subprocess
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from benchmark.errors import InfrastructureError, UsageError
-from benchmark.inventory import Inventory, parse_inventory
+
+if TYPE_CHECKING:  # its models take time to import, and Pulumi answers meanwhile
+    from benchmark.inventory import Inventory
 
 _DEADLINE_S = 60.0
 
@@ -43,23 +45,24 @@ def project_directory() -> Path:
 
 def selected_stack(project: Path) -> str | None:
     """Return the name of the selected stack, whether or not it is up; None if there is none or Pulumi is missing."""
+    return begin_selection(project)()
+
+
+def begin_selection(project: Path) -> Callable[[], str | None]:
+    """Start Pulumi, which finds the selected stack; return a function that waits for its name, or None."""
     pulumi = shutil.which("pulumi")
     if pulumi is None:
-        return None
-    command = [pulumi, "stack", "--show-name", "--non-interactive"]
-    try:
-        done = subprocess.run(
-            command,
-            cwd=project,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=_DEADLINE_S,
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
-        return None
-    return done.stdout.strip() or None if done.returncode == 0 else None
+        return lambda: None
+    ended = begin_command([pulumi, "stack", "--show-name", "--non-interactive"], project, _DEADLINE_S)
+
+    def wait() -> str | None:
+        try:
+            done = ended()
+        except subprocess.TimeoutExpired:
+            return None
+        return done.stdout.strip() or None if done.returncode == 0 else None
+
+    return wait
 
 
 def begin_command(
@@ -100,6 +103,8 @@ def begin_reading(project: Path, stack: str | None = None) -> Callable[[], Stack
     ended = begin_command(command, project, _DEADLINE_S)
 
     def wait() -> Stack:
+        from benchmark.inventory import parse_inventory
+
         try:
             done = ended()
         except subprocess.TimeoutExpired:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import click
 import pytest
@@ -72,3 +73,9 @@ def test_help_of_the_group_imports_no_command() -> None:
 @pytest.mark.parametrize("name", ["run", "compare", "search", "status"])
 def test_help_of_a_command_imports_neither_fabric_nor_numpy(name: str) -> None:
     assert not modules_after(name, "--help") & {"numpy", "pyarrow", "fabric", "rich"}
+
+
+def test_list_of_results_imports_neither_numpy_nor_settings(tmp_path: Path) -> None:
+    loaded = modules_after("results", "--results-dir", str(tmp_path))
+    assert "benchmark.results.catalogue" in loaded
+    assert not loaded & {"numpy", "pyarrow", "fabric", "benchmark.settings", "benchmark.inventory"}
