@@ -60,26 +60,20 @@ def report(
 
     Without a name it is that of the latest run, sweep or search; two names are compared.
     """
-    if len(names) > 2:
-        raise UsageError(f"found {len(names)} names, expected a run, sweep or search, or two to compare")
-    if plots and paper:
-        raise UsageError("--plots writes all plots and --paper those for a paper; pass one of them")
-    if style and not (plots or paper):
-        raise UsageError("--style needs --paper or --plots")
+    _check_options(names, plots, paper, style)
     if len(names) == 2:
-        if plots:
-            raise UsageError("--plots needs one run, sweep or search; a comparison run with --a and --b counts as one")
         a, b = find_variants(results_dir, names)
         path = output or a.folder / f"{a.name}-against-{b.name}{'-paper' if paper else '.html'}".replace(" ", "-")
-        if paper:
-            written = write_paper_comparison(a, b, _folder(path), style or "acm")
-        elif path.is_dir():
+        if path.is_dir() and not paper:
             raise UsageError(f"--output {path} is a folder; expected a file")
-        else:
-            written = [write_comparison(a, b, prepare_output(path))]
+        written = (
+            write_paper_comparison(a, b, _folder(path), style or "acm")
+            if paper
+            else [write_comparison(a, b, prepare_output(path))]
+        )
+    elif output and not paper:
+        raise UsageError("--output needs two names to compare; the report of one is written to its folder")
     else:
-        if output and not paper:
-            raise UsageError("--output needs two names to compare; the report of one is written to its folder")
         folder = find(results_dir, names[0] if names else "latest").path
         if paper:
             written = write_paper(folder, _folder(output or folder / "paper"), style or "acm")
@@ -88,6 +82,17 @@ def report(
     if open_page and not plots and not paper and click.launch(str(written[0])):
         messages.warning(f"no browser could be started; open {written[0].resolve().as_uri()}")
     click.echo(json.dumps([str(path) for path in written]) if as_json else "\n".join(map(str, written)))
+
+
+def _check_options(names: tuple[str, ...], plots: Path | None, paper: bool, style: str | None) -> None:
+    if len(names) > 2:
+        raise UsageError(f"found {len(names)} names, expected a run, sweep or search, or two to compare")
+    if plots and paper:
+        raise UsageError("--plots writes all plots and --paper those for a paper; pass one of them")
+    if style and not (plots or paper):
+        raise UsageError("--style needs --paper or --plots")
+    if plots and len(names) == 2:
+        raise UsageError("--plots needs one run, sweep or search; a comparison run with --a and --b counts as one")
 
 
 def _folder(path: Path) -> Path:

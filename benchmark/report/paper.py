@@ -15,9 +15,12 @@ from benchmark.report import formatting
 from benchmark.report.batch_means import precision
 from benchmark.report.chart import Chart
 from benchmark.report.page import charts_of, tables_of
+from benchmark.report.paper_captions import context_of
+from benchmark.report.paper_experiment import Experiment, Measured, read_measured
 from benchmark.report.paper_figures import save_figure
 from benchmark.report.paper_markup import (
     Sentence,
+    latex,
     latex_figure,
     latex_paragraph,
     latex_table,
@@ -25,13 +28,13 @@ from benchmark.report.paper_markup import (
     markdown_paragraph,
     markdown_table,
 )
-from benchmark.report.paper_methods import Experiment, Measured, intervals_of, methods, read_measured, window_of
+from benchmark.report.paper_methods import methods
 from benchmark.report.paper_references import bibliography
 from benchmark.report.paper_style import PaperStyle
 from benchmark.report.run_data import Record, read_record
 from benchmark.report.search_data import read_search_record
 from benchmark.report.search_page import charts_of_search, steps_table
-from benchmark.report.sweep_page import SweepRecord, comparison, read_sweep_record
+from benchmark.report.sweep_page import SweepRecord, common_warnings, comparison, read_sweep_record
 from benchmark.report.tables import Cell, Table
 from benchmark.results.layout import SEARCH, SWEEP
 from benchmark.results.sweep import SweepFolder
@@ -80,7 +83,7 @@ def _write_sweep(record: SweepRecord, order: Sentence | None, into: Path, style:
         compared=record.compared,
         order=order,
     )
-    tables = [table for table in record.tables if table.name in _TABLES_OF_SWEEP]
+    tables = [_without_run_ids(table) for table in record.tables if table.name in _TABLES_OF_SWEEP]
     return _write(experiment, [chart for chart in record.charts if chart.name != "achieved"], tables, into, style)
 
 
@@ -153,38 +156,46 @@ def _write(
 ) -> list[Path]:
     if not experiment.runs:
         raise UsageError("no run counts, so there is nothing to publish; `geobench report` shows why")
-    context = f"{_upper(intervals_of(experiment))}; {window_of(experiment)}."
-    names = [name for name in experiment.sides if name]
-    if names:
-        context = f"{', '.join(names)}. {context}"
-    charts = [replace(chart, caption=f"{chart.title}. {chart.caption} {context}") for chart in charts]
-    captions = {table.name: f"{table.caption}. {context}" for table in tables}
+    charts = [
+        replace(chart, caption=f"{chart.title}. {chart.caption} {context_of(experiment, chart.name)}")
+        for chart in charts
+    ]
+    tables = [replace(table, caption=f"{table.caption}. {context_of(experiment, table.name)}") for table in tables]
     paragraph = methods(experiment)
     references = bibliography(key for sentence in paragraph for key in sentence.cites)
+    warnings = common_warnings([run.summary for run in experiment.runs])
+    warnings += experiment.compared.warnings if experiment.compared else []
     into.mkdir(parents=True, exist_ok=True)
     written = [path for chart in charts for path in save_figure(chart, into, style)]
     texts = {f"{table.name}.csv": table.csv() for table in tables} | {
         "figures.tex": "\n".join(latex_figure(chart.name, chart.caption) for chart in charts),
-        "tables.tex": "% \\usepackage{booktabs}\n"
-        + "\n".join(latex_table(each, captions[each.name]) for each in tables),
-        "methods.tex": latex_paragraph(paragraph),
+        "tables.tex": "% \\usepackage{booktabs}\n" + "\n".join(map(latex_table, tables)),
+        "methods.tex": "".join(f"% Before you publish: {latex(each)}\n" for each in warnings)
+        + latex_paragraph(paragraph),
         "references.bib": references,
-        "paper.md": "\n".join(
-            [
-                "## Methods\n",
-                markdown_paragraph(paragraph),
-                "## Results\n",
-                *(f"![{markdown(chart.caption)}]({chart.name}.svg)\n" for chart in charts),
-                *(f"{markdown_table(each)}\n: {markdown(captions[each.name])}\n" for each in tables),
-                "## References\n",
-                f"```bibtex\n{references}```\n",
-            ]
-        ),
+        "paper.md": _markdown_page(warnings, paragraph, charts, tables, references),
     }
     for name, text in texts.items():
         write_atomically(into / name, text)
     return [*written, *(into / name for name in texts)]
 
 
-def _upper(text: str) -> str:
-    return text[:1].upper() + text[1:] if not text.startswith("n =") else text
+def _markdown_page(
+    warnings: Sequence[str],
+    paragraph: Sequence[Sentence],
+    charts: Sequence[Chart],
+    tables: Sequence[Table],
+    references: str,
+) -> str:
+    parts = ["## Before you publish\n", *(f"- {markdown(each)}" for each in warnings), ""] if warnings else []
+    parts += ["## Methods\n", markdown_paragraph(paragraph), "## Results\n"]
+    parts += [f"![{markdown(chart.caption)}]({chart.name}.svg)\n" for chart in charts]
+    parts += [f"{markdown_table(table)}\n: {markdown(table.caption)}\n" for table in tables]
+    return "\n".join([*parts, "## References\n", f"```bibtex\n{references}```\n"])
+
+
+def _without_run_ids(table: Table) -> Table:
+    """Return the table of loads without the ids of outliers, which are too long for a page; its notes count them."""
+    if table.name != "loads":
+        return table
+    return replace(table, rows=[[*row[:-1], replace(row[-1], detail="")] for row in table.rows])

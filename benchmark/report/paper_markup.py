@@ -66,12 +66,12 @@ def latex_figure(name: str, caption: str) -> str:
     return "\n".join(lines) + "\n"
 
 
-def latex_table(table: Table, caption: str) -> str:
+def latex_table(table: Table) -> str:
     """Return a table with booktabs; details of a row, such as intervals, are small in a second row."""
     wide = "*" if len(table.columns) > _COLUMNS_OF_A_COLUMN or table.prose else ""
     kinds = ("l" if table.prose else "r") * (len(table.columns) - 1)
     size = r"  \footnotesize\setlength{\tabcolsep}{3pt}" if len(table.columns) > _MANY_COLUMNS else r"  \small"
-    head = (rf"\begin{{table{wide}}}[t]", r"  \centering", size, rf"  \caption{{{latex(caption)}}}",
+    head = (rf"\begin{{table{wide}}}[t]", r"  \centering", size, rf"  \caption{{{latex(table.caption)}}}",
             rf"  \label{{tab:{table.name}}}", rf"  \begin{{tabular}}{{@{{}}l{kinds}@{{}}}}", r"    \toprule",
             f"    {_latex_row(table.columns)}", r"    \midrule")  # fmt: skip
     body = []

@@ -4,91 +4,21 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Literal
 
-from benchmark.compare.comparison import ALPHA, Compared
-from benchmark.compare.repeats import LoadSummary, why_not_counted
+from benchmark.compare.comparison import ALPHA
+from benchmark.compare.repeats import why_not_counted
 from benchmark.inventory import Host
 from benchmark.report import formatting
-from benchmark.report.batch_means import BATCHES, Precision
+from benchmark.report.batch_means import BATCHES
 from benchmark.report.page import count
+from benchmark.report.paper_experiment import Experiment, Measured, confidence, listed, span, window_of
 from benchmark.report.paper_markup import Sentence
-from benchmark.report.run_data import read_redacted_manifest
-from benchmark.results.manifest import Manifest
-from benchmark.results.summary import Summary
 from benchmark.results.verification import Agreement, Progress, Verification
 
+_LISTED = 6
+"""Differences between A and B that are named."""
 _PROVIDERS = {"aws": "AWS", "vultr": "Vultr", "machines": "existing machines", "local": "local"}
-
-
-class Measured(NamedTuple):
-    """A run that counts."""
-
-    summary: Summary
-    manifest: Manifest
-
-
-@dataclass(frozen=True)
-class Experiment:
-    """The runs that a paper reports, by side: A and B by their names, or one side without a name."""
-
-    kind: Literal["run", "sweep", "search", "comparison"]
-    sides: Mapping[str, Sequence[Measured]]
-    left_out: Sequence[Summary] = ()
-    curves: Mapping[str, Sequence[LoadSummary]] | None = None
-    """Statistics per load of each side; None for a run."""
-    compared: Compared | None = None
-    precision: Precision = field(default_factory=Precision)
-    """Of a run."""
-    order: Sentence | None = None
-    """In which order the runs took place, if that is recorded."""
-
-    @property
-    def runs(self) -> list[Measured]:
-        """All runs that count."""
-        return [run for runs in self.sides.values() for run in runs]
-
-    def fact(self, of: Callable[[Measured], str]) -> str:
-        """Return what the runs have in common, or what each side has; empty if it is unknown."""
-        found = {
-            side: list(dict.fromkeys(text for run in runs if (text := of(run)))) for side, runs in self.sides.items()
-        }
-        if len({tuple(each) for each in found.values()}) == 1:
-            return _listed(next(iter(found.values())))
-        return "; ".join(f"{side}: {_listed(each) or 'not recorded'}" for side, each in found.items())
-
-    def range(self, of: Callable[[Measured], float | None], unit: str) -> str:
-        """Return the least and the greatest value of the runs; empty if it is unknown in any."""
-        values = [of(run) for run in self.runs]
-        known = [value for value in values if value is not None]
-        if len(known) < len(values) or not known:
-            return ""
-        low, high = (f"{value:.4g}" for value in (min(known), max(known)))
-        return f"{low if low == high else f'{low} to {high}'}\N{NO-BREAK SPACE}{unit}"
-
-
-def read_measured(folder: Path, summaries: Sequence[Summary]) -> list[Measured]:
-    """Return the runs that count, with their manifests; `folder` contains the folders of the runs."""
-    return [Measured(run, read_redacted_manifest(folder / run.run_id)) for run in summaries if run.status == "ok"]
-
-
-def window_of(experiment: Experiment) -> str:
-    """Return the measured window in words, for a caption."""
-    seconds = experiment.range(lambda run: run.summary.window.seconds if run.summary.window else None, "s")
-    return f"measured window of {seconds}" if seconds else "length of the measured window not recorded"
-
-
-def intervals_of(experiment: Experiment) -> str:
-    """Return n and the confidence intervals in words, for a caption."""
-    if experiment.curves is None:
-        interval = "95\N{NO-BREAK SPACE}% confidence interval within the run by batch means"
-        known = experiment.precision.completed_tps is not None or experiment.precision.mean_s is not None
-        return f"n = 1 run, {interval if known else 'too short for a confidence interval'}"
-    numbers = sorted({len(load.run_ids) for loads in experiment.curves.values() for load in loads if load.run_ids})
-    runs = f"n = {_span(numbers, str)} {'run' if numbers == [1] else 'runs'} per load"
-    return f"{runs}, {_confidence(experiment.curves) or 'no confidence interval'}"
 
 
 def methods(experiment: Experiment) -> list[Sentence]:
@@ -117,6 +47,9 @@ def _system(experiment: Experiment) -> Iterator[Sentence]:
         yield Sentence(f"The system came from {built}")
     if len(experiment.sides) > 1:
         yield Sentence(f"We compare {' with '.join(experiment.sides)}")
+    if experiment.compared and (found := experiment.compared.differences):
+        more = [f"{len(found) - _LISTED} more"] if len(found) > _LISTED else []
+        yield Sentence(f"They differ in {'; '.join([*map(str, found[:_LISTED]), *more])}")
 
 
 def _origin(run: Measured) -> str:
@@ -183,7 +116,7 @@ def _round_trips(run: Measured) -> str:
 
 
 def _ms(times: Sequence[float]) -> str:
-    return f"{_span(sorted(times), '{:.1f}'.format)}\N{NO-BREAK SPACE}ms"
+    return f"{span(sorted(times), '{:.1f}'.format)}\N{NO-BREAK SPACE}ms"
 
 
 def _network(experiment: Experiment) -> Iterator[Sentence]:
@@ -196,7 +129,7 @@ def _network(experiment: Experiment) -> Iterator[Sentence]:
             jitter = max((trip.jitter_ms for trip in inventory.round_trips.values()), default=0.0)
             asked += f", jitter of up to {jitter:g}\N{NO-BREAK SPACE}ms" if jitter else ""
             impaired = dict.fromkeys(trip.impairments for trip in inventory.round_trips.values() if trip.impairments)
-            return f"emulated{asked}{f' and {_listed([*impaired])}' if impaired else ''}"
+            return f"emulated{asked}{f' and {listed([*impaired])}' if impaired else ''}"
         names = sorted({_PROVIDERS[provider] for provider in providers})
         return f"that of {' and '.join(names)}" if names else ""
 
@@ -210,9 +143,9 @@ def _load(experiment: Experiment) -> Iterator[Sentence]:
     loads = sorted({run.summary.requested_tps for run in experiment.runs})
     loop = experiment.fact(lambda run: "closed-loop" if run.summary.closed_loop else "open-loop")
     shape = experiment.fact(lambda run: run.manifest.parameters.load_shape)
-    listed = _listed([f"{load:g}" for load in loads])
+    every = listed([f"{load:g}" for load in loads])
     yield Sentence(
-        f"We requested {listed} transactions per second ({loop}; load over time: {shape})", ("schroeder2006",)
+        f"We requested {every} transactions per second ({loop}; load over time: {shape})", ("schroeder2006",)
     )
     if any(run.summary.closed_loop for run in experiment.runs):
         yield Sentence(
@@ -287,7 +220,7 @@ def _statistics(experiment: Experiment) -> Iterator[Sentence]:
             )
         yield Sentence("The run was not repeated as part of this result")
         return
-    if interval := _confidence(experiment.curves):
+    if interval := confidence(experiment.curves):
         yield Sentence(
             f"We report medians over the repeats of each load with {interval}: exact percentile bootstrap, its bounds "
             "moved out to values of binomial coverage", ("efron1993", "maritz1978", "conover1999"),
@@ -314,7 +247,7 @@ def _faults(experiment: Experiment) -> Iterator[Sentence]:
     faults = [fault for run in experiment.runs for fault in run.manifest.faults]
     proved = sum(fault.in_force is not None for fault in faults)
     healed = sum(fault.healed is not None for fault in faults)
-    yield Sentence(f"Of {count(len(faults), 'fault')}, {proved} were verified to be in force and {healed} to be healed")
+    yield Sentence(f"Verified to be in force: {proved} of {count(len(faults), 'fault')}; to be healed: {healed}")
 
 
 def _verification(experiment: Experiment) -> Iterator[Sentence]:
@@ -327,8 +260,8 @@ def _verification(experiment: Experiment) -> Iterator[Sentence]:
     for what, results, cited in checks:
         verdicts = Counter(found.verdict if found else "not checked" for found in results)
         if set(verdicts) != {"not checked"}:
-            listed = ", ".join(f"{verdict} in {count(number, 'run')}" for verdict, number in verdicts.items())
-            yield Sentence(f"{what}: {listed}", (cited,) if cited else ())
+            outcome = ", ".join(f"{verdict} in {count(number, 'run')}" for verdict, number in verdicts.items())
+            yield Sentence(f"{what}: {outcome}", (cited,) if cited else ())
 
 
 def _runs(experiment: Experiment) -> Iterator[Sentence]:
@@ -339,26 +272,3 @@ def _runs(experiment: Experiment) -> Iterator[Sentence]:
     if experiment.left_out:
         why = "; ".join(f"{run.requested_tps:g} tx/s {why_not_counted(run)[:140]}" for run in experiment.left_out)
         yield Sentence(f"{count(len(experiment.left_out), 'run')} did not count: {why}")
-
-
-def _confidence(curves: Mapping[str, Sequence[LoadSummary]]) -> str:
-    """Return the confidence that the intervals of the medians reach; empty where there are none."""
-    found = {
-        metric.median.confidence
-        for loads in curves.values()
-        for load in loads
-        for metric in load.metrics.values()
-        if metric.median.lower is not None
-    }
-    if not found:
-        return ""
-    return f"{_span(sorted(found), lambda share: f'{share * 100:.3g}')}\N{NO-BREAK SPACE}% confidence intervals"
-
-
-def _span(values: Sequence[float], written: Callable[[float], str]) -> str:
-    texts = [written(value) for value in values]
-    return " to ".join(dict.fromkeys([texts[0], texts[-1]])) if texts else "0"
-
-
-def _listed(texts: Sequence[str]) -> str:
-    return ", ".join(texts[:-1]) + " and " + texts[-1] if len(texts) > 1 else "".join(texts)

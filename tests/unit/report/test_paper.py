@@ -87,14 +87,14 @@ def test_run_has_its_percentiles_latency_over_time_and_methods(run: Path, paper:
         "HdrHistograms with three significant digits~\\cite{hdrhistogram}",
         "10 batch means",
         "crash:us-east-1-0@10s-20s",
-        "Of 1 fault, 1 were verified to be in force and 1 to be healed",
+        "Verified to be in force: 1 of 1 fault; to be healed: 1",
         "No request failed.",
     ):
         assert fact in methods
     assert "MSER" not in methods, "it was not used"
     assert (
-        "n = 1 run, 95~\\% confidence interval within the run by batch means; measured window of 30~s."
-        in files["figures.tex"]
+        "n = 1 run; 95~\\% confidence intervals within the run by batch means; measured window of 30~s."
+        in files["tables.tex"]
     )
     summary = parse_summary((run / "summary.json").read_text())
     rows = {row["metric"]: row for row in csv.DictReader(files["results.csv"].splitlines())}
@@ -109,7 +109,7 @@ def test_sweep_states_n_and_the_confidence_that_was_reached(tmp_path: Path) -> N
     sweep = write_sweep(tmp_path, {"": {}}, loads=(30, 60), repeat=3)
     files = texts(write_paper(sweep, tmp_path / "paper", "usenix"))
     assert {"curve.svg", "curve.csv", "loads.csv"} < files.keys()
-    context = "n = 3 runs per load, 75~\\% confidence intervals; measured window of 30~s."
+    context = "n = 3 runs per load; 75~\\% confidence intervals; measured window of 30~s."
     assert context in files["figures.tex"]
     assert context in files["tables.tex"]
     assert "3 rounds of all loads, each in random order (seed 1)~\\cite{fisher1935}" in files["methods.tex"]
@@ -119,11 +119,23 @@ def test_sweep_states_n_and_the_confidence_that_was_reached(tmp_path: Path) -> N
     check_latex(files["tables.tex"])
 
 
+def test_quantiles_beyond_the_last_bucket_are_lower_bounds(tmp_path: Path) -> None:
+    sweep = write_sweep(tmp_path, {"": {}}, loads=(60, 120), repeat=1, capacity=90)
+    files = texts(write_paper(sweep, tmp_path / "paper", "acm"))
+    bound = "p99 at 120 tx/s is a lower bound, beyond the largest bucket of the histogram."
+    assert bound in files["figures.tex"]
+    assert bound in files["tables.tex"]
+    assert "no confidence intervals" in files["tables.tex"]
+    assert "In 1 of 2 runs the system completed less than was scheduled." in files["methods.tex"]
+    assert files["methods.tex"].startswith("% Before you publish: ")
+
+
 def test_comparison_names_its_sides(tmp_path: Path) -> None:
     a = variant(tmp_path, "A", noisy("a", 1.0, 4))
     b = variant(tmp_path, "B", noisy("b", 1.2, 4), commit="3.5")
     files = texts(write_paper_comparison(a, b, tmp_path / "paper", "ieee"))
-    assert "A (A), B (B). n = 4 runs per load" in files["figures.tex"]
+    assert "A (A), B (B). n = 4 runs per load; 95~\\% confidence intervals" in files["figures.tex"]
+    assert "They differ in commit" in files["methods.tex"]
     assert {"differences.svg", "differences.csv", "compared.csv", "curve.svg"} < files.keys()
     assert "Hodges-Lehmann" in files["methods.tex"]
     assert "emulated" in files["methods.tex"]

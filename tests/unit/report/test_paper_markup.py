@@ -18,7 +18,7 @@ from benchmark.report.tables import Cell, Table
 
 TABLE = Table(
     "loads",
-    "Medians",
+    "Medians, 75 %.",
     ("load", "mean_s & p99"),
     [[Cell("60"), Cell("135 ms", "125\N{EN DASH}160, 75 %")], [Cell("90"), Cell("|x|")]],
 )
@@ -51,7 +51,7 @@ def test_sentences_cite_at_their_end() -> None:
 
 
 def test_table_has_details_in_small_print_below() -> None:
-    lines = [line.strip() for line in latex_table(TABLE, "Medians, 75 %.").splitlines()]
+    lines = [line.strip() for line in latex_table(TABLE).splitlines()]
     assert r"\caption{Medians, 75 \%.}" in lines
     assert lines[lines.index(r"\toprule") + 1] == r"load & mean\_s \& p99 \\"
     assert lines[lines.index(r"\midrule") + 1 : lines.index(r"\bottomrule")] == [
@@ -61,7 +61,7 @@ def test_table_has_details_in_small_print_below() -> None:
         r"90 & \textbar{}x\textbar{} \\",
     ]
     wide = Table("wide", "Wide", tuple("abcdef"), [[Cell("1")] * 6])
-    assert latex_table(wide, "Wide").startswith(r"\begin{table*}")
+    assert latex_table(wide).startswith(r"\begin{table*}")
 
 
 def test_markdown_table_has_details_in_parentheses() -> None:
