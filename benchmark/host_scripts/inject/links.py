@@ -164,7 +164,8 @@ class Impair(Mechanism):
     def _prove_flap(self, figures: Mapping[str, Any], found: Mapping[str, float]) -> tuple[bool, str]:
         cut, passed = figures["cut"], figures["open"]
         dropped = sum(each[3] for each in figures["links"])
-        return cut > 0 and passed > 0, f"went down {cut} times and up {passed} times, {dropped} packets dropped"
+        times = f"down {_count(range(cut), 'time')} and up {_count(range(passed), 'time')}"
+        return cut > 0 and passed > 0, f"went {times}, {dropped} packets dropped"
 
 
 def _ms(seconds: float) -> str:
