@@ -39,8 +39,8 @@ def tenths(value: float) -> str:
 
 
 def change(relative: float) -> str:
-    """Format a relative difference: `+2.1%`, `3.2 times`."""
-    return f"{relative:+.1%}" if relative < 2 else f"{1 + relative:.3g} times"
+    """Format a relative difference: `+2.1 %`, `3.2 times`."""
+    return formatting.plain(formatting.change(relative))
 
 
 def estimate(interval: Interval, unit: str) -> str:
@@ -58,4 +58,4 @@ def relative_estimate(interval: Interval | None) -> str:
     text = change(interval.estimate)
     if interval.lower is None or interval.upper is None or interval.confidence == 0:
         return text
-    return f"{text}\n({change(interval.lower)} to {change(interval.upper)})"
+    return f"{text}\n({formatting.plain(formatting.change_interval(interval.lower, interval.upper))})"

@@ -238,8 +238,8 @@ def _remarks(loads: Sequence[LoadSummary]) -> Iterator[str]:
     if confidences and min(confidences) == 0:
         yield "no confidence intervals where a load has one run"
     elif confidences:
-        more = "; 6 repeats give 95%" if min(confidences) < 0.95 else ""
-        yield f"in brackets: {min(confidences):.0%} confidence intervals{more}"
+        more = "; 6 repeats give 95 %" if min(confidences) < 0.95 else ""
+        yield f"in brackets: {numbers.share(min(confidences))} confidence intervals{more}"
     for load in loads:
         for metric in COMPARED:
             for run_id in load.metrics[metric.name].outliers if metric.name in load.metrics else ():
@@ -333,7 +333,8 @@ def compared(comparison: Compared) -> Iterator[Shown]:
     if confidence == 0:
         yield "no confidence intervals: one run of each is too few"
     else:
-        yield f"in brackets: {sides_confidence:.0%} confidence intervals of A and B, {confidence:.0%} of B - A"
+        a_and_b, difference = numbers.share(sides_confidence), numbers.share(confidence)
+        yield f"in brackets: {a_and_b} confidence intervals of A and B, {difference} of B - A"
     yield "p-values are adjusted for the number of metrics and loads (Holm), confidence intervals are not"
     yield from _compared_phases(comparison.phases)
     for fault in comparison.faults:

@@ -299,7 +299,8 @@ def find_warnings(a: Variant, b: Variant, found: Sequence[Difference], *, interl
             )
     if a.leaders != b.leaders:
         led = [
-            ", ".join(f"{host} in {float(share):.0%} of runs" for host, share in variant.leaders.items()) or "unknown"
+            ", ".join(f"{host} in {float(share) * 100:.0f} % of runs" for host, share in variant.leaders.items())
+            or "unknown"
             for variant in (a, b)
         ]
         warnings.append(f"latency depends on which host leads; A: {led[0]}; B: {led[1]}")
@@ -351,16 +352,16 @@ def judge_gate(metrics: Sequence[MetricComparison], a: Variant, b: Variant, fail
     worse: dict[bool, list[str]] = {True: [], False: []}
     for each in metrics:
         if each.worse > fail_over:
-            worse[each.significant].append(f"{each.label} by {each.worse:.1%}")
+            worse[each.significant].append(f"{each.label} by {each.worse * 100:.1f} %")
         higher = next(metric for metric in COMPARED if metric.name == each.metric).better == "higher"
         for at in each.loads if len(each.loads) > 1 else ():
             change = at.comparison.relative.estimate if at.comparison.relative else 0.0
             share = -change if higher else change
             if share > fail_over:
-                worse[at.significant].append(f"{each.label} at {at.requested_tps:g} tx/s by {share:.1%}")
+                worse[at.significant].append(f"{each.label} at {at.requested_tps:g} tx/s by {share * 100:.1f} %")
     if worse[True]:
-        return Gate(outcome="fail", text=f"B is worse by more than {fail_over:.1%}: {', '.join(worse[True])}")
+        return Gate(outcome="fail", text=f"B is worse by more than {fail_over * 100:.1f} %: {', '.join(worse[True])}")
     if worse[False]:
-        text = f"B looks worse by more than {fail_over:.1%}, but not significantly: {', '.join(worse[False])}"
+        text = f"B looks worse by more than {fail_over * 100:.1f} %, but not significantly: {', '.join(worse[False])}"
         return Gate(outcome="inconclusive", text=text)
-    return Gate(outcome="pass", text=f"B is not worse by more than {fail_over:.1%} in any metric")
+    return Gate(outcome="pass", text=f"B is not worse by more than {fail_over * 100:.1f} % in any metric")

@@ -109,10 +109,10 @@ def compare(a: Sequence[float], b: Sequence[float], *, confidence: float = 0.95,
     if base := abs(float(np.median(first))):
         scaled = {name: getattr(difference, name) / base for name in ("estimate", "lower", "upper")}
         relative = difference.model_copy(update=scaled)
-        share = f" ({relative.estimate:+.1%})"
+        share = f" ({relative.estimate * 100:+.1f} %)"
     after = f" {unit}" if unit else ""
     numbers = (
-        f"B - A = {difference.estimate:+.4g}{after}{share}, {difference.confidence:.0%} confidence interval "
+        f"B - A = {difference.estimate:+.4g}{after}{share}, {difference.confidence * 100:.0f} % confidence interval "
         f"{difference.lower:+.4g} to {difference.upper:+.4g}{after}, p = {p_value:.2g} (exact Mann-Whitney)"
     )
     outcome = f"B is {'higher' if difference.estimate > 0 else 'lower'}"

@@ -88,7 +88,7 @@ def _draw(frame: _Frame, depth: int, before: int, total: int, rows: int) -> Iter
     fill = f"rgb({205 + seed % 50},{seed // 50 % 180 + 50},{seed // 9000 % 55})"
     yield (
         f'<g class="frame" data-name="{name}" data-from="{start:.6f}" data-share="{share:.6f}">'
-        f"<title>{name}: {frame.samples} samples, {share:.1%}</title>"
+        f"<title>{name}: {frame.samples} samples, {share * 100:.1f} %</title>"
         f'<rect x="{left:.2f}" y="{y}" width="{width:.2f}" height="{ROW - 1}" fill="{fill}"/>'
         f'<text x="{left + 4:.2f}" y="{y + 13}">{label}</text></g>'
     )

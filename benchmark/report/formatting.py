@@ -11,6 +11,8 @@ if TYPE_CHECKING:  # lists of results format numbers, and need no pydantic
     from benchmark.measure.run_metrics import Quantile
 
 NONE = "\N{EN DASH}"
+_FACTOR = 2.0
+"""Relative difference from which it is written as a factor."""
 _EXACT = 0.002
 """Width of a bucket, as a share of its bound, up to which a quantile is written without its bounds."""
 
@@ -96,6 +98,18 @@ def size(count: float | None) -> str:
 def share(value: float | None) -> str:
     """Return a share as a percentage."""
     return NONE if value is None else f"{value * 100:.0f}\N{NO-BREAK SPACE}%"
+
+
+def change(relative: float) -> str:
+    """Return a relative difference as a percentage with its sign, or as a factor if it is large."""
+    if relative >= _FACTOR:
+        return f"{1 + relative:.3g}\N{NO-BREAK SPACE}times"
+    return f"{relative * 100:+.1f}\N{NO-BREAK SPACE}%"
+
+
+def change_interval(lower: float, upper: float) -> str:
+    """Return the bounds of a relative difference with one unit if they share it: `+8.1 to +10.7 %`."""
+    return f"{f'{lower * 100:+.1f}' if upper < _FACTOR else change(lower)} to {change(upper)}"
 
 
 def tenths(value: float) -> str:

@@ -58,13 +58,13 @@ def commands(record: Record) -> list[str]:
 
 
 def settings(record: Record) -> str:
-    """Return the settings that differ from the defaults, as YAML; all of them if they are of another version."""
+    """Return the settings as YAML, also those with default values, which another version may change; none are empty."""
     given = record.manifest.parameters.settings
     try:
-        model = Settings.model_validate(given)
-        kept = {"testbed_id": model.testbed_id} | model.model_dump(mode="json", exclude_defaults=True)
-    except ValidationError:
-        kept = dict(given)
+        full = Settings.model_validate(given).model_dump(mode="json")
+    except ValidationError:  # of another version
+        full = dict(given)
+    kept = {name: value for name, value in full.items() if value not in (None, [], {})}
     if built := _repository(record):
         kept["repository"] = built
     return str(yaml.safe_dump(kept, sort_keys=False, allow_unicode=True))

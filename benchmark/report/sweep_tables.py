@@ -75,7 +75,11 @@ def parts_table(compared: Compared) -> Table | None:
             Cell(f"{each.part} {each.value}".strip()),
             Cell(f"{each.requested_tps:g}"),
             *(Cell(formatting.duration(mean)) for mean in (each.a_mean_s, each.b_mean_s)),
-            Cell(f"{each.b_mean_s / each.a_mean_s - 1:+.1%}" if each.a_mean_s and each.b_mean_s else formatting.NONE),
+            Cell(
+                formatting.change(each.b_mean_s / each.a_mean_s - 1)
+                if each.a_mean_s and each.b_mean_s
+                else formatting.NONE
+            ),
             *(Cell(formatting.rate(rate)) for rate in (each.a_per_s, each.b_per_s)),
         ]
         for each in compared.parts
@@ -169,7 +173,8 @@ def _relative(interval: Interval | None) -> Cell:
     if interval is None:
         return Cell(formatting.NONE)
     known = interval.lower is not None and interval.upper is not None
-    return Cell(f"{interval.estimate:+.1%}", f"{interval.lower:+.1%} to {interval.upper:+.1%}" if known else "")
+    bounds = formatting.change_interval(interval.lower, interval.upper) if known else ""
+    return Cell(formatting.change(interval.estimate), bounds)
 
 
 def attempts_table(sweep: SweepFolder) -> Table:

@@ -99,7 +99,7 @@ def judge(summary: Summary, limits: Limits) -> tuple[bool, str]:
         lower, upper = summary.latency_s.p99.lower, summary.latency_s.p99.upper
         p99 = f"more than {lower:.3g} s" if upper is None else f"at most {upper:.3g} s"
     text = (
-        f"achieved {achieved:.1%} of {summary.requested_tps:g} tx/s (at least {limits.achieved * 100:g}%), "
+        f"achieved {achieved * 100:.1f} % of {summary.requested_tps:g} tx/s (at least {limits.achieved * 100:g} %), "
         f"p99 {p99} (limit {limits.p99_s:g} s)"
     )
     if summary.failed:

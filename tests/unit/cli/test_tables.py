@@ -33,7 +33,7 @@ def test_a_metric_with_its_intervals_takes_two_lines(tmp_path: Path) -> None:
     assert lines[row].endswith(" yes")
     assert lines[row + 1].count("(") == lines[row + 1].count(")") == 3
     assert lines[row + 2].startswith("p50 latency")
-    assert "in brackets: 94% confidence intervals of A and B, 95% of B - A" in lines
+    assert "in brackets: 94 % confidence intervals of A and B, 95 % of B - A" in lines
 
 
 def test_one_run_of_each_has_no_intervals(tmp_path: Path) -> None:
@@ -210,7 +210,7 @@ def test_phases_of_a_comparison_are_side_by_side(tmp_path: Path) -> None:
         for name, tps in (("a", 100.0), ("b", 150.0))
     ]  # fmt: skip
     lines = [" ".join(line.split()) for line in printed(compared(tmp_path, *sides))]
-    assert "attack 2000 throughput 101.0 151.0 +49.5%" in lines
+    assert "attack 2000 throughput 101.0 151.0 +49.5 %" in lines
     assert "attack 2000 failed 3 3" in lines
 
 

@@ -108,8 +108,8 @@ def more(runs: Sequence[Summary]) -> list[Summary]:
     ("change", "text"),
     [
         (later, "one after the other"),
-        (led_by("b-0"), "latency depends on which host leads; A: a-1 in 100% of runs; B: b-0 in 100% of runs"),
-        (led_by("a-1", "b-0"), "; B: a-1 in 50% of runs, b-0 in 50% of runs"),
+        (led_by("b-0"), "latency depends on which host leads; A: a-1 in 100 % of runs; B: b-0 in 100 % of runs"),
+        (led_by("a-1", "b-0"), "; B: a-1 in 50 % of runs, b-0 in 50 % of runs"),
         (led_by(None), "; B: unknown"),
         (partly, "1 of 7 runs of B do not count: 100 tx/s failed (system): node-0 ended"),
         (logged, "latencies of A are from samples of Prometheus, those of B from latency logs, which count other"),

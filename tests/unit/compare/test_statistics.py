@@ -88,7 +88,7 @@ def test_the_verdict_has_the_amount_by_which_b_is_higher() -> None:
     assert comparison.relative is not None
     assert comparison.relative.estimate == pytest.approx(0.1)
     # The third smallest and third greatest of the 25 differences: the table's critical value for 5 and 5 is 2.
-    expected = "B is higher: B - A = +10 tx/s (+10.0%), 95% confidence interval +8.5 to +11.5 tx/s"
+    expected = "B is higher: B - A = +10 tx/s (+10.0 %), 95 % confidence interval +8.5 to +11.5 tx/s"
     assert comparison.verdict.startswith(expected)
 
 

@@ -37,7 +37,7 @@ def test_frames_have_the_width_of_their_share_above_their_caller() -> None:
 
 def test_frame_title_contains_its_samples() -> None:
     drawn = flame_graph(STACKS, "node-0")
-    assert "<title>main: 9 samples, 90.0%</title>" in drawn
+    assert "<title>main: 9 samples, 90.0 %</title>" in drawn
     assert "10 samples" in drawn
 
 

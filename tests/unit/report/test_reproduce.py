@@ -36,6 +36,12 @@ def test_reproduction_builds_the_exact_commit(tmp_path: Path, option: list[str])
     assert re.fullmatch(rf"geobench run --commit[ =]{'1f' * 20} --loads 60", reproduce.commands(record)[-1])
 
 
+def test_settings_with_default_values_are_listed_as_a_default_may_change(tmp_path: Path) -> None:
+    listed = yaml.safe_load(reproduce.settings(read_record(write_run(tmp_path / "run"))))
+    assert (listed["cloud_provider"], listed["instances"], listed["network"]["internet"]) == ("local", 4, True)
+    assert not [name for name, value in listed.items() if value in (None, [], {})]
+
+
 def test_supplied_binaries_have_no_repository(tmp_path: Path) -> None:
     folder = write_run(tmp_path / "run")
     change(folder, "manifest.json", artifact=Installed("unknown", {}, {}).to_record().model_dump())

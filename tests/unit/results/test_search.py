@@ -31,7 +31,7 @@ def test_search_journal_survives_a_round_trip(tmp_path: Path) -> None:
     begun.save()
     again = SearchFolder.read(begun.path).journal
     assert again == begun.journal
-    assert again.steps[0].text == "achieved 100.0% of 100 tx/s (at least 98%), p99 at most 0.132 s (limit 0.5 s)"
+    assert again.steps[0].text == "achieved 100.0 % of 100 tx/s (at least 98 %), p99 at most 0.132 s (limit 0.5 s)"
     assert (again.limits, again.config) == (LIMITS, SearchConfig(100, 1000))
     assert json.loads((begun.path / "search.json").read_text())["schema"] == 2
 

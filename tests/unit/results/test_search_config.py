@@ -157,7 +157,7 @@ def test_limit_is_met_only_if_the_upper_bound_meets_it(run: Summary, met: bool) 
     found, text = judge(run, Limits())
     assert found is met
     assert (Limits().violations(run) == []) is met, "a report cannot contradict the verdict"
-    assert f"of 200 tx/s (at least 98%), p99 {'at most' if run.latency_s.p99.upper else 'more than 0.8 s'}" in text
+    assert f"of 200 tx/s (at least 98 %), p99 {'at most' if run.latency_s.p99.upper else 'more than 0.8 s'}" in text
 
 
 def test_failed_requests_are_part_of_the_p99_that_is_limited() -> None:
@@ -190,8 +190,8 @@ def test_run_without_latency_or_throughput_violates_both_limits() -> None:
 
 
 def test_verdict_never_rounds_a_violated_limit_up_to_a_met_one() -> None:
-    assert "achieved 97.9% of 200 tx/s (at least 98%)" in judge(summary(throughput=195.999), Limits())[1]
-    assert "(at least 98.5%)" in judge(summary(), Limits(achieved=0.985))[1]
+    assert "achieved 97.9 % of 200 tx/s (at least 98 %)" in judge(summary(throughput=195.999), Limits())[1]
+    assert "(at least 98.5 %)" in judge(summary(), Limits(achieved=0.985))[1]
 
 
 @pytest.mark.parametrize("status", ["invalid", "failed", "interrupted"])
