@@ -14,7 +14,10 @@ from benchmark.cli.target import Target, on_testbed, prepare_output
 from benchmark.files import write_atomically
 from benchmark.orchestrator.profiler import CallGraph
 from benchmark.orchestrator.profiler import profile as sample
-from benchmark.report.flame_graph import flame_graph
+from benchmark.report.flame_graph import flame_graph, share_without_names
+
+_MANY = 0.5
+"""Share of samples without a name from which a flame graph says little."""
 
 
 @click.command()
@@ -51,5 +54,10 @@ def profile(
         f"{node} of {target.inventory.testbed_id}, {seconds.total_seconds():g} s until {datetime.now(UTC):%F %T} UTC"
     )
     write_atomically(path, flame_graph(stacks, title))
-    samples = sum(stacks.values())
+    samples, nameless = sum(stacks.values()), share_without_names(stacks)
+    if nameless > _MANY:
+        messages.warning(
+            f"{nameless * 100:.0f} % of the samples of {node} end in a function without a name: its program has no "
+            "symbols; install them (Debian: its -dbgsym package), or build it from source with `repository`"
+        )
     click.echo(json.dumps({"file": str(path), "samples": samples}) if as_json else f"{path}: {samples} samples")

@@ -233,7 +233,7 @@ def _phase_value(name: str, value: float | None) -> str:
 
 
 def _remarks(loads: Sequence[LoadSummary]) -> Iterator[str]:
-    """Yield the confidence of the intervals in a table of medians, and its outliers."""
+    """Yield the confidence of the intervals in a table of medians, failed requests, lower bounds and outliers."""
     confidences = [repeated.median.confidence for load in loads for repeated in load.metrics.values()]
     if confidences and min(confidences) == 0:
         yield "no confidence intervals where a load has one run"
@@ -241,7 +241,12 @@ def _remarks(loads: Sequence[LoadSummary]) -> Iterator[str]:
         more = "; 6 repeats give 95 %" if min(confidences) < 0.95 else ""
         yield f"in brackets: {numbers.share(min(confidences))} confidence intervals{more}"
     for load in loads:
+        if load.failed:
+            yield f"[yellow]failed requests at {load.requested_tps:g} tx/s: {load.failed}[/yellow]"
         for metric in COMPARED:
+            if metric.name in load.metrics and (higher := load.metrics[metric.name].at_least):
+                text = f"{metric.label} at {load.requested_tps:g} tx/s is higher than shown in {higher} of its runs"
+                yield f"[yellow]{text}: only a lower bound is known[/yellow]"
             for run_id in load.metrics[metric.name].outliers if metric.name in load.metrics else ():
                 yield f"[yellow]outlier: {metric.label} at {load.requested_tps:g} tx/s: {run_id} (counted)[/yellow]"
 
@@ -336,6 +341,8 @@ def compared(comparison: Compared) -> Iterator[Shown]:
         a_and_b, difference = numbers.share(sides_confidence), numbers.share(confidence)
         yield f"in brackets: {a_and_b} confidence intervals of A and B, {difference} of B - A"
     yield "p-values are adjusted for the number of metrics and loads (Holm), confidence intervals are not"
+    if comparison.remark:
+        yield comparison.remark
     yield from _compared_phases(comparison.phases)
     for fault in comparison.faults:
         yield from _fault_spreads(fault.requested_tps, {"A": fault.a, "B": fault.b})

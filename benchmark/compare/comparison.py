@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from fractions import Fraction
@@ -136,6 +136,20 @@ class Compared(StrictModel):
     """Outages and recoveries of the faults that both had."""
     verdict: str
     gate: Gate | None = None
+
+    @property
+    def remark(self) -> str:
+        """Why intervals at single loads exclude 0 where the test shows nothing; empty where that is not so."""
+        for metric in self.metrics:
+            for at in metric.loads if len(metric.loads) > 1 else ():
+                change = at.comparison.difference
+                if ((change.lower or 0.0) > 0 or (change.upper or 0.0) < 0) and not at.significant:
+                    return (
+                        "at a single load, an interval can exclude 0 and yet not be significant: it has "
+                        f"{change.confidence * 100:.0f} % confidence and is not adjusted; the rows of all loads "
+                        "together decide"
+                    )
+        return ""
 
 
 def find_variants(results_dir: Path, names: Sequence[str]) -> tuple[Variant, Variant]:
@@ -273,7 +287,7 @@ def unknown_in(variant: Variant, loads: Sequence[float]) -> dict[Metric, list[Su
 
 def find_warnings(a: Variant, b: Variant, found: Sequence[Difference], *, interleaved: bool) -> list[str]:
     """Return what limits the conclusions from a comparison of A and B, which differ in `found`."""
-    warnings = []
+    warnings = [*_same_runs(a, b), *_higher(a, b)]
     if len(found) > 1:
         more = [f"{len(found) - _LISTED} more"] if len(found) > _LISTED else []
         listed = "; ".join([*map(str, found[:_LISTED]), *more])
@@ -315,6 +329,28 @@ def find_warnings(a: Variant, b: Variant, found: Sequence[Difference], *, interl
                 "part of the difference; `compare --a … --b …` interleaves their runs"
             )
     return warnings
+
+
+def _same_runs(a: Variant, b: Variant) -> Iterator[str]:
+    """Yield a warning if A and B have runs in common."""
+    first, second = ({(side.folder.resolve(), run.run_id) for run in side.counted} for side in (a, b))
+    if first == second:
+        yield "A and B are the same runs: any difference is 0 by definition"
+    elif shared := len(first & second):
+        yield f"{shared} of the runs of A are runs of B as well: a test assumes that they are independent"
+
+
+def _higher(a: Variant, b: Variant) -> Iterator[str]:
+    """Yield a warning for each quantile that runs only know a lower bound of, which is used as its value."""
+    for name, side, other in (("A", a, b), ("B", b, a)):
+        runs = [run for run in side.counted if run.requested_tps in other.loads]
+        for metric in COMPARED:
+            if higher := [run for run in runs if metric.exceeds(run)]:
+                loads = ", ".join(f"{load:g}" for load in sorted({run.requested_tps for run in higher}))
+                yield (
+                    f"{metric.label} of {name} at {loads} tx/s is higher than shown in {len(higher)} of {len(runs)} "
+                    "runs: only a lower bound is known"
+                )
 
 
 def verdict_on(metrics: Sequence[MetricComparison], repeats: int, names: tuple[str, str] = ("A", "B")) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from benchmark.compare.faults import FaultSpread, fault_spreads
 from benchmark.compare.phases import PhaseMedians, phase_medians
@@ -20,6 +20,8 @@ class Repeated(StrictModel):
     """Of each run, in the order of `LoadSummary.run_ids`."""
     outliers: list[str]
     """Ids of the runs whose value is far from the others; they count like every other run."""
+    at_least: int = 0
+    """How many of the values are only known to be higher."""
 
 
 class LoadSummary(StrictModel):
@@ -28,6 +30,8 @@ class LoadSummary(StrictModel):
     requested_tps: Finite
     run_ids: list[str]
     """The runs that count: those with status `ok`."""
+    failed: int | None = None
+    """Requests that failed in the runs that count; null if one of them does not know."""
     set_aside: dict[str, str]
     """Why other runs do not count, by their id."""
     saturated: int
@@ -52,11 +56,13 @@ def over_repeats(summaries: Sequence[Summary], confidence: float = 0.95) -> list
             values = [value for summary in counted if (value := metric.of(summary)) is not None]
             if values and len(values) == len(counted):
                 far = [run_ids[index] for index in outliers(values)]
-                metrics[metric.name] = Repeated(median=median_interval(values, confidence), values=values, outliers=far)
+                median, higher = median_interval(values, confidence), sum(metric.exceeds(each) for each in counted)
+                metrics[metric.name] = Repeated(median=median, values=values, outliers=far, at_least=higher)
         result.append(
             LoadSummary(
                 requested_tps=load,
                 run_ids=run_ids,
+                failed=_sum(summary.failed for summary in counted),
                 set_aside={each.run_id: why_not_counted(each) for each in runs if each.status != "ok"},
                 saturated=sum(summary.saturated for summary in counted),
                 metrics=metrics,
@@ -65,6 +71,11 @@ def over_repeats(summaries: Sequence[Summary], confidence: float = 0.95) -> list
             )
         )
     return result
+
+
+def _sum(counts: Iterable[int | None]) -> int | None:
+    known = list(counts)
+    return None if None in known else sum(count or 0 for count in known)
 
 
 def why_not_counted(summary: Summary) -> str:

@@ -92,6 +92,11 @@ class Metric:
         quantile = latency.quantiles.get(self.key)
         return quantile.estimate if quantile else None
 
+    def exceeds(self, measured: Measured) -> bool:
+        """Return whether its value is only known to be higher than what `of` returns."""
+        quantile = measured.latency_s.quantiles.get(self.key) if measured.latency_s else None
+        return quantile is not None and quantile.upper is None
+
 
 def _quantile(q: float, *, compared: bool = False, over_time: bool = False, brief: bool = False) -> Metric:
     short = f"p{q * 100:.10g}"

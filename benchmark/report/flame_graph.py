@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from html import escape
 
 WIDTH, ROW, HEAD = 1200, 18, 60
+UNKNOWN = "[unknown]"
+"""How perf calls a function of which it knows no name."""
 _LEAST_SHARE = 0.0005
 _SCRIPT = """
 const frames = [...document.querySelectorAll('.frame')];
@@ -71,6 +73,13 @@ a frame to zoom in, the lowest one to zoom out</text>
 <script><![CDATA[{_SCRIPT}]]></script>
 </svg>
 """
+
+
+def share_without_names(stacks: Mapping[tuple[str, ...], int]) -> float:
+    """Return the share of the samples whose innermost function has no known name; 0 without samples."""
+    total = sum(stacks.values())
+    nameless = sum(count for frames, count in stacks.items() if frames and frames[-1] == UNKNOWN)
+    return nameless / total if total else 0.0
 
 
 def _draw(frame: _Frame, depth: int, before: int, total: int, rows: int) -> Iterator[str]:

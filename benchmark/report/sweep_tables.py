@@ -38,6 +38,12 @@ def loads_table(curves: Curves) -> Table:
                     row.append(Cell(formatting.NONE))
             notes = [f"{load.saturated} saturated"] if load.saturated else []
             notes += [f"{len(load.set_aside)} excluded"] if load.set_aside else []
+            notes += [f"{load.failed} requests failed"] if load.failed else []
+            notes += [
+                f"{metric.label} higher than shown in {higher}"
+                for metric in COMPARED
+                if metric.name in load.metrics and (higher := load.metrics[metric.name].at_least)
+            ]
             far = sorted({run for found in load.metrics.values() for run in found.outliers})
             notes += [f"{len(far)} outlier{'s' if len(far) > 1 else ''}"] if far else []
             rows.append([*row, Cell("; ".join(notes) or formatting.NONE, ", ".join(far))])
@@ -65,6 +71,8 @@ def compared_table(compared: Compared) -> Table:
             load, change = Cell(f"{at.requested_tps:g}"), _relative(found.relative)
             rows.append([Cell(metric.label), load, *medians, change, *_tested(found.p_value, at)])
     caption = "B compared with A, over all loads and at each load; p is adjusted for multiple tests (Holm)"
+    if compared.remark:
+        caption += f"; {compared.remark}"
     return Table("compared", caption, columns, rows)
 
 
@@ -172,8 +180,9 @@ def _tested(p_value: float, found: MetricComparison | AtLoad) -> list[Cell]:
 def _relative(interval: Interval | None) -> Cell:
     if interval is None:
         return Cell(formatting.NONE)
-    known = interval.lower is not None and interval.upper is not None
-    bounds = formatting.change_interval(interval.lower, interval.upper) if known else ""
+    bounds = ""
+    if interval.lower is not None and interval.upper is not None:
+        bounds = formatting.change_interval(interval.lower, interval.upper)
     return Cell(formatting.change(interval.estimate), bounds)
 
 

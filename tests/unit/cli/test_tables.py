@@ -6,7 +6,7 @@ import io
 from pathlib import Path
 
 from factories.comparisons import compared, noisy
-from factories.result_factory import failed, summary, write_search
+from factories.result_factory import failed, store_sweep, summary, write_search
 from rich.console import Console
 
 from benchmark.cli import tables
@@ -233,6 +233,17 @@ def test_progress_is_printed_where_it_was_required(tmp_path: Path) -> None:
     unknown = Progress(verdict="unknown", limit_s=30)
     lines = [str(line) for line in tables.runs([done.model_copy(update={"progress": unknown})], tmp_path)]
     assert not any("progress at" in line for line in lines)
+
+
+def test_a_sweep_names_failed_requests_and_values_that_are_lower_bounds(tmp_path: Path) -> None:
+    run = summary("20260101T000000Z-one", 200)
+    assert run.latency_s
+    unbounded = run.latency_s.model_copy(update={"p99": Quantile(estimate=10.0, lower=10.0, upper=None)})
+    slow = run.model_copy(update={"latency_s": unbounded, "errors": {"timeout": 3}})
+    lines = [str(line) for line in tables.sweep(store_sweep(tmp_path, [("", slow)]))]
+    assert "[yellow]failed requests at 200 tx/s: 3[/yellow]" in lines
+    bound = "p99 latency at 200 tx/s is higher than shown in 1 of its runs: only a lower bound is known"
+    assert f"[yellow]{bound}[/yellow]" in lines
 
 
 def test_steps_of_a_search_are_columns(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from factories.result_factory import failed, store_run, store_sweep, summary
 
 from benchmark.compare.comparison import compare_variants, find_variant, find_variants, variant_of
 from benchmark.errors import UsageError
+from benchmark.measure.run_metrics import Quantile
 from benchmark.results.summary import Summary
 
 
@@ -272,3 +274,27 @@ def test_variants_have_the_names_that_the_user_gave(tmp_path: Path) -> None:
     assert variant_of(folder, "a").named("A") == "A"
     folder.journal = folder.journal.model_copy(update={"options": {"a": ["x" * 99]}})
     assert variant_of(folder, "a").title == "x" * 29 + "…"
+
+
+def test_a_comparison_with_itself_says_so(tmp_path: Path) -> None:
+    same, other = variant(tmp_path, "A", noisy("a", 1.0, 2)), noisy("b", 1.0, 2)
+    assert "A and B are the same runs: any difference is 0 by definition" in compare_variants(same, same).warnings
+    mixed = replace(same, summaries=[same.summaries[0], *variant(tmp_path, "B", other).summaries])
+    (warning,) = [text for text in compare_variants(same, mixed).warnings if "independent" in text]
+    assert warning.startswith("1 of the runs of A are runs of B as well")
+
+
+def test_values_that_are_only_lower_bounds_are_named(tmp_path: Path) -> None:
+    b = noisy("b", 1.0, 2)
+    assert b[0].latency_s
+    unbounded = b[0].latency_s.model_copy(update={"p99": Quantile(estimate=10.0, lower=10.0, upper=None)})
+    b[0] = b[0].model_copy(update={"latency_s": unbounded})
+    found = compared(tmp_path, noisy("a", 1.0, 2), b)
+    text = "p99 latency of B at 100 tx/s is higher than shown in 1 of 6 runs: only a lower bound is known"
+    assert [warning for warning in found.warnings if "lower bound" in warning] == [text]
+
+
+def test_intervals_at_single_loads_that_exclude_0_are_explained_only_where_there_are_some(tmp_path: Path) -> None:
+    different = compared(tmp_path / "different", noisy("a", 1.0, 3), noisy("b", 1.2, 3))
+    assert different.remark.startswith("at a single load, an interval can exclude 0 and yet not be")
+    assert compared(tmp_path / "same", noisy("a", 1.0, 3), noisy("c", 1.0, 3)).remark == ""

@@ -6,6 +6,7 @@ import pytest
 from factories.result_factory import failed, summary
 
 from benchmark.compare.repeats import over_repeats
+from benchmark.measure.run_metrics import Quantile
 
 
 def test_loads_are_summarised_separately_and_in_order() -> None:
@@ -43,3 +44,14 @@ def test_a_metric_without_a_value_in_one_run_is_left_out() -> None:
     silent = summary("b").model_copy(update={"latency_s": None})
     (load,) = over_repeats([summary("a"), silent])
     assert set(load.metrics) == {"completed_tps"}
+
+
+def test_failed_requests_and_values_that_are_lower_bounds_are_counted() -> None:
+    run = summary("a")
+    assert run.latency_s
+    unbounded = run.latency_s.model_copy(update={"p99": Quantile(estimate=10.0, lower=10.0, upper=None)})
+    slow = run.model_copy(update={"run_id": "b", "latency_s": unbounded, "errors": {"timeout": 3}})
+    (load,) = over_repeats([run, slow])
+    assert (load.failed, load.metrics["p99_s"].at_least, load.metrics["p50_s"].at_least) == (3, 1, 0)
+    (unknown,) = over_repeats([run, slow.model_copy(update={"errors": None})])
+    assert unknown.failed is None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import xml.etree.ElementTree as ET
 
-from benchmark.report.flame_graph import ROW, WIDTH, flame_graph
+from benchmark.report.flame_graph import ROW, UNKNOWN, WIDTH, flame_graph, share_without_names
 
 STACKS = {("main", "a"): 6, ("main", "b", "c"): 3, ("idle",): 1}
 SVG = "{http://www.w3.org/2000/svg}"
@@ -62,3 +62,9 @@ def test_the_same_name_has_the_same_colour() -> None:
 
 def test_no_stacks_are_an_empty_graph() -> None:
     assert set(frames(flame_graph({}, "node-0"))) == {"all"}
+
+
+def test_samples_whose_innermost_function_has_no_name_are_counted() -> None:
+    stacks = {("etcd", UNKNOWN, UNKNOWN): 3, ("etcd", UNKNOWN, "futex_wait"): 1}
+    assert share_without_names(stacks) == 0.75
+    assert share_without_names({}) == 0
