@@ -19,6 +19,7 @@ from benchmark.cli.messages import printable
 from benchmark.cli.output import show
 from benchmark.cli.parameter_types import NumberType
 from benchmark.cli.target import Command, in_results, json_option
+from benchmark.errors import UsageError
 from benchmark.results.catalogue import Entry, Selection, State, catalogue
 from benchmark.results.layout import KINDS
 
@@ -109,11 +110,18 @@ def selecting(command: Command) -> Command:
     metavar="N",
     help=f"Newest results to list; 0 lists all [default: {_SHOWN} on a terminal, otherwise all].",
 )
+@click.option("--web", is_flag=True, help="Show all in a browser, with filters, trends and comparisons.")
 @selecting
 @json_option
 @click.pass_context
 def results(
-    context: click.Context, runs: bool, limit: int | None, selection: Selection, results_dir: Path, as_json: bool
+    context: click.Context,
+    runs: bool,
+    limit: int | None,
+    web: bool,
+    selection: Selection,
+    results_dir: Path,
+    as_json: bool,
 ) -> None:
     """List, tag, export and delete results.
 
@@ -122,6 +130,11 @@ def results(
     """
     if context.invoked_subcommand:
         _refuse_options_before(context)
+        return
+    if web:
+        if given := [name for name, value in (("--json", as_json), ("--limit", limit), ("--runs", runs)) if value]:
+            raise UsageError(f"{given[0]} is for the list, and --web shows all results in a browser; pass one of them")
+        _serve_index(results_dir, selection)
         return
     entries = [each for each in read_catalogue(results_dir) if selection.matches(each)]
     if runs or as_json:
@@ -148,6 +161,14 @@ def read_catalogue(results_dir: Path) -> list[Entry]:
             messages.note(f"reading {count} results for the first time...")
 
     return catalogue(results_dir, tell)
+
+
+def _serve_index(results_dir: Path, selection: Selection) -> None:
+    from benchmark.cli.serve import serve_page
+    from benchmark.web.index import ResultsServer  # aiohttp takes half a second to import
+
+    read_catalogue(results_dir)
+    serve_page(ResultsServer(results_dir, selection), "results")
 
 
 def _refuse_options_before(context: click.Context) -> None:

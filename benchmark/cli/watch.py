@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-import json
-import sys
 from pathlib import Path
 
 import click
 
 from benchmark.cli import completers
 from benchmark.cli.help import Command, examples
-from benchmark.cli.live_page import open_page
 from benchmark.cli.parameter_types import NumberType
+from benchmark.cli.serve import serve_page
 from benchmark.cli.target import on_results
-from benchmark.errors import UsageError
 from benchmark.results.find import find_run
 from benchmark.results.layout import LATEST
 
@@ -45,18 +40,4 @@ def watch(run: str, port: int, no_open: bool, results_dir: Path, as_json: bool) 
 
     folder = find_run(results_dir, run)
     server = LiveServer(Watch(folder, latest=folder.parent if run == LATEST else None))
-
-    async def serve() -> None:
-        with contextlib.ExitStack() as stack:
-            async with server.serving(port):
-                text = json.dumps({"page": server.url}) if as_json else f"live page: {server.url} (Ctrl-C stops it)"
-                click.echo(text)
-                sys.stdout.flush()
-                if not no_open:
-                    open_page(server.url, stack)
-                await asyncio.Event().wait()
-
-    try:
-        asyncio.run(serve())
-    except OSError as error:
-        raise UsageError(f"cannot listen on port {port}: {error.strerror}; pass another --port") from None
+    serve_page(server, "live page", port, as_json=as_json, in_browser=not no_open)

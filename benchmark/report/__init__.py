@@ -29,6 +29,13 @@ def write_comparison(a: Variant, b: Variant, path: Path) -> Path:
     return writer.write_comparison(a, b, path)
 
 
+def comparison_page(a: Variant, b: Variant, folder: Path) -> str:
+    """Return the report of a comparison, with links from `folder`; UsageError if they have no load in common."""
+    from benchmark.report import writer
+
+    return writer.comparison_page(a, b, folder)
+
+
 def write_plots(folder: Path, into: Path, style: str = "page") -> list[Path]:
     """Write every plot of a run, sweep or search as SVG and PDF, all data as CSV, and return the paths.
 

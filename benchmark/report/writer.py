@@ -32,8 +32,13 @@ def write_report(folder: Path) -> Path:
 
 def write_comparison(a: Variant, b: Variant, path: Path) -> Path:
     """Write the report of a comparison of two runs or sweeps to `path`; UsageError if they have no load in common."""
-    write_atomically(path, sweep_page(replace(comparison(a, b), folder=path.parent)))
+    write_atomically(path, comparison_page(a, b, path.parent))
     return path
+
+
+def comparison_page(a: Variant, b: Variant, folder: Path) -> str:
+    """Return the report of a comparison, with links from `folder`; UsageError if they have no load in common."""
+    return sweep_page(replace(comparison(a, b), folder=folder))
 
 
 def write_plots(folder: Path, into: Path, style: PaperStyle) -> list[Path]:

@@ -1,9 +1,10 @@
-"""The files of the live page: one document, its script and style, and uPlot."""
+"""The files of the live page and of the index of results: a document, scripts and styles, and uPlot."""
 
 from __future__ import annotations
 
 import csv
 from dataclasses import dataclass
+from html import escape
 from importlib.resources import files
 from itertools import groupby
 
@@ -22,12 +23,27 @@ class Asset:
 
 
 def assets() -> dict[str, Asset]:
-    """Return the files of the page by name; the document has the empty name."""
+    """Return the files of the live page by name; the document has the empty name."""
+    document = _read("live.html").replace("LAND", land_path())
+    return _common(document) | {name: Asset(_read(name).encode(), "text/javascript") for name in ("live.js", "map.js")}
+
+
+def index_assets() -> dict[str, Asset]:
+    """Return the files of the index of results by name; the document has the empty name."""
+    more = {"index.css": "text/css", "index.js": "text/javascript"}
+    return _common(_read("index.html")) | {name: Asset(_read(name).encode(), kind) for name, kind in more.items()}
+
+
+def error_page(message: str, root: str) -> str:
+    """Return the page that says why there is no report; `root` is the path of the index."""
+    return _read("error.html").replace("ROOT", escape(root)).replace("MESSAGE", escape(message))
+
+
+def _common(document: str) -> dict[str, Asset]:
     texts = {
-        "": (_read("live.html").replace("LAND", land_path()), "text/html"),
+        "": (document, "text/html"),
         "live.css": (css() + _read("live.css"), "text/css"),
-        "live.js": (_read("live.js"), "text/javascript"),
-        "map.js": (_read("map.js"), "text/javascript"),
+        "common.js": (_read("common.js"), "text/javascript"),
         "icon.svg": (_read("icon.svg"), "image/svg+xml"),
         "uplot.js": (uplot.script(), "text/javascript"),
         "uplot.css": (uplot.style(), "text/css"),

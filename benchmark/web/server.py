@@ -1,20 +1,13 @@
-"""Serve the live page on this machine only, to those who know its token.
-
-Other users of the machine reach the port, but not the token, which is in the path of the URL: without it every answer
-is 404. A name other than that of this machine in the Host header is rejected, so a web page elsewhere cannot reach the
-server through a name of its own (DNS rebinding); there is no CORS, and there are no cookies.
-"""
+"""The server of the live page: it sends what a run writes to any number of viewers."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import hmac
-import secrets
 import socket
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 from aiohttp import web
@@ -22,7 +15,8 @@ from aiohttp import web
 from benchmark.report import REPORT
 from benchmark.results.live_feed import request_tails
 from benchmark.web.logs import log_tail
-from benchmark.web.page import Asset, assets
+from benchmark.web.page import assets
+from benchmark.web.site import HEADERS, LocalSite, report_response
 from benchmark.web.watch import Watch
 
 POLL_S = 0.5
@@ -39,23 +33,6 @@ _ALIVE_S = 15.0
 """Time after which a comment is sent, by which a viewer that has gone is noticed."""
 _LOOKED_AT_S, _REPEAT_S = 8.0, 5.0
 """How long a log counts as looked at after a request, and the time between two requests to the runner."""
-_HEADERS = {
-    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
-    "img-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
-    "Cross-Origin-Opener-Policy": "same-origin",
-    "Cross-Origin-Resource-Policy": "same-origin",
-    "Referrer-Policy": "no-referrer",
-    "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "DENY",
-    "Cache-Control": "no-store",
-}
-_REPORT_POLICY = (
-    "sandbox allow-scripts; default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; "
-    "img-src data:; font-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-)
-"""Reports have their scripts and styles in the page; the sandbox keeps them from what else the token opens."""
-
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class LiveServer:
@@ -66,18 +43,17 @@ class LiveServer:
         self.dropped = 0
         """Viewers that did not take what was sent to them."""
         self._stalled_s = stalled_s
-        self._token = secrets.token_urlsafe(24)
-        self._assets: dict[str, Asset] = assets()
+        routes = {"stream": self._stream, "report": self._report, "logs/{process}": self._log}
+        self._site = LocalSite(assets(), routes)
         self._viewers: set[_Viewer] = set()
         self._wanted: dict[str, float] = {}
         """When the log of a process was last asked for, monotonic time."""
         self._requested = 0.0
-        self._port = 0
 
     @property
     def url(self) -> str:
         """The address of the page, with its token."""
-        return f"http://127.0.0.1:{self._port}/{self._token}/"
+        return self._site.url
 
     @property
     def viewers(self) -> int:
@@ -87,18 +63,7 @@ class LiveServer:
     @contextlib.asynccontextmanager
     async def serving(self, port: int = 0) -> AsyncIterator[None]:
         """Serve on `port`, any free one if 0, until the block is left; OSError if it is taken."""
-        application = web.Application(middlewares=[self._guard], client_max_size=0)
-        application.router.add_get("/{token}/", self._asset)
-        application.router.add_get("/{token}/stream", self._stream)
-        application.router.add_get("/{token}/report", self._report)
-        application.router.add_get("/{token}/logs/{process}", self._log)
-        application.router.add_get("/{token}/{name}", self._asset)
-        runner = web.AppRunner(application, access_log=None, handle_signals=False, shutdown_timeout=1.0)
-        await runner.setup()
-        try:
-            opened = socket.create_server(("127.0.0.1", port))
-            self._port = opened.getsockname()[1]
-            await web.SockSite(runner, opened).start()
+        async with self._site.serving(port):
             polling = asyncio.create_task(self._poll())
             try:
                 yield
@@ -107,8 +72,6 @@ class LiveServer:
                 with contextlib.suppress(asyncio.CancelledError):
                     await polling
                 await self._finish()
-        finally:
-            await runner.cleanup()
 
     async def _poll(self) -> None:
         while True:
@@ -136,37 +99,11 @@ class LiveServer:
         self._viewers.discard(viewer)
         viewer.abort()
 
-    @web.middleware
-    async def _guard(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        """Reject whoever does not know the token, or reaches this server by another name."""
-        names = (f"127.0.0.1:{self._port}", f"localhost:{self._port}")
-        token = request.match_info.get("token", "")
-        if request.headers.get("Host") not in names:
-            response: web.StreamResponse = web.Response(status=421, text="wrong host\n")
-        elif not hmac.compare_digest(token.encode(errors="replace"), self._token.encode()):
-            response = web.Response(status=404, text="not found\n")
-        else:
-            try:
-                response = await handler(request)
-            except web.HTTPException as error:
-                response = web.Response(status=error.status, text=f"{error.reason.lower()}\n")
-        if not response.prepared:
-            for name, value in _HEADERS.items():
-                response.headers.setdefault(name, value)
-        return response
-
-    async def _asset(self, request: web.Request) -> web.StreamResponse:
-        asset = self._assets.get(request.match_info.get("name", ""))
-        if asset is None:
-            raise web.HTTPNotFound
-        return web.Response(body=asset.content, content_type=asset.content_type, charset="utf-8")
-
     async def _report(self, request: web.Request) -> web.StreamResponse:
         path = self.watch.run.folder / REPORT if self.watch.run else None
         if path is None or not path.exists():
             raise web.HTTPNotFound
-        headers = {**_HEADERS, "Content-Security-Policy": _REPORT_POLICY}
-        return web.Response(body=path.read_bytes(), content_type="text/html", charset="utf-8", headers=headers)
+        return report_response(path.read_bytes())
 
     async def _log(self, request: web.Request) -> web.StreamResponse:
         """Return the end of the log of a process; while the run is in progress, have the runner copy it."""
@@ -198,7 +135,7 @@ class LiveServer:
         """Send everything so far and then what is new, as server-sent events."""
         if len(self._viewers) >= _MOST_VIEWERS:
             return web.Response(status=503, text=f"{_MOST_VIEWERS} viewers are connected\n")
-        response = web.StreamResponse(headers={**_HEADERS, "Content-Type": "text/event-stream; charset=utf-8"})
+        response = web.StreamResponse(headers={**HEADERS, "Content-Type": "text/event-stream; charset=utf-8"})
         await response.prepare(request)
         viewer = _Viewer(request, response)
         viewer.put("".join(f"data: {message}\n\n" for message in self.watch.snapshot()).encode())

@@ -22,6 +22,29 @@ FLAGS = (
     "--remote-debugging-port=0",
 )  # fmt: skip
 DEADLINE_S = 120.0
+# The lowest contrast of texts, which is WCAG's, with what is behind them; transparent backgrounds are looked through.
+_CONTRAST = """(() => {
+  const numbers = (text) => text.match(/[\\d.]+/g).map(Number);
+  const linear = (c) => c / 255 <= 0.04045 ? c / 255 / 12.92 : ((c / 255 + 0.055) / 1.055) ** 2.4;
+  const luminance = ([r, g, b]) => [r, g, b].map(linear)
+    .reduce((sum, c, i) => sum + c * [0.2126, 0.7152, 0.0722][i], 0);
+  const behind = (node) => {
+    for (; node; node = node.parentElement) {
+      const found = numbers(getComputedStyle(node).backgroundColor);
+      if (found.length < 4 || found[3] > 0) return found;
+    }
+    return [255, 255, 255];
+  };
+  const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT), found = [];
+  while (walker.nextNode()) {
+    const node = walker.currentNode.parentElement;
+    if (!walker.currentNode.textContent.trim() || !node.checkVisibility()) continue;
+    if (node.closest("noscript, .hidden, svg")) continue;
+    const [a, b] = [luminance(numbers(getComputedStyle(node).color)), luminance(behind(node))];
+    found.push([(Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05), walker.currentNode.textContent.trim()]);
+  }
+  return found.sort((x, y) => x[0] - y[0])[0];
+})()"""
 
 
 class Browser:
@@ -85,6 +108,20 @@ class Browser:
             self.complaints.append(str(found["exceptionDetails"]))
         elif method == "Log.entryAdded" and found["entry"]["level"] in ("error", "warning"):
             self.complaints.append(f"{found['entry']['text']} {found['entry'].get('url', '')}")
+
+
+def text(page: Browser, selector: str) -> str:
+    return str(page.evaluate(f"document.querySelector({selector!r}).innerText"))
+
+
+def wait_text(page: Browser, selector: str, part: str) -> None:
+    wait_for(lambda: part in text(page, selector), f"{part!r} in {selector}")
+
+
+def lowest_contrast(page: Browser) -> tuple[float, str]:
+    """Return the lowest contrast of a text of the page, and that text."""
+    ratio, where = page.evaluate(_CONTRAST)
+    return ratio, where
 
 
 @contextmanager

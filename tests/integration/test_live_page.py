@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
-import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from factories.live_runs import FAULT, HOSTILE, REGIONS, LiveRun, log_of
 from factories.result_factory import summary
-from fakes.browser import Browser, browser
+from fakes.browser import Browser, browser, lowest_contrast, text, wait_text
+from fakes.served_page import served_page
 from waiting import wait_for
 
 from benchmark.results.run_folder import SUMMARY
@@ -23,50 +21,6 @@ pytestmark = pytest.mark.integration
 
 RUN_ID = "20260101T000000Z-etcd-1-3n-60tps-aaaa"
 CHARTS = ("rate", "errors", "latency", "cpu", "network")
-# The lowest contrast of texts, which is WCAG's, with what is behind them; transparent backgrounds are looked through.
-CONTRAST = """(() => {
-  const numbers = (text) => text.match(/[\\d.]+/g).map(Number);
-  const linear = (c) => c / 255 <= 0.04045 ? c / 255 / 12.92 : ((c / 255 + 0.055) / 1.055) ** 2.4;
-  const luminance = ([r, g, b]) => [r, g, b].map(linear)
-    .reduce((sum, c, i) => sum + c * [0.2126, 0.7152, 0.0722][i], 0);
-  const behind = (node) => {
-    for (; node; node = node.parentElement) {
-      const found = numbers(getComputedStyle(node).backgroundColor);
-      if (found.length < 4 || found[3] > 0) return found;
-    }
-    return [255, 255, 255];
-  };
-  const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT), found = [];
-  while (walker.nextNode()) {
-    const node = walker.currentNode.parentElement;
-    if (!walker.currentNode.textContent.trim() || !node.checkVisibility()) continue;
-    if (node.closest("noscript, .hidden, svg")) continue;
-    const [a, b] = [luminance(numbers(getComputedStyle(node).color)), luminance(behind(node))];
-    found.push([(Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05), walker.currentNode.textContent.trim()]);
-  }
-  return found.sort((x, y) => x[0] - y[0])[0];
-})()"""
-
-
-@contextmanager
-def served(watch: Watch) -> Iterator[LiveServer]:
-    """Serve a page from another thread."""
-    server, ready, over = LiveServer(watch), threading.Event(), threading.Event()
-
-    async def serve() -> None:
-        async with server.serving():
-            ready.set()
-            while not over.is_set():
-                await asyncio.sleep(0.05)
-
-    thread = threading.Thread(target=asyncio.run, args=(serve(),))
-    thread.start()
-    try:
-        assert ready.wait(60)
-        yield server
-    finally:
-        over.set()
-        thread.join(60)
 
 
 @pytest.fixture(scope="module")
@@ -78,14 +32,6 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
 @pytest.fixture
 def live(tmp_path: Path) -> LiveRun:
     return LiveRun(tmp_path, RUN_ID, time.time() - 30)
-
-
-def text(page: Browser, selector: str) -> str:
-    return str(page.evaluate(f"document.querySelector({selector!r}).innerText"))
-
-
-def wait_text(page: Browser, selector: str, part: str) -> None:
-    wait_for(lambda: part in text(page, selector), f"{part!r} in {selector}")
 
 
 def drawn(page: Browser, chart: str) -> int:
@@ -102,7 +48,7 @@ def drawn(page: Browser, chart: str) -> int:
 def test_a_run_is_shown_while_it_is_in_progress(page: Browser, live: LiveRun) -> None:
     page.complaints.clear()
     live.measure(6, 24)
-    with served(Watch(live.path)) as server:
+    with served_page(LiveServer(Watch(live.path))) as server:
         page.resize(1200)
         page.open(server.url)
         wait_text(page, "#title", RUN_ID)
@@ -135,7 +81,7 @@ def test_texts_can_be_read_and_nothing_is_wider_than_the_window(page: Browser, l
     live.measure(6, 24)
     live.fault(healed=True)
     live.measure(26, 28)
-    with served(Watch(live.path)) as server:
+    with served_page(LiveServer(Watch(live.path))) as server:
         page.resize(1200, dark=dark)
         page.open(server.url)
         wait_text(page, "#events", "healed")
@@ -145,13 +91,13 @@ def test_texts_can_be_read_and_nothing_is_wider_than_the_window(page: Browser, l
                 lambda width=width: page.evaluate("document.documentElement.scrollWidth") <= width,  # type: ignore[misc]
                 f"{width} px are enough",
             )
-            ratio, where = page.evaluate(CONTRAST)
+            ratio, where = lowest_contrast(page)
             assert ratio >= 4.5, where
 
 
 def test_everything_can_be_reached_with_the_keyboard(page: Browser, live: LiveRun) -> None:
     live.measure(6, 24)
-    with served(Watch(live.path)) as server:
+    with served_page(LiveServer(Watch(live.path))) as server:
         page.resize(1200)
         page.open(server.url)
         wait_text(page, "#chart-network .legend", "us-east-1-0")
@@ -177,7 +123,7 @@ def test_everything_can_be_reached_with_the_keyboard(page: Browser, live: LiveRu
 
 def test_another_percentile_is_one_click_away(page: Browser, live: LiveRun) -> None:
     live.measure(6, 24)
-    with served(Watch(live.path)) as server:
+    with served_page(LiveServer(Watch(live.path))) as server:
         page.resize(1200)
         page.open(server.url)
         wait_text(page, "#chart-latency .legend", "124 ms")
@@ -187,7 +133,7 @@ def test_another_percentile_is_one_click_away(page: Browser, live: LiveRun) -> N
 
 def test_a_log_is_followed(page: Browser, live: LiveRun) -> None:
     live.measure(6, 24)
-    with served(Watch(live.path)) as server:
+    with served_page(LiveServer(Watch(live.path))) as server:
         page.resize(1200)
         page.open(server.url)
         wait_text(page, "#title", RUN_ID)
@@ -207,7 +153,7 @@ def test_a_log_is_followed(page: Browser, live: LiveRun) -> None:
 def test_the_result_and_the_next_run_replace_a_run(page: Browser, live: LiveRun, tmp_path: Path) -> None:
     page.complaints.clear()
     live.measure(6, 28)
-    with served(Watch(live.path, latest=live.path.parent)) as server:
+    with served_page(LiveServer(Watch(live.path, latest=live.path.parent))) as server:
         page.resize(1200)
         page.open(server.url)
         wait_text(page, "#badge", "running")

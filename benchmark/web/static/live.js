@@ -5,12 +5,8 @@ const PHASES = [
   ["monitor", "monitoring"], ["start_nodes", "start nodes"], ["start_clients", "start clients"],
   ["warm_up", "warm up"], ["measure", "measure"], ["settle", "settle"], ["stop", "stop"], ["collect", "collect"],
 ];
-const SERIES = ["blue", "orange", "green", "purple", "sky", "brown"];
-const DASHES = [[], [5, 2], [1.5, 1.5], [5, 1.5, 1.2, 1.5], [8, 2], [3, 1, 1, 1]];
 const SECONDS = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1800, 3600, 7200, 21600, 86400];
 const MOST_LINES = 6, MOST_EVENTS = 300;
-const $ = (id) => document.getElementById(id);
-const known = (value) => value !== undefined && value !== null;
 
 let run, steps = [], connected = false, closed = false;
 const choice = {latency: "p99_s", network: "sent_bytes_per_s"};
@@ -20,24 +16,11 @@ function fresh() {
     progress: [], samples: [], faults: [], events: [], load: null, window: null, end: null, latest: null, before: []};
 }
 
-function make(name, text, className) {
-  const made = document.createElement(name);
-  if (text !== undefined) made.textContent = text;
-  if (className) made.className = className;
-  return made;
-}
-
-// Change a text only if it differs, so that assistive technology is not told of what stays.
-function put(node, text) { if (node.textContent !== text) node.textContent = text; }
-
 const clock = (seconds) => {
   const whole = Math.max(0, Math.round(seconds)), two = (value) => String(value).padStart(2, "0");
   const [hours, minutes, rest] = [Math.floor(whole / 3600), Math.floor(whole / 60) % 60, whole % 60];
   return hours ? `${hours}:${two(minutes)}:${two(rest)}` : `${minutes}:${two(rest)}`;
 };
-const rate = (value) => !known(value) ? "–" : value >= 1000 ? value.toFixed(0) : value >= 100 ? value.toFixed(1) : String(Number(value.toPrecision(3)));
-const digits = (value) => Math.abs(value) >= 1000 ? value.toFixed(0) : String(Number(value.toPrecision(4)));
-const ms = (seconds) => !known(seconds) ? "–" : seconds >= 10 ? `${seconds.toFixed(1)} s` : `${Number((seconds * 1000).toPrecision(3))} ms`;
 const result = (state, name) => (state.unbounded?.includes(name) ? "> " : "") + ms(state[name]);
 const now = () => Date.now() / 1000;
 
@@ -94,8 +77,6 @@ const messages = {
 };
 
 // Charts.
-const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
-
 class Plot {
   constructor(id, {unit, floor = 1}) {
     this.unit = unit;

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import json
 import re
+import signal
+import subprocess
+import sys
+import urllib.request
 from pathlib import Path
 
 import pytest
@@ -119,3 +123,31 @@ def test_running_result_is_not_deleted(stored: Path, capsys: pytest.CaptureFixtu
     assert call("results", "delete", THIRD, "--yes", "--results-dir", str(stored)) == 2
     assert f"{THIRD} is still running" in capsys.readouterr().err
     running.close()
+
+
+@pytest.mark.parametrize("words", [["--json"], ["--limit", "3"], ["--runs"]])
+def test_the_page_excludes_options_of_the_list(
+    stored: Path, capsys: pytest.CaptureFixture[str], words: list[str]
+) -> None:
+    assert call("results", "--web", *words, "--results-dir", str(stored)) == 2
+    assert f"{words[0]} is for the list, and --web shows all results" in capsys.readouterr().err
+
+
+def test_the_page_is_served_with_the_selected_results_until_ctrl_c(
+    stored: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("DISPLAY", "WAYLAND_DISPLAY"):
+        monkeypatch.delenv(name, raising=False)
+    command = [sys.executable, "-m", "benchmark", "results", "--web", "--status", "ok", "--results-dir", str(stored)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout
+            line = process.stdout.readline()
+            address = re.fullmatch(r"results: (http://127\.0\.0\.1:\d+/\S+/) \(Ctrl-C stops it\)\n", line)
+            assert address
+            with urllib.request.urlopen(f"{address[1]}results.json", timeout=60) as answer:
+                assert [row[0].rpartition("/")[2] for row in json.load(answer)["rows"]] == [FIRST]
+            process.send_signal(signal.SIGINT)
+            assert process.wait(60) == 130
+        finally:
+            process.kill()
