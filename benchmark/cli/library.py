@@ -149,6 +149,8 @@ def results(
         click.echo(json.dumps([_document(results_dir / each.folder) for each in entries], indent=2))
         return
     print_entries(entries[::-1])
+    if not entries:
+        messages.note(f"no results in {results_dir}{' yet' if selection == Selection() else ' match'}")
     if older > 0:
         messages.note(f"and {older} older; `--limit 0` lists all")
 

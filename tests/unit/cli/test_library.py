@@ -42,6 +42,13 @@ def test_list_has_one_line_per_result_newest_first(stored: Path, capsys: pytest.
     assert first == f"{FIRST}  ok      100.0  120 ms  120 ms       0  nightly \\x1b[2J[red]"
 
 
+def test_an_empty_list_says_so(stored: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert call("results", "--status", "saturated", "--results-dir", str(stored)) == 0
+    assert f"no results in {stored} match" in capsys.readouterr().err
+    assert call("results", "--results-dir", str(tmp_path / "empty")) == 0
+    assert f"no results in {tmp_path / 'empty'} yet" in capsys.readouterr().err
+
+
 def test_experiments_stand_for_their_runs_until_runs_are_wanted(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
