@@ -77,7 +77,7 @@ def grafana(target: Target, as_json: bool) -> None:
     with target.open() as testbed, testbed.dashboard(GRAFANA_PORT) as (what, port):
         address = f"http://127.0.0.1:{port}"
         if what == "prometheus":
-            advice = "see `geobench status` for a failed installation"
+            advice = "`geobench watch` shows runs without Grafana"
             messages.note(f"Grafana does not run on the monitoring host, so this is its Prometheus; {advice}")
         click.echo(json.dumps({what: address}) if as_json else f"{what}: {address} (Ctrl-C closes the tunnel)")
         sys.stdout.flush()
