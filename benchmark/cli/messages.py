@@ -10,8 +10,8 @@ import termios
 
 import click
 
-# Control characters but newline and tab, and those that change the direction of text.
-_UNPRINTABLE = re.compile("[\0-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+# Control characters but newline and tab, those that change the direction of text, and bytes that are no text.
+_UNPRINTABLE = re.compile("[\0-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 _COLOURS = re.compile("\x1b\\[[0-9;]*m")

@@ -173,7 +173,8 @@ def _load(path: Path) -> dict[str, _Cached]:
 
 
 def _save(path: Path, cached: dict[str, _Cached]) -> None:
-    with contextlib.suppress(OSError):  # results of somebody else, or a full disk: the next list reads them again
+    # Results of somebody else, a full disk, a folder whose name is no text: the next list reads them again.
+    with contextlib.suppress(OSError, ValueError):
         write_atomically(path, _CACHE.dump_json(_Cache(_FORMAT, cached)))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import signal
 import subprocess
@@ -158,3 +159,9 @@ def test_the_page_is_served_with_the_selected_results_until_ctrl_c(
             assert process.wait(60) == 130
         finally:
             process.kill()
+
+
+def test_folder_whose_name_is_no_text_is_listed(stored: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (stored / "t" / FIRST).rename(os.fsdecode(os.fsencode(stored) + b"/t/20260101T000000Z-\xff"))
+    for _ in range(2):
+        assert "20260101T000000Z-\\udcff" in output(capsys, stored)
