@@ -43,7 +43,7 @@ def _common(document: str) -> dict[str, Asset]:
     texts = {
         "": (document, "text/html"),
         "live.css": (css() + _read("live.css"), "text/css"),
-        "common.js": (_read("common.js"), "text/javascript"),
+        "elements.js": (_read("elements.js"), "text/javascript"),
         "icon.svg": (_read("icon.svg"), "image/svg+xml"),
         "uplot.js": (uplot.script(), "text/javascript"),
         "uplot.css": (uplot.style(), "text/css"),
