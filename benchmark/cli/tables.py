@@ -176,7 +176,7 @@ def sweep(folder: SweepFolder) -> Iterator[Shown]:
         table = _table("load\ntx/s", "runs", *(metric.label for metric in COMPARED), "satu-\nrated", title=title)
         for load in loads:
             medians = [
-                numbers.estimate(load.metrics[metric.name].median, metric.unit)
+                load.metrics[metric.name].prefix + numbers.estimate(load.metrics[metric.name].median, metric.unit)
                 if metric.name in load.metrics
                 else numbers.NONE
                 for metric in COMPARED

@@ -23,6 +23,11 @@ class Repeated(StrictModel):
     at_least: int = 0
     """How many of the values are only known to be higher."""
 
+    @property
+    def prefix(self) -> str:
+        """What to write before the median: `> ` where it is only known to be higher."""
+        return "> " if 2 * self.at_least >= len(self.values) else ""
+
 
 class LoadSummary(StrictModel):
     """All runs of one load."""

@@ -33,7 +33,7 @@ def loads_table(curves: Curves) -> Table:
                         if metric.unit == "s":
                             bounds = formatting.interval(median.lower, median.upper, median.estimate)
                         interval = f"{bounds}, {median.confidence * 100:.3g} %"
-                    row.append(Cell(_WRITTEN[metric.unit](median.estimate), interval))
+                    row.append(Cell(found.prefix + _WRITTEN[metric.unit](median.estimate), interval))
                 else:
                     row.append(Cell(formatting.NONE))
             notes = [f"{load.saturated} saturated"] if load.saturated else []

@@ -240,7 +240,11 @@ def test_a_sweep_names_failed_requests_and_values_that_are_lower_bounds(tmp_path
     assert run.latency_s
     unbounded = run.latency_s.model_copy(update={"p99": Quantile(estimate=10.0, lower=10.0, upper=None)})
     slow = run.model_copy(update={"latency_s": unbounded, "errors": {"timeout": 3}})
-    lines = [str(line) for line in tables.sweep(store_sweep(tmp_path, [("", slow)]))]
+    shown = list(tables.sweep(store_sweep(tmp_path, [("", slow)])))
+    console = Console(width=80, record=True, file=io.StringIO())
+    console.print(shown[0])
+    assert "> 10 s" in console.export_text()
+    lines = [str(line) for line in shown]
     assert "[yellow]failed requests at 200 tx/s: 3[/yellow]" in lines
     bound = "p99 latency at 200 tx/s is higher than shown in 1 of its runs: only a lower bound is known"
     assert f"[yellow]{bound}[/yellow]" in lines

@@ -53,5 +53,6 @@ def test_failed_requests_and_values_that_are_lower_bounds_are_counted() -> None:
     slow = run.model_copy(update={"run_id": "b", "latency_s": unbounded, "errors": {"timeout": 3}})
     (load,) = over_repeats([run, slow])
     assert (load.failed, load.metrics["p99_s"].at_least, load.metrics["p50_s"].at_least) == (3, 1, 0)
+    assert [load.metrics[name].prefix for name in ("p99_s", "p50_s")] == ["> ", ""]
     (unknown,) = over_repeats([run, slow.model_copy(update={"errors": None})])
     assert unknown.failed is None
