@@ -523,7 +523,7 @@ def test_several_generators_offer_the_requested_load(tmp_path: Path, start: Call
         found = [generator.wait_completed(2 * share) for generator, share in zip(generators, shares, strict=True)]
         arrivals = sorted(entry.arrival for entry in server.stop())
     assert abs(sum(metrics["submitted"] for metrics in found) - 100) <= 1
-    assert [metrics["start_time_s"] for metrics in found] == pytest.approx([at, at + 0.02, at + 0.04], abs=0.05)
+    assert [metrics["start_time_s"] for metrics in found] == pytest.approx([at, at + 0.02, at + 0.04], abs=0.008)
     assert arrivals[-1] - arrivals[0] == pytest.approx(1.98, abs=0.2)
 
 
