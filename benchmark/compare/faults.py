@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from benchmark.compare.sides import in_both
 from benchmark.measure.fault_impact import FaultImpact, RegionImpact
 from benchmark.measure.window_stats import median_of
 from benchmark.model import Finite, StrictModel
@@ -85,18 +86,12 @@ def _common(impacts: Sequence[FaultImpact] | Sequence[RegionImpact]) -> dict[str
 
 def compare_faults(a: Sequence[Summary], b: Sequence[Summary], loads: Sequence[float]) -> list[ComparedFault]:
     """Return the faults that both A and B had at each load."""
-    compared = []
-    for load in loads:
-        sides = [
-            {each.fault: each for each in fault_spreads([run for run in runs if run.requested_tps == load])}
-            for runs in (a, b)
-        ]
-        compared += [
-            ComparedFault(requested_tps=load, a=found, b=sides[1][name])
-            for name, found in sides[0].items()
-            if name in sides[1]
-        ]
-    return compared
+
+    def by_name(runs: Sequence[Summary]) -> dict[str, FaultSpread]:
+        return {each.fault: each for each in fault_spreads(runs)}
+
+    pairs = in_both(a, b, loads, by_name)
+    return [ComparedFault(requested_tps=load, a=of_a, b=of_b) for load, _, of_a, of_b in pairs]
 
 
 def _spread(values: Sequence[float | None]) -> Spread:

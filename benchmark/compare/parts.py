@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from benchmark.compare.sides import in_both
 from benchmark.measure.window_stats import median_of
 from benchmark.model import Finite, StrictModel
 from benchmark.results.summary import Summary
@@ -26,23 +27,18 @@ class ComparedPart(StrictModel):
 
 def compare_parts(a: Sequence[Summary], b: Sequence[Summary], loads: Sequence[float]) -> list[ComparedPart]:
     """Return the parts that both A and B measured at each load, over all nodes."""
-    found = []
-    for load in loads:
-        sides = [_by_value([run for run in runs if run.requested_tps == load]) for runs in (a, b)]
-        for part, value in [key for key in sides[0] if key in sides[1]]:
-            (a_mean, a_rate), (b_mean, b_rate) = (side[part, value] for side in sides)
-            found.append(
-                ComparedPart(
-                    part=part,
-                    value=value,
-                    requested_tps=load,
-                    a_mean_s=a_mean,
-                    b_mean_s=b_mean,
-                    a_per_s=a_rate,
-                    b_per_s=b_rate,
-                )
-            )
-    return found
+    return [
+        ComparedPart(
+            part=part,
+            value=value,
+            requested_tps=load,
+            a_mean_s=a_mean,
+            b_mean_s=b_mean,
+            a_per_s=a_rate,
+            b_per_s=b_rate,
+        )
+        for load, (part, value), (a_mean, a_rate), (b_mean, b_rate) in in_both(a, b, loads, _by_value)
+    ]
 
 
 def _by_value(runs: Sequence[Summary]) -> dict[tuple[str, str], tuple[float | None, float | None]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from benchmark.compare.sides import in_both
 from benchmark.measure.run_metrics import COMPARED
 from benchmark.measure.window_stats import WindowStats, median_of
 from benchmark.model import Finite, StrictModel
@@ -45,18 +46,12 @@ def phase_medians(summaries: Sequence[Summary]) -> list[PhaseMedians]:
 
 def compare_phases(a: Sequence[Summary], b: Sequence[Summary], loads: Sequence[float]) -> list[ComparedPhase]:
     """Return the phases that all runs of A and B have, at each load."""
-    compared = []
-    for load in loads:
-        sides = [
-            {each.phase: each for each in phase_medians([run for run in runs if run.requested_tps == load])}
-            for runs in (a, b)
-        ]
-        compared += [
-            ComparedPhase(requested_tps=load, a=found, b=sides[1][label])
-            for label, found in sides[0].items()
-            if label in sides[1]
-        ]
-    return compared
+
+    def by_name(runs: Sequence[Summary]) -> dict[str, PhaseMedians]:
+        return {each.phase: each for each in phase_medians(runs)}
+
+    pairs = in_both(a, b, loads, by_name)
+    return [ComparedPhase(requested_tps=load, a=of_a, b=of_b) for load, _, of_a, of_b in pairs]
 
 
 def _failed(stats: WindowStats | None) -> float | None:
