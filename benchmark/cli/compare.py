@@ -10,13 +10,10 @@ from benchmark.cli import completers
 from benchmark.cli.help import Command, Option, examples
 from benchmark.cli.options import (
     ComparisonOptions,
-    dry_run_option,
+    experiment_options,
     options_of,
     read_share,
     reject_resume,
-    resume_option,
-    retries_option,
-    web_option,
 )
 from benchmark.cli.target import Target, json_option, results_dir, results_dir_option, testbed_options
 from benchmark.errors import UsageError
@@ -41,10 +38,7 @@ from benchmark.plan.request import RunOptions
     metavar="SHARE",
     help="Exit with 1 if B is significantly worse by more than this share, such as 5%.",
 )
-@dry_run_option
-@retries_option
-@web_option
-@resume_option("comparison")
+@experiment_options("comparison")
 @results_dir_option
 @json_option
 def compare(

@@ -15,7 +15,7 @@ from benchmark.faults.targets import BRIDGE, HALVES, TARGETS
 from benchmark.inventory import read_inventory
 from benchmark.protocols.registry import protocol_names
 from benchmark.results.find import find_run
-from benchmark.results.layout import COLLECTIONS, LATEST
+from benchmark.results.layout import LATEST, kind_of
 from benchmark.results.manifest import read_manifest
 from benchmark.settings import Settings, load_settings, stack_settings
 from benchmark.testbed.stack import begin_reading, project_directory, selected_stack
@@ -46,8 +46,7 @@ def results(given: Mapping[str, Any]) -> Iterable[str]:
 
 def runs(given: Mapping[str, Any]) -> Iterable[str]:
     """Return the names of all runs."""
-    folders = [path for path in _result_folders(given) if not any((path / name).exists() for name in COLLECTIONS)]
-    return [LATEST, *(path.name for path in folders)]
+    return [LATEST, *(path.name for path in _result_folders(given) if kind_of(path) == "run")]
 
 
 def stacks(given: Mapping[str, Any]) -> Iterable[str]:

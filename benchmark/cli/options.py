@@ -102,15 +102,15 @@ retries_option = click.option(
     help="Retries of a run after infrastructure failures.",
 )
 
-web_option = click.option("--web", is_flag=True, help="Serve a live page on this machine and open it in a browser.")
+_web_option = click.option("--web", is_flag=True, help="Serve a live page on this machine and open it in a browser.")
 
 
-dry_run_option = click.option(
+_dry_run_option = click.option(
     "--dry-run", is_flag=True, help="Print placement, versions, ports, faults, duration and cost; start nothing."
 )
 
 
-def resume_option(kind: str) -> Callable[[Command], Command]:
+def _resume_option(kind: str) -> Callable[[Command], Command]:
     """Return the option that continues an interrupted sweep or search."""
     return click.option(
         "--resume",
@@ -118,6 +118,15 @@ def resume_option(kind: str) -> Callable[[Command], Command]:
         shell_complete=completers.results,
         help=f"Continue an interrupted {kind} with its options.",
     )
+
+
+def experiment_options(kind: str) -> Callable[[Command], Command]:
+    """Return the options of all commands that run the system: a dry run, retries, the live page and `--resume`."""
+
+    def add(command: Command) -> Command:
+        return _dry_run_option(retries_option(_web_option(_resume_option(kind)(command))))
+
+    return add
 
 
 def reject_resume(resume: str | None) -> None:

@@ -12,8 +12,15 @@ import click
 from benchmark.cli import completers
 from benchmark.cli.help import Command, examples
 from benchmark.cli.messages import printable
-from benchmark.cli.parameter_types import NumberType
-from benchmark.cli.target import Target, json_option, on_results, results_dir, results_dir_option, testbed_options
+from benchmark.cli.target import (
+    Target,
+    json_option,
+    on_results,
+    port_option,
+    results_dir,
+    results_dir_option,
+    testbed_options,
+)
 from benchmark.errors import UsageError
 from benchmark.orchestrator.snapshot import opened_snapshot
 from benchmark.results.find import find_run
@@ -74,13 +81,7 @@ def logs(
 
 @click.command(cls=Command)
 @click.argument("run", shell_complete=completers.runs)
-@click.option(
-    "--port",
-    type=NumberType(0, 65535),
-    metavar="PORT",
-    default=0,
-    help="Port to listen on [default: any free port].",
-)
+@port_option
 @on_results
 def prometheus(run: str, port: int, results_dir: Path, as_json: bool) -> None:
     """Serve the Prometheus snapshot of RUN.

@@ -7,12 +7,9 @@ import click
 from benchmark.cli.help import Command, examples
 from benchmark.cli.options import (
     SweepOptions,
-    dry_run_option,
+    experiment_options,
     options_of,
     reject_resume,
-    resume_option,
-    retries_option,
-    web_option,
 )
 from benchmark.cli.target import Target, running_on_testbed
 from benchmark.plan.request import RunOptions
@@ -30,10 +27,7 @@ from benchmark.plan.request import RunOptions
 @running_on_testbed
 @options_of("sweep_options", SweepOptions, "Load")
 @options_of("run_options", RunOptions, "Each run")
-@dry_run_option
-@retries_option
-@web_option
-@resume_option("sweep")
+@experiment_options("sweep")
 def run(
     target: Target,
     as_json: bool,

@@ -13,6 +13,7 @@ import click
 
 from benchmark.cli import completers, messages
 from benchmark.cli.help import Option
+from benchmark.cli.parameter_types import NumberType
 from benchmark.errors import SettingsError, UsageError
 from benchmark.testbed.stack import (
     NoHostsError,
@@ -229,6 +230,13 @@ results_dir_option = click.option(
     type=click.Path(path_type=Path),
     help="Results directory [default: results_dir in the settings].",
 )
+port_option = click.option(
+    "--port",
+    type=NumberType(0, 65535),
+    metavar="PORT",
+    default=0,
+    help="Port to listen on [default: any free port].",
+)
 
 
 def testbed_options(command: Command) -> Command:
@@ -239,23 +247,27 @@ def testbed_options(command: Command) -> Command:
 def on_testbed(command: Command) -> Command:
     """Add the options that select a testbed, and `--json`; pass the command the selected `target`."""
 
-    @wraps(command)
-    def with_target(stack: str | None, inventory: Path | None, settings: Path | None, **options: Any) -> None:
-        command(target=Target(stack, inventory, settings), **options)
-
-    return testbed_options(json_option(with_target))
+    return testbed_options(json_option(_with_target(command)))
 
 
 def running_on_testbed(command: Command) -> Command:
     """Add the options of `on_testbed`, and `--results-dir` for the results that the command writes."""
 
+    return testbed_options(results_dir_option(json_option(_with_target(command))))
+
+
+def _with_target(command: Command) -> Command:
     @wraps(command)
     def with_target(
-        stack: str | None, inventory: Path | None, settings: Path | None, results_folder: Path | None, **options: Any
+        stack: str | None,
+        inventory: Path | None,
+        settings: Path | None,
+        results_folder: Path | None = None,
+        **options: Any,
     ) -> None:
         command(target=Target(stack, inventory, settings, results_folder), **options)
 
-    return testbed_options(results_dir_option(json_option(with_target)))
+    return with_target
 
 
 def in_results(command: Command) -> Command:

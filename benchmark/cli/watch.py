@@ -8,9 +8,8 @@ import click
 
 from benchmark.cli import completers
 from benchmark.cli.help import Command, examples
-from benchmark.cli.parameter_types import NumberType
 from benchmark.cli.serve import serve_page
-from benchmark.cli.target import on_results
+from benchmark.cli.target import on_results, port_option
 from benchmark.results.find import find_run
 from benchmark.results.layout import LATEST
 
@@ -20,13 +19,7 @@ from benchmark.results.layout import LATEST
     epilog=examples("geobench watch", "geobench watch 20261129T101413Z --port 8800 --no-open"),
 )
 @click.argument("run", default=LATEST, shell_complete=completers.runs)
-@click.option(
-    "--port",
-    type=NumberType(0, 65535),
-    metavar="PORT",
-    default=0,
-    help="Port to listen on [default: any free port].",
-)
+@port_option
 @click.option("--no-open", is_flag=True, help="Only print the address; open no browser.")
 @on_results
 def watch(run: str, port: int, no_open: bool, results_dir: Path, as_json: bool) -> None:
