@@ -164,17 +164,8 @@ class Host:
         # setsid's child enters the new pid namespace as process 1, and setsid itself ends at once. A shell's `&` would
         # do the same, but leave SIGINT ignored in the host and in everything ever started on it.
         process_1 = ["setsid", "--fork", str(SCRIPT), str(self.directory), self.name, sys.executable, disk_folder]
-        with (self.directory / "log").open("wb") as log:
-            subprocess.run(
-                ["unshare", *_NAMESPACES, *process_1],
-                env={"PATH": PATH, "LANG": "C.UTF-8"},  # nothing of pulumi's environment, which holds secrets
-                cwd="/",
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                check=False,
-                timeout=_DEADLINE_SECONDS,
-            )
+        (self.directory / "log").write_bytes(b"")
+        self._run("unshare", *_NAMESPACES, *process_1)
 
     def _control_disk(self, device: Path, pid: int, disk: Disk) -> None:
         """Start what limits the host's disk on its request, where the kernel can do that."""
@@ -183,18 +174,22 @@ class Host:
         if limits is None:
             return
         arguments = [str(DISK_CONTROL), str(self.directory), str(pid), json.dumps(limits)]
+        self._run("setsid", "--fork", sys.executable, "-I", "-S", *arguments).check_returncode()
+        self._wait_for("the control of its disk", (self.directory / "control/disk").exists)
+
+    def _run(self, *command: str) -> subprocess.CompletedProcess[bytes]:
+        """Run a command that starts a process of the host; what both print is added to the host's log."""
         with (self.directory / "log").open("ab") as log:
-            subprocess.run(
-                ["setsid", "--fork", sys.executable, "-I", "-S", *arguments],
-                env={"PATH": PATH, "LANG": "C.UTF-8"},
+            return subprocess.run(
+                command,
+                env={"PATH": PATH, "LANG": "C.UTF-8"},  # nothing of pulumi's environment, which holds secrets
                 cwd="/",
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                check=True,
+                check=False,
                 timeout=_DEADLINE_SECONDS,
             )
-        self._wait_for("the control of its disk", (self.directory / "control/disk").exists)
 
     def _wait_for(self, what: str, condition: Callable[[], Found | None]) -> Found:
         deadline = time.monotonic() + _DEADLINE_SECONDS
