@@ -32,14 +32,19 @@ addEventListener("load", async () => {{
 </script>"""
 
 
+def require_chromium() -> None:
+    """Fail the test with what to do if there is no browser."""
+    if not shutil.which("chromium"):
+        pytest.fail(
+            "chromium is missing: tools/setup/install_packages.sh tools/setup/debian-packages-tests.txt installs it"
+        )
+
+
 class Browser:
     """Chromium with a profile in `folder`."""
 
     def __init__(self, folder: Path) -> None:
-        if not shutil.which("chromium"):
-            pytest.fail(
-                "chromium is missing: tools/setup/install_packages.sh tools/setup/debian-packages-tests.txt installs it"
-            )
+        require_chromium()
         self.folder = folder
 
     def open(self, page: Path, *flags: str) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import base64
 import contextlib
-import shutil
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,14 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
-import pytest
+from browser import FLAGS, require_chromium
 from waiting import wait_for
 
-FLAGS = (
-    "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync", "--hide-scrollbars", "--force-device-scale-factor=1",
-    "--remote-debugging-port=0",
-)  # fmt: skip
 DEADLINE_S = 120.0
 # The lowest contrast of texts, which is WCAG's, with what is behind them; transparent backgrounds are looked through.
 _CONTRAST = """(() => {
@@ -127,11 +121,8 @@ def lowest_contrast(page: Browser) -> tuple[float, str]:
 @contextmanager
 def browser(folder: Path) -> Iterator[Browser]:
     """Yield a browser with a profile in `folder`."""
-    if not shutil.which("chromium"):
-        pytest.fail(
-            "chromium is missing: tools/setup/install_packages.sh tools/setup/debian-packages-tests.txt installs it"
-        )
-    command = ["chromium", *FLAGS, f"--user-data-dir={folder}", "about:blank"]
+    require_chromium()
+    command = ["chromium", *FLAGS, "--remote-debugging-port=0", f"--user-data-dir={folder}", "about:blank"]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
         try:
             port = int(wait_for(lambda: _port(folder), "chromium listens"))
